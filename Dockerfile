@@ -1,4 +1,6 @@
 # One image for all services: migrate, crawler, worker, scheduler, web.
+# docker build .                             the image
+# docker build --target newsmill-render .    with Chromium, for sources with render = "auto" or "always"
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements.lock ./
@@ -10,7 +12,7 @@ COPY workers workers
 COPY tests/newspaper tests/newspaper
 RUN /opt/newsmill/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.13-slim
+FROM python:3.13-slim AS base
 # Scrapy verifies certificates, and slim images have no root certificates.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --create-home --home-dir /home/newsmill newsmill \
@@ -23,3 +25,15 @@ VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["newsmill"]
 CMD ["--help"]
+
+FROM build AS build-render
+COPY requirements-render.lock ./
+RUN /opt/newsmill/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-render.lock && /opt/newsmill/bin/pip check
+
+FROM base AS newsmill-render
+USER root
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium && rm -rf /var/lib/apt/lists/*
+COPY --from=build-render /opt/newsmill /opt/newsmill
+USER newsmill
+
+FROM base AS newsmill

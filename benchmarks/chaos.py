@@ -21,11 +21,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]  # the package tests/chaos must come before this file of the same name
 
 from chaos.backlog import backlog  # noqa: E402
+from chaos.installation import Plan, free_port  # noqa: E402
 from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
 from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
 from chaos.site import ORDERS, World  # noqa: E402
-from chaos.stack import Plan, free_port  # noqa: E402
 
 
 def arguments() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
     python benchmarks/growth_pages.py --databases URL,URL [--sites 8] [--pages 40] [--turns 5] [--json FILE]
 
-`growth.py` must fill the databases before; the first is the smallest. A local world of real layouts is crawled and learnt once. Its pages
+`growth.py` must fill the databases before; the first is the smallest. A local world of real layouts is fetched and learned once. Its pages
 are then repeated with new URLs, and their paragraphs have words of growth.py's documents, so that the index contains the words. A round has
 as many pages as a process stores between two merges of GIN's pending list. Rounds with known sites, with unknown sites and with each
 database alternate. The result is the CPU of this process, of the page reader and of a local Postgres, from the fetched page on: ledger,
@@ -37,7 +37,7 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Link, Page, Profile
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
@@ -45,7 +45,7 @@ from newsmill.storage.ledger import Fetched
 from newsmill.storage.profiles import Profiles, ProfileVersion
 from newsmill.storage.schema import ledger, profiles
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 Parts = dict[str, float]  # CPU ms a page: this process, reader, server
 
@@ -71,16 +71,16 @@ def originals(folder: Path, sites: int, pages: int, port: int) -> tuple[list[Ori
         segment, offset = str(document.archive_ref).split("@")
         page = archive.read_page(segment, int(offset))
         html = decode_body(page.header("Content-Encoding"), page.body)
-        said = (block.text.encode() for block in document.blocks if len(block.text) > 80)
-        found.append(Original(page, html, tuple(paragraph for paragraph in said if paragraph in html)))
+        paragraphs = (block.text.encode() for block in document.blocks if len(block.text) > 80)
+        found.append(Original(page, html, tuple(paragraph for paragraph in paragraphs if paragraph in html)))
     with reading(engine) as conn:
         names = conn.execute(select(profiles.c.site).distinct()).scalars().all()
-    learnt = [profile for name in names if (profile := known.latest(name)) is not None]
+    learned_profiles = [profile for name in names if (profile := known.latest(name)) is not None]
     engine.dispose()
-    return found, learnt
+    return found, learned_profiles
 
 
-def anew(original: Original, rng: random.Random, number: int) -> Page:
+def with_other_words(original: Original, rng: random.Random, number: int) -> Page:
     """Return the page with a new URL; its paragraphs have the same length and other words."""
     path = urlsplit(original.page.url).path
     html = original.html.replace(path.encode(), f"/{number:x}{path}".encode())
@@ -102,11 +102,11 @@ def anew(original: Original, rng: random.Random, number: int) -> Page:
     )
 
 
-def know(engine: Engine, learnt: Sequence[Profile]) -> None:
+def store_profiles(engine: Engine, learned_profiles: Sequence[Profile]) -> None:
     """Replace the profiles of these sites in the database."""
     with writing(engine) as conn:
-        conn.execute(delete(profiles).where(profiles.c.site.in_([profile.site for profile in learnt])))
-    for profile in learnt:
+        conn.execute(delete(profiles).where(profiles.c.site.in_([profile.site for profile in learned_profiles])))
+    for profile in learned_profiles:
         Profiles(engine).put(replace(profile, version=0), documents=profile.looked_at, now=datetime.now(UTC))
     with writing(engine) as conn:  # no document needs another cleaning
         conn.execute(update(profiles).values(applied=True))
@@ -121,19 +121,19 @@ class NoProfiles(Profiles):
 
 def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> Parts:
     """Return the cost per page: CPU in ms."""
-    book, by_url, now = context.app.ledger, {page.url: page for page in pages}, datetime.now(UTC)
+    app_ledger, by_url, now = context.app.ledger, {page.url: page for page in pages}, datetime.now(UTC)
     read = reader_cpu(context.sandbox)
     with growth_store.server_time(engine) as server:
         cpu = time.process_time()
-        owed = growth_store.lease(engine, book, [Link(page.url, found_by="feed") for page in pages], now)
-        for rows in (owed[first : first + growth_store.SEGMENT] for first in range(0, len(owed), growth_store.SEGMENT)):
+        leased = growth_store.lease(engine, app_ledger, [Link(page.url, found_by="feed") for page in pages], now)
+        for rows in (leased[first : first + growth_store.SEGMENT] for first in range(0, len(leased), growth_store.SEGMENT)):
             segment = context.app.archive.write([by_url[row.url] for row in rows], now=now)
             fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
-            book.save_segment(segment, fetched, now=now)
+            app_ledger.save_segment(segment, fetched, now=now)
             extract_claimed_pages(context, segment.id)
         cpu = time.process_time() - cpu
     with reading(engine) as conn:
-        ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in owed])).group_by(ledger.c.outcome)
+        ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in leased])).group_by(ledger.c.outcome)
         outcomes = dict(conn.execute(ended).all())
     assert outcomes.get("stored", 0) >= 0.95 * len(pages), outcomes
     spent = {"ours": cpu, "reader": reader_cpu(context.sandbox) - read, "server": server[0]}
@@ -173,38 +173,43 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--port", type=int, default=8099)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     worlds.check_nginx()
     found: dict[tuple[str, bool], list[Parts]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="newsmill-growth-") as root, Sandbox() as sandbox:
-        known_pages, learnt = originals(Path(root), asked.sites, asked.pages, asked.port)
-        engines = [database.connect(url) for url in asked.databases.split(",")]
+        known_pages, learned_profiles = originals(Path(root), options.sites, options.pages, options.port)
+        engines = [database.connect(url) for url in options.databases.split(",")]
         for engine in engines:
             database.upgrade(engine)
-            know(engine, learnt)
+            store_profiles(engine, learned_profiles)
         names = [f"{Documents(engine).estimate_count()[0]:,} documents" for engine in engines]
-        benches = {
-            (name, known): WorkerContext(replace(app, profiles=app.profiles if known else NoProfiles(engine)), sandbox, "bench")
+        contexts = {
+            (name, known): WorkerContext(replace(app, profiles=app.profiles if known else NoProfiles(engine)), sandbox, "growth_pages")
             for name, engine in zip(names, engines, strict=True)
             for app in (build_context(engine, f"{root}/archive"),)
             for known in (True, False)
         }
         number = time.time_ns() // 1_000_000
         rng = random.Random(number)
-        for turn in range(-1, asked.turns):  # the first turn fills the caches and is not counted
+        for turn in range(-1, options.turns):  # the first turn fills the caches and is not counted
             for known in (True, False):
                 for name, engine in zip(names, engines, strict=True):
-                    pages = [anew(original, rng, number + at) for at, original in enumerate(rng.choices(known_pages, k=growth_store.PAGES))]
+                    pages = [
+                        with_other_words(original, rng, number + at)
+                        for at, original in enumerate(rng.choices(known_pages, k=growth_store.PAGES))
+                    ]
                     number += len(pages)
-                    parts = round_of(engine, pages, benches[name, known])
+                    parts = round_of(engine, pages, contexts[name, known])
                     if turn >= 0:
                         found[name, known].append(parts)
-            print(f"turn {turn + 1} of {asked.turns}", file=sys.stderr, flush=True)
+            print(f"turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
         for engine in engines:
             engine.dispose()
     print(table(names, found))
-    if asked.json:
-        asked.json.write_text(json.dumps([{"database": name, "known": known, "rounds": rounds} for (name, known), rounds in found.items()]))
+    if options.json:
+        options.json.write_text(
+            json.dumps([{"database": name, "known": known, "rounds": rounds} for (name, known), rounds in found.items()])
+        )
     return 0
 
 

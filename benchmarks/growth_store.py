@@ -13,13 +13,13 @@ from pathlib import Path
 from sqlalchemy import Engine, text, update
 
 from newsmill.model import Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
-from newsmill.search import pending_list
+from newsmill.search import indexer
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Fetched, Ledger, Result
 from newsmill.storage.schema import hosts
 
 PAGES = (
-    pending_list.MAX_LISTED_DOCUMENTS
+    indexer.MAX_LISTED_DOCUMENTS
 )  # pages of a round: a process merges GIN's pending list after this number, so each round includes one merge
 SEGMENT, COMMIT = 32, 16  # pages that a crawler saves together, and that a worker stores together
 

@@ -27,7 +27,7 @@ if __name__ == "__main__":  # a child imports this file too, and its memory woul
     from chaos.hostile import Peaks, neighbours
 
 from newsmill.model import ExtractionResult, Page  # noqa: E402
-from newsmill.sandbox.parent import Sandbox, SandboxCrash  # noqa: E402
+from newsmill.sandbox.pages import Sandbox, SandboxCrash  # noqa: E402
 
 MEMORY = 512.0  # maximum MB of any process
 SECONDS = 30.0  # seconds for one page
@@ -53,8 +53,7 @@ def read_all() -> Iterator[Cost]:
         page = Page(url, url, datetime.now(UTC), 200, headers, body)
         with Sandbox() as box:
             box.start()
-            assert box._child is not None
-            with Peaks([box._child[0].pid or 0]) as peaks:
+            with Peaks([box.child.pid or 0]) as peaks:
                 began = time.monotonic()
                 answer = box.read(page)
                 took = time.monotonic() - began

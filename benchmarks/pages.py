@@ -79,7 +79,7 @@ def fill(context: AppContext, many: int, sources: int, days: int) -> None:
         counted = [{**day, "source": name(number), "outcome": kind, "n": 3 + number % 7} for number in range(sources) for kind in KINDS]
         with context.engine.begin() as conn:
             conn.execute(insert(counts), counted)
-    if context.engine.dialect.name == "postgresql":  # Postgres also does this by itself, a little later; SQLite never does
+    if context.engine.dialect.name == "postgresql":  # Postgres also does this, a little later; SQLite never does
         with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("VACUUM ANALYZE"))
     archive(context)

@@ -83,7 +83,7 @@ def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = Non
 
 
 def by_learning(site_pages: Sequence[GoldPage], folds: Path | None) -> list[Answer]:
-    """Extract the pages of one site with a profile learnt from all of them, like `newsmill extract --learn`."""
+    """Extract the pages of one site with a profile learned from all of them, like `newsmill extract --learn`."""
     known = [make_page_blocks(page.url or "", reading_of(page, folds)) for page in site_pages]
     profile = learn_profile(known, publisher(site_pages[0]))
     return [by_reader(page, folds, profile) for page in site_pages]

@@ -8,9 +8,9 @@ import time
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.processes import make_children
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import now
-from newsmill.cli.up import make_children
 from newsmill.model import Outcome
 
 SECONDS_PER_CHECK = 0.5  # between two checks of the ledger

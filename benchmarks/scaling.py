@@ -268,7 +268,7 @@ def figures(workers: int, crawlers: int, first: Look, last: Look) -> Figures:
 def table(rows: list[Figures]) -> str:
     """Return a table for a terminal and for README.md."""
     lines = [
-        "| workers, crawlers | pages/s | CPU ms per page | cores used, at hand | share of the ideal | Redis commands, reads per page "
+        "| workers, crawlers | pages/s | CPU ms per page | cores used, available | share of the ideal | Redis commands, reads per page "
         "| SQL, commits per page | lock wait ms per page | CPU share |",
         "|---" * 9 + "|",
     ]

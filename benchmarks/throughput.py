@@ -36,7 +36,7 @@ SMALL_WORLD_DIVISOR = 10  # the small world has a tenth of the pages, at least 1
 
 def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:
     """Run one system in a new folder, and compare its documents with the known articles."""
-    with tempfile.TemporaryDirectory(prefix="newsmill-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="newsmill-throughput-") as folder:
         cost, documents = SYSTEMS[name](world, Path(folder), processes)
         with documents.open("rb") as lines:
             count = sum(1 for _ in lines)
@@ -81,11 +81,11 @@ def main() -> int:
         sys.exit(f"{' and '.join(sorted(apart))} need an environment; set a folder for it with --peers-in")
     rivals.pythons.update(environments.install(sorted(apart), options.peers_in or Path()))
     runs: list[Run] = []
-    with tempfile.TemporaryDirectory(prefix="newsmill-world-") as root, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="newsmill-world-") as root, ExitStack() as exit_stack:
         sizes = {"small": max(10, options.pages // SMALL_WORLD_DIVISOR), "large": options.pages}
         print_progress(f"building two worlds of {options.sites} sites, {sizes['small']} and {sizes['large']} articles each")
         served = {
-            size: stack.enter_context(worlds.serve(Path(root) / size, options.port + n, options.sites, pages))
+            size: exit_stack.enter_context(worlds.serve(Path(root) / size, options.port + n, options.sites, pages))
             for n, (size, pages) in enumerate(sizes.items())
         }
         if set(names) & set(LEARNING_SYSTEMS):

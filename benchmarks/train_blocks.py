@@ -37,7 +37,7 @@ TREES = 220
 THRESHOLD = 0.45  # 0.40, 0.45 and 0.50 differ by at most 0.002 on every set
 LIMIT = 100_000  # bytes of JSON
 # min_data_in_leaf and lambda_l2 prevent rules from single pages; feature_fraction spreads the weight over redundant features.
-# One thread and force_row_wise are set, because sums of floats depend on their order.
+# One thread and force_row_wise are set, because a sum of floats depends on its order.
 PARAMETERS = {
     "objective": "binary",
     "num_leaves": 15,
@@ -86,7 +86,7 @@ def look(page: GoldPage) -> list[Seen]:
         found = trafilatura.bare_extraction(tree, url=page.url or None, include_comments=False, fast=fast)
         lines = ((found.text if found else None) or "").split("\n")
         view = PageStats(layout, align(lines, layout.blocks).shares, facts)
-        chosen = [i for i in view.near() if optional[i] < HALF]
+        chosen = [i for i in view.find_near_blocks() if optional[i] < HALF]
         if chosen:
             table = compute_features(view, chosen)
             rows = np.array(list(table.values()), dtype=np.float64).T

@@ -36,7 +36,7 @@ from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile
 from newsmill.model import Document, ExtractionResult, Page, Profile
 
-LEARN = 20  # pages of a site from which its profile is learnt: "from page 21 on"
+LEARN = 20  # pages of a site from which its profile is learned: "from page 21 on"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from crawler.downloader import Downloader
 from crawler.ledger_calls import LedgerCalls
 from crawler.listing_parser import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
+from crawler.renderer import Renderer
 from crawler.throttle import StopSignal
-from newsmill.model import Kind, LeasedUrl, Link, Politeness, Source
+from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
 from newsmill.storage.ledger import Ledger
 
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
@@ -43,11 +44,13 @@ class CrawlState(LedgerCalls):
         self.downloader = downloader
         self.writer = writer
         self.parser = ListingParser()
+        self.renderer = Renderer(downloader.download, downloader.guard, downloader.user_agent)
         self.agent = agent  # the product name that robots.txt rules are looked up by
         self.only_source = only_source
         self.max_pages = max_pages
         self.requested_pages = 0  # article URLs
         self.sources: dict[str, Source] = {}
+        self.script_sources: set[str] = set()  # names of sources whose text only a browser shows
         self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
         self._max_backlog = max_backlog
         self._default_politeness = default_politeness
@@ -59,6 +62,8 @@ class CrawlState(LedgerCalls):
     async def read_sources(self) -> None:
         """Read all sources from the ledger."""
         self.sources = {source.name: source for source in await self.call_ledger(lambda _: self.ledger.sources())}
+        if any(source.render is Render.AUTO for source in self.sources.values()):
+            self.script_sources = await self.call_ledger(lambda _: self.ledger.script_sources())
 
     async def read_missing_sources(self, rows: Iterable[LeasedUrl]) -> None:
         """Read the sources if these rows name an unknown one: a new source's homepage is due before the next periodic read."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as SSLError
@@ -36,10 +36,11 @@ from twisted.web._newclient import HEADER, STATUS
 from crawler.listings import MAX_SITEMAP_BYTES
 from crawler.proxy import ProxyClient
 from crawler.proxy_route import ProxyError
+from crawler.renderer import PLAYWRIGHT
 from crawler.request_errors import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
-from newsmill.address_guard import REFUSED_HOSTS, Guard
+from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
@@ -304,7 +305,10 @@ class CappedFactory(_LenientHTTP11ClientFactory):
 
 
 class CappedHandler(HTTP11DownloadHandler):
-    """Scrapy's download handler with CappedFactory, a limit of bodies that no middleware raises, and checked proxies."""
+    """Scrapy's download handler with CappedFactory, a limit of bodies that no middleware raises, and checked proxies.
+
+    Requests with `meta["playwright"]` go to the browser, which starts with the first.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -312,10 +316,54 @@ class CappedHandler(HTTP11DownloadHandler):
         self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
 
     async def download_request(self, request: Request) -> Response:
-        """The response, directly or through the proxy that a middleware named in `request.meta`."""
+        """The response: directly, through the proxy that a middleware named in `request.meta`, or from the browser."""
+        if request.meta.get(PLAYWRIGHT):
+            return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
         max_size = request.meta.get("download_maxsize")
         if max_size is not None and not 0 < max_size <= MAX_SITEMAP_BYTES:
             request.meta["download_maxsize"] = self._default_maxsize
         if request.meta.get("proxy"):
             return await self._proxy_client.download(request)
         return await super().download_request(request)
+
+    async def close(self) -> None:
+        await super().close()
+        if (handler := _BROWSER_HANDLERS.pop(self._crawler, None)) is not None:
+            await handler.close()
+
+
+_BROWSER_HANDLERS: dict[Crawler, Any] = {}  # one browser for http and https, which have a CappedHandler each
+
+
+def _find_browser_handler(crawler: Crawler) -> Any:
+    """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
+    if crawler not in _BROWSER_HANDLERS:
+        try:
+            from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
+        except ImportError as error:
+            raise NotSupported(f"the extra is not installed ({error}): pip install 'newsmill[render]'") from error
+        _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
+    return _BROWSER_HANDLERS[crawler]
+
+
+# ---- the IP addresses that are connected to
+
+
+class GuardedResolver:
+    """Scrapy's TWISTED_DNS_RESOLVER for IPv4 and IPv6 with the guard: Twisted connects only to the IP addresses that it returns.
+
+    It lacks Scrapy's cache, which never forgets an IP address: the system's resolver is the cache. The download's deadline limits a lookup.
+    """
+
+    def __init__(self, reactor: Any, guard: Guard) -> None:
+        self.reactor = reactor
+        self.guard = guard
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, reactor: Any) -> Self:
+        return cls(reactor, Guard.from_networks(crawler.settings.getlist("NEWSMILL_ALLOW_NETS")))
+
+    def install_on_reactor(self) -> None:
+        from twisted.internet._resolver import GAIResolver  # an earlier import would install a reactor
+
+        self.reactor.installNameResolver(GAIResolver(self.reactor, getaddrinfo=make_guarded_getaddrinfo(self.guard)))

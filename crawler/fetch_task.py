@@ -12,6 +12,7 @@ from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.renderer import needs_rendering
 from crawler.response_policy import RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
@@ -130,7 +131,10 @@ class FetchTask:
     async def _save(self, page: Page) -> None:
         leased_url = self.leased_url
         if leased_url.kind is Kind.PAGE:
-            await self.state.writer.put(leased_url, replace(page, source=leased_url.source, hint=leased_url.hint))
+            page = replace(page, source=leased_url.source, hint=leased_url.hint)
+            if self.source is not None and needs_rendering(page, leased_url, self.source, self.state.script_sources):
+                page = await self.state.renderer.render(page, self.source)
+            await self.state.writer.put(leased_url, page)
         else:
             await self._end(await ListingTask(self.state, leased_url, self.source, self.throttle).run(page))
 

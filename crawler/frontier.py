@@ -20,8 +20,8 @@ from crawler.spool import Spool
 from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness
-from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import is_dead
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from crawler.throttle import StopSignal
 from newsmill.exceptions import ServiceError
-from newsmill.storage.lease_owners import make_owner_id
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import make_owner_id
 
 log = logging.getLogger(__name__)
 

@@ -3,99 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, LENGTH, LINKS_JSON, REQUEST_JSON
-from crawler.listings import ParsedLinks, ParseRequest
+from pydantic import ValidationError
+
+from crawler.listings import REQUEST_JSON, RESPONSE_JSON, ParsedLinks, ParseRequest, ParseResponse
 from newsmill.exceptions import DecodeError, ListingError
-from newsmill.sandbox.child import filter_environment
+from newsmill.model import Kind
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.parent import ChildCrashError, ChildProcess, ChildTimeoutError, ResponseTooLongError
 
-MAX_WAIT_SECONDS = 30.0  # for the child to take a request, and for each message; the child limits the CPU time of the whole listing
-MAX_MESSAGE_BYTES = 16 << 20  # an honest child writes at most 12 MB
+HANDLER = "crawler.listings:make_handler"
+# CPU time of one listing: all hosts share the child. Three times the cost of the largest honest listings: 6.5 s for a news sitemap of
+# 50 MB with 48,000 entries; 0.8 s for a feed, a section or a homepage of 10 MB.
+MAX_SITEMAP_CPU_SECONDS, MAX_CPU_SECONDS = 20.0, 5.0
+# An honest child sends at most 12 MB in a batch, and a sitemap of 50 MB takes 60 MB of memory.
+LIMITS = Limits(wall=30.0, cpu=MAX_SITEMAP_CPU_SECONDS, memory=768 << 20, response=16 << 20)
+
+T = TypeVar("T")
 
 
 class ListingParser:
     """One persistent child, which parses one listing after the other. It is killed at its deadline and replaced."""
 
-    def __init__(self) -> None:
-        self._child: Process | None = None
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._child = ChildProcess(HANDLER, limits=limits)
+        self._thread = ThreadPoolExecutor(1, "listing-parser")  # waits for the child, so that the event loop need not
         self._lock = asyncio.Lock()
 
     async def read(self, request: ParseRequest, body: bytes) -> AsyncGenerator[ParsedLinks, None]:
-        """The links of a listing, in batches. Raises ListingError, also if the child crashes or is too slow, and DecodeError."""
+        """The links of a listing, in batches. Raises ListingError, also if the child crashes or is too slow, and DecodeError.
+
+        Raises NewsmillError when no child can be started.
+        """
         async with self._lock:
-            is_child_idle = False
+            is_done = False
             try:
-                async with asyncio.timeout(MAX_WAIT_SECONDS):
-                    await self._send(request, body)
-                while (links := await self._receive()) is not None:
-                    yield links
-                is_child_idle = True
+                response = await self._run(lambda: self._send(request, body))
+                yield response.links
+                while self._child.is_busy:
+                    response = await self._run(self._receive)
+                    yield response.links
+                is_done = True
             except (ListingError, DecodeError):
-                is_child_idle = self._child is not None
+                is_done = not self._child.is_busy
                 raise
-            except TimeoutError:
-                raise ListingError(f"parsing the listing took longer than {MAX_WAIT_SECONDS:g} seconds") from None
+            except ChildTimeoutError:
+                raise ListingError(f"parsing the listing took longer than {self._child.limits.wall:g} seconds") from None
+            except ResponseTooLongError as error:
+                size, limit = error.size, self._child.limits.response
+                raise ListingError(f"a batch of its links takes {size:,} bytes; the limit is {limit:,}") from None
+            except ChildCrashError as error:
+                raise ListingError(f"parsing the listing crashed the child process ({error})") from None
             finally:
-                if not is_child_idle:
-                    await self._kill_child()
+                if not is_done:  # also when the caller stops or is cancelled: the thread must not wait for this listing any longer
+                    self._child.kill()
 
     async def close(self) -> None:
         """End the child."""
-        await self._kill_child()
+        self._child.kill()
+        await self._run(self._child.close)
+        self._thread.shutdown()
 
-    async def _send(self, request: ParseRequest, body: bytes) -> None:
-        if self._child is None or self._child.returncode is not None:
-            self._child = await _start_child()
-        pipe = self._child.stdin
-        assert pipe is not None
-        for message in (REQUEST_JSON.dump_json(request), body):
-            pipe.write(LENGTH.pack(len(message)))
-            pipe.write(message)
-        with suppress(ConnectionError):  # the child has crashed; _receive reports it
-            await pipe.drain()
+    async def _run(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    async def _receive(self) -> ParsedLinks | None:
-        """The next batch, or None at the end of the listing."""
-        assert self._child is not None and self._child.stdout is not None
+    def _send(self, request: ParseRequest, body: bytes) -> ParseResponse:
+        self._child.start()
+        self._child.send(REQUEST_JSON.dump_json(request), body, cpu_limit(request.kind))
+        return self._receive()
+
+    def _receive(self) -> ParseResponse:
+        """The next response. Raises its error, which is the last response to a request."""
+        payload = self._child.receive()
         try:
-            async with asyncio.timeout(MAX_WAIT_SECONDS):
-                length = LENGTH.unpack(await self._child.stdout.readexactly(LENGTH.size))[0]
-                if length > MAX_MESSAGE_BYTES:
-                    await self._kill_child()
-                    raise ListingError(f"a batch of its links takes {length:,} bytes; the limit is {MAX_MESSAGE_BYTES:,}")
-                message = await self._child.stdout.readexactly(length)
-        except asyncio.IncompleteReadError:
-            code = await self._kill_child()
-            raise ListingError(f"parsing the listing crashed the child process (exit {code})") from None
-        return _parse_message(message[:1], message[1:])
-
-    async def _kill_child(self) -> int | None:
-        """Kill the child, if there is one. Returns its exit code."""
-        child, self._child = self._child, None
-        if child is None:
-            return None
-        if child.returncode is None:
-            child.kill()
-        return await child.wait()
+            response = RESPONSE_JSON.validate_json(payload)
+        except ValidationError as error:
+            raise ChildCrashError(f"{error.error_count()} invalid fields in its response") from None
+        if response.error is None:
+            return response
+        raise ListingError(response.error) if response.outcome is None else DecodeError(response.error, response.outcome)
 
 
-async def _start_child() -> Process:
-    """`-P` keeps a folder named "crawler" in the working directory out of the import path; in its own process group, Ctrl-C spares it."""
-    command = (sys.executable, "-P", "-m", "crawler.listing_parser_child")
-    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=filter_environment(os.environ))
-
-
-def _parse_message(kind: bytes, payload: bytes) -> ParsedLinks | None:
-    if kind == END:
-        return None
-    if kind == BAD_LISTING:
-        raise ListingError(payload.decode("utf-8", "replace"))
-    if kind == BAD_BODY:
-        outcome, _, reason = payload.decode("utf-8", "replace").partition("\n")
-        raise DecodeError(reason, outcome)
-    return LINKS_JSON.validate_json(payload)
+def cpu_limit(kind: Kind) -> float:
+    """The seconds of CPU time that parsing a listing of this kind may take."""
+    return MAX_SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else MAX_CPU_SECONDS

@@ -11,7 +11,7 @@ from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
-from newsmill.discovery.homepage import make_well_known_links
+from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Added, Ended
@@ -99,7 +99,7 @@ class ListingTask:
         return [*named, *guessed]
 
     def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of robots.txt. They may name another host: the address guard checks it like any other."""
+        """The `Sitemap:` lines of robots.txt. They may name another host: the guard checks its IP address like any other."""
         links = []
         for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
             try:

@@ -1,19 +1,20 @@
-"""Parses the body of a feed, sitemap, section or homepage into links. Pure; listing_parser_child.py runs it on hostile bodies."""
+"""Parses the body of a feed, sitemap, section or homepage into links. Pure; listing_parser.py runs it in a child process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from pydantic import TypeAdapter
+
 from newsmill import urls
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.sections import read_section
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.url_patterns import is_crawler_trap
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
 
@@ -24,6 +25,7 @@ MAX_INDEX_SITEMAPS = 1_000  # of one index: monthly sitemaps for 80 years
 MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
 MAX_UNDATED_SITEMAPS = 100  # of an index, fetched again with it
+MAX_ERROR_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,39 @@ class ParsedLinks:
     refetch: tuple[Link, ...] = ()  # sitemaps of an index to fetch again although they are known
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParseResponse:
+    """A message of the child: a batch of links, or the error that ends the listing, with the outcome of a DecodeError."""
+
+    links: ParsedLinks = ParsedLinks()
+    error: str | None = None
+    outcome: str | None = None
+
+
+REQUEST_JSON: TypeAdapter[ParseRequest] = TypeAdapter(ParseRequest)
+RESPONSE_JSON: TypeAdapter[ParseResponse] = TypeAdapter(ParseResponse)
+
+
+def make_handler() -> Callable[[bytes, bytes], Iterator[bytes]]:
+    """The handler of the child process: a ParseRequest and the listing's body → ParseResponses, as JSON."""
+    return _handle
+
+
+def _handle(head: bytes, body: bytes) -> Iterator[bytes]:
+    try:
+        for links in read_listing(REQUEST_JSON.validate_json(head), body):
+            yield RESPONSE_JSON.dump_json(ParseResponse(links))
+    except ListingError as e:
+        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e)))
+    except DecodeError as e:
+        yield RESPONSE_JSON.dump_json(ParseResponse(error=_printable(e), outcome=e.outcome))
+
+
+def _printable(error: Exception) -> str:
+    """The error's text, cut and without lone surrogates, which JSON cannot hold."""
+    return str(error)[:MAX_ERROR_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 def read_listing(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:

@@ -78,7 +78,7 @@ class PageWriter:
     async def put(self, leased_url: LeasedUrl, page: Page) -> None:
         """Add a page; waits while the queue is full. The page is in the spool first, so a kill of the process does not lose it."""
         spool_file = None if self.spool is None else self.spool.write(leased_url.id, leased_url.fence, page, now=page.fetched_at)
-        size = len(page.body)
+        size = page.size
         try:
             async with self._space_freed:
                 await self._space_freed.wait_for(lambda: self.queued_bytes < MAX_QUEUED_BYTES)
@@ -133,9 +133,9 @@ class PageWriter:
                 continue
             deadline = deadline or asyncio.get_running_loop().time() + MAX_SEGMENT_SECONDS
             batch.append(item)
-            size += len(item.page.body)
+            size += item.page.size
             async with self._space_freed:
-                self.queued_bytes -= len(item.page.body)
+                self.queued_bytes -= item.page.size
                 self._space_freed.notify_all()
         return batch, True
 
@@ -199,4 +199,4 @@ def _save_spooled(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive
 
 def fetched_row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
     """The ledger's record of a page at `offset` in its segment."""
-    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))
+    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"), page.rendering)

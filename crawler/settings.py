@@ -30,7 +30,7 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
     Setting("TELNETCONSOLE_ENABLED", False, 1, "a shell on a port"),
     Setting("REMOTE_CONTROL_ENABLED", False, True, "a socket that runs Python"),
     Setting(
-        "TWISTED_DNS_RESOLVER", "crawler.resolver.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
+        "TWISTED_DNS_RESOLVER", "crawler.downloader.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
     ),
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
     Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "only http and https, with a limit on headers and checked proxies"),
@@ -68,7 +68,7 @@ SETTINGS = (*NETWORK_SETTINGS, *CRAWL_SETTINGS)
 def make_settings(
     changes: tuple[Setting, ...], user_agent: str, allow_nets: tuple[str, ...] = (), *, proxy_resolves_names: bool = False
 ) -> dict[str, Any]:
-    """`changes` as Scrapy takes them, with the operator's user agent and what crawler.resolver and crawler.proxy read."""
+    """`changes` as Scrapy takes them, with the operator's user agent and what GuardedResolver and crawler.proxy read."""
     return {setting.name: setting.value for setting in changes} | {
         "USER_AGENT": user_agent,
         "NEWSMILL_ALLOW_NETS": list(allow_nets),

@@ -16,8 +16,8 @@ from crawler.spider_report import OutputCounts, RunReport, RunRequest
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
-from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.ledger import Ended, HostLease, Postponed
+from newsmill.storage.processes import is_dead
 
 log = logging.getLogger(__name__)
 

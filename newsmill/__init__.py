@@ -29,14 +29,26 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
         html: The page. Bytes are decoded as a browser does it: byte order mark, `content_type`, declaration in the page, guess.
         url: The URL of the page, which resolves links and helps to find date and section. Empty if it is not known.
         content_type: The Content-Type header that came with the bytes, such as "text/html; charset=windows-1251".
-        language: BCP 47 tag of the site, for texts whose language cannot be told.
+        language: BCP 47 tag of the site, for texts whose language cannot be detected.
 
     Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference/outcomes.md.
     The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
     """
-    from newsmill import single_page
+    from datetime import UTC, datetime
 
-    return single_page.extract(html, url, content_type, language)
+    from newsmill.exceptions import ExtractionError
+    from newsmill.extraction.pipeline import read
+    from newsmill.model import Page
+    from newsmill.redaction import redact
+
+    if isinstance(html, str):
+        html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
+    page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", content_type or "text/html"),), html)
+    result = read(page, language=language)
+    if result.document is None:
+        detail = f" ({result.ending.detail})" if result.ending.detail else ""
+        raise ExtractionError(f"{redact(url) or 'the page'} holds no document: {result.ending.outcome}{detail}", result.ending.outcome)
+    return result.document
 
 
 def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
@@ -49,9 +61,13 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill import single_page
+    from newsmill.discovery.html_listings import read_homepage
+    from newsmill.urls import normalize
 
-    return single_page.discover(html, url, content_type)
+    normalize(url)
+    if isinstance(html, str):
+        html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
+    return read_homepage(html, url, content_type)
 
 
 def submit(

@@ -1,8 +1,10 @@
 """Protection against SSRF: no connection to a private network. The IP address decides, never its spelling in a URL.
 
-`getaddrinfo` sees host names and address literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
-addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/resolver.py) and the webhooks
+`getaddrinfo` sees host names and IP literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
+IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/downloader.py) and the webhooks
 (newsmill/web) connect through it.
+
+A submitted URL is checked first as far as that needs no connection, so that the submitter gets an error at once.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+from newsmill import urls
+from newsmill.exceptions import UrlError
+from newsmill.model import Source
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -24,23 +31,23 @@ FORBIDDEN_NETWORKS = tuple(
         "192.0.0.0/24",  # IETF protocol assignments; `is_global` differs between Python 3.11 and 3.13
         "192.88.99.0/24",  # 6to4 relays
         "168.63.129.16/32",  # on Azure, every machine's own host with its secrets
-        "2001::/23",  # IETF protocol assignments, with Teredo, which carries any IPv4 address
-        "2002::/16",  # 6to4, which carries any IPv4 address
+        "2001::/23",  # IETF protocol assignments, with Teredo, which carries any IPv4 host
+        "2002::/16",  # 6to4, which carries any IPv4 host
         "2001:db8::/32",
         "3fff::/20",  # documentation; unknown to Python 3.11
     )
 )
-# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local addresses.
+# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local IP addresses.
 IPV6_UNICAST = IPv6Network("2000::/3")
 
-# Host name → reason, for names with refused addresses only. It tells `ssrf_blocked` from `dns`: both surface as "cannot resolve".
+# Host name → reason, for names with refused IP addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
 # A process has one resolver, and few such names.
 REFUSED_HOSTS: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rule: globally routable unicast on ports 80 and 443, or any address and port in an allowed network."""
+    """The rule: globally routable unicast on ports 80 and 443, or any IP address and port in an allowed network."""
 
     allow_nets: tuple[IPNetwork, ...] = ()
 
@@ -49,16 +56,16 @@ class Guard:
         """A guard that allows these networks, e.g. "127.0.0.0/8" (NEWSMILL_ALLOW_NETS). Raises ValueError for an invalid network."""
         return cls(tuple(ip_network(net) for net in nets))
 
-    def find_refusal(self, address: str, port: int | None = None) -> str | None:
-        """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not judged."""
+    def find_refusal(self, ip_text: str, port: int | None = None) -> str | None:
+        """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not checked."""
         try:
-            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the address
+            ip = ip_address(ip_text.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
         except ValueError:
-            return f"{address} is not an IP address"
+            return f"{ip_text} is not an IP address"
         if any(ip in net for net in self.allow_nets):
             return None
         if not _is_public(ip):
-            return f"{address} is not a public address"
+            return f"{ip_text} is not a public IP address"
         if port is not None and port not in WEB_PORTS:
             return f"port {port} is not 80 or 443"
         return None
@@ -71,9 +78,9 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """A `getaddrinfo` that leaves out every address the guard refuses. A name without an allowed address does not resolve.
+    """A `getaddrinfo` that leaves out every IP address the guard refuses. A name without an allowed IP address does not resolve.
 
-    Each answer is judged alone, so a name with one public and one private address is reached at the public one only.
+    Each answer is checked alone, so a name with one public and one private IP address is reached at the public one only.
     `lookup` replaces socket.getaddrinfo in tests.
     """
 
@@ -91,3 +98,44 @@ def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = N
         return kept
 
     return getaddrinfo
+
+
+# ---- submitted URLs ----------------------------------------------------------------------------------------------------------
+
+URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # never public
+
+
+def refusal_reason(url: str, guard: Guard) -> str | None:
+    """Why Newsmill never fetches this URL; None if only the connection can tell. A text that is not an http(s) URL is refused too."""
+    try:
+        parts = urlsplit(urls.normalize(url))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except (UrlError, ValueError) as error:
+        return str(error)
+    host = parts.hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return _name_refusal_reason(host, port, guard)
+    return guard.find_refusal(host, port)
+
+
+def source_refusal_reason(source: Source, guard: Guard) -> str | None:
+    """The first field of a source with a URL that Newsmill never fetches, and the reason."""
+    for field in URL_FIELDS:
+        value = getattr(source, field)
+        for url in [value] if isinstance(value, str) else value or ():
+            if reason := refusal_reason(url, guard):
+                return f"{field}: {reason}"
+    return None
+
+
+def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
+    if name == "localhost":
+        return guard.find_refusal("127.0.0.1", port)
+    if guard.allow_nets:  # names of the operator's own network may lead into it, on any port
+        return None
+    if "." not in name or name.endswith(PRIVATE_SUFFIXES):
+        return f"{name} is a name of a private network; NEWSMILL_ALLOW_NETS opens one"
+    return None if port in WEB_PORTS else f"port {port} is not 80 or 443"

@@ -40,7 +40,7 @@ class AppContext:
     """What a process or command works with. Nothing in it needs Redis but `queue_depth`."""
 
     settings: Settings
-    engine: Engine  # for functions of storage/ that take one, such as `processes.alive`
+    engine: Engine  # for functions of storage/ that take one, such as `list_live_processes`
     ledger: Ledger
     documents: Documents
     near_duplicates: NearDuplicates
@@ -79,7 +79,7 @@ def build_context(
 
 
 class QueueDepth:
-    """The length of the queue, asked every few seconds at most and by one thread at a time.
+    """The length of the queue, read every few seconds at most and by one thread at a time.
 
     So a Redis that does not answer delays one request by five seconds, and no other. Raises ServiceError as the last call did.
     """
@@ -155,7 +155,8 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
     """The context over the store of `settings`, its schema checked.
 
     `create` makes a data folder that does not exist. `upgrade` brings the schema of an embedded database up to date first.
-    Raises NewsmillError when there is no store, SchemaError when its schema is another version's, ServiceError when the database is away.
+    Raises NewsmillError when the store does not exist, SchemaError for the schema of another version, ServiceError when the database does
+    not respond.
     """
     folder = data_folder(settings)
     if create:
@@ -199,9 +200,9 @@ def open_queue(settings: Settings, url: str, *, timeout: float = QUEUE_TIMEOUT_S
 
 
 def queue_state(settings: Settings) -> tuple[int | None, int | None]:
-    """Segments that wait for a worker, and jobs that were refused because somebody else wrote them.
+    """Segments that wait for a worker, and jobs that were refused because another program wrote them.
 
-    None, None when the embedded server is not running, which is no fault. Raises ServiceError otherwise.
+    None, None when the embedded server is not running, which is normal. Raises ServiceError otherwise.
     """
     # redis and RQ cost 0.17 s of CPU, which the commands that only read a store need not spend
     from newsmill.queue.embedded_redis import EmbeddedRedis

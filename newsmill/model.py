@@ -36,6 +36,14 @@ class Rules:
     expires: date | None = None  # the rules apply to pages fetched up to this day, because sites change
 
 
+class Render(StrEnum):
+    """Whether the pages of a source are displayed in a browser, so that its scripts run, before the text is extracted."""
+
+    NEVER = "never"
+    AUTO = "auto"  # if the response has no text; all pages once this was so for several pages in a row
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class SpiderLimits:
     """What one run of a source's spider may cost. When a limit is reached, the run ends; what it has handed over stays."""
@@ -68,6 +76,7 @@ class Source:
     spider: str | None = None  # "package.module:ClassName" of a scrapy.Spider that runs when the source is due
     spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
     spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
+    render: Render = Render.NEVER
 
 
 # ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
@@ -249,10 +258,15 @@ class OutcomeRecord:
 
 # ---- page: bytes as fetched ------------------------------------------------------------------------------------------------
 
+RENDERED_TYPE = "text/html; charset=utf-8"  # media type of a rendered DOM
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order."""
+    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order.
+
+    A page that was rendered has the DOM as HTML in `rendered`, or the reason why there is none.
+    """
 
     requested_url: str
     url: str  # final URL after redirects
@@ -266,11 +280,40 @@ class Page:
     source: str | None = None
     hint: Hint = field(default_factory=Hint)
     is_item: bool = False  # no server sent it: the body is an ArticleItem as JSON
+    rendered: bytes | None = None  # UTF-8; None: not rendered
+    rendering_failure: str | None = None
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header with that name (case-insensitive), or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """Whether the page was rendered; None if that was not tried."""
+        if self.rendered is not None:
+            return Rendering.DONE
+        return None if self.rendering_failure is None else Rendering.FAILED
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body and of the rendered DOM."""
+        return len(self.body) + len(self.rendered or b"")
+
+    def as_rendered(self) -> Page:
+        """Return the page with the rendered DOM as its body, or the page itself if it was not rendered."""
+        if self.rendered is None:
+            return self
+        headers = [(name, value) for name, value in self.headers if name.lower() not in ("content-type", "content-encoding")]
+        return replace(self, headers=(*headers, ("Content-Type", RENDERED_TYPE)), body=self.rendered, rendered=None)
+
+
+class Rendering(StrEnum):
+    """What the ledger knows about the rendering of a page."""
+
+    WANTED = "wanted"  # the response had no text: the next fetch renders the page
+    DONE = "done"  # the archived page has a rendered DOM
+    FAILED = "failed"  # a browser gave no DOM
 
 
 SPIDER = "spider"
@@ -572,7 +615,7 @@ class Profile:
     """Statistics of the pages of a site. `extraction.site_profile` decides how extraction uses them."""
 
     site: str  # host without "www."
-    pages: int  # pages from which it was learnt, without copies
+    pages: int  # pages from which it was learned, without copies
     sections: int
     lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
@@ -619,6 +662,7 @@ class LeasedUrl:
     etag: str | None = None
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
+    is_rendering_wanted: bool = False  # the response of the last fetch had no text
 
 
 @dataclass(frozen=True, slots=True)

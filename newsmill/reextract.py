@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from newsmill import urls
 from newsmill.exceptions import ArchiveDamaged, NewsmillError
 from newsmill.model import Document, ExtractionResult, Outcome, Page, Rules, Source
-from newsmill.sandbox.parent import Sandbox, SandboxCrash
+from newsmill.sandbox.pages import Sandbox, SandboxCrash
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive
@@ -62,7 +62,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
             first_seen_at=trace.first_seen_at,
         )
     if isinstance(result, SandboxCrash):
-        raise NewsmillError(f"reading {trace.url} ended the process ({result.stage}: {result.reason})")
+        raise NewsmillError(f"the extraction of {trace.url} crashed ({result.stage}: {result.reason})")
     return result
 
 

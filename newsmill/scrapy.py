@@ -11,10 +11,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
-from weakref import WeakKeyDictionary
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -23,7 +22,7 @@ from scrapy.http import HtmlResponse, Response
 from scrapy.utils.asyncio import call_later, run_in_thread, sleep
 from scrapy.utils.defer import deferred_from_coro
 
-from newsmill import single_page
+import newsmill
 from newsmill.exceptions import NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page
 from newsmill.page_destinations import FOUND_BY, PageDestination, open_destination
@@ -38,7 +37,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's have come
-MAX_TRIES = 6  # to store a batch, over half a minute; the crawl ends then, because its further pages would be lost too
+MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
 POLL_SECONDS = 0.05
 META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not store its response
 
@@ -49,7 +48,8 @@ def extract(response: Response, *, language: str | None = None) -> Document:
     Raises ExtractionError where the page holds no document.
     """
     content_type = response.headers.get("Content-Type")
-    return single_page.extract(response.body, response.url, None if content_type is None else content_type.decode("latin-1"), language)
+    declared = None if content_type is None else content_type.decode("latin-1")
+    return newsmill.extract(response.body, url=response.url, content_type=declared, language=language)
 
 
 class NewsmillPipeline:
@@ -84,13 +84,7 @@ class NewsmillMiddleware:
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(Submitter.of(crawler))
 
-    def process_spider_output(self, response: Response, result: Iterable[Any]) -> Iterator[Any]:
-        """Store the response soon and pass on what its callback yields: for projects with a middleware that is not asynchronous."""
-        if is_wanted(response):
-            self._submitter.add_later(make_page(PageItem(response), fetched_at=datetime.now(UTC), source=self._submitter.source))
-        yield from result
-
-    async def process_spider_output_async(self, response: Response, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def process_spider_output(self, response: Response, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Store the response, then pass on what its callback yields."""
         if is_wanted(response):
             await self._submitter.add_response(PageItem(response))
@@ -106,7 +100,7 @@ def is_wanted(response: Response) -> bool:
 class Submitter:
     """Collects the pages of one crawl and stores them in batches, in a thread. After a kill, the next crawl stores the last batch."""
 
-    _by_crawler: ClassVar[WeakKeyDictionary[Crawler, Submitter]] = WeakKeyDictionary()
+    _by_crawler: ClassVar[dict[Crawler, Submitter]] = {}
 
     def __init__(self, crawler: Crawler, destination: PageDestination, source: str | None) -> None:
         self.source = source
@@ -118,7 +112,7 @@ class Submitter:
         self._is_flush_planned = False
         self._running_flushes = 0
         self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()  # one batch at a time, so that a URL's later page is stored later
+        self._lock = threading.Lock()  # one batch at a time: more would only wait for each other in the database
         crawler.signals.connect(self._close, signal=signals.spider_closed)
 
     @classmethod
@@ -140,13 +134,9 @@ class Submitter:
 
     async def add_page(self, page: Page) -> None:
         """Store a page; waits for the storage when a batch is full, which slows the crawl down to its speed."""
-        self._append(page)
+        self._pages.append(page)
+        self._bytes += len(page.body)
         await self._added()
-
-    def add_later(self, page: Page) -> None:
-        """Store a page without waiting."""
-        self._append(page)
-        self._plan_flush(0 if self._is_full() else FLUSH_SECONDS)
 
     async def add_link(self, item: LinkItem) -> None:
         """Have Newsmill fetch a link. An invalid URL is logged."""
@@ -157,23 +147,12 @@ class Submitter:
             return
         await self._added()
 
-    def _append(self, page: Page) -> None:
-        self._pages.append(page)
-        self._bytes += len(page.body)
-
-    def _is_full(self) -> bool:
-        return self._bytes >= MAX_SEGMENT_BYTES or max(len(self._pages), len(self._links)) >= MAX_SEGMENT_PAGES
-
     async def _added(self) -> None:
-        if self._is_full():
+        if self._bytes >= MAX_SEGMENT_BYTES or max(len(self._pages), len(self._links)) >= MAX_SEGMENT_PAGES:
             await self._flush()
-        else:
-            self._plan_flush(FLUSH_SECONDS)
-
-    def _plan_flush(self, seconds: float) -> None:
-        if not self._is_flush_planned or seconds == 0:
+        elif not self._is_flush_planned:
             self._is_flush_planned = True
-            call_later(seconds, self._start_flush)
+            call_later(FLUSH_SECONDS, self._start_flush)
 
     def _start_flush(self) -> None:
         self._is_flush_planned = False
@@ -227,5 +206,6 @@ class Submitter:
         while self._running_flushes:
             await sleep(POLL_SECONDS)
         await run_in_thread(self._destination.close)
+        self._by_crawler.pop(self._crawler, None)
         names = ("queued", "known", "rejected", "lost", "links")
         log.info("Newsmill: %s", ", ".join(f"{self._counts[name]} {name}" for name in names))

@@ -135,11 +135,16 @@ def _make_hint(title: str | None, authors: Sequence[str], published: datetime | 
     if at is not None and not isinstance(at, datetime):
         at = datetime.combine(at, time())
     return Hint(
-        title=title,
-        authors=tuple(authors),
+        title=None if title is None else _without_surrogates(title),
+        authors=tuple(map(_without_surrogates, authors)),
         published_at=at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC),
         language=language,
     )
+
+
+def _without_surrogates(text: str) -> str:
+    """The text as JSON can carry it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _header_lines(headers: Mapping[bytes, Iterable[bytes]]) -> tuple[tuple[str, str], ...]:

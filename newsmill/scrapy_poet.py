@@ -10,7 +10,7 @@ from datetime import UTC
 from web_poet import WebPage, handle_urls
 from zyte_common_items import Article, ArticleMetadata, Author, Image
 
-from newsmill import single_page
+import newsmill
 from newsmill.exceptions import ExtractionError
 from newsmill.model import Document
 
@@ -25,7 +25,7 @@ class NewsmillArticlePage(WebPage[Article]):
         url = str(self.response.url)
         content_type = self.response.headers.get("Content-Type")
         try:
-            document = single_page.extract(bytes(self.response.body), url, content_type, None)
+            document = newsmill.extract(bytes(self.response.body), url=url, content_type=content_type)
         except ExtractionError:
             return Article(url=url, metadata=ArticleMetadata(probability=0.0))
         return make_article(document)

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import cssselect
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from newsmill.discovery import schedule
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.model import Politeness, Rules, Source, SpiderLimits
+from newsmill.model import Politeness, Render, Rules, Source, SpiderLimits
 from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -204,6 +204,7 @@ class SourceTable(BaseModel):
     spider: str | None = Field(default=None, pattern=SPIDER_PATTERN, description='"package.module:ClassName" of a Scrapy spider')
     spider_args: dict[str, str] = Field(default={}, description="a table of strings")
     spider_limits: SpiderLimitsTable = Field(default=SpiderLimitsTable(), description="a table with time, memory_mb and pages")
+    render: Literal["never", "auto", "always"] = Field(default="never", description='"never", "auto" or "always"')
 
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
@@ -236,6 +237,7 @@ class SourceTable(BaseModel):
             spider=self.spider,
             spider_args=dict(self.spider_args),
             spider_limits=SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
+            render=Render(self.render),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -98,10 +99,15 @@ def _decode_page(page: SubmittedPage, source: str | None, now: datetime) -> Page
         body=page.body if page.html is None and page.body is not None else (page.html or "").encode("utf-8", "replace"),
         redirects=tuple(page.redirects),
         source=source,
-        hint=page.hint,
+        hint=replace(page.hint, published_at=_to_aware(page.hint.published_at), modified_at=_to_aware(page.hint.modified_at)),
     )
+
+
+def _to_aware(at: datetime | None) -> datetime | None:
+    """A time without a time zone is read as UTC."""
+    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def limit_time(at: datetime | None, now: datetime) -> datetime:
     """The time of a fetch; now for one in the future or before the web."""
-    return now if at is None or at > now or at.year < MIN_YEAR else at.astimezone(UTC)
+    return now if at is None or at.year < MIN_YEAR or at > now else at.astimezone(UTC)

@@ -73,7 +73,7 @@ all_stored() { [ "$(documents)" -ge "${#articles[@]}" ]; }
 wait_for "the whole newspaper stored" 300 all_stored
 compose up -d --scale worker=2 >/dev/null 2>&1
 sleep 5
-total=$(documents) unique=$(sql "SELECT count(DISTINCT id) FROM documents") owed=$(sql "SELECT count(*) FROM ledger WHERE kind = 'page' AND state IN ('fetched', 'processing')")
+total=$(documents) unique=$(sql "SELECT count(DISTINCT id) FROM documents") pending=$(sql "SELECT count(*) FROM ledger WHERE kind = 'page' AND state IN ('fetched', 'processing')")
 footers=$(sql "SELECT count(*) FROM documents WHERE text ~ 'source site-[0-9]+'")
-say "documents $total (different ids $unique), articles ${#articles[@]}, pages still owed $owed, footers left $footers"
+say "documents $total (different ids $unique), articles ${#articles[@]}, pages pending $pending, footers left $footers"
 [ "$total" -eq "${#articles[@]}" ] && [ "$unique" -eq "$total" ] && [ "$footers" -eq 0 ]

@@ -60,7 +60,7 @@ def test_each_answer_of_a_name_is_judged() -> None:
 def test_a_name_with_private_answers_only_is_refused_by_name() -> None:
     lookup = make_guarded_getaddrinfo(Guard(), lambda *_: answers("10.0.0.1"))
     assert lookup("inside.example", 80) == []
-    assert REFUSED_HOSTS.pop("inside.example") == "10.0.0.1 is not a public address"
+    assert REFUSED_HOSTS.pop("inside.example") == "10.0.0.1 is not a public IP address"
 
 
 def test_a_name_that_changes_its_answer_is_judged_each_time() -> None:

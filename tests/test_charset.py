@@ -46,7 +46,7 @@ def test_order(body: bytes, header: str | None, encoding: str) -> None:
         (b'<meta content="text/html; charset=koi8-r" http-equiv="content-type">', "koi8-r"),
         (b'<!-- <meta charset="utf-8"> --><meta charset=gb2312>', "gb18030"),
         (b'<title data-x="<meta charset=utf-8>">', None),
-        (b'<meta charset="utf-16">', "utf-8"),  # a page whose <meta> can be read is no UTF-16
+        (b'<meta charset="utf-16">', "utf-8"),  # a page whose <meta> can be read is not UTF-16
         (b'<meta name=description content="charset=utf-8">', None),
         (b"<meta charset", None),
     ],

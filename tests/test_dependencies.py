@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 import newsmill
@@ -56,9 +57,17 @@ def test_the_lock_file_holds_every_dependency_of_the_image_with_hashes() -> None
     assert not missing, f"requirements.lock lacks {sorted(missing)}; its first lines say how to renew it"
 
 
-def test_the_tests_and_the_image_use_the_same_versions() -> None:
+def test_the_lock_file_of_the_image_with_a_browser_holds_what_the_other_lacks() -> None:
+    blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", (ROOT / "requirements-render.lock").read_text(encoding="utf-8"), flags=re.M))
+    locked = [block for block in blocks if block.strip()]
+    assert all("--hash=sha256:" in block for block in locked)
+    assert names(PROJECT["optional-dependencies"]["render"]) <= names(locked)
+
+
+@pytest.mark.parametrize("lock_file", ["requirements.lock", "requirements-render.lock"])
+def test_the_tests_and_the_image_use_the_same_versions(lock_file: str) -> None:
     pins = {}
-    for file in ("tests/constraints.txt", "requirements.lock"):
+    for file in ("tests/constraints.txt", lock_file):
         lines = re.findall(r"^([\w.-]+)==([^\s;\\]+)", (ROOT / file).read_text(encoding="utf-8"), re.M)
         pins[file] = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in lines}
     tests, image = pins.values()

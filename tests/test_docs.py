@@ -31,7 +31,7 @@ def names(page: str, heading: str | None = None) -> list[str]:
 
 
 def same(page: str, documented: list[str], real: list[str]) -> None:
-    """Both ways: nothing missing, nothing that is no longer there."""
+    """In both directions: nothing is missing, and nothing outdated is named."""
     missing, stale = sorted(set(real) - set(documented)), sorted(set(documented) - set(real))
     assert not missing, f"docs/reference/{page} does not name {', '.join(missing)}"
     assert not stale, f"docs/reference/{page} names {', '.join(stale)}, which does not exist"

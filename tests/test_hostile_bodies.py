@@ -12,7 +12,8 @@ import pytest
 from chaos.bodies import bodies
 
 from newsmill.model import ExtractionResult, Outcome, Page
-from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.pages import Sandbox
 
 REFUSED = {Outcome.TOO_LARGE, Outcome.TOO_DEEP, Outcome.BAD_ENCODING, Outcome.DATA_LOSS, Outcome.NOT_HTML}
 MEGABYTES = 512
@@ -25,8 +26,7 @@ def test_every_hostile_body_ends_with_a_name() -> None:
     with Sandbox(Limits(wall=300.0)) as box:  # CPU time is limited: on a busy machine 30 s of wall time say nothing
         for name, headers, body in bodies():
             box.start()
-            assert box._child is not None
-            pid = box._child[0].pid
+            pid = box.child.pid
             answer = box.read(Page(url, url, datetime(2026, 11, 25, tzinfo=UTC), 200, headers, body))
             assert isinstance(answer, ExtractionResult), (name, answer)
             if answer.document is None:
@@ -34,6 +34,6 @@ def test_every_hostile_body_ends_with_a_name() -> None:
                 assert answer.ending.detail, name
             else:
                 assert answer.document.text and len(answer.document.authors) <= 100, name
-            if box._child is not None:  # otherwise it exited, because it had grown too large
+            if box.child.pid is not None:  # otherwise it exited, because it had grown too large
                 peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
                 assert int(peak.split()[1]) / 1024 <= MEGABYTES, (name, peak)

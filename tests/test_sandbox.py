@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,9 +17,10 @@ import pytest
 
 from newsmill.exceptions import NewsmillError
 from newsmill.model import ExtractionResult, LineStats, Page, Profile, Rules
-from newsmill.sandbox import parent as sandbox_module
-from newsmill.sandbox.child import MAX_PROFILES
-from newsmill.sandbox.parent import WARMUP_PAGES, ExtractionRequest, Limits, Sandbox, SandboxCrash, read_all
+from newsmill.sandbox import pages as sandbox_module
+from newsmill.sandbox.child import LAST, RESPONSE, Limits
+from newsmill.sandbox.pages import MAX_PROFILES, WARMUP_PAGES, ExtractionRequest, Sandbox, SandboxCrash, read_all
+from newsmill.sandbox.parent import ChildProcess, ChildTimeoutError
 
 POISON = "poison:obey"
 PYTHONPATH = os.pathsep.join(str(folder) for folder in Path(__file__).resolve().parents[:2])  # of the tests' own processes
@@ -65,6 +67,10 @@ def test_the_page_and_its_source_arrive(box: Sandbox) -> None:
     assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
     assert isinstance(reading, ExtractionResult)
     assert reading.seconds > 0
+
+
+def test_of_a_rendered_page_the_child_gets_the_dom(box: Sandbox) -> None:
+    assert text(box.read(replace(page("plain"), rendered=b"hello"))).startswith(text(box.read(page("hello"))).split()[0])
 
 
 def test_a_profile_is_sent_once(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +183,9 @@ def test_an_invalid_answer_is_a_crash(box: Sandbox) -> None:
 
 
 def test_a_child_killed_while_idle_costs_no_page(box: Sandbox) -> None:
-    os.kill(child_pid(box), signal.SIGKILL)
-    time.sleep(0.1)
+    pid = child_pid(box)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not is_running(pid))
     assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -188,10 +195,10 @@ def test_a_child_killed_at_work_is_one_crash(box: Sandbox, tmp_path: Path) -> No
 
 
 def test_a_killed_fork_server_is_replaced(box: Sandbox) -> None:
-    stat = Path(f"/proc/{child_pid(box)}/stat").read_text()
-    server = int(stat.rpartition(")")[2].split()[1])
+    pid = child_pid(box)
+    server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(server, signal.SIGKILL)
-    time.sleep(0.1)
+    assert eventually(lambda: not is_running(pid))
     assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -204,6 +211,33 @@ def test_a_reader_that_cannot_be_loaded_is_a_clear_error() -> None:
         Sandbox(LIMITS, "poison:missing").read(page("hello"))
 
 
+def test_a_child_that_does_not_take_its_page_is_killed_at_the_deadline() -> None:
+    with Sandbox(Limits(wall=60), POISON) as box:
+        os.kill(child_pid(box), signal.SIGSTOP)
+        box.child.limits = Limits(wall=0.3)
+        assert box.read(page("x" * 5_000_000)) == SandboxCrash("read", "deadline 0.3 s")
+        box.child.limits = Limits(wall=60)
+        assert text(box.read(page("hello"))).startswith("hello")
+
+
+def test_half_a_message_is_waited_for_until_the_deadline() -> None:
+    child = ChildProcess("poison:no_handler", limits=Limits(wall=0.05))
+    child._connection, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(RESPONSE.pack(LAST, 8) + b"half")
+        child.send(b"", b"")
+        with pytest.raises(ChildTimeoutError, match=r"deadline 0\.05 s"):
+            child.receive()
+
+
+def test_an_answer_that_is_too_long_ends_the_child() -> None:
+    with Sandbox(Limits(wall=60, response=10_000), POISON) as box:
+        pid = child_pid(box)
+        crash = box.read(page("x" * 20_000))
+        assert isinstance(crash, SandboxCrash) and "bytes" in crash.reason
+        assert child_pid(box) != pid
+
+
 def test_closing_ends_the_child() -> None:
     with Sandbox(LIMITS, POISON) as box:
         pid = child_pid(box)
@@ -213,7 +247,8 @@ def test_closing_ends_the_child() -> None:
 LOOPING_WORKER = """
 import sys
 from test_sandbox import POISON, page
-from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.pages import Sandbox
 if __name__ == "__main__":
     box = Sandbox(Limits(wall=600), POISON)
     print(box.read(page("hello")).blocks[0].text.split()[-1], flush=True)
@@ -287,7 +322,8 @@ SECRET = "hunter2-of-the-database"
 SPYING = """
 import os, re, sys
 from pathlib import Path
-from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.pages import Sandbox
 from test_sandbox import POISON, child_pid, page
 with Sandbox(Limits(), POISON) as box:
     child = child_pid(box)

@@ -13,12 +13,12 @@ from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
 from newsmill.model import ClaimedPage, ExtractionResult, Page
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
 from newsmill.urls import MAX_URL_CHARACTERS
 from workers import site_learning
 from workers.page_extraction import count_characters, extract_page
-from workers.worker_context import SegmentState, WorkerContext, find_source
+from workers.process import SegmentState, WorkerContext, find_source
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
                 flushed_at, state.is_marked = app.now(), False
         flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
+        app.ledger.count_script_pages(state.script_pages)
     finally:
         if context.stop.is_set():
             app.ledger.release_segment(segment_id, context.owner, now=app.now())
@@ -118,6 +119,7 @@ def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
         for _, page in read_archived_pages(app.archive, claim.segment, [claim]):
             flush_batch(context, claim.segment, list(extract_page(context, claim, page, state, full_limit=heavy)))
         site_learning.count_paths(app.fast_path_stats, state.paths)
+        app.ledger.count_script_pages(state.script_pages)
     finally:
         app.ledger.release_segment(claim.segment, context.owner, now=app.now())
     return True

@@ -9,15 +9,20 @@ from datetime import datetime
 
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import MAX_CRASHES, Result
-from workers.cpu_budget import first_attempt_seconds
-from workers.worker_context import SegmentState, WorkerContext, find_profile, find_source
+from workers.process import SegmentState, WorkerContext, find_profile, find_source
 
 log = logging.getLogger(__name__)
 
+SCRIPT_OUTCOMES = frozenset({Outcome.NEEDS_SCRIPT, Outcome.NO_TEXT})  # of a page whose text a script may load
 MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat the text; a thick novel has as many
+# CPU of the first attempt at a page. Of 900 pages of other collections, one takes longer, by half; on average a page takes a tenth of it.
+FIRST_ATTEMPT_SECONDS = 0.1
+FIRST_ATTEMPT_SECONDS_PER_MB = 2.0  # of HTML
+COMPRESSION_RATIO = 8  # assumed for a compressed page; text shrinks to a fourth or a seventh
+MAX_HTML_BYTES = 5 << 20  # larger pages are refused unread (`extraction.pipeline.MAX_HTML_BYTES`)
 
 
 def extract_page(
@@ -28,7 +33,7 @@ def extract_page(
     *,
     full_limit: bool = False,
 ) -> Iterator[Result]:
-    """At most one result: none if the claim is no longer ours, or if the page crashed the sandbox, which counts as an attempt.
+    """At most one result: none if another worker has the claim, or if the page crashed the sandbox, which counts as an attempt.
 
     The CPU limit is short, except with `full_limit` and for the page's last attempt.
     The page is marked as in progress when it becomes slow, and beforehand if an earlier attempt failed.
@@ -64,7 +69,38 @@ def extract_page(
         return
     if profile is not None and result.extraction_path is not None:
         state.paths[profile.site, profile.version][result.extraction_path] += 1
-    yield Result(claim, _limit_size(_set_profile_version(result, profile)), _find_retry_time(claim, result, context.app.now()))
+    if source is not None and source.render is Render.AUTO and result.document is not None:
+        state.script_pages[source.name].append(page.rendered is not None)
+    now = context.app.now()
+    if wants_rendering(page, source, result.ending.outcome):
+        yield Result(claim, result, now, wants_rendering=True)
+        return
+    result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
+    yield Result(claim, result, _find_retry_time(claim, result, now))
+
+
+def wants_rendering(page: Page, source: Source | None, outcome: Outcome) -> bool:
+    """Whether to fetch and render a page that has no text and was not rendered."""
+    return source is not None and source.render is Render.AUTO and page.rendering is None and outcome in SCRIPT_OUTCOMES
+
+
+def _describe_rendering_failure(result: ExtractionResult, page: Page) -> ExtractionResult:
+    """The result; without a document, its detail says why the page was not rendered."""
+    if page.rendering_failure is None or result.document is not None:
+        return result
+    detail = f"not rendered: {page.rendering_failure}"
+    return replace(result, ending=replace(result.ending, detail=f"{result.ending.detail}; {detail}" if result.ending.detail else detail))
+
+
+def first_attempt_seconds(page: Page) -> float:
+    """The CPU limit of the first attempt at a page in seconds, by its size.
+
+    A page that loops uses 20 s of CPU in each of three attempts; an ordinary page uses 0.05 s.
+    CPU time counts, not wall time, because a busy machine makes no page longer.
+    """
+    page = page.as_rendered()
+    size = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
+    return round(FIRST_ATTEMPT_SECONDS + FIRST_ATTEMPT_SECONDS_PER_MB * min(size, MAX_HTML_BYTES) / 2**20, 2)
 
 
 def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCrash) -> None:

@@ -18,8 +18,7 @@ from newsmill.model import Source
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
-from newsmill.storage.lease_owners import is_dead
-from newsmill.storage.processes import Heartbeat
+from newsmill.storage.processes import Heartbeat, is_dead
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 
@@ -59,14 +58,14 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
     """
     stop, settings, engine = stop_on_signals(), context.settings, context.engine
     interval = interval or (PASS_SECONDS if settings.redis_url else EMBEDDED_PASS_SECONDS)
-    with ExitStack() as stack:
-        redis = stack.enter_context(open_redis(settings))
+    with ExitStack() as exit_stack:
+        redis = exit_stack.enter_context(open_redis(settings))
         scheduler = SchedulerContext(
             context,
-            stack.enter_context(closing(open_queue(settings, redis.url))),
+            exit_stack.enter_context(closing(open_queue(settings, redis.url))),
             redis.ensure,
             swept_at=context.now(),
-            heartbeat=stack.enter_context(open_heartbeat(context, "scheduler")),
+            heartbeat=exit_stack.enter_context(open_heartbeat(context, "scheduler")),
             learning=SiteLearning(context.profiles) if settings.learn else None,
             index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
@@ -112,22 +111,22 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     if enqueued:
         log.info("enqueued %d pending segments again", enqueued)
     elif context.queue.depth() == 0:  # a job for its segment wakes a worker, which then looks for deferred pages
-        aside = ledger.deferred
-        context.queue.enqueue_missing(aside.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=aside.is_only_work_left(now=now)))
+        deferred = ledger.deferred
+        context.queue.enqueue_missing(deferred.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=deferred.is_only_work_left(now=now)))
     if abs(now - context.swept_at) >= SWEEP_INTERVAL:
         orphans = archive.remove_orphans(ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
 
 
 def request_learning(context: SchedulerContext, learning: SiteLearning, now: datetime) -> None:
-    """Enqueue the sites that are due for learning. Reopen some outdated documents while few jobs wait, so that they do not delay news."""
+    """Enqueue the sites that are due for learning. Requeue some outdated documents while few jobs wait, so that they do not delay news."""
     requested = context.queue.enqueue_sites(learning.due(now))
     if requested:
         log.info("requested %d site profiles", requested)
     if context.queue.depth() < MAX_QUEUE_FOR_REEXTRACTION:
-        reopened = learning.reopen_outdated(now)
-        if reopened:
-            log.info("%d documents are extracted again, because their sites have newer profiles", reopened)
+        requeued = learning.requeue_outdated(now)
+        if requeued:
+            log.info("%d documents are extracted again, because their sites have newer profiles", requeued)
 
 
 def find_next_tick(source: Source, after: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""When a site is learnt, from which pages, and when documents are extracted again because their site's profile has a newer version.
+"""When a site is learned, from which pages, and when documents are extracted again because their site's profile has a newer version.
 
 `newsmill.extraction.site_profile` decides what a profile contains.
 """
@@ -15,14 +15,14 @@ from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.site_profile import apply_profile, field_positions
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
 from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
 from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
 
-SAMPLE_PAGES = 60  # a profile is learnt from, three seconds of one worker; 40 miss a box that is on every tenth page
+SAMPLE_PAGES = 60  # a profile is learned from, three seconds of one worker; 40 miss a box that is on every tenth page
 RECENT_DOCUMENTS = 10  # whose fit to the profile is compared
 MAX_COMPARED_PER_PASS = 500  # documents compared with a new version: a quarter of a second
 MAX_REEXTRACTED_PER_PASS = 200  # documents: some seconds of work for two workers
@@ -38,11 +38,11 @@ class SiteLearning:
 
     profiles: Profiles
     checked_until: datetime = NEVER
-    due_sites: set[str] = field(default_factory=set)  # due and not learnt yet
-    requests: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # by site: documents learnt before, and when
+    due_sites: set[str] = field(default_factory=set)  # due and not learned yet
+    requests: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # by site: documents learned before, and when
 
     def due(self, now: datetime) -> list[str]:
-        """Sites to be learnt now. Looks only at sites that have stored something since the last call."""
+        """Sites to be learned now. Looks only at sites that have stored something since the last call."""
         end = self.profiles.end()
         candidates = {*self.profiles.changed_sites(self.checked_until), *self.due_sites}
         self.checked_until = end
@@ -52,27 +52,27 @@ class SiteLearning:
     def _should_request(self, site: str, now: datetime) -> bool:
         """False while an earlier request for the same version is young: a worker is at it, and a second would read the same pages."""
         note = self.profiles.newest(site)
-        learnt_documents = note.documents if note else 0
+        learned_documents = note.documents if note else 0
         requested_documents, requested_at = self.requests.get(site, (-1, NEVER))
-        if requested_documents == learnt_documents and abs(now - requested_at) < REQUEST_TIMEOUT:
+        if requested_documents == learned_documents and abs(now - requested_at) < REQUEST_TIMEOUT:
             return False
-        self.requests[site] = learnt_documents, now
+        self.requests[site] = learned_documents, now
         return True
 
-    def reopen_outdated(self, now: datetime) -> int:
-        """Reopen some of the documents that a newer version of their site's profile would change; how many."""
-        compared = reopened = 0
+    def requeue_outdated(self, now: datetime) -> int:
+        """Requeue some of the documents that a newer version of their site's profile would change, and return their number."""
+        compared = requeued = 0
         for note in self.profiles.unapplied_versions():
             outdated = self.profiles.outdated(note, MAX_COMPARED_PER_PASS - compared)
             unchanged_ids = find_unchanged(self.profiles, note, outdated)
             changed = [document.ledger_id for document in outdated if document.id not in unchanged_ids]
-            changed = changed[: MAX_REEXTRACTED_PER_PASS - reopened]
+            changed = changed[: MAX_REEXTRACTED_PER_PASS - requeued]
             unchanged = [document for document in outdated if document.id in unchanged_ids]
-            reopened += self.profiles.bring_up_to_date(note, unchanged, changed, now=now)
+            requeued += self.profiles.bring_up_to_date(note, unchanged, changed, now=now)
             compared += len(outdated)
-            if compared >= MAX_COMPARED_PER_PASS or reopened >= MAX_REEXTRACTED_PER_PASS:
+            if compared >= MAX_COMPARED_PER_PASS or requeued >= MAX_REEXTRACTED_PER_PASS:
                 break
-        return reopened
+        return requeued
 
 
 def find_unchanged(profiles: Profiles, note: ProfileNote, outdated: Sequence[OutdatedDocument]) -> frozenset[str]:
@@ -117,7 +117,7 @@ def is_due(profiles: Profiles, site: str) -> bool:
 
 
 def _should_relearn(note: ProfileNote | None, documents: int) -> bool:
-    """Whether a profile that errs has enough new pages to be learnt again."""
+    """Whether a profile that errs has enough new pages to be learned again."""
     return note is not None and not note.fast and documents >= 2 * note.documents
 
 
@@ -147,7 +147,7 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
     if _is_improvement(old, new, changed=changed) or (relearn and new.pages >= apply_profile.MATURE_PAGES):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
-            log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
+            log.info("learned %s from %d pages: version %d", site, stored.pages, stored.version)
     elif note is not None:
         profiles.record_learning(site, note.version, documents=documents)
 

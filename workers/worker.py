@@ -30,12 +30,11 @@ from newsmill.queue.queue import (
     RefusedJobError,
     translate_redis_errors,
 )
-from newsmill.sandbox.child import GC_THRESHOLD
-from newsmill.sandbox.parent import DEFAULT_READER, Limits, Sandbox
-from newsmill.storage.lease_owners import make_owner_id
+from newsmill.sandbox.child import GC_THRESHOLD, Limits
+from newsmill.sandbox.pages import DEFAULT_READER, Sandbox
+from newsmill.storage.processes import make_owner_id
 from workers import jobs
-from workers.process import open_heartbeat, stop_on_signals
-from workers.worker_context import LEASE_SECONDS, WorkerContext
+from workers.process import LEASE_SECONDS, WorkerContext, open_heartbeat, stop_on_signals
 
 log = logging.getLogger(__name__)
 

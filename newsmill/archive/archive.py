@@ -33,7 +33,7 @@ class Archive:
         self._store = open_object_store(url, options)
 
     def write(self, pages: Sequence[Page], *, now: datetime) -> Segment:
-        """Save pages as a new segment. When this returns, they are on disk; when it raises, there is no segment."""
+        """Save pages as a new segment. When this returns, they are on disk; when it raises, the segment does not exist."""
         if not pages:
             raise ValueError("a segment holds at least one page")
         segment_id = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

@@ -66,7 +66,7 @@ class ObjectStore(Protocol):
         """Remove an object, if it exists."""
 
     def is_empty(self) -> bool:
-        """Whether there is no object. Raises ServiceError."""
+        """Whether the store is empty. Raises ServiceError."""
 
     def disk_usage(self) -> UsedSpace | None:
         """The disk of the store; None for a bucket."""
@@ -95,7 +95,7 @@ def open_object_store(
 
 @contextmanager
 def translate_errors(where: str, *errors: type[Exception]) -> Iterator[None]:
-    """OSError and `errors` become ServiceError. A missing file stays a FileNotFoundError: callers expect it."""
+    """OSError and `errors` become ServiceError. A missing file stays a FileNotFoundError."""
     foreign: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield

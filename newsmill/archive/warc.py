@@ -1,4 +1,4 @@
-"""Pages as WARC records and back (ISO 28500): response, request and metadata, each a gzip member.
+"""Pages as WARC records and back (ISO 28500): response, request, metadata and, of a rendered page, conversion; each a gzip member.
 
 A body is stored as received, with its Content-Encoding. The Transfer-Encoding header is dropped: the client has already decoded it.
 An item, whose fields a program gave, is a resource and a metadata record: no server's response can be mistaken for one.
@@ -20,7 +20,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from pydantic import TypeAdapter
 
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.model import Hint, Page
+from newsmill.model import RENDERED_TYPE, Hint, Page
 from newsmill.version import __version__
 
 STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 6, for a third of its CPU time
@@ -79,8 +79,12 @@ def _write_response(out: BinaryIO, page: Page) -> int:
         (WarcRecordType.metadata, METADATA_TYPE, json.dumps(_metadata(page)).encode()),
     ):
         record = _new_record(kind, content_type, page)
-        record.headers["WARC-Concurrent-To"] = f"<{response.record_id}>"
+        record.headers["WARC-Concurrent-To"] = response.headers["WARC-Record-ID"]
         _write_record(out, record, content, COMPRESS_LEVEL)
+    if page.rendered is not None:
+        record = _new_record(WarcRecordType.conversion, RENDERED_TYPE, page)
+        record.headers["WARC-Refers-To"] = response.headers["WARC-Record-ID"]
+        _write_record(out, record, page.rendered, COMPRESS_LEVEL)
     return offset
 
 
@@ -144,6 +148,10 @@ def _metadata(page: Page) -> dict[str, Any]:
         "source": page.source,
         "hint": _HINT.dump_python(page.hint, mode="json", exclude_defaults=True),
     }
+    if page.rendered is not None:
+        data["rendered"] = True  # a conversion record follows
+    if page.rendering_failure is not None:
+        data["rendering_failure"] = page.rendering_failure
     if _parse_message(_encode_head("", _end_to_end_headers(page.headers)))[1] != _end_to_end_headers(page.headers):
         data["headers"] = _end_to_end_headers(page.headers)
     if _parse_message(_encode_head("", page.request_headers))[1] != page.request_headers:
@@ -155,23 +163,20 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose first record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        records = _read_page_records(file)
-        if not records or records[-1][0] != WarcRecordType.metadata:
-            raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
-        if records[0][0] not in FIRST_RECORDS:
-            raise ValueError(f"expected a response or a resource, found {records[0][0]}")
-        return _build_page({str(kind): content for kind, content in records})
+        records = _read_records(file)
+        page, is_rendered = _build_page(_read_page_records(records, offset))
+        return replace(page, rendered=_read_rendered(next(records, None), offset)) if is_rendered else page
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
 
 def copy_page(file: BinaryIO, offset: int) -> bytes:
     """The bytes of the page's records at `offset`. Checked as by `read_page`. Raises ArchiveDamaged."""
-    read_page(file, offset)
+    is_rendered = read_page(file, offset).rendered is not None
     file.seek(offset)
-    records = len(_read_page_records(file))
+    count = len(_read_page_records(_read_records(file), offset)) + is_rendered
     file.seek(offset)
-    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), records, records + 1)), None)
+    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), count, count + 1)), None)
     file.seek(offset)
     return file.read() if after is None else file.read(after - offset)
 
@@ -190,6 +195,8 @@ def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[
             max_bytes -= len(block)
             if max_bytes < 0:
                 raise ValueError("the records of the WARC file are too large together")
+            if len(block) < record.content_length:
+                raise ValueError("the WARC file ends inside a record")
             if record.record_type == WarcRecordType.response:
                 pages.append(_read_foreign_response(record, block))
     except OSError as error:
@@ -218,14 +225,16 @@ def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:
     return Page(url, url, fetched_at if fetched_at.tzinfo else fetched_at.replace(tzinfo=UTC), int(status[0]), headers, body)
 
 
-def _read_page_records(file: BinaryIO) -> list[tuple[WarcRecordType, bytes]]:
-    """The records of the page at the file's position, up to its metadata."""
-    records = []
-    for kind, content in islice(_read_records(file), MAX_PAGE_RECORDS):
-        records.append((kind, content))
+def _read_page_records(records: Iterator[tuple[WarcRecordType, bytes]], offset: int) -> dict[str, bytes]:
+    """The contents of the next page's records by the name of their type, up to its metadata. Raises ArchiveDamaged, ValueError."""
+    contents: dict[str, bytes] = {}
+    for kind, content in islice(records, MAX_PAGE_RECORDS):
+        if not contents and kind not in FIRST_RECORDS:
+            raise ValueError(f"expected a response or a resource, found {kind}")
+        contents[str(kind)] = content
         if kind == WarcRecordType.metadata:
-            break
-    return records
+            return contents
+    raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
 
 
 def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
@@ -236,8 +245,18 @@ def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
         yield record.record_type, record.reader.read()
 
 
-def _build_page(records: dict[str, bytes]) -> Page:
-    """The page of its records, by the name of their type. Raises KeyError, ValueError."""
+def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int) -> bytes:
+    """The rendered DOM. Raises ArchiveDamaged when its record is missing."""
+    if conversion is None or conversion[0] != WarcRecordType.conversion:
+        raise ArchiveDamaged(f"the page at offset {offset} has no conversion record")
+    return conversion[1]
+
+
+def _build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
+    """The page of its records, by the name of their type, and whether its rendered DOM follows in another record.
+
+    Raises KeyError, ValueError.
+    """
     data = json.loads(records["metadata"])
     page = Page(
         requested_url=data["requested_url"],
@@ -253,17 +272,19 @@ def _build_page(records: dict[str, bytes]) -> Page:
         is_item=True,
     )
     if "resource" in records:
-        return page
+        return page, False
     first, headers, body = _parse_message(records["response"])
     request_headers = _parse_message(records["request"])[1]
-    return replace(
+    page = replace(
         page,
         status=int(first.split(" ", 2)[1]),
         headers=_exact_headers(data.get("headers"), headers),
         body=body,
         request_headers=_exact_headers(data.get("request_headers"), request_headers),
         is_item=False,
+        rendering_failure=data.get("rendering_failure"),
     )
+    return page, data.get("rendered", False)
 
 
 def _exact_headers(stored: list[list[str]] | None, parsed: Headers) -> Headers:

@@ -33,17 +33,17 @@ PACKAGE = "newsmill.cli"
 COMMANDS = {
     "demo": Command(GETTING_STARTED, f"{PACKAGE}.demo:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
     "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
-    "up": Command(GETTING_STARTED, f"{PACKAGE}.up:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
+    "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.submit:add", "Follow a news site: its feeds, sitemaps and sections are found and read regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs: each is fetched once and processed by the workers"),
     "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, pause, resume and check sources"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
-    "search": Command(DOCUMENTS, f"{PACKAGE}.search:search", "Search documents", accepts_leading_minus=True),
-    "show": Command(DOCUMENTS, f"{PACKAGE}.show:show", "Show one document: its fields, their provenance and its text"),
+    "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
+    "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "explain": Command(
-        DOCUMENTS, f"{PACKAGE}.explain:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
+        DOCUMENTS, f"{PACKAGE}.documents:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
     ),
-    "trace": Command(DOCUMENTS, f"{PACKAGE}.explain:trace", "Show what happened to one URL, step by step"),
+    "trace": Command(DOCUMENTS, f"{PACKAGE}.documents:trace", "Show what happened to one URL, step by step"),
     "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
     "extract": Command(
         DOCUMENTS,
@@ -67,8 +67,8 @@ COMMANDS = {
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance:retry", "Requeue finished URLs"),
-    "doctor": Command(MAINTENANCE, f"{PACKAGE}.doctor:doctor", "Check that ledger, archive and documents agree"),
-    "backup": Command(MAINTENANCE, f"{PACKAGE}.doctor:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
+    "doctor": Command(MAINTENANCE, f"{PACKAGE}.maintenance:doctor", "Check that ledger, archive and documents agree"),
+    "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
     "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
     "token": Command(MAINTENANCE, f"{PACKAGE}.web:token", "Manage access tokens for the API and the web pages"),

@@ -15,13 +15,20 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.interrupt import Interrupt
-from newsmill.cli.progress import ProgressBar, format_rate, format_time_left
+from newsmill.cli.processes import Processes, check_scrapy_settings, make_children
+from newsmill.cli.progress import (
+    ProgressBar,
+    count_finished,
+    count_stored,
+    count_unfetched,
+    format_rate,
+    format_time_left,
+    sum_progress,
+    sum_waiting,
+)
 from newsmill.cli.submit import make_source
 from newsmill.cli.supervisor import Supervisor
-from newsmill.cli.terminal import format_count, note, now, print_json, print_table, program_name
-from newsmill.cli.totals import count_finished, count_stored, count_unfetched, sum_progress, sum_waiting
-from newsmill.cli.up import Processes, check_scrapy_settings, make_children
+from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, program_name
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
@@ -164,7 +171,7 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
 
 
 class CrawlMonitor:
-    """Follows sources while they are crawled, and shows their progress; a context manager."""
+    """Watches the crawl of the sources, and shows its progress; a context manager."""
 
     def __init__(
         self, store: AppContext, sources: Sequence[str], redis: RedisServer, disk: Disk, limit: int | None, learn: bool = True

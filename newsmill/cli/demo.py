@@ -13,7 +13,7 @@ from newsmill import context
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli import crawl
-from newsmill.cli.show import print_documents
+from newsmill.cli.documents import print_documents
 from newsmill.cli.terminal import note, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper
@@ -51,9 +51,9 @@ def demo(
 @contextmanager
 def serve_newspaper(port: int) -> Iterator[Newspaper]:
     """The running newspaper. Raises NewsmillError if the port is not available."""
-    with ExitStack() as stack:
+    with ExitStack() as exit_stack:
         try:
-            running = stack.enter_context(newspaper.serve(port))
+            running = exit_stack.enter_context(newspaper.serve(port))
         except OSError as error:
             raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
         yield running

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.interrupt import Interrupt
-from newsmill.cli.output_file import open_output
 from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import format_count, note, now
+from newsmill.cli.terminal import Interrupt, format_count, note, now
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.scan import ExportScan
 from newsmill.exports.target import ExportTarget
-from newsmill.exports.writer import Export, begin_export
+from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.storage import database
 from newsmill.version import __version__
@@ -183,3 +183,67 @@ def report(manifest: Manifest, initial: Manifest, to: str) -> None:
         note(f"{format_count(missing, 'page')} cannot be read from the archive and not exported; manifest.json lists them (first: {first})")
     if not manifest.complete:
         note("interrupted; run the same command again to resume")
+
+
+# ---- the output file ---------------------------------------------------------------------------------------------------------
+
+DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,6})|/dev/(stdin|stdout|stderr)")
+STANDARD_DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[BinaryIO]:
+    """A binary file to write to; None means standard output.
+
+    A regular file is written under another name in its folder, synced, and renamed at the end. It keeps the mode of the file it replaces.
+    Symbolic links are followed. /dev/null, a FIFO or /dev/fd/3 is never replaced. Raises ConfigError if the file cannot be written.
+    """
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        existing = _stat(path)
+        direct = _open_directly(path, existing)
+        target = path.resolve()
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        out = direct or _create(draft)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be written ({reason})") from None
+    if direct is not None:
+        with direct:
+            yield direct
+        return
+    try:
+        with out:
+            yield out
+            out.flush()
+            if existing is not None:
+                os.fchmod(out.fileno(), stat.S_IMODE(existing.st_mode))
+            os.fsync(out.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file. An existing symbolic link is removed and not followed: other users may have placed it in a shared folder."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _open_directly(path: Path, existing: os.stat_result | None) -> BinaryIO | None:
+    """The open descriptor, device or pipe; None for a regular file or a new one."""
+    if descriptor := DESCRIPTOR.fullmatch(os.fspath(path)):
+        number = int(descriptor[1]) if descriptor[1] else STANDARD_DESCRIPTORS[descriptor[2]]
+        return os.fdopen(os.dup(number), "wb")
+    return path.open("wb") if existing is not None and not stat.S_ISREG(existing.st_mode) else None

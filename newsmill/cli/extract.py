@@ -7,25 +7,28 @@ An output line:  every field of a document (null if unknown; "id" is that of the
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import tempfile
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newsmill.cli.page_lines import InputLine, parse_line
 from newsmill.cli.terminal import now, to_json
-from newsmill.exports.record import FIELDS, to_record
+from newsmill.exports.records import FIELDS, to_record
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
+from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
-from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
+from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
@@ -156,3 +159,71 @@ def extract_for_learning(lines: Iterable[bytes], copy: IO[bytes], processes: int
             if len(blocks) > MAX_LEARNING_PAGES:
                 del blocks[max(blocks)]
     return pages
+
+
+# ---- input lines -------------------------------------------------------------------------------------------------------------
+MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
+
+
+@dataclass(frozen=True, slots=True)
+class InputLine:
+    """One line of the input: its id, and its problem if it cannot be used."""
+
+    id: object
+    number: int
+    url: str | None = None
+    problem: str | None = None
+
+
+def parse_line(raw: bytes, number: int, now: datetime) -> tuple[InputLine, ExtractionRequest | None]:
+    """A line of the input and its extraction request, which is None if the line has a problem."""
+    try:
+        record = json.loads(raw, parse_constant=_refuse_constant)
+        json.dumps(record.get("id") if isinstance(record, dict) else None)  # the output repeats the id, which may be nested too deeply
+    except ValueError as error:
+        return InputLine(None, number, None, f"not JSON: {error}"), None
+    except RecursionError:
+        return InputLine(None, number, None, "nested too deeply"), None
+    if not isinstance(record, dict):
+        return InputLine(None, number, None, "expected an object with id, url and path or html"), None
+    key, url = record.get("id"), record.get("url")
+    if isinstance(url, str):
+        url = record["url"] = redact(url)
+    try:
+        return InputLine(key, number, url), make_request(record, now)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        reason = f"{record.get('path')}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+        return InputLine(key, number, url if isinstance(url, str) else None, reason), None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
+    """The extraction request for one line. Raises ValueError or OSError with the reason if it names no readable page."""
+    url, language, content_type = record.get("url") or "", record.get("language"), record.get("content_type") or "text/html"
+    if not isinstance(url, str) or not isinstance(content_type, str) or not (language is None or isinstance(language, str)):
+        raise ValueError("url, language and content_type: expected a string or null")
+    if ("path" in record) == ("html" in record):
+        raise ValueError('expected either "path" or "html"')
+    if "html" in record:
+        if not isinstance(record["html"], str):
+            raise ValueError("html: expected a string")
+        body, content_type = record["html"].encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
+    else:
+        body = read_page_file(record["path"])
+    page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
+    return ExtractionRequest(page, language=language, brief=True)
+
+
+def read_page_file(path: object) -> bytes:
+    """The bytes of a file; a .gz file is decompressed. Raises ValueError if it is larger than MAX_FILE_BYTES."""
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError("path: expected the name of a file")
+    open_file: Any = gzip.open if path.endswith(".gz") else open
+    with open_file(Path(path), "rb") as file:
+        body: bytes = file.read(MAX_FILE_BYTES + 1)
+    if len(body) > MAX_FILE_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
+    return body

@@ -1,22 +1,158 @@
-"""The processes `crawler`, `worker` and `scheduler`, which `newsmill up` starts together, and `health` for container health checks."""
+"""The commands that run processes: `newsmill up` runs all of them and restarts those that end; `crawler`, `worker` and `scheduler` run one.
+
+`newsmill health` checks one, for the health checks of containers.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import up
-from newsmill.cli.process_setup import Supervised, prepare
-from newsmill.cli.terminal import note, now
-from newsmill.cli.up import keep_running, workers
+from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
+from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
+from newsmill.cli.web import format_sign_in, make_web_config
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.sandbox.child import restrict_proc_access
+from newsmill.settings import Settings
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.tokens import Tokens
 
-Processes = Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="How many.")]
+Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; default: one per core.")]
+
+SECONDS_PER_CHECK = 0.5  # between two checks of the children and, with one PING, of the embedded Redis
+SECONDS_PER_REPORT = 60.0  # between two lines about new documents
+MAX_NAMES_SHOWN = 8  # of sources
+
+
+def up(processes: Processes = None) -> None:
+    """Run everything in this terminal: crawler, workers, scheduler and web. A process that ends is restarted; Ctrl-C stops all.
+
+    Follows the sources of config/sources.toml and those added with `newsmill add`, until it is stopped.
+    """
+    settings = configuration.load()
+    check_scrapy_settings(settings)
+    count = processes or settings.worker_processes
+    logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
+    with context.open_context(settings, create=True) as store:
+        disk.check()
+        load_sources(store, settings)
+        names = [source.name for source in store.ledger.sources() if source.enabled]
+        shown = ", ".join(names[:MAX_NAMES_SHOWN]) + (" …" if len(names) > MAX_NAMES_SHOWN else "")
+        note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else f'; add one: {program_name()} add URL'}")
+        with context.open_redis(settings) as redis:
+            web = make_web_child(store, settings)
+            processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
+            note(f"running {processes_text}; logs in {logs}/; stop with Ctrl-C")
+            reporter = DocumentReporter(store)
+            keep_running([*make_children(count), *web], logs, [redis.ensure, disk.check, reporter.report])
+    note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
+
+
+def check_scrapy_settings(settings: Settings) -> None:
+    """Raises ConfigError for a Scrapy setting of the operator that the crawler would refuse at its start."""
+    has_table = settings.sources_file is not None and bool(configuration.read_scrapy_table(settings.sources_file))
+    if has_table or settings.scrapy_settings is not None:
+        # Scrapy costs 0.5 s of CPU, which a start without such settings need not spend
+        from crawler.user_settings import load_user_settings
+
+        load_user_settings(settings)
+
+
+def make_children(processes: int) -> list[Child]:
+    """One scheduler, one crawler and `processes` workers."""
+    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
+
+
+def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
+    """The process that serves pages and API, whose URL is printed. Empty if NEWSMILL_WEB is "off" or the server cannot start."""
+    if settings.web_listen is None:
+        return []
+    from newsmill.web import serve  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
+
+    config = make_web_config(settings)
+    try:
+        tokens = Tokens(store.engine)
+        tokens.set_environment_token(settings.web_token, now=now())
+        serve.require_token(tokens, config, now())
+        with serve.listen(config) as listener:  # a test of the port; the child opens it again
+            port = listener.getsockname()[1]
+    except NewsmillError as error:
+        note(f"web pages and API are not available: {error}")
+        return []
+    note(format_sign_in(store, config, port))
+    return [Child("web", ("web", "--port", str(port)))]
+
+
+def workers(count: int) -> list[Child]:
+    """`count` worker processes."""
+    return [Child(f"worker-{number}", ("worker",)) for number in range(1, count + 1)]
+
+
+def keep_running(children: list[Child], logs: Path | None, checks: Sequence[Callable[[], None]] = ()) -> None:
+    """Run `children` until Ctrl-C or SIGTERM. Their logs go to files in `logs`, or to standard error.
+
+    `checks` are called regularly. A NewsmillError of one (full disk, unreachable database) is printed once and does not stop the children.
+    """
+    restrict_proc_access()
+    problem = None
+    with Interrupt() as interrupt, Supervisor(children, environ=os.environ, logs=logs, report=note) as supervisor:
+        while not interrupt.wait(SECONDS_PER_CHECK):
+            supervisor.watch()
+            previous, problem = problem, find_problem(checks)
+            if problem != previous:
+                note(problem or "all services respond again")
+        note("stopping after the pages in progress …")
+
+
+def find_problem(checks: Sequence[Callable[[], None]]) -> str | None:
+    """Call the checks in order; returns the message of the first that fails."""
+    try:
+        for check in checks:
+            check()
+    except NewsmillError as error:
+        return str(error)
+    return None
+
+
+class DocumentReporter:
+    """Prints the number of new documents once a minute."""
+
+    def __init__(self, store: AppContext) -> None:
+        self._store = store
+        self._reported = store.documents.count()
+        self._next_at = time.monotonic() + SECONDS_PER_REPORT
+
+    def report(self) -> None:
+        """Print one line if a minute has passed and the number changed. Raises ServiceError if the database is unreachable."""
+        if time.monotonic() < self._next_at:
+            return
+        self._next_at = time.monotonic() + SECONDS_PER_REPORT
+        count = self._store.documents.count()
+        if count != self._reported:
+            pending = format_count(self._store.ledger.progress().pending, "URL")
+            note(f"{now():%H:%M} UTC  {count - self._reported:+,}, {format_count(count, 'document')} in total; {pending} pending")
+            self._reported = count
+
+
+def load_sources(store: AppContext, settings: Settings) -> None:
+    """Put config/sources.toml into the ledger, if it exists. The file overrides changes made by command."""
+    if settings.sources_file is None:
+        return
+    for source in configuration.read_sources(settings.sources_file):
+        if source not in store.ledger.sources():
+            store.ledger.put_source(source, now=now())
+
+
+# ---- single processes --------------------------------------------------------------------------------------------------------
 
 ROLES = ("crawler", "worker", "scheduler", "web")
 
@@ -31,7 +167,9 @@ def crawler(supervised: Supervised = False) -> None:
         raise typer.Exit(run(app))
 
 
-def worker(processes: Processes = 1, supervised: Supervised = False) -> None:
+def worker(
+    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="How many.")] = 1, supervised: Supervised = False
+) -> None:
     """Run workers: they extract archived pages and store documents."""
     settings = prepare(supervised)
     if processes > 1:
@@ -54,7 +192,7 @@ def scheduler(supervised: Supervised = False) -> None:
 
     with context.open_context(settings, create=True) as app:
         if not supervised:  # `newsmill up` has loaded them
-            up.load_sources(app, settings)
+            load_sources(app, settings)
         raise typer.Exit(run(app))
 
 

@@ -1,18 +1,68 @@
-"""Progress on standard error: a bar on a terminal, otherwise a plain line every few seconds."""
+"""Progress of long commands: totals over several sources, and a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
+from typing import TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from newsmill.context import AppContext
+from newsmill.model import Outcome, State
+from newsmill.storage.ledger import Progress, Waiting
 
 SECONDS_PER_LINE = 5.0  # between two plain lines
+
+Key = TypeVar("Key")
+
+
+def sum_progress(store: AppContext, sources: Sequence[str]) -> Progress:
+    """The progress of several sources together."""
+    each = [store.ledger.progress(source) for source in sources]
+    return Progress(
+        pages=sum(progress.pages for progress in each),
+        states=_sum_counts(progress.states for progress in each),
+        outcomes=_sum_counts(progress.outcomes for progress in each),
+        listings=_sum_counts(progress.listings for progress in each),
+    )
+
+
+def sum_waiting(store: AppContext, sources: Sequence[str], until: datetime) -> Waiting:
+    """How many URLs of several sources are due by `until`, and how many only later."""
+    each = [store.ledger.waiting(source, until=until) for source in sources]
+    times = [waiting.next_at for waiting in each if waiting.next_at is not None]
+    return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
+
+
+def _sum_counts(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    total: Counter[Key] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
+
+
+def count_stored(progress: Progress) -> int:
+    """Pages that became a document."""
+    return progress.outcomes.get(Outcome.STORED, 0)
+
+
+def count_finished(progress: Progress) -> int:
+    """Pages with an outcome."""
+    return sum(progress.outcomes.values())
+
+
+def count_unfetched(progress: Progress) -> int:
+    """Pages that are not fetched yet."""
+    return progress.states.get(State.DUE, 0) + progress.states.get(State.FETCHING, 0)
 
 
 class ProgressBar:
@@ -20,13 +70,13 @@ class ProgressBar:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self._bar: Progress | None = None
+        self._bar: RichProgress | None = None
         self._last = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=None, text="")
         return self

@@ -32,7 +32,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     """The output of `status --json`."""
     progress = store.ledger.progress()
-    sources = store.ledger.sources()
+    sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
     waiting, refused = context.queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
@@ -40,6 +40,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,
         "pending": progress.pending,
+        "rendered": sum(rendered.values()),
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
@@ -49,7 +50,14 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "archive_bytes": store.archive.total_bytes(),
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
-        "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
+        "sources": {
+            source.name: {
+                "enabled": source.enabled,
+                "progress": store.ledger.progress(source.name),
+                "rendered": rendered.get(source.name, 0),
+            }
+            for source in sources
+        },
     }
 
 
@@ -59,6 +67,10 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     typer.echo(f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending")
     if report["doubtful"]:
         typer.echo(f"doubtful: {report['doubtful']:,} with a confidence below {DOUBTFUL_CONFIDENCE}; check their texts before you use them")
+    if report["rendered"]:
+        by_source = ", ".join(f"{name} {source['rendered']:,}" for name, source in report["sources"].items() if source["rendered"])
+        share = f"{100 * report['rendered'] / report['pages']:.0f} %"
+        typer.echo(f"rendered in a browser: {format_count(report['rendered'], 'page')} ({share}): {by_source}")
     queue = "not running" if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
     data = f"; data: {report['data']}" if report["data"] else ""
     typer.echo(f"queue: {queue}; archive: {format_size(report['archive_bytes'])}{data}")

@@ -43,8 +43,9 @@ def add(
     with context.open_context(settings, create=True) as store:
         for source in sources:
             store.ledger.put_source(source, now=now())
-            note(f"following {source.name} ({source.homepage or source.spider or 'its listings'})" if source.enabled else f"{source.name} is paused")
-    note("run `newsmill up` to fetch it")
+            start = source.homepage or source.spider or "its listings"
+            note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
+    note("run `newsmill up` to fetch it, if no crawler is running")
 
 
 def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
@@ -89,10 +90,10 @@ def submit(
     if as_json:
         print_json(counts)
     else:
-        known = f", {counts.known:,} already known" if counts.known else ""
+        known = f", {counts.known:,} {'known queued again' if again else 'already known'}" if counts.known else ""
         invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
         note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
-        note("run `newsmill up` to fetch; `newsmill trace URL` shows the result")
+        note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
     if counts.bad_url and not counts.new and not counts.known:
         raise typer.Exit(1)
 

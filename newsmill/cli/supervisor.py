@@ -1,11 +1,14 @@
-"""Keeps processes running: starts them, restarts those that end, stops them together.
+"""Long-running processes: their start, which every one shares, and a supervisor that restarts those that end and stops them together.
 
 A child is an ordinary `newsmill crawler|worker|scheduler --supervised`. It has its own session, so that Ctrl-C reaches only the parent.
 Its standard input is a pipe of the parent: the pipe ends with the parent, even after SIGKILL, and the child stops (`stop_with_parent`).
+
+The log has one line per event on standard error: `2026-11-25T13:52:21.401Z INFO crawler.host_worker …`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -15,8 +18,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from newsmill import settings as configuration
+from newsmill.cli.terminal import printable
 from newsmill.exceptions import NewsmillError
+from newsmill.redaction import redact
+from newsmill.sandbox.child import restrict_proc_access
+from newsmill.settings import Settings
 
 GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its page, which may take 30 s
 STABLE_SECONDS = 60.0  # of uptime that reset a child's count of restarts
@@ -162,3 +173,44 @@ def stop_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+# ---- the start of a process --------------------------------------------------------------------------------------------------
+
+PACKAGES = ("newsmill", "crawler", "workers")
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
+
+
+def prepare(supervised: bool) -> Settings:
+    """Read the settings, hide them from sandboxed children, and send the log to standard error.
+
+    A supervised process also stops with its parent. Raises ConfigError for an invalid setting.
+    """
+    settings = configuration.load()
+    restrict_proc_access()
+    configure_logging(settings.log_level)
+    if supervised:
+        stop_with_parent()
+    return settings
+
+
+def configure_logging(level: str) -> None:
+    """Send the log to standard error, in UTC: Newsmill's records from `level` on, those of libraries from WARNING on."""
+    formatter = RedactingFormatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    handler.addFilter(should_log)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+class RedactingFormatter(logging.Formatter):
+    """Hides passwords in URLs, also in tracebacks, and replaces control characters, which may come from a page."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(redact(super().format(record)))
+
+
+def should_log(record: logging.LogRecord) -> bool:
+    """Whether to log a record. This is a filter because Scrapy resets the levels of loggers."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in PACKAGES

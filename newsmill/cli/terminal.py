@@ -1,13 +1,16 @@
-"""Output of the commands: results on stdout, notes on stderr, JSON for programs, tables for people."""
+"""The terminal: results on stdout, notes on stderr, JSON for programs, tables for people; and Ctrl-C as a flag."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 import typer
@@ -88,3 +91,34 @@ def format_size(count: int) -> str:
 def format_count(count: int, noun: str) -> str:
     """A number with its noun: "1 URL", "2,000 URLs"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+# ---- Ctrl-C ------------------------------------------------------------------------------------------------------------------
+
+
+class Interrupt:
+    """A context manager. Inside it the first Ctrl-C or SIGTERM sets `is_set`; the second raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for `seconds`. Returns True, at once, if a stop was requested."""
+        return self._event.wait(seconds)
+
+    def __enter__(self) -> Interrupt:
+        self._previous_handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._event.is_set():
+            raise KeyboardInterrupt
+        self._event.set()

@@ -9,12 +9,12 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.process_setup import Supervised, prepare
+from newsmill.cli.supervisor import Supervised, prepare
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
-from newsmill.storage.lease_owners import make_owner_id
+from newsmill.storage.processes import make_owner_id
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web.config import WebConfig
 

@@ -1,9 +1,10 @@
-"""A corpus in a database. Opening it never writes and never upgrades the schema."""
+"""A corpus in a database. It never writes, and never upgrades the schema."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime
 
 from newsmill import search
@@ -91,19 +92,5 @@ class LocalCorpus(Corpus):
 
 
 def _to_search_hit(hit: search.Hit) -> SearchHit:
-    return SearchHit(
-        hit.id,
-        hit.url,
-        hit.title,
-        hit.source,
-        hit.site_name,
-        hit.language,
-        hit.section,
-        hit.published_at,
-        hit.first_seen_at,
-        hit.authors,
-        hit.word_count,
-        hit.is_free,
-        "".join(text for text, _ in hit.snippet),
-        hit.doubtful,
-    )
+    values = {field.name: getattr(hit, field.name) for field in fields(SearchHit)}
+    return SearchHit(**values | {"snippet": "".join(text for text, _ in hit.snippet)})

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.characters import collapse_whitespace, decode_references
 from newsmill.discovery.dates import parse_date
-from newsmill.discovery.feed_vocabulary import TITLE_FIELDS, TitleForm
+from newsmill.discovery.feed_elements import TITLE_FIELDS, TitleForm
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, RawEntry, read_xml
+from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing

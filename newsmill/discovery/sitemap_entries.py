@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from newsmill import urls
-from newsmill.discovery.characters import clean_characters, collapse_whitespace, decode_references
 from newsmill.discovery.dates import parse_date
 from newsmill.discovery.url_patterns import is_never_article
-from newsmill.discovery.xml_scanner import Event, EventKind, read_attributes
+from newsmill.discovery.xml_scanner import Event, EventKind, clean_characters, collapse_whitespace, decode_references, read_attributes
 from newsmill.exceptions import UrlError
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link

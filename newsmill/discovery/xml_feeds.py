@@ -10,11 +10,9 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from newsmill.discovery import feed_vocabulary as vocabulary
-from newsmill.discovery.characters import decode_references
-from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, make_canonical_name, resolve
-from newsmill.discovery.feed_vocabulary import TitleForm
-from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
+from newsmill.discovery import feed_elements
+from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, TitleForm, make_canonical_name, resolve
+from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
 from newsmill.urls import MAX_URL_CHARACTERS
 
 MAX_ENTRIES = 2_000  # a feed names recent pages; sites with longer feeds have a sitemap too
@@ -55,7 +53,7 @@ class RawEntry:
 
     language: str | None
     fields: dict[str, list[str]] = field(default_factory=dict)
-    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of type vocabulary.HTML_CONTAINERS where rel is "alternate"
+    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of a type in PAGE_TYPES if rel is "alternate"
     title_form: TitleForm = TitleForm.UNKNOWN
     source_authors: list[str] = field(default_factory=list)
 
@@ -91,12 +89,12 @@ class _Reader:
         attributes = read_attributes(written) if "=" in written else {}
         prefixes = self._elements.namespaces(attributes, in_entry=self._entry_level > 0)
         name = make_canonical_name(tag, prefixes)
-        if name in vocabulary.ENTRY_ELEMENTS:
+        if name in feed_elements.ENTRY_ELEMENTS:
             self._leave_entry()
         element = self._elements.push(name, attributes, prefixes)
         if element is None:
             return
-        if name in vocabulary.ENTRY_ELEMENTS:
+        if name in feed_elements.ENTRY_ELEMENTS:
             self._start_entry(element, attributes)
         elif self._entry_level:
             self._start_in_entry(element, attributes)
@@ -124,7 +122,7 @@ class _Reader:
 
     def _start_outside_entry(self, element: Element) -> None:
         name, level = element.name, self._elements.level
-        if name in vocabulary.ROOT_ELEMENTS and level < 5:
+        if name in feed_elements.ROOT_ELEMENTS and level < 5:
             self.is_feed = True
             self.root_language = self.root_language or element.language
         if self.field is not None:
@@ -136,11 +134,11 @@ class _Reader:
 
     def _start_in_entry(self, element: Element, attributes: dict[str, str]) -> None:
         name = element.name
-        kind = vocabulary.ENTRY_FIELDS.get(name)
+        kind = feed_elements.ENTRY_FIELDS.get(name)
         if (
             self._container_level
             and kind not in (None, "title")
-            and self._elements.at(self._container_level).name in vocabulary.HTML_CONTAINERS
+            and self._elements.at(self._container_level).name in feed_elements.HTML_CONTAINERS
         ):
             self._container_level = 0  # its end tag is missing: HTML has no such element
         if self._container_level:
@@ -148,10 +146,10 @@ class _Reader:
                 self._begin_field(_Field("source author", self._elements.level))
             elif self.field is not None:
                 self._start_in_field(name)
-        elif kind is None or (name in vocabulary.PERSON_NAME_ELEMENTS and self.field is not None and self.field.name == "author"):
-            if self.field is not None and (name not in vocabulary.CONTAINER_ELEMENTS or self.field.name == "author"):
+        elif kind is None or (name in feed_elements.PERSON_NAME_ELEMENTS and self.field is not None and self.field.name == "author"):
+            if self.field is not None and (name not in feed_elements.CONTAINER_ELEMENTS or self.field.name == "author"):
                 self._start_in_field(name)
-            elif name in vocabulary.CONTAINER_ELEMENTS:
+            elif name in feed_elements.CONTAINER_ELEMENTS:
                 if self.field is not None:  # its end tag is missing
                     self._finish_field()
                 self._container_level = self._elements.level
@@ -162,13 +160,13 @@ class _Reader:
 
     def _start_in_field(self, name: str) -> None:
         assert self.field is not None
-        if self.field.name.endswith("author") and name in vocabulary.PERSON_NAME_ELEMENTS:
+        if self.field.name.endswith("author") and name in feed_elements.PERSON_NAME_ELEMENTS:
             self._text, self._text_characters = [], 0
-        elif name in vocabulary.HIDDEN_ELEMENTS or (
-            self.field.name.endswith("author") and name in vocabulary.PERSON_DETAIL_ELEMENTS | vocabulary.CONTAINER_ELEMENTS
+        elif name in feed_elements.HIDDEN_ELEMENTS or (
+            self.field.name.endswith("author") and name in feed_elements.PERSON_DETAIL_ELEMENTS | feed_elements.CONTAINER_ELEMENTS
         ):
             self._hidden_level = self._hidden_level or self._elements.level
-        elif name in vocabulary.BREAK_ELEMENTS:
+        elif name in feed_elements.BREAK_ELEMENTS:
             self.data(" ")
 
     def _start_field(self, kind: str, element: Element, attributes: dict[str, str]) -> None:
@@ -176,7 +174,7 @@ class _Reader:
         media_type, mode = attributes.get("type", "").strip().lower(), attributes.get("mode", "").lower()
         if kind == "link":
             rel = attributes.get("rel", "alternate").strip().lower().rpartition("/")[2]  # RFC 4287 4.2.7.2: also as a URL of IANA's
-            rel = "file" if rel == "alternate" and media_type.partition(";")[0].strip() not in vocabulary.PAGE_TYPES else rel
+            rel = "file" if rel == "alternate" and media_type.partition(";")[0].strip() not in feed_elements.PAGE_TYPES else rel
             url = resolve(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
             if url.startswith(("http://", "https://")):
                 self._add_link(rel, url, level)
@@ -190,14 +188,14 @@ class _Reader:
             if term := attributes.get("term") or attributes.get("text"):
                 entry.fields.setdefault("tag", []).append(term)
             self._begin_field(_Field("tag", level, label="" if term else attributes.get("label", "")))
-        elif kind in vocabulary.TITLE_FIELDS:
+        elif kind in feed_elements.TITLE_FIELDS:
             is_base64 = mode == "base64" or (not mode and media_type.startswith("application/") and "xml" not in media_type)
             self._begin_field(
                 _Field(
                     kind,
                     level,
                     is_base64,
-                    vocabulary.find_title_form(media_type, mode, is_atom=self._elements.at(self._entry_level).name == "entry"),
+                    feed_elements.find_title_form(media_type, mode, is_atom=self._elements.at(self._entry_level).name == "entry"),
                 )
             )
         else:
@@ -217,7 +215,7 @@ class _Reader:
     def end(self, tag: str) -> None:
         level = self._elements.ended_by(tag)
         if level and (
-            level >= self._entry_level or self._elements.at(level).name in vocabulary.ROOT_ELEMENTS
+            level >= self._entry_level or self._elements.at(level).name in feed_elements.ROOT_ELEMENTS
         ):  # any other end tag lacks its start tag
             self._close_down_to(level)
 
@@ -225,7 +223,7 @@ class _Reader:
         """Closes the element at `level` and those inside it."""
         if self.field is not None and (
             level <= self.field.level
-            or (self.field.name.endswith("author") and self._elements.names(level) & vocabulary.PERSON_NAME_ELEMENTS)
+            or (self.field.name.endswith("author") and self._elements.names(level) & feed_elements.PERSON_NAME_ELEMENTS)
         ):
             self._finish_field()
         self._elements.close(level)
@@ -252,12 +250,12 @@ class _Reader:
             self.entries[-1].source_authors.append(text)
         elif ended.name == "link":
             self._add_link(ended.rel, resolve(self._elements.at(ended.level).base, text), ended.level)
-        elif ended.name in vocabulary.LIST_FIELDS or self._is_nearest(ended.name, ended.level):
+        elif ended.name in feed_elements.LIST_FIELDS or self._is_nearest(ended.name, ended.level):
             self._add_field(ended, text)
 
     def _add_field(self, ended: _Field, text: str) -> None:
         entry, element = self.entries[-1], self._elements.at(ended.level)
-        if ended.name in vocabulary.TITLE_FIELDS and ended.name not in entry.fields and "title" not in entry.fields:
+        if ended.name in feed_elements.TITLE_FIELDS and ended.name not in entry.fields and "title" not in entry.fields:
             entry.title_form = ended.form
             entry.language = element.language or entry.language
         is_path = _PATH.fullmatch(text) is not None

@@ -16,9 +16,7 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports import parquet_format
 from newsmill.exports.markdown import write_markdown
-from newsmill.exports.peer_formats import PEER_FORMATS
-from newsmill.exports.record import FIELDS, OPTIONAL_FIELDS, to_record
-from newsmill.exports.schemaorg import as_news_article
+from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, to_record
 from newsmill.model import Document
 
 WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]

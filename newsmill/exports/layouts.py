@@ -120,14 +120,14 @@ class OpenSegments:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._stack = ExitStack()
+        self._exit_stack = ExitStack()
         self._open: SegmentReader | None = None
 
     def __enter__(self) -> OpenSegments:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self._exit_stack.close()
 
     def records(self, reference: str | None) -> bytes:
         """The records of the page at "segment@offset". Raises ArchiveDamaged."""
@@ -135,9 +135,9 @@ class OpenSegments:
             raise ArchiveDamaged("the document has no archive reference")
         segment, _, offset = reference.partition("@")
         if self._open is None or self._open.id != segment:
-            self._stack.close()
+            self._exit_stack.close()
             self._open = None
-            self._open = self._stack.enter_context(self._archive.open(segment))
+            self._open = self._exit_stack.enter_context(self._archive.open(segment))
         return self._open.records(int(offset))
 
 

@@ -12,7 +12,6 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.scan import ExportPosition
 from newsmill.model import Document
 
 MANIFEST_NAME = "manifest.json"
@@ -32,6 +31,13 @@ class ExportPlan:
     since: datetime | None = None  # only what was stored then or later
     live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
     include: tuple[str, ...] = ()  # fields on request
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPosition:
+    """Where the next run resumes."""
+
+    cursor: str | None = None  # everything up to it is written
 
 
 @dataclass(frozen=True, slots=True)

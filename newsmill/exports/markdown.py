@@ -116,7 +116,7 @@ def _render_code(text: str) -> str:
 
 
 def _render_lists(blocks: Sequence[Block]) -> str:
-    """Lists that follow one another. A list inside an item of the one before is a block of its own, and goes on with that item's indent."""
+    """Lists that follow one another. A list inside an item of the one before is a separate block, and continues with that item's indent."""
     lines: list[str] = []
     indents: list[int] = []  # of the text of the open item at each depth
     odd = False  # another mark begins another list (CommonMark 5.3)
@@ -155,7 +155,7 @@ def _list_items(block: Block) -> Sequence[ListItem]:
 
 
 def _render_table(block: Block) -> str:
-    """A table; what has one column only is no table to a reader, and becomes paragraphs."""
+    """A table. One with a single column becomes paragraphs."""
     cells = (block.markup or _NO_MARKUP).cells or _split_cells(block.text)
     width = max((cell.column for cell in cells), default=0) + 1
     if width == 1:

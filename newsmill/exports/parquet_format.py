@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.record import FIELDS, to_record
+from newsmill.exports.records import FIELDS, to_record
 from newsmill.model import Document
 
 MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole

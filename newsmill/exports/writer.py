@@ -1,7 +1,11 @@
-"""One run of an export: part after part, each recorded in the manifest once its files are on disk. After a kill the next run resumes."""
+"""One run of an export: part after part, each recorded in the manifest once its files are on disk. After a kill the next run resumes.
+
+Over several runs, no document is omitted and none is written twice.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -9,14 +13,14 @@ from itertools import chain
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.layouts import Layout, WrittenFiles
-from newsmill.exports.manifest import MAX_LISTED_MISSING, ExportPlan, ExportRun, FieldCounts, Manifest
-from newsmill.exports.scan import ExportPosition, ExportScan
+from newsmill.exports.manifest import MAX_LISTED_MISSING, ExportPlan, ExportPosition, ExportRun, FieldCounts, Manifest
 from newsmill.exports.target import ExportTarget
 from newsmill.model import Document
-from newsmill.search import StoredHit
+from newsmill.search import Search, StoredHit
 
 MAX_PART_DOCUMENTS = 50_000
 MAX_PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
+LONG_SCAN_SECONDS = 60.0  # a longer scan is followed by another, for documents stored meanwhile
 
 
 def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
@@ -117,3 +121,38 @@ def _describe_plan(plan: ExportPlan) -> str:
     words += [f"--live-updates {plan.live_updates}"] if plan.live_updates else []
     words += [f"--include {name}" for name in plan.include]
     return " ".join([repr(plan.query) if plan.query else "every document", *words])
+
+
+class ExportScan:
+    """An iterator over the matches of a query that are not written yet. `place` is always where the next run resumes."""
+
+    def __init__(
+        self, search: Search, query: str, since: datetime | None, place: ExportPosition, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`since`: only documents stored then or later. `clock`: seconds."""
+        self._search = search
+        self._query = query
+        self._since = since
+        self._clock = clock
+        self._cursor = place.cursor
+        self._hits = self._scan()
+
+    def __iter__(self) -> Iterator[StoredHit]:
+        return self
+
+    def __next__(self) -> StoredHit:
+        return next(self._hits)
+
+    @property
+    def place(self) -> ExportPosition:
+        return ExportPosition(self._cursor)
+
+    def _scan(self) -> Iterator[StoredHit]:
+        while True:
+            began, is_empty = self._clock(), True
+            for stored in self._search.iterate(self._query, since=self._cursor or self._since):
+                self._cursor = stored.cursor
+                is_empty = False
+                yield stored
+            if is_empty or self._clock() - began < LONG_SCAN_SECONDS:
+                return

@@ -67,14 +67,14 @@ def find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str |
     `title` is the title or headline of the page, `text` its visible text, and `words` the number of words of `text`.
     The caller excludes pages that declare themselves articles. The text needs two phrases, unless one phrase is most of the page.
     """
-    if words < 2 * MAX_TITLED_WORDS and (owner := _find_filter(tree, words)) is not None:
-        return f"the markup of a wall of {owner}, and {words} words"
-    says = {match.group().lower() for match in _PHRASE.finditer(text)} if words < 2 * MAX_TITLED_WORDS else set()
-    says_it_all = words <= MAX_SENTENCE_WORDS and sum(map(len, says)) > MIN_PHRASE_SHARE * len(text)
+    if words < 2 * MAX_TITLED_WORDS and (filter_name := _find_filter(tree, words)) is not None:
+        return f"the markup of a wall of {filter_name}, and {words} words"
+    phrases = {match.group().lower() for match in _PHRASE.finditer(text)} if words < 2 * MAX_TITLED_WORDS else set()
+    is_whole_message = words <= MAX_SENTENCE_WORDS and sum(map(len, phrases)) > MIN_PHRASE_SHARE * len(text)
     if _TITLE.match(title) is not None and words < MAX_TITLED_WORDS:
         return f"a page of {words} words with the title {title[:80]!r}"
-    if len(says) >= 2 or says_it_all:
-        return f"{words} words, among them {' and '.join(map(repr, sorted(says)[:2]))}"
+    if len(phrases) >= 2 or is_whole_message:
+        return f"{words} words, among them {' and '.join(map(repr, sorted(phrases)[:2]))}"
     return None
 
 

@@ -1,4 +1,7 @@
-"""Caches for values that many pages need: per site profile (a reader gets the same object each time) and per short text. Pure."""
+"""Caches for values that many pages need: one value per site profile, or one per short text. Pure.
+
+A process keeps one object per profile, so identity identifies a profile.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def cache_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Ma
 def cache_short_texts(longest: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
     """Cache the results of a function of one text, for texts of up to `longest` characters.
 
-    Longer texts are not cached, because the texts of a hostile page would fill the memory. Callers must not change the results.
+    Longer texts are not cached, because the texts of a hostile page would fill the memory. The results must not be changed.
     """
 
     def decorate(make: Callable[[str], Made]) -> Callable[[str], Made]:

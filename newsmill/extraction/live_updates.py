@@ -55,30 +55,33 @@ def remove_updates(blocks: Sequence[Block], page: StructuredData) -> tuple[Block
     entries = _find_entries(page, updates)
     if max(len(updates), len(entries)) < MIN_UPDATES:
         return tuple(blocks)
-    inside = _find_repeats(blocks, list(_list_feed_texts(updates, entries)))
+    updates_found = _find_repeats(blocks, list(_list_feed_texts(updates, entries)))
     lead = sum(
-        len(split_title_words(b.text))
-        for b, taken in zip(blocks, inside, strict=True)
-        if b.kept and not taken and b.type is not BlockType.HEADING
+        len(split_title_words(block.text))
+        for block, is_update in zip(blocks, updates_found, strict=True)
+        if block.kept and not is_update and block.type is not BlockType.HEADING
     )
-    if lead < MIN_LEAD_WORDS or not any(inside):
+    if lead < MIN_LEAD_WORDS or not any(updates_found):
         return tuple(blocks)
-    return tuple(replace(b, kept=False, layer=LAYER, reason=REASON) if taken else b for b, taken in zip(blocks, inside, strict=True))
+    return tuple(
+        replace(block, kept=False, layer=LAYER, reason=REASON) if is_update else block
+        for block, is_update in zip(blocks, updates_found, strict=True)
+    )
 
 
 def _find_repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
     """Return for each block whether it is kept and occurs in the feed. Most blocks of an update are one of its pieces."""
-    feed, said = " ".join(pieces), set(pieces)
+    feed, feed_pieces = " ".join(pieces), set(pieces)
     searches = MAX_SEARCHED_CHARACTERS // max(1, len(feed))
-    found = []
+    repeats = []
     for block in blocks:
         text = _join_words(block.text) if block.kept else ""
-        held = text in said
-        if block.kept and not held and searches > 0:
+        is_in_feed = text in feed_pieces
+        if block.kept and not is_in_feed and searches > 0:
             searches -= 1
-            held = text in feed
-        found.append(block.kept and held)
-    return found
+            is_in_feed = text in feed
+        repeats.append(block.kept and is_in_feed)
+    return repeats
 
 
 def _find_live_blog(page: StructuredData) -> Node | None:

@@ -66,7 +66,7 @@ class _Evidence:
     page: StructuredData
     text: str
     words: int
-    article: bool  # the page declares itself an article
+    is_article: bool  # the page declares itself an article
     url: str
     ending: str  # the end of the body before the rules removed its last lines
 
@@ -82,27 +82,24 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     `text` is the cleaned body, `blocks` are all blocks of the page, and `status` is the HTTP status.
     If the body has no text, the visible words of the page decide.
     """
-    seen = text or _read_visible_text(page.marks.tree)
-    found = _Evidence(
-        page, seen[:MAX_TEXT_CHARACTERS], count_words(seen), is_declared_article(page), url, read_ending(blocks) or seen[-MAX_STUB_WORDS:]
-    )
-    if not found.article and _PUBLISHER_URL.match(url):
-        return OutcomeRecord(
-            Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address"
+    shown = text or _read_visible_text(page.marks.tree)
+    ending = read_ending(blocks) or shown[-MAX_STUB_WORDS:]
+    evidence = _Evidence(page, shown[:MAX_TEXT_CHARACTERS], count_words(shown), is_declared_article(page), url, ending)
+    if not evidence.is_article and _PUBLISHER_URL.match(url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+    if evidence.words < MAX_WALL_WORDS:
+        outcome = (
+            _detect_error_page(evidence)
+            or _detect_bot_wall(evidence)
+            or _detect_needs_script(evidence)
+            or _detect_consent_wall(evidence)
+            or _detect_paywall(evidence, status)
+            or _detect_video(evidence)
         )
-    if found.words < MAX_WALL_WORDS:
-        told = (
-            _detect_error_page(found)
-            or _detect_bot_wall(found)
-            or _detect_needs_script(found)
-            or _detect_consent_wall(found)
-            or _detect_paywall(found, status)
-            or _detect_video(found)
-        )
-        if told is not None:
-            return told
-    listed = None if found.article else _detect_list_page(found, blocks, empty=not text)
-    return listed or (_detect_no_text(found) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
+        if outcome is not None:
+            return outcome
+    list_page = None if evidence.is_article else _detect_list_page(evidence, blocks, empty=not text)
+    return list_page or (_detect_no_text(evidence) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
 
 
 def _read_visible_text(tree: HtmlElement) -> str:
@@ -115,94 +112,105 @@ def _list_h1(page: StructuredData) -> list[str]:
     return [heading.text for heading in page.headings if heading.level == 1]
 
 
-def _detect_error_page(found: _Evidence) -> OutcomeRecord | None:
-    if found.article or found.words >= MAX_SHORT_WORDS:
+def _detect_error_page(evidence: _Evidence) -> OutcomeRecord | None:
+    if evidence.is_article or evidence.words >= MAX_SHORT_WORDS:
         return None
-    head = " | ".join(filter(None, (found.page.title, *_list_h1(found.page)[:2])))
-    says = head if _NOT_FOUND.search(head) else found.text if found.words < MAX_SHORT_WORDS // 2 and _NOT_FOUND.search(found.text) else None
-    return None if says is None else OutcomeRecord(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
+    titles = " | ".join(filter(None, (evidence.page.title, *_list_h1(evidence.page)[:2])))
+    if _NOT_FOUND.search(titles):
+        message = titles
+    elif evidence.words < MAX_SHORT_WORDS // 2 and _NOT_FOUND.search(evidence.text):
+        message = evidence.text
+    else:
+        return None
+    return OutcomeRecord(Outcome.SOFT_404, f"the page says {message[:80]!r} under status 200")
 
 
-def _detect_bot_wall(found: _Evidence) -> OutcomeRecord | None:
-    if found.article or found.words >= MAX_SHORT_WORDS:
+def _detect_bot_wall(evidence: _Evidence) -> OutcomeRecord | None:
+    if evidence.is_article or evidence.words >= MAX_SHORT_WORDS:
         return None
-    page = found.page
+    page = evidence.page
     title = next(filter(None, (page.title, *_list_h1(page)[:1])), "")
-    wall = find_bot_wall(page.marks.tree, title, found.text, found.words)
+    wall = find_bot_wall(page.marks.tree, title, evidence.text, evidence.words)
     return None if wall is None else OutcomeRecord(Outcome.BLOCKED, wall)
 
 
-def _detect_no_text(found: _Evidence) -> OutcomeRecord | None:
+def _detect_no_text(evidence: _Evidence) -> OutcomeRecord | None:
     """Detect a body with less than MIN_TEXT_WORDS words, or with a placeholder that a script replaces."""
-    if found.words < MIN_TEXT_WORDS or (found.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(found.text) is not None):
-        return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
+    if evidence.words < MIN_TEXT_WORDS or (evidence.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(evidence.text) is not None):
+        return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {evidence.text[:80]!r}")
     return None
 
 
-def _detect_needs_script(found: _Evidence) -> OutcomeRecord | None:
-    asked = _SCRIPT_REQUEST.search(found.text) if found.words < MAX_SHORT_WORDS else None
-    if asked is None and found.words < 30:
-        hidden = " ".join(" ".join(element.itertext()) for element in found.page.marks.tree.iter("noscript"))[:5000]
-        asked = _SCRIPT_REQUEST.search(hidden)
-    return None if asked is None else OutcomeRecord(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
-
-
-def _detect_consent_wall(found: _Evidence) -> OutcomeRecord | None:
-    """Detect a text about cookies, consent and data: one mention in 25 words, and at least two different mentions."""
-    if found.article or _CONSENT_REQUEST.search(found.text) is None:
-        return None
-    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(found.page)[:1], found.text)))]
-    if len(set(said)) >= 2 and len(said) * 25 >= found.words:
-        return OutcomeRecord(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
-    return None
-
-
-def _detect_paywall(found: _Evidence, status: int) -> OutcomeRecord | None:
-    free = find_access(found.page, status)
-    locked = free is not None and not free[0]
-    stub = found.words < (2 * MAX_STUB_WORDS if locked else MAX_STUB_WORDS)
-    match = (_WALL.search(found.ending) or _WALL.search(found.text)) if stub else None
-    if match is not None:
-        return OutcomeRecord(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
-    if locked and found.words < MAX_STUB_WORDS // 2:
-        return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
-    return None
-
-
-def _detect_video(found: _Evidence) -> OutcomeRecord | None:
-    kind = (found.page.first("og:type") or "").lower()
-    video = kind.startswith("video") or (found.page.article is None and "VideoObject" in found.page.types())
+def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:
+    request = _SCRIPT_REQUEST.search(evidence.text) if evidence.words < MAX_SHORT_WORDS else None
+    if request is None and evidence.words < 30:
+        noscript_text = " ".join(" ".join(element.itertext()) for element in evidence.page.marks.tree.iter("noscript"))[:5000]
+        request = _SCRIPT_REQUEST.search(noscript_text)
     return (
-        OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < MAX_STUB_WORDS else None
+        None if request is None else OutcomeRecord(Outcome.NEEDS_SCRIPT, f"{evidence.words} words, and a request to switch on JavaScript")
     )
 
 
-def _detect_list_page(found: _Evidence, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
-    """Detect index, tag, author and search pages: by URL or structured data, or because their text is links and teasers."""
-    kinds = found.page.types()
-    if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", found.url)):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")
-    share, linked = _measure_linked_share(found, blocks)
-    if empty:
-        many = linked >= MIN_INDEX_HEADLINES
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {linked} linked headlines and no text of its own") if many else None
-    most = _MAX_LINKED_SHARE_SHORT if found.words < MAX_SHORT_WORDS else _MAX_LINKED_SHARE
-    seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
-    listed = sorted(kinds & LIST_TYPES)
-    if listed and not kinds & set(ARTICLE_TYPES) and share > _MAX_LINKED_SHARE / 2:
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {seen}")
-    if share > _MAX_LINKED_SHARE / 2 and _LIST_URL.search(found.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
-    if share > _MAX_LINKED_SHARE / 2 and _HOMEPAGE_URL.match(found.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
-    if share > most:
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {seen}")
+def _detect_consent_wall(evidence: _Evidence) -> OutcomeRecord | None:
+    """Detect a text about cookies, consent and data: one mention in 25 words, and at least two different mentions."""
+    if evidence.is_article or _CONSENT_REQUEST.search(evidence.text) is None:
+        return None
+    mentions = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(evidence.page)[:1], evidence.text)))]
+    if len(set(mentions)) >= 2 and len(mentions) * 25 >= evidence.words:
+        return OutcomeRecord(Outcome.CONSENT_WALL, f"{evidence.words} words, all about cookies and consent")
     return None
 
 
-def _measure_linked_share(found: _Evidence, blocks: Sequence[Block]) -> tuple[float, int]:
+def _detect_paywall(evidence: _Evidence, status: int) -> OutcomeRecord | None:
+    free = find_access(evidence.page, status)
+    locked = free is not None and not free[0]
+    stub = evidence.words < (2 * MAX_STUB_WORDS if locked else MAX_STUB_WORDS)
+    match = (_WALL.search(evidence.ending) or _WALL.search(evidence.text)) if stub else None
+    if match is not None:
+        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then {match.group()!r}")
+    if locked and evidence.words < MAX_STUB_WORDS // 2:
+        return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {evidence.words} words; {free[1] if free else ''}")
+    return None
+
+
+def _detect_video(evidence: _Evidence) -> OutcomeRecord | None:
+    kind = (evidence.page.first("og:type") or "").lower()
+    video = kind.startswith("video") or (evidence.page.article is None and "VideoObject" in evidence.page.types())
+    return (
+        OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {evidence.words} words of text")
+        if video and evidence.words < MAX_STUB_WORDS
+        else None
+    )
+
+
+def _detect_list_page(evidence: _Evidence, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
+    """Detect index, tag, author and search pages: by URL or structured data, or because their text is links and teasers."""
+    kinds = evidence.page.types()
+    if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", evidence.url)):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its URL")
+    share, headlines = _measure_linked_share(evidence, blocks)
+    if empty:
+        is_index = headlines >= MIN_INDEX_HEADLINES
+        return (
+            OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {headlines} linked headlines and no text of its own") if is_index else None
+        )
+    max_share = _MAX_LINKED_SHARE_SHORT if evidence.words < MAX_SHORT_WORDS else _MAX_LINKED_SHARE
+    reason = f"{share:.0%} of its text are links and teasers ({headlines} linked headlines)"
+    listed = sorted(kinds & LIST_TYPES)
+    if listed and not kinds & set(ARTICLE_TYPES) and share > _MAX_LINKED_SHARE / 2:
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {reason}")
+    if share > _MAX_LINKED_SHARE / 2 and _LIST_URL.search(evidence.url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its URL, and {reason}")
+    if share > _MAX_LINKED_SHARE / 2 and _HOMEPAGE_URL.match(evidence.url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {reason}")
+    if share > max_share:
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {reason}")
+    return None
+
+
+def _measure_linked_share(evidence: _Evidence, blocks: Sequence[Block]) -> tuple[float, int]:
     """Return the share of the words of the body in links and teasers, and the number of linked headlines."""
-    links = (link for link in found.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
+    links = (link for link in evidence.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}
     boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
@@ -210,13 +218,13 @@ def _measure_linked_share(found: _Evidence, blocks: Sequence[Block]) -> tuple[fl
     for link, text in texts.items():
         if text.count(" ") < 3:
             others.add(text)
-        elif not _is_own_link(link, found.url):
+        elif not _is_own_link(link, evidence.url):
             headlines.add(text)
             teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
-    if found.words < MAX_SHORT_WORDS:  # such a body may be only the navigation of the site, or a few teasers in one text
+    if evidence.words < MAX_SHORT_WORDS:  # such a body may be only the navigation of the site, or a few teasers in one text
         linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
 

@@ -12,9 +12,9 @@ from lxml.html import HtmlElement
 
 from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError
-from newsmill.extraction import live_updates, page_type, sniffing, source_rules
+from newsmill.extraction import decode, live_updates, page_type, source_rules
 from newsmill.extraction.article_item import read_item
-from newsmill.extraction.body import gallery
+from newsmill.extraction.body import extract
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
 from newsmill.extraction.body.markup import resolve_links, resolve_url
@@ -23,11 +23,10 @@ from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
-from newsmill.extraction.metadata import text_bylines
+from newsmill.extraction.metadata import bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.mojibake import measure_mojibake
-from newsmill.extraction.normalise import count_words
+from newsmill.extraction.normalise import count_words, measure_mojibake
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
@@ -57,9 +56,11 @@ def read(
     The result has a document if the outcome is `stored`, and all blocks, kept or removed, with their reasons. With `brief`, only the
     document has blocks, so the fast path can skip boxes without text.
     `again` means that the page was extracted before; it is then rarely a sample again.
+    Of a rendered page, the rendered DOM is extracted.
     """
     if page.is_item:
         return read_item(page, language=language, first_seen_at=first_seen_at)
+    page = page.as_rendered()
     if page.status >= 400:
         gone = page.status in (404, 410)
         return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))
@@ -67,17 +68,17 @@ def read(
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
-    refused = sniffing.detect_non_html(html, page.header("Content-Type"))
-    if refused is None and len(html) > MAX_HTML_BYTES:
-        refused = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
-    if refused is not None:
-        return ExtractionResult(refused)
+    refusal = decode.detect_non_html(html, page.header("Content-Type"))
+    if refusal is None and len(html) > MAX_HTML_BYTES:
+        refusal = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
+    if refusal is not None:
+        return ExtractionResult(refusal)
     try:
-        given = _Request(page, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again)
-        reading = _extract_html(given, html, model, brief)
+        request = _Request(page, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again)
+        result = _extract_html(request, html, model, brief)
     except RecursionError:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
-    return replace(reading, blocks=()) if brief else reading
+    return replace(result, blocks=()) if brief else result
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class _Request:
 
 
 class _LazyPage:
-    """The prepared HTML of a page, and its tree, which is parsed on first use."""
+    """The prepared HTML of a whole page, and its tree, which is parsed on first use."""
 
     def __init__(self, html: bytes) -> None:
         self.markup = prepare_html(html)
@@ -112,14 +113,14 @@ class _LazyPage:
         return "parsed" in self.__dict__
 
 
-def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
-    page, rules, profile = given.page, given.rules, given.profile
-    whole = _LazyPage(to_utf8(html, page.header("Content-Type")))
-    proven = profile is not None and fast_path.is_proven(profile)
-    short = _extract_pruned(given, whole) if proven and brief and rules == _NO_RULES else None
-    if short is not None and not given.is_sample:
-        return replace(short, extraction_path=ExtractionPath.FAST)
-    parsed = whole.parsed
+def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
+    page, rules, profile = request.page, request.rules, request.profile
+    lazy_page = _LazyPage(to_utf8(html, page.header("Content-Type")))
+    is_proven = profile is not None and fast_path.is_proven(profile)
+    fast_result = _extract_pruned(request, lazy_page) if is_proven and brief and rules == _NO_RULES else None
+    if fast_result is not None and not request.is_sample:
+        return replace(fast_result, extraction_path=ExtractionPath.FAST)
+    parsed = lazy_page.parsed
     if parsed.tree is None:
         return ExtractionResult(
             OutcomeRecord(Outcome.TOO_DEEP, "nested deeper than 2,048 levels")
@@ -130,13 +131,13 @@ def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief:
     elements = _list_elements(tree)
     if len(elements) > MAX_ELEMENTS:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
-    structured = read_structured_data(tree, page.url, whole.markup.html)
-    finished = partial(_build_result, given, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
-    wanted = source_rules.keep_elements(tree, rules)
-    if wanted is not None:
-        return finished(Body(wanted, extractor="rules"))
+    structured = read_structured_data(tree, page.url, lazy_page.markup.html)
+    build_result = partial(_build_result, request, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
+    selected = source_rules.keep_elements(tree, rules)
+    if selected is not None:
+        return build_result(Body(selected, extractor="rules"))
     # a profile may find a title or a byline in removed blocks; without a profile, no module reads these blocks
-    long_way = partial(
+    extract_full_body = partial(
         extract_body,
         tree,
         page.url,
@@ -147,105 +148,103 @@ def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief:
         if profile is None or profile.pages < apply_profile.MATURE_PAGES
         else partial(apply_profile.is_sure_text, profile),
     )
-    if profile is None or not proven:
-        return finished(long_way())
-    if short is None:
-        short = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, every_box=not brief), profile)
-        if short is not None and not given.is_sample:
-            return replace(short, extraction_path=ExtractionPath.FAST)
-    long = finished(long_way())
-    if short is None:
-        return replace(long, extraction_path=ExtractionPath.UNFIT)
-    if fast_path.is_same_result(short.document, long.document):
-        return replace(short, extraction_path=ExtractionPath.AGREED)  # a sample has the same result as other pages of the site
-    return replace(long, extraction_path=ExtractionPath.DISAGREED)
+    if profile is None or not is_proven:
+        return build_result(extract_full_body())
+    if fast_result is None:
+        fast_result = _accept_fast_body(build_result, fast_path.extract_fast_body(tree, profile, every_box=not brief), profile)
+        if fast_result is not None and not request.is_sample:
+            return replace(fast_result, extraction_path=ExtractionPath.FAST)
+    full_result = build_result(extract_full_body())
+    if fast_result is None:
+        return replace(full_result, extraction_path=ExtractionPath.UNFIT)
+    if fast_path.is_same_result(fast_result.document, full_result.document):
+        return replace(fast_result, extraction_path=ExtractionPath.AGREED)  # a sample has the same extractor as the other pages of the site
+    return replace(full_result, extraction_path=ExtractionPath.DISAGREED)
 
 
 def _list_elements(tree: HtmlElement) -> list[HtmlElement]:
-    """Return every element of the page, or one more than MAX_ELEMENTS.
+    """Return every element of the page, at most MAX_ELEMENTS + 1.
 
     The caller keeps the list: lxml recreates the object of an element without references, which costs a twentieth of the page's time.
     """
     return list(islice(tree.iter(), MAX_ELEMENTS + 1))
 
 
-def _extract_pruned(given: _Request, whole: _LazyPage) -> ExtractionResult | None:
+def _extract_pruned(request: _Request, lazy_page: _LazyPage) -> ExtractionResult | None:
     """Extract the page by the profile from HTML without the closed boxes of the site; return None if the whole page is needed."""
-    profile = given.profile
+    profile = request.profile
     pruner = None if profile is None else fast_path.get_html_pruner(profile)
     if profile is None or pruner is None or not pruner.is_worthwhile:
         return None
-    html = pruner.prune(whole.markup.html)
+    html = pruner.prune(lazy_page.markup.html)
     tree = None if html is None else parse_source(HtmlSource(html)).tree
     elements = [] if tree is None else _list_elements(tree)
-    reading = None
+    result = None
     if tree is not None and len(elements) <= MAX_ELEMENTS:
         if doubtful := pruner.find_doubtful(tree):
             pruner.record_misplaced(doubtful)
         else:
-            structured = read_structured_data(tree, given.page.url, whole.markup.html, partial(_get_whole_tree, whole, tree))
-            finished = partial(_build_result, given, tree, structured, whole.markup.warnings, ())
-            reading = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, pruner=pruner), profile)
-    pruner.record(gained=reading is not None and not whole.is_parsed)
-    return reading
+            structured = read_structured_data(tree, request.page.url, lazy_page.markup.html, partial(_get_whole_tree, lazy_page, tree))
+            build_result = partial(_build_result, request, tree, structured, lazy_page.markup.warnings, ())
+            result = _accept_fast_body(build_result, fast_path.extract_fast_body(tree, profile, pruner=pruner), profile)
+    pruner.record(gained=result is not None and not lazy_page.is_parsed)
+    return result
 
 
-def _get_whole_tree(whole: _LazyPage, part: HtmlElement) -> HtmlElement:
+def _get_whole_tree(lazy_page: _LazyPage, part: HtmlElement) -> HtmlElement:
     """Return the tree of the whole page, or `part` if the page cannot be parsed or exceeds MAX_ELEMENTS."""
-    tree = whole.parsed.tree
+    tree = lazy_page.parsed.tree
     return part if tree is None or len(_list_elements(tree)) > MAX_ELEMENTS else tree
 
 
-def _accept_fast_body(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
+def _accept_fast_body(build_result: Callable[[Body], ExtractionResult], body: Body | None, profile: Profile) -> ExtractionResult | None:
     """Return the result of the profile, or None for a page that is unlike the other articles of its site.
 
     A paywalled page is accepted without the full path, which is slowest for the shortest text. Such a page shows a few lines in the
     position of the text, and then a notice for subscribers.
     """
-    if found is None:
+    if body is None:
         return None
-    reading = finished(found)
-    if reading.document is None:
-        return reading if reading.ending.outcome is Outcome.PAYWALL and any(block.kept for block in found.blocks) else None
-    return reading if fast_path.is_typical(profile, found, reading.document) else None
+    result = build_result(body)
+    if result.document is None:
+        return result if result.ending.outcome is Outcome.PAYWALL and any(block.kept for block in body.blocks) else None
+    return result if fast_path.is_typical(profile, body, result.document) else None
 
 
 def _build_result(
-    given: _Request, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
+    request: _Request, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], body: Body
 ) -> ExtractionResult:
     """Build the document from the body, or the outcome of a page that is not an article."""
-    page, profile = given.page, given.profile
-    blocks = found.blocks if profile is None or found.extractor == "rules" else apply_profile.apply(profile, found.blocks)
+    page, profile = request.page, request.profile
+    blocks = body.blocks if profile is None or body.extractor == "rules" else apply_profile.apply(profile, body.blocks)
     base = (resolve_url(structured.base, page.url) if structured.base else None) or page.url
     blocks = tuple(resolve_links(block, base) for block in blocks)
     blocks = live_updates.remove_updates(
-        trailing_lines.remove_trailing_lines(gallery.convert_captions(blocks), given.rules.drop_lines), structured
+        trailing_lines.remove_trailing_lines(extract.convert_captions(blocks), request.rules.drop_lines), structured
     )
     content = join_text(blocks)
-    ending = page_type.classify_page(structured, blocks, content, page.url, page.status)
-    if ending is not None:
-        return ExtractionResult(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.read_ending(blocks))
+    not_article = page_type.classify_page(structured, blocks, content, page.url, page.status)
+    if not_article is not None:
+        return ExtractionResult(not_article, blocks=(*blocks, *dropped))
+    fields = find_fields(structured, tree, page, content, request.language, ending=trailing_lines.read_ending(blocks))
     fields = fields if profile is None else field_positions.apply_positions(profile, blocks, fields, page.fetched_at)
-    fields = source_rules.apply_field_rules(tree, given.rules, fields, page.fetched_at)
+    fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = text_bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    blocks = bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
     content = join_text(blocks)
-    found = _lower_confidence(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
-    document = _build_document(page, fields, found, blocks, content, given.first_seen_at)
+    body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
+    document = _build_document(page, fields, body, blocks, content, request.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
     return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped))
 
 
-def _lower_confidence(found: Body, text: str) -> Body:
+def _lower_confidence(body: Body, text: str) -> Body:
     """Lower the confidence in proportion to the share of unreadable words."""
     share = measure_mojibake(text)
     if not share:
-        return found
-    confidence = None if found.confidence is None else round(found.confidence * (1 - share), 3)
-    return replace(
-        found, confidence=confidence, warnings=(*found.warnings, f"mojibake: {share:.1%} of the words are unreadable characters")
-    )
+        return body
+    confidence = None if body.confidence is None else round(body.confidence * (1 - share), 3)
+    return replace(body, confidence=confidence, warnings=(*body.warnings, f"mojibake: {share:.1%} of the words are unreadable characters"))
 
 
 def join_text(blocks: Sequence[Block]) -> str:
@@ -253,9 +252,7 @@ def join_text(blocks: Sequence[Block]) -> str:
     return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NON_PROSE_TYPES)
 
 
-def _build_document(
-    page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None
-) -> Document:
+def _build_document(page: Page, fields: Fields, body: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:
     content_hash = hash_text(f"{fields.title or ''}\n\n{text}")
     published, modified = fields.published, fields.modified
     return Document(
@@ -288,10 +285,10 @@ def _build_document(
         license=fields.license,
         rights=fields.rights,
         word_count=count_words(text),
-        extractor=found.extractor,
+        extractor=body.extractor,
         profile_version=None,
-        confidence=found.confidence,
-        warnings=found.warnings,
+        confidence=body.confidence,
+        warnings=body.warnings,
         content_hash=content_hash,
         provenance=fields.provenance,
         published_day=None if published is None else published.day,

@@ -18,8 +18,8 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import TextBlock, segment
 from newsmill.extraction.body.markup import MarkupReader
+from newsmill.extraction.metadata.bylines import classify_author, split_names
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.person_names import classify_author, split_names
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Block, BlockType, Rules
@@ -130,22 +130,22 @@ def _read_value(element: HtmlElement) -> str:
 
 
 def _set_field(found: Fields, name: str, values: Sequence[str], now: datetime) -> Fields:
-    came = {**found.provenance, name: LAYER}
+    provenance = {**found.provenance, name: LAYER}
     if name == "authors":
         people = list(dict.fromkeys(person for value in values for person in split_names(value)))[:MAX_AUTHORS]
         return (
-            replace(found, authors=tuple(Author(person, classify_author(person)) for person in people), provenance=came)
+            replace(found, authors=tuple(Author(person, classify_author(person)) for person in people), provenance=provenance)
             if people
             else found
         )
     if name in ("published_at", "modified_at"):
-        moment = next((moment for value in values if (moment := parse_timestamp(value, LAYER, now + MAX_AHEAD))), None)
-        if moment is None:
+        timestamp = next((timestamp for value in values if (timestamp := parse_timestamp(value, LAYER, now + MAX_AHEAD))), None)
+        if timestamp is None:
             return found
         return (
-            replace(found, published=moment, provenance=came)
+            replace(found, published=timestamp, provenance=provenance)
             if name == "published_at"
-            else replace(found, modified=moment, provenance=came)
+            else replace(found, modified=timestamp, provenance=provenance)
         )
-    changed: Fields = replace(found, **{name: values[0]}, provenance=came) if name in SELECTABLE_FIELDS else found  # type: ignore[arg-type]
+    changed: Fields = replace(found, **{name: values[0]}, provenance=provenance) if name in SELECTABLE_FIELDS else found  # type: ignore[arg-type]
     return changed

@@ -41,7 +41,7 @@ INSTALL_HINT = "apt install valkey-server, apt install redis-server; or set REDI
 class EmbeddedRedis:
     """The server of one data folder, as a context manager. A second command joins the server of the first.
 
-    Raises ServiceError when there is no server program, or when it does not start.
+    Raises ServiceError when the server program is missing or does not start.
     """
 
     def __init__(self, data: Path) -> None:
@@ -75,7 +75,7 @@ class EmbeddedRedis:
         return None
 
     def ensure(self) -> None:
-        """Start the server again if it died. Costs one PING when it lives: supervisors call it in their loops."""
+        """Start the server again if it has ended. Costs one PING while it runs: supervisors call it in their loops."""
         if not self._answers():
             self._died()
             with self._gate():

@@ -232,7 +232,7 @@ def translate_redis_errors() -> Iterator[None]:
 
 
 def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
-    """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: callers have their own retries.
+    """A client for `url` (redis://, rediss:// or unix://) that fails at once, because the code that uses it retries itself.
 
     `check` makes a round trip; an answer may take `timeout_seconds`. Raises ServiceError, never with the password in it: no answer, wrong
     password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.

@@ -1,7 +1,7 @@
-"""The sandbox's child process, which reads hostile pages, and the fork server that the children come from.
+"""The child's side of the sandbox: limits of a process that parses hostile bytes, its messages, and the loop that serves requests.
 
-The fork server imports this module before it forks (`parent._start_child`). In any other process the import has no effect.
-A child gets each page in two messages, the request as JSON and the body, and answers with one: a kind of one byte and its payload.
+`parent.ChildProcess` starts the child, from a fork server or as a new interpreter. A request is two byte strings, a head and a body.
+The child answers with one or more responses. This module imports little, because every child loads it.
 """
 
 from __future__ import annotations
@@ -11,123 +11,109 @@ import gc
 import importlib
 import json
 import logging
-import multiprocessing.forkserver
 import os
 import re
 import resource
 import signal
+import socket
+import struct
 import sys
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError
-
-from newsmill.model import ExtractionResult, Page, Profile, Rules
-
-Reader = Callable[..., ExtractionResult]
+Handler = Callable[[bytes, bytes], Iterable[bytes]]  # the head and the body of a request → its responses
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_DUMPABLE = 4  # linux/prctl.h
 # What a child needs of our environment: how to find Python and its libraries, and the language of messages.
 ENVIRONMENT_PATTERN = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
 GC_THRESHOLD = 20_000  # new objects between two collections; Python's 700 costs 7 % of a page, which makes many objects and hardly a cycle
-MAX_PROFILES = 32  # that a child keeps; a segment has 32 pages
+MAX_REASON_BYTES = 500
 
-# The first byte of an answer.
-READY = b"i"  # the child has started and waits for the first page
-RESULT = b"r"  # an ExtractionResult follows; the child waits for the next page
-LAST_RESULT = b"l"  # an ExtractionResult follows; the child has grown too large and exits
-CRASHED = b"d"  # the reason follows; the child exits
+REQUEST = struct.Struct(">dII")  # seconds of CPU time, length of the head, length of the body; head and body follow
+RESPONSE = struct.Struct(">cI")  # kind, length of the payload; the payload follows
+# Kinds of messages from the child.
+READY = b"i"  # the child has started and waits for the first request
+PART = b"p"  # a response; another one follows
+LAST = b"r"  # the last response to a request; the child waits for the next one
+FINAL = b"l"  # the same, but the child has grown too large and exits
+CRASHED = b"d"  # the reason is the payload; the child exits
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading one page may cost. An ordinary page takes 0.03 s and 95 MB; 4.5 MB of plain paragraphs take 10 to 13 s."""
+    """What one request may cost. An ordinary page takes 0.03 s and 95 MB; 4.5 MB of plain paragraphs take 10 to 13 s."""
 
-    wall: float = 30.0  # seconds
-    cpu: int = 20  # seconds
+    wall: float = 30.0  # seconds from the request to the first response, and for each further one
+    cpu: float = 20  # seconds; a request may have a lower limit of its own
     memory: int = 768 << 20  # bytes of address space on top of what the idle child has
     growth: int = 256 << 20  # bytes of resident memory that a child may gain before it is replaced
+    response: int = 64 << 20  # bytes of one response: a page has at most 10 MB, and every block of it comes back at most twice
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractionRequest:
-    """One page to read, with what is known of its source: the arguments of `extraction.pipeline.read`."""
+def serve(connection: socket.socket, make_handler: str, arguments: Sequence[str], limits: Limits) -> None:
+    """Handle requests until the parent closes the connection, the memory has grown too far, or a request kills this process.
 
-    page: Page
-    rules: Rules = field(default_factory=Rules)
-    language: str | None = None
-    first_seen_at: datetime | None = None
-    profile: Profile | None = None
-    known_profile: str | None = None  # in place of a profile that the child has already: its `profile_key`
-    cpu_seconds: float | None = None  # after which the child is killed; None: the limit of all pages
-    brief: bool = False  # leave out the blocks that are not the document's: they are ten times as many and cost both sides
-    is_reextraction: bool = False  # the page was read before
-
-
-REQUEST_ADAPTER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
-RESULT_ADAPTER: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
-
-
-def profile_key(profile: Profile) -> str:
-    """The name under which both sides of the pipe keep a profile."""
-    return f"{profile.site} {profile.version}"
-
-
-def serve(connection: Connection, reader: str, limits: Limits) -> None:
-    """Read pages until the parent closes the pipe, the memory has grown too far, or a page kills this process."""
+    `make_handler` ("package.module:function") is called with `arguments` and returns the handler.
+    """
     die_with_parent()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    logging.getLogger().addHandler(logging.NullHandler())  # the extractors' complaints are about the page and do not belong in the log
-    read = load_reader(reader)
+    logging.getLogger().addHandler(logging.NullHandler())  # complaints of libraries are about the input and do not belong in the log
+    handle: Handler = load_function(make_handler)(*arguments)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        # On top of what is mapped now: numpy maps tens of MB for every core of the machine, which must not count against a page.
-        max_bytes = _memory().virtual + limits.memory
-        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    limit_memory(limits.memory)
     gc.set_threshold(GC_THRESHOLD)
     max_resident = _memory().resident + limits.growth
-    profiles: dict[str, Profile] = {}
-    with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
-        kind = RESULT
-        connection.send_bytes(READY)
-        while kind == RESULT:
-            request = _resolve_profile(_receive_request(connection), profiles)
-            _limit_cpu(request.cpu_seconds or limits.cpu)
-            kind, payload = _read(read, request)
-            _limit_cpu(None)
-            if kind == RESULT and _peak_resident() > max_resident and _memory().resident > max_resident:
-                kind = LAST_RESULT
-            connection.send_bytes(kind + payload)
+    with suppress(EOFError, ConnectionError):  # the parent closed the connection, or died
+        kind = LAST
+        _send(connection, READY)
+        while kind == LAST:
+            cpu_seconds, head_length, body_length = REQUEST.unpack(_receive(connection, REQUEST.size))
+            head, body = _receive(connection, head_length), _receive(connection, body_length)
+            limit_cpu(cpu_seconds)
+            kind, payload = _respond(connection, handle, head, body)
+            limit_cpu(None)
+            if kind == LAST and _peak_resident() > max_resident and _memory().resident > max_resident:
+                kind = FINAL
+            _send(connection, kind, payload)
 
 
-def load_reader(name: str) -> Reader:
+def load_function(name: str) -> Callable[..., Any]:
     """The function named `package.module:function`."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
 
 
-def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
-    """`value` as JSON that every database takes: a lone surrogate becomes "?", and NUL goes (SQLite refuses the one, Postgres both)."""
-    try:
-        text = adapter.dump_json(value)
-    except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
-        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
-    return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
+# ---- limits of this process
+
+
+def limit_cpu(seconds: float | None) -> None:
+    """Have the kernel kill this process after `seconds` more of CPU time, also inside a C library. None removes the limit.
+
+    CPU time, because a busy machine makes no page longer. Not RLIMIT_CPU: it knows whole seconds only and would have to be raised for
+    each page. It counts ticks and getrusage(2) run time, and the two drift apart by 4 %: after 12,000 pages it kills an innocent one.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
+
+
+def limit_memory(max_bytes: int) -> None:
+    """Limit the address space to `max_bytes` more than now. Linux only.
+
+    More than now: numpy maps tens of MB for every core of the machine, which must not count against a page.
+    """
+    if sys.platform == "linux":
+        limit = _memory().virtual + max_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it ends.
 
-    Linux only. Elsewhere an idle child leaves when its pipe closes, and a looping one when its CPU time is up.
+    Linux only. Elsewhere an idle child leaves when its connection closes, and a looping one when its CPU time is up.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -147,51 +133,42 @@ def restrict_proc_access() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
-def _receive_request(connection: Connection) -> ExtractionRequest:
-    request = REQUEST_ADAPTER.validate_json(connection.recv_bytes())
-    return replace(request, page=replace(request.page, body=connection.recv_bytes()))
+# ---- one request
 
 
-def _resolve_profile(request: ExtractionRequest, profiles: dict[str, Profile]) -> ExtractionRequest:
-    """The request with its profile. `parent.Sandbox` keeps the same profiles and clears them at the same moment."""
-    if request.profile is not None:
-        if len(profiles) >= MAX_PROFILES:
-            profiles.clear()
-        profiles[profile_key(request.profile)] = request.profile
-        return request
-    return request if request.known_profile is None else replace(request, profile=profiles[request.known_profile])
+def _respond(connection: socket.socket, handle: Handler, head: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Send all responses to a request but the last, which is returned with its kind.
 
-
-def _read(read: Reader, request: ExtractionRequest) -> tuple[bytes, bytes]:
-    """The answer for one page: its result, or the error that the reader raised although it should not."""
-    start = time.perf_counter()
+    The kind is LAST, or CRASHED with the error that the handler raised although it should not. A response is sent when the next one is
+    known: so a request with one response costs one message.
+    """
+    last = b""
     try:
-        result = read(
-            request.page,
-            rules=request.rules,
-            language=request.language,
-            first_seen_at=request.first_seen_at,
-            profile=request.profile,
-            brief=request.brief,
-            again=request.is_reextraction,
-        )
-        return RESULT, to_json(RESULT_ADAPTER, replace(result, seconds=round(time.perf_counter() - start, 4)))
+        for number, payload in enumerate(handle(head, body)):
+            if number:
+                _send(connection, PART, last)
+            last = payload
+    except ConnectionError:
+        raise
     except MemoryError:
         return CRASHED, b"memory"
     except Exception as error:  # noqa: BLE001 — the border of the process: a bug in reading one page counts as a crash of that page
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-        return CRASHED, reason.encode("utf-8", "replace")[:500]
+        return CRASHED, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES]
+    return LAST, last
 
 
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """The next `size` bytes. Raises EOFError or ConnectionError when the parent has closed the connection."""
+    data = connection.recv(size, socket.MSG_WAITALL)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _send(connection: socket.socket, kind: bytes, payload: bytes = b"") -> None:
+    connection.sendall(RESPONSE.pack(kind, len(payload)) + payload)
 
 
 def _peak_resident() -> int:
@@ -215,22 +192,20 @@ def _memory() -> _Memory:
     return _Memory(0, _peak_resident())
 
 
-def _limit_cpu(seconds: float | None) -> None:
-    """Have the kernel kill this process after `seconds` more of CPU time, also inside a C library. None removes the limit.
-
-    CPU time, because a busy machine makes no page longer. Not RLIMIT_CPU: it knows whole seconds only and would have to be raised for
-    each page. It counts ticks and getrusage(2) run time, and the two drift apart by 4 %: after 12,000 pages it kills an innocent one.
-    """
-    signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
+# ---- the two ways to start
 
 
-def _in_fork_server() -> bool:
-    """Whether this process is the fork server: it runs `python -c "from multiprocessing.forkserver import main; main(…)"`."""
-    return getattr(sys.modules["__main__"], "main", None) is multiprocessing.forkserver.main
+def _is_fork_server() -> bool:
+    """Whether this process is a fork server: it runs `python -c "from multiprocessing.forkserver import main; main(…)"`."""
+    forkserver = sys.modules.get("multiprocessing.forkserver")
+    return forkserver is not None and getattr(sys.modules["__main__"], "main", None) is forkserver.main
 
 
-if _in_fork_server():
+if _is_fork_server():
     # The children's parent is the fork server, so it must die with the worker too, or a looping child would live on.
     die_with_parent()
     # A process group of its own: Ctrl-C, or a signal to the terminal's group, must not kill a page that is being read.
     os.setpgid(0, 0)
+
+if __name__ == "__main__":  # a new interpreter: `python -m newsmill.sandbox.child MAKE_HANDLER FILE_DESCRIPTOR LIMITS [ARGUMENT ...]`
+    serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[1], sys.argv[4:], Limits(**json.loads(sys.argv[3])))

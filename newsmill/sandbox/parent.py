@@ -1,252 +1,286 @@
-"""The sandbox: pages are read in a child process that may crash, hang or use up memory without harm to this one.
+"""The parent's side of the sandbox: a child process that may crash, hang or use up memory without harm to this one.
 
-Each Sandbox has one persistent child, fed page by page over a pipe (`child` describes the messages), so a crash has one guilty page.
-The child is killed from outside at its deadline, because no alarm interrupts a C library. A fork server with the extractors loaded
-replaces it in 0.05 to 0.08 s. An answer is JSON and is validated: a process that parses hostile pages must not send pickles.
+The child is persistent and gets one request after the other (`child` describes the messages), so a crash has one guilty request.
+It is killed from outside at its deadline, because no alarm interrupts a C library. A process that parses hostile bytes must not send
+pickles: its responses are bytes, and the caller validates them.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
-from multiprocessing.connection import Connection, wait
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from multiprocessing.context import ForkServerProcess
-from types import TracebackType
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from newsmill.exceptions import NewsmillError
-from newsmill.model import ExtractionResult, Page, Profile, Rules
 from newsmill.sandbox.child import (
     CRASHED,
-    LAST_RESULT,
-    MAX_PROFILES,
-    REQUEST_ADAPTER,
-    RESULT_ADAPTER,
-    ExtractionRequest,
+    FINAL,
+    LAST,
+    PART,
+    READY,
+    REQUEST,
+    RESPONSE,
     Limits,
     filter_environment,
-    profile_key,
     serve,
-    to_json,
 )
 
-__all__ = ["DEFAULT_READER", "ExtractionRequest", "Limits", "Sandbox", "SandboxCrash", "read_all"]
-
-DEFAULT_READER = "newsmill.extraction.pipeline:read"
-PRELOAD_MODULE = "newsmill.sandbox.preload"  # loads what DEFAULT_READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
-SLOW_SECONDS = 0.2  # ten times what an ordinary page of an unknown site takes
-WARMUP_PAGES = 20  # a child's first pages take up to twice as long, because what they touch is copied or loaded first
 MAX_START_ATTEMPTS = 3  # the fork server may be killed while it starts a child
-MAX_ANSWER_BYTES = 64 << 20  # a body has at most 10 MB, and every block of it comes back at most twice
 
-Key = TypeVar("Key")
+_Process = ForkServerProcess | subprocess.Popen[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxCrash:
-    """Reading a page ended the child: at which stage, and why ("signal 11 (SIGSEGV)", "deadline 30 s", "memory").
+class ChildCrashError(Exception):
+    """Raised when a request ended the child; the text is the reason ("signal 11 (SIGSEGV)", "memory", "deadline 20 s of CPU").
 
-    `cpu_seconds`: the limit of CPU time that the page used up. It would do so again, however busy the machine is.
+    `cpu_seconds`: the limit of CPU time that the request used up. It would do so again, however busy the machine is.
     """
 
-    stage: str
-    reason: str
-    cpu_seconds: float | None = None
+    def __init__(self, reason: str, cpu_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.cpu_seconds = cpu_seconds
 
 
-class Sandbox:
-    """One child process under hard limits, as a context manager.
+class ChildTimeoutError(ChildCrashError):
+    """Raised when a message has not arrived at the deadline; the child has been killed."""
 
-    Use it from one thread that lives as long as the sandbox: the kernel kills the children when the thread that started them ends.
+
+class ResponseTooLongError(ChildCrashError):
+    """Raised when a response of `size` bytes exceeds the limit; the child has been killed."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a response of {size:,} bytes")
+        self.size = size
+
+
+class ChildProcess:
+    """One child process under hard limits. It is replaced after a crash, and when it has grown too large.
+
+    Use it from one thread that lives as long as the child: the kernel kills a child when the thread that started it ends.
+    Only `kill` may be called from other threads.
     """
 
-    def __init__(self, limits: Limits | None = None, reader: str = DEFAULT_READER) -> None:
-        self.limits = limits or Limits()
-        self.reader = reader
-        self._child: tuple[ForkServerProcess, Connection] | None = None
-        self._deadline = 0.0  # time.monotonic() of the page in progress
-        self._cpu_seconds: float | None = None  # limit of the page in progress
-        self._pages_sent = 0  # to this child
-        self._is_answer_pending = False
-        self._sent_profiles: dict[str, Profile] = {}  # the child keeps each profile, so it is sent once and not with every page
+    def __init__(self, make_handler: str, arguments: Sequence[str] = (), *, limits: Limits, preload: Sequence[str] = ()) -> None:
+        """`make_handler` and `arguments` are those of `child.serve`.
 
-    def __enter__(self) -> Sandbox:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def read(
-        self,
-        page: Page,
-        rules: Rules | None = None,
-        language: str | None = None,
-        first_seen_at: datetime | None = None,
-        profile: Profile | None = None,
-        *,
-        brief: bool = False,
-        is_reextraction: bool = False,
-        cpu_seconds: float | None = None,
-        on_slow: Callable[[], object] | None = None,
-    ) -> ExtractionResult | SandboxCrash:
-        """Read one page. A page that ends the child is a value.
-
-        `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
-        `cpu_seconds`: a limit of CPU time below that of all pages; twice as much in a child's first pages.
-        `on_slow`: called once if there is no answer after SLOW_SECONDS.
-        Raises NewsmillError when no child can be started.
+        `preload`: modules for a fork server to import, which starts a child in 0.05 to 0.08 s however heavy they are. Without modules the
+        child is a new interpreter: that spares the 15 MB of the fork server and costs 0.2 s at each start.
         """
-        self.send(
-            ExtractionRequest(
-                page,
-                rules or Rules(),
-                language,
-                first_seen_at,
-                profile,
-                cpu_seconds=cpu_seconds,
-                brief=brief,
-                is_reextraction=is_reextraction,
-            )
-        )
-        return self.receive(on_slow)
+        self.limits = limits
+        self.requests = 0  # that this child has got
+        self._make_handler = make_handler
+        self._arguments = tuple(arguments)
+        self._preload = tuple(preload)
+        self._process: _Process | None = None
+        self._connection: socket.socket | None = None
+        self.is_busy = False  # a response to the request in progress is still to come
+        self._has_response = False  # of the request in progress
+        self._deadline = 0.0  # time.monotonic() of the request in progress
+        self._cpu_seconds = limits.cpu  # limit of the request in progress
 
-    def start(self) -> Connection:
-        """Start the child if there is none, so that the first page need not wait; the pipe to it."""
-        if self._child is None:
-            self._child = _start_child(self.reader, self.limits)
-        return self._child[1]
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None without a child."""
+        return None if self._process is None else self._process.pid
 
-    def send(self, request: ExtractionRequest) -> Connection:
-        """Send a page to the child; the pipe on which its answer will come. `receive` must follow."""
-        if self._is_answer_pending:  # the caller gave up on the last answer, which must not be mistaken for this page's
-            self._end_child()
-        self._pages_sent += 1
-        if request.cpu_seconds is not None:
-            factor = 2 if self._pages_sent <= WARMUP_PAGES else 1
-            request = replace(request, cpu_seconds=min(factor * request.cpu_seconds, float(self.limits.cpu)))
+    def fileno(self) -> int:
+        """The file descriptor of the connection, to wait for a response. The child must have been started."""
+        assert self._connection is not None
+        return self._connection.fileno()
+
+    def start(self) -> None:
+        """Make sure that an idle child is there. Raises NewsmillError when none can be started.
+
+        An idle child that was killed is replaced, and so is one whose last request was given up: its late responses must not be mistaken
+        for those of the next request.
+        """
+        if self._is_idle():
+            return
+        for _ in range(MAX_START_ATTEMPTS):
+            self.close()
+            try:
+                self._launch()
+                assert self._connection is not None
+                kind, _ = self._receive(time.monotonic() + START_SECONDS)
+                if kind == READY:
+                    return
+            except (EOFError, OSError):  # the child or the fork server was killed as it started; multiprocessing starts another server
+                time.sleep(0.2)  # a server that is being killed still accepts requests
+        self.close()
+        raise NewsmillError(f"the child process of {self._make_handler} could not be started; see its own message above")
+
+    def send(self, head: bytes, body: bytes, cpu_seconds: float | None = None) -> None:
+        """Send a request to the child that `start` made. `receive` must follow while `is_busy`. Raises ChildCrashError.
+
+        `cpu_seconds` is a limit below that of all requests.
+        """
+        assert self._connection is not None
+        self._cpu_seconds = self.limits.cpu if cpu_seconds is None else min(cpu_seconds, self.limits.cpu)
+        self._deadline = time.monotonic() + self.limits.wall
+        self.is_busy, self._has_response = True, False
+        self.requests += 1
         try:
-            pipe = self._write(request)
-        except OSError:  # the child was killed while it was idle: not this page's fault
-            self._end_child()
-            pipe = self._write(request)
-        self._deadline, self._cpu_seconds = time.monotonic() + self.limits.wall, request.cpu_seconds
-        self._is_answer_pending = True
-        return pipe
+            self._connection.settimeout(self.limits.wall)
+            self._connection.sendall(REQUEST.pack(self._cpu_seconds, len(head), len(body)) + head)
+            self._connection.settimeout(max(0.0, self.seconds_left()))
+            self._connection.sendall(body)
+        except (TimeoutError, BlockingIOError):
+            raise self._time_out() from None
+        except OSError:
+            raise self._explain_exit() from None
 
-    def receive(self, on_slow: Callable[[], object] | None = None) -> ExtractionResult | SandboxCrash:
-        """Wait for the answer until the deadline."""
-        assert self._child is not None
-        pipe = self._child[1]
-        has_answer = pipe.poll(max(0.0, self.seconds_left()) if on_slow is None else SLOW_SECONDS)
-        if not has_answer and on_slow is not None:
-            on_slow()
-            has_answer = pipe.poll(max(0.0, self.seconds_left()))
-        if not has_answer:
-            self._end_child()
-            return SandboxCrash("read", f"deadline {self.limits.wall:g} s")
+    def receive(self) -> bytearray:
+        """Wait for the next response. Raises ChildCrashError."""
+        if self._has_response:  # the time that the caller took does not count
+            self._deadline = time.monotonic() + self.limits.wall
         try:
-            answer = pipe.recv_bytes(MAX_ANSWER_BYTES)
+            kind, payload = self._receive(self._deadline)
+        except TimeoutError:
+            raise self._time_out() from None
         except (EOFError, OSError):
-            return self._describe_exit(self._end_child(timeout=START_SECONDS))
-        self._is_answer_pending = False
-        return self._parse_answer(answer[:1], answer[1:])
+            raise self._explain_exit() from None
+        if kind == PART:
+            self._has_response = True
+            return payload
+        self.is_busy = False
+        if kind == LAST:
+            return payload
+        self.close()
+        if kind == FINAL:
+            return payload
+        raise ChildCrashError(payload.decode("utf-8", "replace") if kind == CRASHED else f"unknown message {kind!r}")
 
     def seconds_left(self) -> float:
-        """Until the deadline of the page in progress."""
+        """Until the deadline of the request in progress."""
         return self._deadline - time.monotonic()
 
-    def close(self) -> None:
-        """End the child."""
-        self._end_child()
+    def kill(self) -> None:
+        """Kill the child, so that `send` and `receive` of another thread return at once. The next request gets a new child."""
+        process = self._process
+        if process is not None:
+            with suppress(ProcessLookupError, ValueError):  # it has ended; a ForkServerProcess that was closed raises ValueError
+                process.kill()
 
-    def _write(self, request: ExtractionRequest) -> Connection:
-        pipe = self.start()
-        pipe.send_bytes(to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=replace(request.page, body=b"")))))
-        pipe.send_bytes(request.page.body)
-        return pipe
+    def close(self, timeout: float = 0.0) -> int | None:
+        """Wait `timeout` seconds for the child to exit, then kill it. Returns its exit code."""
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        self.requests = 0
+        self.is_busy = False
+        if connection is not None:
+            connection.close()
+        return None if process is None else _end_process(process, timeout)
 
-    def _replace_profile(self, request: ExtractionRequest) -> ExtractionRequest:
-        """The request with only the key of a profile that this child has already."""
-        if request.profile is None:
-            return request
-        key = profile_key(request.profile)
-        if self._sent_profiles.get(key) is request.profile:
-            return replace(request, profile=None, known_profile=key)
-        if len(self._sent_profiles) >= MAX_PROFILES:
-            self._sent_profiles.clear()
-        self._sent_profiles[key] = request.profile
-        return request
-
-    def _parse_answer(self, kind: bytes, payload: bytes) -> ExtractionResult | SandboxCrash:
-        if kind in (LAST_RESULT, CRASHED):
-            self._end_child()
-        if kind == CRASHED:
-            return SandboxCrash("read", payload.decode("utf-8", "replace"))
+    def _is_idle(self) -> bool:
+        """Whether there is a child that waits for a request: its connection is open and has nothing to read."""
+        if self._connection is None or self.is_busy:
+            return False
+        self._connection.setblocking(False)
         try:
-            return RESULT_ADAPTER.validate_json(payload)
-        except ValidationError as error:
-            self._end_child()
-            return SandboxCrash("answer", f"{error.error_count()} fields of the answer are not what they should be")
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
-    def _end_child(self, timeout: float = 0.0) -> int | None:
-        """Wait `timeout` seconds for the child to exit, then kill it; its exit code."""
-        if self._child is None:
-            return None
-        process, pipe = self._child
-        self._child = None
-        self._sent_profiles.clear()
-        self._pages_sent = 0
-        self._is_answer_pending = False
-        pipe.close()
-        process.join(timeout)
-        process.kill()
-        process.join()
-        code = process.exitcode
-        process.close()
-        return code
+    def _receive(self, deadline: float) -> tuple[bytes, bytearray]:
+        assert self._connection is not None
+        kind, size = RESPONSE.unpack(_receive_exactly(self._connection, RESPONSE.size, deadline))
+        if size > self.limits.response:
+            self.close()
+            raise ResponseTooLongError(size)
+        return kind, _receive_exactly(self._connection, size, deadline)
 
-    def _describe_exit(self, code: int | None) -> SandboxCrash:
-        """The crash with an exit code. When the fork server dies with its child, the code is unknown and given as 255."""
+    def _time_out(self) -> ChildTimeoutError:
+        self.close()
+        return ChildTimeoutError(f"deadline {self.limits.wall:g} s")
+
+    def _explain_exit(self) -> ChildCrashError:
+        """The crash by the child's exit code. When the fork server dies with its child, the code is unknown and given as 255."""
+        code = self.close(timeout=START_SECONDS)
         if code is None or code >= 0:
-            return SandboxCrash("read", f"exit {code}")
+            return ChildCrashError(f"exit {code}")
         if code == -signal.SIGPROF:
-            seconds = self._cpu_seconds or self.limits.cpu
-            return SandboxCrash("read", f"deadline {seconds:g} s of CPU", seconds)
-        return SandboxCrash("read", f"signal {-code} ({signal.Signals(-code).name})")
+            return ChildCrashError(f"deadline {self._cpu_seconds:g} s of CPU", self._cpu_seconds)
+        return ChildCrashError(f"signal {-code} ({signal.Signals(-code).name})")
+
+    def _launch(self) -> None:
+        """Start a process that serves one end of a socket pair. Our Redis and SQL sockets stay out of it."""
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            launch = _fork if self._preload else _spawn
+            self._process = launch(theirs, self._make_handler, self._arguments, self.limits, self._preload)
 
 
-def _start_child(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
-    """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
-    context = multiprocessing.get_context("forkserver")
-    # Importing the reader imports the extractors, once for all children. `child` comes first: it makes the fork server die with us.
-    # A process has one fork server, so that it serves every reader, also one that another sandbox of this process asks for later.
-    context.set_forkserver_preload(["newsmill.sandbox.child", reader.partition(":")[0], PRELOAD_MODULE])
-    for _ in range(MAX_START_ATTEMPTS):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
+def _receive_exactly(connection: socket.socket, size: int, deadline: float) -> bytearray:
+    """The next `size` bytes. Raises TimeoutError at the deadline (`time.monotonic`), EOFError or ConnectionError if the child has gone."""
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        connection.settimeout(max(0.0, deadline - time.monotonic()))  # at 0 it takes what is there: the caller may have come late
         try:
-            with _filtered_environment():
-                process.start()  # with the fork server, if there is none yet
-            theirs.close()
-            if ours.poll(START_SECONDS):
-                ours.recv_bytes()
-                return process, ours
-            process.kill()
-        except (EOFError, OSError):  # the child or the fork server was killed as it started; multiprocessing starts another server
-            theirs.close()
-        ours.close()
-        time.sleep(0.2)  # a server that is being killed still accepts requests
-    raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; see its own message above")
+            count = connection.recv_into(rest)
+        except BlockingIOError:
+            raise TimeoutError from None
+        if count == 0:
+            raise EOFError
+        rest = rest[count:]
+    return data
+
+
+def _spawn(connection: socket.socket, make_handler: str, arguments: Sequence[str], limits: Limits, _: Sequence[str]) -> _Process:
+    """A new interpreter.
+
+    `-P` keeps folders of the working directory, such as one named "crawler", out of the import path.
+    In its own process group, Ctrl-C spares it.
+    """
+    descriptor = connection.fileno()
+    options = ("-P", "-m", "newsmill.sandbox.child", make_handler, str(descriptor), json.dumps(asdict(limits)), *arguments)
+    return subprocess.Popen(
+        (sys.executable, *options),
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        process_group=0,
+        env=filter_environment(os.environ),
+    )
+
+
+def _fork(connection: socket.socket, make_handler: str, arguments: Sequence[str], limits: Limits, preload: Sequence[str]) -> _Process:
+    """A child of the fork server, which is started if there is none.
+
+    `child` is loaded first: it makes the fork server die with us. A process has one fork server, so the modules of its first child count.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["newsmill.sandbox.child", *preload])
+    process = context.Process(target=serve, args=(connection, make_handler, arguments, limits), daemon=True)
+    with _filtered_environment():
+        process.start()
+    return process
+
+
+def _end_process(process: _Process, timeout: float) -> int | None:
+    if isinstance(process, subprocess.Popen):
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout)
+        process.kill()
+        return process.wait()
+    process.join(timeout)
+    process.kill()
+    process.join()
+    code = process.exitcode
+    process.close()
+    return code
 
 
 @contextmanager
@@ -264,39 +298,3 @@ def _filtered_environment() -> Iterator[None]:
     finally:
         for name, value in hidden:
             os.putenv(name, value)
-
-
-def read_all(
-    requests: Iterable[tuple[Key, ExtractionRequest]], *, processes: int = 1, limits: Limits | None = None, reader: str = DEFAULT_READER
-) -> Iterator[tuple[Key, ExtractionResult | SandboxCrash]]:
-    """Read many pages in `processes` children, in the order given; each result has the key of its request.
-
-    One child answers before the next page is requested, so a program may feed it line by line. Several children get up to four pages each
-    in advance.
-    """
-    boxes = [Sandbox(limits, reader) for _ in range(processes)]
-    max_pending = 1 if processes == 1 else 4 * processes
-    remaining = iter(requests)
-    idle, busy = list(boxes), dict[Connection, tuple[Sandbox, int]]()
-    results, keys, first = dict[int, ExtractionResult | SandboxCrash](), deque[Key](), 0
-    try:
-        while True:
-            while idle and len(keys) < max_pending and (item := next(remaining, None)) is not None:
-                key, request = item
-                box = idle.pop()
-                busy[box.send(request)] = box, first + len(keys)
-                keys.append(key)
-            if not keys:
-                return
-            timeout = min((box.seconds_left() for box, _ in busy.values()), default=0.0)
-            ready = wait(list(busy), max(0.0, timeout))
-            for pipe in [pipe for pipe, (box, _) in busy.items() if pipe in ready or box.seconds_left() <= 0]:
-                box, number = busy.pop(pipe)
-                results[number] = box.receive()
-                idle.append(box)
-            while first in results:
-                yield keys.popleft(), results.pop(first)
-                first += 1
-    finally:
-        for box in boxes:
-            box.close()

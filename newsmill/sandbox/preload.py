@@ -15,7 +15,7 @@ from trafilatura.external import try_justext
 from newsmill.extraction.pipeline import read
 from newsmill.model import Page
 
-# Nothing declares the language, and the text is long enough for it to be detected (language.ENOUGH).
+# Nothing declares the language, and the text is long enough for it to be detected (language.LONG_TEXT_CHARACTERS).
 SENTENCE = "The council met on Tuesday evening and decided, after a long debate, to keep the ferry running through the winter months. "
 HEADER = "<h1>A page</h1><p>1 January 2026</p>"  # a date in words, so that the names of months are loaded
 HTML = f"<html><head><title>A page</title></head><body><article>{HEADER}{f'<p>{SENTENCE * 2}</p>' * 3}</article></body></html>"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.query import Node
 
 Stems = Mapping[str, Mapping[str, str]]  # stemmer → word → stem
@@ -68,7 +68,7 @@ class Backend(ABC):
 
     @abstractmethod
     def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
-        """Matches per time bucket of `bucket` moments, in order: (bucket number, n)."""
+        """Matches per time bucket of `bucket` units, in order: (bucket number, n)."""
 
     @abstractmethod
     def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:

@@ -1,6 +1,6 @@
 """The Postgres index: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
 
-GIN knows no order: every match is read and sorted. `scan` and `time_buckets` keep the matches of one statement few.
+GIN has no order: every match is read and sorted. `scan` and the time buckets of `entry` keep the matches of one statement few.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exc, text
 
 from newsmill.search.backend import Backend, Stems
-from newsmill.search.entry import EVERY_ENTRY, facet_term
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.scan import ScanTimeoutError
 
@@ -34,7 +33,7 @@ _NEWEST_DOCUMENTS = f"SELECT moment, document_id FROM search_entries WHERE {_IN_
 # MATERIALIZED: without it the planner sees the limit and reads documents in the order of time, also for a rare word.
 _NEWEST_MATCHES = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_entries WHERE {_MATCH})
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
-_MATCH_AT = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:moments AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
+_MATCH_AT = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 _ESTIMATE = "SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)"  # as of the last VACUUM or ANALYZE
 _STEMS = text("""SELECT stemmer, word,
@@ -79,8 +78,8 @@ class PostgresBackend(Backend):
             return _positions(conn.execute(text(statement), {**_parameters(match, span), "limit": limit}))
 
     def filter_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
-        moments, ids = [position[0] for position in positions], [position[1] for position in positions]
-        return set(_positions(conn.execute(text(_MATCH_AT), {"match": match, "moments": moments, "ids": ids})))
+        entry_times, ids = [position[0] for position in positions], [position[1] for position in positions]
+        return set(_positions(conn.execute(text(_MATCH_AT), {"match": match, "entry_times": entry_times, "ids": ids})))
 
     def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         return self.filter_positions(conn, match, positions)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from newsmill.search.entry import MIN_POSITION, Span
 from newsmill.search.tokens import fold, split_runs, tokenize_phrase
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
@@ -215,3 +216,8 @@ def _parse_time(value: str) -> datetime | None:
         return datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0, tzinfo=UTC)
     except ValueError:
         return None
+
+
+def span_of_query(query: Query) -> Span:
+    """The span that the query's after: and before: leave."""
+    return replace(Span(), upper=MIN_POSITION) if query.matches_nothing else Span().limit_to_times(query.since, query.until)

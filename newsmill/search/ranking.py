@@ -13,9 +13,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from newsmill.search.entry import MOMENTS_PER_SECOND
-from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition
-from newsmill.storage.cursor import decode_cursor, encode_cursor
+from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition
+from newsmill.storage.stored_order import decode_cursor, encode_cursor
 
 BLOCK_MATCHES = 400  # ranked together: twenty pages of results
 TITLE_SCORE = 2.0

@@ -43,8 +43,8 @@ class SearchResults:
     hits: tuple[Hit, ...]
     cursor: str | None  # of the next page; None on the last
     total: int | None  # None: more than MAX_TOTAL match, or counting takes too long
-    # Not None: searching further would have taken too long. The page is short, possibly empty; everything down to this time was searched,
-    # and the cursor continues with older documents.
+    # Not None: a longer search would have exceeded its time limit. The page is short, possibly empty. Everything down to
+    # this time was searched, and the cursor continues with older documents.
     reached: datetime | None = None
 
 
@@ -53,7 +53,7 @@ class Breakdown:
     """Matches over time and by source, counted from the newest on as far as there was time."""
 
     days: tuple[tuple[datetime, int], ...]  # UTC, named by their start, without empty ones; each is counted completely
-    since: datetime  # the first day counted; later than asked for if the time was up
+    since: datetime  # the first day counted; later than requested if the time was up
     sources: tuple[tuple[str, int], ...]  # of the `among` newest matches, the largest first; "" for documents without a source
     among: int
     total: int | None  # None: not everything was counted

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
+from newsmill.search.entry import MIN_POSITION, IndexPosition, Span
 
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
-COUNT_SECONDS = 0.030  # more to count the other matches: the difference between 8,000 and 9,000 matters to nobody
+COUNT_SECONDS = 0.030  # more to count the other matches: the difference between 8,000 and 9,000 does not matter
 COUNT_OVERTIME_SECONDS = 0.020  # after PAGE_SECONDS, when counting must end; ranking and fetching a page take 10 ms of them
 ENOUGH_MATCHES = 60  # three pages of results; then ...
 FAR_DOCUMENTS = 50_000  # ... a scan ends after about so many documents
@@ -106,7 +106,7 @@ def scan_matches(
 
 
 def count_matches(index: ScannedIndex, count: CountMatches, span: Span, max_count: int, *, until: float) -> int:
-    """How many match; `max_count + 1` if more than `max_count` do, or if there is no time to count them."""
+    """How many match; `max_count + 1` if more than `max_count` do, or if the time is up."""
     ends = index.end_positions(span)
     if ends is None:
         return 0
@@ -174,7 +174,7 @@ class _Chunks:
         return Span(lower or self._span.lower, self._upper)
 
     def advance(self, chunk: Span, seconds: float, seconds_left: float) -> None:
-        """Go past a chunk that took `seconds`. Sets the size of the next one, 0 if there is no time for one."""
+        """Go past a chunk that took `seconds`. Sets the size of the next one, 0 if the time is up."""
         self._upper, self.seen = chunk.lower, self.seen + self.size
         growth = seconds_left / max(seconds, 1e-6)
         self.size = int(self.size * min(MAX_CHUNK_GROWTH, growth)) if growth >= 0.25 else 0

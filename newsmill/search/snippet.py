@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from newsmill.model import is_doubtful
-from newsmill.search.positions import IndexPosition
+from newsmill.search.entry import IndexPosition
 from newsmill.search.query import Terms
 from newsmill.search.records import Hit, Snippet
 from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_START, fold, is_unspaced

@@ -16,8 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from newsmill.search.backend import Backend, Stems
-from newsmill.search.entry import EVERY_ENTRY, facet_term
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
 TABLES = ("search_words", "search_english")
@@ -35,7 +34,7 @@ _NEWEST_DOCUMENTS = f"SELECT moment, document_id FROM search_entries WHERE {_IN_
 _NEWEST_MATCHES = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_entries AS e ON e.moment = {{table}}.rowid
 WHERE {_MATCH_IN_SPAN} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
 _MOMENTS = f"SELECT * FROM (SELECT rowid AS moment FROM {{table}} WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit)"
-_MATCH_AT = "SELECT {table}.rowid FROM json_each(:moments) AS m CROSS JOIN {table} ON {table}.rowid = m.value WHERE {table} MATCH :match"
+_MATCH_AT = "SELECT {table}.rowid FROM json_each(:times) AS m CROSS JOIN {table} ON {table}.rowid = m.value WHERE {table} MATCH :match"
 
 
 class SqliteBackend(Backend):
@@ -78,7 +77,7 @@ class SqliteBackend(Backend):
     def filter_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 looks at each position."""
         by_moment = {position[0]: position for position in positions}
-        parameters = {"moments": json.dumps(list(by_moment)), "match": match}
+        parameters = {"times": json.dumps(list(by_moment)), "match": match}
         return {by_moment[moment] for moment in conn.execute(text(_union(_MATCH_AT)), parameters).scalars()}
 
     def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
@@ -91,16 +90,16 @@ class SqliteBackend(Backend):
         return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars() if moment in by_moment}
 
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
-        statement = f"SELECT count(*) FROM ({_select_moments(match)})"
+        statement = f"SELECT count(*) FROM ({_select_entry_times(match)})"
         found: int = conn.execute(text(statement), _parameters(match, span, max_count + 1)).scalar_one()
         return found
 
     def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
-        statement = f"SELECT moment / {bucket:d} AS bucket, count(*) AS n FROM ({_select_moments(match)}) GROUP BY 1 ORDER BY 1"
+        statement = f"SELECT moment / {bucket:d} AS bucket, count(*) AS n FROM ({_select_entry_times(match)}) GROUP BY 1 ORDER BY 1"
         return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
     def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:
-        statement = f"""SELECT e.source, count(*) AS n FROM ({_select_moments(match)}) AS f
+        statement = f"""SELECT e.source, count(*) AS n FROM ({_select_entry_times(match)}) AS f
 JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
         return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
@@ -109,7 +108,7 @@ JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
     ) -> Sequence[Row[Any]]:
         joined = "JOIN search_entries AS e ON e.moment = m.moment" if with_sources else ""
         statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {bucket:d} AS bucket, {"e.source" if with_sources else "NULL"} AS source
-FROM ({_select_moments(match)}) AS m {joined})
+FROM ({_select_entry_times(match)}) AS m {joined})
 SELECT bucket, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
         if with_sources:
             statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
@@ -140,7 +139,7 @@ def _format_all(node: AllOf) -> str:
     return f"({positive} NOT ({' OR '.join(unwanted)}))" if unwanted else positive
 
 
-def _select_moments(match: str | None) -> str:
+def _select_entry_times(match: str | None) -> str:
     if match is None:
         return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
     return f"SELECT moment FROM ({_union(_MOMENTS)}) LIMIT :limit"

@@ -1,4 +1,4 @@
-"""Column types. They make text and JSON from outside storable, here and nowhere else.
+"""Column types and JSON columns. They make text and JSON from outside storable, here and nowhere else.
 
 Postgres refuses NUL in text and in JSON; both drivers refuse lone surrogates. URLs, hints, header values and details come from other sites.
 """
@@ -10,8 +10,11 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+
+from newsmill.model import Hint, Source
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -23,7 +26,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only wh
 def make_storable(text: str) -> str:
     """The text without NUL, and with U+FFFD for each lone surrogate.
 
-    >>> storable("a\\x00b\\ud800")
+    >>> make_storable("a\\x00b\\ud800")
     'ab\ufffd'
     """
     if text.isascii():
@@ -94,3 +97,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# ---- hints and sources -------------------------------------------------------------------------------------------------------
+
+# Pydantic derives both directions from the dataclasses, so that a new field needs no code here.
+_HINT = TypeAdapter(Hint)
+_SOURCE = TypeAdapter(Source)
+_NO_HINT = Hint()
+
+
+def dump_hint(hint: Hint) -> Any:
+    """JSON, or None for an empty hint (most rows of a section page)."""
+    return None if hint == _NO_HINT else _HINT.dump_python(hint, mode="json", exclude_defaults=True)
+
+
+def load_hint(value: Any) -> Hint:
+    return _NO_HINT if value is None else _HINT.validate_python(value)
+
+
+def dump_source(source: Source) -> Any:
+    return _SOURCE.dump_python(source, mode="json")
+
+
+def load_source(plan: Any, enabled: bool) -> Source:
+    """`enabled` is the column, which `set_enabled` changes; the plan may hold an older value."""
+    return _SOURCE.validate_python({**plan, "enabled": enabled})

@@ -85,7 +85,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:
-        # Reads run in autocommit without the write lock. Writers take it at once: a lock taken later fails instead of waiting.
+        # Reads run in autocommit without the write lock. Writers take it at once: a lock requested later fails instead of waiting.
         if conn.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             conn.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -94,7 +94,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
 
 def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
     """SQLite's read-only mode. In a folder that is not writable and has no write-ahead log, SQLite cannot create its shared index either.
-    It must then be told that the file does not change."""
+    The URL must then state that the file does not change."""
     is_unchanging = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if is_unchanging else {})}
     engine = create_engine(

@@ -1,6 +1,6 @@
 """Checks of the store: ledger, archive and documents are compared with one another, and safe repairs are made.
 
-Every check may run while other processes work: rows that are only in transit are told from stuck ones by their age.
+Every check may run while other processes work: rows that are only in transit are distinguished from stuck ones by their age.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import OUTCOMES, Outcome, State
 from newsmill.storage.columns import UtcDateTime
-from newsmill.storage.counter_repair import describe_wrong_totals, find_wrong_counters, repair_counters, repair_totals
+from newsmill.storage.counters import describe_wrong_totals, find_wrong_counters, repair_counters, repair_totals
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 

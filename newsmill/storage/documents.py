@@ -18,9 +18,9 @@ from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
 from newsmill.storage import stored_order
 from newsmill.storage.columns import Json
-from newsmill.storage.cursor import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
+from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
 PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, bindparam, select, update
 
 from newsmill.model import ExtractionPath
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger.statements import AnyRow
 from newsmill.storage.schema import profiles
+from newsmill.storage.statements import AnyRow
 
 _ONE = (profiles.c.site == bindparam("b_site"), profiles.c.version == bindparam("b_version"))
 _COLUMNS = {path: profiles.c[f"{path.value}_pages"] for path in ExtractionPath}

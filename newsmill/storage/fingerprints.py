@@ -1,6 +1,6 @@
 """Fingerprints of documents, and the near duplicates found by them.
 
-A fingerprint is made in the commit that stores a document, and later for documents changed in other ways (`fingerprints_due`). Its key is
+A fingerprint is made in the commit that stores a document, and later for documents changed otherwise (`fingerprints_due`). Its key is
 the ledger's id of the document's page. A page that was extracted as two documents over time has one fingerprint, of the later text. This
 changes only which candidates are compared, because every candidate is checked by its text.
 """

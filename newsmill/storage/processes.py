@@ -1,20 +1,85 @@
-"""Heartbeats of crawlers, workers, schedulers and web processes; and the end of leases whose owners are dead."""
+"""Processes: ids that tell whether their owner is dead, heartbeats, and the end of the leases of dead owners.
+
+An id is `host:process id:table.start:random`. `table` identifies a process table (this boot of this kernel, this container), the only place
+where process id and start time have a meaning. Elsewhere, and without /proc, no owner counts as dead and its leases end by time. A /proc
+with `hidepid` hides the processes of other users; these do not count as dead either.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, select, union, update
 
 from newsmill.storage.database import reading, writing
-from newsmill.storage.lease_owners import is_dead, make_owner_id
-from newsmill.storage.ledger.statements import IN_FLIGHT, NOW
 from newsmill.storage.schema import hosts, ledger, processes
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import IN_FLIGHT, NOW, Upsert
+
+PROC = Path("/proc")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+STATE, STARTED = 0, 19  # fields of /proc/PID/stat after the command's name; proc(5)
+_ENDED_STATES = ("Z", "X")  # states of a process that has ended
+
+
+def make_owner_id() -> str:
+    """A new owner id of this process; each call returns another one."""
+    pid = os.getpid()
+    try:
+        started = _stat(pid)[STARTED]
+    except OSError:
+        started = "0"
+    return f"{socket.gethostname()}:{pid}:{_process_table()}.{started}:{secrets.token_hex(4)}"
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the owner's process has certainly ended. False if that is unknown."""
+    parts = owner.rsplit(":", 3)
+    if len(parts) != 4 or not parts[1].isdecimal():
+        return False
+    place, _, started = parts[2].partition(".")
+    if not place or place != _process_table() or started in ("", "0"):
+        return False
+    pid = int(parts[1])
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return not _exists(pid)
+    return fields[STATE] in _ENDED_STATES or fields[STARTED] != started
+
+
+def _process_table() -> str:
+    """The id of this process table; empty if it has none."""
+    try:
+        table = str(Path("/proc/self/ns/pid").readlink())
+        boot = BOOT.read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.blake2b(f"{socket.gethostname()} {boot} {table}".encode(), digest_size=6).hexdigest()
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat. Raises OSError if the process does not exist or /proc hides it."""
+    return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process with this id, of any user."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):  # OverflowError: no process id is so large
+        return False
+    return True
+
 
 BEAT_INTERVAL = timedelta(seconds=10)  # how often a process writes its row: one small commit, 0.1 ms on SQLite
 MAX_HEARTBEAT_AGE = timedelta(seconds=90)  # three missed heartbeats, and a page that takes 30 s
@@ -27,7 +92,7 @@ _UPSERT = Upsert(processes, ["name"], lambda new: {"beat_at": new.beat_at})
 class Process:
     """One running crawler, worker or scheduler."""
 
-    name: str  # lease_owners.make_owner_id
+    name: str  # of `make_owner_id`
     machine: str
     role: str
     beat_at: datetime

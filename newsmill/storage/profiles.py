@@ -1,6 +1,6 @@
 """Stored site profiles: all versions, the documents to learn from, and the documents that an older version extracted.
 
-The callers decide what a profile contains and when one is learned.
+Other modules decide what a profile contains and when it is learned.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from newsmill.storage import stored_order
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger import retry
-from newsmill.storage.ledger.statements import LIMIT, AnyRow, state_is
 from newsmill.storage.schema import documents, ledger, profiles
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
 
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 

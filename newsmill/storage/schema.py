@@ -38,6 +38,7 @@ sources = Table(
     Column("next_tick_at", UtcDateTime, nullable=False),
     Column("last_tick_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("script_pages", Integer, nullable=False, server_default="0"),  # in a row, whose text only a browser showed; ledger.rendering
 )
 
 hosts = Table(
@@ -105,6 +106,7 @@ ledger = Table(
     Column("segment", String(64), ForeignKey("segments.id")),
     Column("offset", Id),
     Column("document_id", String(64)),
+    Column("rendering", String(8)),  # model.Rendering
     # Partial indexes: their size is that of the work in progress, not that of the ledger. SQLite uses one only where a statement spells
     # the state as a literal: with bound states it scans the table (17 ms instead of 0.8 ms at a million rows).
     # Hosts with due work are found by time, the first row of a host by rank: neither index serves the other query.
@@ -124,6 +126,7 @@ ledger = Table(
     ),
     Index("ix_ledger_listings", "source", sqlite_where=text("kind <> 'page'"), postgresql_where=text("kind <> 'page'")),
     Index("ix_ledger_outcome", "outcome", "id"),
+    Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 
 # `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing
@@ -138,7 +141,7 @@ counts = Table(
     Column("n", Id, nullable=False),
 )
 
-# The sums of `counts` over all days, kept by triggers on `counts`.
+# The totals of `counts` over all days, kept by triggers on `counts`.
 count_totals = Table(
     "count_totals",
     metadata,
@@ -263,7 +266,7 @@ profiles = Table(
 processes = Table(
     "processes",
     metadata,
-    Column("name", StorableText, primary_key=True),  # lease_owners.make_owner_id
+    Column("name", StorableText, primary_key=True),  # processes.make_owner_id
     Column("machine", StorableText, nullable=False),
     Column("role", String(16), nullable=False),
     Column("beat_at", UtcDateTime, nullable=False),

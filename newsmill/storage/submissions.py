@@ -13,8 +13,8 @@ from newsmill.model import Link, Outcome, State
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.queries import key_of
-from newsmill.storage.ledger.statements import AnyRow
 from newsmill.storage.schema import ledger, submissions, submitted_urls
+from newsmill.storage.statements import AnyRow
 
 OPEN = ("due", "fetching", "fetched", "processing")
 BATCH_SIZE = 500  # URLs per commit

@@ -17,7 +17,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.storage.database import reading, writing
-from newsmill.storage.lease_owners import is_dead
+from newsmill.storage.processes import is_dead
 from newsmill.storage.schema import tokens
 
 PREFIX = "nm"  # people and secret scanners recognise it
@@ -96,7 +96,7 @@ class Tokens:
     def check(self, presented: str, *, now: datetime) -> Token | None:
         """The token, session or link that `presented` is; None for an unknown, expired or revoked one.
 
-        A link whose name is that of a process (`lease_owners.make_owner_id`) ends with this process, as far as this machine can tell.
+        A link whose name is that of a process (`processes.make_owner_id`) ends with this process, as far as this machine can tell.
         """
         name, secret = _parts(presented[:MAX_TOKEN_CHARACTERS])
         if not secret or not presented.isascii() or not presented.isprintable():  # tokens consist of letters, digits, - and _

@@ -103,13 +103,13 @@ class Webhooks:
         return None if row is None else _webhook(row)
 
     def remove(self, webhook_id: str) -> bool:
-        """Delete a webhook and its deliveries. False: there is none."""
+        """Delete a webhook and its deliveries. False: it does not exist."""
         with writing(self._engine) as conn:
             conn.execute(delete(deliveries).where(deliveries.c.webhook == webhook_id))
             return conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
 
     def set_enabled(self, webhook_id: str, enabled: bool) -> bool:
-        """Enable or disable a webhook; an enabled one continues where it stopped. False: there is none."""
+        """Enable or disable a webhook; an enabled one continues where it stopped. False: it does not exist."""
         with writing(self._engine) as conn:
             return conn.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(enabled=enabled)).rowcount == 1
 
@@ -194,7 +194,7 @@ class Webhooks:
             self.set_enabled(delivery.webhook, False)
 
     def retry(self, delivery_id: str, *, now: datetime) -> bool:
-        """Send a failed delivery again. False: there is none."""
+        """Send a failed delivery again. False: it does not exist."""
         wanted = and_(deliveries.c.id == delivery_id, deliveries.c.state == "failed")
         with writing(self._engine) as conn:
             values = {"state": "due", "attempts": 0, "next_at": now, "ended_at": None}

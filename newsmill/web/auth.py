@@ -32,7 +32,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. Without a token it is somebody on this machine, who may read."""
+    """The sender of a request. Without a token it is a user of this machine, who may read."""
 
     name: str
     scope: Scope

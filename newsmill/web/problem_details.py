@@ -1,4 +1,4 @@
-"""Error responses: RFC 9457 problem details for programs, pages for people. None contains a stack trace."""
+"""Error responses: RFC 9457 problem details for programs, pages for people. None contains a traceback."""
 
 from __future__ import annotations
 
@@ -104,5 +104,5 @@ async def handle_url_error(request: Request, error: UrlError) -> Response:
 
 
 async def handle_bug(request: Request, error: Exception) -> Response:
-    """500. Starlette raises the error again afterwards, so that the server logs its stack trace."""
-    return error_response(request, 500, "internal error in Newsmill; the log has the stack trace")
+    """500. Starlette raises the error again afterwards, so that the server logs its traceback."""
+    return error_response(request, 500, "internal error in Newsmill; the log has the traceback")

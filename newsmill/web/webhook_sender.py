@@ -180,7 +180,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
     except ssl.SSLCertVerificationError as error:
         raise DeliveryError(f"the certificate is not valid: {error.verify_message}") from None
     except OSError as error:
-        raise DeliveryError(f"the connection broke ({type(error).__name__})") from None
+        raise DeliveryError(f"the connection failed ({type(error).__name__})") from None
 
 
 def parse_target(url: str) -> TargetHost:

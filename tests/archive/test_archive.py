@@ -45,7 +45,10 @@ PAGES = [
         source="paper \u2603",
         hint=Hint(title="T\u2603", authors=("A",), published_at=NOON, language="en", tags=("x",)),
     ),
+    page_of(f"{SITE}/rendered", b"<div id=app></div>", rendered="<div id=app><p>Zwölf</p></div>".encode()),
+    page_of(f"{SITE}/not-rendered", b"<div id=app></div>", rendering_failure="no DOM after 30 s"),
 ]
+RECORDS = 1 + 3 * len(PAGES) + 1  # with the warcinfo record and the conversion record of the rendered page
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def file_of(tmp_path: Path) -> Path:
 
 def test_pages_come_back_as_they_went_in(archive: Archive) -> None:
     segment = archive.write(PAGES, now=after(seconds=0.5))
-    assert segment.pages == 5
+    assert segment.pages == len(PAGES)
     assert segment.id.startswith("20261125T120000Z-")
     assert segment.created_at == after(seconds=0.5)
     read = list(archive.read(segment.id, segment.offsets, length=segment.length))
@@ -82,6 +85,8 @@ pages = st.builds(
     redirects=st.lists(st.text(max_size=9), max_size=3).map(tuple),
     request_headers=st.lists(st.tuples(header_text, header_text), max_size=3).map(tuple),
     source=st.none() | st.text(max_size=9),
+    rendered=st.none() | st.binary(max_size=300),
+    rendering_failure=st.none() | st.text(max_size=9),
 )
 
 
@@ -120,8 +125,39 @@ def test_fastwarc_and_warcio_read_it(archive: Archive, tmp_path: Path) -> None:
     assert responses == [(offset, page.body) for offset, page in zip(segment.offsets, PAGES, strict=True)]
     with path.open("rb") as file:
         slow = [(record.rec_type, record.rec_headers["WARC-Target-URI"], record.raw_stream.read()) for record in WarcioIterator(file)]
-    assert [kind for kind, _, _ in slow] == ["warcinfo", *["response", "request", "metadata"] * 5]
+    assert [kind for kind, _, _ in slow] == _kinds_of_records()
     assert [(url, body) for kind, url, body in slow if kind == "response"] == [(page.url, page.body) for page in PAGES]
+
+
+def _kinds_of_records() -> list[str]:
+    of_pages = [("response", "request", "metadata", *(("conversion",) if page.rendered is not None else ())) for page in PAGES]
+    return ["warcinfo", *(kind for kinds in of_pages for kind in kinds)]
+
+
+def test_a_rendered_dom_is_a_conversion_record_of_its_response(archive: Archive, tmp_path: Path) -> None:
+    archive.write(PAGES, now=NOON)
+    with file_of(tmp_path).open("rb") as file:
+        records = [(record.rec_type, record.rec_headers, record.raw_stream.read()) for record in WarcioIterator(file)]
+    ((headers, body),) = [(headers, body) for kind, headers, body in records if kind == "conversion"]
+    page = next(page for page in PAGES if page.rendered is not None)
+    (response,) = [headers for kind, headers, _ in records if kind == "response" and headers["WARC-Target-URI"] == page.url]
+    assert headers["WARC-Refers-To"] == response["WARC-Record-ID"] and headers["WARC-Target-URI"] == page.url
+    assert headers["Content-Type"] == "text/html; charset=utf-8" and body == page.rendered
+    concurrent = [headers["WARC-Concurrent-To"] for kind, headers, _ in records if kind == "request"]
+    assert concurrent == [headers["WARC-Record-ID"] for kind, headers, _ in records if kind == "response"]
+
+
+def test_a_missing_conversion_record_is_damage() -> None:
+    file = io.BytesIO()
+    rendered = page_of(f"{SITE}/rendered", rendered=b"<p>text</p>")
+    offset = warc.write_page(file, rendered)
+    copied = warc.copy_page(file, offset)
+    assert warc.read_page(io.BytesIO(copied), 0) == rendered
+    file.seek(0)
+    last = [record.stream_pos for record in FastwarcIterator(file)][-1]
+    for rest in (b"", copied):  # the file ends, or another page follows
+        with pytest.raises(ArchiveDamaged, match="no conversion record"):
+            warc.read_page(io.BytesIO(copied[:last] + rest), 0)
 
 
 def test_warcio_decodes_what_the_server_encoded(archive: Archive, tmp_path: Path) -> None:
@@ -134,10 +170,10 @@ def test_warcio_decodes_what_the_server_encoded(archive: Archive, tmp_path: Path
 def test_warcio_check_passes(archive: Archive, tmp_path: Path) -> None:
     archive.write(PAGES, now=NOON)
     check = [sys.executable, "-m", "warcio.cli", "check", "-v", str(file_of(tmp_path))]
-    said = subprocess.run(check, capture_output=True, text=True, check=True).stdout
-    assert said.count("digest pass") == 16
-    assert "fail" not in said
-    assert "not present" not in said
+    output = subprocess.run(check, capture_output=True, text=True, check=True).stdout
+    assert output.count("digest pass") == RECORDS
+    assert "fail" not in output
+    assert "not present" not in output
 
 
 def test_every_record_is_a_gzip_member_of_its_own(archive: Archive, tmp_path: Path) -> None:
@@ -191,7 +227,7 @@ def test_a_missing_segment_and_a_wrong_offset_are_damage(archive: Archive) -> No
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "20261125T120000Z-0000000g", "20261125T120000Z-00000000/../x", "x" * 5000, "\0"])
 def test_a_segment_s_name_never_leaves_the_archive(archive: Archive, name: str) -> None:
-    """Ids come back from Redis, and whoever can write there must not choose our files."""
+    """Ids come from Redis. A user who can write there must not choose file names in the archive."""
     with pytest.raises(ArchiveDamaged, match="is not a segment id"):
         archive.read_page(name, 0)
 
@@ -214,18 +250,18 @@ def test_nothing_half_written_is_visible(archive: Archive, tmp_path: Path, monke
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", FILL, str(tmp_path / "archive")],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1] / "storage",
         check=False,
     )
-    assert said.returncode == 0, said.stderr
-    assert "ServiceError archive" in said.stdout
-    assert "nothing was written" in said.stdout
+    assert finished.returncode == 0, finished.stderr
+    assert "ServiceError archive" in finished.stdout
+    assert "nothing was written" in finished.stdout
     files = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
-    assert [path.name for path in files] == [said.stdout.split()[-1] + ".warc.gz"]
+    assert [path.name for path in files] == [finished.stdout.split()[-1] + ".warc.gz"]
 
 
 FILL = """
@@ -267,7 +303,7 @@ def test_a_segment_of_nothing_is_a_bug(archive: Archive) -> None:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """The address of an S3 that lives as long as the tests."""
+    """The URL of an S3 server that runs as long as the tests."""
     server = ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -300,17 +336,17 @@ def test_every_place_keeps_pages(anywhere: Archive) -> None:
 
 def test_the_sweep_takes_only_what_is_old_and_unknown(anywhere: Archive) -> None:
     known, orphan = (anywhere.write(PAGES[:1], now=NOON) for _ in range(2))
-    asked: list[str] = []
+    requested: list[str] = []
 
     def known_segments(ids: list[str]) -> set[str]:
-        asked.extend(ids)
+        requested.extend(ids)
         return {known.id}
 
     far = after(days=10_000)
     assert anywhere.remove_orphans(known_segments, older_than=NOON - timedelta(days=10_000)) == []
-    assert asked == []
+    assert requested == []
     assert [path.rpartition("/")[2] for path in anywhere.remove_orphans(known_segments, older_than=far)] == [f"{orphan.id}.warc.gz"]
-    assert sorted(asked) == sorted([known.id, orphan.id])
+    assert sorted(requested) == sorted([known.id, orphan.id])
     assert anywhere.read_page(known.id, known.offsets[0]) == PAGES[0]
     assert anywhere.remove_orphans(known_segments, older_than=far) == []
 

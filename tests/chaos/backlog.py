@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chaos.installation import Installation, Plan
 from chaos.site import World, requests
-from chaos.stack import Plan, Stack
 
 WARMUP_SHARE = 0.25  # of the time, after which memory is measured for the first time
 MAX_BACKLOG_FACTOR = 1.05  # of the high-water mark
@@ -40,26 +40,26 @@ class Backlog:
 
 
 def backlog(world: World, plan: Plan, seconds: float) -> Backlog:
-    """Run a stack without workers for that time."""
+    """Run an installation without workers for that time."""
     with (
         tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as folder,
-        Stack(Path(folder), world, plan) as stack,
+        Installation(Path(folder), world, plan) as installation,
     ):
-        while not stack.requests.exists() or not requests(stack.requests):
-            stack.tend()
+        while not installation.requests.exists() or not requests(installation.requests):
+            installation.tend()
             time.sleep(0.2)
         began, most, early, half = time.monotonic(), 0, 0.0, 0
         while (passed := time.monotonic() - began) < seconds:
-            stack.tend()
-            most = max(most, len(stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)))
-            early = early or (_memory(stack) if passed > seconds * WARMUP_SHARE else 0.0)
-            half = half or (requests(stack.requests).total() if passed > seconds / 2 else 0)
+            installation.tend()
+            most = max(most, len(installation.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)))
+            early = early or (_memory(installation) if passed > seconds * WARMUP_SHARE else 0.0)
+            half = half or (requests(installation.requests).total() if passed > seconds / 2 else 0)
             time.sleep(0.5)
-        request_counts = requests(stack.requests).total()
-        return Backlog(plan.high_water, most, early, _memory(stack), request_counts, request_counts - half)
+        request_counts = requests(installation.requests).total()
+        return Backlog(plan.high_water, most, early, _memory(installation), request_counts, request_counts - half)
 
 
-def _memory(stack: Stack) -> float:
-    (pid,) = stack.running("crawler")
+def _memory(installation: Installation) -> float:
+    (pid,) = installation.running("crawler")
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6

@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
 
+from chaos.installation import Installation, Plan, children, free_port
 from chaos.site import World
-from chaos.stack import Plan, Stack, children, free_port
 from newsmill.model import Kind, Link, Politeness, Source
 
 HOST = "127.0.0.200"
@@ -82,42 +82,44 @@ def neighbours(sites: int, pages: int, *, hostile: bool) -> Measurements:
     with (
         served() as port,
         tempfile.TemporaryDirectory(prefix="nm-hostile-", dir="/tmp", ignore_cleanup_errors=True) as folder,
-        Stack(Path(folder), world, Plan(workers=2, delay=0.2, concurrency=1)) as stack,
-        Peaks(named=lambda: processes(stack)) as peaks,
+        Installation(Path(folder), world, Plan(workers=2, delay=0.2, concurrency=1)) as installation,
+        Peaks(named=lambda: processes(installation)) as peaks,
     ):
         if hostile:
-            invite(stack, f"http://{HOST}:{port}")
+            invite(installation, f"http://{HOST}:{port}")
         began = time.monotonic()
-        while time.monotonic() - began < MAX_RUN_SECONDS and not _done(stack, world):
-            stack.tend()
+        while time.monotonic() - began < MAX_RUN_SECONDS and not _done(installation, world):
+            installation.tend()
             time.sleep(0.5)
         endings = {
             row.url.partition(str(port))[2]: f"{row.kind} {row.outcome or row.state}: {(row.detail or '')[:70]}"
-            for row in stack.ledger.traces(limit=2000)
+            for row in installation.ledger.traces(limit=2000)
             if row.host.startswith(HOST)
         }
-        return Measurements(stack.documents.count(), gaps(stack.requests), dict(peaks.megabytes), endings, time.monotonic() - began)
+        return Measurements(
+            installation.documents.count(), gaps(installation.requests), dict(peaks.megabytes), endings, time.monotonic() - began
+        )
 
 
-def invite(stack: Stack, home: str) -> None:
+def invite(installation: Installation, home: str) -> None:
     """Have the hostile site fetched: its pages at once, its listings by the source."""
     politeness = Politeness(0.0, 8)
     feeds, sitemaps = tuple(f"{home}{path}" for path in FEEDS), tuple(f"{home}{path}" for path in SITEMAPS)
     source = Source("hostile", homepage=f"{home}/", feeds=feeds, sitemaps=sitemaps, sections=(f"{home}/calendar",), politeness=politeness)
-    stack.ledger.put_source(source, now=datetime.now(UTC))
-    stack.ledger.add([Link(f"{home}{path}", Kind.PAGE, "hostile") for path in PAGES], now=datetime.now(UTC))
+    installation.ledger.put_source(source, now=datetime.now(UTC))
+    installation.ledger.add([Link(f"{home}{path}", Kind.PAGE, "hostile") for path in PAGES], now=datetime.now(UTC))
 
 
-def processes(stack: Stack) -> dict[int, str]:
+def processes(installation: Installation) -> dict[int, str]:
     """Our processes with their roles."""
     found: dict[int, str] = {}
     for role in ("crawler", "worker", "scheduler"):
-        for pid in stack.running(role):
+        for pid in installation.running(role):
             found[pid] = role
             for child in children(pid):
                 found[child] = f"{role}'s child"
                 found |= dict.fromkeys(children(child), f"{role}'s child")
-    return found | {stack.redis.process.pid: "redis"}
+    return found | {installation.redis.process.pid: "redis"}
 
 
 def gaps(log: Path) -> list[float]:
@@ -129,8 +131,8 @@ def gaps(log: Path) -> list[float]:
     return [later - earlier for request_counts in times.values() for earlier, later in pairwise(request_counts)]
 
 
-def _done(stack: Stack, world: World) -> bool:
-    return stack.documents.count() >= world.pages and stack.ledger.waiting(until=datetime.now(UTC)).soon == 0
+def _done(installation: Installation, world: World) -> bool:
+    return installation.documents.count() >= world.pages and installation.ledger.waiting(until=datetime.now(UTC)).soon == 0
 
 
 # ---- the site
@@ -219,8 +221,8 @@ PAGES: dict[str, Serve] = {
     "/one-long-header": streamed(OK + b"X-A: ", b"b" * 65536, 0.001),
     "/100-continue": streamed(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.001),
     "/silent": streamed(b"", b"", 1.0),
-    "/says-less": fixed(b"<p>more than it said" * 5000, "text/html", "Content-Length: 10"),
-    "/says-more": fixed(b"<p>less than it said", "text/html", "Content-Length: 99999999999"),
+    "/says-less": fixed(b"<p>more than declared" * 5000, "text/html", "Content-Length: 10"),
+    "/says-more": fixed(b"<p>less than declared", "text/html", "Content-Length: 99999999999"),
     "/says-nonsense": fixed(b"<p>text", "text/html", "Content-Length: -1"),
     "/two-lengths-and-chunks": fixed(b"<p>text", "text/html", "Transfer-Encoding: chunked"),
     "/50-mb": fixed(b"x" * (50 << 20)),

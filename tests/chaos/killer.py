@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 from redis import RedisError
 
-from chaos.stack import Roles
+from chaos.installation import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "web", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
@@ -25,11 +25,11 @@ HUNT = 5.0  # seconds for which a strike without a target is tried again: a proc
 
 @dataclass(frozen=True)
 class Intent:
-    """Strike when that part of the world is stored and `delay` seconds more have passed, or when nothing was struck for `patience`."""
+    """Strike when that part of the world is stored and `delay` seconds more have passed, or nothing was struck for `max_idle` seconds."""
 
     fraction: float
     delay: float
-    patience: float
+    max_idle: float
     target: str
     dice: float  # picks among several processes
 
@@ -57,11 +57,11 @@ def intents(seed: int, kills: int, targets: Sequence[str], extra: Sequence[str] 
 
 
 class Killer:
-    """Carries the plan out against a stack."""
+    """Carries the plan out against an installation."""
 
-    def __init__(self, stack: Roles, plan: Sequence[Intent], hold: float) -> None:
+    def __init__(self, installation: Roles, plan: Sequence[Intent], hold: float) -> None:
         """`hold`: seconds an outage or an out-of-memory episode takes."""
-        self.stack, self.waiting, self.hold = stack, list(plan), hold
+        self.installation, self.waiting, self.hold = installation, list(plan), hold
         self.strikes: list[Strike] = []
         self.missed = 0  # nobody of that kind was there to be killed
         self.last = time.monotonic()
@@ -79,9 +79,9 @@ class Killer:
         if not self.waiting:
             return
         intent = self.waiting[0]
-        if self.due_at is None and stored >= intent.fraction * self.stack.world.pages:
+        if self.due_at is None and stored >= intent.fraction * self.installation.world.pages:
             self.due_at = now + intent.delay
-        if (self.due_at is not None and now >= self.due_at) or now - self.last >= intent.patience:
+        if (self.due_at is not None and now >= self.due_at) or now - self.last >= intent.max_idle:
             over, self.hunting = self._strike(intent), self.hunting or now
             if over is None and now - self.hunting < HUNT:
                 return
@@ -101,15 +101,15 @@ class Killer:
         now = time.monotonic()
         match intent.target:
             case "redis":
-                return _kill([self.stack.redis.process.pid], intent.dice)
+                return _kill([self.installation.redis.process.pid], intent.dice)
             case "outage-redis":
-                self.stack.away["redis"] = now + self.hold
-                _kill([self.stack.redis.process.pid], intent.dice)
+                self.installation.away["redis"] = now + self.hold
+                _kill([self.installation.redis.process.pid], intent.dice)
                 return now + self.hold
             case "flushall":
-                return now if _redis(self.stack.redis.flush) else None
+                return now if _redis(self.installation.redis.flush) else None
             case "oom":
-                if not _redis(lambda: self.stack.redis.limit(1)):
+                if not _redis(lambda: self.installation.redis.limit(1)):
                     return None
                 self.relief.append((now + self.hold, "oom"))
                 return now + self.hold
@@ -118,10 +118,10 @@ class Killer:
             case "outage-database":
                 return self._take_database_away()
             case target:
-                return _kill(self.stack.processes(target), intent.dice)
+                return _kill(self.installation.processes(target), intent.dice)
 
     def _kill_database(self, dice: float) -> float | None:
-        postgres = self.stack.postgres
+        postgres = self.installation.postgres
         if postgres is None:
             return None  # SQLite has no process of its own: it is killed with everybody who uses it
         if dice < 0.5:
@@ -132,16 +132,16 @@ class Killer:
 
     def _take_database_away(self) -> float:
         now = time.monotonic()
-        if self.stack.postgres is not None:
-            self.stack.away["database"] = now + self.hold
-            _kill([self.stack.postgres.process.pid], 0)
+        if self.installation.postgres is not None:
+            self.installation.away["database"] = now + self.hold
+            _kill([self.installation.postgres.process.pid], 0)
             return now + self.hold
-        path = Path(self.stack.database_url.removeprefix("sqlite:///"))
+        path = Path(self.installation.database_url.removeprefix("sqlite:///"))
         threading.Thread(target=_hold_lock, args=(path, self.hold), daemon=True).start()
         return now + self.hold
 
     def _unlimit(self) -> bool:
-        return _redis(lambda: self.stack.redis.limit(0))
+        return _redis(lambda: self.installation.redis.limit(0))
 
 
 def _hold_lock(path: Path, seconds: float) -> None:

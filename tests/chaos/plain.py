@@ -1,4 +1,4 @@
-"""The same fire on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what is lost there, doubled, or never taken up again."""
+"""The same faults on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what it loses, doubles or never resumes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rq import Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
+from chaos.installation import TESTS, Role, Roles, children
 from chaos.killer import Intent, Killer
 from chaos.results import RunResult, back_to_progress, spread
 from chaos.servers import Redis
 from chaos.site import World, requests
-from chaos.stack import TESTS, Role, Roles, children
 
 PEERS = TESTS.parent / "benchmarks" / "peers"
-PATIENCE = 150.0  # seconds without a new row after which the rest counts as pending; RQ's own maintenance comes every ten minutes
+MAX_IDLE_SECONDS = 150.0  # seconds without a new row after which the rest counts as pending; RQ's own maintenance comes every ten minutes
 RDB = ["--appendonly", "no", "--save", "3600", "1", "300", "100", "60", "10000"]  # Debian's defaults
 
 
@@ -39,13 +39,13 @@ class Plain(Roles):
             self.roles[f"worker-{number}"] = Role(f"worker-{number}", [*program, "worker", str(folder), self.redis.url])
 
     def prepare(self) -> None:
-        """Nothing: the spider is told everything on its command line."""
+        """Nothing: the spider gets everything on its command line."""
 
     def environ(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": f"{PEERS}:{TESTS}"}
 
     def ended_well(self, role: Role) -> bool:
-        """The spider ends by itself when it has seen everything, as it believes."""
+        """The spider ends when it believes that it has seen everything."""
         return role.name == "crawler" and role.process is not None and role.process.poll() == 0
 
     def processes(self, target: str) -> list[int]:
@@ -78,39 +78,39 @@ def baseline(world: World, workers: int, intents: Sequence[Intent], *, hold: flo
     """Run it; what there is to say."""
     with (
         tempfile.TemporaryDirectory(prefix="nm-plain-", dir="/tmp", ignore_cleanup_errors=True) as folder,
-        Plain(Path(folder), world, workers) as stack,
+        Plain(Path(folder), world, workers) as installation,
     ):
-        killer, began = Killer(stack, intents, hold), time.monotonic()
-        stored, moved, said = [(began, 0)], began, began
-        while time.monotonic() - moved < PATIENCE and not (stored[-1][1] >= world.pages and not killer.busy):
-            stack.tend()
-            found = len(stack.urls())
+        killer, began = Killer(installation, intents, hold), time.monotonic()
+        stored, moved, reported = [(began, 0)], began, began
+        while time.monotonic() - moved < MAX_IDLE_SECONDS and not (stored[-1][1] >= world.pages and not killer.busy):
+            installation.tend()
+            found = len(installation.urls())
             if found != stored[-1][1]:
                 stored.append((moved := time.monotonic(), found))
             killer.look(found)
-            if time.monotonic() - said > 30:
-                said = time.monotonic()
+            if time.monotonic() - reported > 30:
+                reported = time.monotonic()
                 say(f"{found} of {world.pages} stored, {len(killer.strikes)} strikes")
             time.sleep(0.2)
-        result = check_run(stack)
+        result = check_run(installation)
         struck = Counter(strike.target for strike in killer.strikes)
         waits = back_to_progress(killer.strikes, stored)
     kinds = ", ".join(f"{target} {n}" for target, n in sorted(struck.items()))
     return [f"{struck.total()} strikes ({kinds}); {time.monotonic() - began:.0f} s", *result.lines(), f"back to progress: {spread(waits)}"]
 
 
-def check_run(stack: Plain) -> RunResult:
+def check_run(installation: Plain) -> RunResult:
     """Stored, doubled, still somewhere in Redis, or lost."""
-    found, waiting = stack.urls(), stack.in_redis()
-    result = RunResult(stack.world.pages, stored=len(found))
+    found, waiting = installation.urls(), installation.in_redis()
+    result = RunResult(installation.world.pages, stored=len(found))
     result.duplicates = [f"{url} is {n} rows" for url, n in found.items() if n > 1]
-    for url in stack.world.urls:
+    for url in installation.world.urls:
         if url in found:
             continue
         if url in waiting:
             result.pending.append(f"{url} is {waiting[url]}")
         else:
             result.lost.append(f"{url} has neither row nor job")
-    request_counts = requests(stack.requests)
+    request_counts = requests(installation.requests)
     result.requests, result.repeated = request_counts.total(), request_counts.total() - len(request_counts)
     return result

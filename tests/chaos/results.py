@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import quantiles
 
+from chaos.installation import Installation
 from chaos.killer import Strike
 from chaos.site import World, requests, token
-from chaos.stack import Stack
 from newsmill.model import Kind, Outcome, State
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
@@ -29,7 +29,7 @@ class RunResult:
     quarantined: list[str] = field(default_factory=list)  # "why", one entry per article
     innocent: int = 0  # good articles in quarantine: struck three times while in progress
     tried_too_often: int = 0
-    revised: int = 0  # extracted again after the site was learnt, with another text
+    revised: int = 0  # extracted again after the site profile was learned, with another text
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # stored with another text than was served; or poison that was stored
     findings: list[str] = field(default_factory=list)  # what `newsmill doctor --deep` says
@@ -59,14 +59,14 @@ class RunResult:
             yield f"  {self.tried_too_often} poisonous articles were tried more than three times"
 
 
-def check_run(stack: Stack) -> RunResult:
-    """Check everything once the stack is idle."""
-    world = stack.world
-    rows = {trace.url: trace for trace in _traces(stack) if trace.kind is Kind.PAGE}
+def check_run(installation: Installation) -> RunResult:
+    """Check everything once the installation is idle."""
+    world = installation.world
+    rows = {trace.url: trace for trace in _traces(installation) if trace.kind is Kind.PAGE}
     found: Counter[int] = Counter()
     result = RunResult(world.pages)
     numbers = world.urls
-    for document in stack.documents.iterate():
+    for document in installation.documents.iterate():
         number = numbers.get(document.url)
         if number is None or token(number) not in document.text:
             result.wrong.append(f"{document.url} does not contain its own text")
@@ -76,9 +76,9 @@ def check_run(stack: Stack) -> RunResult:
     for url, number in numbers.items():
         _check_article(result, world, number, rows.get(url), found[number])
     now = datetime.now(UTC)
-    findings = Doctor(stack.engine, stack.ledger, stack.archive).examine(now=now, deep=True)
+    findings = Doctor(installation.engine, installation.ledger, installation.archive).examine(now=now, deep=True)
     result.findings = [f"{finding.check}: {finding.count}, {finding.says} ({', '.join(finding.examples)})" for finding in findings]
-    request_counts = requests(stack.requests)
+    request_counts = requests(installation.requests)
     result.requests, result.repeated = request_counts.total(), request_counts.total() - len(request_counts)
     return result
 
@@ -106,9 +106,9 @@ def _short(detail: str | None) -> str:
     return (detail or "").partition(" (reader.py")[0]
 
 
-def _traces(stack: Stack) -> Iterator[Trace]:
+def _traces(installation: Installation) -> Iterator[Trace]:
     after = 0
-    while rows := stack.ledger.traces(limit=2000, after=after):
+    while rows := installation.ledger.traces(limit=2000, after=after):
         yield from rows
         after = rows[-1].id
 

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from newsmill.cli.process_setup import prepare
+from newsmill.cli.supervisor import prepare
 from newsmill.context import open_context
 
 
@@ -21,7 +21,7 @@ def run(role: str, options: dict[str, Any]) -> int:
 
             return crawl(context, **options)
         if role == "worker":
-            from newsmill.sandbox.parent import Limits
+            from newsmill.sandbox.child import Limits
             from workers.worker import run as work
 
             return work(context, **options | {"limits": Limits(**options.get("limits", {}))})

@@ -1,4 +1,4 @@
-"""One run: build the world and the stack, inject the faults, wait until nothing is pending, check the result."""
+"""One run: build the world and the installation, inject the faults, wait until nothing is pending, check the result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from chaos.installation import Installation, Plan
 from chaos.killer import Intent, Killer
 from chaos.results import RunResult, back_to_progress, check_run, drained, spread
 from chaos.site import World
-from chaos.stack import Plan, Stack
 from newsmill.exceptions import ServiceError
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents
@@ -64,46 +64,48 @@ def chaos(
     """Run it. `keep`: a folder for the logs and tables, which remains after the run."""
     with tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
         folder = keep or Path(temporary)
-        with Stack(folder, world, plan) as stack:
-            killer = Killer(stack, intents, hold)
+        with Installation(folder, world, plan) as installation:
+            killer = Killer(installation, intents, hold)
             began = time.monotonic()
-            watch = Watch(stack, killer, say)
+            watch = Watch(installation, killer, say)
             watch.until_done()
-            report = Report(check_run(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
+            report = Report(check_run(installation), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
             report.waits = back_to_progress(killer.strikes, watch.stored)
             report.drained = drained(killer.strikes, watch.waiting)
             report.good_ones = watch.good_ones
-            report.starts = stack.starts()
-            report.running = sorted(role for role in report.starts if stack.running(role))
+            report.starts = installation.starts()
+            report.running = sorted(role for role in report.starts if installation.running(role))
             if report.result.innocent:
-                _retry_innocent(stack, world)
+                _retry_innocent(installation, world)
                 watch.until_done()
-                report.after_retry = check_run(stack)
+                report.after_retry = check_run(installation)
             return report
 
 
 class Watch:
-    """Keeps the stack running and lets the killer strike, until nothing is pending or there is no progress."""
+    """Keeps the installation running and lets the killer strike, until nothing is pending or there is no progress."""
 
-    def __init__(self, stack: Stack, killer: Killer, say: Callable[[str], None]) -> None:
-        self.stack, self.killer, self.say = stack, killer, say
+    def __init__(self, installation: Installation, killer: Killer, say: Callable[[str], None]) -> None:
+        self.installation, self.killer, self.say = installation, killer, say
         self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, with its time
         self.waiting: list[tuple[float, int]] = []  # segments that wait for a worker, each second
         self.checked_at = self.logged_at = 0.0
         self.ended = 0  # pages with an outcome
-        self.good = sum(stack.world.order(number) is None for number in range(stack.world.pages))
+        self.good = sum(installation.world.order(number) is None for number in range(installation.world.pages))
         self.good_ones = ""
 
     def until_done(self) -> None:
         began = moved = time.monotonic()
         while time.monotonic() - moved < STALLED_SECONDS:
-            self.stack.tend()
+            self.installation.tend()
             now, stored, ended = time.monotonic(), self._count(), self.ended
             if stored is not None and stored != self.stored[-1][1]:
                 self.stored.append((now, stored))
                 moved = now
                 if stored >= self.good and not self.good_ones:
-                    self.good_ones = f"all {stored} good pages stored after {now - began:.1f} s and {self.stack.cpu_seconds():.1f} s of CPU"
+                    self.good_ones = (
+                        f"all {stored} good pages stored after {now - began:.1f} s and {self.installation.cpu_seconds():.1f} s of CPU"
+                    )
                     self.say(self.good_ones)
             self.killer.look(self.stored[-1][1])
             if self._is_idle() and not self.killer.busy:
@@ -112,11 +114,11 @@ class Watch:
                 moved = now
             if now - self.logged_at > 30:
                 self.logged_at = now
-                self.say(f"{self.stored[-1][1]} of {self.stack.world.pages} stored, {len(self.killer.strikes)} strikes")
+                self.say(f"{self.stored[-1][1]} of {self.installation.world.pages} stored, {len(self.killer.strikes)} strikes")
             time.sleep(POLL_SECONDS)
 
     def _count(self) -> int | None:
-        with suppress(ServiceError), reading(self.stack.engine) as conn:
+        with suppress(ServiceError), reading(self.installation.engine) as conn:
             return conn.execute(select(func.count()).select_from(documents)).scalar_one()
         return None
 
@@ -126,15 +128,15 @@ class Watch:
             return False
         self.checked_at = time.monotonic()
         with suppress(ServiceError):
-            segments = self.stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
+            segments = self.installation.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
             self.waiting.append((self.checked_at, len(segments)))
-            progress = self.stack.ledger.progress()
+            progress = self.installation.ledger.progress()
             self.ended = sum(progress.outcomes.values())
-            return progress.pages >= self.stack.world.pages and progress.pending == 0
+            return progress.pages >= self.installation.world.pages and progress.pending == 0
         return False
 
 
-def _retry_innocent(stack: Stack, world: World) -> None:
+def _retry_innocent(installation: Installation, world: World) -> None:
     """Retry the good pages that were in progress at three kills, as an operator would."""
-    good = [trace.url for trace in stack.ledger.quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
-    stack.ledger.retry(now=datetime.now(UTC), urls=good)
+    good = [trace.url for trace in installation.ledger.quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
+    installation.ledger.retry(now=datetime.now(UTC), urls=good)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.installation import Plan, free_port
 from chaos.killer import TARGETS, intents
 from chaos.results import Strike, back_to_progress
 from chaos.run import chaos
 from chaos.site import World, token
-from chaos.stack import Plan, free_port
 
 
 @pytest.mark.slow

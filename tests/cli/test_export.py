@@ -22,7 +22,7 @@ from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
 from newsmill import urls
 from newsmill.archive.archive import Archive
-from newsmill.cli.output_file import open_output
+from newsmill.cli.export import open_output
 from newsmill.model import Document, Link
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger

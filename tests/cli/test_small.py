@@ -13,7 +13,7 @@ import pytest
 from command_result import CommandResult, Newsmill
 from rows import FULL, insert_documents
 
-from newsmill.cli.process_setup import RedactingFormatter
+from newsmill.cli.supervisor import RedactingFormatter
 from newsmill.search import indexer
 from newsmill.storage import database, fingerprints
 
@@ -99,6 +99,8 @@ def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"https://example.org/1\nhttps://example.org/3\n")))
     assert newsmill("submit", "-", "https://example.org/4", "--json").json == {"new": 2, "known": 1, "bad_url": 0}
     assert newsmill("trace", "https://example.org/3", "--json").json["state"] == "due"
+    assert "0 URLs queued, 1 already known" in newsmill("submit", "https://example.org/3").err
+    assert "0 URLs queued, 1 known queued again" in newsmill("submit", "https://example.org/3", "--again").err
     assert newsmill("trace", "not a URL \ufffd", "--json").json["outcome"] == "bad_url"
     assert newsmill("submit", "nonsense").code == 1
     assert newsmill("submit", "--file", "missing.txt").code == 2

@@ -67,7 +67,7 @@ def test_an_agent_reads(tmp_path: Path) -> None:
         assert (await ask(client, "what_is_new", since=rest["cursor"])) == {"documents": [], "cursor": rest["cursor"]}
         assert (await ask(client, "sources"))["sources"][0]["name"] == "paper"
         assert "no document has the URL or id nothing" in await refusal(client, "read", document="nothing")
-        assert "is none that this list gave out" in await refusal(client, "what_is_new", since="nonsense")
+        assert "is not a cursor of this list" in await refusal(client, "what_is_new", since="nonsense")
         assert "limit" in await refusal(client, "search", query="x", limit=1000)
 
     speak(tmp_path, work)

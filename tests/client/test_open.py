@@ -1,4 +1,4 @@
-"""`newsmill.open`: what a notebook reads, and that opening changes nothing."""
+"""`newsmill.open`: what a notebook reads, and that `open` changes nothing."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     fill(f"sqlite:///{file}", *DOCUMENTS)
     if request.param == "http":
         door = open_door(tmp_path, WebConfig())
-        with served(door) as address:
-            yield f"{address}/"
+        with served(door) as url:
+            yield f"{url}/"
         door.close()
         return
     yield {"folder": tmp_path, "file": str(file), "sqlite": f"sqlite:///{file}"}[request.param]
@@ -98,18 +98,18 @@ def test_the_outcome_of_a_url(where: Any) -> None:
         assert outcome.document_id == DOCUMENTS[0].id
         pending = corpus.outcome("https://paper.example/rss")
         assert pending is not None
-        assert (pending.state, pending.outcome, pending.document_id) == (State.DUE, None, None)
+        assert (pending.state, pending.outcome, pending.document_id) == (State.PROCESSING, None, None)
         assert corpus.outcome("https://nowhere.example/") is None
         assert corpus.outcome("no URL") is None
 
 
 def test_near_duplicates(tmp_path: Path) -> None:
-    said = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
-    made = [document_of(f"https://{HOST}/{name}", text=f"{name} {said}", title=name) for name in ("a", "b")]
+    shared_text = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
+    made = [document_of(f"https://{HOST}/{name}", text=f"{name} {shared_text}", title=name) for name in ("a", "b")]
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
     door = open_door(tmp_path, WebConfig())
-    with served(door) as address:
-        for place in (tmp_path, address):
+    with served(door) as url:
+        for place in (tmp_path, url):
             with newsmill.open(place) as corpus:
                 (found,) = corpus.near_duplicates(f"https://{HOST}/a?utm_source=x")
                 assert [found] == corpus.near_duplicates(made[0].id, least=0.9, limit=1)

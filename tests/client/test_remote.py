@@ -1,4 +1,4 @@
-"""`newsmill.open` over HTTP: tokens, refusals, servers that put us off or are none of ours, and streams that break."""
+"""`newsmill.open` over HTTP: tokens, refusals, servers that ask for a pause or are not Newsmill, and streams that break."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
     door = open_door(tmp_path, WebConfig())
     token = door.context.tokens.add("reader", Scope.READ, now=door.context.now())
-    with served(door) as address:
+    with served(door) as url:
         with pytest.raises(ServiceError, match="401: this needs a token"):
-            list(newsmill.open(address).documents())
+            list(newsmill.open(url).documents())
         with pytest.raises(ServiceError, match="401"):
-            next(newsmill.open(address).stream())
-        corpus = newsmill.open(f"{address}/api/v1/", token=token)
+            next(newsmill.open(url).stream())
+        corpus = newsmill.open(f"{url}/api/v1/", token=token)
         assert len(list(corpus.documents())) == 3
         assert sorted(corpus.frame("harbour")["title"]) == ["The harbour opens", "The harbour shuts"]
         assert token not in repr(corpus)
@@ -50,11 +50,11 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
 
 
 class Odd(BaseHTTPRequestHandler):
-    """Answers from a list, one a request: (status, headers, body). What was asked is kept."""
+    """Answers from a list, one a request: (status, headers, body). The requested paths are kept."""
 
     def do_GET(self) -> None:
         server: Any = self.server
-        server.asked.append(self.path)
+        server.requests.append(self.path)
         status, headers, body = server.answers.pop(0)
         self.send_response(status)
         for name, value in headers.items():
@@ -69,11 +69,11 @@ class Odd(BaseHTTPRequestHandler):
 @contextmanager
 def odd(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
-    server.answers, server.asked = list(answers), []
+    server.answers, server.requests = list(answers), []
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked
+        yield f"http://127.0.0.1:{server.server_address[1]}", server.requests
     finally:
         server.shutdown()
         thread.join()
@@ -103,31 +103,31 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     ],
 )
 def test_answers_that_are_none(answer: Any, sentence: str, slept: list[float]) -> None:
-    with odd(answer) as (address, asked), pytest.raises(ServiceError, match=sentence):
-        list(newsmill.open(address, token="secret").documents())
-    assert len(asked) == 1
+    with odd(answer) as (url, requests), pytest.raises(ServiceError, match=sentence):
+        list(newsmill.open(url, token="secret").documents())
+    assert len(requests) == 1
     assert slept == []
 
 
 def test_a_server_that_puts_us_off(slept: list[float]) -> None:
-    with odd((429, {"Retry-After": "7"}, b""), (503, {}, b""), (200, {}, NOTHING)) as (address, asked):
-        assert list(newsmill.open(address).documents()) == []
+    with odd((429, {"Retry-After": "7"}, b""), (503, {}, b""), (200, {}, NOTHING)) as (url, requests):
+        assert list(newsmill.open(url).documents()) == []
     assert slept == [7.0, 2.0]
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
 def test_an_answer_without_end(slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_connection, "MAX_RESPONSE_BYTES", 1000)
-    with odd((200, {}, b"x" * 5000)) as (address, _), pytest.raises(ServiceError, match="larger than"):
-        list(newsmill.open(address).documents())
+    with odd((200, {}, b"x" * 5000)) as (url, _), pytest.raises(ServiceError, match="larger than"):
+        list(newsmill.open(url).documents())
 
 
 def test_nobody_there(slept: list[float]) -> None:
-    with odd() as (address, _):
+    with odd() as (url, _):
         pass
     for ask in (lambda corpus: list(corpus.documents()), lambda corpus: next(corpus.stream())):
         with pytest.raises(ServiceError, match="check that a Newsmill server runs there"):
-            ask(newsmill.open(address))
+            ask(newsmill.open(url))
 
 
 def test_a_stream_goes_on_where_it_broke(slept: list[float]) -> None:
@@ -136,7 +136,7 @@ def test_a_stream_goes_on_where_it_broke(slept: list[float]) -> None:
         body = b"".join(b"event: document\nid: c%s\ndata: %s\n" % (name.encode(), encode_json_line(document)) for name, document in found)
         return 200, {"Content-Type": "text/event-stream"}, b"retry: 3000\nid: c0\n: from here on\n\n" + body + b": still here\n\n"
 
-    with odd(events("a"), (503, {}, b""), events("b", "c")) as (address, asked):
-        changes = list(islice(newsmill.open(address).stream(), 3))
+    with odd(events("a"), (503, {}, b""), events("b", "c")) as (url, requests):
+        changes = list(islice(newsmill.open(url).stream(), 3))
     assert [(change.document.id[0], change.cursor) for change in changes] == [("a", "ca"), ("b", "cb"), ("c", "cc")]
-    assert asked == ["/api/v1/stream?full=true", "/api/v1/stream?full=true&cursor=ca", "/api/v1/stream?full=true&cursor=ca"]
+    assert requests == ["/api/v1/stream?full=true", "/api/v1/stream?full=true&cursor=ca", "/api/v1/stream?full=true&cursor=ca"]

@@ -130,7 +130,7 @@ def test_a_sitemap_lists_its_own_site_only(sites: Farm, world: World) -> None:
 
 
 def test_traps_are_bounded(sites: Farm, world: World) -> None:
-    """A list with endless next pages: the other host is crawled meanwhile, and the list is left after its limit."""
+    """A list with endless next pages: the crawler fetches from the other host meanwhile and leaves the list at its limit."""
     trap, neighbour = sites.site(), sites.site()
 
     def endless(hit: Hit) -> Response:

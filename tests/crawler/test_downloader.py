@@ -243,7 +243,7 @@ def test_other_ports_of_public_ips_are_closed(engine: Any) -> None:
 def test_a_name_that_points_inside(engine: Any, canary: Site) -> None:
     engine.names["inside.example"] = lambda: ["127.66.6.6"]
     outcome_record = engine.fetch(f"http://inside.example:{canary.port}/")
-    assert (outcome_record.outcome, outcome_record.detail) == (Outcome.SSRF_BLOCKED, "127.66.6.6 is not a public address")
+    assert (outcome_record.outcome, outcome_record.detail) == (Outcome.SSRF_BLOCKED, "127.66.6.6 is not a public IP address")
 
 
 def test_rebinding_names(engine: Any, site: Site, canary: Site) -> None:

@@ -6,18 +6,20 @@ import asyncio
 import gzip
 import os
 import signal
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from services import is_running
 
-from crawler import listing_parser, listing_parser_child
-from crawler.listing_parser import ListingParser
+from crawler.listing_parser import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, cpu_limit
 from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
+from newsmill.sandbox.child import Limits, limit_cpu
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SITE = "http://a.example"
@@ -28,11 +30,11 @@ def parse_request(kind: Kind, encoding: str | None = None) -> ParseRequest:
     return ParseRequest(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
 
 
-def read(*listings: tuple[ParseRequest, bytes]) -> list[Any]:
+def read(*listings: tuple[ParseRequest, bytes], limits: Limits = LIMITS) -> list[Any]:
     """The batches of each listing, or its error, all from one ListingParser."""
 
     async def all_of_them() -> list[Any]:
-        parser = ListingParser()
+        parser = ListingParser(limits)
         results: list[Any] = []
         for one, body in listings:
             try:
@@ -84,10 +86,14 @@ def test_the_longest_links_are_passed_on() -> None:
     assert (len(feed), sum(len(part.pages) for part in feed) > 500) == (2, True)
 
 
-def test_a_batch_that_is_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing_parser, "MAX_MESSAGE_BYTES", 500)
-    long, short = read((parse_request(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))), (parse_request(Kind.FEED), rss(f"{SITE}/a")))
+def test_a_batch_that_is_too_long_is_an_error() -> None:
+    long, short = read(
+        (parse_request(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))),
+        (parse_request(Kind.FEED), rss(f"{SITE}/a")),
+        limits=replace(LIMITS, response=1_000),
+    )
     assert isinstance(long, ListingError)
+    assert "the limit is 1,000" in str(long)
     assert len(short[0].pages) == 1
 
 
@@ -119,29 +125,113 @@ def test_bodies_that_are_not_listings() -> None:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_the_kernel_counts_the_cpu_time_of_each_listing(kind: Kind) -> None:
-    listing_parser_child.limit_cpu(kind)
+    limit_cpu(cpu_limit(kind))
     left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
-    assert round(left) == (
-        listing_parser_child.MAX_SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else listing_parser_child.MAX_CPU_SECONDS
-    )  # in ticks of the kernel
+    assert round(left) == (MAX_SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else MAX_CPU_SECONDS)  # in ticks of the kernel
 
 
-def test_a_listing_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child is killed, and the next listing is read by a new one."""
+FEED = parse_request(Kind.FEED), rss(f"{SITE}/a")
 
-    async def read_twice() -> tuple[str, list[ParsedLinks]]:
+
+async def read_feed(parser: ListingParser) -> list[str]:
+    return [link.url async for links in parser.read(*FEED) for link in links.pages]
+
+
+async def stop_child(parser: ListingParser) -> int:
+    """Start the parser's child and suspend it; its process id."""
+    assert await read_feed(parser) == [f"{SITE}/a"]
+    pid = parser._child.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+@pytest.mark.parametrize("size", [0, 5_000_000])
+def test_a_child_that_hangs_is_an_error(size: int) -> None:
+    """The child is killed, also while it does not take a long request, and the next listing is read by a new one."""
+
+    async def scenario() -> None:
         parser = ListingParser()
-        monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 0.001)
-        with pytest.raises(ListingError) as caught:
-            [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
-        monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 30.0)
-        links = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
+        pid = await stop_child(parser)
+        parser._child.limits = replace(LIMITS, wall=0.2)
+        with pytest.raises(ListingError, match=r"took longer than 0\.2 seconds"):
+            [links async for links in parser.read(FEED[0], FEED[1] + b" " * size)]
+        parser._child.limits = LIMITS
+        assert await read_feed(parser) == [f"{SITE}/a"]
+        assert parser._child.pid != pid
         await parser.close()
-        return str(caught.value), links
 
-    message, links = asyncio.run(read_twice())
-    assert "longer than" in message
-    assert len(links[0].pages) == 1
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_caller_does_not_wait_for_the_child() -> None:
+    """The next listing does not wait for it either: nobody would end the child before its deadline of ten hours."""
+
+    async def scenario() -> None:
+        parser = ListingParser(replace(LIMITS, wall=36_000.0))
+        await stop_child(parser)
+        task = asyncio.ensure_future(read_feed(parser))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await read_feed(parser) == [f"{SITE}/a"]
+        await parser.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_while_a_listing_is_parsed() -> None:
+    async def scenario() -> None:
+        parser = ListingParser(replace(LIMITS, wall=36_000.0))
+        pid = await stop_child(parser)
+        task = asyncio.ensure_future(read_feed(parser))
+        await asyncio.sleep(0.1)
+        await parser.close()
+        with pytest.raises(ListingError, match="SIGKILL"):
+            await task
+        assert not is_running(pid)
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_stops_early_gets_no_late_batches() -> None:
+    async def scenario() -> None:
+        parser = ListingParser()
+        async with aclosing(parser.read(parse_request(Kind.SITEMAP), urlset(*(f"{SITE}/{n}" for n in range(5000))))) as batches:
+            async for links in batches:
+                assert links.pages
+                break
+        assert await read_feed(parser) == [f"{SITE}/a"]
+        await parser.close()
+
+    asyncio.run(scenario())
+
+
+def test_errors_of_listings_keep_the_child() -> None:
+    async def scenario() -> None:
+        parser = ListingParser()
+        await read_feed(parser)
+        pid = parser._child.pid
+        for request, body in [(FEED[0], b"\x89PNG"), (replace(FEED[0], content_encoding="gzip"), b"not gzip")]:
+            with pytest.raises((ListingError, DecodeError)):
+                [links async for links in parser.read(request, body)]
+        assert await read_feed(parser) == [f"{SITE}/a"]
+        assert parser._child.pid == pid
+        await parser.close()
+
+    asyncio.run(scenario())
+
+
+def test_ctrl_c_does_not_reach_the_child() -> None:
+    async def scenario() -> None:
+        parser = ListingParser()
+        await read_feed(parser)
+        assert parser._child.pid is not None
+        assert os.getpgid(parser._child.pid) != os.getpgid(0)
+        await parser.close()
+
+    asyncio.run(scenario())
 
 
 def test_hostile_listings() -> None:
@@ -165,7 +255,7 @@ def test_a_child_killed_from_outside_is_replaced() -> None:
     async def read_twice() -> list[Any]:
         parser = ListingParser()
         first = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
-        assert parser._child is not None
+        assert parser._child.pid is not None
         os.kill(parser._child.pid, signal.SIGKILL)
         await asyncio.sleep(0.5)
         second = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
@@ -182,7 +272,7 @@ def test_the_child_does_not_get_passwords(monkeypatch: pytest.MonkeyPatch) -> No
     async def read_environ() -> str:
         parser = ListingParser()
         _ = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
-        assert parser._child is not None
+        assert parser._child.pid is not None
         environ = Path(f"/proc/{parser._child.pid}/environ").read_text()
         await parser.close()
         return environ

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scrapy.settings import Settings as ScrapySettings
 
-from crawler.resolver import GuardedResolver
+from crawler.downloader import GuardedResolver
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from crawler.spider_report import OutputCounts, RunReport
 from crawler.spider_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings

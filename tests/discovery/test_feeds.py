@@ -410,7 +410,7 @@ ODD = [
     b"</channel>", b"</rss>", b"<?", b"<!", b"\x00", b"\x1b", b"\xff", b"\xef\xbf\xbe", b"<div>" * 300, b' xmlns="urn:x"',
     b"</title>", b"<title>", b"<description>", b"<br>",
 ]  # fmt: skip
-# What is done to a feed: where (a share of its length), how many bytes are taken out, and what is put in.
+# A change of a feed: where (a share of its length), how many bytes are removed, and what is inserted.
 BREAKS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 2, 5, 20, 100, 10_000]), st.sampled_from([b"", *ODD])), max_size=3)
 
 

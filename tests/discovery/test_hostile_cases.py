@@ -10,9 +10,8 @@ import pytest
 
 from newsmill import urls
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.robots import RobotsTxt
-from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Link, Listing

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.sections import read_section
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import SitemapReader
 
 URL = "https://news.example/list"

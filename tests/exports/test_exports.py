@@ -1,4 +1,4 @@
-"""Exports: complete, checked, taken up again after a stop or a kill, and never outside their folder."""
+"""Exports: complete, checked, resumed after a stop or a kill, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.scan import LONG_SCAN_SECONDS, ExportPosition, ExportScan
 from newsmill.exports.target import ExportTarget, format_partition_name, format_text_name
-from newsmill.exports.writer import Export, begin_export
+from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search import StoredHit
 
@@ -71,12 +70,12 @@ def ids(folder: Path, pattern: str = "data/part-*.jsonl") -> list[str]:
 
 def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     found = export(tmp_path / "out", documents(10))
-    said = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
-    assert (said["complete"], said["documents"], said["parts"], said["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
-    assert said["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
-    assert said["summary"]["free"] == {"false": 10}
-    assert said["summary"]["signals"] == {"robots: noarchive": 10, "tdm: 1": 10}
-    assert said["runs"][0]["newsmill"] == "1"
+    written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert (written["complete"], written["documents"], written["parts"], written["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
+    assert written["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
+    assert written["summary"]["free"] == {"false": 10}
+    assert written["summary"]["signals"] == {"robots: noarchive": 10, "tdm: 1": 10}
+    assert written["runs"][0]["newsmill"] == "1"
     for file in found.files:
         content = (tmp_path / "out" / file.file).read_bytes()
         assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -206,8 +205,8 @@ def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
     found = [
         replace(FULL, id=f"{number:032x}", archive_ref=place) for number, place in enumerate([*places, None, f"{places[0]}9", "../x@0"])
     ]
-    said = export(tmp_path / "out", found, layouts.warc_layout(archive, NOON), ExportPlan("warc"))
-    assert (said.missing_count, [missing.id[-1] for missing in said.missing], said.files[0].documents) == (3, ["3", "4", "5"], 3)
+    result = export(tmp_path / "out", found, layouts.warc_layout(archive, NOON), ExportPlan("warc"))
+    assert (result.missing_count, [missing.id[-1] for missing in result.missing], result.files[0].documents) == (3, ["3", "4", "5"], 3)
     records = []
     with (tmp_path / "out" / "data" / "part-00001.warc.gz").open("rb") as file:
         for record in ArchiveIterator(file, check_digests="raise"):
@@ -269,9 +268,9 @@ def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
 
 def test_what_pages_state_does_not_flood_the_manifest(tmp_path: Path) -> None:
     strange = [replace(document, license=f"{number} " + "x" * 1000) for number, document in enumerate(documents(500))]
-    said = export(tmp_path, strange)
-    assert len(said.summary.licenses) <= manifest.MAX_DISTINCT_VALUES + 1
-    assert sum(said.summary.licenses.values()) == 500
+    result = export(tmp_path, strange)
+    assert len(result.summary.licenses) <= manifest.MAX_DISTINCT_VALUES + 1
+    assert sum(result.summary.licenses.values()) == 500
     assert (tmp_path / manifest.MANIFEST_NAME).stat().st_size < 100_000
 
 

@@ -107,9 +107,9 @@ def test_any_text_comes_back_as_text(given_blocks: list[tuple[BlockType, str]]) 
 @example([("wow!", URL), ("!", URL)], False)
 def test_links_lead_where_the_page_says_and_nowhere_else(pieces: list[tuple[str, str]], in_table: bool) -> None:
     text, links = "", []
-    for said, url in pieces:
-        links.append(TextLink(len(text), len(text) + len(said), url))
-        text += f"{said}!"
+    for anchor, url in pieces:
+        links.append(TextLink(len(text), len(text) + len(anchor), url))
+        text += f"{anchor}!"
     cells = (TableCell(0, len(text) // 2, 0, 0), TableCell(len(text) // 2, len(text), 0, 1)) if in_table else ()
     block = Block(BlockType.TABLE if in_table else BlockType.PARAGRAPH, text, markup=Markup(links=tuple(links), cells=cells))
     found = render_markdown(document(block))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rows import FULL
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports import formats, peer_formats, schemaorg
+from newsmill.exports import formats, records
 from newsmill.exports.formats import encode_json_line
 from newsmill.model import Block, BlockType, Document, LiveUpdate, Markup, TextLink
 
@@ -56,20 +56,20 @@ def test_a_line_is_one_line_to_every_reader() -> None:
 
 
 def test_zyte_leaves_out_what_is_not_known() -> None:
-    record = peer_formats.as_zyte(FULL)
+    record = records.as_zyte(FULL)
     assert record["headline"] == FULL.title
     assert record["datePublished"] == "2026-11-24T23:59:59Z"
     assert record["authors"] == [{"name": "Ann"}, {"name": "Agency"}]
     assert (record["inLanguage"], record["mainImage"], record["breadcrumbs"]) == ("cs", {"url": FULL.image}, [{"name": "Sport"}])
     assert record["metadata"] == {"dateDownloaded": "2026-11-25T12:00:01Z", "probability": 0.1}
-    assert set(peer_formats.as_zyte(EMPTY)) == {"url", "articleBody", "metadata"}
+    assert set(records.as_zyte(EMPTY)) == {"url", "articleBody", "metadata"}
 
 
 def test_news_please_has_the_keys_of_its_dictionary() -> None:
     # newsplease/NewsArticle.py, get_dict
     keys = """authors date_download date_modify date_publish description filename image_url language localpath maintext source_domain text
     title title_page title_rss url"""
-    record = peer_formats.as_newsplease(FULL)
+    record = records.as_newsplease(FULL)
     assert list(record) == keys.split()
     assert (record["date_publish"], record["date_modify"], record["authors"]) == ("2026-11-24 23:59:59", None, ["Ann"])
     assert (record["maintext"].count("\n"), record["source_domain"]) == (1, "paper.example")
@@ -77,24 +77,22 @@ def test_news_please_has_the_keys_of_its_dictionary() -> None:
 
 def test_trafilatura_has_the_keys_of_its_own_output() -> None:
     page = (
-        "<html><head><title>T</title></head><body><article>"
-        + "<p>Words enough to be taken for a text.</p>" * 20
-        + "</article></body></html>"
+        "<html><head><title>T</title></head><body><article>" + "<p>Words enough to count as a text.</p>" * 20 + "</article></body></html>"
     )
     theirs = json.loads(trafilatura.extract(page, url="https://a.example/b", output_format="json", with_metadata=True) or "")
-    assert set(peer_formats.as_trafilatura(FULL)) == set(theirs)
-    assert set(peer_formats.as_trafilatura(EMPTY)) == set(theirs)
-    ours = peer_formats.as_trafilatura(FULL)
+    assert set(records.as_trafilatura(FULL)) == set(theirs)
+    assert set(records.as_trafilatura(EMPTY)) == set(theirs)
+    ours = records.as_trafilatura(FULL)
     assert (ours["date"], ours["author"], ours["tags"], ours["filedate"]) == ("2026-11-24", "Ann; Agency", "one;two", "2026-11-25")
 
 
 def test_schema_org() -> None:
-    record = schemaorg.as_news_article(replace(FULL, license="https://creativecommons.org/licenses/by/4.0/"))
+    record = records.as_news_article(replace(FULL, license="https://creativecommons.org/licenses/by/4.0/"))
     assert record["@type"] == ["NewsArticle", "LiveBlogPosting"]
     assert record["author"] == [{"@type": "Person", "name": "Ann"}, {"@type": "Organization", "name": "Agency"}]
     assert (record["isAccessibleForFree"], record["license"][:5], record["publisher"]["name"]) == (False, "https", "The Paper")
     assert record["image"] == [{"@type": "ImageObject", "url": FULL.image, "caption": "c"}]
-    small = schemaorg.as_news_article(replace(EMPTY, license="All rights reserved", article_type="Evil"))
+    small = records.as_news_article(replace(EMPTY, license="All rights reserved", article_type="Evil"))
     assert (small["@type"], small["copyrightNotice"], small["publisher"]["name"]) == ("NewsArticle", "All rights reserved", "paper.example")
     assert not {"datePublished", "author", "image", "keywords", "isAccessibleForFree", "license"} & set(small)
 
@@ -147,8 +145,8 @@ def test_an_update_that_the_text_holds_is_not_said_twice() -> None:
 )
 def test_every_format_that_carries_text_takes_the_updates(name: str, names: str | None, field: str) -> None:
     found = json.loads(written(name, LIVE, names=names, live_updates="in-text"))[field]
-    assert found in (IN_TEXT, peer_formats.remove_blank_lines(IN_TEXT))
-    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, peer_formats.remove_blank_lines(LIVE.text))
+    assert found in (IN_TEXT, records.remove_blank_lines(IN_TEXT))
+    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, records.remove_blank_lines(LIVE.text))
 
 
 def test_texts_tables_and_markdown_take_the_updates() -> None:
@@ -208,6 +206,6 @@ def test_what_is_not_a_format_is_said() -> None:
 
 def test_times_are_utc() -> None:
     assert (
-        peer_formats.as_newsplease(replace(FULL, published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))["date_publish"]
+        records.as_newsplease(replace(FULL, published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))["date_publish"]
         == "2026-01-02 03:04:05"
     )

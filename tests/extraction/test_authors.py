@@ -1,4 +1,4 @@
-"""Names in bylines and data: people first, organisations typed, and nothing that is no name."""
+"""Names in bylines and data: people first, organisations typed, and only names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.authors import find_authors
-from newsmill.extraction.metadata.person_names import classify_author, split_names
+from newsmill.extraction.metadata.bylines import classify_author, split_names
 from newsmill.extraction.metadata.structured_data import read_structured_data
 from newsmill.model import Author, AuthorType
 
@@ -42,7 +42,7 @@ from newsmill.model import Author, AuthorType
         ("Jane Doe, Foto: John Roe", ["Jane Doe"]),
         ("Dan", ["Dan"]),
         ("dpa/AFP", ["dpa", "AFP"]),
-        ("Dieter Kuckelkorn", ["Dieter Kuckelkorn"]),  # "Di" is no "di"
+        ("Dieter Kuckelkorn", ["Dieter Kuckelkorn"]),  # "Di" is not "di"
         ("David Byrne", ["David Byrne"]),
         ("Michael L. Anderson", ["Michael L. Anderson"]),
         ("© Jane Doe", ["Jane Doe"]),
@@ -208,11 +208,11 @@ def authors_of(body: str, head: str = "", site_names: frozenset[str] = frozenset
     ],
 )
 def test_the_name_of_a_section_is_no_author(mark: str, name: str) -> None:
-    said = f'<meta name="author" content="{name}">'
+    stated = f'<meta name="author" content="{name}">'
     byline = '<h1>The bridge</h1><p class="byline">By Ana Brown</p>'
-    assert authors_of("<h1>The bridge</h1>", said) == [name]
-    assert authors_of(f"<h1>The bridge</h1>{mark}", said) == []
-    assert authors_of(byline + mark, said) == ["Ana Brown"]
+    assert authors_of("<h1>The bridge</h1>", stated) == [name]
+    assert authors_of(f"<h1>The bridge</h1>{mark}", stated) == []
+    assert authors_of(byline + mark, stated) == ["Ana Brown"]
 
 
 @pytest.mark.parametrize(

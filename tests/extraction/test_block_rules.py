@@ -26,7 +26,7 @@ def view_of(inside: str, kept: bool = True) -> PageStats:
         ("<p>Sign up for our newsletter and get the news in your inbox</p>", "newsletter or sign-up box"),
         ("<p class='byline'>Ann Example, Springfield</p>", "byline"),
         ("<figure><figcaption>The bridge in spring, seen from the north.</figcaption></figure>", "caption"),
-        ("<p>One two three four five.</p>" + PROSE + "<p>One two three four five.</p>", "said before on this page"),
+        ("<p>One two three four five.</p>" + PROSE + "<p>One two three four five.</p>", "repeated on this page"),
         ("<div class='related'><p>A story that is like this one</p></div>", "related pages"),
         (PROSE, None),
         ("<h2>What the engineers say</h2>", None),

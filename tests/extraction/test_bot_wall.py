@@ -117,7 +117,7 @@ def test_articles_about_walls_and_behind_filters_stay(markup: str) -> None:
 
 
 def test_an_application_behind_a_filter_is_no_wall() -> None:
-    """A page of menus without words of its own is not taken for a wall because every page of the site loads the filter's script."""
+    """A page of menus without words of its own is not classified as a wall because every page of the site loads the filter's script."""
     header = MENU.replace("nav>", "header>")
     assert read(page(html(f"{header}<main><div id=app></div></main>{CLOUD}"))).ending.outcome in (Outcome.NO_TEXT, Outcome.NOT_ARTICLE)
     assert read(page(html(f"<main><div id=app></div></main>{CLOUD}"))).ending.outcome is Outcome.BLOCKED  # it has not even a menu

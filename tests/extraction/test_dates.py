@@ -204,7 +204,7 @@ HEADLINE = "<h1>The ferry keeps running</h1>"
 @pytest.mark.parametrize(
     ("head", "body", "url", "day", "source"),
     [
-        # the headline's date where nothing is stated, and against a <meta> that is no firm one
+        # the headline's date where nothing is stated, and against a <meta> that is uncertain
         ("", HEADLINE + "<p>Port Bay, 20 November 2026</p>", "", "2026-11-20", "dom"),
         ('<meta name="date" content="2026-11-24">', HEADLINE + "<p>20 November 2026</p>", "", "2026-11-20", "dom"),
         # but with the time of the stamp that it confirms

@@ -1,4 +1,4 @@
-"""The fast path on a made site: what it reads by itself, what it leaves to the long way, and where fields stand."""
+"""The fast path on a made site: what it extracts alone, what it leaves to full extraction, and the positions of fields."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def page(number: int, body: str | None = None) -> Page:
 
 
 def unsampled(start: int) -> int:
-    """The first number from `start` on whose page does not go both ways."""
+    """The first number from `start` on whose page does not go through both paths."""
     return next(number for number in range(start, start + 200) if not is_sample(page(number).url, site()))
 
 
@@ -93,7 +93,7 @@ def test_links_are_the_same_either_way() -> None:
     "how",
     [
         {},
-        {"author": False},  # the byline is looked for in the page
+        {"author": False},  # the byline is searched in the page
         {"data": False},
         {"paragraphs": 0},
         {"extra": "<figure><nav class=menu>x</nav><img src=/a.jpg><figcaption>A harbour. Photo: Jane Doe</figcaption></figure>"},
@@ -104,7 +104,7 @@ def test_links_are_the_same_either_way() -> None:
 )
 def test_a_page_is_read_alike_with_its_closed_boxes_parsed_or_not(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pages = [page(number, html(number, **how)) for number in range(300, 312)]
-    known = replace(site())  # one of its own: what is learnt about its boxes is of no other test
+    known = replace(site())  # one of its own: what it learns about its boxes must not reach other tests
     without = [read(one, profile=known, brief=True) for one in pages]
     monkeypatch.setattr(HtmlPruner, "is_worthwhile", False)
     assert without == [read(one, profile=known, brief=True) for one in pages]
@@ -125,9 +125,9 @@ def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
     assert body is not None
     assert not any("menu" in (block.path or "") or "teaser" in (block.path or "") for block in body.blocks)
     assert {block.reason for block in body.blocks if not block.kept} == {"this position never holds article text on this site"}
-    told = by_profile(unsampled(100))
-    assert told.extraction_path == ExtractionPath.FAST
-    assert any("menu" in (block.path or "") for block in told.blocks), "who asks why is told of every block"
+    explained = by_profile(unsampled(100))
+    assert explained.extraction_path == ExtractionPath.FAST
+    assert any("menu" in (block.path or "") for block in explained.blocks), "an explanation names every block"
     assert read(page(unsampled(100)), profile=site(), brief=True).blocks == ()
 
 
@@ -176,7 +176,7 @@ def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts_where_they_di
     numbers = range(1000, 3000)
     sampled = [number for number in numbers if is_sample(page(number).url, site())]
     assert len(numbers) / SAMPLE_ONE_IN * 0.7 < len(sampled) < len(numbers) / SAMPLE_ONE_IN * 1.3
-    for old in (replace(site(), pages=60), replace(site(), looked_at=60)):  # learnt again, it taught nothing new
+    for old in (replace(site(), pages=60), replace(site(), looked_at=60)):  # learned again, with nothing new
         assert 0 < sum(is_sample(page(number).url, old) for number in numbers) < len(sampled)
     right = by_profile(sampled[0])
     assert right.extraction_path == ExtractionPath.AGREED

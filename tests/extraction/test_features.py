@@ -19,7 +19,7 @@ PROSE = "The council of the town voted on Tuesday to keep the old bridge open to
 def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
     stats = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
-    chosen = stats.near()
+    chosen = stats.find_near_blocks()
     return stats, chosen, compute_features(stats, chosen)
 
 

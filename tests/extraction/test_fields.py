@@ -159,7 +159,7 @@ def test_section_from_the_breadcrumb_trail() -> None:
 
 
 def live_blog(lead: str) -> Document:
-    """A page of five updates, three of them in the data with an address that names their element."""
+    """A page of five updates, three of them in the data with a URL that names their element."""
     texts = [f"At {n} o'clock the member number {n} spoke about the bridge for {n} minutes." for n in range(1, 6)]
     entries = "".join(f'<div class="entry" id="u{n}"><h2>Speech {n}</h2><p>{text}</p></div>' for n, text in enumerate(texts))
     items = ",".join(

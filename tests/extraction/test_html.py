@@ -54,7 +54,7 @@ def test_a_comparison_in_a_script_is_no_tag() -> None:
 
 
 def test_a_stray_quote_hides_nothing() -> None:
-    """After a quoted value a second quote begins no value: a page of 4,000 characters behind it is no attribute."""
+    """After a quoted value a second quote begins no value: a page of 4,000 characters behind it is not an attribute."""
     found = parse_html("<p><img src='/a.png''/></p><p>it's here</p>" + "<p>more</p>" + "x" * 5000)
     assert found.tree is not None
     assert "it's here" in found.tree.text_content()

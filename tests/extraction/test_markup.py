@@ -72,10 +72,10 @@ PIECES = st.lists(
 
 @given(PIECES)
 def test_where_links_are_known_they_are_right(pieces: list[tuple[str, str]]) -> None:
-    found = blocks("<p>" + "".join(f"{text}<a href=/{number}>{said}</a>" for number, (text, said) in enumerate(pieces)))
-    for said, url in links(found[0]) if found else []:
+    found = blocks("<p>" + "".join(f"{text}<a href=/{number}>{anchor}</a>" for number, (text, anchor) in enumerate(pieces)))
+    for anchor, url in links(found[0]) if found else []:
         wanted = blocks(f"<p>{pieces[int(url[1:])][1]}")[0].text
-        assert said == wanted
+        assert anchor == wanted
 
 
 def test_lists_keep_depth_and_number() -> None:
@@ -199,23 +199,23 @@ def test_the_work_of_cutting_a_block_grows_with_its_lines(monkeypatch: pytest.Mo
     ],
 )
 def test_the_work_grows_with_the_page(html: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = 0
+    calls = 0
     integer, normal = module._parse_integer, module.normalise
 
     def counted_integer(text: str | None, otherwise: int) -> int:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return integer(text, otherwise)
 
     def counted_normal(text: str) -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return normal(text)
 
     monkeypatch.setattr(module, "_parse_integer", counted_integer)
     monkeypatch.setattr(module, "normalise", counted_normal)
     assert blocks(html)
-    assert asked <= 10 * 400
+    assert calls <= 10 * 400
 
 
 def test_a_wide_table_is_cut_to_columns_that_can_be_shown() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +93,18 @@ def test_identity() -> None:
     assert first.id == urls.make_key("https://paper.example/politics/x.html")
     assert second.id == urls.make_key(URL)
     assert nameless.id == nameless.content_hash
-    assert first.content_hash == second.content_hash  # the same words, whatever the address
+    assert first.content_hash == second.content_hash  # the same words, whatever the URL
+
+
+def test_of_a_rendered_page_the_dom_is_read() -> None:
+    """Whatever encoding the server declared: the DOM is UTF-8."""
+    headers = (("content-type", "text/html; charset=iso-8859-1"), ("Content-Encoding", "gzip"))
+    plain = Page(URL, URL, NOW, 200, headers, gzip.compress(b"<div id=app></div>"))
+    rendered = html(paragraphs()).replace("</p>", " Zwölf Boxkämpfer jagen Viktor.</p>").encode()
+    assert read(plain).document is None
+    document = read(replace(plain, rendered=rendered)).document
+    assert document is not None and "Zwölf Boxkämpfer" in document.text
+    assert document == read(replace(plain, headers=(("Content-Type", "text/html"),), body=rendered)).document
 
 
 def test_adverts_and_counters_make_no_revision() -> None:

@@ -20,7 +20,7 @@ from newsmill.extraction.site_profile.apply_profile import (
     measure_fit,
 )
 from newsmill.extraction.site_profile.profile import MAX_LINES, MAX_PATHS, PageBlocks, learn_profile, remove_copies
-from newsmill.extraction.site_profile.site_keys import get_opening, get_section, list_openings, make_ending_key, make_line_key
+from newsmill.extraction.site_profile.site_keys import get_key_prefix, get_section, list_key_prefixes, make_ending_key, make_line_key
 from newsmill.model import Block, BlockType, Profile
 
 STORY, FOOT, TEASER = "body/main/article.story/p", "body/main/article.story/div.end/p", "body/aside.most-read/p"
@@ -217,7 +217,7 @@ def test_a_profile_is_worth_a_version_when_it_decides_otherwise() -> None:
 @given(st.text("ab1|…/.é", max_size=40), st.lists(st.text("ab 12|…é", max_size=30), max_size=90).map(" ".join))
 def test_every_key_of_a_line_begins_with_one_of_its_openings(path: str, text: str) -> None:
     for key in (make_line_key(path, text), make_ending_key(path, text)):
-        assert key is None or get_opening(key) in list_openings(path, text)
+        assert key is None or get_key_prefix(key) in list_key_prefixes(path, text)
 
 
 def test_when_a_site_is_learnt() -> None:

@@ -1,4 +1,4 @@
-"""What a site's pages say of blocks that one page leaves in doubt: tables of made pages, and whole pages read by both ways."""
+"""What a site's pages say of blocks that one page leaves in doubt: tables of made pages, and whole pages read by both paths."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_long_text_on_most_pages_is_the_sites_own_and_makes_no_copies() -> Non
 
 
 def test_captions_do_not_keep_a_site_from_the_fast_way() -> None:
-    """They are no part of a text, so that it does not matter what the model makes of them."""
+    """They do not belong to the text, so it does not matter what the model makes of them."""
     pages = [
         story(number, line(prose(number, 50, 60), "body/main/figure/figcaption", type=BlockType.CAPTION, kept=number % 2 == 0), at=2)
         for number in range(MANY)

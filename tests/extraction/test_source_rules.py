@@ -25,7 +25,7 @@ def read_with(page: Page | None = None, **rules: object) -> ExtractionResult:
     return read(page, rules=Rules(**rules))  # type: ignore[arg-type]
 
 
-def taken(reading: ExtractionResult, reason: str) -> str:
+def removed_text(reading: ExtractionResult, reason: str) -> str:
     return " ".join(block.text for block in reading.blocks if not block.kept and block.layer == "rules" and block.reason == reason)
 
 
@@ -37,7 +37,7 @@ def text(reading: ExtractionResult) -> str:
 def test_elements_are_dropped_by_selector_and_by_path() -> None:
     for rule, reason in (({"drop_css": (".box",)}, "drop_css .box"), ({"drop_xpath": ("//aside",)}, "drop_xpath //aside")):
         reading = read_with(**rule)
-        assert TEXT.format(3) in taken(reading, reason)
+        assert TEXT.format(3) in removed_text(reading, reason)
         assert TEXT.format(3) not in text(reading) and TEXT.format(4) in text(reading)
 
 
@@ -46,7 +46,7 @@ def test_what_is_kept_is_the_body_and_nothing_else(rule: dict[str, tuple[str, ..
     reading = read_with(**rule)
     assert text(reading) == f"{TEXT.format(5)}\n\n{TEXT.format(6)}"
     ((name, (selector,)),) = rule.items()
-    assert TEXT.format(1) in taken(reading, f"outside {name} {selector}")
+    assert TEXT.format(1) in removed_text(reading, f"outside {name} {selector}")
     assert reading.document is not None and reading.document.extractor == "rules"
 
 

@@ -27,7 +27,7 @@ def og(text: str) -> str:
     [
         ("<title>Bridge closes - Morning Paper</title>", "<h1>Bridge closes</h1>", ("Bridge closes", "dom")),
         (og("Bridge closes | Morning Paper") + '<meta property="og:site_name" content="Morning Paper">', "", ("Bridge closes", "meta")),
-        (og("Bridge closes ｜ Morning Paper"), "", ("Bridge closes", "meta")),  # the site's name from its address
+        (og("Bridge closes ｜ Morning Paper"), "", ("Bridge closes", "meta")),  # the site's name from its URL
         (
             JSON_LD.format("Bridge closes") + og("Bridge closes for cars: all you need to know"),
             "<h1>Bridge closes</h1>",

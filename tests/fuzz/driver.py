@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any
 
 HEADER = struct.Struct("<QQd")  # inputs tried, bytes of the current one, CPU seconds of the process
-MAX_FINDINGS = 20  # different ones, after which there is no use in going on
+MAX_FINDINGS = 20  # different ones, after which the run stops
 HEARTBEAT = 60.0  # seconds of wall time between two reports of progress
 TESTS = Path(__file__).resolve().parents[1]
 SAVED = "saved"  # in the run's own folder: the file of each finding, one a line
@@ -221,7 +221,7 @@ def _recorded(run: Callable[[bytes], object], cpu: float, folder: Path, save: Ca
         signal.setitimer(signal.ITIMER_PROF, cpu)  # nobody handles SIGPROF, so it ends the process, inside a C library too
         try:
             run(data)
-        except Exception as error:  # noqa: BLE001 — whatever nobody declared is what is looked for
+        except Exception as error:  # noqa: BLE001 — an undeclared exception is a finding
             place = _place(error)
             if place not in seen and len(seen) < MAX_FINDINGS:
                 seen.add(place)

@@ -12,7 +12,7 @@ SECONDS = float(os.environ.get("NEWSMILL_FUZZ_SECONDS") or (60 if os.environ.get
 
 
 def read_seeds(name: str) -> None:
-    """Every seed passes by itself; what fuzzing found is among them."""
+    """Every seed passes alone; earlier findings are among them."""
     target = TARGETS[name]
     seeds = target.corpus(name)
     assert len(seeds) >= 2

@@ -1,4 +1,4 @@
-"""Random changes of seeds, for Pythons without a wheel of atheris. Blind to coverage, but it repeats pieces: the shapes that hang."""
+"""Random changes of seeds, for Pythons without a wheel of atheris. Blind to coverage, but it repeats pieces, which makes parsers hang."""
 
 from __future__ import annotations
 

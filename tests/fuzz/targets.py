@@ -15,9 +15,8 @@ from fuzz.target import Target
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import MAX_FEEDS, MAX_SECTIONS, read_homepage
+from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
 from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, MAX_RETRY_AFTER_SECONDS, RobotsTxt, parse_retry_after
-from newsmill.discovery.sections import MAX_PAGES, read_section
 from newsmill.discovery.sitemap_entries import MAX_URLS
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
@@ -28,7 +27,7 @@ from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
-from newsmill.sandbox.child import RESULT_ADAPTER, to_json
+from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, Terms, parse_query, positive_terms, restrict_to_part
 from newsmill.search.sqlite import format_query
 from newsmill.search.tokens import fold

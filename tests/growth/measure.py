@@ -1,4 +1,4 @@
-"""How the work of a function grows with its input, by CPU time: two sizes compared, never a time by itself."""
+"""How the work of a function grows with its input, by CPU time: two sizes compared, never one time alone."""
 
 from __future__ import annotations
 

@@ -17,12 +17,11 @@ from growth.page_shapes import SENTENCE, THAI, page
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.robots import RobotsTxt, parse_retry_after
-from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.exports import formats, parquet_format, peer_formats, schemaorg
+from newsmill.exports import formats, parquet_format, records
 from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
@@ -74,7 +73,7 @@ def _document() -> Document:
 
 
 def _export(document: Document) -> None:
-    for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, schemaorg.as_news_article):
+    for shape in (records.as_zyte, records.as_newsplease, records.as_trafilatura, records.as_news_article):
         formats.encode_json_line(shape(document))
     formats.write_csv(io.BytesIO(), [document])
     parquet_format.write_parquet(io.BytesIO(), [document])

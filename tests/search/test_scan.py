@@ -14,12 +14,11 @@ from sqlalchemy import Engine, text
 
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
-from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
-from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
+from newsmill.search.entry import BUCKET_MOMENTS, MAX_BUCKETS, MAX_POSITION, MIN_POSITION, IndexPosition, Span, bucket_terms, covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
 
-MOMENTS = st.integers(0, 2**42)
+TIMES = st.integers(0, 2**42)
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def search(engine: Engine) -> Search:
 # ---- the pure parts ----------------------------------------------------------------------------------------------------------
 
 
-@given(MOMENTS, MOMENTS, MOMENTS)
+@given(TIMES, TIMES, TIMES)
 def test_time_buckets_cover_a_span(one: int, other: int, moment: int) -> None:
     lower, upper = min(one, other), max(one, other) + 1
     words = covering_terms(lower, upper)

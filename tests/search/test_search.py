@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
-from newsmill.search import MAX_TOTAL, Search, postgres, ranking, stream
+from newsmill.search import MAX_TOTAL, Search, postgres, ranking
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse_query
 from newsmill.search.tokens import tokenize
@@ -131,7 +131,7 @@ TEXTS = ["a b c", "b a", "c", "a-b 'x' AND b", "中国经济", "国经 a", "É e
 
 
 def holds(node: Node, document: Document) -> bool:
-    """What a query means, said again in the plainest way."""
+    """The meaning of a query in the simplest code."""
     match node:
         case NoneOf():
             return not holds(node.node, document)
@@ -255,7 +255,7 @@ def test_pages_neither_repeat_nor_leave_out_anything(
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = search.search(query, limit=4, cursor=cursor, order=order)  # type: ignore[arg-type]
+        page = search.search(query, limit=4, cursor=cursor, order=order, wait=True)  # type: ignore[arg-type]
         assert page.total == len(expected) + (1 if seen else 0)
         if not seen:
             store(engine, article(99, "word new odd", published_at=after(hours=1)))
@@ -271,7 +271,7 @@ def test_a_cursor_of_somebody_else_is_a_sentence(engine: Engine, search: Search,
     stored = next(search.iterate()).cursor
     for cursor in ("", "x", "é", "W10", "bnVsbA", "a" * 10_000, "[" * 3000, stored):
         for order in ("newest", "relevance"):
-            with pytest.raises(CursorError, match="is none that this list gave out; start again without it"):
+            with pytest.raises(CursorError, match="is not a cursor of this list; start again without it"):
                 search.search("a", cursor=cursor, order=order)  # type: ignore[arg-type]
     with pytest.raises(CursorError):
         list(search.iterate(since=newest))
@@ -302,8 +302,13 @@ def test_a_hit_shows_why_it_was_found(engine: Engine, search: Search) -> None:
     hit = search.search("cafe run").hits[0]
     assert (hit.authors, hit.section, hit.source, hit.title, hit.language) == (("Ann", "Bob"), "Local", "paper", "Article 1", "en")
     assert [piece for piece, marked in hit.snippet if marked] == ["café", "running"]
-    said = "".join(piece for piece, _ in hit.snippet)
-    assert "The café’s owner was running <b>late</b>." in said and said.startswith("… ") and said.endswith(" …") and len(said) < 300
+    snippet = "".join(piece for piece, _ in hit.snippet)
+    assert (
+        "The café’s owner was running <b>late</b>." in snippet
+        and snippet.startswith("… ")
+        and snippet.endswith(" …")
+        and len(snippet) < 300
+    )
     assert search.search("").hits[0].snippet[0][0].startswith("First. Filler")
 
 
@@ -350,7 +355,7 @@ def test_documents_that_the_program_did_not_write_are_indexed_in_batches(engine:
 def test_the_stream_is_complete_in_order_and_goes_on_where_it_was_left(
     engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PAGE_DOCUMENTS", 7)
+    monkeypatch.setattr("newsmill.search.search.PAGE_DOCUMENTS", 7)
     store(engine, *(article(n, "odd" if n % 2 else "even", language="en" if n % 3 else "de") for n in range(40)))
     with writing(engine) as conn:
         for n in range(40):

@@ -15,12 +15,12 @@ from newsmill.storage.database import reading
 
 WORDS = {"ferries", "harbours", "the", "häuser", "новости", "東京", "q"}
 
-ASKED = text("SELECT (ts_lexize(CAST(:how AS regdictionary), :word))[1]")
+STEM_QUERY = text("SELECT (ts_lexize(CAST(:how AS regdictionary), :word))[1]")
 
 
 @pytest.fixture
 def engine(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Postgres: SQLite stems by itself. Nothing is remembered yet."""
+    """Postgres only, because SQLite has its own stemmer. The cache is empty."""
     monkeypatch.setattr(module, "_stem_cache", {})
     engine = database.connect(postgres_database)
     yield engine
@@ -29,7 +29,7 @@ def engine(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def made(engine: Engine, how: str, word: str) -> str | None:
     with reading(engine) as conn:
-        found: str | None = conn.execute(ASKED, {"how": how, "word": word}).scalar_one()
+        found: str | None = conn.execute(STEM_QUERY, {"how": how, "word": word}).scalar_one()
     return found
 
 

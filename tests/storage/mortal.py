@@ -12,7 +12,7 @@ from newsmill.storage.ledger import Ledger
 
 
 def crawl_and_read(url: str, number: int, begun: Event) -> None:
-    """A crawler and a worker in one, in small steps, until nothing is owed. Later `number`s have later clocks and find leases ended."""
+    """A crawler and a worker in one, in small steps, until nothing is pending. Later `number`s have later clocks and find leases ended."""
     engine = database.connect(url)
     mill = Mill(Ledger(engine), now=after(minutes=2 * number), crawler=f"c{number}", worker=f"w{number}", segments=number * 1000)
     mill.ledger.expire_leases(now=mill.now)

@@ -1,4 +1,4 @@
-"""A small language for the store's tests: a site with pages, taken through the states by real calls."""
+"""A small language for the store's tests: a site with pages, moved through the states by real calls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Mill:
         return self.ledger.claim_segment(segment, self.worker, seconds=60, now=self.now)
 
     def take_aside(self) -> ClaimedPage:
-        """The next page that was put aside; there must be one."""
+        """The next deferred page; there must be one."""
         claim = self.ledger.deferred.claim(self.worker, seconds=60, now=self.now, heavy=True)
         assert claim is not None
         return claim

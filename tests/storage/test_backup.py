@@ -1,4 +1,4 @@
-"""A backup is a store: taken while work goes on, brought up to date, restored into an empty place, sound, and worked on from there."""
+"""A backup is a store: made during work, updated, restored into an empty folder, consistent, and usable from there."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Home:
         self.ledger.store([good(claim) for claim in claims[:count]], now=NOON, owner="worker", seconds=60)
 
     def finish(self) -> int:
-        """What a restored stack does first: the work that was in hand when the copy was made."""
+        """What a restored installation does first: the work that was in progress when the copy was made."""
         later = after(hours=1)
         for segment in self.ledger.pending_segments(now=later, limit=99):
-            claims = self.ledger.claim_segment(segment, "heir", seconds=60, now=later)
+            claims = self.ledger.claim_segment(segment, "restored", seconds=60, now=later)
             for claim in claims:
                 assert self.archive.read_page(claim.segment, claim.offset).url == claim.url
-            self.ledger.store([good(claim) for claim in claims], now=later, owner="heir", seconds=60)
+            self.ledger.store([good(claim) for claim in claims], now=later, owner="restored", seconds=60)
         return self.documents.count()
 
     def check(self) -> None:

@@ -265,7 +265,7 @@ def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(e
     if engine.dialect.name == "sqlite":
         return  # this machine's clock is all there is
     passed[0] = 1.0
-    assert clock() - at == timedelta(seconds=1), "Postgres is not asked each time"
+    assert clock() - at == timedelta(seconds=1), "Postgres is not queried each time"
 
     def away(_: Engine) -> datetime:
         raise ServiceError("away")
@@ -273,4 +273,4 @@ def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(e
     passed[0] = 3600.0
     monkeypatch.setattr(database, "read_clock", away)
     assert clock() - at == timedelta(hours=1)
-    assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "one that was never asked takes this machine's"
+    assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "without a query it takes this machine's time"

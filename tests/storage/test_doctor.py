@@ -189,7 +189,7 @@ def test_damage_inside_a_segment_is_found_by_reading_it(store: Store) -> None:
 def test_rows_that_point_nowhere_are_named(store: Store, url: str) -> None:
     if not url.startswith("sqlite"):  # Postgres never lets its guard down
         return
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:  # foreign keys are off unless asked for
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:  # foreign keys are off by default
         connection.execute("DELETE FROM segments")
     connection.close()
     assert store.look()["foreign_key"].count == 5

@@ -1,4 +1,4 @@
-"""Documents: in and out unchanged, found by any address, streamed in a stable order."""
+"""Documents: in and out unchanged, found by any URL, streamed in a stable order."""
 
 from __future__ import annotations
 
@@ -126,11 +126,11 @@ def test_a_document_with_hostile_text_is_stored(ledger: Ledger, documents: Docum
 
 def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
     store(ledger, document_of(f"{SITE}/amp/1", canonical=f"{SITE}/one"))
-    for address in (urls.make_key(f"{SITE}/one"), f"{SITE}/one", f"{SITE}/one?utm_source=x#y", f"{SITE}/amp/1"):
-        found = documents.get(address)
+    for key_or_url in (urls.make_key(f"{SITE}/one"), f"{SITE}/one", f"{SITE}/one?utm_source=x#y", f"{SITE}/amp/1"):
+        found = documents.get(key_or_url)
         assert found is not None and found.canonical_url == f"{SITE}/one"
     assert documents.get(f"{SITE}/two") is None
-    assert documents.get("no address at all") is None
+    assert documents.get("not a URL at all") is None
     assert documents.get("") is None
 
 

@@ -55,7 +55,7 @@ def test_no_name_from_outside_names_a_file(rows: Read, tmp_path: Path) -> None:
 
 
 def test_strings_that_want_to_be_code_are_data(ledger: Ledger, rows: Read) -> None:
-    """As addresses, titles, authors and tags: what goes in comes out; no statement fails, no other row moves."""
+    """As URLs, titles, authors and tags: what goes in comes out; no statement fails, no other row moves."""
     payloads = [case["payload"] for case in rows("injection") if isinstance(case.get("payload"), str)][::2]
     clean = [_storable(payload) for payload in payloads]
     links = [
@@ -74,5 +74,5 @@ def test_strings_that_want_to_be_code_are_data(ledger: Ledger, rows: Read) -> No
 
 
 def _storable(text: str) -> str:
-    """Without what no database takes; the reader takes it out before (sandbox_child.to_json)."""
+    """Without what no database takes; the reader takes it out before (sandbox.pages.to_json)."""
     return text.replace("\0", "").encode("utf-8", "replace").decode() or HOST

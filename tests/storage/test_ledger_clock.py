@@ -62,7 +62,7 @@ def test_a_clock_set_back_holds_up_nothing_and_shortens_no_wait(ledger: Ledger, 
 
 
 def test_a_clock_that_was_ahead_for_some_seconds_puts_no_host_and_no_row_to_sleep(ledger: Ledger) -> None:
-    """Found by whoever leases, even where nothing tells that the clock was wrong."""
+    """Any process that leases finds it, even where nothing shows that the clock was wrong."""
     mill = Mill(ledger)
     ledger.add([*links(1), *links(1, "https://other.example")], now=NOON)
     (row,) = mill.lease()

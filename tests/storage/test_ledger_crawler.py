@@ -1,4 +1,4 @@
-"""The crawler's side: links, host leases, and the ways a leased row is given back."""
+"""The crawler's side: links, host leases, and how a leased row is released."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_a_late_crawler_changes_nothing(ledger: Ledger) -> None:
     new: list[LeasedUrl] = []
     new: list[LeasedUrl] = []
     for _ in range(2):  # first while the rows are due again, then while another holds them
-        if new:  # due again, they wait for just that page: see the heir's test
+        if new:  # due again, they wait for just that page: see the test of spool recovery
             assert ledger.save_segment(Segment(SEGMENT, 4, 1, NOON), [saved(row, 0) for row in old], now=mill.now) == 0
         assert ledger.end([ended(row, Outcome.GONE) for row in old], now=mill.now) == 0
         assert ledger.postpone([Postponed(row.id, row.fence, mill.now) for row in old], now=mill.now) == 0
@@ -270,7 +270,7 @@ def test_listings_end_and_wait_for_the_tick(ledger: Ledger) -> None:
 
 
 def test_an_heir_saves_what_nobody_has_taken(ledger: Ledger) -> None:
-    """A dead crawler's rows, still leased or due again, are saved under its fences; taken, saved and ended ones are left alone."""
+    """A dead crawler's rows, still leased or due again, are saved under its fences; leased, saved and ended ones are left alone."""
     mill = Mill(ledger)
     ledger.add(links(5), now=NOON)
     leased, due, claimed, saved, ended = mill.lease()

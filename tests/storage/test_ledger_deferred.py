@@ -1,4 +1,4 @@
-"""Pages put aside: owed like any other, in nobody's way, and each with one whole turn to come."""
+"""Deferred pages: pending like any other, behind all other work, and each with one attempt at the full limit to come."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from newsmill.storage.ledger import Ledger
 REASON = "deadline 0.35 s of CPU"
 
 
-def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
-    """Of a segment of three pages, so many outlast their first turn, the others are stored."""
+def defer(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
+    """Of a segment of three pages, so many exceed their first attempt, the others are stored."""
     claims = mill.fetch(*links(of))
     for claim in claims[:count]:
         assert mill.ledger.mark_in_progress(claim, now=mill.now)
@@ -24,25 +24,25 @@ def take(mill: Mill) -> ClaimedPage | None:
     return mill.ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
 
 
-def test_it_is_owed_and_in_nobody_s_way(ledger: Ledger) -> None:
+def test_it_is_pending_and_delays_no_other_work(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    (claim,) = put_aside(mill)
+    (claim,) = defer(mill)
     assert ledger.pending_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
     assert mill.claim(claim.segment) == []
     assert ledger.deferred.segments(now=NOON, limit=9, heavy=True) == [claim.segment]
     assert ledger.deferred.segments(now=NOON, limit=9, heavy=False) == []
     assert ledger.deferred.count() == 1
     assert ledger.progress().pending == 1
-    assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its turn"
+    assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its attempt"
     trace = ledger.trace(claim.url)
     assert trace is not None
-    assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first turn")
-    assert trace.detail == f"{REASON} in its first turn; deferred until no other work waits"
+    assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first attempt")
+    assert trace.detail == f"{REASON} in its first attempt; deferred until no other work waits"
 
 
-def test_its_whole_turn_ends_in_a_document(ledger: Ledger) -> None:
+def test_its_full_attempt_ends_in_a_document(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    (first,) = put_aside(mill)
+    (first,) = defer(mill)
     claim = take(mill)
     assert claim is not None
     assert (claim.id, claim.crashes, claim.fence) == (first.id, 1, first.fence + 1)
@@ -57,7 +57,7 @@ def test_its_whole_turn_ends_in_a_document(ledger: Ledger) -> None:
 
 def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    put_aside(mill)
+    defer(mill)
     claim = take(mill)
     assert claim is not None
     assert ledger.report_crash(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
@@ -70,13 +70,13 @@ def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
     )
     assert ledger.retry(now=NOON, urls=[claim.url]) == 1
     (again,) = mill.claim(claim.segment)
-    assert (again.crashes, ledger.deferred.count()) == (0, 0), "from the start, with a first turn"
+    assert (again.crashes, ledger.deferred.count()) == (0, 0), "from the start, with a first attempt"
 
 
 def test_another_death_in_the_whole_turn_is_tried_again_in_a_whole_turn(ledger: Ledger) -> None:
     """The machine may have stood still (deadline of the clock), or somebody killed the child."""
     mill = Mill(ledger)
-    put_aside(mill)
+    defer(mill)
     claim = take(mill)
     assert claim is not None
     assert not ledger.report_crash(claim, "read", "deadline 30 s", now=mill.now)
@@ -100,7 +100,7 @@ def test_whoever_waits_longest_comes_first_and_two_workers_take_two(ledger: Ledg
 
 def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    put_aside(mill)
+    defer(mill)
     for crashes in (1, 2):
         claim = take(mill)
         assert claim is not None
@@ -109,14 +109,14 @@ def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
         assert take(mill) is None, "while it lives, its lease holds"
         assert ledger.end_dead_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
         assert ledger.pending_segments(now=mill.now, limit=9) == []
-    assert take(mill) is None, "its third reader died: it is buried where the next one would take it"
+    assert take(mill) is None, "its third reader died: the next claim quarantines it"
     (quarantined,) = ledger.quarantined()
     assert (quarantined.crashes, quarantined.outcome, quarantined.detail) == (3, Outcome.DIED, "its worker was gone when the lease ended")
 
 
 def test_a_clean_stop_counts_nothing_and_it_waits_on(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    put_aside(mill)
+    defer(mill)
     claim = take(mill)
     assert claim is not None
     ledger.mark_in_progress(claim, now=NOON)
@@ -141,7 +141,7 @@ def test_late_words_change_nothing(ledger: Ledger) -> None:
 
 def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    put_aside(mill)
+    defer(mill)
     claim = take(mill)
     assert claim is not None
     ledger.report_crash(claim, "read", REASON, now=NOON, final=True)
@@ -167,7 +167,7 @@ def test_whoever_killed_its_reader_waits_too_but_not_behind_those_that_eat_time(
 def test_alone_when_nothing_else_could_go_on(ledger: Ledger) -> None:
     mill = Mill(ledger)
     assert ledger.deferred.is_only_work_left(now=NOON)
-    put_aside(mill)
+    defer(mill)
     assert ledger.deferred.is_only_work_left(now=NOON)
     ledger.add(links(9), now=NOON)
     assert not ledger.deferred.is_only_work_left(now=NOON), "pages are due"

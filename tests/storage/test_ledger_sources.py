@@ -164,7 +164,7 @@ def test_a_new_schedule_counts_from_now(ledger: Ledger) -> None:
         (Outcome.TIMEOUT, "homepage", True),
         (Outcome.BAD_LISTING, "homepage", True),
         (Outcome.ROBOTS_DISALLOWED, "homepage", True),
-        (Outcome.GONE, "homepage", False),  # discovery guesses addresses; a wrong guess is not asked for every quarter of an hour
+        (Outcome.GONE, "homepage", False),  # discovery guesses URLs; a wrong guess is not fetched every quarter of an hour
         (Outcome.DENIED, "homepage", False),
         (Outcome.LISTED, "robots", True),
         (Outcome.LISTED, "sitemap", False),  # a part of an index: the index will say when it changed

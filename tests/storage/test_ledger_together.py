@@ -51,9 +51,9 @@ def test_hosts_and_rows_are_never_shared(ledger: Ledger) -> None:
                 ledger.end([ended(row, Outcome.GONE) for row in leased], now=NOON)
         return hosts, rows
 
-    crawled = at_once(crawl)
-    assert sorted(host for hosts, _ in crawled for host in hosts) == sorted(f"h{number}.example" for number in range(40))
-    assert len({row for _, rows in crawled for row in rows}) == 200 == sum(len(rows) for _, rows in crawled)
+    leased = at_once(crawl)
+    assert sorted(host for hosts, _ in leased for host in hosts) == sorted(f"h{number}.example" for number in range(40))
+    assert len({row for _, rows in leased for row in rows}) == 200 == sum(len(rows) for _, rows in leased)
     assert ledger.progress().outcomes == {Outcome.GONE: 200}
 
 
@@ -89,7 +89,7 @@ def test_the_same_results_stored_twice_at_once_count_once(ledger: Ledger, docume
 
 
 def test_many_addresses_of_one_document_at_once_give_one_document(ledger: Ledger, documents: Documents) -> None:
-    """Four workers, each with addresses of the same three documents, in different orders: one stored each, no deadlock."""
+    """Four workers, each with URLs of the same three documents, in different orders: one stored each, no deadlock."""
     mill = Mill(ledger)
     ledger.add(links(48), now=NOON)
     rows = mill.lease()
@@ -139,7 +139,7 @@ def test_sources_written_at_once(ledger: Ledger) -> None:
     assert len(Mill(ledger).lease()) == 2
 
 
-# ---- whole processes, with random deaths
+# ---- whole processes, with random crashes
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The worker's side: claims, marks and deaths, and the commit that stores."""
+"""The worker's side: claims, marks and crashes, and the commit that stores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_segment_is_claimed_once_and_in_page_order(ledger: Ledger) -> None:
     assert ledger.claim_segment("20261125T120000Z-ffffffff", "x", seconds=1, now=NOON) == []
 
 
-def test_owed_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
+def test_pending_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.add(links(4), now=NOON)
     rows = mill.lease()
@@ -53,7 +53,7 @@ def test_owed_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     claims = mill.claim(first)
     assert ledger.pending_segments(now=NOON, limit=10) == [second]
     mill.store(*(good(claim) for claim in claims))
-    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # done is not owed, however late
+    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # a done page is not pending, however late
     mill.claim(second)
     assert ledger.pending_segments(now=after(seconds=59), limit=10) == []
     assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]
@@ -99,7 +99,7 @@ def test_a_clean_stop_gives_the_rest_back(ledger: Ledger) -> None:
     assert [claim.crashes for claim in mill.claim(claims[0].segment)] == [0]
 
 
-# ---- deaths
+# ---- crashes
 
 
 def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> None:
@@ -214,7 +214,7 @@ def test_stored_without_a_document_is_a_bug(ledger: Ledger) -> None:
 
 
 def again(mill: Mill, url: str, content: str) -> dict[Outcome, int]:
-    """Fetch and store an address once more."""
+    """Fetch and store a URL once more."""
     mill.ledger.retry(now=mill.now, urls=[url], refetch=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
@@ -336,7 +336,7 @@ def test_a_page_to_be_read_again_says_so_until_it_ends(ledger: Ledger) -> None:
     assert not claim.again
     mill.store(good(claim))
     assert ledger.retry(now=mill.now, outcome=Outcome.STORED) == 1
-    for _ in range(2):  # whoever has it first gives it back
+    for _ in range(2):  # the first owner releases it
         (claim,) = mill.claim(claim.segment)
         assert claim.again
         ledger.release_segment(claim.segment, mill.worker, now=mill.now)

@@ -50,8 +50,8 @@ def store(ledger: Ledger, *found: Document) -> None:
     mill.store(*(good(claims[document.url], document) for document in found))
 
 
-def found(near: NearDuplicates, name: str, **asked: float) -> list[str | None]:
-    return [one.title for one in near.of(urls.make_key(f"{SITE}/{name}"), **asked) or ()]  # type: ignore[arg-type]
+def found(near: NearDuplicates, name: str, **options: float) -> list[str | None]:
+    return [one.title for one in near.of(urls.make_key(f"{SITE}/{name}"), **options) or ()]  # type: ignore[arg-type]
 
 
 def held(engine: Engine) -> int:
@@ -102,7 +102,7 @@ def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, en
 def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
     body = text_of(1)
     store(ledger, article("a", body), replace(article("amp", body + FOOT), id=urls.make_key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
-    store(ledger, article("b", body + FOOT))  # it was an address of amp's document, and is its home
+    store(ledger, article("b", body + FOOT))  # it was a URL of amp's document, and is its own URL
     assert found(near, "a") == ["b"] and held(engine) == 2
 
 
@@ -125,7 +125,7 @@ def test_most_documents_that_are_alike_by_seven_tenths_are_found(ledger: Ledger,
 
 
 def test_a_document_that_shares_but_a_band_is_not_compared(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
-    """It has the same text here, so that it would be told of if its text were read."""
+    """It has the same text here, so it would be listed if its text were read."""
     body = text_of(1)
     store(ledger, article("a", body), article("b", body))
     other = dict(zip(BANDS[1:], (newsmill_near_duplicates.fingerprint(text_of(2)) or ())[1:], strict=True))

@@ -1,4 +1,4 @@
-"""What people's pages ask: the newest documents, documents per hour, how sources fare, what is fetched, what failed, the room taken."""
+"""Figures of the web pages: newest documents, documents per hour, results of sources, fetches, failures, disk space."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_how_sources_fare(engine: Engine, mill: Mill) -> None:
 
 def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link("https://paper.example/later", source="paper")], now=NOON)
-    sums = Statistics(engine).page_totals("paper")
-    assert (sums.found, sums.pending) == (5, 1)
+    totals = Statistics(engine).page_totals("paper")
+    assert (totals.found, totals.pending) == (5, 1)
     assert Statistics(engine).page_totals("quiet").found == 0
     assert Statistics(engine).names() == ["other", "paper", "quiet"]
     before = OperationStatistics(engine).count_by_state()
@@ -113,18 +113,18 @@ def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
     """On SQLite, whose planner says what it does; the same indexes stand on Postgres."""
     if engine.dialect.name != "sqlite":
         return
-    asked: list[tuple[str, object]] = []
+    statements: list[tuple[str, object]] = []
 
     @event.listens_for(engine, "before_cursor_execute")
     def note(conn: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
         if statement.startswith("SELECT") and not statement.startswith("SELECT page_count"):
-            asked.append((statement, parameters))
+            statements.append((statement, parameters))
 
     overview, operation = Statistics(engine), OperationStatistics(engine)
     overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.list_sources(NOON.date())
     operation.list_fetching_hosts(), operation.errors(NOON.date()), operation.recent("paper"), operation.count_by_state()
     event.remove(engine, "before_cursor_execute", note)
-    for statement, parameters in asked:
+    for statement, parameters in statements:
         with engine.connect() as conn:
             plan = [row[-1] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
         scans = [line for line in plan if line.startswith(("SCAN documents", "SCAN ledger")) and "USING" not in line]

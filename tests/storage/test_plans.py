@@ -72,9 +72,9 @@ def a_day(ledger: Ledger) -> None:
     for note in profiles.unapplied_versions():
         held = profiles.outdated(note, 9)
         profiles.bring_up_to_date(note, held[:1], [other.ledger_id for other in held[1:]], now=NOON)
-    ways = FastPathStats(ledger._engine)
-    ways.add({(HOST, 1): {ExtractionPath.FAST: 3}})
-    ways.of(HOST, 1)
+    stats = FastPathStats(ledger._engine)
+    stats.add({(HOST, 1): {ExtractionPath.FAST: 3}})
+    stats.of(HOST, 1)
 
 
 def test_no_statement_scans_the_ledger(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Profiles in the store: versions, the sites and pages behind them, and cleaning again, which must end by itself."""
+"""Profiles in the store: versions, the sites and pages behind them, and repeated extraction, which must come to an end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stored(ledger: Ledger, count: int, *, fetched_at: datetime = NOON, version: 
 
 
 def read_again(profiles: Profiles, note: ProfileNote, limit: int, now: datetime) -> int:
-    """Have up to `limit` documents of older versions read again, all of which the version is taken to change."""
+    """Have up to `limit` documents of older versions read again, all of which the version is assumed to change."""
     return profiles.bring_up_to_date(note, [], [held.ledger_id for held in profiles.outdated(note, limit)], now=now)
 
 
@@ -114,7 +114,7 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
 
 
 def test_cleaning_again_ends_whatever_the_pages_become(ledger: Ledger, profiles: Profiles) -> None:
-    """One has no text now, one is another document now, one dies: none of them is asked for twice."""
+    """One has no text now, one is another document now, one dies: none of them is read twice."""
     mill = stored(ledger, 3)
     profiles.put(PROFILE, documents=3, now=NOON)
     (note,) = profiles.unapplied_versions()

@@ -1,4 +1,4 @@
-"""What is fresh is fetched before a site's long past, whoever found it first."""
+"""New pages are fetched before old ones, whichever listing found them first."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_leased_by_rank(ledger: Ledger) -> None:
     past = [Link(f"http://a.example/past/{n}", found_by="sitemap") for n in range(5)]
     ledger.add(past, now=NOW - timedelta(hours=1))
     ledger.add([Link("http://a.example/new", found_by="feed")], now=NOW)
-    ledger.add([Link("http://a.example/past/3", found_by="feed")], now=NOW)  # a feed shows what the sitemap buried
-    ledger.add([Link("http://a.example/asked")], now=NOW)
+    ledger.add([Link("http://a.example/past/3", found_by="feed")], now=NOW)  # a feed shows what the sitemap ranked last
+    ledger.add([Link("http://a.example/submitted")], now=NOW)
     ledger.add([Link("http://a.example/feed", Kind.FEED, found_by="homepage")], now=NOW)
     (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
     leased_rows = ledger.lease_urls(host.host, "me", limit=5, seconds=60, now=NOW)
     assert [row.url.rpartition("example/")[2] for row in leased_rows] == [
         "feed",
-        "asked",
+        "submitted",
         "past/3",
         "new",
         leased_rows[4].url.rpartition("example/")[2],

@@ -99,7 +99,7 @@ def test_sessions_and_links_are_listed_and_revoked(engine: Engine) -> None:
 
 def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from newsmill.storage.lease_owners import make_owner_id; print(make_owner_id(), flush=True); input()"],
+        [sys.executable, "-c", "from newsmill.storage.processes import make_owner_id; print(make_owner_id(), flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -138,13 +138,13 @@ def test_sign_out_everywhere_ends_the_sessions_that_were_opened_the_same_way(eng
 def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine) -> None:
     held = Submissions(engine)
     given = [link.url for link in links(600)]
-    made = held.add([*given, "no address"], now=NOON, token="ann", source="paper")
+    made = held.add([*given, "not a URL"], now=NOON, token="ann", source="paper")
     found = held.get(made)
     assert found is not None and (found.urls, found.open, found.done) == (601, 600, False)
     mill.lease()
     mill.store(*(good(claim) for claim in mill.claim(mill.save())))
     rows = held.rows(made, limit=1000)
-    assert [row.url for row in rows] == [*given, "no address"]
+    assert [row.url for row in rows] == [*given, "not a URL"]
     assert sum(row.state is State.DONE for row in rows) == 100
     again = held.get(made)
     assert again is not None and again.open == 500

@@ -20,12 +20,12 @@ from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 from newsmill import demo, urls
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from workers import jobs, site_learning
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 PAPER = "aunebote.example"
 SOURCES = (

@@ -212,8 +212,8 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
         ({"homepage": "https://x.org", "nonsense": 1}, "nonsense"),
         ({"homepage": "https://x.org", "name": "a b"}, "expected a name"),
         ({"homepage": "https://x.org", "politeness": {"delay": -1}}, "politeness"),
-        ({"homepage": "http://127.0.0.1/"}, "127.0.0.1 is not a public address"),
-        ({"homepage": "https://x.org", "feeds": ["http://[::1]/feed"]}, "::1 is not a public address"),
+        ({"homepage": "http://127.0.0.1/"}, "127.0.0.1 is not a public IP address"),
+        ({"homepage": "https://x.org", "feeds": ["http://[::1]/feed"]}, "::1 is not a public IP address"),
     ],
     ids=str,
 )

@@ -43,6 +43,7 @@ def url(web: RunningApp) -> Iterator[str]:
         yield url
 
 
+schemathesis.serializer.alias("application/warc", "application/octet-stream")
 schema = schemathesis.openapi.from_dict(create_app(SimpleNamespace()).openapi())  # the schema needs no open store
 
 

@@ -22,11 +22,11 @@ from site_of_tests import RunningApp, served
 
 from newsmill.context import AppContext, open_context
 from newsmill.model import Outcome
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "scrapy.md"

@@ -74,8 +74,8 @@ def test_a_client_goes_on_where_it_was(web: RunningApp) -> None:
 def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> None:
     stock(web, 3)
     with served(web) as url, listening(url, source="other") as source:
-        opening = next(source)
-        assert set(opening) == {"retry", "id", ""}
+        first_event = next(source)
+        assert set(first_event) == {"retry", "id", ""}
         stock(web, 1, ago=6)
         assert next(source) == {"": "keep-alive"}
 

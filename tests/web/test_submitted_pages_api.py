@@ -13,9 +13,9 @@ from site_of_tests import PAGE, RunningApp
 
 from newsmill.archive import warc
 from newsmill.model import Outcome, Page, Source
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 URL = "https://paper.example/bridge"
 
@@ -153,6 +153,7 @@ def bomb() -> bytes:
         (b"", "has no response record"),
         (b"WARC/1.1\r\n", "has no response record"),
         (gzip.compress(b"no WARC", mtime=0), "cannot be read"),
+        (b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 40\r\n\r\nHTTP/1.1 200 OK\r\n", "ends inside a record"),
         (b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 4\r\n\r\nnope\r\n\r\n", "holds no HTTP response"),
         (b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n\r\n", "has no WARC-Date"),
         (many_responses, "over 32 response records"),
@@ -200,3 +201,25 @@ def test_what_else_is_refused(web: RunningApp) -> None:
 def test_a_time_in_the_future_is_now(web: RunningApp) -> None:
     post(web, pages=[{"url": URL, "html": PAGE, "fetched_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}])
     assert archived(web).fetched_at <= web.context.now()
+
+
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31"]
+)
+def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, at: str) -> None:
+    pages = [{"url": URL, "html": PAGE, "fetched_at": at if "T" in at and at[-6] in "+-" else None, "hint": {"published_at": at}}]
+    post(web, pages=pages, items=[{"url": f"{URL}/item", "title": "Bridge", "text": "It is closed.", "published_at": at}])
+    extract(web)
+    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2}
+    found = {document.published_at for document in web.context.documents.iterate()}
+    assert found == ({datetime(2026, 11, 25, 10, tzinfo=UTC)} if at[:4] == "2026" else {None})
+
+
+def test_the_archived_page_of_an_item_is_its_json(web: RunningApp) -> None:
+    post(web, items=[{"url": URL, "title": "Bridge <b>", "text": "It is <script>closed</script>."}])
+    extract(web)
+    (document,) = web.context.documents.iterate()
+    shown = web.program("read").get(f"/documents/{document.id}/archived")
+    assert shown.status_code == 200
+    assert "&lt;script&gt;closed" in shown.text
+    assert "<script>" not in shown.text

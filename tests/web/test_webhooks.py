@@ -168,7 +168,7 @@ SPELLINGS = (
 
 
 def payloads(shared: Path, port: int) -> list[str]:
-    """Addresses of attack: every spelling of inside, on ports of every kind; the collected payloads; other schemes."""
+    """URLs of attacks: every spelling of an internal host, on ports of every kind; the collected payloads; other schemes."""
     collected = [
         json.loads(line)["payload"]
         for line in (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()
@@ -277,7 +277,7 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
     assert answering([b"H"] * 30, 0.1) == "no answer within 1 s"
     assert answering([b"x" * 20_000], 0) == "the answer was not HTTP"
     assert answering([b"SSH-2.0-OpenSSH_9.9\r\n"], 0) == "the answer was not HTTP"
-    assert answering([], 0) in ("the answer was not HTTP", "the connection broke (ConnectionResetError)")
+    assert answering([], 0) in ("the answer was not HTTP", "the connection failed (ConnectionResetError)")
 
 
 @pytest.mark.parametrize("url", ["https://me:hush@example.org/hook", "https://example.org/hook?password=hush"])

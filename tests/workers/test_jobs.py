@@ -16,11 +16,12 @@ from sqlalchemy import Connection
 from workers_world import WorkersWorld
 
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
-from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.sandbox.child import Limits
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Result, ledger
 from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, retry_deferred_page
 from workers.page_extraction import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
-from workers.worker_context import SegmentState, WorkerContext
+from workers.process import SegmentState, WorkerContext
 
 
 class Clock:
@@ -210,7 +211,7 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
     world: WorkersWorld, context: WorkerContext, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fast page costs no commit for a mark; whatever follows a slow one that is not stored yet takes the mark over."""
-    monkeypatch.setattr("newsmill.sandbox.parent.SLOW_SECONDS", 0.6)  # on a busy machine a fast page may take 0.2 s
+    monkeypatch.setattr("newsmill.sandbox.pages.SLOW_SECONDS", 0.6)  # on a busy machine a fast page may take 0.2 s
     guilty = []
     for pages in (1, 2, 3):  # read by a worker that is killed then, before it stores any
         segment = world.fetch(["article a", "slow 1.2", "article b"], host=f"{pages}.example")
@@ -235,7 +236,7 @@ def test_the_worker_after_a_killed_one_marks_each_page_before_it_is_read(world: 
     clock.skip(minutes=2)
     again = world.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
     assert [claim.crashes for claim in again] == [1, 0, 0]
-    assert list(extract_page(context, first, page)) == [], "it is no longer ours"
+    assert list(extract_page(context, first, page)) == [], "this worker no longer holds it"
 
 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:

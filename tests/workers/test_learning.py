@@ -1,4 +1,4 @@
-"""Sites are learnt from archived pages and their early documents extracted again: with the real reader, in this process, pass by pass."""
+"""Site profiles are learned from archived pages and early documents extracted again, with the real reader, in this process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from workers_world import WorkersWorld
 
 from newsmill.model import ExtractionPath, Outcome
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.profiles import SETTLE, ProfileVersion
 from workers import jobs
 from workers.jobs import extract_claimed_pages
+from workers.process import WorkerContext
 from workers.scheduler import SchedulerContext, run_pass
 from workers.site_learning import REQUEST_TIMEOUT, SiteLearning, count_paths
-from workers.worker_context import WorkerContext
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"
@@ -127,7 +127,7 @@ def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
     mill.crawl(124)
     mill.rounds()
     note = mill.profiles.newest(HOST)
-    assert note is not None and (note.version, note.documents) == (3, 186), "looked at again, and nothing new was learnt"
+    assert note is not None and (note.version, note.documents) == (3, 186), "examined again, with nothing new"
     assert mill.rounds() == 0
 
 

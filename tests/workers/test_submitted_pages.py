@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,14 +21,14 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, PageReceipt, PageStatus, Segment, Source, State
 from newsmill.reextract import explain
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
 from newsmill.submitted_pages import MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
 from workers.jobs import extract_claimed_pages, read_archived_pages
 from workers.page_extraction import extract_page
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 URL = "https://paper.example/2026/council"
 KILLED_AT = ("archive", "ledger", "queue")
@@ -115,6 +118,25 @@ def test_of_two_pages_of_one_url_the_last_is_stored(world: WorkersWorld, context
     assert submit(world, page(), page(body=article("mayor"))) == [PageStatus.QUEUED, PageStatus.QUEUED]
     extract_pending(context)
     assert [document.title for document in world.documents.iterate()] == ["The mayor decides"]
+
+
+def test_the_same_pages_from_several_programs_at_once_are_stored_once(world: WorkersWorld, context: WorkerContext) -> None:
+    pages = [page(f"{URL}/{number}", article(f"council of {number}")) for number in range(40)]
+    links = [Link(one.url, found_by="feed") for one in pages]
+    barrier = threading.Barrier(4)
+
+    def submit_all(number: int) -> set[PageStatus]:
+        barrier.wait()
+        world.ledger.add(random.Random(number).sample(links, 20), now=context.app.now())
+        return set(submit(world, *random.Random(number).sample(pages, len(pages))))
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(submit_all, range(4)))
+    assert set().union(*statuses) <= {PageStatus.QUEUED, PageStatus.KNOWN}
+    extract_pending(context)
+    assert world.outcomes() == {"stored": 40}
+    assert world.stored() == {one.url: 1 for one in pages}
+    assert found(world) == 40
 
 
 # ---- rows that exist

@@ -162,7 +162,7 @@ def test_what_rq_cannot_read_is_removed_and_nothing_waits_for_it(world: WorkersW
 
 @given(st.sampled_from(FIELDS), st.binary(max_size=12))
 def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> None:
-    """Whatever a job's hash contains, it is read as our job, or there is no such job."""
+    """Any content of a job's hash is read as a job of Newsmill, or as no job."""
     connection = Hash({b"data": b'["workers.jobs.extract_segment", null, ["x"], {}]', field.encode("latin-1"): value})
     job = PageJob("x", connection=connection, serializer="json")  # type: ignore[arg-type]
     try:
@@ -283,7 +283,7 @@ def test_sigterm_interrupts_a_full_attempt_which_counts_for_nothing(world: Worke
     assert worker.wait(60) == 0
     trace = world.ledger.trace("https://news.example/0-loop")
     assert trace is not None
-    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first turn", 1)
+    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first attempt", 1)
 
 
 def test_a_burst_ends_after_the_deferred_pages(world: WorkersWorld) -> None:

@@ -28,7 +28,7 @@ TESTS = Path(__file__).resolve().parents[1]
 ROLE = """
 import json, logging, sys
 from newsmill.context import open_context
-from newsmill.sandbox.parent import Limits
+from newsmill.sandbox.child import Limits
 from newsmill.settings import load
 from workers import scheduler, worker
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
     runs = _list_runs(texts, matched, len(blocks))
     del texts, matched  # avoids a second copy of the words in memory; the largest page has 1.5 million
     if runs:
-        places = _BlockIndex([run for run, _, _ in runs], blocks, shares)
-        covered += sum(_match_run(run, places, shares, before, after) for run, before, after in runs)
+        block_index = _BlockIndex([run for run, _, _ in runs], blocks, shares)
+        covered += sum(_match_run(run, block_index, shares, before, after) for run, before, after in runs)
     return Alignment(tuple(shares), covered / total if total else 1.0)
 
 
@@ -197,16 +197,16 @@ class _BlockIndex:
         self.long = {block.index: block.words for block in open_blocks if len(block.words) > LONG_BLOCK_WORDS}
         self.sizes = {block.index: max(1, len(block.words) - SHINGLE_WORDS + 1) for block in open_blocks}  # a shorter block counts as one
         self.short: dict[int, int] = {}  # shingle of a block with fewer than SHINGLE_WORDS words → number of words
-        self.places = defaultdict[int, list[tuple[int, int]]](list)  # shingle → (block, count), in page order
+        self.occurrences = defaultdict[int, list[tuple[int, int]]](list)  # shingle → (block, count), in page order
         wanted = {gram for run in runs for gram in _hash_shingles(run)} if indexed else set[int]()
         for block in indexed:
             if len(block.words) < SHINGLE_WORDS:
                 gram = hash(tuple(block.words))
                 self.short[gram] = len(block.words)
-                self.places[gram].append((block.index, 1))
+                self.occurrences[gram].append((block.index, 1))
             else:
                 for gram, count in Counter(filter(wanted.__contains__, _hash_shingles(block.words))).items():
-                    self.places[gram].append((block.index, count))
+                    self.occurrences[gram].append((block.index, count))
 
     def whole(self, run: Sequence[str]) -> int | None:
         """Return the long block whose words equal the run, or None.
@@ -218,7 +218,7 @@ class _BlockIndex:
     def count(self, run: Sequence[str]) -> dict[int, int]:
         """Return how often the run contains each shingle that a block may contain."""
         is_long = next(self._long_enough(run), None) is not None
-        known = Counter(_hash_shingles(run) if is_long else filter(self.places.__contains__, _hash_shingles(run)))
+        known = Counter(_hash_shingles(run) if is_long else filter(self.occurrences.__contains__, _hash_shingles(run)))
         for size in set(self.short.values()):
             known.update(filter(self.short.__contains__, _hash_shingles(run, size)))
         return known
@@ -249,12 +249,12 @@ class _BlockIndex:
 
     def _nearest(self, gram: int, most: int, before: int, after: int) -> list[tuple[int, int]]:
         """Return at most `most` occurrences of a shingle: those from the expected position on, then the last ones before it."""
-        places = self.places.get(gram, [])
-        start = bisect_left(places, (before + 1, 0))
+        occurrences = self.occurrences.get(gram, [])
+        start = bisect_left(occurrences, (before + 1, 0))
         if gram in self.short:
-            return places[start : min(start + most, bisect_left(places, (after, 0)))]
-        first = max(0, min(start, len(places) - most))
-        return places[first : first + most]
+            return occurrences[start : min(start + most, bisect_left(occurrences, (after, 0)))]
+        first = max(0, min(start, len(occurrences) - most))
+        return occurrences[first : first + most]
 
 
 def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:

@@ -91,12 +91,12 @@ def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
 
 def _find_repeated_paths(stats: PageStats) -> Set[int]:
     """Return the paths of several blocks with identical text, such as "your settings keep us from showing this video"."""
-    said: dict[int, list[str]] = {}
+    words_by_path: dict[int, list[str]] = {}
     different = set[int]()
     for block, path in zip(stats.blocks, stats.of_path, strict=True):
-        if path not in different and said.setdefault(path, block.words) != block.words:
+        if path not in different and words_by_path.setdefault(path, block.words) != block.words:
             different.add(path)
-    return {path for path in said.keys() - different if stats.paths.blocks[path] >= MIN_COPIES}
+    return {path for path in words_by_path.keys() - different if stats.paths.blocks[path] >= MIN_COPIES}
 
 
 def _find_pull_quotes(stats: PageStats, kept: Set[int]) -> list[int]:
@@ -141,8 +141,10 @@ def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int])
 
 def _find_declared_steps(stats: PageStats, chosen: Sequence[int]) -> set[int]:
     """Return the blocks that contain only text which the page's data declares as steps of its recipe or guide."""
-    known = set(_list_runs(stats.facts.steps))
-    return {i for i in chosen if known and len(said := stats.blocks[i].words) >= STEP_RUN_WORDS and known.issuperset(_list_runs(said))}
+    step_runs = set(_list_runs(stats.facts.steps))
+    return {
+        i for i in chosen if step_runs and len(words := stats.blocks[i].words) >= STEP_RUN_WORDS and step_runs.issuperset(_list_runs(words))
+    }
 
 
 def _list_runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -251,7 +253,7 @@ RULES: dict[str, Callable[[PageStats, int], bool]] = {
     "newsletter or sign-up box": _is_newsletter,
     "byline": _is_byline,
     "caption": _is_caption,
-    "said before on this page": _is_repeated,
+    "repeated on this page": _is_repeated,
 }
 # A class explains a decision but does not make it: as rules these lost as much F1 as they gained.
 HINTS = {

@@ -3,6 +3,7 @@
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
 In two cases the body is trafilatura's own text.
 Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
+`convert_captions` treats picture galleries, whose text is in the captions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.trafilatura_blocks import TRAFILATURA, convert_elements, run_trafilatura
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.normalise import normalise
+from newsmill.extraction.normalise import count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
 # Blocks; a page with more gets one pass and no reasons by feature.
@@ -36,6 +37,7 @@ SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
 _GROUP_TAGS = {BlockType.LIST: LIST_TAGS, BlockType.TABLE: frozenset(("table",))}
 IsSureText = Callable[[str, str], bool]  # (path, text) of a block → whether the site profile knows it as text
+MIN_GALLERY_CAPTIONS = 5  # kept captions; a page with fewer is an illustrated article
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _extract_visible(
         found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
-            warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
+            warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
             return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         if selection is not None and alignment.shares == selection.stats.shares:
             break  # the second pass would have the same result
@@ -126,7 +128,7 @@ def _select_blocks(
     layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None
 ) -> _Selection:
     stats = PageStats(layout, shares, facts)
-    near = stats.near()
+    near = stats.find_near_blocks()
     settled = {i: reason for i in near if (reason := block_rules.find_settled(stats, i)) is not None}
     sure = _find_sure(stats, near, settled, is_sure_text) if is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
@@ -147,8 +149,8 @@ def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str]
 
     A block that a rule removed counts only if the rule was about the element around it.
     """
-    asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
-    return frozenset(i for i in asked if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
+    candidates = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
+    return frozenset(i for i in candidates if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
 
 
 def _estimate_f1(stats: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
@@ -164,7 +166,7 @@ def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
     warnings: tuple[str, ...] = ()
     must_stay = MIN_LEFT_SHARE if selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
     if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in selection.stats.kept):
-        kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; trafilatura's text stands",)
+        kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; the body is trafilatura's text",)
     paths: dict[int, str] = {}  # by path key, because many blocks share one path
     out: list[Block] = []
     markup = MarkupReader()
@@ -236,3 +238,19 @@ def join_members(members: Sequence[TextBlock]) -> str:
 
 def _find_row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
+
+
+def convert_captions(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the same blocks, with captions as paragraphs if the page is a gallery.
+
+    A page is a gallery if its kept captions have more words than its other kept blocks.
+    In an article a caption describes a picture and is not part of the text. In a gallery the captions are the text.
+    """
+    captions = [block for block in blocks if block.kept and block.type is BlockType.CAPTION]
+    if len(captions) < MIN_GALLERY_CAPTIONS:
+        return tuple(blocks)
+    others = sum(count_words(block.text) for block in blocks if block.kept and block.type is not BlockType.CAPTION)
+    if sum(count_words(block.text) for block in captions) <= others:
+        return tuple(blocks)
+    in_gallery = {id(block) for block in captions}
+    return tuple(replace(block, type=BlockType.PARAGRAPH) if id(block) in in_gallery else block for block in blocks)

@@ -1,7 +1,7 @@
 """The features of the block model: language-neutral numbers about a block, its neighbours, the boxes around it, and its page.
 
 Each feature is a column with one number per block. A share of nothing is -1.
-Only blocks near the body have features (`PageStats.near`).
+Only blocks near the body have features (`PageStats.find_near_blocks`).
 The rest of the page is menus and teasers, whose features cost more than they find.
 """
 
@@ -112,7 +112,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
         beside = [i + step if 0 <= i + step < end else -1 for i in chosen]
         found[f"{name}_words"] = [stats.own.words[i] if i >= 0 else NO_VALUE for i in beside]
         found[f"{name}_linked"] = [stats.link_share[i] if i >= 0 else NO_VALUE for i in beside]
-    sums: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+    totals_by_kind: dict[str, tuple[Sequence[float], Sequence[float]]] = {
         "kept": (stats.upto_kept, stats.own.kept),
         "linked": (stats.upto_linked, stats.own.linked),
         "prose": (stats.upto_prose, stats.own.prose),
@@ -121,22 +121,25 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
         runs = [(max(0, i - before), min(end, i + after + 1), i) for i in chosen]
         total = [stats.upto_words[b] - stats.upto_words[a] - stats.own.words[i] for a, b, i in runs]
         for kind in kinds:
-            upto, own = sums[kind]
+            upto, own = totals_by_kind[kind]
             found[f"{name}_{kind}"] = [
                 (upto[b] - upto[a] - own[i]) / n if n else NO_VALUE for (a, b, i), n in zip(runs, total, strict=True)
             ]
     return found
 
 
-def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: Totals, own: Sequence[int]) -> Columns:
-    """Features of slots without what `less` holds: words, shares of kept, linked and prose words, blocks. Slot -1 is empty."""
-    pairs = list(zip(slots, own, strict=True))
-    total = [holdings.words[s] - less.words[i] if s >= 0 else 0 for s, i in pairs]
+def _describe_totals(name: str, totals: Totals, slots: Sequence[int], without: Totals, without_slots: Sequence[int]) -> Columns:
+    """Features of slots: words, shares of kept, linked and prose words, blocks. Slot -1 is empty.
+
+    The words in `without_slots` of `without`, one for each slot, do not count.
+    """
+    pairs = list(zip(slots, without_slots, strict=True))
+    total = [totals.words[s] - without.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
-        sums, off = getattr(holdings, kind), getattr(less, kind)
-        found[f"{name}_{kind}"] = [(sums[s] - off[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
-    return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
+        amounts, excluded = getattr(totals, kind), getattr(without, kind)
+        found[f"{name}_{kind}"] = [(amounts[s] - excluded[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
+    return found | {f"{name}_blocks": [totals.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
 def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
@@ -274,10 +277,10 @@ def _describe_page(stats: PageStats, chosen: Sequence[int]) -> Columns:
         "page_blocks": len(stats.blocks),
         "page_articles": stats.articles,
         "page_h1": stats.h1_seen[-1],
-        "page_news": facts.news,
-        "page_article": facts.article,
-        "page_guide": facts.guide,
-        "page_og": facts.og_article,
+        "page_news": facts.is_news,
+        "page_article": facts.is_article,
+        "page_guide": facts.is_guide,
+        "page_og": facts.is_og_article,
         "main_words": boxes.words[main],
         "main_kept": _divide(boxes.kept[main], boxes.words[main]),
         "main_linked": _divide(boxes.linked[main], boxes.words[main]),

@@ -200,13 +200,13 @@ def _find_plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
     """Return the span of each part in a text in which each run of white space became one character; empty if more changed."""
     spans, at, gap = [], 0, False
     for part in parts:
-        said = " ".join(part.split())
-        gap = gap or not said or part[0].isspace()
-        first = at + (gap and at > 0) if said else at
-        if text[first : first + len(said)] != said:
+        collapsed = " ".join(part.split())
+        gap = gap or not collapsed or part[0].isspace()
+        first = at + (gap and at > 0) if collapsed else at
+        if text[first : first + len(collapsed)] != collapsed:
             return []
-        spans.append((first, first + len(said)))
-        at, gap = first + len(said), part[-1].isspace() or (gap and not said)
+        spans.append((first, first + len(collapsed)))
+        at, gap = first + len(collapsed), part[-1].isspace() or (gap and not collapsed)
     return spans if at == len(text) else []
 
 

@@ -1,4 +1,4 @@
-"""Statistics of one page for the features: sums over boxes and runs of blocks, and the probable position of the body.
+"""Statistics of one page for the features: totals of boxes and of runs of blocks, and the probable position of the body.
 
 The module does not decide which blocks to keep.
 """
@@ -58,10 +58,10 @@ class PageFacts:
     """Facts from the page's metadata that the model uses."""
 
     title: str = ""
-    news: bool = False
-    article: bool = False
-    guide: bool = False
-    og_article: bool = False
+    is_news: bool = False
+    is_article: bool = False
+    is_guide: bool = False
+    is_og_article: bool = False
     steps: tuple[str, ...] = ()  # the words of the declared steps of a recipe or guide
 
 
@@ -71,10 +71,10 @@ def read_facts(page: StructuredData) -> PageFacts:
     headline = read_text(page.article.get("headline")) if page.article else None
     return PageFacts(
         title=page.first("og:title", "twitter:title") or headline or page.title or "",
-        news=bool(types & NEWS_TYPES),
-        article=bool(types & PLAIN_ARTICLE_TYPES),
-        guide=bool(types & GUIDE_TYPES),
-        og_article=(page.first("og:type") or "").strip().lower() == "article",
+        is_news=bool(types & NEWS_TYPES),
+        is_article=bool(types & PLAIN_ARTICLE_TYPES),
+        is_guide=bool(types & GUIDE_TYPES),
+        is_og_article=(page.first("og:type") or "").strip().lower() == "article",
         steps=_read_steps(page),
     )
 
@@ -97,7 +97,7 @@ def _read_steps(page: StructuredData) -> tuple[str, ...]:
 
 
 class Totals:
-    """Sums of words and blocks, one slot per box (with all boxes inside it), path or other group."""
+    """Numbers of words and blocks, one slot per box (with all boxes inside it), path or other group."""
 
     __slots__ = ("blocks", "kept", "linked", "prose", "words")
 
@@ -126,23 +126,23 @@ class PageStats:
         self._hidden: dict[int, bool] = {}
         self._apart: dict[int, int] = {}
         self._first: dict[tuple[str, ...], int] = {}
-        self._own()
+        self._sum_blocks()
         self._sum_boxes()
         self.kept = [i for i, share in enumerate(shares) if share >= HALF]
         self.first, self.last = (self.kept[0], self.kept[-1]) if self.kept else (0, len(self.blocks) - 1)
-        self.dense = self._smallest(self.boxes.prose)
-        self.main = self._smallest(self.boxes.kept) or self.dense
+        self.dense = self._find_smallest_box(self.boxes.prose)
+        self.main = self._find_smallest_box(self.boxes.kept) or self.dense
         self.around_main = {box.index for box in self.main.ancestors()} if self.main else set[int]()
-        self.of_path, self.paths = self._grouped([block.box.path_key for block in self.blocks])
+        self.of_path, self.paths = self._group_blocks([block.box.path_key for block in self.blocks])
         signs = [(block.box.parent.sign if block.box.parent else "", block.box.sign) for block in self.blocks]
-        self.of_sign, self.signs = self._grouped(signs)
+        self.of_sign, self.signs = self._group_blocks(signs)
         self._sum_siblings()
-        self._distances()
-        self._title()
-        self._articles()
+        self._measure_distances()
+        self._find_title()
+        self._number_articles()
 
-    def _own(self) -> None:
-        """Compute the totals of each block and the running sums."""
+    def _sum_blocks(self) -> None:
+        """Compute the totals of each block and the running totals."""
         own = self.own = Totals(len(self.blocks))
         for i, block in enumerate(self.blocks):
             n = len(block.words)
@@ -171,7 +171,7 @@ class PageStats:
                 self.children[outer] += 1
                 self.first_in[outer] = min(self.first_in[outer], self.first_in[box.index])
 
-    def _smallest(self, weight: Sequence[float]) -> Box | None:
+    def _find_smallest_box(self, weight: Sequence[float]) -> Box | None:
         """Return the deepest box that holds MIN_MAIN_SHARE of a weight, or None if the weight is 0."""
         need = MIN_MAIN_SHARE * weight[0] if weight else 0.0
         best = None
@@ -180,14 +180,14 @@ class PageStats:
                 best = box
         return best
 
-    def _grouped(self, keys: Sequence[Hashable]) -> tuple[list[int], Totals]:
+    def _group_blocks(self, keys: Sequence[Hashable]) -> tuple[list[int], Totals]:
         """Return the slot of each block and the totals of the slots. Blocks with equal keys share a slot."""
         slots: dict[Hashable, int] = {}
         of = [slots.setdefault(key, len(slots)) for key in keys]
-        holdings = Totals(len(slots))
+        totals = Totals(len(slots))
         for i, slot in enumerate(of):
-            holdings.add(slot, self.own, i)
-        return of, holdings
+            totals.add(slot, self.own, i)
+        return of, totals
 
     def _sum_siblings(self) -> None:
         """Compute the totals of boxes with the same parent and signature, one slot each. Boxes without text are left out."""
@@ -204,7 +204,7 @@ class PageStats:
                 self.siblings.add(slot, self.boxes, box.index)
                 self.sibling_count[slot] += 1
 
-    def _distances(self) -> None:
+    def _measure_distances(self) -> None:
         """Compute for each block the distance in blocks to the last heading, the last h1, and the nearest kept block on each side."""
         size = len(self.blocks)
         self.since_h1, self.since_heading, self.heading = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [-1] * size
@@ -231,7 +231,7 @@ class PageStats:
             if self.shares[i] >= HALF:
                 kept = i
 
-    def _title(self) -> None:
+    def _find_title(self) -> None:
         """Find the heading with the words of the page's title, else the first h1: the start of the article. -1 if there is none."""
         wanted = set(split_words(self.facts.title))
         self.title_words = wanted
@@ -245,7 +245,7 @@ class PageStats:
         if self.title_at < 0:
             self.title_at = next((i for i, block in enumerate(self.blocks) if block.box.tag == "h1"), -1)
 
-    def _articles(self) -> None:
+    def _number_articles(self) -> None:
         """Compute the outermost article element of each box, in page order from 1 (0: none), and the prose words of each."""
         self.article_of = [0] * len(self.all_boxes)
         self.articles = 0
@@ -259,11 +259,11 @@ class PageStats:
         for i, block in enumerate(self.blocks):
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
-    def find_first(self, said: Sequence[str]) -> int:
+    def find_first(self, words: Sequence[str]) -> int:
         """Return the index of the first block with exactly these words. Raises KeyError if no block has them."""
         if not self._first:
             self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
-        return self._first[tuple(said)]
+        return self._first[tuple(words)]
 
     def find_group_bits(self, box: Box) -> int:
         """Return the groups of class words in the names of the box, as bits. The result is cached per box."""
@@ -291,14 +291,14 @@ class PageStats:
             found = self._apart[box.index] = own | self.find_apart_bits(box.parent)
         return found
 
-    def near(self) -> list[int]:
+    def find_near_blocks(self) -> list[int]:
         """Return the indices of the blocks near the body, in page order. Only these need features."""
         inside = [False] * len(self.all_boxes)
         for box in self.all_boxes:
             inside[box.index] = box is self.main or box is self.dense or (box.parent is not None and inside[box.parent.index])
-        return [i for i, block in enumerate(self.blocks) if block.words and (self._close(i) or inside[block.box.index])]
+        return [i for i, block in enumerate(self.blocks) if block.words and (self._is_near(i) or inside[block.box.index])]
 
-    def _close(self, i: int) -> bool:
+    def _is_near(self, i: int) -> bool:
         return self.shares[i] >= HALF or self.kept_before[i] <= NEAR_BLOCKS or self.kept_after[i] <= NEAR_BLOCKS
 
 

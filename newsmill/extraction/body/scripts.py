@@ -155,16 +155,16 @@ def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
 
 
 def _find_object_lists(value: Any) -> Iterator[list[Any]]:
-    """Yield every list of objects, outer ones first. An explicit stack allows any nesting."""
-    stack, seen = [(value, 0)], 0
-    while stack and seen < MAX_JSON_VALUES:
-        here, depth = stack.pop()
+    """Yield every list of objects, outer ones first. A list of pending values allows any nesting."""
+    pending, seen = [(value, 0)], 0
+    while pending and seen < MAX_JSON_VALUES:
+        here, depth = pending.pop()
         seen += 1
         if isinstance(here, list) and len(here) >= MIN_NODES and isinstance(here[0], dict):
             yield here
         if depth < MAX_JSON_LEVELS and isinstance(here, (list, dict)):
             below = here if isinstance(here, list) else here.values()
-            stack.extend((item, depth + 1) for item in below if isinstance(item, (list, dict)))
+            pending.extend((item, depth + 1) for item in below if isinstance(item, (list, dict)))
 
 
 def _read_paragraph(node: Any) -> Paragraph | None:
@@ -174,8 +174,8 @@ def _read_paragraph(node: Any) -> Paragraph | None:
     text = " ".join(_HTML_TAG.sub(" ", "".join(_list_strings(node, 0))).split())
     if not text or len(text) > MAX_PARAGRAPH_CHARACTERS:
         return None
-    says = [str(node[key]) for key in TYPE_KEYS if isinstance(node.get(key), str)]
-    return BlockType.HEADING if any(map(_HEADING_NAME.match, says)) else BlockType.PARAGRAPH, text
+    type_names = [str(node[key]) for key in TYPE_KEYS if isinstance(node.get(key), str)]
+    return BlockType.HEADING if any(map(_HEADING_NAME.match, type_names)) else BlockType.PARAGRAPH, text
 
 
 def _list_strings(node: Any, depth: int) -> Iterator[str]:

@@ -25,7 +25,7 @@ from newsmill.model import Block, BlockType
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 MAX_CHILDREN = 2_000  # children of one element; the widest of 1,842 measured pages has 1,359
 _WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
-# Tags that trafilatura unwraps: its own list, and formatting that it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
+# Tags that trafilatura unwraps: its own list, and formatting that the options do not keep (its htmlprocessing.REND_TAG_MAPPING).
 _UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
 _REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # tags that trafilatura removes, without elements that it reads first
 _TYPES = {

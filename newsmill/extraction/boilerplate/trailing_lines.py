@@ -90,17 +90,17 @@ def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> li
     """Remove each line that an expression of the source matches in full. Newsmill rejects invalid expressions when it reads the source."""
     rules = [(pattern, re.compile(pattern)) for pattern in patterns]
 
-    def taken_by(line: str) -> str | None:
+    def find_reason(line: str) -> str | None:
         return next((f"drop_lines {pattern}" for pattern, rule in rules if rule.fullmatch(line.strip())), None)
 
-    return [piece for block in blocks for piece in (_split_lines(block, taken_by) if block.kept else [block])]
+    return [piece for block in blocks for piece in (_split_lines(block, find_reason) if block.kept else [block])]
 
 
-def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Block]:
+def _split_lines(block: Block, find_reason: Callable[[str], str | None]) -> list[Block]:
     """Split a block into runs of lines: kept lines unchanged, removed lines marked with their reason."""
     runs: list[tuple[str | None, list[str]]] = []
     for line in block.text.split("\n"):
-        reason = taken_by(line)
+        reason = find_reason(line)
         if not runs or runs[-1][0] != reason:
             runs.append((reason, []))
         runs[-1][1].append(line)

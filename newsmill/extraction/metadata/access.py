@@ -36,12 +36,12 @@ def find_access(page: StructuredData, status: int, text: str = "") -> Access | N
     """
     if status in (401, 402):
         return False, f"the server answered {status}"
-    stated = _find_declared(page)
-    if stated is not None:
-        return stated
-    wall = _WALL.search(text[-MAX_ENDING_CHARACTERS:])
-    if wall is not None:
-        return False, f"the text ends with {wall.group()!r}"
+    declared = _find_declared(page)
+    if declared is not None:
+        return declared
+    notice = _WALL.search(text[-MAX_ENDING_CHARACTERS:])
+    if notice is not None:
+        return False, f"the text ends with {notice.group()!r}"
     tier = page.first("article:content_tier", "og:article:content_tier")
     if tier is not None and tier.strip().lower() in ("free", "metered", "locked"):
         return tier.strip().lower() == "free", f"meta article:content_tier is {tier.strip().lower()}"
@@ -73,11 +73,11 @@ def parse_boolean(value: Any) -> bool | None:
 def find_license(page: StructuredData) -> tuple[str, str] | None:
     """Return the URL or the name of the licence and its provenance, or None if the page states none."""
     article = page.article or {}
-    stated = article.get("license")
-    if isinstance(stated, dict):
-        stated = stated.get("url") or stated.get("@id") or stated.get("name")
-    if isinstance(stated, str) and stated.strip():
-        return stated.strip(), "json-ld"
+    declared = article.get("license")
+    if isinstance(declared, dict):
+        declared = declared.get("url") or declared.get("@id") or declared.get("name")
+    if isinstance(declared, str) and declared.strip():
+        return declared.strip(), "json-ld"
     linked = next((href.strip() for href in page.links.get("license", ()) if href.strip()), None)
     if linked:
         return linked, "meta"

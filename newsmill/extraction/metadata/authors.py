@@ -15,10 +15,9 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
-from newsmill.extraction.metadata.person_names import classify_author, split_names
-from newsmill.extraction.metadata.section_names import find_section_names
+from newsmill.extraction.metadata.bylines import classify_author, split_names
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text
-from newsmill.extraction.metadata.titles import join_letters
+from newsmill.extraction.metadata.titles import find_section_names, join_letters
 from newsmill.model import Author, AuthorType
 
 MAX_COMPLETED_AUTHORS = 6  # authors of a source that may complete another source; a longer list is the staff of the site
@@ -68,28 +67,29 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
     person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
     """
 
-    def typed(authors: Iterable[Author]) -> Authors:
-        return tuple(_correct_type(author, site_names) for author in _remove_duplicates(authors) if not names_section(author.name))
+    def select_authors(authors: Iterable[Author]) -> Authors:
+        """Return each author once, without names of sections; an author with the name of the site is an organisation."""
+        return tuple(_correct_type(author, site_names) for author in _remove_duplicates(authors) if not is_section_name(author.name))
 
-    def names_section(name: str) -> bool:
+    def is_section_name(name: str) -> bool:
         """True for a single word that names a section of the page; full names of people are titles of columns as well."""
-        return " " not in name and (letters := join_letters(name)) not in site_names and letters in sections()
+        return " " not in name and (letters := join_letters(name)) not in site_names and letters in find_sections()
 
-    sections = cache(partial(find_section_names, page))  # computed on demand, because few authors have only one name
+    find_sections = cache(partial(find_section_names, page))  # computed on demand, because few authors have only one name
 
     found = [
-        (typed(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
-        (typed(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
+        (select_authors(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
+        (select_authors(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
     ]
-    if not any(_person_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
-        found.append((typed(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
-        found.append((typed(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
+    if not any(_list_person_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
+        found.append((select_authors(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
+        found.append((select_authors(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
-    chosen = next(((authors, source) for authors, source in found if _person_names(authors)), None) or next(iter(found), None)
+    chosen = next(((authors, source) for authors, source in found if _list_person_names(authors)), None) or next(iter(found), None)
     return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
 
 
-def _person_names(authors: Authors) -> frozenset[str]:
+def _list_person_names(authors: Authors) -> frozenset[str]:
     return frozenset(author.name.casefold() for author in authors if author.type is AuthorType.PERSON)
 
 
@@ -97,8 +97,8 @@ def _completes(more: Authors, fewer: Authors) -> bool:
     """True if one source names the same people as the other and more: JSON-LD often has only the first of several authors."""
     return (
         len(more) <= MAX_COMPLETED_AUTHORS
-        and _person_names(more) > _person_names(fewer) != frozenset()
-        and len(_person_names(more)) == len(more)
+        and _list_person_names(more) > _list_person_names(fewer) != frozenset()
+        and len(_list_person_names(more)) == len(more)
     )
 
 

@@ -18,7 +18,7 @@ from htmldate import find_date
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, segment
-from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
+from newsmill.extraction.metadata.displayed_dates import HeadlineDate, find_headline_date
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, make_timestamp, parse_timestamp
 from newsmill.extraction.metadata.titles import find_title
@@ -28,9 +28,9 @@ MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer tex
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
 # <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
-_DEFINED_META = ("article:published_time", "og:article:published_time", "datepublished")
+_STANDARD_META = ("article:published_time", "og:article:published_time", "datepublished")
 _PUBLISHED_META = (
-    *_DEFINED_META,
+    *_STANDARD_META,
     *(
         "date.published",
         "article.published",
@@ -56,7 +56,7 @@ _OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
-FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # finds the date beside the headline in a tree of the page
+FindShownDate = Callable[[HtmlElement], HeadlineDate | None]  # finds the date that a tree of the page displays beside its headline
 
 
 def find_published(
@@ -71,48 +71,48 @@ def find_published(
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
     latest = now + MAX_AHEAD
-    shown = cache(
+    find_shown = cache(
         lambda tree: find_headline_date(_get_layout(page, tree), _get_title(page, url), language or parse_language_tag(page.lang))
     )
     article = page.article or {}
     json_ld = _parse_first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _parse_first(_list_meta_values(page, _PUBLISHED_META), "meta", latest)
-    micro = None if _is_settled(json_ld, meta) else _parse_first(page.marks.dates, "dom", latest)
-    found = _choose_agreed(json_ld, meta, micro)
-    if found is None and json_ld is None and micro is None:
-        found = _parse_first(_list_meta_values(page, _DEFINED_META), "meta", latest)
+    microdata = None if _is_settled(json_ld, meta) else _parse_first(page.marks.dates, "dom", latest)
+    found = _choose_agreed(json_ld, meta, microdata)
+    if found is None and json_ld is None and microdata is None:
+        found = _parse_first(_list_meta_values(page, _STANDARD_META), "meta", latest)
     if found is None:
-        stated = (json_ld, meta, micro, make_timestamp(hint, "feed", latest))
+        declared = (json_ld, meta, microdata, make_timestamp(hint, "feed", latest))
         found = (
-            _find_by_headline(page, url, latest, stated, shown)
-            or next(filter(None, stated), None)
-            or _find_by_htmldate(page, latest, shown)
+            _find_by_headline(page, url, latest, declared, find_shown)
+            or next(filter(None, declared), None)
+            or _find_by_htmldate(page, latest, find_shown)
         )
-    return None if found is None else _correct_day(found, page, url, latest, shown)
+    return None if found is None else _correct_day(found, page, url, latest, find_shown)
 
 
 def _find_by_headline(
-    page: StructuredData, url: str, latest: datetime, stated: Sequence[Timestamp | None], shown: FindHeadlineDate
+    page: StructuredData, url: str, latest: datetime, declared: Sequence[Timestamp | None], find_shown: FindShownDate
 ) -> Timestamp | None:
-    """Return the day of the date beside the headline or of the URL, with the time of a stated timestamp of that day."""
-    in_url = find_url_day(url, latest)
-    date_shown = shown(page.marks.tree)
+    """Return the day of the date beside the headline or of the URL, with the time of a declared timestamp of that day."""
+    url_day = find_url_day(url, latest)
+    date_shown = find_shown(page.marks.tree)
     days = () if date_shown is None or date_shown.updated else date_shown.days
-    near = next((one for day in days for one in (*stated, in_url) if one is not None and one.day == day), None)
+    near = next((one for day in days for one in (*declared, url_day) if one is not None and one.day == day), None)
     if near is not None:
         return near
-    if in_url is not None:
-        return next((one for one in stated if one is not None and one.day == in_url.day), in_url)
+    if url_day is not None:
+        return next((one for one in declared if one is not None and one.day == url_day.day), url_day)
     return parse_timestamp(days[0], "dom", latest) if len(days) == 1 else None
 
 
-def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlineDate) -> Timestamp | None:
+def _find_by_htmldate(page: StructuredData, latest: datetime, find_shown: FindShownDate) -> Timestamp | None:
     """Return the day that htmldate finds in other <meta> names and in elements marked as dates, unless it is the day of the last change."""
     day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
-    date_shown = shown(page.marks.tree)
+    date_shown = find_shown(page.marks.tree)
     changed = {
         moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
     }
@@ -144,14 +144,14 @@ def _is_settled(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
     return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
 
 
-def _choose_agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp | None) -> Timestamp | None:
+def _choose_agreed(json_ld: Timestamp | None, meta: Timestamp | None, microdata: Timestamp | None) -> Timestamp | None:
     """Return the date of JSON-LD if another source names its day or instant, or if it is the only source.
 
     If JSON-LD has only a day, a more precise timestamp of the same day is returned.
     """
     if json_ld is None:
         return None
-    others = [other for other in (meta, micro) if other is not None]
+    others = [other for other in (meta, microdata) if other is not None]
     same = [other for other in others if _is_same(json_ld, other)]
     if others and not same:
         return None
@@ -171,7 +171,7 @@ def _get_title(page: StructuredData, url: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, shown: FindHeadlineDate) -> Timestamp:
+def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, find_shown: FindShownDate) -> Timestamp:
     """Return the same instant with the day that readers of the site see.
 
     A UTC timestamp may be on the day before or after the day of the site. Another timestamp of the same instant with an offset gives the
@@ -179,18 +179,18 @@ def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datet
     """
     if found.zone != "utc" or found.precision == "day":
         return found
-    stamps = [
+    timestamps = [
         moment
-        for value in _list_stamps(page)
+        for value in _list_timestamps(page)
         if (moment := parse_timestamp(value, "dom", latest)) is not None and moment.precision != "day"
     ]
-    local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
+    local = next((moment.day for moment in timestamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
     url_date = find_url_day(url, latest)
     if local is None and url_date is not None and abs(date.fromisoformat(url_date.day) - date.fromisoformat(found.day)).days == 1:
         local = url_date.day
     if local is None:
-        local = next((moment.day for moment in stamps if moment.zone == "none" and _is_zone_offset(moment.at - found.at)), None)
-    local = local or find_displayed_day((*page.times, *page.marks.dated), found) or _find_adjacent_day(shown(page.marks.part), found)
+        local = next((moment.day for moment in timestamps if moment.zone == "none" and _is_zone_offset(moment.at - found.at)), None)
+    local = local or find_displayed_day((*page.times, *page.marks.dated), found) or _find_adjacent_day(find_shown(page.marks.part), found)
     return found if local is None else replace(found, day=local)
 
 
@@ -200,7 +200,7 @@ def _find_adjacent_day(date_shown: HeadlineDate | None, found: Timestamp) -> str
     return next((day for day in days if day in list_possible_days(found.at)), None)
 
 
-def _list_stamps(page: StructuredData) -> Iterator[object]:
+def _list_timestamps(page: StructuredData) -> Iterator[object]:
     yield from (node["datePublished"] for node in page.nodes if "datePublished" in node)
     yield from _list_meta_values(page, _PUBLISHED_META)
     yield from page.marks.dates

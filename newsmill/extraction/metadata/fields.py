@@ -13,9 +13,9 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
-from newsmill.extraction.metadata.section_names import SECTION_META, read_step_name
 from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.timestamps import Timestamp
+from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 
@@ -56,42 +56,42 @@ def find_fields(
     """
     hint: Hint = page.hint
     base = page.url
-    came: dict[str, str] = {}
+    provenance: dict[str, str] = {}
 
-    def note(name: str, found: tuple[Any, str] | None) -> Any:
+    def record(name: str, found: tuple[Any, str] | None) -> Any:
         if found is None:
             return None
-        came[name] = found[1]
+        provenance[name] = found[1]
         return found[0]
 
-    site_name = note("site_name", find_site_name(structured))
-    tag = note("language", language.find_language(structured, text, fallback_language, hint.language))
+    site_name = record("site_name", find_site_name(structured))
+    tag = record("language", language.find_language(structured, text, fallback_language, hint.language))
     published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at, tag)
     modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
-    for name, moment in (("published_at", published), ("modified_at", modified)):
-        if moment is not None:
-            came[name] = moment.source
+    for name, timestamp in (("published_at", published), ("modified_at", modified)):
+        if timestamp is not None:
+            provenance[name] = timestamp.source
     free = access.find_access(structured, page.status, ending or text)
     return Fields(
-        canonical_url=note("canonical_url", find_canonical_url(structured, page.url)),
+        canonical_url=record("canonical_url", find_canonical_url(structured, page.url)),
         site_name=site_name,
-        title=note("title", titles.find_title(structured, page.url, hint.title)),
-        description=note("description", _find_description(structured)),
-        authors=note("authors", authors.find_authors(structured, titles.find_site_names(structured, page.url), hint.authors)) or (),
+        title=record("title", titles.find_title(structured, page.url, hint.title)),
+        description=record("description", _find_description(structured)),
+        authors=record("authors", authors.find_authors(structured, titles.find_site_names(structured, page.url), hint.authors)) or (),
         published=published,
         modified=modified,
         language=tag,
-        section=note("section", _find_section(structured)),
-        tags=note("tags", _find_tags(structured, hint.tags)) or (),
-        image=note("image", images.find_image(structured, base)),
+        section=record("section", _find_section(structured)),
+        tags=record("tags", _find_tags(structured, hint.tags)) or (),
+        image=record("image", images.find_image(structured, base)),
         images=(*images.find_images(tree, base),),
-        article_type=note("article_type", _find_article_type(structured)),
+        article_type=record("article_type", _find_article_type(structured)),
         live_updates=extraction_live_updates.find_updates(structured, page.fetched_at),
         is_free=free and free[0],
         is_free_reason=free and free[1],
-        license=note("license", access.find_license(structured)),
+        license=record("license", access.find_license(structured)),
         rights=access.find_rights(structured, page.headers),
-        provenance=came,
+        provenance=provenance,
     )
 
 
@@ -137,14 +137,14 @@ def _find_description(structured: StructuredData) -> tuple[str, str] | None:
     found = structured.first("og:description", "description", "twitter:description", "dc.description")
     if found and normalise_line(unescape_html(found)):
         return normalise(unescape_html(found)), "meta"
-    stated = read_text((structured.article or {}).get("description"))
-    return (stated, "json-ld") if stated else None
+    declared = read_text((structured.article or {}).get("description"))
+    return (declared, "json-ld") if declared else None
 
 
 def _find_section(structured: StructuredData) -> tuple[str, str] | None:
-    stated = read_text((structured.article or {}).get("articleSection"))
-    if stated:
-        return stated, "json-ld"
+    declared = read_text((structured.article or {}).get("articleSection"))
+    if declared:
+        return declared, "json-ld"
     found = structured.first(*SECTION_META)
     if found:
         return normalise_line(unescape_html(found)), "meta"
@@ -161,8 +161,10 @@ def _find_breadcrumb(structured: StructuredData) -> str | None:
 
 
 def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
-    stated = (structured.article or {}).get("keywords")
-    listed = [read_text(item) for item in stated] if isinstance(stated, list) else _split_tags(stated if isinstance(stated, str) else "")
+    declared = (structured.article or {}).get("keywords")
+    listed = (
+        [read_text(item) for item in declared] if isinstance(declared, list) else _split_tags(declared if isinstance(declared, str) else "")
+    )
     metas = [normalise_line(unescape_html(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
     named = _split_tags(structured.first("news_keywords", "keywords", "parsely-tags") or "")
     for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):

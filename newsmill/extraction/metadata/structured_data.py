@@ -54,7 +54,7 @@ _DATE_ELEMENTS = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
 _BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # the text before the name of the date
 _DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and the maximum bytes from the start of its attribute to the name
 _NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
-_TRAIL_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_NAVIGATION_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _COMMENT_WRAPPER = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
@@ -64,11 +64,11 @@ Node = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """An <h1> or <h2>; `trail` is True in a breadcrumb trail, a navigation, a list or a logo."""
+    """An <h1> or <h2>; `is_navigation` is True in a breadcrumb trail, a navigation, a list or a logo."""
 
     text: str
     level: int
-    trail: bool
+    is_navigation: bool
 
 
 class MarkedElements:
@@ -226,8 +226,8 @@ def _read_item_date(element: HtmlElement) -> str:
 
 def _read_heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
-    trail = any(box.tag in ("nav", "li") or _TRAIL_CLASS.search(box.get("class", "")) for box in around)
-    return Heading(normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]), int(str(element.tag)[1]), trail)
+    is_navigation = any(box.tag in ("nav", "li") or _NAVIGATION_CLASS.search(box.get("class", "")) for box in around)
+    return Heading(normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]), int(str(element.tag)[1]), is_navigation)
 
 
 def _is_inside_svg(element: HtmlElement) -> bool:

@@ -100,7 +100,9 @@ def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | No
 
 def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
     """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times."""
-    if value is None:
+    if (
+        value is None or not MIN_TIMESTAMP.year - 1 <= value.year <= latest.year + 1
+    ):  # a year at the end of the calendar cannot be converted
         return None
     return _reject_implausible(
         Timestamp(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest

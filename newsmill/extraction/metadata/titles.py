@@ -1,14 +1,28 @@
-"""The headline without the name of the site, chosen from the titles of the page."""
+"""The headline, chosen from the titles of the page, without the name of the site; and the names of the site and its sections. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from lxml.html import HtmlElement
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.cache import cache_short_texts
-from newsmill.extraction.metadata.structured_data import MAX_TITLE_CHARACTERS, Heading, StructuredData, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.structured_data import (
+    MAX_TITLE_CHARACTERS,
+    Heading,
+    StructuredData,
+    as_list,
+    get_types,
+    read_text,
+    unescape_html,
+)
 from newsmill.extraction.normalise import fold, normalise_line
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
@@ -18,6 +32,11 @@ _PUBLISHER_TYPES = frozenset({"WebSite", "Organization", "NewsMediaOrganization"
 _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle"})
 MIN_COMMON_SHARE = 0.2  # share of common words from which a heading matches the other titles; below it, it belongs to the site or a box
 TitleAndSource = tuple[str, str]  # text, provenance
+SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
+MAX_SECTION_LINKS = 5_000  # links examined for names of sections; the largest of 1,582 measured pages has 3,400
+MAX_SECTION_NAME_CHARACTERS = 40  # characters of the text of a link that may be the name of a section
+# Folders of a site in which each page lists the articles of one section or topic.
+_LIST_FOLDER = re.compile(rf"/(?:{build_alternation('topic_folder')})/[^/]+/?$", re.IGNORECASE)
 
 
 def find_title(page: StructuredData, url: str, hint: str | None = None) -> TitleAndSource | None:
@@ -26,18 +45,22 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
     The visible <h1> has priority if other sources agree with it; an <h1> in a breadcrumb trail or a logo does not count.
     If no <h1> qualifies, the order is: an <h2> that another source confirms, JSON-LD, og:title, <title>, the title of the listing.
     """
-    names = find_site_names(page, url)
-    stated = _find_declared(page, names)
-    shown = [Heading(remove_site_name(h.text, names), h.level, h.trail) for h in page.headings if not _is_site_name(h.text, names)]
-    headline = _find_headline(shown, stated)
+    site_names = find_site_names(page, url)
+    declared = _find_declared(page, site_names)
+    headings = [
+        Heading(remove_site_name(h.text, site_names), h.level, h.is_navigation)
+        for h in page.headings
+        if not _is_site_name(h.text, site_names)
+    ]
+    headline = _find_headline(headings, declared)
     if headline is not None:
-        return _choose_headline(headline, stated, is_news=bool(page.types() & _NEWS_TYPES))
-    confirmed = next((h.text for h in shown if h.level == 2 and any(_is_same_title(h.text, text) for text, _ in stated)), None)
+        return _choose_headline(headline, declared, is_news=bool(page.types() & _NEWS_TYPES))
+    confirmed = next((h.text for h in headings if h.level == 2 and any(_is_same_title(h.text, text) for text, _ in declared)), None)
     if confirmed is not None:
         return confirmed, "dom"
-    if stated:
-        return _choose_declared(shown, stated)
-    first = next((h.text for h in shown if h.level == 1), None)
+    if declared:
+        return _choose_declared(headings, declared)
+    first = next((h.text for h in headings if h.level == 1), None)
     return (first, "dom") if first else (normalise_line(hint), "feed") if hint else None
 
 
@@ -55,50 +78,45 @@ def _find_declared(page: StructuredData, names: frozenset[str]) -> list[TitleAnd
     return [(text, source) for text, source in cleaned if text]
 
 
-def _find_headline(shown: list[Heading], stated: list[TitleAndSource]) -> str | None:
+def _find_headline(headings: list[Heading], declared: list[TitleAndSource]) -> str | None:
     """Return the <h1> most similar to the other titles. JSON-LD and og:title count before <title>, which often has the motto of a site."""
-    firm = [text for text, _ in stated[:2]]
+    reliable_titles = [text for text, _ in declared[:2]]
     best, score = None, 0.0
-    for heading in shown:
-        if heading.level != 1 or heading.trail:
+    for heading in headings:
+        if heading.level != 1 or heading.is_navigation:
             continue
-        same = 2.0 if any(_is_same_title(heading.text, text) for text in firm) else 0.0
-        nearest = same or max((_measure_overlap(heading.text, text) for text, _ in stated), default=1.0)
+        same = 2.0 if any(_is_same_title(heading.text, text) for text in reliable_titles) else 0.0
+        nearest = same or max((_measure_overlap(heading.text, text) for text, _ in declared), default=1.0)
         if nearest > score:
             best, score = heading.text, nearest
-    if score < MIN_COMMON_SHARE and len(stated) == 1 and stated[0][1] == "dom":
-        only = [heading.text for heading in shown if heading.level == 1 and not heading.trail]
+    if score < MIN_COMMON_SHARE and len(declared) == 1 and declared[0][1] == "dom":
+        only = [heading.text for heading in headings if heading.level == 1 and not heading.is_navigation]
         return only[0] if len(only) == 1 else None  # <title> is the only source, and it names the site as often as the page
     return best if score >= MIN_COMMON_SHARE else None
 
 
-def _choose_headline(headline: str, stated: list[TitleAndSource], *, is_news: bool) -> TitleAndSource:
+def _choose_headline(headline: str, declared: list[TitleAndSource], *, is_news: bool) -> TitleAndSource:
     """Return the <h1>, or its part after a kicker ("Minority in Syria - Druze demand a share") if another source has only this part."""
-    for text, source in stated[:2]:
+    for text, source in declared[:2]:
         if not _is_same_title(headline, text) and _is_tail(text, headline):
             return text, source
-    by_source = {source: text for text, source in reversed(stated)}
-    stated_twice = by_source.get("meta")
-    if (
-        is_news
-        and stated_twice
-        and not _is_same_title(headline, stated_twice)
-        and _is_same_title(stated_twice, by_source.get("json-ld", ""))
-    ):
-        return stated_twice, "meta"  # og:title and JSON-LD agree and differ from the <h1>, which on news sites is then the teaser
+    by_source = {source: text for text, source in reversed(declared)}
+    meta_title = by_source.get("meta")
+    if is_news and meta_title and not _is_same_title(headline, meta_title) and _is_same_title(meta_title, by_source.get("json-ld", "")):
+        return meta_title, "meta"  # og:title and JSON-LD agree and differ from the <h1>, which on news sites is then the teaser
     return headline, "dom"
 
 
-def _choose_declared(shown: list[Heading], stated: list[TitleAndSource]) -> TitleAndSource:
+def _choose_declared(headings: list[Heading], declared: list[TitleAndSource]) -> TitleAndSource:
     """Choose a declared title. If a breadcrumb trail repeats the title of JSON-LD, it is for search engines, and readers see og:title."""
-    by_source = {source: text for text, source in reversed(stated)}
+    by_source = {source: text for text, source in reversed(declared)}
     json_ld, meta = by_source.get("json-ld"), by_source.get("meta")
-    if json_ld and meta and any(h.trail and _is_same_title(h.text, json_ld) for h in shown):
+    if json_ld and meta and any(h.is_navigation and _is_same_title(h.text, json_ld) for h in headings):
         return meta, "meta"
     if not json_ld and not meta:
-        part = next((h.text for h in shown if h.level == 2 and _is_part(h.text, stated[0][0])), None)
-        return (part, "dom") if part else stated[0]
-    return stated[0]
+        part = next((h.text for h in headings if h.level == 2 and _is_part(h.text, declared[0][0])), None)
+        return (part, "dom") if part else declared[0]
+    return declared[0]
 
 
 def find_site_names(page: StructuredData, url: str) -> frozenset[str]:
@@ -187,3 +205,55 @@ def _is_tail(tail: str, whole: str) -> bool:
 
 def _is_part(part: str, title: str) -> bool:
     return len(part) >= 8 and any(_is_same_title(part, piece) for piece in _SEPARATOR.split(title))
+
+
+# ---- names of sections ------------------------------------------------------------------------------------------------------------
+
+
+def find_section_names(page: StructuredData) -> frozenset[str]:
+    """Return the letters (`join_letters`) of every section name and topic name on the page. Templates also name sections as authors.
+
+    These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links to the list of a category or tag. Such
+    links are identified by `rel` (HTML standard 4.6.7, microformats) or by URL.
+    """
+    named = (*_list_declared(page), *_list_linked(page.marks.tree))
+    return frozenset(letters for name in named if name and (letters := join_letters(name)))
+
+
+def _list_declared(page: StructuredData) -> Iterator[str | None]:
+    for value in as_list((page.article or {}).get("articleSection")):
+        yield read_text(value)
+    for name in SECTION_META:
+        yield from map(unescape_html, page.meta.get(name, ()))
+    for node in page.nodes:
+        if "BreadcrumbList" in get_types(node):
+            yield from map(read_step_name, as_list(node.get("itemListElement")))
+
+
+def read_step_name(step: Any) -> str | None:
+    """Return the name of one step of a breadcrumb trail, or None."""
+    if not isinstance(step, dict):
+        return None
+    item = step.get("item")
+    return read_text(step.get("name")) or (read_text(item.get("name")) if isinstance(item, dict) else None)
+
+
+def _list_linked(tree: HtmlElement) -> Iterator[str]:
+    for link in islice(tree.iter("a"), MAX_SECTION_LINKS):
+        if _is_section_link(link):
+            text = "".join(link.itertext()).strip()
+            if len(text) <= MAX_SECTION_NAME_CHARACTERS:
+                yield text
+
+
+def _is_section_link(link: HtmlElement) -> bool:
+    rel = link.get("rel", "").lower().split()
+    if "author" in rel:
+        return False
+    if "tag" in rel or "category" in rel:
+        return True
+    try:
+        path = urlsplit(link.get("href", "")).path
+    except ValueError:
+        return False
+    return _LIST_FOLDER.search(path) is not None or any(box.tag == "nav" for box in link.iterancestors("nav"))

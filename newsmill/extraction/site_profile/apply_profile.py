@@ -1,7 +1,7 @@
 """Application of a site profile to a page: repeated lines are removed, and positions supplement the block model. Page order has no effect.
 
 A position is the path of a block. A profile of one to four pages removes only short repeated lines at the end of a text.
-Such weak evidence must not overrule the model. Positions count from 20 pages on.
+Such weak evidence must not override the model. Positions count from 20 pages on.
 The functions have no side effects.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from statistics import fmean, median
+from statistics import median
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, LINK_SIGN
 from newsmill.extraction.body.markup import cut_block
@@ -20,11 +20,9 @@ from newsmill.extraction.site_profile.site_keys import (
     BEGINNING_MARK,
     EXEMPT_TYPES,
     LONG_LINE_WORDS,
-    NON_PROSE_TYPES,
-    count_path_words,
     find_tail,
-    get_opening,
-    list_openings,
+    get_key_prefix,
+    list_key_prefixes,
     make_beginning_key,
     make_ending_key,
     make_line_key,
@@ -39,7 +37,7 @@ MIN_COMMON_SHARE = 0.5  # share of the pages that a short line which repeats ins
 MIN_PHRASE_WORDS = 6  # words; a shorter line that repeats inside the text must be on most pages
 MIN_LEFT_SHARE = 0.3  # share of a page's kept words that must remain; otherwise the profile does not fit the page
 MIN_KNOWN_PAGES = 5  # pages; a position on fewer gives no evidence
-# Share of a position's words with the less common verdict (text or not).
+# Share of a position's words with the less common decision (text or not).
 # Above it, the path cannot tell which of its blocks are text.
 MAX_MIXED_SHARE = 0.15
 MIN_SURE_PAGES = 3  # pages; a position on fewer does not restore blocks that a page's own extraction removes
@@ -99,7 +97,7 @@ def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: b
 
     `ending`: the line is near the end of the text.
     """
-    if _list_profile_openings(profile).isdisjoint(list_openings(path, line)):
+    if _list_key_prefixes(profile).isdisjoint(list_key_prefixes(path, line)):
         return None
     for key in (make_line_key(path, line), make_ending_key(path, line)):
         seen = profile.lines.get(key) if key is not None else None
@@ -114,9 +112,9 @@ def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: b
 
 
 @cache_per_profile
-def _list_profile_openings(profile: Profile) -> frozenset[str]:
-    """Return the openings of the profile's lines. They rule out most lines of a text without a further lookup."""
-    return frozenset(map(get_opening, profile.lines))
+def _list_key_prefixes(profile: Profile) -> frozenset[str]:
+    """Return the prefixes of the keys of the profile's lines. They rule out most lines of a text without a further lookup."""
+    return frozenset(map(get_key_prefix, profile.lines))
 
 
 def _is_repeated_ending(profile: Profile, seen: LineStats, words: int) -> bool:
@@ -205,7 +203,7 @@ def is_sure_text(profile: Profile, path: str, text: str) -> bool:
     """Return whether a block is text regardless of its own page.
 
     Nearly all words at its position were text, and none of its lines recurs on the site.
-    The caller uses it only for profiles of at least MATURE_PAGES pages: other profiles have not corrected the block model's verdicts.
+    The caller uses it only for profiles of at least MATURE_PAGES pages: other profiles have not corrected the block model's decisions.
     """
     seen = profile.paths.get(make_path_key(path))
     if seen is None or seen.pages < MIN_SURE_PAGES or seen.kept_words < MIN_SURE_SHARE * seen.words:
@@ -216,7 +214,7 @@ def is_sure_text(profile: Profile, path: str, text: str) -> bool:
 def measure_doubt(seen: PathStats | None) -> float:
     """Return how little a position says about its blocks: 0 if nearly all or none of its words were text, 1 if it is unknown or half were.
 
-    The value is twice the share of words with the less common verdict.
+    The value is twice the share of words with the less common decision.
     The profile is wrong about that share, and the factor 2 allows for errors that affect whole blocks.
     """
     if seen is None or holds_text(seen) is None:
@@ -231,44 +229,6 @@ def is_strange(doubtful: float, text: float) -> bool:
     `doubtful` is the number of words at doubtful positions, weighted by `measure_doubt`. `text` is the number of words of text.
     """
     return doubtful > max(MAX_STRANGE_WORDS, MAX_STRANGE_SHARE * text)
-
-
-def rate_profile(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
-    """Return how well paths alone find the text of the profile's own pages. Each page is rated with the counts of the other pages.
-
-    The result is (reach, agreement), each 0 to 1.
-    Reach is the share of pages with little text at positions unknown to the other pages; None without pages.
-    Agreement is the mean F1 over words on these pages; None if reach is 0 or None.
-    """
-    scores = [score for page in pages if (score := _rate_page(profile, page)) is not None]
-    if not scores:
-        return (0.0 if pages else None), None
-    return round(len(scores) / len(pages), 3), round(fmean(scores), 4)
-
-
-def _rate_page(profile: Profile, page: Sequence[Block]) -> float | None:
-    right = taken = wanted = 0
-    strange = 0.0
-    counted = count_path_words(page)
-    for block in apply(profile, page):
-        if block.path is None or block.layer == LAYER or block.type in NON_PROSE_TYPES:  # repeated lines are removed on either path
-            continue
-        size, key = len(block.text.split()), make_path_key(block.path)
-        seen = _subtract_page(profile.paths.get(key), *counted[key])
-        verdict = holds_text(seen)
-        wanted += size * block.kept
-        strange += size * measure_doubt(seen)
-        taken += size * bool(verdict)
-        right += size * (bool(verdict) and block.kept)
-    if not wanted or is_strange(strange, wanted):
-        return None
-    return 2 * right / (taken + wanted) if taken else 0.0
-
-
-def _subtract_page(seen: PathStats | None, words: int, kept: int) -> PathStats | None:
-    if seen is None:
-        return None
-    return replace(seen, pages=seen.pages - 1, words=seen.words - words, kept_words=seen.kept_words - kept)
 
 
 def count_kept_words(blocks: Iterable[Block]) -> int:
@@ -301,15 +261,15 @@ def has_layout_changed(profile: Profile, fits: Collection[float]) -> bool:
     return len(fits) >= MIN_RECENT_PAGES and median(fits) < 0.5 * (profile.fit or 0.0)
 
 
-LEARNING_STEPS = (5, 20, 60)  # documents at which a site is learnt; later, each time their number triples
+LEARNING_STEPS = (5, 20, 60)  # documents at which a site is learned; later, each time their number triples
 
 
 MIN_PAGE_GROWTH = 1.5  # growth factor of the number of pages
 
 
-def is_learning_due(documents: int, learnt_at: int) -> bool:
-    """Return whether to learn a site with `documents` documents again. `learnt_at` is their number at the last learning (0: never)."""
-    next_step = next((step for step in LEARNING_STEPS if step > learnt_at), 3 * learnt_at)
+def is_learning_due(documents: int, learned_at: int) -> bool:
+    """Return whether to learn a site with `documents` documents again. `learned_at` is their number at the last learning (0: never)."""
+    next_step = next((step for step in LEARNING_STEPS if step > learned_at), 3 * learned_at)
     return documents >= next_step
 
 
@@ -347,7 +307,7 @@ MAX_DISAGREEMENT_SHARE = 0.15  # share of the pages extracted on both paths; abo
 def is_mistrusted(agreed: int, disagreed: int) -> bool:
     """Return whether the fast path and full extraction disagreed on too many pages.
 
-    Such a site uses full extraction until it is learnt again.
+    Such a site uses full extraction until it is learned again.
     """
     return disagreed > MAX_UNPROVEN_DISAGREEMENTS and disagreed > MAX_DISAGREEMENT_SHARE * (agreed + disagreed)
 

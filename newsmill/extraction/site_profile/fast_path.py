@@ -25,8 +25,8 @@ from newsmill.extraction.body.blocks import (
     BlockWalk,
     TextBlock,
     make_signature,
+    split_words,
 )
-from newsmill.extraction.body.blocks import split_words as words_of
 from newsmill.extraction.body.extract import Body, choose_type, find_group, join_members
 from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.cache import cache_per_profile
@@ -49,7 +49,7 @@ MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find t
 MIN_AGREEMENT = 0.97  # mean F1 over words against full extraction on these pages
 MIN_FIT = 0.9  # share of the words of the profile's pages at positions with text on another page
 # One page in so many is extracted on both paths; a sample costs as much as three fast pages.
-# A site learnt from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
+# A site learned from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
 SAMPLE_ONE_IN = 20
 SETTLED_PAGES, SETTLED_SAMPLE_ONE_IN = 60, 50
 # One sample in so many is a sample again at re-extraction, because it was compared when it was first fetched.
@@ -93,12 +93,12 @@ def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = 
     if pruner is not None and walk.misplaced:
         pruner.record_misplaced(walk.misplaced)
         return None
-    spots = [walk.spot(block) for block in blocks]
-    found = tuple(_make_blocks(blocks, spots))
+    positions = [walk.find_position(block) for block in blocks]
+    found = tuple(_make_blocks(blocks, positions))
     size = count_kept_words(found)
     if size > MAX_LENGTH_FACTOR * profile.norm.most:
         return None
-    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _get_doubt(spot))]
+    doubtful = [(block, much) for block, position in zip(blocks, positions, strict=True) if (much := _get_doubt(position))]
     if _has_strange_text(doubtful, size):
         doubtful = [(block, much) for block, much in doubtful if block.type not in NON_PROSE_TYPES and not _is_repeated(profile, block)]
         if _has_strange_text(doubtful, size):
@@ -126,13 +126,13 @@ def is_same_result(one: Document | None, other: Document | None) -> bool:
     """Return whether both paths gave the same title, the same day, and nearly the same words for a page."""
     if one is None or other is None:
         return one is other
-    same = one.published_day == other.published_day and words_of(one.title or "") == words_of(other.title or "")
+    same = one.published_day == other.published_day and split_words(one.title or "") == split_words(other.title or "")
     return same and measure_f1(one.text, other.text) >= MIN_AGREEMENT_F1
 
 
 def measure_f1(one: str, other: str) -> float:
     """Return the F1 over the words of two texts, 0 to 1."""
-    left, right = Counter(words_of(one)), Counter(words_of(other))
+    left, right = Counter(split_words(one)), Counter(split_words(other))
     both = sum((left & right).values())
     return 2 * both / (left.total() + right.total()) if both else float(not left and not right)
 
@@ -159,25 +159,25 @@ def _build_positions(profile: Profile) -> _Position:
     }
     for path, seen in profile.paths.items():
         if "…" not in path:  # a shortened path cannot be followed from the root
-            spot = root
+            position = root
             for sign in path.split("/"):
-                spot = spot.inner.setdefault(sign, _Position(f"{spot.path}/{sign}" if spot.path else sign))
-            spot.text, spot.doubt = holds_text(seen), measure_doubt(seen)
+                position = position.inner.setdefault(sign, _Position(f"{position.path}/{sign}" if position.path else sign))
+            position.text, position.doubt = holds_text(seen), measure_doubt(seen)
     _close_positions(root, profile, wanted)
     return root
 
 
-def _close_positions(spot: _Position, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
+def _close_positions(position: _Position, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
     """Close every position that is common and has no text.
 
     Returns for the position and those inside it: pages, words, kept words, and whether a field is there.
     """
-    seen = profile.paths.get(spot.path) or PathStats(0, 0, 0, 0, 0)
-    pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, spot.path in wanted
-    for inner in spot.inner.values():
+    seen = profile.paths.get(position.path) or PathStats(0, 0, 0, 0, 0)
+    pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, position.path in wanted
+    for inner in position.inner.values():
         below = _close_positions(inner, profile, wanted)
         pages, words, kept, field_inside = max(pages, below[0]), words + below[1], kept + below[2], field_inside or below[3]
-    spot.closed = not field_inside and kept <= MAX_SLIPPED_SHARE * words and pages >= MIN_COMMON_SHARE * profile.pages
+    position.closed = not field_inside and kept <= MAX_SLIPPED_SHARE * words and pages >= MIN_COMMON_SHARE * profile.pages
     return pages, words, kept, field_inside
 
 
@@ -187,8 +187,8 @@ def get_html_pruner(profile: Profile) -> HtmlPruner:
     open_signs: set[str] = set()
     closed_signs: set[str] = set()
 
-    def sort(spot: _Position, *, closed: bool) -> None:
-        for sign, inner in spot.inner.items():
+    def sort(position: _Position, *, closed: bool) -> None:
+        for sign, inner in position.inner.items():
             (closed_signs if closed or inner.closed else open_signs).add(sign)
             sort(inner, closed=closed or inner.closed)
 
@@ -205,46 +205,46 @@ class _ProfileWalk(BlockWalk):
         self.every_box = every_box
         self.emptied = emptied
         self.misplaced: set[str] = set()  # signatures of emptied boxes that are not closed
-        self.spots: list[_Position | None] = []  # by box index
-        self.passed_by = False  # the current element is a skipped closed box
+        self.positions: list[_Position | None] = []  # by box index
+        self.is_skipping = False  # the current element is a skipped closed box
 
     def enter(self, element: HtmlElement) -> bool:
         if element.tag not in BOX_TAGS:
             return super().enter(element)
-        outer = self.root if self.box is None else self.spots[self.box.index]
+        outer = self.root if self.box is None else self.positions[self.box.index]
         if outer is not None and outer.closed:
-            spot: _Position | None = outer  # the boxes below are closed too
+            position: _Position | None = outer  # the boxes below are closed too
         else:
             sign = make_signature(element.tag, element.get("class") or "")
-            spot = None if outer is None else outer.inner.get(sign)
-            if sign in self.emptied and (spot is None or not spot.closed) and is_empty(element):
+            position = None if outer is None else outer.inner.get(sign)
+            if sign in self.emptied and (position is None or not position.closed) and is_empty(element):
                 self.misplaced.add(sign)
-        if spot is not None and spot.closed and not self.every_box:
+        if position is not None and position.closed and not self.every_box:
             self.flush()
-            self.passed_by = True
+            self.is_skipping = True
             return False
-        self.spots.append(spot)
+        self.positions.append(position)
         return super().enter(element)
 
     def leave(self, tag: str) -> None:
-        if self.passed_by:
-            self.passed_by = False
+        if self.is_skipping:
+            self.is_skipping = False
         else:
             super().leave(tag)
 
-    def spot(self, block: TextBlock) -> _Position | None:
-        spot = self.spots[block.box.index]
-        return spot.inner.get(LINK_SIGN) if spot is not None and block.linked and not spot.closed else spot
+    def find_position(self, block: TextBlock) -> _Position | None:
+        position = self.positions[block.box.index]
+        return position.inner.get(LINK_SIGN) if position is not None and block.linked and not position.closed else position
 
 
-def _holds_text(spot: _Position | None) -> bool | None:
+def _holds_text(position: _Position | None) -> bool | None:
     """Return whether a block at the position is text, or None if the position is unknown."""
-    return None if spot is None else False if spot.closed else spot.text
+    return None if position is None else False if position.closed else position.text
 
 
-def _get_doubt(spot: _Position | None) -> float:
+def _get_doubt(position: _Position | None) -> float:
     """Return how little the position says about its blocks (`apply_profile.measure_doubt`)."""
-    return 1.0 if spot is None else 0.0 if spot.closed else spot.doubt
+    return 1.0 if position is None else 0.0 if position.closed else position.doubt
 
 
 def _is_repeated(profile: Profile, block: TextBlock) -> bool:
@@ -252,51 +252,51 @@ def _is_repeated(profile: Profile, block: TextBlock) -> bool:
     return all(find_line_reason(profile, block.path, line, ending=True) is not None for line in block.text.split("\n"))
 
 
-def _make_blocks(blocks: Sequence[TextBlock], spots: Sequence[_Position | None]) -> Iterator[Block]:
+def _make_blocks(blocks: Sequence[TextBlock], positions: Sequence[_Position | None]) -> Iterator[Block]:
     """Yield the blocks of the body. Each list and each table is one block."""
-    verdicts = _add_subheadings(blocks, [_holds_text(spot) for spot in spots])
-    known = zip(blocks, spots, verdicts, strict=True)
+    decisions = _add_subheadings(blocks, [_holds_text(position) for position in positions])
+    known = zip(blocks, positions, decisions, strict=True)
     markup = MarkupReader()
-    for (verdict, _), group in groupby(known, key=lambda found: (found[2], find_group(found[0]) if found[2] else 0)):
-        members = [(block, spot) for block, spot, _ in group]
+    for (decision, _), group in groupby(known, key=lambda found: (found[2], find_group(found[0]) if found[2] else 0)):
+        members = [(block, position) for block, position, _ in group]
         yield from (
-            _make_kept(members, markup) if verdict else _make_removed(members, NO_TEXT_POSITION if verdict is False else UNKNOWN_POSITION)
+            _make_kept(members, markup) if decision else _make_removed(members, NO_TEXT_POSITION if decision is False else UNKNOWN_POSITION)
         )
 
 
-def _add_subheadings(blocks: Sequence[TextBlock], verdicts: Sequence[bool | None]) -> list[bool | None]:
-    """Return the verdicts, with True for a subheading at an unknown position between two blocks of text.
+def _add_subheadings(blocks: Sequence[TextBlock], decisions: Sequence[bool | None]) -> list[bool | None]:
+    """Return the decisions, with True for a subheading at an unknown position between two blocks of text.
 
     Few pages of a site may have a subheading.
     """
-    text = [verdict is True and block.box.tag not in HEADING_TAGS for block, verdict in zip(blocks, verdicts, strict=True)]
+    text = [decision is True and block.box.tag not in HEADING_TAGS for block, decision in zip(blocks, decisions, strict=True)]
     return [
         True
-        if verdict is None
+        if decision is None
         and block.box.tag in SUBHEADING_TAGS
         and not block.links
         and 0 < i < len(text) - 1
         and text[i - 1]
         and text[i + 1]
-        else verdict
-        for i, (block, verdict) in enumerate(zip(blocks, verdicts, strict=True))
+        else decision
+        for i, (block, decision) in enumerate(zip(blocks, decisions, strict=True))
     ]
 
 
 def _make_kept(members: Sequence[tuple[TextBlock, _Position | None]], markup: MarkupReader) -> Iterator[Block]:
-    first, spot = members[0]
+    first, position = members[0]
     blocks = [block for block, _ in members]
     text = join_members(blocks)
     kind = choose_type(first)
     if text:
-        yield Block(kind, text, path=_get_path(first, spot), markup=markup.read(blocks, kind, text))
+        yield Block(kind, text, path=_get_path(first, position), markup=markup.read(blocks, kind, text))
 
 
 def _make_removed(members: Iterable[tuple[TextBlock, _Position | None]], reason: str) -> Iterator[Block]:
-    for block, spot in members:
-        yield Block(choose_type(block), block.text, kept=False, layer=LAYER, reason=reason, path=_get_path(block, spot))
+    for block, position in members:
+        yield Block(choose_type(block), block.text, kept=False, layer=LAYER, reason=reason, path=_get_path(block, position))
 
 
-def _get_path(block: TextBlock, spot: _Position | None) -> str:
+def _get_path(block: TextBlock, position: _Position | None) -> str:
     """Return the block's path, from the position if possible. A closed position may represent boxes inside it."""
-    return block.path if spot is None or spot.closed else spot.path
+    return block.path if position is None or position.closed else position.path

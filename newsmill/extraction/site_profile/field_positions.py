@@ -1,4 +1,4 @@
-"""Positions of article fields on a site's pages, learnt from extracted fields and used if a page's own data is insufficient.
+"""Positions of article fields on a site's pages, learned from extracted fields and used if a page's own data is insufficient.
 
 A position is the path of a block. It is proven if its first block matches the field on at least 90 % of at least 20 pages.
 A proven position supplies the field if the page's data lacks it.
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from newsmill.extraction.metadata import text_bylines
+from newsmill.extraction.metadata import bylines
+from newsmill.extraction.metadata.bylines import classify_author, split_names
+from newsmill.extraction.metadata.displayed_dates import find_written_dates
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.person_names import classify_author, split_names
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.metadata.titles import split_title_words
-from newsmill.extraction.metadata.written_dates import find_written_dates
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.model import Author, AuthorType, Block, FieldStats, Profile
@@ -40,11 +40,11 @@ def learn_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldSt
     seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in ("title", "authors", "published_at")}
     for blocks, title, authors, day in pages:
         first = find_first_texts(blocks)
-        for name, says in _list_checks(title, authors, day):
+        for name, is_field in _list_checks(title, authors, day):
             for path, text in first.items():
                 count = seen[name][path]
                 count[0] += 1
-                count[1] += says(text)
+                count[1] += is_field(text)
     return {name: best for name, counts in seen.items() if (best := _select_best(counts))}
 
 
@@ -63,11 +63,11 @@ def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None
         wanted = split_title_words(title)
         yield "title", lambda text: split_title_words(text) == wanted
     if authors:
-        people = {author.name.casefold() for author in authors}
-        one = min(people)
-        yield "authors", lambda text: one in text.casefold() and {name.casefold() for name in split_names(text)} == people
+        names = {author.name.casefold() for author in authors}
+        any_name = min(names)
+        yield "authors", lambda text: any_name in text.casefold() and {name.casefold() for name in split_names(text)} == names
     if day is not None:
-        yield "published_at", lambda text: text_bylines.classify_byline(text, (), day) == "dateline"
+        yield "published_at", lambda text: bylines.classify_byline(text, (), day) == "dateline"
 
 
 def _select_best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:

@@ -20,6 +20,7 @@ from newsmill.extraction.site_profile import apply_profile, field_positions, sit
 from newsmill.extraction.site_profile.site_keys import (
     EXEMPT_TYPES,
     LONG_LINE_WORDS,
+    NON_PROSE_TYPES,
     count_path_words,
     find_tail,
     get_section,
@@ -27,6 +28,7 @@ from newsmill.extraction.site_profile.site_keys import (
     make_beginning_key,
     make_ending_key,
     make_line_key,
+    make_path_key,
 )
 from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
 
@@ -94,9 +96,50 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
         fields=field_positions.learn_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
         norm=_measure_norm(chosen),
     )
-    reach, agreement = apply_profile.rate_profile(profile, [page.blocks for page in chosen])
+    reach, agreement = _rate_profile(profile, [page.blocks for page in chosen])
     fits = [apply_profile.measure_fit(profile, page.blocks) for page in chosen]
     return replace(profile, fit=round(fmean(fits), 3) if chosen else None, reach=reach, agreement=agreement)
+
+
+def _rate_profile(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
+    """Return how well paths alone find the text of the profile's own pages. Each page is rated with the counts of the other pages.
+
+    The result is (reach, agreement), each 0 to 1.
+    Reach is the share of pages with little text at positions unknown to the other pages; None without pages.
+    Agreement is the mean F1 over words on these pages; None if reach is 0 or None.
+    """
+    scores = [score for page in pages if (score := _rate_page(profile, page)) is not None]
+    if not scores:
+        return (0.0 if pages else None), None
+    return round(len(scores) / len(pages), 3), round(fmean(scores), 4)
+
+
+def _rate_page(profile: Profile, page: Sequence[Block]) -> float | None:
+    """Return the F1 of one page over words, by paths alone, or None for a page with too much text at positions that other pages lack."""
+    correct_words = found_words = text_words = 0
+    doubtful_words = 0.0
+    words_by_path = count_path_words(page)
+    for block in apply_profile.apply(profile, page):
+        is_repeated = block.layer == apply_profile.LAYER  # both extraction paths remove it
+        if block.path is None or is_repeated or block.type in NON_PROSE_TYPES:
+            continue
+        size, key = len(block.text.split()), make_path_key(block.path)
+        on_other_pages = _subtract_page(profile.paths.get(key), *words_by_path[key])
+        is_text = bool(apply_profile.holds_text(on_other_pages))
+        text_words += size * block.kept
+        doubtful_words += size * apply_profile.measure_doubt(on_other_pages)
+        found_words += size * is_text
+        correct_words += size * (is_text and block.kept)
+    if not text_words or apply_profile.is_strange(doubtful_words, text_words):
+        return None
+    return 2 * correct_words / (found_words + text_words) if found_words else 0.0
+
+
+def _subtract_page(seen: PathStats | None, words: int, kept: int) -> PathStats | None:
+    """Return the statistics of a position on the other pages, without this page's `words`, of which `kept` were kept."""
+    if seen is None:
+        return None
+    return replace(seen, pages=seen.pages - 1, words=seen.words - words, kept_words=seen.kept_words - kept)
 
 
 def remove_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:

@@ -1,8 +1,8 @@
 """Removal of the content of boxes that never hold text on a site, before the page is parsed.
 
 Two thirds of a page's elements are in menus and teasers.
-With pruning, a known page takes 3.4 ms of CPU instead of 4.0 ms; the search for the boxes takes 0.25 ms of that.
-See "What does one known page cost?" in benchmarks/README.md. `benchmarks/throughput.py --mature` measures known pages as a whole.
+With pruning, a page of a known site takes 3.4 ms of CPU instead of 4.0 ms; the search for the boxes takes 0.25 ms of that.
+docs/decisions/site-profiles.md has the measurement.
 
 The box itself stays, with its attributes; only its content is removed.
 The content is removed only if the parser result for the rest of the page stays the same. This requires well-nested boxes.
@@ -49,7 +49,7 @@ _WHOLE_TAG_NAMES = frozenset(_WHOLE_TAGS.encode().split(b"|"))
 _NESTED_BUT_DIV = sorted(NESTED_TAGS - {"div"})
 _SAFE_ANCESTORS = NESTED_TAGS | {"html", "body"}
 _CLASS = re.compile(rb"[\s/\"']class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_MAX_CACHED_TAGS = 5_000  # start tags in the cache; a site writes its boxes in a few hundred ways
+_MAX_CACHED_TAGS = 5_000  # start tags in the cache; a site has a few hundred different start tags of boxes
 _MAX_CACHED_BYTES = 500  # bytes of attributes; longer ones are not cached
 _MIN_TRIED_PAGES = 32  # pages to try before pruning may stop for a site that does not benefit
 
@@ -96,20 +96,21 @@ class HtmlPruner:
         parts: list[bytes] = []
         open_boxes: list[bytes] = []
         # One loop without calls, because it runs 600 times per page.
-        # `begun` is the start of the current closed box's content; `depth` is the number of open boxes up to and including that box.
-        begun = depth = done = 0
-        # `spoilt`: the current box holds something to read. `inside`: a heading or figure is open.
-        spoilt = inside = False
+        # `content_start` is where the content of the current closed box begins; `depth` is the number of open boxes up to and including it.
+        # The page is in `parts` up to the position `copied`.
+        content_start = depth = copied = 0
+        # `must_stay`: the current closed box holds a field, so its content stays. `in_whole_element`: a heading or a figure is open.
+        must_stay = in_whole_element = False
         for token in _TOKEN.finditer(html):
             kind = token.lastindex
             if kind == _BEGIN:
                 name = token[_BEGIN]
                 open_boxes.append(name)
-                if not depth and not inside and self._is_closed(name, html[token.end(_BEGIN) : token.end()]):
+                if not depth and not in_whole_element and self._is_closed(name, html[token.end(_BEGIN) : token.end()]):
                     whole_tag = START_TAG_ATTRIBUTES.match(html, token.end(_BEGIN))
                     if whole_tag is None or _is_inside_tag(html, token.start()):
                         return None
-                    begun, depth, spoilt = whole_tag.end(), len(open_boxes), False
+                    content_start, depth, must_stay = whole_tag.end(), len(open_boxes), False
             elif kind == _END:
                 if not open_boxes or open_boxes.pop() != token[_END]:
                     return None
@@ -117,25 +118,25 @@ class HtmlPruner:
                     if _is_inside_tag(html, token.start()):
                         return None
                     depth = 0
-                    if not spoilt:
-                        parts.append(html[done:begun])
-                        done = token.start()
+                    if not must_stay:
+                        parts.append(html[copied:content_start])
+                        copied = token.start()
             elif kind == _READ:
-                spoilt = spoilt or token[_READ] != b"figure"
-                inside = inside or token[_READ] in _WHOLE_TAG_NAMES
+                must_stay = must_stay or token[_READ] != b"figure"
+                in_whole_element = in_whole_element or token[_READ] in _WHOLE_TAG_NAMES
             elif kind == _READ_END:
                 whole = token[_READ_END] in _WHOLE_TAG_NAMES
-                inside, spoilt = inside and not whole, spoilt or not whole
+                in_whole_element, must_stay = in_whole_element and not whole, must_stay or not whole
             elif kind == _RAW_TEXT:
                 content = token[0]
                 if b"<!--" in content and content.rfind(b"<script") > 0:  # may be escaped twice and end elsewhere
                     return None
-                spoilt = spoilt or b"ld+json" in content
+                must_stay = must_stay or b"ld+json" in content
             elif kind in (_ODD, _ODD_BEGIN) or (kind in (_PAGE, _PAGE_BEGIN) and open_boxes):
                 return None
         if open_boxes or not parts:
             return None
-        return b"".join((*parts, html[done:]))
+        return b"".join((*parts, html[copied:]))
 
     def find_doubtful(self, tree: HtmlElement) -> set[str]:
         """Return signatures of boxes that were emptied on the parsed page and may not have ended at their end tags.

@@ -2,7 +2,7 @@
 
 The block model evaluates one page at a time.
 Over many pages, text differs between pages and is next to other text; other lines repeat or lead to other articles.
-A profile is learnt from blocks that this evidence has corrected, so that it holds for the fast path and for full extraction.
+A profile is learned from blocks that this evidence has corrected, so that it holds for the fast path and for full extraction.
 The functions have no side effects.
 """
 
@@ -14,16 +14,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from newsmill.extraction.body.block_rules import BESIDE_TEXT
-from newsmill.extraction.body.blocks import CAPTION_TAGS, LINK_SIGN
-from newsmill.extraction.body.blocks import split_words as _words
+from newsmill.extraction.body.blocks import CAPTION_TAGS, LINK_SIGN, split_words
 from newsmill.extraction.site_profile.site_keys import EXEMPT_TYPES, make_line_key, make_path_key
 from newsmill.model import Block
 
 MIN_TEXT_PAGES = 3  # pages that a position must be on before its blocks count as text
 MIN_NO_TEXT_PAGES = 5  # pages that a position or a line must be on before it counts as not text
-MIN_DOUBTFUL_SHARE = 1 / 3  # share of a position's words that the model kept; from here on its verdicts are inconsistent
+MIN_DOUBTFUL_SHARE = 1 / 3  # share of a position's words that the model kept; from here on its decisions are inconsistent
 MAX_SLIPPED_SHARE = 0.2  # share up to which the kept words are errors of the model
-MIN_SURE_SHARE = 0.85  # share from which its verdicts are wrong for single blocks only
+MIN_SURE_SHARE = 0.85  # share from which its decisions are wrong for single blocks only
 MIN_UNIQUE_SHARE = 0.95  # share of a position's words that are on one page only
 MIN_AMONG_TEXT_SHARE = 0.7  # share of a position's words that are between two blocks of text
 RUN_WORDS = 3  # words per run for the detection of repetitions; a pull quote is often shortened
@@ -42,7 +41,7 @@ class _PositionCounts:
     unique: int = 0  # on one page only
     among_text: int = 0
     beside: int = 0  # removed because of the element around the block, regardless of the model
-    said_before: int = 0  # in blocks that mostly repeat the page's text, such as pull quotes
+    quoted: int = 0  # in blocks that mostly repeat the page's text, such as pull quotes
 
     def share(self, words: int) -> float:
         return words / self.words if self.words else 0.0
@@ -54,17 +53,17 @@ def correct_blocks(pages: Sequence[Sequence[Block]]) -> list[tuple[Block, ...]]:
     `pages` are the blocks of pages of one site, without copies.
     """
     repeated = _find_repeated_lines(pages)
-    verdicts = {
-        path: verdict
-        for path, place in _count_positions(pages, repeated).items()
-        if (verdict := _decide_position(path, place, len(pages))) is not None
+    decisions = {
+        path: decision
+        for path, counts in _count_positions(pages, repeated).items()
+        if (decision := _decide_position(path, counts, len(pages))) is not None
     }
 
     def decide(block: Block) -> Block:
-        verdict = verdicts.get(make_path_key(block.path)) if block.path and block.type not in EXEMPT_TYPES else None
-        if verdict is None or verdict is block.kept or (verdict and not _is_unique(block, repeated)):
+        decision = decisions.get(make_path_key(block.path)) if block.path and block.type not in EXEMPT_TYPES else None
+        if decision is None or decision is block.kept or (decision and not _is_unique(block, repeated)):
             return block
-        return replace(block, kept=verdict)
+        return replace(block, kept=decision)
 
     return [tuple(map(decide, page)) for page in pages]
 
@@ -98,27 +97,27 @@ def _is_left_out_link(block: Block, leads_away: Callable[[str | None], bool]) ->
     return _is_link(block.path) and (not block.kept or leads_away(block.path))
 
 
-def _decide_position(path: str, place: _PositionCounts, pages: int) -> bool | None:
+def _decide_position(path: str, counts: _PositionCounts, pages: int) -> bool | None:
     """Return True for a position of text, False for one without text, and None if the pages add no evidence to the model's."""
-    kept = place.share(place.kept)
+    kept = counts.share(counts.kept)
     # A site uses h1 for its subheadings on all pages or on none, but the model detects the headline on some pages only.
     if _get_last_tag(path) == "h1":
-        return False if 0 < kept < MIN_SURE_SHARE and place.pages >= MIN_NO_TEXT_PAGES else None
+        return False if 0 < kept < MIN_SURE_SHARE and counts.pages >= MIN_NO_TEXT_PAGES else None
     if 0 < kept <= MAX_SLIPPED_SHARE:
-        return False if 2 * place.pages >= pages else None
-    if _is_link(path) or _is_in_figure(path) or place.share(place.unique) < MIN_UNIQUE_SHARE:
+        return False if 2 * counts.pages >= pages else None
+    if _is_link(path) or _is_in_figure(path) or counts.share(counts.unique) < MIN_UNIQUE_SHARE:
         return None
-    if place.pages < MIN_TEXT_PAGES:
+    if counts.pages < MIN_TEXT_PAGES:
         return None
-    return True if MIN_DOUBTFUL_SHARE <= kept < MIN_SURE_SHARE or (not kept and _is_set_apart(place)) else None
+    return True if MIN_DOUBTFUL_SHARE <= kept < MIN_SURE_SHARE or (not kept and _is_set_apart(counts)) else None
 
 
-def _is_set_apart(place: _PositionCounts) -> bool:
+def _is_set_apart(counts: _PositionCounts) -> bool:
     """Return whether an element for secondary content holds text: unique sentences, directly between paragraphs."""
     return (
-        place.words >= MIN_SENTENCE_WORDS * place.blocks
-        and min(place.share(place.beside), place.share(place.among_text)) >= MIN_AMONG_TEXT_SHARE
-        and place.share(place.said_before) <= 1 - MIN_UNIQUE_SHARE
+        counts.words >= MIN_SENTENCE_WORDS * counts.blocks
+        and min(counts.share(counts.beside), counts.share(counts.among_text)) >= MIN_AMONG_TEXT_SHARE
+        and counts.share(counts.quoted) <= 1 - MIN_UNIQUE_SHARE
     )
 
 
@@ -131,16 +130,16 @@ def _count_positions(pages: Sequence[Sequence[Block]], repeated: Collection[str]
         for block, among_text in _pair_with_neighbours(page):
             if not block.path:
                 continue
-            place, size = found[make_path_key(block.path)], len(block.text.split())
-            place.blocks += 1
-            place.words += size
-            place.kept += size * block.kept
-            place.unique += size * _is_unique(block, repeated)
+            counts, size = found[make_path_key(block.path)], len(block.text.split())
+            counts.blocks += 1
+            counts.words += size
+            counts.kept += size * block.kept
+            counts.unique += size * _is_unique(block, repeated)
             if block.reason == BESIDE_TEXT:
-                place.beside += size
-                place.among_text += size * among_text
+                counts.beside += size
+                counts.among_text += size * among_text
                 runs = _list_runs(block)
-                place.said_before += size * (2 * len(runs & text) >= len(runs))
+                counts.quoted += size * (2 * len(runs & text) >= len(runs))
     return found
 
 
@@ -154,7 +153,7 @@ def _pair_with_neighbours(page: Sequence[Block]) -> Iterator[tuple[Block, bool]]
 
 def _list_runs(block: Block) -> set[tuple[str, ...]]:
     """Return every run of RUN_WORDS consecutive words, or all words of a shorter block."""
-    words = _words(block.text.lower())
+    words = split_words(block.text.lower())
     return {tuple(words[at : at + RUN_WORDS]) for at in range(max(1, len(words) - RUN_WORDS + 1))}
 
 

@@ -17,7 +17,7 @@ LONG_LINE_WORDS = 25  # words; a longer line must be on two other pages to count
 MAX_TAIL_LINES = 8  # kept lines at the end of a text, where footers are; at most half of the text
 INNER_BOXES = 4  # innermost boxes of a path that form a position; outer boxes have classes of a section or of a single article
 MAX_KEY_CHARACTERS = 160  # maximum length of a line key in characters; a digest replaces the rest
-MAX_OPENING_CHARACTERS = 100  # characters; a shortened key keeps at least as many
+MAX_KEY_PREFIX_CHARACTERS = 100  # characters; a shortened key keeps at least as many
 MAX_PATH_CHARACTERS = 1500  # characters of a path; the longest on 60 real sites have 700
 # Words at the end of a line that have a key of their own. With it "… is our reporter in Rome" repeats for any name.
 ENDING_WORDS = (
@@ -78,23 +78,23 @@ def make_beginning_key(path: str | None, line: str) -> str | None:
     )
 
 
-def list_openings(path: str | None, line: str) -> tuple[str, ...]:
-    """Return the opening (`get_opening`) of each key that the line may have.
+def list_key_prefixes(path: str | None, line: str) -> tuple[str, ...]:
+    """Return the prefix (`get_key_prefix`) of each key that the line may have.
 
-    >>> get_opening(make_line_key("main/p", "3 men in a boat")) in list_openings("main/p", "3 men in a boat")
+    >>> get_key_prefix(make_line_key("main/p", "3 men in a boat")) in list_key_prefixes("main/p", "3 men in a boat")
     True
     """
     words = line.split()
     if not words:
-        return (f"{_get_inner_path(path)} | "[:MAX_OPENING_CHARACTERS],)
+        return (f"{_get_inner_path(path)} | "[:MAX_KEY_PREFIX_CHARACTERS],)
     first = (words[0], *(f"…{words[-size]}" for size in ENDING_WORDS if size <= 0.8 * len(words)))
-    return tuple(f"{_get_inner_path(path)} | {_mask_digits((word,))}"[:MAX_OPENING_CHARACTERS] for word in first)
+    return tuple(f"{_get_inner_path(path)} | {_mask_digits((word,))}"[:MAX_KEY_PREFIX_CHARACTERS] for word in first)
 
 
-def get_opening(key: str) -> str:
-    """Return the opening of a line's key: its position and the first word, at most MAX_OPENING_CHARACTERS characters."""
+def get_key_prefix(key: str) -> str:
+    """Return the prefix of a line's key: its position and the first word, at most MAX_KEY_PREFIX_CHARACTERS characters."""
     place, between, words = key.partition(" | ")
-    return f"{place}{between}{words.partition(' ')[0]}"[:MAX_OPENING_CHARACTERS]
+    return f"{place}{between}{words.partition(' ')[0]}"[:MAX_KEY_PREFIX_CHARACTERS]
 
 
 @lru_cache(maxsize=2000)  # positions of a site
@@ -111,9 +111,9 @@ def make_path_key(path: str) -> str:
     return bound_key(path, MAX_PATH_CHARACTERS)
 
 
-def bound_key(key: str, most: int) -> str:
-    """Return the key. If it is longer than `most` characters, a digest replaces its end."""
-    return key if len(key) <= most else f"{key[: most - 20]}…{hash_bytes(key.encode('utf-8', 'replace')).hex()}"
+def bound_key(key: str, max_characters: int) -> str:
+    """Return the key. If it is longer than `max_characters` characters, a digest replaces its end."""
+    return key if len(key) <= max_characters else f"{key[: max_characters - 20]}…{hash_bytes(key.encode('utf-8', 'replace')).hex()}"
 
 
 def hash_bytes(data: bytes) -> bytes:

@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Segment
-from newsmill.storage.ledger.counter_updates import CounterUpdates
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.links import batches
-from newsmill.storage.ledger.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import ledger, segments
+from newsmill.storage.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
-FIRST_TURN = "first turn"  # `stage` of a page that used up the CPU time of its first turn and had no whole turn yet
-READ_AGAIN = "read again"  # `stage` of an archived page that is to be extracted again
+FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU limit of its first attempt, and had no other attempt yet
+REEXTRACT = "reextract"  # `stage` of an archived page that waits for another extraction
 WORKER_GONE = "its worker was gone when the lease ended"
 
 COLUMNS = (
@@ -139,7 +139,7 @@ def claim_rows(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: fl
     counters = CounterUpdates()
     for row in rows:
         if crashes[row.id] >= MAX_CRASHES:
-            reason = WORKER_GONE if row.stage == FIRST_TURN else row.detail or WORKER_GONE
+            reason = WORKER_GONE if row.stage == FIRST_ATTEMPT else row.detail or WORKER_GONE
             _quarantine(conn, row, crashes[row.id], row.stage_in_progress or "read", reason, now, counters)
     counters.write(conn)
     return [_claimed_page(row, crashes[row.id]) for row in sorted(claimed, key=lambda row: row.offset)]
@@ -156,7 +156,7 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
         crashes=crashes,
         first_seen_at=row.first_seen_at,
         is_suspect=crashes > 0 or row.state == "processing",
-        again=row.stage == READ_AGAIN,
+        again=row.stage == REEXTRACT,
         attempts=row.attempts,
     )
 
@@ -185,7 +185,7 @@ def report_crash(conn: Connection, claim: ClaimedPage, stage: str, reason: str, 
         _quarantine(conn, row, row.crashes + 1, stage, reason, now, counters)
         counters.write(conn)
         return True
-    record_crash(conn, row, FIRST_TURN if row.stage == FIRST_TURN else stage, reason, now + RETRY_DELAYS[row.crashes])
+    record_crash(conn, row, FIRST_ATTEMPT if row.stage == FIRST_ATTEMPT else stage, reason, now + RETRY_DELAYS[row.crashes])
     return False
 
 

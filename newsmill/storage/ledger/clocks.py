@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select, text, true, update
 
-from newsmill.storage.ledger.statements import IN_FLIGHT, state_is
 from newsmill.storage.schema import deliveries, hosts, ledger, processes
+from newsmill.storage.statements import IN_FLIGHT, state_is
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
 MAX_LEASE = timedelta(minutes=5)  # five times what crawlers and workers ask for

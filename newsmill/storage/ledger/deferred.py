@@ -1,4 +1,4 @@
-"""Deferred pages: they crashed a worker or used up their first turn of CPU time, and are tried again when no other work waits.
+"""Deferred pages: they crashed a worker or used up the CPU time of their first attempt, and are tried again when no other work waits.
 
 Such a row stays `fetched` and counts as pending, but its segment is not enqueued for it, a claim of its segment leaves it out, and the
 crawler does not count it as backlog. Workers claim deferred pages here, one at a time.
@@ -12,12 +12,12 @@ from sqlalchemy import Engine, case, exists, func, or_, select
 
 from newsmill.model import ClaimedPage
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger.claims import CLAIMABLE_DEFERRED, COLUMNS, FIRST_TURN, claim_rows, lock_claimed_row, record_crash
-from newsmill.storage.ledger.statements import IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, state_is
+from newsmill.storage.ledger.claims import CLAIMABLE_DEFERRED, COLUMNS, FIRST_ATTEMPT, claim_rows, lock_claimed_row, record_crash
 from newsmill.storage.schema import hosts, ledger
+from newsmill.storage.statements import IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, state_is
 
-_IS_HEAVY = ledger.c.stage == FIRST_TURN
-_IS_LIGHT = ledger.c.stage.is_distinct_from(FIRST_TURN)
+_IS_HEAVY = ledger.c.stage == FIRST_ATTEMPT
+_IS_LIGHT = ledger.c.stage.is_distinct_from(FIRST_ATTEMPT)
 _NEXT = (
     select(*COLUMNS)
     .where(IN_SEGMENT, CLAIMABLE_DEFERRED)
@@ -42,17 +42,17 @@ _COUNT = select(func.count()).select_from(ledger).where(IN_FLIGHT, ledger.c.cras
 
 
 class DeferredPages:
-    """`Ledger.deferred`. A page that used up its first turn is heavy. Every call may raise ServiceError."""
+    """`Ledger.deferred`. A page that used up the CPU time of its first attempt is heavy. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def put(self, claim: ClaimedPage, reason: str, *, now: datetime) -> bool:
-        """Defer a claimed page that used up its first turn; counts as a crash. False: the claim has ended."""
+        """Defer a claimed page that used up the CPU time of its first attempt; counts as a crash. False: the claim has ended."""
         with writing(self._engine) as conn:
             row = lock_claimed_row(conn, claim)
             if row is not None:
-                record_crash(conn, row, FIRST_TURN, f"{reason} in its first turn; deferred until no other work waits", now)
+                record_crash(conn, row, FIRST_ATTEMPT, f"{reason} in its first attempt; deferred until no other work waits", now)
             return row is not None
 
     def claim(self, owner: str, *, seconds: float, now: datetime, heavy: bool) -> ClaimedPage | None:

@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Rendering, Segment
+from newsmill.storage.columns import load_hint
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
-from newsmill.storage.ledger.serialization import load_hint
-from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import hosts, ledger, segments
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
 
 
 def _make_lease(*of_source: Any) -> Any:
@@ -49,6 +48,7 @@ def _make_lease(*of_source: Any) -> Any:
             ledger.c.etag,
             ledger.c.last_modified,
             ledger.c.hint,
+            ledger.c.rendering,
             ledger.c.next_at,
             ledger.c.rank,
         )
@@ -77,6 +77,7 @@ _SAVE = (
         status=bindparam("b_status"),
         etag=bindparam("b_etag"),
         last_modified=bindparam("b_last_modified"),
+        rendering=bindparam("b_rendering"),
     )
 )
 _LEASED_ROWS = (
@@ -138,6 +139,7 @@ def _leased_url(row: AnyRow) -> LeasedUrl:
         etag=row.etag,
         last_modified=row.last_modified,
         hint=load_hint(row.hint),
+        is_rendering_wanted=row.rendering == Rendering.WANTED,
     )
 
 
@@ -166,6 +168,7 @@ def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], no
             "b_status": row.status,
             "b_etag": row.etag,
             "b_last_modified": row.last_modified,
+            "b_rendering": row.rendering,
         }
         for row in sorted(rows, key=lambda row: row.id)
     ]

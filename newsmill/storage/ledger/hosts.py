@@ -10,9 +10,8 @@ from sqlalchemy import Connection, and_, bindparam, literal_column, not_, or_, s
 
 from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
-from newsmill.storage.ledger.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
 from newsmill.storage.schema import hosts, ledger
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, state_is
 from newsmill.urls import SPIDER_HOST_PREFIX
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first

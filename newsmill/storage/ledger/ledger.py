@@ -9,17 +9,17 @@ higher number and changes nothing. Every method may therefore be called twice, l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment, Source
-from newsmill.search.pending_list import PendingList
+from newsmill.search.indexer import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, rendering, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
@@ -69,7 +69,7 @@ class Ledger:
             return sources.get_source(conn, name)
 
     def set_enabled(self, name: str, enabled: bool) -> bool:
-        """Pause or resume a source's ticks; URLs already due are still fetched. False: there is no such source."""
+        """Pause or resume a source's ticks; URLs already due are still fetched. False: the source does not exist."""
         with writing(self._engine) as conn:
             return sources.set_enabled(conn, name, enabled)
 
@@ -86,6 +86,24 @@ class Ledger:
         """Make a source's listings due now, as a tick does. Its next tick stays."""
         with writing(self._engine) as conn:
             sources.make_listings_due(conn, name, now)
+
+    # ---- rendering
+
+    def script_sources(self) -> set[str]:
+        """The names of sources whose last pages all had their text only in a browser."""
+        with reading(self._engine) as conn:
+            return rendering.list_script_sources(conn)
+
+    def count_script_pages(self, pages: Mapping[str, Sequence[bool]]) -> None:
+        """Record by source, for each of its pages with a document in order, whether only a browser showed the text."""
+        if pages:
+            with writing(self._engine) as conn:
+                rendering.count_script_pages(conn, pages)
+
+    def count_rendered(self, source: str | None = None) -> dict[str, int]:
+        """The number of archived pages with a rendered DOM, by source ("" for none)."""
+        with reading(self._engine) as conn:
+            return rendering.count_rendered(conn, source)
 
     # ---- links
 
@@ -191,7 +209,7 @@ class Ledger:
             return fetch_leases.release(conn, rows, now)
 
     def end_dead_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
-        """End the leases of owners for which `is_dead` (lease_owners) is true. Returns the owners. The rows can be leased at once."""
+        """End the leases of owners for which `is_dead` (processes) is true. Returns the owners. The rows can be leased at once."""
         with writing(self._engine) as conn:
             return processes.end_leases(conn, is_dead, now)
 
@@ -283,7 +301,7 @@ class Ledger:
     # ---- queries
 
     def trace(self, url: str) -> Trace | None:
-        """The row of a URL in any spelling; None if there is none. Raises UrlError for an invalid URL that was never submitted."""
+        """The row of a URL in any spelling; None if it has no row. Raises UrlError for an invalid URL that was never submitted."""
         with reading(self._engine) as conn:
             return queries.trace(conn, url)
 
@@ -345,19 +363,19 @@ class Ledger:
         kind: Kind | None = None,
         refetch: bool = False,
     ) -> int:
-        """Reopen rows that have an outcome: those of `urls`, or all with one outcome. Returns their number.
+        """Requeue rows that have an outcome: those of `urls`, or all with one outcome. Returns their number.
 
-        An archived page is extracted again without the network, unless `refetch`. The earlier outcome is no longer counted.
+        An archived page is extracted again without the network, unless `refetch`. The earlier outcome does not count any more.
         """
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
-            reopened_rows = sum(ledger_retry.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
+            requeued_rows = sum(ledger_retry.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
         last: int | None = 0
         while outcome is not None and last is not None:  # a commit per batch, so that other writers get the lock in between
             with writing(self._engine) as conn:
                 count, last = ledger_retry.retry_batch(conn, outcome, source, kind, last, now, refetch)
-            reopened_rows += count
-        return reopened_rows
+            requeued_rows += count
+        return requeued_rows
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Give quarantined rows the outcome discarded. Returns their number."""

@@ -1,4 +1,4 @@
-"""Links become rows of the ledger: one per URL, whoever found it and however often; and ended rows become due again.
+"""Links become rows of the ledger: one per URL, however often it is found; and ended rows become due again.
 
 The rank decides which of a host's due rows is fetched first. At one request per second, on a site with a long archive, the order decides
 whether new pages are fetched soon.
@@ -17,14 +17,12 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
-from newsmill.storage.columns import make_storable
+from newsmill.storage.columns import dump_hint, make_storable
+from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.records import Added
-from newsmill.storage.ledger.serialization import dump_hint
-from newsmill.storage.ledger.statements import AnyRow, state_is
 from newsmill.storage.schema import ledger
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import AnyRow, Upsert, state_is
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it
@@ -37,7 +35,7 @@ MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps l
 MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
-REOPENED: dict[str, Any] = {
+REQUEUED: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
     "attempts": 0,
     "crashes": 0,
@@ -51,7 +49,9 @@ _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
     .values(rank=bindparam("b_rank"))
 )
-_REOPEN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **REOPENED)
+_REQUEUE = (
+    update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), rendering=None, **REQUEUED)
+)
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:
@@ -61,8 +61,8 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> 
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= RANK_NEW]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    reopened: int = sum(_reopen_keys(conn, batch, now) for batch in batches(known)) if again else 0
-    return Added(new=len(new), known=len(known), bad=bad, again=reopened)
+    again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
+    return Added(new=len(new), known=len(known), bad=bad, again=again_due)
 
 
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
@@ -79,10 +79,10 @@ def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime
     return new
 
 
-def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
+def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
     """Make ended rows (locked, with ENDED_COLUMNS) due again and undo their outcome counts. Returns their number."""
     if ended:
-        conn.execute(_REOPEN, [{"b_id": row.id, "b_now": now} for row in ended])
+        conn.execute(_REQUEUE, [{"b_id": row.id, "b_now": now} for row in ended])
     counters = CounterUpdates()
     for row in ended:
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)
@@ -90,9 +90,9 @@ def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
     return len(ended)
 
 
-def _reopen_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
     ended = [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if row.state in END_STATES and row.outcome != Outcome.BAD_URL]
-    return reopen(conn, ended, now)
+    return requeue(conn, ended, now)
 
 
 def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, selec
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Kind, Outcome, State
-from newsmill.storage.ledger.counter_updates import FOUND
+from newsmill.model import OUTCOMES, Kind, Outcome, Rendering, State
+from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
-from newsmill.storage.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 
 By = Literal["day", "source", "kind", "outcome"]
 
@@ -35,7 +35,7 @@ class CounterRow:
 def sum_counters(
     conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
 ) -> list[CounterRow]:
-    """The sums that are not 0, newest day first. `until` is included."""
+    """The totals that are not 0, newest day first. `until` is included."""
     columns = [counts.c[name] for name in dict.fromkeys(by)]
     total = func.sum(counts.c.n)
     statement = select(total.label("n"), *columns).where(counts.c.outcome != FOUND).group_by(*columns).having(total != 0)
@@ -122,6 +122,7 @@ def to_trace(row: AnyRow) -> Trace:
         attempts=row.attempts,
         claims=row.claims,
         crashes=row.crashes,
+        rendering=None if row.rendering is None else Rendering(row.rendering),
         first_seen_at=row.first_seen_at,
         next_at=row.next_at,
         fetched_at=row.fetched_at,

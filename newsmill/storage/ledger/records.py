@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from newsmill.model import ClaimedPage, ExtractionResult, Kind, Link, Outcome, OutcomeRecord, State
+from newsmill.model import ClaimedPage, ExtractionResult, Kind, Link, Outcome, OutcomeRecord, Rendering, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Fetched:
     status: int
     etag: str | None = None
     last_modified: str | None = None
+    rendering: Rendering | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,15 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now."""
+    """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now.
+
+    With `wants_rendering`, that fetch renders the page, and is not counted as an attempt.
+    """
 
     claim: ClaimedPage
     reading: ExtractionResult
     retry_at: datetime | None = None
+    wants_rendering: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class Trace:
     state: State
     outcome: Outcome | None
     detail: str | None
-    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first turn" or "read again"
+    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first attempt" or "reextract"
     attempts: int
     claims: int
     crashes: int
@@ -128,6 +133,7 @@ class Trace:
     segment: str | None
     offset: int | None
     document_id: str | None
+    rendering: Rendering | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,16 @@ from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, SPIDER, Document, Outcome
+from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, Rendering
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.document_owner import Decision, StoredPage, decide, duplicate_of
 from newsmill.storage.ledger.records import Result
-from newsmill.storage.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
 from newsmill.urls import get_profile_site
 
 # A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
@@ -75,7 +74,8 @@ _RETRY = (
         **FREE,
         state="due",
         next_at=NOW,
-        attempts=ledger.c.attempts + 1,
+        attempts=ledger.c.attempts + bindparam("b_counted"),
+        rendering=bindparam("b_rendering", type_=String),
         crashes=0,
         outcome=None,
         detail=bindparam("b_detail"),
@@ -150,7 +150,14 @@ def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
 
 def _retry_later(conn: Connection, results: Sequence[Result]) -> None:
     values = [
-        {"b_id": result.claim.id, "b_fence": result.claim.fence, "b_now": result.retry_at, "b_detail": _retry_detail(result)}
+        {
+            "b_id": result.claim.id,
+            "b_fence": result.claim.fence,
+            "b_now": result.retry_at,
+            "b_detail": _retry_detail(result),
+            "b_counted": 0 if result.wants_rendering else 1,
+            "b_rendering": Rendering.WANTED.value if result.wants_rendering else None,
+        }
         for result in results
     ]
     if values:

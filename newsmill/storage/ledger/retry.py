@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
-from newsmill.storage.ledger.claims import READ_AGAIN
-from newsmill.storage.ledger.counter_updates import CounterUpdates
-from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, REOPENED, reopen
-from newsmill.storage.ledger.statements import LIMIT, NOW, AnyRow, state_is
+from newsmill.storage.counters import CounterUpdates
+from newsmill.storage.ledger.claims import REEXTRACT
+from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.schema import ledger
+from newsmill.storage.statements import LIMIT, NOW, AnyRow, state_is
 
 # Outcomes of extraction: the page is in the archive and can be extracted again without the network. BLOCKED is not among them, because the
 # archived page is the bot filter's.
@@ -47,13 +47,13 @@ _BY_OUTCOME = (
 _EXTRACT_AGAIN = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
-    .values(**REOPENED | {"state": "fetched", "stage": READ_AGAIN, "next_at": bindparam("b_now")})
+    .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": bindparam("b_now")})
 )
 # `ended_at` stays: a page whose document exists is not new because a better profile extracts it again.
 _EXTRACT_AGAIN_IN_PLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
-    .values(**{key: value for key, value in REOPENED.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
+    .values(**{key: value for key, value in REQUEUED.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
 )
 _BY_ID = select(*_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
 _QUARANTINED = (
@@ -70,15 +70,15 @@ _DISCARD = (
 
 
 def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
-    return _reopen_rows(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
+    return _requeue_rows(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
 
 
 def retry_batch(
     conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, after: int, now: datetime, refetch: bool
 ) -> tuple[int, int | None]:
-    """Reopen up to BATCH_SIZE rows with this outcome and ids above `after`; (rows reopened, last id or None when none is left).
+    """Requeue up to BATCH_SIZE rows with this outcome and ids above `after`; (rows requeued, last id or None when none is left).
 
-    The batches go by id, because reopened rows may get the same outcome again before the last batch.
+    The batches go by id, because requeued rows may get the same outcome again before the last batch.
     """
     statement = _BY_OUTCOME
     if source is not None:
@@ -86,10 +86,10 @@ def retry_batch(
     if kind is not None:
         statement = statement.where(ledger.c.kind == kind.value)
     rows = conn.execute(statement, {"b_outcome": outcome.value, "b_after": after, "b_limit": BATCH_SIZE}).all()
-    return _reopen_rows(conn, rows, now, refetch), rows[-1].id if rows else None
+    return _requeue_rows(conn, rows, now, refetch), rows[-1].id if rows else None
 
 
-def _reopen_rows(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
+def _requeue_rows(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
     extractable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in EXTRACTED]
     if extractable:
         conn.execute(_EXTRACT_AGAIN, [{"b_id": row.id, "b_now": now} for row in extractable])
@@ -97,7 +97,7 @@ def _reopen_rows(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetc
     rest = {row.id: row for row in rows}
     for row in extractable:
         del rest[row.id]
-    return len(extractable) + reopen(conn, list(rest.values()), now)
+    return len(extractable) + requeue(conn, list(rest.values()), now)
 
 
 def reextract(conn: Connection, ids: Sequence[int], now: datetime) -> int:

@@ -1,19 +1,119 @@
-"""Sources: their plans, and the ticks that make their listings due."""
+"""Sources: their plans, the listings that a plan names, and the ticks that make these listings due.
+
+A listing that the plan no longer names is retired.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
-from newsmill.model import Source
+from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
+from newsmill.storage.columns import dump_source, load_source
+from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.listings import FROM_PLAN, make_listing_rows, update_listings
-from newsmill.storage.ledger.serialization import dump_source, load_source
-from newsmill.storage.ledger.statements import IS_LISTING, NOW, state_is
+from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import ledger, sources
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
+from newsmill.urls import make_spider_url
+
+FROM_PLAN = "source"  # `found_by` of the listings in a plan
+RETIRED_DETAIL = "no longer in the source's plan"
+_PAGE = Kind.PAGE.value
+
+_COLUMNS = (
+    ledger.c.id,
+    ledger.c.url_key,
+    ledger.c.kind,
+    ledger.c.source,
+    ledger.c.found_by,
+    ledger.c.outcome,
+    ledger.c.ended_at,
+    ledger.c.first_seen_at,
+)
+_PRESENT = (
+    select(*_COLUMNS)
+    .where(
+        or_(
+            ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
+            and_(ledger.c.source == bindparam("b_name"), IS_LISTING, ledger.c.found_by == FROM_PLAN),
+        )
+    )
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+_ADOPT = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **REQUEUED,
+        state="due",
+        fence=ledger.c.fence + 1,  # ends the lease of a crawler that fetches it as something else
+        kind=bindparam("b_kind"),
+        rank=RANK_LISTING,
+        source=bindparam("b_name"),
+        found_by=FROM_PLAN,
+        next_at=bindparam("b_now"),
+    )
+)
+_RETIRE = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **REQUEUED
+        | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": RETIRED_DETAIL}
+        | {"state": OUTCOMES[Outcome.DENIED][0].value, "ended_at": bindparam("b_now")}
+    )
+)
+
+
+def make_listing_rows(source: Source, now: datetime) -> dict[str, dict[str, Any]]:
+    """The rows that a plan needs, by key. Raises UrlError."""
+    planned = [(Kind.FEED, url) for url in source.feeds]
+    planned += [(Kind.SITEMAP, url) for url in source.sitemaps]
+    planned += [(Kind.SECTION, url) for url in source.sections]
+    if source.homepage and source.discover:
+        planned.append((Kind.HOMEPAGE, source.homepage))
+    if source.spider:
+        planned.append((Kind.SPIDER, make_spider_url(source.name)))
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, url in planned:
+        row = make_row(Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)
+        rows.setdefault(row["url_key"], row)
+    return rows
+
+
+def update_listings(conn: Connection, name: str, planned: dict[str, dict[str, Any]], now: datetime) -> None:
+    """Make the source's listings those of its plan; writes nothing where they are."""
+    new = insert_rows(conn, planned, now)
+    counters = CounterUpdates()
+    for row in conn.execute(_PRESENT, {"b_keys": sorted(planned.keys() - new), "b_name": name}).all():
+        if row.url_key in planned:
+            if _needs_adopting(row, name, planned[row.url_key]["kind"]):
+                _adopt(conn, row, name, planned[row.url_key]["kind"], now, counters)
+        elif row.outcome != Outcome.DENIED:
+            conn.execute(_RETIRE, {"b_id": row.id, "b_now": now})
+            counters.add(now, name, row.kind, Outcome.DENIED.value)
+    counters.write(conn)
+
+
+def _needs_adopting(row: AnyRow, name: str, kind: str) -> bool:
+    """Whether the row differs from the plan. A listing in another source's plan stays with that source."""
+    if row.found_by == FROM_PLAN and row.source != name and row.outcome != Outcome.DENIED:
+        return False
+    return (row.kind, row.source, row.found_by) != (kind, name, FROM_PLAN) or row.outcome == Outcome.DENIED
+
+
+def _adopt(conn: Connection, row: AnyRow, name: str, kind: str, now: datetime, counters: CounterUpdates) -> None:
+    conn.execute(_ADOPT, {"b_id": row.id, "b_kind": kind, "b_name": name, "b_now": now})
+    counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    if row.kind == _PAGE:  # it was counted as a page
+        counters.add(row.first_seen_at, row.source, _PAGE, FOUND, -1)
+        counters.add(now, name, kind, FOUND)
+
 
 NextTick = Callable[[Source, datetime], datetime]
 # Errors of time zone and summer time set a clock back by up to this. One that was set back by more had a wrong time of day before.

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.model import Kind, Segment
+from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.fetch_leases import insert_segment
-from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REOPENED, batches, make_row
+from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, make_row
 from newsmill.storage.ledger.records import ArchivedRow, SubmittedPage
-from newsmill.storage.ledger.statements import NOW, AnyRow
 from newsmill.storage.schema import ledger
+from newsmill.storage.statements import NOW, AnyRow
 
 _BY_KEY = ledger.c.url_key.in_(bindparam("b_keys", expanding=True))
 _KNOWN = select(ledger.c.url_key, ledger.c.kind, ledger.c.state, ledger.c.segment, ledger.c.offset).where(_BY_KEY)
@@ -27,7 +27,7 @@ _TAKE_OVER = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
     .values(
-        **REOPENED
+        **REQUEUED
         # A page that is blocked is not fetched again as a crawler's would be: whoever submitted it fetches, with other means.
         | {"attempts": 1},
         state="fetched",

@@ -5,12 +5,23 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from newsmill.web.api import documents, health, ledger, quarantine, search, sources, stream, submissions, submitted_pages, webhooks
+from newsmill.web.api import documents, operations, search, sources, stream, submissions, submitted_pages, webhooks
 from newsmill.web.api.responses import error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
 bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")
 
 router = APIRouter(dependencies=[Depends(bearer)], responses=error_responses(401, 422, 429, 503))
-for module in (documents, search, sources, ledger, submissions, submitted_pages, quarantine, stream, webhooks, health):
-    router.include_router(module.router)
+for part in (
+    documents.router,
+    search.router,
+    sources.router,
+    operations.ledger_router,
+    submissions.router,
+    submitted_pages.router,
+    operations.quarantine_router,
+    stream.router,
+    webhooks.router,
+    operations.health_router,
+):
+    router.include_router(part)

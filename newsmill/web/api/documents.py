@@ -1,8 +1,9 @@
-"""Documents: lists, single documents, near duplicates, and explanations of a text."""
+"""Documents: their form in a response, lists, single documents, near duplicates, and explanations of a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,13 +14,36 @@ from starlette.exceptions import HTTPException
 from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.exports.markdown import render_markdown
 from newsmill.model import ExtractionResult, NearDuplicate
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.document_fields import DocumentResponse, Include, to_response
 from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, error_responses
 from newsmill.web.auth import require_scope
+
+Include = Annotated[
+    list[Literal["markdown"]],
+    Query(description="Optional fields. `markdown`: the text with headings, lists, quotes, tables and links; otherwise null."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentResponse(StoredDocument):
+    """A document with the optional fields."""
+
+    markdown: str | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(StoredDocument))
+
+
+def to_response(document: StoredDocument, include: Sequence[str]) -> DocumentResponse:
+    """The document with the optional fields in `include`."""
+    return DocumentResponse(
+        **{name: getattr(document, name) for name in _FIELDS}, markdown=render_markdown(document) if "markdown" in include else None
+    )
+
 
 router = APIRouter(tags=["documents"], dependencies=[Depends(require_scope(Scope.READ))])
 

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from newsmill.search import Hit, Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.document_fields import DocumentResponse, Include, to_response
-from newsmill.web.api.documents import json_response
+from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_response
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Timestamp, complete_list
 from newsmill.web.auth import require_scope
 

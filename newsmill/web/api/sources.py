@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import urls
+from newsmill import address_guard, urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
 from newsmill.sources import format_duration, parse_source, spider_table
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web import submitted_urls
-from newsmill.web.api.ledger import LedgerProgress
+from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
 
@@ -71,6 +70,10 @@ class SourcePlan(BaseModel):
     discover: bool = True
     enabled: bool = True
     robots: bool = Field(default=True, description="Obey robots.txt; false only where the publisher permits it.")
+    render: Literal["never", "auto", "always"] = Field(
+        default="never",
+        description="Display pages in a browser, so that their scripts run: none, those without text, or all. Needs `newsmill[render]`.",
+    )
 
 
 class SourceRequest(SourcePlan):
@@ -124,6 +127,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "enabled": source.enabled,
         "robots": source.robots,
         **spider_table(source),
+        "render": source.render.value,
     }
     return drop_nulls(table)
 
@@ -143,6 +147,7 @@ class SourceDetails(BaseModel):
 
     source: SourceResponse
     progress: LedgerProgress
+    rendered: int = Field(description="Archived pages that a browser rendered.")
     listings: tuple[Trace, ...] = Field(description="Feeds, sitemaps, sections and homepage, with the result of the last check.")
 
 
@@ -159,7 +164,9 @@ def get_source(context: Context, name: Name) -> SourceDetails:
     """Get a source with its settings, progress and listings."""
     source = get_existing(context, name)
     progress = LedgerProgress.model_validate(context.ledger.progress(source.name))
-    return SourceDetails(source=to_response(source), progress=progress, listings=tuple(context.ledger.listings(source.name)))
+    rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
+    listings = tuple(context.ledger.listings(source.name))
+    return SourceDetails(source=to_response(source), progress=progress, rendered=rendered, listings=listings)
 
 
 @router.post("", status_code=201, responses=error_responses(403, 409))
@@ -214,7 +221,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
     if plan.model_fields_set & ADMIN_FIELDS and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(ADMIN_FIELDS))} need a token with the scope admin, because patterns run as written")
     source = parse_source(name, table, "the source")
-    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
     return source
 
@@ -222,7 +229,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
 def default_name(plan: SourceRequest) -> str:
     """The host of the homepage, which `newsmill add` uses as well."""
     if not plan.homepage:
-        raise HTTPException(422, "name: expected a name, because there is no homepage to take it from")
+        raise HTTPException(422, "name: expected a name, because the source has no homepage that would give one")
     try:
         return urls.get_host(plan.homepage)
     except UrlError as error:

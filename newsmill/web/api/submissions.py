@@ -9,13 +9,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import urls
+from newsmill import address_guard, urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.storage.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.web import submitted_urls
 from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
@@ -72,7 +71,7 @@ def submit_urls(
         raise HTTPException(422, f"source: {body.source[:100]!r} does not exist; GET /api/v1/sources lists all")
     webhook = None
     if body.webhook:
-        if reason := submitted_urls.refusal_reason(body.webhook, guard):
+        if reason := address_guard.refusal_reason(body.webhook, guard):
             raise HTTPException(422, f"webhook: {reason}")
         webhook = Webhooks(context.engine).add(body.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
     submission_id = Submissions(context.engine).add(
@@ -86,7 +85,7 @@ def check_urls(submitted: list[str], guard: Guard) -> None:
     """Raises RequestErrors with the first URLs that Newsmill never fetches."""
     errors = []
     for number, url in enumerate(submitted):
-        if is_http_url(url) and (reason := submitted_urls.refusal_reason(url, guard)):
+        if is_http_url(url) and (reason := address_guard.refusal_reason(url, guard)):
             errors.append({"where": f"#/urls/{number}", "detail": reason})
     if errors:
         count = "1 URL leads" if len(errors) == 1 else f"{len(errors)} URLs lead"

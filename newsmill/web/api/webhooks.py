@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.redaction import redact
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.web import submitted_urls
 from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
 from newsmill.web.auth import Caller, require_scope
 
@@ -83,7 +83,7 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     checks each connection."""
     if redact(webhook.url) != webhook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
-    if reason := submitted_urls.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := address_guard.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
     added = Webhooks(context.engine).add(webhook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=webhook.source, token=caller.name)
     response.headers["Location"] = f"/api/v1/webhooks/{added.id}"

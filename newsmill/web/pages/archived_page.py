@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
@@ -57,15 +58,18 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
     """Raises ArchiveDamaged."""
     segment, separator, offset = (document.archive_ref or "").partition("@")
     if not separator or not offset.isdecimal():
-        raise ArchiveDamaged(f"{document.url}: no segment of the archive holds this page")
+        raise ArchiveDamaged(f"{document.url}: the archive does not contain this page")
     return context.archive.read_page(segment, int(offset))
 
 
 def decode_page(page: Page) -> str:
-    """The HTML of a page as text, decompressed up to the size limits of the extraction. Raises DecodeError."""
+    """The HTML that the extraction reads, as text, decompressed up to its size limits; the JSON of an item as HTML. Raises DecodeError."""
     from newsmill.charset import to_text  # imports the tables of all encodings, which other pages do not need
     from newsmill.extraction.decode import decode_body
 
+    if page.is_item:
+        return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"
+    page = page.as_rendered()
     return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
 
 

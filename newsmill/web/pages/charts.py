@@ -1,15 +1,18 @@
-"""Charts as SVG markup, drawn on the server. Pure functions; colours are classes of static/style.css.
+"""Charts as SVG markup, drawn on the server, and the counts of outcomes that they show. Pure functions.
 
-The templates put all text beside a chart as HTML, so that it wraps, scales and can be read aloud. The page stretches a chart to its width,
-which would distort strokes and text, so a chart has neither.
+Colours are classes of static/style.css. The templates put all text beside a chart as HTML, so that it wraps, scales and can be read aloud.
+CSS scales a chart to the width of the page, which would distort strokes and text, so a chart has neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
+
+from newsmill.model import OUTCOMES, Outcome, State
+from newsmill.web.pages.translations import Translations
 
 HEIGHT = 100  # SVG units
 COLOURS = 6  # classes `.c0` to `.c5` of static/style.css
@@ -110,3 +113,26 @@ def draw_swatch(number: int) -> Markup:
     return Markup('<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><rect class="c{}" width="10" height="10"/></svg>').format(
         escape(number % COLOURS)
     )
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------------------
+
+FINAL_STATES = (State.DONE, State.DROPPED, State.FAILED, State.QUARANTINED)
+
+
+def sum_by_state(counts: Mapping[Outcome, int]) -> dict[str, int]:
+    """Pages per final state, in the order of FINAL_STATES; zeros too."""
+    totals = {state.value: 0 for state in FINAL_STATES}
+    for outcome, n in counts.items():
+        totals[OUTCOMES[outcome][0].value] += n
+    return totals
+
+
+def rank_outcomes(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
+    """(outcome, its state, its number), largest number first."""
+    return sorted(((outcome, OUTCOMES[outcome][0].value, n) for outcome, n in counts.items() if n), key=lambda row: (-row[2], row[0]))
+
+
+def describe_counts(words: Translations, counts: Mapping[Outcome, int]) -> str:
+    """`stored 17, gone 2`."""
+    return ", ".join(f"{words('outcome.' + outcome)} {words.number(n)}" for outcome, _, n in rank_outcomes(counts))

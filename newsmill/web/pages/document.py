@@ -133,7 +133,7 @@ def reextract_page(request: Request, document: Document) -> ExtractionResult:
     context: AppContext = request.app.state.context
     trace = context.ledger.trace(document.requested_url) or context.ledger.trace(document.url)
     if trace is None:
-        raise NewsmillError(f"{document.url}: no segment of the archive holds this page")
+        raise NewsmillError(f"{document.url}: the archive does not contain this page")
     result: ExtractionResult = from_thread.run(
         request.app.state.extraction_executor.run, reextract.explain, context.ledger, context.archive, context.profiles, trace
     )

@@ -94,12 +94,6 @@ def retry_all(context: AppContext) -> int:
     return requeued
 
 
-@router.get("/address")
-def redirect_old_url(request: Request) -> Response:
-    """The former path of /ops/url, which people may have bookmarked."""
-    return RedirectResponse(request.url.replace(scheme="", netloc="", path="/ops/url"), 308)
-
-
 @router.get("/url")
 def show_url(request: Request, url: str = "") -> Response:
     """What Newsmill knows about one URL."""

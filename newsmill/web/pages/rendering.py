@@ -1,6 +1,7 @@
-"""How pages are rendered: templates with their filters, and the values that every page needs.
+"""How pages are rendered: templates and their filters, the values that every page needs, static files, and pages for errors and sign-in.
 
-Routes call `PageView(request).page("home.html", …)`.
+Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/problem_details.py). The
+URL of a static file contains a hash of its content, so browsers may cache it for ever.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
@@ -23,14 +25,14 @@ from starlette.exceptions import HTTPException
 from newsmill.exceptions import NewsmillError
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import Caller, get_caller, make_csrf_token
-from newsmill.web.pages import charts, outcome_charts, static, translations
+from newsmill.web.pages import charts, translations
 from newsmill.web.pages.translations import CATALOGUE_FOLDER
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 COOKIE_SECONDS = 365 * 86_400  # lifetime of the chosen language
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
 CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
-OUTCOMES = (outcome_charts.describe_counts, outcome_charts.sum_by_state)
+OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 
 _WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
 _WITH_CONFIDENCE = re.compile(r"(.*) \((\d\.\d\d) sure\)")
@@ -96,7 +98,7 @@ def template_environment() -> Environment:
         charts={function.__name__: function for function in CHARTS},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
-        static=static.static_url,
+        static=static_url,
         languages=translations.LANGUAGES,
         direction=direction,
     )
@@ -157,7 +159,7 @@ def direction(language: str | None) -> str:
 
 
 def translate_reason(reason: str, language: str) -> str | None:
-    """Why the extraction removed a block, translated from its English reason; None if there is no translation.
+    """Why the extraction removed a block, translated from its English reason; None without a translation.
 
     >>> translate_reason("stands on 23 of 25 pages of this site", "de")
     'steht auf 23 von 25 Seiten dieser Website'
@@ -180,3 +182,54 @@ def reason_translations(language: str) -> Mapping[str, str]:
 def add_scheme(url: str) -> str:
     """`example.org/a`, as people type it → `https://example.org/a`; any other text stays as it is."""
     return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
+
+
+# ---- style sheet and icons ---------------------------------------------------------------------------------------------------
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+router = APIRouter()
+
+
+@cache
+def read_files() -> dict[str, tuple[bytes, str]]:
+    """Name → content and its hash. The folder is listed once, so no request can name another path."""
+    contents = {path.name: path.read_bytes() for path in STATIC_FOLDER.iterdir() if path.suffix in CONTENT_TYPES}
+    return {name: (content, blake2b(content, digest_size=6).hexdigest()) for name, content in contents.items()}
+
+
+def static_url(name: str) -> str:
+    """The current URL of a file."""
+    return f"/static/{read_files()[name][1]}/{name}"
+
+
+@router.get("/static/{tag}/{name}", include_in_schema=False)
+def serve_file(tag: str, name: str) -> Response:
+    """A file. A request with an outdated hash gets the current content, which must not be cached."""
+    if name not in read_files():
+        raise HTTPException(404)
+    content, current = read_files()[name]
+    caching = "public, max-age=31536000, immutable" if tag == current else "no-cache"
+    return Response(content, media_type=CONTENT_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
+
+
+# ---- errors and sign-in ------------------------------------------------------------------------------------------------------
+
+TITLED_STATUSES = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
+
+
+def render_error_page(request: Request, status: int, detail: str) -> Response:
+    """The page for an error; `detail` is an English sentence."""
+    view = PageView(request, is_caller_known=False)
+    title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
+    next_path = request.url.path if request.method == "GET" else "/"
+    return view.page(
+        "error.html", status, title=title, detail=detail[:1].upper() + detail[1:], number=status, sign_in=f"/login?next={quote(next_path)}"
+    )
+
+
+def render_sign_in_page(request: Request, message: str, status: int) -> Response:
+    """The form for a token. `message` is a key of `login.message` in the catalogues."""
+    view = PageView(request, is_caller_known=False)
+    return view.page("login.html", status, message=message, target=request.query_params.get("next", "/"))

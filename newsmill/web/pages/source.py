@@ -22,7 +22,7 @@ from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, So
 from newsmill.storage.tokens import Scope
 from newsmill.urls import make_spider_url
 from newsmill.web.auth import require_csrf, require_scope
-from newsmill.web.pages import charts, outcome_charts, source_form
+from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.translations import Translations
@@ -109,7 +109,8 @@ def render_source(
         stored=context.documents.count(name),
         found=totals.found,
         pending=totals.pending,
-        ranked=outcome_charts.rank_outcomes(stats.outcomes),
+        rendered=context.ledger.count_rendered(name).get(name, 0),
+        ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),
         documents=statistics.newest(MAX_DOCUMENTS, name),

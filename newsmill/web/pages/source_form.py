@@ -8,11 +8,11 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
+from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
-from newsmill.model import Rules, Source
+from newsmill.model import Render, Rules, Source
 from newsmill.sources import format_duration, spider_table
-from newsmill.web import submitted_urls
 from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 
@@ -29,6 +29,7 @@ def plan_values(source: Source) -> dict[str, str]:
         "cron": source.cron or "",
         "language": source.language or "",
         "delay": f"{source.politeness.delay:g}",
+        "render": source.render.value,
         **{name: "\n".join(getattr(source, name)) for name in LINE_FIELDS},
     }
 
@@ -50,7 +51,7 @@ def read_form(form: FormData) -> dict[str, str]:
 def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The source as a table of sources.toml, changed by the form; other keys keep their values. Raises ConfigError."""
     changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
-    for name in ("homepage", "every", "cron", "language"):
+    for name in ("homepage", "every", "cron", "language", "render"):
         if value := values.get(name, "").strip():
             changed[name] = add_scheme(value) if name == "homepage" else value
     unchanged = {
@@ -86,7 +87,7 @@ def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str
 
 def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
     """Raises ConfigError for a source with a URL that Newsmill never fetches. The crawler checks each connection again."""
-    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(allow_nets)):
+    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(allow_nets)):
         raise ConfigError(reason)
 
 
@@ -100,6 +101,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "language": [source.language] if source.language else [],
         "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINE_FIELDS},
+        "render": [] if source.render is Render.NEVER else [words(f"plan.render.{source.render}")],
         "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "robots": [] if source.robots else [words("plan.robots.off")],
         "spider": [source.spider] if source.spider else [],

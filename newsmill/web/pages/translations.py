@@ -105,13 +105,13 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
     return texts
 
 
-def choose_language(requested: str | None, remembered: str | None, accepted: str) -> str:
-    """The language of a request: the requested one, else the remembered one, else the best of Accept-Language (RFC 9110, 12.5.4).
+def choose_language(requested: str | None, saved: str | None, accepted: str) -> str:
+    """The language of a request: the requested one, else that of the cookie, else the best of Accept-Language (RFC 9110, 12.5.4).
 
     >>> choose_language(None, None, "fr, de-AT;q=0.8, en;q=0.7")
     'de'
     """
-    for language in (requested, remembered):
+    for language in (requested, saved):
         if language in LANGUAGES:
             return language
     ranked = sorted(enumerate(accepted[:1000].split(",")), key=lambda item: (-_quality(item[1]), item[0]))

@@ -19,7 +19,7 @@ WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter(entry => !entry.name.endsWith("/archived")).map(entry => entry.decodedBodySize)"""
 AXE = Axe()
-# One page of each template, and those whose text is odd: looking with axe takes ten times as long as loading.
+# One page of each template, and those whose text is odd: a check by axe takes ten times as long as loading.
 AXE_PAGES = (
     *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
     *("document-parts", "document-arabic", "explain", "updates", "archived"),
@@ -147,7 +147,7 @@ def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, canary_s
 
 
 def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids: dict[str, str], tmp_path: Path) -> None:
-    """Into a temporary folder. The pictures of the docs are taken by hand with tests/web/screens.py."""
+    """Into a temporary folder. The pictures of the docs are made by hand with tests/web/screens.py."""
     screens.take(browser, site, ids, tmp_path)
     sizes, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
     assert set(sizes) == set(kept)

@@ -242,8 +242,6 @@ def test_documents_without_an_archived_page_say_so(filled: RunningApp) -> None:
 
 
 def test_url_details(filled: RunningApp) -> None:
-    old = filled.stranger.get("/ops/address?url=gazette.example/wrong/1")
-    assert (old.status_code, old.headers["location"]) == (308, "/ops/url?url=gazette.example/wrong/1")
     page = text_of(read(filled.stranger, "/ops/url?url=gazette.example/wrong/1"))
     assert "in a section" in page
     assert "the server answered 503" in page or "certificate" in page or "no answer" in page

@@ -26,11 +26,11 @@ def test_both_catalogues_have_the_same_keys_and_places() -> None:
 
 
 def test_reasons_that_the_extractor_gives_are_translated() -> None:
-    shapes = [name for _, _, name in trailing_lines._LINE_RULES]
+    line_rules = [name for _, _, name in trailing_lines._LINE_RULES]
     for reason in (
         *block_rules.RULES,
         *block_rules.HINTS,
-        *shapes,
+        *line_rules,
         "outside the article",
         "beside the text",
         apply_profile.REPEATED_LIST,
@@ -95,7 +95,7 @@ def test_numbers_and_times() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requested", "remembered", "accepted", "expected"),
+    ("requested", "cookie", "accepted", "expected"),
     [
         (None, None, "", "en"),
         ("de", "en", "en", "de"),
@@ -106,8 +106,8 @@ def test_numbers_and_times() -> None:
         (None, None, "x" * 100_000, "en"),
     ],
 )
-def test_the_language_of_a_request(requested: str | None, remembered: str | None, accepted: str, expected: str) -> None:
-    assert translations.choose_language(requested, remembered, accepted) == expected
+def test_the_language_of_a_request(requested: str | None, cookie: str | None, accepted: str, expected: str) -> None:
+    assert translations.choose_language(requested, cookie, accepted) == expected
 
 
 def test_charts_draw_what_they_are_given() -> None:

@@ -1,6 +1,6 @@
 """The schema: tables, indexes, and the triggers that keep counters and lists of changed documents up to date.
 
-The triggers run whoever writes, so that a change made in a database shell is indexed too.
+The triggers run for every writer, so that a change made in a database shell is indexed too.
 """
 
 # ruff: noqa: S608 (the statements are made of constants of this file)
@@ -159,6 +159,7 @@ def create_tables() -> None:
         Column("next_tick_at", UtcDateTime(), nullable=False),
         Column("last_tick_at", UtcDateTime(), nullable=True),
         Column("created_at", UtcDateTime(), nullable=False),
+        Column("script_pages", Integer(), server_default="0", nullable=False),
         PrimaryKeyConstraint("name", name="pk_sources"),
     )
     op.create_table(
@@ -258,6 +259,7 @@ def create_tables() -> None:
         Column("segment", String(length=64), nullable=True),
         Column("offset", Id, nullable=True),
         Column("document_id", String(length=64), nullable=True),
+        Column("rendering", String(length=8), nullable=True),
         ForeignKeyConstraint(["segment"], ["segments.id"], name="fk_ledger_segment"),
         PrimaryKeyConstraint("id", name="pk_ledger"),
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
@@ -267,6 +269,7 @@ def create_tables() -> None:
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
     op.create_table(
         "documents",
@@ -378,7 +381,7 @@ def sqlite_statements() -> list[str]:
 OLD_VALUES, NEW_VALUES = (", ".join(f"{row}.{name}" for name in INDEXED) for row in ("OLD", "NEW"))
 POSTGRES = (
     # Deferred triggers run when the transaction commits, in the order in which it wrote its counters. A transaction therefore locks the
-    # totals last, and in the order of their key (ledger/counter_updates.py), so that two transactions cannot deadlock.
+    # totals last, and in the order of their key (storage/counters.py), so that two transactions cannot deadlock.
     f"""CREATE FUNCTION newsmill_counts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN {add_to_total("NEW", "NEW.n")}
     ELSIF TG_OP = 'UPDATE' THEN {add_to_total("NEW", "NEW.n - OLD.n")}
@@ -386,7 +389,7 @@ POSTGRES = (
     END IF; RETURN NULL; END $$""",
     """CREATE CONSTRAINT TRIGGER counts_moved AFTER INSERT OR UPDATE OR DELETE ON counts DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION newsmill_counts_moved()""",
-    # kB. search.pending_list empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
+    # kB. search.indexer empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
     # commit sorts it when it is full: 900 documents in 1 to 2 s.
     "CREATE INDEX ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)",
     # Vectors do not compress: Postgres tried with each, in vain for 971 of 973 real texts, for 0.06 ms a document.

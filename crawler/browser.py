@@ -1,0 +1,141 @@
+"""Starts Chromium so that it reaches the network only through the forward proxy, and ends processes of it that use too much memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+from scrapy.exceptions import NotSupported
+
+from newsmill.sandbox.child import filter_environment
+
+log = logging.getLogger(__name__)
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    # The network: the proxy of `launch` carries loopback requests too (Playwright adds "<-loopback>"), and nothing else carries any.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # resolve no name, also no prefetched one; the proxy is on 127.0.0.1
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # WebRTC would send UDP to any address
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # the name of the same flag in older versions
+    "--disable-quic",  # UDP too, also of WebTransport
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-pings",
+    # Resources.
+    "--js-flags=--max-old-space-size=256",  # MB of JavaScript objects of one page; the memory watch limits the rest
+    "--disable-dev-shm-usage",  # containers have 64 MB of shared memory
+    "--disable-gpu",
+    "--mute-audio",
+)
+MAX_PROCESS_BYTES = 640 * 1024 * 1024  # resident, of one process; a news page has 100 to 250 MB
+MAX_BROWSER_BYTES = 2 * 1024 * 1024 * 1024  # resident, of all processes of the browser
+
+
+class GuardedBrowserProvider:
+    """Starts and ends Chromium, as scrapy-playwright's `BrowserProvider`. Each context has a password of the proxy, the browser none."""
+
+    def __init__(self, proxy_url: str) -> None:
+        self.proxy_url = proxy_url
+        self.playwright: Playwright | None = None
+        self._home = TemporaryDirectory(prefix="newsmill-browser-")  # Chromium keeps settings and caches in its home
+
+    async def start(self) -> None:
+        """Start Playwright's driver, a Node.js process, which ends when this process ends."""
+        self.playwright = await async_playwright().start()
+
+    async def launch_browser(self) -> Browser:
+        """Start Chromium. Raises NotSupported when it is not installed or does not start."""
+        assert self.playwright is not None, "start() comes first"
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            raise NotSupported("Chromium is not installed; install the package chromium, or use the image with a browser")
+        options: dict[str, Any] = {
+            "executable_path": program,
+            "args": FLAGS,
+            "proxy": {"server": self.proxy_url},
+            "env": filter_environment(os.environ) | {"HOME": self._home.name},  # no passwords of databases
+        }
+        launch = self.playwright.chromium.launch
+        try:
+            if os.geteuid() != 0:  # Chromium's sandbox refuses root
+                with suppress(PlaywrightError):
+                    return await launch(**options, chromium_sandbox=True)
+                log.warning("Chromium's sandbox cannot be used (no user namespaces?); Chromium runs without it")
+            return await launch(**options, chromium_sandbox=False)
+        except PlaywrightError as error:
+            raise NotSupported(f"{program} does not start: {str(error).splitlines()[0]}") from error
+
+    async def launch_persistent_context(self, context_kwargs: dict[str, Any]) -> BrowserContext:
+        """Refused: a persistent context is a browser of its own, with its own network options."""
+        raise NotSupported("a persistent context (user_data_dir) is not possible in Newsmill's browser")
+
+    async def close(self) -> None:
+        if self.playwright is not None:
+            await self.playwright.stop()
+        self._home.cleanup()
+
+
+class MemoryWatch:
+    """Kills the processes of Chromium that use too much memory. Linux only: other systems have no /proc."""
+
+    def __init__(self) -> None:
+        self.kills: list[str] = []  # reasons, newest last
+
+    def check(self) -> None:
+        """Kill each process above MAX_PROCESS_BYTES, and the largest if all together are above MAX_BROWSER_BYTES."""
+        sizes = {pid: _resident_bytes(pid) for pid in find_browser_processes(os.getpid())}
+        for pid, size in sizes.items():
+            if size > MAX_PROCESS_BYTES:
+                self._kill(pid, f"more than {MAX_PROCESS_BYTES >> 20} MB of memory")
+        if sum(sizes.values()) > MAX_BROWSER_BYTES:
+            self._kill(max(sizes, key=sizes.__getitem__), f"all pages together more than {MAX_BROWSER_BYTES >> 20} MB of memory")
+
+    def _kill(self, pid: int, reason: str) -> None:
+        self.kills.append(reason)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def find_browser_processes(root: int) -> list[int]:
+    """The ids of the Chromium processes below process `root`: those below its child processes that have a `--type`, as renderers do."""
+    parents = {pid: parent for pid in _process_ids() if (parent := _parent(pid)) is not None}
+
+    def is_below(pid: int) -> bool:
+        while (pid := parents.get(pid, 0)) not in (root, 0):
+            pass
+        return pid == root
+
+    return [pid for pid in parents if is_below(pid) and b"--type=" in _read(pid, "cmdline")]
+
+
+def _process_ids() -> list[int]:
+    proc = Path("/proc")
+    return [int(path.name) for path in proc.iterdir() if path.name.isdecimal()] if proc.is_dir() else []
+
+
+def _parent(pid: int) -> int | None:
+    """The parent's id; None when the process has ended."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else None
+
+
+def _resident_bytes(pid: int) -> int:
+    fields = _read(pid, "statm").split()
+    return int(fields[1]) * os.sysconf("SC_PAGESIZE") if len(fields) > 1 else 0
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""

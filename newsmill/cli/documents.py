@@ -1,0 +1,250 @@
+"""The commands that read documents: `newsmill search`, `show`, `trace` (what happened to a URL), `explain` (why a page has this text)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from newsmill import context, reextract
+from newsmill import settings as configuration
+from newsmill.cli.progress import count_progress
+from newsmill.cli.submit import add_scheme
+from newsmill.cli.terminal import format_count, note, print_json, print_table, printable
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.exports.records import to_record
+from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
+from newsmill.search import Hit, SearchResults, indexer
+from newsmill.storage.database import Engine
+from newsmill.storage.ledger import Trace
+
+QUERY_HELP = """Words (all must match), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free:
+doubtful: after:2026-01-31 before:2026-02. Default: the newest documents. Write -- before a query that begins with a minus."""
+
+
+def search(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[QUERY]…", help=QUERY_HELP)] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of documents.")] = 20,
+    newest: Annotated[bool, typer.Option("--newest", help="Newest first instead of best match first.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One document per line, with the fields of `newsmill export`.")] = False,
+) -> None:
+    """Search documents. Exits with 1 if none matches."""
+    query = " ".join(words or [])
+    with context.open_context(configuration.load()) as store:
+        finish_index(store.engine)
+        results = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
+        if as_json:
+            for hit in results.hits:
+                if (document := store.documents.get(hit.id)) is not None:
+                    print_json(to_record(document))
+        elif results.hits:
+            print_hits(results.hits)
+        print_total(store, query, results)
+    if not results.hits:
+        raise typer.Exit(1)
+
+
+def finish_index(engine: Engine) -> None:
+    """Index documents that are not indexed yet, so that the first search after an upgrade is complete."""
+    waiting = indexer.count_pending(engine)
+    if waiting:
+        with count_progress("documents indexed", total=waiting) as advance:
+            while done := indexer.index_pending(engine):
+                advance(done)
+
+
+def print_hits(hits: tuple[Hit, ...]) -> None:
+    """Print title, date and site, snippet and URL of each hit."""
+    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
+    for hit in hits:
+        at = hit.published_at or hit.first_seen_at
+        facts = [
+            f"{at:%Y-%m-%d %H:%M}",
+            hit.site_name or hit.source,
+            hit.language,
+            format_count(hit.word_count, "word"),
+            "doubtful" if hit.doubtful else None,
+        ]
+        facts += hit.authors[:3]
+        text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
+        console.print(Text(printable(hit.title or "(no title)"), style="bold"))
+        console.print(Text(printable(" · ".join(fact for fact in facts if fact)), style="dim"))
+        console.print(text)
+        console.print(Text(printable(hit.url), style="dim"), soft_wrap=True)
+        console.print()
+
+
+def print_total(store: AppContext, query: str, results: SearchResults) -> None:
+    """Print the number of matches, or what to do if there is none."""
+    if results.hits:
+        total = "very many documents" if results.total is None else format_count(results.total, "document")
+        note(f"{len(results.hits):,} of {total}" + ("; use --limit for more" if results.cursor else ""))
+    elif store.search.count(max_count=1) == 0:
+        note("No document is stored yet; run `newsmill crawl URL`, or `newsmill status` to see the progress")
+    else:
+        note(f"No document matches {printable(query)}; use fewer words, or OR between them; `newsmill search --help` lists the filters")
+
+
+def show(
+    document: Annotated[str, typer.Argument(metavar="URL|ID", help="URL or id of the document.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with the fields of `newsmill export`.")] = False,
+) -> None:
+    """Show one document: its fields, their provenance and its text."""
+    with context.open_context(configuration.load()) as store:
+        found = store.documents.get(document)
+        if found is None:
+            raise NewsmillError(f"No document has the URL or id {document}; run `newsmill trace URL` to see what happened to a URL")
+    print_json(to_record(found)) if as_json else print_document(found)
+
+
+SHOWN_FIELDS = (
+    "url",
+    "source",
+    "site_name",
+    "authors",
+    "published_at",
+    "modified_at",
+    "fetched_at",
+    "language",
+    "section",
+    "tags",
+    "word_count",
+    "confidence",
+    "doubtful",
+    "is_free",
+    "revision",
+    "warnings",
+    "archive_ref",
+    "id",
+)
+
+
+def print_document(document: Document) -> None:
+    """Print the title, the known fields with their provenance, and the text."""
+    lines = [printable(document.title or "(no title)"), ""]
+    for name in SHOWN_FIELDS:
+        if (value := format_value(getattr(document, name))) is not None:
+            origin = document.provenance.get(name)
+            lines.append(f"{name:<13} {printable(value)}{f'   ({origin})' if origin else ''}")
+    typer.echo("\n".join([*lines, "", printable(document.text)]))
+
+
+def format_value(value: object) -> str | None:
+    """The value of a field as text; None if it is empty."""
+    if value is None or value == ():
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(item.name if isinstance(item, Author) else str(item) for item in value)
+    return str(value)
+
+
+def print_documents(documents: Iterable[Document]) -> None:
+    """Print a table of documents."""
+    rows = [
+        [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
+        for document in documents
+    ]
+    if rows:
+        print_table(("published", "lang", "words", "title and URL"), rows)
+
+
+# ---- trace and explain -------------------------------------------------------------------------------------------------------
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="A URL in any spelling.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def trace(url: Url, as_json: Json = False) -> None:
+    """Show what happened to one URL, step by step. Exits with 1 if Newsmill has not seen it."""
+    with context.open_context(configuration.load()) as store:
+        found = find_trace(store, url)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(step)}" for at, step in list_steps(found)))
+
+
+def find_trace(store: AppContext, url: str) -> Trace:
+    """The trace of a URL. Raises NewsmillError if the ledger has none, ConfigError if `url` is not a URL."""
+    try:
+        found = store.ledger.trace(add_scheme(url))
+    except UrlError as error:
+        raise ConfigError(f"{url!r} is not a URL: {error}") from None
+    if found is None:
+        raise NewsmillError(f"Newsmill has not seen {url}; run `newsmill submit {url}` to queue it")
+    return found
+
+
+def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
+    """The events of a trace, oldest first."""
+    origin = (
+        f"found by {trace.found_by}"
+        + (f" on {trace.found_on}" if trace.found_on else "")
+        + (f" for {trace.source}" if trace.source else "")
+    )
+    steps = [(trace.first_seen_at, f"{trace.kind} {trace.url} {origin}")]
+    if trace.fetched_at:
+        redirect = f", redirected to {trace.final_url}" if trace.final_url and trace.final_url != trace.url else ""
+        steps.append((trace.fetched_at, f"fetched: HTTP {trace.status}{redirect}"))
+        if trace.segment:
+            rendering = ", with the DOM that a browser rendered" if trace.rendering is Rendering.DONE else ""
+            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}{rendering}"))
+    if trace.outcome and trace.ended_at:
+        detail = f" ({trace.detail})" if trace.detail else ""
+        document = f"; document {trace.document_id}" if trace.document_id else ""
+        steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome][1]}{detail}{document}"))
+    if trace.state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING):
+        attempts = f" after {format_count(trace.attempts, 'attempt')}" if trace.attempts else ""
+        reason = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
+        steps.append((trace.next_at, f"{trace.state}{attempts}{reason}"))
+    return steps
+
+
+def explain(url: Url, as_json: Json = False) -> None:
+    """Explain the text of a page: each block, kept or removed, by which layer and why. Also shows the provenance of each field.
+
+    Extracts the archived page again with the current code and changes nothing.
+    """
+    with context.open_context(configuration.load()) as store:
+        result = reextract.explain(store.ledger, store.archive, store.profiles, find_trace(store, url))
+    if as_json:
+        print_json(result)
+    else:
+        print_result(result)
+
+
+PATHS = {
+    "fast": "with the site profile alone (fast path)",
+    "unfit": "with full extraction: the page does not fit the site profile",
+    "agreed": "with both paths, as a check: the results agree",
+    "disagreed": "with both paths, as a check: the results differ, and full extraction counts",
+}
+
+
+def print_result(result: ExtractionResult) -> None:
+    """Print the outcome, the fields with their provenance, and the blocks in page order."""
+    outcome, detail = result.ending.outcome, result.ending.detail
+    typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({result.seconds:.2f} s)")
+    if result.extraction_path is not None:
+        typer.echo(f"extracted {PATHS[result.extraction_path]}")
+    if result.document is not None:
+        names = ("title", "description", *SHOWN_FIELDS)
+        values = [(name, format_value(getattr(result.document, name)), result.document.provenance.get(name)) for name in names]
+        print_table(("field", "value", "from"), [row for row in values if row[1] is not None])
+    for block in result.blocks:
+        typer.echo(format_block(block))
+    typer.echo("+ kept   - removed (layer: reason)")
+
+
+def format_block(block: Block) -> str:
+    """One line for a block: `+ [paragraph] text` or `- [paragraph] text  ← rules: trailing source credit`."""
+    text = " ".join(printable(block.text).split())
+    if block.kept:
+        return f"+ [{block.type}] {text}"
+    return f"- [{block.type}] {text}  ← {block.layer or 'trafilatura'}: {block.reason or 'not part of the body'}"

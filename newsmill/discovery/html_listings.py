@@ -1,0 +1,208 @@
+"""The HTML of a section page or a homepage → links to articles, the next page, sections and feeds. Needs no knowledge of the site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import parse_qsl, urlsplit
+
+from newsmill import urls
+from newsmill.charset import to_text
+from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, is_never_article, score_article_url
+from newsmill.exceptions import ListingError, UrlError
+from newsmill.language_tags import parse_language_tag
+from newsmill.model import Hint, Kind, Link, Listing
+
+MAX_PAGES = 1_000  # links to articles on one page; a front page has 60 to 250
+
+_MAX_NULS = 10  # in the first 1,024 characters; a picture has hundreds, a page a stray one
+_NOT_ARTICLE_RELS = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
+_UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
+_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
+_PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
+MAX_SECTIONS = 40  # a large site's menu; each costs one fetch per interval
+MAX_FEEDS = 10
+
+_FEED_TYPES = re.compile(
+    r"application/(?:rss|atom|rdf|feed|x\.atom|x-rss)\+(?:xml|json)|application/json|text/(?:rss|atom)?\+?xml|application/xml", re.I
+)
+_FEED_URL = re.compile(
+    r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf))/?$", re.I
+)
+_NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json", re.I)
+_WELL_KNOWN_PATHS = (
+    ("/feed/", Kind.FEED),
+    ("/rss.xml", Kind.FEED),
+    ("/feed.xml", Kind.FEED),
+    ("/rss", Kind.FEED),
+    ("/atom.xml", Kind.FEED),
+    ("/sitemap.xml", Kind.SITEMAP),
+)
+
+
+def read_section(html: bytes, url: str, content_type: str | None = None) -> Listing:
+    """The links on a page at `url` (final, after redirects) that look like articles of the same site, in page order, each once.
+
+    A next page of the list is a link of Kind.SECTION; the caller decides how far to follow. A doubtful link counts as an article: a false
+    one costs a fetch, a missed one an article. Raises ListingError if the page is not HTML.
+    """
+    page = parse_page(html, content_type)
+    links = find_same_site_links(page, url)
+    following = find_next_page(links, url)
+    return Listing(
+        pages=tuple(find_article_links(links, url, "section"))[:MAX_PAGES],
+        listings=() if following is None else (Link(following, Kind.SECTION, found_by="section", found_on=url),),
+        language=parse_language_tag(page.language),
+    )
+
+
+def parse_page(html: bytes, content_type: str | None) -> PageLinks:
+    """The page's links. Raises ListingError if the bytes are not HTML."""
+    text, _ = to_text(html, content_type)
+    if text[:1024].count("\0") > _MAX_NULS:
+        raise ListingError("not HTML but a binary file")
+    if "<" not in text[:100_000]:
+        raise ListingError("not HTML: it has no tag")
+    return extract_links(text.replace("\0", "\ufffd"))  # as in browsers; Postgres accepts no NUL
+
+
+def find_same_site_links(page: PageLinks, url: str) -> list[tuple[str, Anchor]]:
+    """The anchors that lead to the same site, with their URLs in normal form; without the page itself and crawler traps."""
+    base = resolve_base(page, url)
+    site, own_key = urls.get_site(url), urls.make_key(url)
+    links = []
+    for anchor in page.anchors:
+        try:
+            link_url = urls.normalize(anchor.href, base)
+        except UrlError:
+            continue
+        if urls.get_site(link_url) == site and not is_crawler_trap(link_url) and urls.make_key(link_url) != own_key:
+            links.append((link_url, anchor))
+    return links
+
+
+def resolve_base(page: PageLinks, url: str) -> str:
+    """The base of the page's relative links: its <base>, or its own URL without a usable one (WHATWG HTML 4.2.3)."""
+    try:
+        return urls.normalize(page.base, url) if page.base else url
+    except UrlError:
+        return url
+
+
+def find_article_links(links: Iterable[tuple[str, Anchor]], url: str, found_by: str) -> Iterator[Link]:
+    """One link for each URL that looks like an article's by its spelling and its anchors. The longest text is the hint of its title."""
+    anchors_by_url: dict[str, list[Anchor]] = {}
+    for link_url, anchor in links:
+        anchors_by_url.setdefault(link_url, []).append(anchor)
+    for link_url, anchors in anchors_by_url.items():
+        if score_article_url(link_url) + score_anchors(anchors) >= MIN_ARTICLE_SCORE:
+            title = max((anchor.text for anchor in anchors), key=len)
+            hint = Hint(title=title if count_words(title) >= 3 else None)
+            yield Link(link_url, Kind.PAGE, found_by=found_by, found_on=url, hint=hint)
+
+
+def score_anchors(anchors: Sequence[Anchor]) -> int:
+    """Points for an article from the anchors of one URL: their longest text and their landmarks.
+
+    A link that is also in the navigation is a section, unless its URL looks like an article's.
+    """
+    if any(anchor.rel & _NOT_ARTICLE_RELS for anchor in anchors):
+        return -9
+    landmarks = set().union(*(anchor.landmarks for anchor in anchors))
+    words = max(count_words(anchor.text) for anchor in anchors)
+    points = 2 if words >= 5 else 1 if words == 4 else 0
+    return points + ("heading" in landmarks) - 2 * bool(landmarks & {"nav", "footer"})
+
+
+def count_words(text: str) -> int:
+    """Words of a link's text; in scripts without blanks, three letters count as a word."""
+    return len(text.split()) + len(_UNSPACED_SCRIPTS.findall(text)) // 3
+
+
+def find_next_page(links: Iterable[tuple[str, Anchor]], url: str) -> str | None:
+    """The next page of the same list: the link with rel=next, else the one with the next page number."""
+    links = list(links)
+    for link_url, anchor in links:
+        if "next" in anchor.rel and (find_page_number(link_url) or score_article_url(link_url) < MIN_ARTICLE_SCORE):
+            return link_url  # on article pages, rel=next is the next article
+    next_number = (find_page_number(url) or 1) + 1
+    path = urlsplit(url).path.rstrip("/")
+    list_path = _PAGE_NUMBER.sub("", path)
+    for link_url, _ in links:
+        if find_page_number(link_url) == next_number and _PAGE_NUMBER.sub("", urlsplit(link_url).path.rstrip("/")) == list_path:
+            return link_url
+    return None
+
+
+def find_page_number(url: str) -> int | None:
+    """The page number in the URL of a list (/page/2, ?page=2), or None."""
+    parts = urlsplit(url)
+    if match := _PAGE_NUMBER.search(parts.path):
+        return int(match[1])
+    for name, value in parse_qsl(parts.query):
+        if name.lower() in _PAGE_PARAMS and value.isascii() and value.isdigit() and len(value) < 5:
+            return int(value)
+    return None
+
+
+# ---- homepages --------------------------------------------------------------------------------------------------------------------
+
+
+def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Listing:
+    """The links of a homepage at `url` (final, after redirects): feeds and sections as listings, articles as pages.
+
+    Feeds are those of its head (autodiscovery), else those it links to. Raises ListingError if the page is not HTML.
+    """
+    page = parse_page(html, content_type)
+    links = find_same_site_links(page, url)
+    feeds = find_feed_links(page, url)
+    sections = [Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links)]
+    return Listing(
+        pages=tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES],
+        listings=(*feeds, *sections),
+        language=parse_language_tag(page.language),
+    )
+
+
+def make_well_known_links(url: str) -> tuple[Link, ...]:
+    """Links to the well-known paths of feeds and sitemaps, for a site that names none. Each is worth one fetch."""
+    return tuple(Link(urls.normalize(path, url), kind, found_by="homepage", found_on=url) for path, kind in _WELL_KNOWN_PATHS)
+
+
+def find_feed_links(page: PageLinks, url: str) -> tuple[Link, ...]:
+    """Feed autodiscovery: <link rel=alternate type=…> without feeds of comments, else anchors that look like feeds; and sitemaps."""
+    named = [
+        link
+        for link in page.links
+        if "alternate" in link.get("rel", "").lower().split() and _FEED_TYPES.fullmatch(link.get("type", "").strip())
+    ]
+    hrefs = [link.get("href", "") for link in named if not _NOT_NEWS_FEED.search(link.get("href", "") + link.get("title", ""))]
+    hrefs = hrefs or [anchor.href for anchor in page.anchors if _FEED_URL.search(anchor.href.split("?")[0])]
+    sitemaps = [link.get("href", "") for link in page.links if link.get("rel", "").lower() == "sitemap"]
+    return (*_make_listing_links(hrefs, Kind.FEED, page, url), *_make_listing_links(sitemaps, Kind.SITEMAP, page, url))
+
+
+def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: str) -> tuple[Link, ...]:
+    base = resolve_base(page, url)
+    unique: dict[str, Link] = {}
+    for href in hrefs:
+        try:
+            link_url = urls.normalize(href, base)
+        except UrlError:
+            continue
+        if href.strip():
+            unique.setdefault(link_url, Link(link_url, kind, found_by="homepage", found_on=url))
+    return tuple(unique.values())[:MAX_FEEDS]
+
+
+def find_section_urls(links: Iterable[tuple[str, Anchor]]) -> list[str]:
+    """The URLs of a site's sections: links in its navigation with 1 to 4 words and 1 or 2 path segments."""
+    unique: dict[str, None] = {}
+    for link_url, anchor in links:
+        segments = [s for s in urlsplit(link_url).path.split("/") if s]
+        if not anchor.landmarks & {"nav", "header"} or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
+            continue
+        if 1 <= count_words(anchor.text) <= 4 and not is_never_article(link_url) and not any(c.isdigit() for c in segments[-1]):
+            unique.setdefault(link_url)
+    return list(unique)[:MAX_SECTIONS]

@@ -1,0 +1,159 @@
+"""Sources with `render`: a crawler process, a real Chromium and a worker, on sites whose text comes from fetch()."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fake_site import Farm, Site
+from services import is_running
+from world import World
+
+from newsmill.context import build_context
+from newsmill.model import Outcome, Render, Rendering, State
+from newsmill.sandbox.pages import Sandbox
+from newsmill.settings import load
+from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
+from workers.jobs import extract_claimed_pages
+from workers.process import WorkerContext
+
+TEXT = " ".join(f"The council met on day {number} to talk about the bridge over the river and its costs." for number in range(12))
+APP = """<!DOCTYPE html><html lang="en"><head><title>The council talks about bridge %(n)d</title></head>
+<body><main id="app"></main><script>
+fetch("/api/%(n)d").then(r => r.json()).then(a => { document.getElementById("app").innerHTML = a.html })
+</script><noscript>You need to enable JavaScript to run this app.</noscript></body></html>"""
+
+
+def add_app(site: Site, number: int) -> str:
+    html = f"<article><h1>The council talks about bridge {number}</h1><p>{TEXT}</p><p>Story number {number}.</p></article>"
+    site.page(f"/api/{number}", f'{{"html": "{html}"}}', content_type="application/json")
+    return site.page(f"/story/{number}", APP % {"n": number})
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        yield box
+
+
+def work(world: World, sandbox: Sandbox) -> None:
+    """Extract all segments that wait, as a worker does."""
+    app = build_context(world.engine, str(world.data), settings=load({"NEWSMILL_DATA": str(world.data)}))
+    context = WorkerContext(app, sandbox, "worker-1")
+    for segment_id in world.ledger.pending_segments(now=datetime.now(UTC), limit=100):
+        extract_claimed_pages(context, segment_id)
+
+
+def test_always(world: World, sandbox: Sandbox, sites: Farm) -> None:
+    site = sites.site()
+    urls = [add_app(site, number) for number in range(3)]
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
+    world.source("plain", homepage=site.url("/plain"))
+    plain = add_app(site, 9)
+    world.submit(*urls, source="paper")
+    world.submit(plain, source="plain")
+    world.crawl(seconds=120)
+    for url in urls:
+        page = world.page(url)
+        assert page.rendered is not None and b"Story number" in page.rendered and b"Story number" not in page.body
+        assert world.trace(url).rendering is Rendering.DONE and len(site.hits(url.removeprefix(site.url("")))) == 1
+    assert world.page(plain).rendering is None and world.trace(plain).rendering is None
+    assert "Chromium" not in world.log()
+    work(world, sandbox)
+    assert {world.outcome(url) for url in urls} == {Outcome.STORED}
+    assert world.outcome(plain) is Outcome.NEEDS_SCRIPT
+    assert world.ledger.count_rendered() == {"paper": 3} and world.ledger.count_rendered("plain") == {}
+
+
+def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox: Sandbox, sites: Farm) -> None:
+    site = sites.site()
+    urls = [add_app(site, number) for number in range(MIN_SCRIPT_PAGES)]
+    article = site.article("/article", "The council has finished the bridge over the river")
+    empty = site.page("/empty", "<html><head><title>Empty</title></head><body><div id=root></div></body></html>")
+    world.source("paper", homepage=site.url("/"), render=Render.AUTO, discover=False)
+    world.submit(*urls, article, empty, source="paper")
+    world.crawl(seconds=60)
+    assert all(world.page(url).rendering is None for url in (*urls, article, empty))
+    work(world, sandbox)
+    assert world.outcome(article) is Outcome.STORED
+    assert {world.outcome(url) for url in (*urls, empty)} == {State.DUE}
+    assert {world.trace(url).rendering for url in (*urls, empty)} == {Rendering.WANTED} and world.trace(empty).attempts == 0
+    assert world.ledger.script_sources() == set()
+
+    world.crawl(seconds=120)
+    work(world, sandbox)
+    assert {world.outcome(url) for url in urls} == {Outcome.STORED}
+    assert world.outcome(empty) not in (State.DUE, Outcome.STORED) and world.trace(empty).rendering is Rendering.DONE  # once
+    assert len(site.hits("/story/0")) == 2 and len(site.hits("/article")) == 1
+    assert world.ledger.script_sources() == {"paper"}
+
+    direct = add_app(site, 100)
+    world.submit(direct, source="paper")
+    world.crawl(seconds=60)
+    assert world.page(direct).rendered is not None and len(site.hits("/story/100")) == 1
+
+
+def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox, sites: Farm) -> None:
+    site = sites.site()
+    url = add_app(site, 0)
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
+    world.submit(url, source="paper")
+    world.crawl(seconds=60, patch={"crawler.browser.PROGRAMS": ["no-such-browser"]})
+    assert world.trace(url).rendering is Rendering.FAILED
+    assert world.log().count("source paper asks for rendering: Chromium is not installed") == 1
+    work(world, sandbox)
+    assert world.outcome(url) is Outcome.NEEDS_SCRIPT
+    assert "not rendered: Chromium is not installed" in (world.trace(url).detail or "")
+
+
+def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World, sites: Farm) -> None:
+    site = sites.site()
+    url = site.page("/story", "<html><body><script>fetch('/called'); setTimeout(() => { while (true) {} }, 500)</script></body></html>")
+    site.page("/called", "x")
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
+    world.submit(url, source="paper")
+    crawler = world.start()
+    world.wait(lambda: bool(site.hits("/called")), 60)
+    processes = descendants(crawler.pid)
+    assert len(processes) > 3
+    assert world.stop(crawler) == 0
+    assert world.outcome(url) is State.DUE and world.trace(url).attempts == 0
+    world.wait(lambda: not any(is_running(pid) for pid in processes))
+
+
+def test_a_killed_crawler_leaves_no_browser(world: World, sites: Farm) -> None:
+    site = sites.site()
+    url = site.page("/story", "<html><body><script>fetch('/called'); setInterval(() => fetch('/called'), 100)</script></body></html>")
+    site.page("/called", "x")
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
+    world.submit(url, source="paper")
+    crawler = world.start()
+    world.wait(lambda: bool(site.hits("/called")), 60)
+    processes = descendants(crawler.pid)
+    crawler.kill()
+    crawler.wait(10)
+    world.wait(lambda: not any(is_running(pid) for pid in processes))
+
+
+def descendants(root: int) -> list[int]:
+    parents = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            try:
+                parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            except FileNotFoundError:
+                continue
+    below = {root}
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sorted(below - {root})
+
+
+def test_nothing_of_the_browser_is_loaded_without_a_page_to_render() -> None:
+    code = "import sys, crawler.process, crawler.spiders.news, crawler.downloader; print([m for m in sys.modules if 'playwright' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,192 @@
+"""Sections and homepages: which links of a page are articles, sections, feeds or the next page."""
+
+import gzip
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill import urls
+from newsmill.discovery.html_listings import make_well_known_links, read_homepage, read_section
+from newsmill.exceptions import ListingError
+from newsmill.model import Kind, Link
+
+URL = "https://www.news.example/politics/"
+PAGE = """<!doctype html><html lang="en"><head><title>Politics</title>
+<link rel="alternate" type="application/rss+xml" title="All" href="/rss.xml">
+<link rel="alternate" type="application/atom+xml" href="/atom.xml">
+<link rel="alternate" type="application/rss+xml" title="Comments" href="/comments/feed/"><link rel="alternate" hreflang="de" href="/de/">
+<link rel="alternate" type="application/json" href="/wp-json/wp/v2/pages/1"><link rel="sitemap" href="/sitemap.xml"></head><body>
+<header><nav><a href="/">Home</a><a href="/politics/">Politics</a><a href="/world/europe">Europe</a><a href="/sport/">Sport</a>
+<a href="/tag/budget/">Budget</a><a href="/login">Sign in</a><a href="/newsletters/">Newsletters</a>
+<a href="https://other.example/world/">Other</a></nav></header>
+<main><article><a href="/politics/2026/11/25/council/"><img src="/a.jpg"></a>
+<h2><a href="/politics/2026/11/25/council/?utm_source=home">Council votes
+ on the new budget</a></h2>
+<a href="/author/jane-doe/">Jane Doe</a><a rel="tag" href="/budget/">The budget of the council</a></article>
+<h3><a href="/x1">A short URL, but a headline of words</a></h3><a href="/video/clip.mp4">A film about the council and its budget</a>
+<a href="https://sport.news.example/football/a-match-of-the-day-4711">Report</a>
+<a href="https://shop.news.example/mug-with-our-logo-12345">Mug</a>
+<a href="/politics/?page=1">1</a><a href="/politics/?page=3">3</a><a href="/politics/?page=2">2</a></main>
+<footer><a href="/terms-of-use/">Terms of use and what they mean for you</a>
+<a href="/about/">About us</a><a href="mailto:x@y.example">Mail</a></footer>"""
+
+
+def test_articles_of_a_section():
+    listing = read_section(PAGE.encode(), URL, "text/html")
+    assert [(page.url, page.hint.title) for page in listing.pages] == [
+        ("https://www.news.example/politics/2026/11/25/council/", "Council votes on the new budget"),
+        ("https://www.news.example/x1", "A short URL, but a headline of words"),
+        ("https://sport.news.example/football/a-match-of-the-day-4711", None),
+    ]
+    assert listing.pages[0].found_by == "section" and listing.pages[0].found_on == URL
+    assert listing.listings == (Link("https://www.news.example/politics/?page=2", Kind.SECTION, None, "section", URL),)
+    assert listing.language == "en"
+
+
+@pytest.mark.parametrize(
+    ("html", "url", "following"),
+    [
+        ('<a rel="next" href="/politics/page/2/">older</a>', URL, "/politics/page/2/"),
+        ('<a href="/politics/page/2/">2</a><a href="/politics/page/4/">4</a>', URL + "page/3/", "/politics/page/4/"),
+        ('<a href="?page=3">x</a><a href="/world/?page=2">x</a>', URL + "?page=2", "/politics/?page=3"),
+        ('<a rel="next" href="/politics/2026/11/24/the-article-before-this-one">next</a>', URL, None),
+        ('<a href="/politics/page/1/">1</a>', URL + "page/2/", None),
+        ('<a href="?page=3000000000000">x</a>', URL, None),
+    ],
+)
+def test_next_page(html, url, following):
+    listings = read_section(html.encode(), url).listings
+    assert [link.url for link in listings] == ([] if following is None else ["https://www.news.example" + following])
+
+
+def test_homepage():
+    listing = read_homepage(PAGE.encode(), "https://www.news.example/", "text/html")
+    assert [(link.kind, link.url.removeprefix("https://www.news.example")) for link in listing.listings] == [
+        (Kind.FEED, "/rss.xml"),
+        (Kind.FEED, "/atom.xml"),
+        (Kind.SITEMAP, "/sitemap.xml"),
+        (Kind.SECTION, "/politics/"),
+        (Kind.SECTION, "/world/europe"),
+        (Kind.SECTION, "/sport/"),
+    ]
+    assert len(listing.pages) == 3 and {page.found_by for page in listing.pages} == {"homepage"}
+
+
+def test_feeds_of_the_anchors_where_the_head_names_none():
+    listing = read_homepage(b'<a href="/feed/">RSS</a><a href="/politics/rss.xml">Politics</a><a href="/feeds-of-the-world">no</a>', URL)
+    assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
+
+
+def test_well_known_paths():
+    assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
+    assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
+
+
+def test_base_and_relative_links():
+    html = b'<base href="https://www.news.example/archive/x/"><a href="../2026/11/25/story">A headline made of words</a>'
+    assert [page.url for page in read_section(html, URL).pages] == ["https://www.news.example/archive/2026/11/25/story"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<a href='/%s'>A headline made of words</a>" % ("ä" * 7_000),  # 42,000 characters when percent-encoded
+        "<a href='/%s'>A headline made of words</a>" % ("報" * 900),
+        "<a href='http://[::1/'>A headline made of words</a>",
+        "<a href='http://a..b/x'>A headline made of words</a>",
+        "<a href='http://%s/x'>A headline made of words</a>" % ("a." * 200),
+        "<a href='/\0\ud800/x'>A headline made of words</a>",
+        "<base href='http://['>",
+        "<base href='data:text/html,x'>",
+        "<base href='/%s/'>" % ("ä" * 7_000),
+        "<base href='//%s'>" % ("報" * 900),
+        "<link rel=alternate type=application/rss+xml href='http://['>",
+        "<link rel=alternate type=application/rss+xml href='/%s'>" % ("ä" * 7_000),
+    ],
+)
+def test_a_bad_link_costs_only_itself(bad):
+    html = (bad + PAGE.replace("<head>", "<head>" + bad) + bad).encode("utf-8", "surrogatepass")
+    for read in (read_section, read_homepage):
+        plain, listing = read(PAGE.encode(), URL), read(html, URL)
+        assert {page.url for page in listing.pages} >= {page.url for page in plain.pages}
+        assert listing.listings == plain.listings
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content_type", "meta", "headline"),
+    [
+        ("utf-8", None, "", "Der Rat beschließt den höchsten Haushalt aller Zeiten"),
+        ("cp1252", None, "", "Der Rat beschließt den höchsten Haushalt aller Zeiten – „einstimmig“"),
+        ("cp1252", "text/html; charset=ISO-8859-1", "", "Der Rat beschließt den „höchsten“ Haushalt"),
+        ("iso-8859-2", "text/html", "<meta charset=iso-8859-2>", "Rada miasta przyjęła najwyższy budżet"),
+        ("gb18030", "text/html; charset=gb2312", "", "市议会通过了历来最高的预算案 喆 镕"),
+        ("cp932", "text/html; charset=x-sjis", "", "市議会は過去最高の予算を可決した①"),
+        ("cp949", "text/html; charset=ks_c_5601-1987", "", "시의회는 사상 최대 예산안을 통과시켰다 똠"),
+        ("utf-16-le", None, "", "The council votes on the new budget"),
+        ("utf-8", "text/html; charset=nonsense", "", "Der Rat beschließt den höchsten Haushalt"),
+        ("utf-8", "text/html; charset=hex", "", "Der Rat beschließt den höchsten Haushalt"),
+    ],
+)
+def test_headlines_in_every_encoding(encoding, content_type, meta, headline):
+    html = f"<html><head>{meta}<title>x</title></head><body><a href=/2026/11/25/the-budget-of-the-council>{headline}</a></body></html>"
+    (page,) = read_section(html.encode(encoding), URL, content_type).pages
+    assert page.hint.title == headline
+
+
+def test_one_broken_byte_leaves_the_rest_utf_8():
+    html = "<p>Straße, Grüße, Köln</p><a href=/2026/11/25/the-budget>Der höchste Haushalt aller Zeiten</a>".encode()
+    (page,) = read_section(html + b"<p>\xff</p>", URL).pages
+    assert page.hint.title == "Der höchste Haushalt aller Zeiten"
+
+
+def test_a_nul_in_a_title_is_replaced():
+    (page,) = read_section(b"<p>" + b" " * 2_000 + b"<a href=/2026/11/25/x>Council\0 votes on the budget</a>", URL).pages
+    assert page.hint.title == "Council\ufffd votes on the budget"
+
+
+def test_scripts_without_blanks_have_headlines_too():
+    html = '<a href="/a1">新しい予算案が議会で可決された</a><a href="/b1">政治</a>'.encode()
+    assert [page.url for page in read_section(html, URL).pages] == ["https://www.news.example/a1"]
+
+
+@pytest.mark.parametrize("body", [b"", b"plain text", b"\x89PNG\r\n\x1a\n\0\0", b"\0" * 100, b'{"a": 1}'])
+@pytest.mark.parametrize("read", [read_section, read_homepage])
+def test_other_bodies_than_html_are_refused(read, body):
+    with pytest.raises(ListingError):
+        read(body, URL)
+
+
+@given(st.binary() | st.text("<a href='/x y?=&#.\":>nav ").map(str.encode))
+def test_any_bytes_give_a_listing_or_a_listing_error(body):
+    for read in (read_section, read_homepage):
+        try:
+            listing = read(body, URL)
+        except ListingError:
+            continue
+        assert all(urls.get_site(link.url) == "news.example" for link in listing.pages)
+
+
+def test_feeds_miniflux_finds(cases):
+    for case in cases("feed_discovery"):
+        if case["base"]:
+            found = [link.url for link in read_homepage(case["html"].encode(), case["base"]).listings if link.kind == Kind.FEED]
+            assert found == [urls.normalize(url) for url in case["expect_urls"]], case["id"]
+
+
+def test_real_pages_are_quick_and_keep_their_recommendations(shared):
+    """50 pages of news sites: each gives a few dozen articles and no list, in about 10 ms of CPU."""
+    times, found = [], []
+    folder = shared / "quality" / "data" / "fundus-eval"
+    for line in (folder / "gold.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        html = gzip.decompress((folder / "pages" / f"{row['id']}.html.gz").read_bytes())
+        start = time.process_time()
+        listing = read_section(html, urls.normalize(row["url"]))
+        times.append(time.process_time() - start)
+        found.append(len(listing.pages))
+        assert not [page.url for page in listing.pages if "/tag/" in page.url or "/author/" in page.url]
+    assert sorted(times)[len(times) // 2] < 0.5
+    assert sorted(found)[len(found) // 2] > 10

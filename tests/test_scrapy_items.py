@@ -1,0 +1,97 @@
+"""What spiders yield becomes pages, links and articles; what cannot be read stays empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from scrapy import Field, Item, Request
+from scrapy.http import HtmlResponse
+
+import newsmill
+from newsmill.exceptions import ExtractionError, UrlError
+from newsmill.model import ArticleItem, Hint
+from newsmill.scrapy import extract, link, page
+from newsmill.scrapy_items import make_article_item, make_link, make_page
+
+URL = "https://paper.example/a"
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+BASE = {"url": URL, "title": "Bridge", "text": "It is closed."}
+
+
+@dataclass
+class Named:
+    name: str
+
+
+class PaperItem(Item):
+    url = Field()
+    headline = Field()
+    articleBody = Field()  # noqa: N815 - the name of schema.org
+    authors = Field()
+
+
+def test_the_page_of_a_response_has_no_cookies_and_no_credentials() -> None:
+    request = Request(
+        URL, headers={"Cookie": "session=1", "Authorization": "Basic x", "Accept": "text/html"}, meta={"redirect_urls": [f"{URL}/old"]}
+    )
+    headers = {"Content-Type": "text/html", "Set-Cookie": ["session=1", "b=2"], "X-Many": ["1", "2"]}
+    made = make_page(page(HtmlResponse(URL, 203, headers, b"<p>", request=request), source="paper"), fetched_at=NOW)
+    assert (made.url, made.requested_url, made.redirects, made.status, made.source) == (URL, f"{URL}/old", (f"{URL}/old",), 203, "paper")
+    assert made.headers == (("Content-Type", "text/html"), ("X-Many", "1"), ("X-Many", "2"))
+    assert made.request_headers == (("Accept", "text/html"),)
+    assert made.body == b"<p>"
+
+
+def test_a_response_without_a_request_has_a_page() -> None:
+    made = make_page(page(HtmlResponse(URL, body=b"<p>")), fetched_at=NOW, source="other")
+    assert (made.requested_url, made.source, made.request_headers) == (URL, "other", ())
+
+
+def test_hints_of_pages_and_links() -> None:
+    hint = Hint(title="T\ud800".replace("\ud800", "?"), authors=("Ann",), published_at=datetime(2026, 11, 25, 8, tzinfo=UTC), language="en")
+    assert link(URL, title="T\ud800", authors=["Ann"], published="2026-11-25T09:00:00+01:00", language="en").hint == hint
+    assert page(HtmlResponse(URL), published="2026-11-25T08:00:00").hint.published_at == hint.published_at
+    assert link(URL, published=date(2026, 11, 25).isoformat()).hint.published_at == datetime(2026, 11, 25, tzinfo=UTC)
+    with pytest.raises(ValueError, match="expected a time such as"):
+        link(URL, published="yesterday")
+    with pytest.raises(UrlError):
+        make_link(link("mailto:a@b.example"), found_by="spider")
+    assert make_link(link(f"{URL}#top"), source="paper", found_by="spider").url == URL
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (BASE, {}),
+        (
+            PaperItem(url=URL, headline="Bridge", articleBody="It is closed.", authors=[Named("Ann"), {"name": "Bo"}]),
+            {"authors": ("Ann", "Bo")},
+        ),
+        (
+            {**BASE, "author": "Ann", "tags": ["x", None, 3], "mainImage": {"url": "/i.jpg"}},
+            {"authors": ("Ann",), "tags": ("x",), "image": "/i.jpg"},
+        ),
+        ({**BASE, "published": "2026-11-25", "modified_at": "yesterday"}, {"published_at": date(2026, 11, 25)}),
+        ({**BASE, "datePublished": NOW, "language": 7, "description": ["x"]}, {"published_at": NOW}),
+    ],
+)
+def test_items_with_a_url_a_title_and_a_text_are_articles(item: Any, expected: dict[str, Any]) -> None:
+    assert make_article_item(item) == ArticleItem(URL, "Bridge", "It is closed.", **expected)
+
+
+@pytest.mark.parametrize("item", [{}, {**BASE, "text": ""}, {**BASE, "title": None}, {**BASE, "url": 1}, object(), "text", None])
+def test_other_items_are_not(item: Any) -> None:
+    assert make_article_item(item) is None
+
+
+def test_extract_reads_a_response_as_newsmill_reads_its_page() -> None:
+    sentence = "Мост через реку закрыт с понедельника, и этот абзац объясняет причину достаточно подробно."
+    html = f"<title>Мост закрыт</title><article><h1>Мост закрыт</h1>{f'<p>{sentence}</p>' * 5}".encode("windows-1251")
+    response = HtmlResponse(URL, headers={"Content-Type": "text/html; charset=windows-1251"}, body=html)
+    assert extract(response).text == newsmill.extract(html, url=URL, content_type="text/html; charset=windows-1251").text
+    assert sentence in extract(response).text
+    with pytest.raises(ExtractionError):
+        extract(HtmlResponse(URL, body=b"<p>"))
