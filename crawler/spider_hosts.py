@@ -127,8 +127,8 @@ class SpiderHosts:
                 await self._renew()
                 renew_at = time.monotonic() + renewal_interval
             for host in list(self._hosts.values()):
-                async with host.lock:
-                    if _is_idle(host):
+                if _is_idle(host) and not host.lock.locked():  # waiting for the lock of one host would delay the renewals of the others
+                    async with host.lock:
                         await self._release(host)
 
     async def close(self) -> None:

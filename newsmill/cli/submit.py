@@ -43,7 +43,8 @@ def add(
     with context.open_context(settings, create=True) as store:
         for source in sources:
             store.ledger.put_source(source, now=now())
-            note(f"following {source.name} ({source.homepage or 'its listings'})" if source.enabled else f"{source.name} is paused")
+            start = source.homepage or source.spider or "its listings"
+            note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
     note("run `newsmill up` to fetch it, if no crawler is running")
 
 
