@@ -120,6 +120,8 @@ def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World,
     world.wait(lambda: bool(site.hits("/called")), 60)
     processes = descendants(crawler.pid)
     assert len(processes) > 3
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in processes]
+    assert not any(b"DATABASE_URL" in environment for environment in environments)
     assert world.stop(crawler) == 0
     assert world.outcome(url) is State.DUE and world.trace(url).attempts == 0
     world.wait(lambda: not any(is_running(pid) for pid in processes))
