@@ -21,6 +21,8 @@ from newsmill.sandbox.child import filter_environment
 log = logging.getLogger(__name__)
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NODE_VARIABLE = "PLAYWRIGHT_NODEJS_PATH"  # read by Playwright, which has no argument for it
+BARE_NODE = Path(__file__).with_name("bare_node.sh")
 FLAGS = (
     # The network: the proxy of `launch` carries loopback requests too (Playwright adds "<-loopback>"), and nothing else carries any.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # resolve no name, also no prefetched one; the proxy is on 127.0.0.1
@@ -52,6 +54,8 @@ class GuardedBrowserProvider:
 
     async def start(self) -> None:
         """Start Playwright's driver, a Node.js process, which ends when this process ends."""
+        if NODE_VARIABLE not in os.environ:  # set by the operator where Playwright comes without Node.js
+            os.environ |= {NODE_VARIABLE: str(BARE_NODE)}
         self.playwright = await async_playwright().start()
 
     async def launch_browser(self) -> Browser:

@@ -680,6 +680,7 @@ class ClaimedPage:
     is_suspect: bool = False  # an earlier worker disappeared while it processed the page, or the page crashed a reader process
     again: bool = False  # the page was extracted before and is extracted again
     attempts: int = 0  # fetches before the one that returned this page
+    rendering: Rendering | None = None  # None: the fetch was not meant to render the page
 
 
 # ---- pages from outside -------------------------------------------------------------------------------------------------------

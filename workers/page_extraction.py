@@ -72,16 +72,16 @@ def extract_page(
     if source is not None and source.render is Render.AUTO and result.document is not None:
         state.script_pages[source.name].append(page.rendered is not None)
     now = context.app.now()
-    if wants_rendering(page, source, result.ending.outcome):
+    if wants_rendering(claim, source, result.ending.outcome):
         yield Result(claim, result, now, wants_rendering=True)
         return
     result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
     yield Result(claim, result, _find_retry_time(claim, result, now))
 
 
-def wants_rendering(page: Page, source: Source | None, outcome: Outcome) -> bool:
-    """Whether to fetch and render a page that has no text and was not rendered."""
-    return source is not None and source.render is Render.AUTO and page.rendering is None and outcome in SCRIPT_OUTCOMES
+def wants_rendering(claim: ClaimedPage, source: Source | None, outcome: Outcome) -> bool:
+    """Whether to fetch and render a page that has no text. Once: a page that was to be rendered has a `rendering`, whatever came of it."""
+    return source is not None and source.render is Render.AUTO and claim.rendering is None and outcome in SCRIPT_OUTCOMES
 
 
 def _describe_rendering_failure(result: ExtractionResult, page: Page) -> ExtractionResult:

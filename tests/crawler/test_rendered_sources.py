@@ -75,7 +75,8 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     article = site.article("/article", "The council has finished the bridge over the river")
     empty = site.page("/empty", "<html><head><title>Empty</title></head><body><div id=root></div></body></html>")
     world.source("paper", homepage=site.url("/"), render=Render.AUTO, discover=False)
-    world.submit(*urls, article, empty, source="paper")
+    xml = site.page("/xml", "<html><head><title>Empty</title></head><body><div></div></body></html>", content_type="application/xml")
+    world.submit(*urls, article, empty, xml, source="paper")
     world.crawl(seconds=60)
     assert all(world.page(url).rendering is None for url in (*urls, article, empty))
     work(world, sandbox)
@@ -88,6 +89,7 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     work(world, sandbox)
     assert {world.outcome(url) for url in urls} == {Outcome.STORED}
     assert world.outcome(empty) not in (State.DUE, Outcome.STORED) and world.trace(empty).rendering is Rendering.DONE  # once
+    assert world.outcome(xml) is not State.DUE and world.trace(xml).rendering in (None, Rendering.FAILED)  # once, too
     assert len(site.hits("/story/0")) == 2 and len(site.hits("/article")) == 1
     assert world.ledger.script_sources() == {"paper"}
 
@@ -120,6 +122,8 @@ def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World,
     world.wait(lambda: bool(site.hits("/called")), 60)
     processes = descendants(crawler.pid)
     assert len(processes) > 3
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in processes]
+    assert not any(b"DATABASE_URL" in environment for environment in environments)
     assert world.stop(crawler) == 0
     assert world.outcome(url) is State.DUE and world.trace(url).attempts == 0
     world.wait(lambda: not any(is_running(pid) for pid in processes))

@@ -42,6 +42,17 @@ def test_a_page_without_text_is_rendered_by_the_next_fetch(mill: Mill) -> None:
     assert trace is not None and (trace.outcome, trace.rendering) == (Outcome.STORED, Rendering.DONE)
 
 
+def test_a_page_that_was_not_rendered_is_not_wanted_again(mill: Mill) -> None:
+    """For instance because it is no HTML, or because the source does not ask for it any more."""
+    (claim,) = mill.fetch(*links(1))
+    assert claim.rendering is None
+    mill.store(replace(bad(claim, Outcome.NO_TEXT), retry_at=mill.now, wants_rendering=True))
+    mill.now = after(seconds=90)
+    mill.lease()
+    (claim,) = mill.claim(save(mill, None))
+    assert claim.rendering is Rendering.FAILED
+
+
 def test_another_retry_does_not_render(mill: Mill) -> None:
     (claim,) = mill.fetch(*links(1))
     mill.store(replace(bad(claim, Outcome.BLOCKED), retry_at=mill.now))

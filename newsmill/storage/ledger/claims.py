@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
-from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Rendering, Segment
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.links import batches
 from newsmill.storage.schema import ledger, segments
@@ -39,6 +39,7 @@ COLUMNS = (
     ledger.c.stage,
     ledger.c.detail,
     ledger.c.first_seen_at,
+    ledger.c.rendering,
 )
 # Rows without a worker: fetched and due, or claimed under a lease that ended. Those that crashed are claimed through `deferred`.
 _UNCLAIMED = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
@@ -158,6 +159,7 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
         is_suspect=crashes > 0 or row.state == "processing",
         again=row.stage == REEXTRACT,
         attempts=row.attempts,
+        rendering=None if row.rendering is None else Rendering(row.rendering),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, String, bindparam, case, exists, func, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.columns import load_hint
@@ -77,7 +77,8 @@ _SAVE = (
         status=bindparam("b_status"),
         etag=bindparam("b_etag"),
         last_modified=bindparam("b_last_modified"),
-        rendering=bindparam("b_rendering"),
+        # A page that is wanted rendered and was not must not be wanted a second time.
+        rendering=func.coalesce(bindparam("b_rendering", type_=String), case((ledger.c.rendering.is_not(None), Rendering.FAILED.value))),
     )
 )
 _LEASED_ROWS = (
