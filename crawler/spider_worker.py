@@ -59,7 +59,8 @@ class SpiderWorker:
         rows = await state.call_ledger(
             lambda now: state.ledger.lease_urls(self.host, state.owner, limit=1, seconds=state.lease_seconds, now=now)
         )
-        await state.read_missing_sources(rows)
+        if rows:
+            await state.read_sources()  # the spider may be new
         return rows
 
     async def _run_spider(self, leased_url: LeasedUrl) -> bool:
@@ -69,9 +70,8 @@ class SpiderWorker:
             await self._end(leased_url, OutcomeRecord(Outcome.DENIED, "the source has no spider"))
             return True
         report = await self._wait(source)
-        if (
-            report.reason in (STOPPED, CRASHED) and self.state.stop.event.is_set()
-        ):  # a run that had not opened its spider dies of the signal
+        has_ended_early = report.reason in (STOPPED, CRASHED)  # a run that had not opened its spider dies of the signal
+        if has_ended_early and self.state.stop.event.is_set():
             return False
         await self._record(leased_url, report)
         return True
