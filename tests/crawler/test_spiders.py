@@ -329,6 +329,19 @@ def test_a_spider_that_does_not_exist_is_not_tried_again(world: World) -> None:
     assert trace.detail is not None and "module nothing cannot be imported" in trace.detail and str(world.data / "spiders") in trace.detail
 
 
+def test_a_source_that_gets_a_spider_while_a_crawler_runs(sites: Farm, world: World) -> None:
+    site = sites.site()
+    code = "    def parse(self, response):\n        yield page(response)\n"
+    world.source(name="other", spider=write_spider(world, code), spider_args={"url": site.article("/other")})
+    world.source(sections=(site.page("/section", "<p>none</p>"),))
+    with world.crawler():
+        world.wait(lambda: world.trace(make_spider_url("other")).outcome is Outcome.LISTED, 60)
+        add_spider(world, code, site.article("/a"))
+        world.wait(lambda: world.trace(RUN).outcome is not None, 60)
+    assert world.trace(RUN).outcome is Outcome.LISTED
+    assert archived(world) == sorted([site.url("/a"), site.url("/other")])
+
+
 # ---- stops
 
 
