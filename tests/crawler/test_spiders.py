@@ -199,11 +199,11 @@ def test_a_spider_waits_for_a_host_that_a_crawler_holds(sites: Farm, world: Worl
     assert world.ledger.lease_host(site.host, "another", seconds=300, now=now()) is not None
     released_at = 0.0
     with world.crawler():
-        world.wait(lambda: "Spider opened" in read_log(world), 60)
+        world.wait(lambda: "Spider opened" in read_log(world), 120)
         time.sleep(2)
         released_at = time.time()
         world.ledger.release_host(site.host, "another", now=now())
-        world.wait(world.quiet, 60)
+        world.wait(world.quiet, 120)
     trace = world.trace(RUN)
     assert site.hits()[0].at >= released_at
     assert trace.detail is not None and "s for hosts that another process held" in trace.detail
@@ -335,9 +335,9 @@ def test_a_source_that_gets_a_spider_while_a_crawler_runs(sites: Farm, world: Wo
     world.source(name="other", spider=write_spider(world, code), spider_args={"url": site.article("/other")})
     world.source(sections=(site.page("/section", "<p>none</p>"),))
     with world.crawler():
-        world.wait(lambda: world.trace(make_spider_url("other")).outcome is Outcome.LISTED, 60)
+        world.wait(lambda: world.trace(make_spider_url("other")).outcome is Outcome.LISTED, 120)
         add_spider(world, code, site.article("/a"))
-        world.wait(lambda: world.trace(RUN).outcome is not None, 60)
+        world.wait(lambda: world.trace(RUN).outcome is not None, 120)
     assert world.trace(RUN).outcome is Outcome.LISTED
     assert archived(world) == sorted([site.url("/a"), site.url("/other")])
 
@@ -359,8 +359,8 @@ def test_a_stopped_crawler_ends_the_run_and_the_next_one_starts_it_again(sites: 
 """
     add_spider(world, code, start, delay=0.1)
     crawler = world.start()
-    world.wait(lambda: len(site.hits()) > 10)
-    assert world.stop(crawler) == 0
+    world.wait(lambda: len(site.hits()) > 10, 120)
+    assert world.stop(crawler, seconds=60) == 0
     trace = world.trace(RUN)
     assert (trace.state, trace.attempts) == (State.DUE, 0)
     assert 0 < len(archived(world)) < 30
@@ -374,10 +374,10 @@ def test_a_killed_crawler_takes_the_run_with_it(sites: Farm, world: World) -> No
     site.page("/slow", "x", delay=20)
     add_spider(world, "    def parse(self, response):\n        pass\n", site.url("/slow"))
     crawler = world.start()
-    world.wait(lambda: bool(site.hits("/slow")))
+    world.wait(lambda: bool(site.hits("/slow")), 120)
     (child,) = find_runs(crawler.pid)
     world.stop(crawler, how=signal.SIGKILL)
-    world.wait(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes())
+    world.wait(lambda: not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes(), 120)
 
 
 def test_the_log_has_no_password_and_a_limit(sites: Farm, world: World) -> None:
