@@ -99,6 +99,38 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     assert world.page(direct).rendered is not None and len(site.hits("/story/100")) == 1
 
 
+MIDDLEWARES = """
+import pathlib
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 900,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "middleware_settings.Tag": 500,
+}
+HTTPCACHE_ENABLED = True
+HTTPCACHE_DIR = str(pathlib.Path(__file__).parent / "cache")
+DOWNLOAD_HANDLERS = dict.fromkeys(("http", "https"), "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler")
+PLAYWRIGHT_CDP_URL = "http://127.0.0.1:9/"
+class Tag:
+    def process_request(self, request):
+        request.headers["X-Tag"] = "1"
+"""
+
+
+def test_middlewares_of_the_operator_see_the_fetch_and_not_the_rendering(world: World, sites: Farm) -> None:
+    site = sites.site()
+    url, loop = add_app(site, 0), site.page("/loop", "<html><body><script>while (true) {}</script></body></html>")
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS, discover=False)
+    world.submit(url, loop, source="paper")
+    (world.data / "config").mkdir()
+    (world.data / "config" / "middleware_settings.py").write_text(MIDDLEWARES)
+    config = {"config": str(world.data / "config"), "scrapy_settings": "middleware_settings"}
+    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 6.0}, **config)
+    page = world.page(url)
+    assert page.rendered is not None and b"Story number" in page.rendered
+    assert [hit.headers.get("x-tag") for hit in site.hits("/story/0")] == ["1"]
+    assert world.page(loop).rendering_failure == "no DOM after 6 s"
+
+
 def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox, sites: Farm) -> None:
     site = sites.site()
     url = add_app(site, 0)
