@@ -17,6 +17,7 @@ from scrapy import Request
 from scrapy.exceptions import NotSupported
 from scrapy.http import Response
 
+from crawler.request_errors import RequestOutcomeError
 from newsmill.address_guard import Guard
 from newsmill.model import LeasedUrl, Page, Render, Source
 
@@ -76,7 +77,7 @@ class Renderer:
                     log.error("source %s asks for rendering: %s", source.name, error)
                 self._is_unavailable_logged = True
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
-            except RenderingError as error:
+            except (RenderingError, RequestOutcomeError) as error:  # the latter: of a middleware of the operator
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
         return replace(page, rendered=response.body)
 
