@@ -76,6 +76,7 @@ class CrawlSetup:
             max_body=max_body if max_body < MAX_BODY_BYTES else None,
             max_seconds=float(self.values["DOWNLOAD_TIMEOUT"]),
             has_middlewares=self.has_middlewares,
+            render=download,
         )
 
 

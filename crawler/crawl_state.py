@@ -44,7 +44,7 @@ class CrawlState(LedgerCalls):
         self.downloader = downloader
         self.writer = writer
         self.parser = ListingParser()
-        self.renderer = Renderer(downloader.download, downloader.guard, downloader.user_agent)
+        self.renderer = Renderer(downloader.render, downloader.guard, downloader.user_agent)
         self.agent = agent  # the product name that robots.txt rules are looked up by
         self.only_source = only_source
         self.max_pages = max_pages

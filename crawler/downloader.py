@@ -99,10 +99,12 @@ class Downloader:
         max_body: int | None = None,
         max_seconds: float = DEADLINE_SECONDS,
         has_middlewares: bool = False,
+        render: Callable[[Request], Awaitable[Response]] | None = None,
     ) -> None:
         """`max_body` (bytes) and `max_seconds` lower the limits of a request. `has_middlewares`: `download` runs middlewares of the
-        operator, which may change headers and answer requests themselves."""
+        operator, which may change headers and answer requests themselves. `render` takes the requests of `crawler.renderer`."""
         self.download = download
+        self.render = render or download
         self.guard = guard
         self.user_agent = user_agent
         self.max_body = max_body

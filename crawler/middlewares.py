@@ -11,6 +11,7 @@ from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
 
 from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS
+from crawler.renderer import PLAYWRIGHT, RenderingError
 from crawler.request_errors import RequestOutcomeError
 from crawler.throttle import StopRequestedError
 from newsmill.model import Outcome, OutcomeRecord
@@ -18,7 +19,7 @@ from newsmill.model import Outcome, OutcomeRecord
 log = logging.getLogger(__name__)
 
 # Raised by the downloader itself. A ValueError could be a middleware's.
-OWN_ERRORS = (StopRequestedError, RequestOutcomeError, *(error for error in DOWNLOAD_ERRORS if error is not ValueError))
+OWN_ERRORS = (StopRequestedError, RequestOutcomeError, RenderingError, *(error for error in DOWNLOAD_ERRORS if error is not ValueError))
 
 
 class MiddlewareDownload:
@@ -33,7 +34,7 @@ class MiddlewareDownload:
         A middleware can send a request again without end, so the deadline is one for all of them.
         """
         request.headers.pop("User-Agent", None)  # as in Scrapy, where a middleware sets it if no other has
-        seconds, max_body = request.meta["download_timeout"], request.meta["download_maxsize"]
+        seconds, max_body = request.meta.get("download_timeout"), request.meta.get("download_maxsize")
         try:
             async with asyncio.timeout(seconds):
                 response = await self.download(request)
@@ -46,9 +47,11 @@ class MiddlewareDownload:
         except Exception as error:  # code of the operator: no error in it may end the crawl
             log.warning("a middleware failed on %s", request.url, exc_info=error)
             raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, _describe(error))) from error
+        if PLAYWRIGHT in request.meta:
+            return response  # of the browser, which has limits of its own
         if response.url != request.url:
             raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware fetched {response.url[:MAX_ERROR_CHARACTERS]} instead"))
-        if len(response.body) > max_body:
+        if max_body and len(response.body) > max_body:
             raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
         return response
 

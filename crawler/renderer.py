@@ -1,6 +1,7 @@
 """Renders fetched pages in a browser, for sources that ask for it. Nothing of the browser is imported before the first page.
 
-The request goes through Scrapy's engine like any other. `crawler.downloader.CappedHandler` hands it to `crawler.browser_handler`.
+`crawler.downloader.CappedHandler` hands the request to `crawler.browser_handler`. No middleware sees it: it fetches nothing, because the
+page has been fetched, and a cache would answer it with the response.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scrapy import Request
 from scrapy.exceptions import NotSupported
 from scrapy.http import Response
 
+from crawler.request_errors import RequestOutcomeError
 from newsmill.address_guard import Guard
 from newsmill.model import LeasedUrl, Page, Render, Source
 
@@ -75,11 +77,11 @@ class Renderer:
                     log.error("source %s asks for rendering: %s", source.name, error)
                 self._is_unavailable_logged = True
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
-            except RenderingError as error:
+            except (RenderingError, RequestOutcomeError) as error:  # the latter: of a middleware of the operator
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
         return replace(page, rendered=response.body)
 
     def _guard_of(self, page: Page) -> Guard:
-        """A page from a public IP address reaches no private network, also none that the operator allows to the crawler."""
-        is_public = page.ip is not None and Guard().find_refusal(page.ip) is None
-        return Guard() if is_public else self._guard
+        """Only a page from a private IP address reaches the private networks that the operator allows to the crawler."""
+        is_private = page.ip is not None and Guard().find_refusal(page.ip) is not None
+        return self._guard if is_private else Guard()

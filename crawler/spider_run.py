@@ -278,11 +278,16 @@ def spider_folders(settings: Settings) -> tuple[Path, ...]:
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Limit the address space to what is mapped now and `megabytes` more. Linux only."""
+    """Limit the address space to what is mapped now and `megabytes` more. Linux only.
+
+    The hard limit stays, because the browser reserves 1 TB of addresses: crawler/bare_node.sh lifts the limit for its processes, which
+    crawler/browser.py watches.
+    """
     if sys.platform == "linux":
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = mapped + (megabytes << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        hard_limit = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
 
 
 def _end_with_parent() -> None:

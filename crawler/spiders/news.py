@@ -16,6 +16,7 @@ from scrapy.settings import BaseSettings
 from crawler.command_errors import exit_with_message
 from crawler.crawl_setup import CrawlSetup, open_source_crawl
 from crawler.frontier import Frontier
+from crawler.renderer import RENDER_JOB
 from crawler.throttle import StopRequestedError, StopSignal
 from crawler.user_settings import crawl_settings, find_changed_protection, load_user_settings
 from newsmill import settings as configuration
@@ -104,6 +105,8 @@ class NewsSpider(Spider):
         engine = self.crawler.engine
         if engine is None or not engine.running:
             raise StopRequestedError
+        if RENDER_JOB in request.meta:  # past the middlewares
+            return await engine.downloader.handlers.download_request_async(request)
         return await engine.download_async(request)
 
 

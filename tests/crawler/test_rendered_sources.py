@@ -16,8 +16,10 @@ from world import World
 from newsmill.context import build_context
 from newsmill.model import Outcome, Render, Rendering, State
 from newsmill.sandbox.pages import Sandbox
-from newsmill.settings import load
+from newsmill.settings import Settings, load
+from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
+from newsmill.urls import make_spider_url
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
 
@@ -97,6 +99,68 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     world.submit(direct, source="paper")
     world.crawl(seconds=60)
     assert world.page(direct).rendered is not None and len(site.hits("/story/100")) == 1
+
+
+MIDDLEWARES = """
+import pathlib
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 900,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "middleware_settings.Tag": 500,
+}
+HTTPCACHE_ENABLED = True
+HTTPCACHE_DIR = str(pathlib.Path(__file__).parent / "cache")
+DOWNLOAD_HANDLERS = dict.fromkeys(("http", "https"), "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler")
+PLAYWRIGHT_CDP_URL = "http://127.0.0.1:9/"
+class Tag:
+    def process_request(self, request):
+        request.headers["X-Tag"] = "1"
+"""
+
+
+def test_middlewares_of_the_operator_see_the_fetch_and_not_the_rendering(world: World, sites: Farm) -> None:
+    site = sites.site()
+    url, loop = add_app(site, 0), site.page("/loop", "<html><body><script>while (true) {}</script></body></html>")
+    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS, discover=False)
+    world.submit(url, loop, source="paper")
+    (world.data / "config").mkdir()
+    (world.data / "config" / "middleware_settings.py").write_text(MIDDLEWARES)
+    config = {"config": str(world.data / "config"), "scrapy_settings": "middleware_settings"}
+    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 6.0}, **config)
+    page = world.page(url)
+    assert page.rendered is not None and b"Story number" in page.rendered
+    assert [hit.headers.get("x-tag") for hit in site.hits("/story/0")] == ["1"]
+    assert world.page(loop).rendering_failure == "no DOM after 6 s"
+
+
+SPIDER = """
+import scrapy
+from newsmill.scrapy import page
+
+class PaperSpider(scrapy.Spider):
+    name = "paper"
+
+    async def start(self):
+        for url in (self.url, self.outside):
+            yield scrapy.Request(url, meta={"playwright": True, "playwright_page_goto_kwargs": {"wait_until": "networkidle"}})
+
+    def parse(self, response):
+        yield page(response)
+"""
+
+
+def test_a_spider_of_the_operator_uses_the_browser(world: World, sites: Farm, canary: Site) -> None:
+    """The pages of the browser are pages like any other; the guard is the proxy's, also in the process of a run."""
+    site = sites.site()
+    url = add_app(site, 0)
+    frame = site.page("/frame", f"<html><body><p>{TEXT}</p><iframe src='{canary.url('/')}'></iframe></body></html>")
+    (world.data / "spiders").mkdir()
+    (world.data / "spiders" / "paper.py").write_text(SPIDER)
+    world.source(spider="paper:PaperSpider", spider_args={"url": url, "outside": frame}, discover=False)
+    world.crawl(seconds=120)
+    assert world.outcome(make_spider_url("paper")) is Outcome.LISTED, read_log_end(spider_log(Settings(data=world.data), "paper"))
+    assert b"Story number 0" in world.page(url).body and TEXT.encode() in world.page(frame).body
+    assert world.page(url).rendering is None
 
 
 def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox, sites: Farm) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fake_proxy import start_proxy
 from fake_site import Farm, Hit, Response, Site
 from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response as ScrapyResponse
 from world import World
 
 from crawler.cookies import BoundedCookiesMiddleware
-from newsmill.model import Outcome, State
+from crawler.middlewares import MiddlewareDownload
+from crawler.renderer import Renderer, RenderingError
+from newsmill.address_guard import Guard
+from newsmill.model import Outcome, Page, Source, State
 
 # A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.
 PACKAGES = """
@@ -205,6 +211,24 @@ def test_wrong_settings_end_the_crawler_at_its_start(world: World, text: str, me
     crawler = world.start(**write_module(world, "failing_settings", text))
     assert crawler.wait(60) != 0
     assert message in world.log()
+
+
+def test_a_page_to_render_passes_with_the_limits_of_the_browser() -> None:
+    """Its request has no deadline and no cap of the downloader. What a middleware does to it is the reason why there is no rendering."""
+    page = Page("http://a.example/", "http://a.example/", datetime.now(UTC), 200, (), b"")
+
+    async def render(answer: Exception | bytes) -> Page:
+        async def download(request: Request) -> ScrapyResponse:
+            if isinstance(answer, Exception):
+                raise answer
+            return ScrapyResponse("http://a.example/moved", body=answer, request=request)
+
+        return await Renderer(MiddlewareDownload(download), Guard(), "Newsmill/0.1").render(page, Source("paper"))
+
+    assert asyncio.run(render(b"<p>text</p>")).rendered == b"<p>text</p>"
+    assert asyncio.run(render(RenderingError("no memory"))).rendering_failure == "no memory"
+    assert asyncio.run(render(KeyError("key"))).rendering_failure == "KeyError: 'key'"
+    assert "not on a Sunday" in str(asyncio.run(render(IgnoreRequest("not on a Sunday"))).rendering_failure)
 
 
 # ---- cookies
