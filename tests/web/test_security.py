@@ -90,7 +90,7 @@ def test_head_is_get_without_a_body(web: RunningApp) -> None:
 def test_a_bug_shows_no_trace(web: RunningApp) -> None:
     answer = web.stranger.get("/bug")
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "internal error in Newsmill; the log has the stack trace"
+    assert answer.json()["detail"] == "internal error in Newsmill; the log has the traceback"
     assert "secret words" not in answer.text and "Traceback" not in answer.text
 
 
