@@ -26,7 +26,7 @@ BARE_NODE = Path(__file__).with_name("bare_node.sh")
 FLAGS = (
     # The network: the proxy of `launch` carries loopback requests too (Playwright adds "<-loopback>"), and nothing else carries any.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # resolve no name, also no prefetched one; the proxy is on 127.0.0.1
-    "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # WebRTC would send UDP to any address
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # WebRTC would send UDP to any IP address
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # the name of the same flag in older versions
     "--disable-quic",  # UDP too, also of WebTransport
     "--disable-background-networking",
@@ -54,7 +54,7 @@ class GuardedBrowserProvider:
 
     async def start(self) -> None:
         """Start Playwright's driver, a Node.js process, which ends when this process ends."""
-        if NODE_VARIABLE not in os.environ:  # set by the operator where Playwright comes without Node.js
+        if NODE_VARIABLE not in os.environ:  # set by the user where Playwright comes without Node.js
             os.environ |= {NODE_VARIABLE: str(BARE_NODE)}
         self.playwright = await async_playwright().start()
 

@@ -1,6 +1,6 @@
-"""scrapy-playwright's download handler behind the address guard: the browser's only way to the network is our forward proxy.
+"""scrapy-playwright's download handler behind the IP address guard: the browser's only way to the network is our forward proxy.
 
-Requests with `meta["playwright"]` come here, those of the crawler's renderer and those of the operator's own spiders. The settings
+Requests with `meta["playwright"]` come here, those of the crawler's renderer and those of the user's own spiders. The settings
 PLAYWRIGHT_CDP_URL, PLAYWRIGHT_CONNECT_URL, PLAYWRIGHT_LAUNCH_OPTIONS, PLAYWRIGHT_BROWSER_PROVIDER and PLAYWRIGHT_CONTEXTS have no effect:
 each could give the browser another way to the network.
 """

@@ -72,7 +72,7 @@ class PageRendering:
         """Decide about each request of the page. The account is opened last: without the routes nothing reaches the network."""
         page.on("popup", _close_popup)
         await page.add_init_script(NO_WEBRTC)
-        await page.route("**/*", self._route)  # asked before scrapy-playwright's route, which was added earlier
+        await page.route("**/*", self._route)  # called before scrapy-playwright's route, which was added earlier
         await page.context.unroute_all()  # those of the last page
         await page.context.route("**/*", self._route)  # for windows that the page opens
         self.account.begin(self.guard)

@@ -1,4 +1,4 @@
-"""Cookies where the operator has enabled them. Scrapy loads this module by name, because it costs 5 MB of memory."""
+"""Cookies where the user has enabled them. Scrapy loads this module by name, because it costs 5 MB of memory."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ CheckRedirect = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, 
 class FetchRequest:
     """One URL to fetch, the media types to accept, validators for a conditional request, and the body's limit in bytes on the wire.
 
-    `cookiejar` names the cookies to use, where the operator has enabled cookies. Requests of different sources never share them.
+    `cookiejar` names the cookies to use, where the user has enabled cookies. Requests of different sources never share them.
     """
 
     url: str
@@ -88,7 +88,7 @@ class FetchRequest:
 
 
 class Downloader:
-    """Downloads with the operator's user agent, within the deadline, from IP addresses that the guard allows."""
+    """Downloads with the user's user agent, within the deadline, from IP addresses that the guard allows."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Downloader:
         render: Callable[[Request], Awaitable[Response]] | None = None,
     ) -> None:
         """`max_body` (bytes) and `max_seconds` lower the limits of a request. `has_middlewares`: `download` runs middlewares of the
-        operator, which may change headers and answer requests themselves. `render` takes the requests of `crawler.renderer`."""
+        user, which may change headers and answer requests themselves. `render` takes the requests of `crawler.renderer`."""
         self.download = download
         self.render = render or download
         self.guard = guard

@@ -231,21 +231,21 @@ class ForwardProxy:
     async def _connect(self, account: ProxyAccount, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to an IP address of the host that the guard allows. Raises RefusedError."""
         async with asyncio.timeout(CONNECT_SECONDS):
-            addresses = await self._resolve(host, port)
-        allowed = [address for address in addresses if account.guard.find_refusal(address, port) is None]
-        if addresses and not allowed:
+            ips = await self._resolve(host, port)
+        allowed = [ip for ip in ips if account.guard.find_refusal(ip, port) is None]
+        if ips and not allowed:
             account.refused += 1
-            raise RefusedError(403, f"{host}: {account.guard.find_refusal(addresses[0], port)}")
-        for address in allowed[:MAX_TRIED_ADDRESSES]:
+            raise RefusedError(403, f"{host}: {account.guard.find_refusal(ips[0], port)}")
+        for ip in allowed[:MAX_TRIED_ADDRESSES]:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    return await asyncio.open_connection(address, port)
+                    return await asyncio.open_connection(ip, port)
             except (OSError, TimeoutError):
                 continue
         raise RefusedError(502, f"{host}:{port} cannot be reached")
 
     async def _resolve(self, host: str, port: int) -> list[str]:
-        """The IP addresses of a host name or an address in any spelling; empty if there is none."""
+        """The IP addresses of a host name, or of an IP address in any spelling; empty if the name has none."""
 
         def look_up() -> list[str]:
             try:

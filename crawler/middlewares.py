@@ -1,4 +1,4 @@
-"""The download through Scrapy middlewares of the operator, where there are any."""
+"""The download through Scrapy middlewares of the user, where there are any."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_ERRORS = (StopRequestedError, RequestOutcomeError, RenderingError, *(error f
 
 
 class MiddlewareDownload:
-    """A download through middlewares of the operator: their refusals and failures become outcomes, and the crawl goes on."""
+    """A download through middlewares of the user: their refusals and failures become outcomes, and the crawl goes on."""
 
     def __init__(self, download: Callable[[Request], Awaitable[Response]]) -> None:
         self.download = download
@@ -44,7 +44,7 @@ class MiddlewareDownload:
             raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
         except IgnoreRequest as error:
             raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {_describe(error)}")) from error
-        except Exception as error:  # code of the operator: no error in it may end the crawl
+        except Exception as error:  # code of the user: no error in it may end the crawl
             log.warning("a middleware failed on %s", request.url, exc_info=error)
             raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, _describe(error))) from error
         if PLAYWRIGHT in request.meta:

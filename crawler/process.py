@@ -18,7 +18,7 @@ from newsmill.storage.processes import Heartbeat
 def run(context: AppContext, *, hosts: int = MAX_HOSTS, lease_seconds: float = LEASE_SECONDS) -> int:
     """Crawl until a signal. 0: stopped cleanly; 1: a bug ended the crawl.
 
-    Raises ServiceError when Redis cannot be used at the start, ConfigError for a wrong Scrapy setting of the operator.
+    Raises ServiceError when Redis cannot be used at the start, ConfigError for a wrong Scrapy setting of the user.
     """
     settings = context.settings
     user = load_user_settings(settings)

@@ -1,13 +1,12 @@
-"""The settings module of the Scrapy project (scrapy.cfg): Newsmill's network settings, then the operator's.
+"""The settings module of the Scrapy project (scrapy.cfg): Newsmill's network settings, then the user's.
 
 Scrapy's own middlewares and extensions are on here, as in every Scrapy project; the spider `news` has the settings of `newsmill crawler`.
 """
 
 from __future__ import annotations
 
-from crawler.command_errors import exit_with_message
 from crawler.settings import NETWORK_SETTINGS, make_settings
-from crawler.user_settings import load_user_settings
+from crawler.user_settings import exit_with_message, load_user_settings
 from newsmill.settings import load
 
 BOT_NAME = "newsmill"

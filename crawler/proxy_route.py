@@ -1,4 +1,4 @@
-"""Requests through an HTTP proxy that a middleware names: the address guard checks the proxy and the target as it does without a proxy.
+"""Requests through an HTTP proxy that a middleware names: the IP address guard checks the proxy and the target as it does without a proxy.
 
 A proxy resolves the names that it is sent, so a name could lead it into a private network. Newsmill resolves the target itself and opens a
 tunnel (CONNECT) to the checked IP address, for http too: RFC 9112 section 3.2.2 makes a proxy replace the Host header by the request
@@ -105,14 +105,14 @@ async def resolve(host: str, port: int) -> list[str]:
 
     receiver = AddressReceiver()
     reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
-    return await receiver.addresses
+    return await receiver.ips
 
 
 class AddressReceiver:
     """Collects what a name resolver finds."""
 
     def __init__(self) -> None:
-        self.addresses: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self.ips: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self._found: list[str] = []
 
     def resolutionBegan(self, resolution: Any) -> None:  # noqa: N802 (Twisted's name)
@@ -122,5 +122,5 @@ class AddressReceiver:
         self._found.append(str(address.host))
 
     def resolutionComplete(self) -> None:  # noqa: N802 (Twisted's name)
-        if not self.addresses.done():
-            self.addresses.set_result(self._found)
+        if not self.ips.done():
+            self.ips.set_result(self._found)

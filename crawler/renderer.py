@@ -27,7 +27,7 @@ PLAYWRIGHT = "playwright"  # scrapy-playwright's key of Request.meta: a true val
 RENDER_JOB = "newsmill_render"  # key of Request.meta: a RenderJob
 MAX_FAILURE_CHARACTERS = 300
 HTML_TYPES = frozenset({"", "text/html", "application/xhtml+xml"})
-SAMPLE_RATE = 20  # of a source that learnt to render, one page in so many is tried without a browser first
+SAMPLE_RATE = 20  # of a source whose pages are all rendered, one page in so many is tried without a browser first
 
 
 def needs_rendering(page: Page, leased_url: LeasedUrl, source: Source, script_sources: Collection[str]) -> bool:
@@ -77,11 +77,11 @@ class Renderer:
                     log.error("source %s asks for rendering: %s", source.name, error)
                 self._is_unavailable_logged = True
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
-            except (RenderingError, RequestOutcomeError) as error:  # the latter: of a middleware of the operator
+            except (RenderingError, RequestOutcomeError) as error:  # the latter: of a middleware of the user
                 return replace(page, rendering_failure=str(error)[:MAX_FAILURE_CHARACTERS])
         return replace(page, rendered=response.body)
 
     def _guard_of(self, page: Page) -> Guard:
-        """Only a page from a private IP address reaches the private networks that the operator allows to the crawler."""
+        """Only a page from a private IP address reaches the private networks that the user allows to the crawler."""
         is_private = page.ip is not None and Guard().find_refusal(page.ip) is not None
         return self._guard if is_private else Guard()

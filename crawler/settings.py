@@ -41,17 +41,17 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
 )
 
 # For the continuous crawl: a HostWorker per host calls the downloader directly. Scrapy's own components are off; everything that happens
-# is in crawler/, or is a component of the operator's (crawler/user_settings.py).
+# is in crawler/, or is a component of the user's (crawler/user_settings.py).
 CRAWL_SETTINGS: tuple[Setting, ...] = (
     Setting("EXTENSIONS_BASE", {}, 11, "telnet, remote control and statistics are not used"),
-    Setting("SPIDER_MIDDLEWARES_BASE", {}, 6, "there are no callbacks, so none of them runs"),
+    Setting("SPIDER_MIDDLEWARES_BASE", {}, 6, "the crawl has no callbacks, so none of them runs"),
     Setting("DOWNLOADER_MIDDLEWARES_BASE", {}, 14, "redirects, cookies, robots, retries and proxies are decided in crawler/, or off"),
     Setting("COOKIES_ENABLED", False, True, "no session is kept between pages or across a redirect; also off as a middleware"),
     Setting("REDIRECT_ENABLED", False, True, "the downloader follows and checks each redirect; also off as a middleware"),
     Setting("METAREFRESH_ENABLED", False, True, "the same for redirects in HTML"),
     Setting("RETRY_ENABLED", False, True, "the ledger's next_at is the retry; also off as a middleware"),
     Setting("COMPRESSION_ENABLED", False, True, "bodies are archived as sent, and a bomb never expands here; also off as a middleware"),
-    Setting("HTTPPROXY_ENABLED", False, True, "the environment's proxies are used only where the operator says so"),
+    Setting("HTTPPROXY_ENABLED", False, True, "the environment's proxies are used only where the user says so"),
     Setting("LOG_FORMATTER", "crawler.settings.QuietFormatter", "scrapy.logformatter.LogFormatter", "a line less to build per response"),
     Setting("LOG_INSTALL_ROOT_HANDLER", False, True, "the command sets up logging for all processes alike"),
     Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
@@ -68,7 +68,7 @@ SETTINGS = (*NETWORK_SETTINGS, *CRAWL_SETTINGS)
 def make_settings(
     changes: tuple[Setting, ...], user_agent: str, allow_nets: tuple[str, ...] = (), *, proxy_resolves_names: bool = False
 ) -> dict[str, Any]:
-    """`changes` as Scrapy takes them, with the operator's user agent and what GuardedResolver and crawler.proxy read."""
+    """`changes` as Scrapy takes them, with the user's user agent and what GuardedResolver and crawler.proxy read."""
     return {setting.name: setting.value for setting in changes} | {
         "USER_AGENT": user_agent,
         "NEWSMILL_ALLOW_NETS": list(allow_nets),

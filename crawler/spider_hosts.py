@@ -28,7 +28,7 @@ TURN_SECONDS = 2.0  # for which a host is left to the crawlers after MAX_HOST_SE
 IDLE_SECONDS = 5.0  # after the last request; then the host is released
 MAX_HOST_SECONDS = 300.0  # as a crawler's lease of one host
 MAINTENANCE_SECONDS = 1.0  # between two looks at the leases
-REFUSAL_SECONDS = 60.0  # for which a host whose robots.txt cannot be fetched is not asked again
+REFUSAL_SECONDS = 60.0  # for which a host whose robots.txt cannot be fetched is not contacted again
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class SpiderHost:
     name: str
     throttle: HostThrottle
     slots: asyncio.Semaphore  # the source's concurrency
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # for whoever leases or releases the host, or reads its robots.txt
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the host is leased or released, or its robots.txt is read
     is_leased: bool = False
     leased_at: float = 0.0
     waiting: int = 0  # requests that wait for their turn

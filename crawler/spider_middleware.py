@@ -1,6 +1,6 @@
 """The downloader middleware nearest to the network: every request of a spider, retries and redirects included, waits for its host here.
 
-The address guard and the limits of headers and bodies are in the resolver and the download handler, which no setting changes.
+The IP address guard and the limits of headers and bodies are in the resolver and the download handler, which no setting changes.
 """
 
 from __future__ import annotations
@@ -98,5 +98,5 @@ class RobotsDownload:
 
 
 def is_installed(crawler: Crawler) -> bool:
-    """Whether every request of a running crawler passes SpiderMiddleware: the operator's settings could have removed it."""
+    """Whether every request of a running crawler passes SpiderMiddleware: the user's settings could have removed it."""
     return any(isinstance(middleware, SpiderMiddleware) for middleware in crawler.engine.downloader.middleware.middlewares)

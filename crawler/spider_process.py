@@ -30,7 +30,7 @@ class SpiderProcess:
 
     @classmethod
     async def start(cls, request: RunRequest) -> SpiderProcess:
-        """Start a run. It has this process's environment: the operator's spider is trusted like the configuration.
+        """Start a run. It has this process's environment: the user's spider is trusted like the configuration.
 
         `-P` keeps a folder named "crawler" in the working directory out of the import path; in its own session, Ctrl-C spares it.
         """

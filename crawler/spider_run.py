@@ -31,14 +31,11 @@ from crawler.downloader import Downloader
 from crawler.ledger_calls import LedgerCalls
 from crawler.middlewares import MiddlewareDownload
 from crawler.spider_hosts import SpiderHosts
-from crawler.spider_log import configure_spider_log
 from crawler.spider_middleware import HOSTS, RobotsDownload, is_installed
-from crawler.spider_output import Sink, SpiderOutput, StoringSink
+from crawler.spider_output import PrintingSink, Sink, SpiderOutput, StoringSink
 from crawler.spider_report import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
-from crawler.spider_settings import default_spider_settings, fixed_spider_settings, list_ignored_settings
-from crawler.spider_test import PrintingSink
 from crawler.throttle import StopSignal
-from crawler.user_settings import load_user_settings
+from crawler.user_settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder, open_context
@@ -46,6 +43,7 @@ from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.model import Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.spider_logs import configure_spider_log
 from newsmill.submitted_pages import make_enqueue
 
 log = logging.getLogger(__name__)
@@ -253,7 +251,7 @@ def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
         module = importlib.import_module(module_name)
     except MemoryError:
         raise
-    except Exception as error:  # code of the operator
+    except Exception as error:  # code of the user
         log.exception("module %s cannot be imported", module_name)
         searched = ", ".join(str(folder) for folder in folders)
         reason = f"{type(error).__name__}: {error}"[:300]

@@ -1,4 +1,4 @@
-"""The operator's Scrapy settings: read, checked against the settings that Newsmill decides itself, and merged over its own.
+"""The user's Scrapy settings: read, checked against the settings that Newsmill decides itself, and merged over its own.
 
 They come from a module (NEWSMILL_SCRAPY_SETTINGS) and from the table [scrapy] of sources.toml, which has priority.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import scrapy.settings
-from scrapy.settings import BaseSettings
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 from scrapy.utils.misc import load_object
 
 from crawler.settings import CRAWL_SETTINGS, DEADLINE_SECONDS, HANDLERS, MAX_BODY_BYTES, NETWORK_SETTINGS, make_settings
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.settings import Settings, read_scrapy_table
 
 PLAYWRIGHT_HANDLER = "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler"
@@ -26,7 +27,7 @@ COMPONENT_SETTINGS = ("ADDONS", "DOWNLOADER_MIDDLEWARES", "EXTENSIONS", "ITEM_PI
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """A setting that an operator cannot change, why, and what to do in its place."""
+    """A setting that a user cannot change, why, and what to do in its place."""
 
     name: str
     reason: str
@@ -35,7 +36,7 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class Capped:
-    """A setting that an operator can lower: a number above 0 and up to `maximum`."""
+    """A setting that a user can lower: a number above 0 and up to `maximum`."""
 
     name: str
     maximum: float
@@ -43,10 +44,10 @@ class Capped:
 
 
 PROTECTED = (
-    Protected("TWISTED_DNS_RESOLVER", "the address guard checks every IP address in it", "NEWSMILL_ALLOW_NETS permits private networks"),
-    Protected("DNS_RESOLVER", "the address guard replaces it", "NEWSMILL_ALLOW_NETS permits private networks"),
-    Protected("DOWNLOADER", "it holds the download handlers with the address guard and the limits"),
-    Protected("DOWNLOAD_HANDLERS_BASE", "only Newsmill's handlers have the address guard and the limits"),
+    Protected("TWISTED_DNS_RESOLVER", "the IP address guard checks every IP address in it", "NEWSMILL_ALLOW_NETS permits private networks"),
+    Protected("DNS_RESOLVER", "the IP address guard replaces it", "NEWSMILL_ALLOW_NETS permits private networks"),
+    Protected("DOWNLOADER", "it holds the download handlers with the IP address guard and the limits"),
+    Protected("DOWNLOAD_HANDLERS_BASE", "only Newsmill's handlers have the IP address guard and the limits"),
     Protected("DOWNLOAD_VERIFY_CERTIFICATES", "Newsmill verifies certificates", "make SSL_CERT_FILE name a file with your authority"),
     Protected("DOWNLOADER_CLIENTCONTEXTFACTORY", "Newsmill verifies certificates", "make SSL_CERT_FILE name a file with your authority"),
     Protected("TELNETCONSOLE_ENABLED", "it opens a port that runs Python"),
@@ -81,14 +82,14 @@ MIDDLEWARES: Mapping[str, tuple[str, int]] = {
     "COOKIES_ENABLED": ("crawler.cookies.BoundedCookiesMiddleware", 700),
     "HTTPPROXY_ENABLED": ("scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware", 750),
 }
-# Sets the User-Agent header where no middleware of the operator did.
+# Sets the User-Agent header where no middleware of the user did.
 USER_AGENT_MIDDLEWARE = "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware"
 
 
 def load_user_settings(settings: Settings, *, continuous: bool = True) -> dict[str, Any]:
-    """The operator's settings, checked; empty if there are none. Raises ConfigError with origin, setting and remedy.
+    """The user's settings, checked; empty if there are none. Raises ConfigError with origin, setting and remedy.
 
-    `continuous`: for the continuous crawl, where more settings are protected than in a spider of the operator's.
+    `continuous`: for the continuous crawl, where more settings are protected than in a spider of the user's.
     """
     path = settings.sources_file
     values: dict[str, Any] = {}
@@ -102,7 +103,7 @@ def load_user_settings(settings: Settings, *, continuous: bool = True) -> dict[s
 
 
 def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of the continuous crawl: Newsmill's, and the operator's over them."""
+    """All settings of the continuous crawl: Newsmill's, and the user's over them."""
     own = make_settings(
         (*NETWORK_SETTINGS, *CRAWL_SETTINGS),
         settings.agent,
@@ -113,7 +114,7 @@ def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any
 
 
 def add_middlewares(user: Mapping[str, Any]) -> dict[str, Any]:
-    """The operator's settings, with the middlewares of Scrapy that they need, as far as the operator gives them no other place."""
+    """The user's settings, with the middlewares of Scrapy that they need, as far as the user gives them no other place."""
     if not user:
         return {}
     needed = dict(middleware for name, middleware in MIDDLEWARES.items() if _is_on(BaseSettings(user), name))
@@ -163,7 +164,7 @@ def _check_handlers(handlers: object, origin: str) -> None:
     )
     if not known:
         raise ConfigError(
-            f"{origin}: DOWNLOAD_HANDLERS cannot be changed: only Newsmill's handlers have the address guard and the limits; "
+            f"{origin}: DOWNLOAD_HANDLERS cannot be changed: only Newsmill's handlers have the IP address guard and the limits; "
             f"only {PLAYWRIGHT_HANDLER} is accepted, and replaced by Newsmill's own"
         )
 
@@ -210,8 +211,57 @@ def _import_settings(module_name: str, folders: Iterable[Path]) -> dict[str, Any
     sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # code of the operator: any error in it is a wrong setting
+    except Exception as error:  # code of the user: any error in it is a wrong setting
         searched = " or ".join(str(folder) for folder in folders)
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{origin}: cannot be imported ({reason}); expected a module in {searched}") from error
     return {name: getattr(module, name) for name in dir(module) if name.isupper()}
+
+
+# ---- the commands of Scrapy, and the runs of spiders
+
+
+@contextmanager
+def exit_with_message() -> Iterator[None]:
+    """Turn a NewsmillError into its message and exit code 2."""
+    try:
+        yield
+    except NewsmillError as error:
+        print(f"scrapy: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+MIDDLEWARE = "crawler.spider_middleware.SpiderMiddleware"
+MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
+
+
+def default_spider_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, which the spider's custom_settings may change. `user` are the user's, checked by user_settings."""
+    changed = {
+        "HTTPPROXY_ENABLED": False,  # as in the continuous crawl: proxies of the environment only where the user says so
+        "LOG_INSTALL_ROOT_HANDLER": False,
+        "LOG_VERSIONS": [],
+    }
+    return _network_settings(settings) | changed | dict(user)
+
+
+def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str, Any]:
+    """The settings that neither the user's settings nor the spider's custom_settings change. `current` has both."""
+    own = _network_settings(settings)
+    names = {setting.name for setting in PROTECTED} | {"DOWNLOAD_HANDLERS"}
+    fixed = {name: value for name, value in own.items() if name in names or name.startswith("NEWSMILL_")}
+    too_high = {cap.name: own[cap.name] for cap in CAPPED if not is_within(current.get(cap.name), cap)}
+    base = default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER}
+    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base}  # SpiderMiddleware decides on robots.txt
+
+
+def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> list[str]:
+    """The names in the spider's custom_settings that have no effect, because Newsmill decides them."""
+    actual = BaseSettings(dict(fixed))
+    of_spider = SETTINGS_PRIORITIES["spider"]
+    return sorted(name for name in fixed if current.getpriority(name) == of_spider and current.get(name) != actual.get(name))
+
+
+def _network_settings(settings: Settings) -> dict[str, Any]:
+    allow_nets = tuple(map(str, settings.allow_nets))
+    return make_settings(NETWORK_SETTINGS, settings.agent, allow_nets, proxy_resolves_names=settings.proxy_resolves_names)

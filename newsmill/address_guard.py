@@ -134,7 +134,7 @@ def source_refusal_reason(source: Source, guard: Guard) -> str | None:
 def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
         return guard.find_refusal("127.0.0.1", port)
-    if guard.allow_nets:  # names of the operator's own network may lead into it, on any port
+    if guard.allow_nets:  # names of the user's own network may lead into it, on any port
         return None
     if "." not in name or name.endswith(PRIVATE_SUFFIXES):
         return f"{name} is a name of a private network; NEWSMILL_ALLOW_NETS opens one"

@@ -27,7 +27,7 @@ MAX_SEGMENT_PAGES = 32  # as the crawler's segments: a worker claims one at a ti
 MAX_SEGMENT_BYTES = 16 << 20
 MAX_HEADER_LINES = 500  # as the crawler's
 MAX_HEADER_CHARACTERS = 64_000  # of all lines together; the crawler's cap
-REFETCHED = frozenset({State.DUE, State.FETCHING})  # rows whose next page was asked for, even if it is the same as the last one
+REFETCHED = frozenset({State.DUE, State.FETCHING})  # rows whose next page was requested, even if it is the same as the last one
 _ITEM_HEADERS = (("Content-Type", "application/json"),)
 
 

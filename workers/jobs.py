@@ -68,7 +68,7 @@ def submit_url(url: str) -> None:
     context = worker_context
     while True:
         try:
-            # A longer text is no URL; anyone who can write to Redis could have it stored.
+            # A longer text is not a URL; anyone who can write to Redis could have it stored.
             submission.add_urls(context.app.ledger, [url[: MAX_URL_CHARACTERS + 1]], now=context.app.now())
             return
         except ServiceError as error:

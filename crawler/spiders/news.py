@@ -13,12 +13,11 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
-from crawler.command_errors import exit_with_message
 from crawler.crawl_setup import CrawlSetup, open_source_crawl
 from crawler.frontier import Frontier
 from crawler.renderer import RENDER_JOB
 from crawler.throttle import StopRequestedError, StopSignal
-from crawler.user_settings import crawl_settings, find_changed_protection, load_user_settings
+from crawler.user_settings import crawl_settings, exit_with_message, find_changed_protection, load_user_settings
 from newsmill import settings as configuration
 from newsmill.exceptions import ConfigError
 

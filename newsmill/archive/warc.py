@@ -184,7 +184,7 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
 def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[Page]:
     """The pages of the response records of any program's WARC file, plain or gzipped. Other records are skipped.
 
-    Raises ValueError for bytes that are no WARC file, and for more than `max_records` records or `max_bytes` bytes in all of them.
+    Raises ValueError for bytes that are not a WARC file, and for more than `max_records` records or `max_bytes` bytes in all of them.
     """
     pages: list[Page] = []
     try:

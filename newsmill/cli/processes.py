@@ -58,7 +58,7 @@ def up(processes: Processes = None) -> None:
 
 
 def check_scrapy_settings(settings: Settings) -> None:
-    """Raises ConfigError for a Scrapy setting of the operator that the crawler would refuse at its start."""
+    """Raises ConfigError for a Scrapy setting of the user that the crawler would refuse at its start."""
     has_table = settings.sources_file is not None and bool(configuration.read_scrapy_table(settings.sources_file))
     if has_table or settings.scrapy_settings is not None:
         # Scrapy costs 0.5 s of CPU, which a start without such settings need not spend

@@ -139,7 +139,7 @@ class XmlScanner:
     def _find_section_end(self, text: str, at: int, kind: str, last: bool) -> tuple[int, int] | None:
         """Where the section that opens before `at` stops and where the scan continues; None if that depends on the next block.
 
-        The opening of a section without an end is ignored. A CDATA section that opens inside another one is part of it, unless the outer
+        The start of a section without an end is ignored. A CDATA section that opens inside another one is part of it, unless the outer
         one has lost its end.
         """
         if kind not in self._ends or self._ends[kind][0] < at:

@@ -1,4 +1,4 @@
-"""An article item becomes a document. A program gave its fields, so they are taken as they are and only normalised."""
+"""An article item becomes a document. A program gave its fields, so they stay as they are and are only normalised."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def _memory() -> _Memory:
     return _Memory(0, _peak_resident())
 
 
-# ---- the two ways to start
+# ---- how a child starts
 
 
 def _is_fork_server() -> bool:

@@ -1,6 +1,6 @@
-"""Pages that were fetched outside the crawler become fetched rows: new ones, or known ones that are taken over.
+"""Pages that were fetched outside the crawler become fetched rows: new ones, or known ones that get the page.
 
-A row is taken over in any state. Its fence rises, so a crawler or worker that holds it changes nothing any more.
+A known row of any state is replaced. Its fence rises, so a crawler or worker that holds it changes nothing any more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TAKE_OVER = (
     .where(ledger.c.id == bindparam("b_id"))
     .values(
         **REQUEUED
-        # A page that is blocked is not fetched again as a crawler's would be: whoever submitted it fetches, with other means.
+        # A page that is blocked is not fetched again as a crawler's would be: the program that submitted it fetches, with other means.
         | {"attempts": 1},
         state="fetched",
         fence=ledger.c.fence + 1,
