@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
 from newsmill.extraction.body.align import align
-from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.body.blocks import TextBlock, segment
 from newsmill.extraction.html import parse_html
 
 LINES, LETTERS = 1_000, 100  # each letter is a word
@@ -25,11 +27,17 @@ def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str, lo
     tree = parse_html(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
     assert tree is not None
     blocks = segment(tree).blocks
+    # The smaller of two: a thread that another test left can allocate meanwhile.
+    peak = min(measure_peak(lines[lost:], blocks) for _ in range(2))
+    assert peak / (LINES * LETTERS) < MAX_BYTES_A_WORD
+
+
+def measure_peak(lines: list[str], blocks: Sequence[TextBlock]) -> int:
+    """The most bytes that Python's allocator held at once while the lines were aligned."""
+    gc.collect()
     tracemalloc.start()
     try:
-        found = align(lines[lost:], blocks)
-        peak = tracemalloc.get_traced_memory()[1]
+        assert align(lines, blocks).covered == 1.0
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert found.covered == 1.0
-    assert peak / (LINES * LETTERS) < MAX_BYTES_A_WORD
