@@ -326,7 +326,13 @@ class CappedHandler(HTTP11DownloadHandler):
             request.meta["download_maxsize"] = self._default_maxsize
         if request.meta.get("proxy"):
             return await self._proxy_client.download(request)
-        return await super().download_request(request)
+        try:
+            return await super().download_request(request)
+        except CannotResolveHostError:
+            refusal = REFUSED_HOSTS.get(urlsplit(request.url).hostname or "")
+            if refusal is None:
+                raise
+            raise CannotResolveHostError(f"{refusal}; NEWSMILL_ALLOW_NETS permits networks") from None
 
     async def close(self) -> None:
         await super().close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import signal
 import sys
@@ -22,9 +23,10 @@ MAX_STDERR_BYTES = 4096  # kept, of its end
 class SpiderProcess:
     """The process of one run."""
 
-    def __init__(self, process: Process, seconds: float) -> None:
+    def __init__(self, process: Process, seconds: float, *, prints_log: bool) -> None:
         self._process = process
         self._seconds = seconds
+        self._prints_log = prints_log
         self._stderr = b""
         self._reader = asyncio.ensure_future(self._read_stderr())
 
@@ -42,7 +44,7 @@ class SpiderProcess:
         process.stdin.write(REQUEST_JSON.dump_json(request) + b"\n")
         with suppress(ConnectionError):  # it has crashed; `wait` reports it
             await process.stdin.drain()
-        return cls(process, request.source.spider_limits.seconds)
+        return cls(process, request.source.spider_limits.seconds, prints_log=request.log_file is None)
 
     async def lines(self) -> AsyncGenerator[bytes | RunReport, None]:
         """The results of a test run, then the report; the last item is always a report."""
@@ -86,13 +88,18 @@ class SpiderProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
+        with suppress(TimeoutError):  # a process that the run has left behind may hold the pipe open
+            await asyncio.wait_for(asyncio.shield(self._reader), 1.0)
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _read_stderr(self) -> None:
         assert self._process.stderr is not None
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while chunk := await self._process.stderr.read(65536):
             self._stderr = (self._stderr + chunk)[-MAX_STDERR_BYTES:]
+            if self._prints_log:
+                print(decoder.decode(chunk), end="", file=sys.stderr, flush=True)
 
     async def _describe_crash(self) -> str:
         code = self._process.returncode or 0

@@ -43,6 +43,7 @@ class RunReport:
     requests: int = 0
     skipped: int = 0  # requests for pages that the archive has
     refused: Mapping[str, int] = field(default_factory=dict)  # requests by the outcome that refused them
+    bad_statuses: Mapping[int, int] = field(default_factory=dict)  # HTTP status → responses that reached no callback
     callback_errors: int = 0
     first_error: str | None = None  # of a callback
     waited_seconds: float = 0.0  # for hosts that a crawler held

@@ -53,6 +53,8 @@ REASON_TIME = "time"
 REASON_MEMORY = "memory"
 REASON_STOPPED = "stopped"
 
+IGNORED_STATUS = "httperror/response_ignored_status_count/"  # of Scrapy's statistics
+
 
 class SpiderRun:
     """The run inside Scrapy: builds what the spider's requests and items go through, and ends the run at its limits."""
@@ -104,6 +106,7 @@ class SpiderRun:
         """The report after the end."""
         stats = self.crawler.stats.get_stats()
         refused = {name.rpartition("/")[2]: int(n) for name, n in stats.items() if name.startswith("newsmill/refused/")}
+        statuses = {int(name.rpartition("/")[2]): int(n) for name, n in stats.items() if name.startswith(IGNORED_STATUS)}
         limits = self.source.spider_limits
         errors = {
             REASON_TIME: f"the run took longer than {limits.seconds:g} s; spider_limits.time raises the limit",
@@ -116,6 +119,7 @@ class SpiderRun:
             requests=int(stats.get("downloader/request_count", 0)),
             skipped=int(stats.get("newsmill/skipped", 0)),
             refused=refused,
+            bad_statuses=statuses,
             callback_errors=self.callback_errors,
             first_error=self.first_error,
             waited_seconds=round(self.hosts.waited_seconds, 1),

@@ -15,7 +15,7 @@ from crawler.spider_process import SpiderProcess
 from crawler.spider_report import OutputCounts, RunReport, RunRequest
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
-from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
+from newsmill.model import OUTCOMES, LeasedUrl, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, HostLease, Postponed
 from newsmill.storage.processes import is_dead
 
@@ -142,7 +142,8 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *([f"{left_out} left out"] if left_out else []),
         *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
         *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
-        *(f"{_count(n, 'request')} refused: {outcome}" for outcome, n in report.refused.items()),
+        *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)][1]})" for outcome, n in report.refused.items()),
+        *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
         *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
         *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
         *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),

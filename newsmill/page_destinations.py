@@ -87,6 +87,9 @@ _RECEIPTS = TypeAdapter(_Receipts)
 _URLS: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 
+ACCESS_REMEDY = "; set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`"
+
+
 class HttpDestination(ApiConnection):
     """The API of a server, with a token of scope write."""
 
@@ -130,7 +133,8 @@ class HttpDestination(ApiConnection):
             return self.post(path, content)
         except ErrorResponse as error:
             if 400 <= error.status < 500 and error.status not in RETRIED_STATUSES:  # the token or the request is wrong
-                raise ConfigError(str(error)) from None
+                hint = ACCESS_REMEDY if error.status in (401, 403) else ""
+                raise ConfigError(f"{error}{hint}") from None
             raise
 
 

@@ -76,7 +76,11 @@ def make_enqueue(settings: Settings) -> Callable[[str], bool]:
         try:
             open_queue(settings, settings.redis_url or EmbeddedRedis(folder).url).enqueue(segment_id)
         except ServiceError as error:
-            log.debug("segment %s is saved but not enqueued; the scheduler enqueues it: %s", segment_id, error)
+            log.debug(
+                "segment %s is saved; the next `newsmill up` or scheduler enqueues it, because the queue is away: %s",
+                segment_id,
+                error,
+            )
             return False
         return True
 

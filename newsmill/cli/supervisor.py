@@ -178,6 +178,7 @@ def stop_with_parent() -> None:
 # ---- the start of a process --------------------------------------------------------------------------------------------------
 
 PACKAGES = ("newsmill", "crawler", "workers")
+COMPONENTS_LOGGER = "scrapy.middleware"  # names the middlewares and extensions that are enabled
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 
@@ -212,5 +213,8 @@ class RedactingFormatter(logging.Formatter):
 
 
 def should_log(record: logging.LogRecord) -> bool:
-    """Whether to log a record. This is a filter because Scrapy resets the levels of loggers."""
-    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in PACKAGES
+    """Whether to log a record. This is a filter because Scrapy resets the levels of loggers.
+
+    The crawler lowers the level of COMPONENTS_LOGGER only where the operator has Scrapy settings.
+    """
+    return record.levelno >= logging.WARNING or record.name == COMPONENTS_LOGGER or record.name.partition(".")[0] in PACKAGES

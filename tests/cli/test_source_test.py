@@ -73,3 +73,39 @@ def test_an_unknown_source_is_an_error_with_a_remedy(newsmill: Newsmill, tmp_pat
     write_sources(tmp_path, homepage="https://www.example.org/")
     result = newsmill("sources", "test", "papre")
     assert (result.code, result.err.strip()) == (2, "newsmill: source 'papre' does not exist; did you mean paper?")
+
+
+RAISING_SPIDER = """
+import scrapy
+
+
+class PaperSpider(scrapy.Spider):
+    name = "paper"
+
+    def parse(self, response):
+        print("é", response.status)
+        raise ValueError("no headline")
+"""
+
+
+def test_the_log_of_the_spider_is_printed(newsmill: Newsmill, site: Site, tmp_path: Path) -> None:
+    start = site.page("/", "<p>text</p>")
+    (tmp_path / "spiders").mkdir()
+    (tmp_path / "spiders" / "raising.py").write_text(RAISING_SPIDER.replace('"paper"', f'"paper"\n    start_urls = ["{start}"]'))
+    write_sources(tmp_path, spider="raising:PaperSpider")
+    result = newsmill("sources", "test", "paper")
+    assert result.code == 1
+    assert "é 200" in result.err
+    assert "raising.py" in result.err and "ValueError: no headline" in result.err
+    assert "paper: spider_failed: 1 error in callbacks, first ValueError: no headline" in result.err
+
+
+def test_a_missing_page_and_a_refused_one_are_named(
+    newsmill: Newsmill, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"url": site.url("/nothing")}
+    write_sources(tmp_path, spider="crawler.spiders.json_api:JsonApiSpider", spider_args=arguments)
+    assert "empty_listing: 1 response with HTTP 404" in newsmill("sources", "test", "paper").err
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "")
+    result = newsmill("sources", "test", "paper")
+    assert "1 request refused: ssrf_blocked (Private IP address; NEWSMILL_ALLOW_NETS permits networks)" in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -138,3 +139,9 @@ def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:
         assert running.last_log_line() == f"last line of {tmp_path}/child-0.log: the disk is full"
     with supervise("", None, []) as running:
         assert running.last_log_line() == "no process has written to its log"
+
+
+@pytest.mark.parametrize(("name", "is_logged"), [("scrapy.middleware", True), ("scrapy.core.engine", False), ("crawler.frontier", True)])
+def test_the_log_names_the_components_that_scrapy_enables(name: str, is_logged: bool) -> None:
+    record = logging.LogRecord(name, logging.INFO, __file__, 1, "Enabled", (), None)
+    assert supervisor.should_log(record) == is_logged

@@ -91,4 +91,4 @@ def test_shell_has_newsmills_network_and_scrapys_middlewares(world: World, sites
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.strip().endswith(str((site.url("/new"), "New", AGENT.encode())))
     refused: Any = scrapy(world, "shell", canary.url("/"), "-c", "response")
-    assert "no results for hostname lookup" in refused.stderr
+    assert "is not a public IP address; NEWSMILL_ALLOW_NETS permits networks" in refused.stderr

@@ -22,7 +22,12 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
         (RunReport("finished", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known)"),
         (RunReport("finished", OutputCounts(pages=1)), Outcome.LISTED, "1 page"),
         (RunReport("finished", requests=4), Outcome.EMPTY_LISTING, "nothing in 4 requests"),
-        (RunReport("finished", refused={"robots_disallowed": 2}), Outcome.EMPTY_LISTING, "2 requests refused: robots_disallowed"),
+        (
+            RunReport("finished", refused={"robots_disallowed": 2}),
+            Outcome.EMPTY_LISTING,
+            "2 requests refused: robots_disallowed (Blocked by robots.txt)",
+        ),
+        (RunReport("finished", requests=1, bad_statuses={404: 1}), Outcome.EMPTY_LISTING, "1 response with HTTP 404"),
         (RunReport("pages", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); stopped at spider_limits.pages"),
         (RunReport("time", PAGES, error="too slow"), Outcome.SPIDER_FAILED, "too slow; 3 pages (2 new, 1 known)"),
         (RunReport("failed", error="no module"), Outcome.SPIDER_FAILED, "no module"),

@@ -243,11 +243,14 @@ def test_a_refused_link_costs_no_other(web: RunningApp, paper: Paper, tmp_path: 
     assert web.context.ledger.progress().pages >= 3
 
 
-def test_a_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
+@pytest.mark.parametrize("token", [{}, {"NEWSMILL_TOKEN": "wrong"}])
+def test_a_missing_or_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: Path, token: dict[str, str]) -> None:
+    web.program("write")  # from the first token on, the server needs one
     with served(web) as url:
-        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": "wrong"}).run(PAGES_SPIDER)
+        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, **token}).run(PAGES_SPIDER)
     assert "the crawl ends: " in log
     assert "401: " in log
+    assert "set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`" in log
     assert "newsmill_unavailable" in log
     assert web.context.ledger.progress().pages == 0
 
