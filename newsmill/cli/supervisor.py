@@ -215,6 +215,6 @@ class RedactingFormatter(logging.Formatter):
 def should_log(record: logging.LogRecord) -> bool:
     """Whether to log a record. This is a filter because Scrapy resets the levels of loggers.
 
-    The crawler lowers the level of COMPONENTS_LOGGER only where the operator has Scrapy settings.
+    The crawler lowers the level of COMPONENTS_LOGGER only where the user has Scrapy settings.
     """
     return record.levelno >= logging.WARNING or record.name == COMPONENTS_LOGGER or record.name.partition(".")[0] in PACKAGES

@@ -138,7 +138,7 @@ router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(re
 Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
 
-# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the operator's decision.
+# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the administrator's decision.
 ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
 
 
