@@ -33,6 +33,7 @@ class Hit:
     word_count: int
     is_free: bool | None
     doubtful: bool
+    title_snippet: Snippet  # the whole title; empty without one
     snippet: Snippet
 
 

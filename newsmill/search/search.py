@@ -74,7 +74,7 @@ class Search:
             until = inf if wait else index_query.deadline(scan.PAGE_SECONDS)
             find_page = self._ranked_page if order == "relevance" and terms else self._newest_page
             page = find_page(index_query, parsed, limit, cursor, until)
-            hits = load_hits(conn, page.positions, terms)
+            hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
         return SearchResults(hits, page.cursor, total, to_time(page.rest.upper[0]) if page.is_cut and page.rest else None)
@@ -178,7 +178,7 @@ class Search:
         block = ranking.fix_block(start, scanned.positions, scanned.lower)
         in_lead = index_query.filter_part("lead", scanned.positions)
         in_title = index_query.filter_part("title", [position for position in scanned.positions if position in in_lead])
-        ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, after)
+        ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, index_query.filter_exact(scanned.positions), after)
         return [ranking.advance_to(block, *pair) for pair in ranked], block, scanned
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:

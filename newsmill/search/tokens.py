@@ -115,7 +115,22 @@ def is_unspaced(run: str) -> bool:
 # Patterns for a folded text: where a word of a spaced script begins and ends, and what may stand between two runs of a phrase.
 WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
 WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
+WORD_REST = rf"[^\W_{_UNSPACED}{_SIGNS}]*"
 BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as they are written; folding may still split one.
+
+    >>> split_words("The Ferry's über_all")
+    ['The', 'Ferry', 's', 'über', 'all']
+    """
+    return _WORD.findall(text.replace("_", " "))
+
+
+def is_word(folded: str) -> bool:
+    """Whether a folded text is one word of the index, of a script with spaces."""
+    return 0 < len(folded) <= MAX_WORD_CHARACTERS and _WORD.fullmatch(folded) is not None and "_" not in folded and not is_unspaced(folded)
 
 
 def _find_words(folded: str) -> list[str]:
