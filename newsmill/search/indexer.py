@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
+from newsmill.model import Document
 from newsmill.search.entry import MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, IndexEntry, bucket_terms, build_entry
 from newsmill.search.forms import register_forms
+from newsmill.search.lemmas import find_forms, lemmatizer_of
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, search_entries, search_pending
 
@@ -49,6 +51,15 @@ _PUT = text("""INSERT INTO search_entries (document_id, moment, source, lemmatiz
 VALUES (:id, :moment, :source, :lemmatizer, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE
 SET moment = excluded.moment, source = excluded.source, lemmatizer = excluded.lemmatizer, vector = excluded.vector""")
+
+
+def lemmatize_ahead(found: Iterable[Document | None]) -> None:
+    """Load the dictionaries and remember the lemmas of documents that a transaction will write, so that it holds no lock meanwhile."""
+    for document in found:
+        if document is not None:
+            lemmatizer = lemmatizer_of(document.language)
+            for part in (document.title, document.description, document.text[:MAX_TEXT_CHARACTERS]):
+                find_forms(part or "", lemmatizer)
 
 
 def index_changed(conn: Connection, rows: Rows) -> None:
