@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, select, text
+from sqlalchemy import BindParameter, Connection, bindparam, select, text, union
 
 from newsmill.search.lemmas import find_form
 from newsmill.storage.schema import search_forms
@@ -26,7 +26,9 @@ _WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
 _ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
 _LEMMAS_OF = select(*_ROW).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer != "")
 _FORMS_OF = select(*_ROW).where(search_forms.c.lemma.in_(_WORDS), search_forms.c.lemmatizer != "")
-_KNOWN = select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)).distinct()
+_KNOWN = union(
+    select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)), select(search_forms.c.lemma).where(search_forms.c.lemma.in_(_WORDS))
+)
 
 # Dictionaries are large: a query loads those of the most common languages only.
 _COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM search_entries ORDER BY moment DESC LIMIT 1000) AS e
@@ -89,7 +91,7 @@ def _guess(spelling: str, lemmatizer: str) -> Iterator[FormRow]:
 
 
 def find_known(conn: Connection, words: Iterable[str]) -> set[str]:
-    """The words that the table has."""
+    """The words that the table has, as forms or as lemmas."""
     wanted = sorted(set(words))
     return set(conn.execute(_KNOWN, {"b_words": wanted}).scalars()) if wanted else set()
 

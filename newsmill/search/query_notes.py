@@ -22,7 +22,9 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
 FILTERS = tuple(FILTER_EXAMPLES)
 DATE_EXAMPLES = ("2026-01-31", "2026-01", "yesterday", '"last week"', "7d", "november")
 
-NoteKind = Literal["cut", "items", "date", "field", "value", "language", "prefix", "exclusions", "no_words", "source", "stored_language"]
+NoteKind = Literal[
+    "cut", "items", "date", "field", "value", "language", "prefix", "exclusions", "no_words", "source", "empty_source", "stored_language"
+]
 
 _MESSAGES: Mapping[str, str] = {
     "cut": "The query is longer than {value} characters; the rest is not searched",
@@ -34,8 +36,9 @@ _MESSAGES: Mapping[str, str] = {
     "prefix": "{value} begins too many words and is searched as a word; write at least three letters before *",
     "exclusions": "The query only excludes documents and finds nothing; add a word or a filter",
     "no_words": "The query has no word and finds nothing; write a word or a filter",
-    "source": "No document is of a source {value}; write {options}",
-    "stored_language": "No document is in the language {value}; write {options}",
+    "source": "There is no source {value}; write {options}",
+    "empty_source": "The source {value} has no document yet",
+    "stored_language": "No document is in the language {value}",
 }
 
 

@@ -12,9 +12,13 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
+from newsmill.search.check import check_names, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.records import MAX_TOTAL, SOURCE_SAMPLE_MATCHES, Breakdown, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import load_hits
@@ -77,7 +81,26 @@ class Search:
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
-        return SearchResults(hits, page.cursor, total, to_time(page.rest.upper[0]) if page.is_cut and page.rest else None)
+            notes = (*parsed.notes, *check_names(conn, self._backend, parsed)) if cursor is None else ()
+            is_empty = not hits and cursor is None and page.cursor is None
+            suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
+        reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
+        return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
+
+    def check(self, query: str) -> tuple[QueryNote, ...]:
+        """What is wrong with a query: filters without a meaning, sources and languages without documents."""
+        parsed = parse_query(query)
+        with read_connection(self._engine) as conn:
+            return (*parsed.notes, *check_names(conn, self._backend, parsed))
+
+    def highlighter(self, query: str, language: str | None) -> Highlighter:
+        """Marks the words of a query in a text of a language, as they are matched there."""
+        parsed = parse_query(query)
+        if parsed.node is None:
+            return Highlighter()
+        with read_connection(self._engine) as conn:
+            forms = prepare_query(conn, self._backend, parsed.node).forms
+        return Highlighter(positive_terms(parsed.node), forms, lemmatizer_of(language))
 
     def count(self, query: str = "", *, max_count: int = MAX_TOTAL) -> int:
         """How many documents match; `max_count + 1` if more than `max_count` do."""
