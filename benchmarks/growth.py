@@ -198,9 +198,7 @@ def sizes(engine: Engine) -> dict[str, int]:
             index = conn.execute(text("SELECT pg_relation_size('ix_search_entries_vector')")).scalar_one()
             return {"all": conn.execute(text("SELECT pg_database_size(current_database())")).scalar_one(), **parts, "gin": index}
         pages = conn.execute(text("PRAGMA page_count")).scalar_one() * conn.execute(text("PRAGMA page_size")).scalar_one()
-        words = sum(
-            conn.execute(text(f"SELECT sum(length(block)) FROM {t}_data")).scalar_one() or 0 for t in ("search_words", "search_english")
-        )
+        words = conn.execute(text("SELECT sum(length(block)) FROM search_words_data")).scalar_one() or 0
         return {"all": pages, "words": words}
 
 

@@ -13,14 +13,14 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from newsmill import near_duplicates
 from newsmill.search.entry import build_entry
-from newsmill.search.indexer import REGISTER_STEMMERS, build_vectors  # the measured data are those that these functions write
+from newsmill.search.forms import register_forms
+from newsmill.search.indexer import build_vector  # the measured data are those that these functions write
 from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import documents, fingerprints, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit
-STEMMERS = ("english", "german")  # stemmers of the languages of growth.article
 GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
 
 Row = dict[str, Any]
@@ -34,7 +34,6 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], unti
     with writing(engine) as conn:
         if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
             conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
-        conn.execute(REGISTER_STEMMERS, {"stemmers": list(STEMMERS)})
         if _held(conn, search_entries) < size:
             conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
     for put, table in ((_put_documents, ledger), (_put_entries, search_entries)):
@@ -68,8 +67,10 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
 
 
 def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    made = build_vectors(conn, [build_entry(document) for _, document in rows])
+    entries = [build_entry(document) for _, document in rows]
+    made = map(build_vector, entries)
     _copy(conn, search_entries, [{"document_id": row.pop("id"), **row} for row in made])
+    register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
 
 
 def _copy(conn: Connection, table: Table, rows: Sequence[Row]) -> None:

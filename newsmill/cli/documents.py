@@ -20,12 +20,13 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
 from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
-from newsmill.search import Hit, SearchResults, indexer
+from newsmill.search import Hit, QueryNote, SearchResults, indexer
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
 
-QUERY_HELP = """Words (all must match), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free:
-doubtful: after:2026-01-31 before:2026-02. Default: the newest documents. Write -- before a query that begins with a minus."""
+QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
+author: section: title: site: is_free: doubtful: after:2026-01-31 before:yesterday. Default: the newest documents. Write -- before a query
+that begins with a minus."""
 
 
 def search(
@@ -45,6 +46,7 @@ def search(
                     print_json(to_record(document))
         elif results.hits:
             print_hits(results.hits)
+        print_notes(results.notes)
         print_total(store, query, results)
     if not results.hits:
         raise typer.Exit(1)
@@ -73,11 +75,18 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
         ]
         facts += hit.authors[:3]
         text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
-        console.print(Text(printable(hit.title or "(no title)"), style="bold"))
+        title = [(printable(piece), "bold yellow" if marked else "bold") for piece, marked in hit.title_snippet]
+        console.print(Text.assemble(*title) if title else Text("(no title)", style="bold"))
         console.print(Text(printable(" · ".join(fact for fact in facts if fact)), style="dim"))
         console.print(text)
         console.print(Text(printable(hit.url), style="dim"), soft_wrap=True)
         console.print()
+
+
+def print_notes(notes: Iterable[QueryNote]) -> None:
+    """Print what is wrong with a query, on standard error."""
+    for one in notes:
+        note(printable(one.message))
 
 
 def print_total(store: AppContext, query: str, results: SearchResults) -> None:
@@ -85,6 +94,8 @@ def print_total(store: AppContext, query: str, results: SearchResults) -> None:
     if results.hits:
         total = "very many documents" if results.total is None else format_count(results.total, "document")
         note(f"{len(results.hits):,} of {total}" + ("; use --limit for more" if results.cursor else ""))
+    elif results.suggestion is not None:
+        note(f"No document matches {printable(query)}; did you mean {printable(results.suggestion)}")
     elif store.search.count(max_count=1) == 0:
         note("No document is stored yet; run `newsmill crawl URL`, or `newsmill status` to see the progress")
     else:

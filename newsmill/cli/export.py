@@ -17,7 +17,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import Interrupt, format_count, note, now
+from newsmill.cli.terminal import Interrupt, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.exports import layouts
@@ -79,6 +79,8 @@ def export(
     with context.open_context(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise context.unknown_source(store, source)
+        for one in store.search.check(plan.query):
+            note(printable(one.message))
         if to is not None:
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:

@@ -1,8 +1,11 @@
 """Search of the stored documents. The entry point is `Search`.
 
-A query is what a person types: words (all of them), "a phrase", -without, this OR that, and filters: source: lang: author: section: title:
-site: is_free:yes|no|unknown doubtful:yes|no after:2026-01-01 before:2026-02 . A value may be quoted. Nothing is an error: an unknown filter
-is a word. An empty query matches every document; a query that only excludes words, or has none (`!!!`), matches nothing.
+A query is what a person types: words (all of them), "a phrase", =exactly, begin*, -without or NOT without, this OR that, (brackets), and
+filters: source: lang: author: section: title: site: is_free:yes|no|unknown doubtful:yes|no after:2026-01-01 before:"last week". A value
+may be quoted. Nothing is an error: an unknown filter is a word, a filter without a meaning finds nothing, and `QueryNote`s say so. An empty
+query matches every document; a query that only excludes words, or has none (`!!!`), matches nothing.
+
+A word matches its exact form, or another inflected form of its lemma in a document of that language.
 
 The time of a document is when it was published, never later than it was first seen, and when it was first seen if that is unknown. The
 filters after: and before:, the order "newest", and counts over time use it. Times are aware and UTC.
@@ -10,6 +13,8 @@ filters after: and before:, the order "newest", and counts over time use it. Tim
 A cursor is opaque and stays valid while documents come and go; any other string raises CursorError. Every call may raise ServiceError.
 """
 
+from newsmill.search.highlight import Highlighter as Highlighter
+from newsmill.search.query_notes import QueryNote as QueryNote
 from newsmill.search.records import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.records import Breakdown as Breakdown
 from newsmill.search.records import Hit as Hit

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.query import Node
-
-Stems = Mapping[str, Mapping[str, str]]  # stemmer → word → stem
 
 
 class Backend(ABC):
@@ -31,11 +29,7 @@ class Backend(ABC):
         """The number of documents that a scan looks at first."""
 
     @abstractmethod
-    def load_stems(self, conn: Connection, node: Node) -> Stems:
-        """The stems of a query's words, in every language that documents are in. Empty where the database stems queries."""
-
-    @abstractmethod
-    def format_query(self, node: Node, stems: Stems) -> str:
+    def format_query(self, node: Node) -> str:
         """The query as a match expression."""
 
     @abstractmethod

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.model import is_doubtful
+from newsmill.search.lemmas import Form, find_forms, lemmatizer_of
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.storage.columns import make_storable
 
 MAX_TEXT_CHARACTERS = 100_000  # indexed: twenty long articles, and less than the 1 MB that a tsvector may have
 MAX_WORDS = 16_000  # a tsvector counts positions up to 16,383
+_MAX_PART_WORDS = (MAX_WORDS // 4, MAX_WORDS // 4, MAX_WORDS // 2)
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
 MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
 
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
-
-# Languages with a Snowball dictionary in every Postgres since 14. SQLite stems English only (Porter, the one stemmer of FTS5).
-STEMMERS: Mapping[str, str] = {
-    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "da": "danish", "nl": "dutch", "en": "english", "fi": "finnish",
-    "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian", "ga": "irish", "it": "italian",
-    "lt": "lithuanian", "ne": "nepali", "nb": "norwegian", "nn": "norwegian", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
-    "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +31,33 @@ class IndexEntry:
     document_id: str
     moment: int
     source: str | None
-    stemmer: str  # of its language; "" without one
     title: list[str]
     lead: list[str]
     body: list[str]
     facets: list[str]
-    synthetic: tuple[list[str], list[str], list[str]]  # of title, lead and body; see `_synthetic_terms`
+    synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
+    lemmatizer: str  # of its language; "" without one
+    forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
 
 
 def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
     """The entry of a row of `documents`."""
-    title, lead, body = _split_parts(row)
+    texts = _split_parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
-    stemmer = STEMMERS.get(language.partition("-")[0], "")
+    lemmatizer = lemmatizer_of(language)
+    title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
+    forms = [find_forms(part, lemmatizer) for part in texts]
     return IndexEntry(
         row["id"],
         to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"])),
         row["source"],
-        stemmer,
         title,
         lead,
         body,
-        [EVERY_ENTRY, *sorted(set(_facet_terms(row, language, stemmer)))],
-        (_synthetic_terms(title), _synthetic_terms(lead), _synthetic_terms(body)),
+        [EVERY_ENTRY, *sorted(set(_facet_terms(row, language, lemmatizer)))],
+        tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
+        lemmatizer,
+        frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
     )
 
 
@@ -90,33 +88,38 @@ def facet_term(name: str, value: str) -> str:
     return f"{name}\ue000{spelled}\ue000"
 
 
-def _split_parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str]]:
+def lemma_term(lemmatizer: str, lemma: str) -> str:
+    """The term of documents in which another form of the lemma stands. It does not begin with the lemma, so that no `mark*` finds it."""
+    return f"\ue006{lemmatizer}\ue006{lemma}"
+
+
+def _split_parts(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+    """The texts of title, lead and body."""
     text, description = row["text"][:MAX_TEXT_CHARACTERS], (row["description"] or "")[:MAX_TEXT_CHARACTERS]
     end = text.find("\n", LEAD_CHARACTERS) if len(text) > LEAD_CHARACTERS else -1
     lead, body = (text, "") if end < 0 else (text[:end], text[end:])
     if description and description not in text:
         lead = f"{description}\n{lead}"
-    title = tokenize((row["title"] or "")[:MAX_TEXT_CHARACTERS])[: MAX_WORDS // 4]
-    leading = tokenize(lead)[: MAX_WORDS // 4]
-    return title, leading, tokenize(body)[: MAX_WORDS // 2]
+    return (row["title"] or "")[:MAX_TEXT_CHARACTERS], lead, body
 
 
-def _synthetic_terms(words: list[str]) -> list[str]:
-    """Terms that no text contains, for what would be slow to find: common bigrams, and characters of unspaced scripts."""
+def _synthetic_terms(words: list[str], forms: Iterable[Form], lemmatizer: str) -> list[str]:
+    """Terms that no text contains: lemmas, and what would be slow to find, common bigrams and characters of unspaced scripts."""
     terms = common_bigrams(words)
+    terms |= {lemma_term(lemmatizer, form.lemma) for form in forms if form.word != form.lemma}
     if not all(map(str.isascii, words)):
         terms |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
     return sorted(terms)
 
 
-def _facet_terms(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:
+def _facet_terms(row: Mapping[Any, Any], language: str, lemmatizer: str) -> Iterator[str]:
     if row["source"]:
         yield facet_term("source", fold(row["source"]))
     if language:
         yield facet_term("lang", language)
         yield facet_term("lang", language.partition("-")[0])
-    if stemmer:
-        yield facet_term("stemmer", stemmer)
+    if lemmatizer:
+        yield facet_term("lemmatizer", lemmatizer)
     yield facet_term("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
     if is_doubtful(row["confidence"]):
         yield facet_term("doubtful", "yes")

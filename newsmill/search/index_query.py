@@ -1,8 +1,9 @@
 """One query against one database: rewritten for the index, and read through a backend. The step between `Search` and the backends.
 
-The rewritten query has the same matches, found by reading less. Common bigrams, single characters and time buckets are synthetic terms,
-which entries hold beside the words of the text. Without them and without `scan`, the slowest query of a million documents on SQLite took
-595 ms; with them 65 ms (`benchmarks/growth.py --sizes 1000000`). Only one meaning changes: a phrase of common words is not stemmed.
+Lemmas, common bigrams, single characters and time buckets are synthetic terms, which entries hold beside the words of the text. A word
+matches as it is, or by its lemma in documents of the lemma's language. The other terms change no match: they are found by reading less.
+Without them and without `scan`, the slowest query of a million documents on SQLite took 595 ms; with them 65 ms
+(`benchmarks/growth.py --sizes 1000000`).
 """
 
 from __future__ import annotations
@@ -15,31 +16,44 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from newsmill.search import scan
-from newsmill.search.backend import Backend, Stems
-from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms
+from newsmill.search.backend import Backend
+from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
+from newsmill.search.forms import Forms, WordForms, load_forms
 from newsmill.search.postgres import PostgresBackend
-from newsmill.search.query import AllOf, AnyOf, Node, NoneOf, Part, SyntheticTerm, Terms, has_facet, needs_word_positions, restrict_to_part
+from newsmill.search.query import (
+    AllOf,
+    AnyOf,
+    Node,
+    NoneOf,
+    Part,
+    SyntheticTerm,
+    Terms,
+    has_facet,
+    inflected_terms,
+    needs_word_positions,
+    restrict_to_part,
+)
 from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
 from newsmill.search.sqlite import SqliteBackend
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.storage.database import reading, translate_errors
 
 
-def rewrite(node: Node) -> Node:
-    """The query with synthetic terms in place of phrases of common words and of single characters.
+def rewrite(node: Node, forms: Forms) -> Node:
+    """The query with other forms of its words, and with synthetic terms in place of phrases of common words and of single characters.
 
-    >>> rewrite(Terms(("猫",), prefix=True))
+    >>> rewrite(Terms(("猫",), exact=True, prefix=True), {})
     SyntheticTerm(term='猫\\ue002', part='')
     """
     match node:
         case Terms():
-            return _rewrite_terms(node)
+            return _rewrite_terms(node) if node.exact else _add_forms(node, forms)
         case NoneOf():
-            return NoneOf(rewrite(node.node))
+            return NoneOf(rewrite(node.node, forms))
         case AllOf():
-            return AllOf(tuple(rewrite(child) for child in node.nodes))
+            return AllOf(tuple(rewrite(child, forms) for child in node.nodes))
         case AnyOf():
-            return AnyOf(tuple(rewrite(child) for child in node.nodes))
+            return AnyOf(tuple(rewrite(child, forms) for child in node.nodes))
         case _:
             return node
 
@@ -58,6 +72,20 @@ def _rewrite_terms(node: Terms) -> Node:
         return node
     bigrams = tuple(SyntheticTerm(bigram, node.part) for bigram in sorted(common_bigrams(node.words)))
     return bigrams[0] if len(node.words) == 2 else AllOf((*bigrams, node))
+
+
+def _add_forms(node: Terms, forms: Forms) -> Node:
+    """The word itself; or another form of its lemma, or the lemma, in a document of the lemma's language."""
+    variants: list[Node] = [node]
+    (word,) = node.words
+    for lemmatizer, by_lemma in sorted(forms.get(word, WordForms()).lemmas.items()):
+        for lemma, held in sorted(by_lemma.items()):
+            if held - {lemma}:
+                variants.append(SyntheticTerm(lemma_term(lemmatizer, lemma), node.part))
+            if lemma != word:
+                of_language = SyntheticTerm(facet_term("lemmatizer", lemmatizer))
+                variants.append(AllOf((Terms((lemma,), node.part, exact=True), of_language)))
+    return node if len(variants) == 1 else AnyOf(tuple(variants))
 
 
 # The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
@@ -82,11 +110,10 @@ def read_connection(engine: Engine) -> Iterator[Connection]:
 
 
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
-    """The query, rewritten for the index and with the stems of its words. `node` None: every document."""
-    if node is None:
-        return IndexQuery(conn, backend, None, {})
-    node = rewrite(node)
-    return IndexQuery(conn, backend, node, backend.load_stems(conn, node))
+    """The query with the other forms of its words. `node` None: every document."""
+    return IndexQuery(
+        conn, backend, node, load_forms(conn, {} if node is None else {terms.words[0]: terms.typed for terms in inflected_terms(node)})
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +123,7 @@ class IndexQuery:
     conn: Connection
     backend: Backend
     node: Node | None
-    stems: Stems
+    forms: Forms  # of the words that match in other forms
 
     def deadline(self, seconds: float) -> float:
         """The backend's clock, in so many seconds."""
@@ -123,12 +150,17 @@ class IndexQuery:
         if has_facet(self.node):
             # A small source's documents lie far apart: without the source the words match too many others between them.
             node = AllOf((self.node, node))
-        return self.backend.filter_near_positions(self.conn, self.backend.format_query(node, self.stems), positions)
+        return self.backend.filter_near_positions(self.conn, self._format(node), positions)
+
+    def filter_exact(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+        """The positions, newest first, that hold all words as they were typed."""
+        if self.node is None or not positions or not any(forms.lemmas for forms in self.forms.values()):
+            return set(positions)
+        return self.backend.filter_near_positions(self.conn, self.backend.format_query(rewrite(self.node, {})), positions)
 
     def filter(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """The positions that match."""
-        match = self._match(self.node)
-        return set(positions) if match is None else self.backend.filter_positions(self.conn, match, positions)
+        return set(positions) if self.node is None else self.backend.filter_positions(self.conn, self._format(self.node), positions)
 
     def count(self, span: Span, max_count: int, seconds: float | None = None) -> int:
         """How many match; `max_count + 1` if more than `max_count` do. Raises ScanTimeoutError."""
@@ -176,7 +208,8 @@ class IndexQuery:
         return self.backend.end_positions(self.conn, span)
 
     def _match_within(self, span: Span) -> str | None:
-        return self._match(None if self.node is None else restrict_to_span(self.node, span))
+        """The match expression, with the time buckets of a span."""
+        return None if self.node is None else self.backend.format_query(restrict_to_span(rewrite(self.node, self.forms), span))
 
-    def _match(self, node: Node | None) -> str | None:
-        return None if node is None else self.backend.format_query(node, self.stems)
+    def _format(self, node: Node) -> str:
+        return self.backend.format_query(rewrite(node, self.forms))

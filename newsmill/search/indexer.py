@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
+from newsmill.model import Document
 from newsmill.search.entry import MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, IndexEntry, bucket_terms, build_entry
+from newsmill.search.forms import register_forms
+from newsmill.search.lemmas import find_forms, lemmatizer_of
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, search_entries, search_pending
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
 BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5
 MAX_POSITIONS_PER_WORD = 255  # that a tsvector keeps
-MAX_CACHED_STEMS = 50_000  # in one process, about 7 MB
 
 Rows = Sequence[Mapping[Any, Any]]
 
@@ -26,9 +28,7 @@ _DELETE_PENDING = delete(search_pending).where(search_pending.c.document_id.in_(
 _PENDING_IDS = (
     select(search_pending.c.document_id).order_by(search_pending.c.document_id).limit(BATCH_DOCUMENTS).with_for_update(skip_locked=True)
 )
-_INDEXED = select(search_entries.c.document_id, search_entries.c.moment, search_entries.c.stemmer).where(
-    search_entries.c.document_id.in_(_IDS)
-)
+_INDEXED = select(search_entries.c.document_id, search_entries.c.moment).where(search_entries.c.document_id.in_(_IDS))
 _DOCUMENTS = select(
     *(
         documents.c[name]
@@ -44,21 +44,22 @@ _FIRST_FREE_MOMENT = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_e
 (SELECT e.moment + 1 FROM search_entries AS e WHERE e.moment >= :moment
  AND NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = e.moment + 1) ORDER BY e.moment LIMIT 1) END""")
 
-_INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
+_INSERT = text("INSERT INTO search_words (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)")
+_DELETE = text("DELETE FROM search_words WHERE rowid = :moment")
 
-_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, vector)
-VALUES (:id, :moment, :source, :stemmer, CAST(:vector AS tsvector))
+_PUT = text("""INSERT INTO search_entries (document_id, moment, source, lemmatizer, vector)
+VALUES (:id, :moment, :source, :lemmatizer, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE
-SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, vector = excluded.vector""")
+SET moment = excluded.moment, source = excluded.source, lemmatizer = excluded.lemmatizer, vector = excluded.vector""")
 
-REGISTER_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
-SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
 
-# The inner SELECT looks the dictionary up once, not for each word. Stemmers drop stop words; here they stay, for "to be or not to be".
-_STEMS_OF_WORDS = text("""SELECT word, coalesce((ts_lexize((SELECT CAST(:dictionary AS regdictionary)), word))[1], word)
-FROM unnest(string_to_array(:words, ' ')) AS word""")
-
-_stem_cache: dict[str, dict[str, str]] = {}  # dictionary → word → stem
+def lemmatize_ahead(found: Iterable[Document | None]) -> None:
+    """Load the dictionaries and remember the lemmas of documents that a transaction will write, so that it holds no lock meanwhile."""
+    for document in found:
+        if document is not None:
+            lemmatizer = lemmatizer_of(document.language)
+            for part in (document.title, document.description, document.text[:MAX_TEXT_CHARACTERS]):
+                find_forms(part or "", lemmatizer)
 
 
 def index_changed(conn: Connection, rows: Rows) -> None:
@@ -95,22 +96,17 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
         _delete_entries(conn, ids)
         _insert_entries(conn, entries)
     else:
-        conn.execute(REGISTER_STEMMERS, {"stemmers": sorted({entry.stemmer for entry in entries if entry.stemmer})})
-        conn.execute(_PUT, build_vectors(conn, entries))
+        conn.execute(_PUT, [build_vector(entry) for entry in entries])
+    register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
     conn.execute(_DELETE_PENDING, ids)
 
 
 # ---- SQLite ------------------------------------------------------------------------------------------------------------------
 
 
-def words_table(stemmer: str) -> str:
-    """The FTS5 table for documents of a stemmer."""
-    return "search_english" if stemmer == "english" else "search_words"
-
-
 def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> None:
     for row in conn.execute(_INDEXED, ids).all():
-        conn.execute(text(f"DELETE FROM {words_table(row.stemmer)} WHERE rowid = :moment"), {"moment": row.moment})
+        conn.execute(_DELETE, {"moment": row.moment})
     conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
 
 
@@ -123,12 +119,9 @@ def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:
             moment = _first_free_moment(conn, moment + 1)
         by_time[moment] = entry
     ordered = sorted(by_time.items())
-    rows = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
+    rows = [{"document_id": e.document_id, "moment": m, "source": e.source, "lemmatizer": e.lemmatizer} for m, e in ordered]
     conn.execute(insert(search_entries), rows)
-    for table in ("search_words", "search_english"):
-        texts = [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered if words_table(entry.stemmer) == table]
-        if texts:
-            conn.execute(text(_INSERT.format(table=table)), texts)
+    conn.execute(_INSERT, [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered])
 
 
 def _first_free_moment(conn: Connection, moment: int) -> int:
@@ -148,52 +141,20 @@ def _column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------
 
 
-def build_vectors(conn: Connection, entries: Sequence[IndexEntry]) -> list[dict[str, Any]]:
-    """The rows of entries, for `search_entries`."""
-    words: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        words[dictionary_name(entry.stemmer)].update(entry.title, entry.lead, entry.body)
-    stems = {name: stem_words(conn, name, wanted) for name, wanted in words.items()}
-    return [_build_vector(entry, stems[dictionary_name(entry.stemmer)]) for entry in entries]
-
-
-def _build_vector(entry: IndexEntry, stems: Mapping[str, str]) -> dict[str, Any]:
-    """An entry's row, with the stems of its words. No word or term contains a quotation mark or a backslash."""
+def build_vector(entry: IndexEntry) -> dict[str, Any]:
+    """The row of an entry for `search_entries`. No word or term contains a quotation mark or a backslash."""
     moment = entry.moment + _moment_offset(entry.document_id)
     title, lead, body = (set(terms) for terms in entry.synthetic)
-    words = [f"'{stems[word]}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
+    words = [f"'{word}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
     weighted = [*(f"'{term}':1A" for term in title), *(f"'{term}':1B" for term in lead - title)]
     unweighted = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
     return {
         "id": entry.document_id,
         "moment": moment,
         "source": entry.source,
-        "stemmer": entry.stemmer,
+        "lemmatizer": entry.lemmatizer,
         "vector": " ".join([*words, *weighted, *(f"'{term}'" for term in unweighted)]),
     }
-
-
-def stem_words(conn: Connection, dictionary: str, words: Set[str]) -> Mapping[str, str]:
-    """The stems by word: of the given words, without blanks, and of others that are cached.
-
-    The cache halves the time of indexing: texts repeat their words.
-    """
-    cached = _stem_cache.setdefault(dictionary, {})
-    missing = set(words - cached.keys())
-    if not missing:
-        return cached
-    if sum(map(len, list(_stem_cache.values()))) + len(missing) > MAX_CACHED_STEMS:
-        _stem_cache.clear()
-        cached = _stem_cache[dictionary] = {}
-        missing = set(words)
-    for word, stem in conn.execute(_STEMS_OF_WORDS, {"dictionary": dictionary, "words": " ".join(missing)}):
-        cached[word] = stem
-    return cached
-
-
-def dictionary_name(stemmer: str) -> str:
-    """The Postgres dictionary of a stemmer."""
-    return f"pg_catalog.{stemmer}_stem" if stemmer else "pg_catalog.simple"
 
 
 def _moment_offset(document_id: str) -> int:

@@ -1,4 +1,4 @@
-"""The Postgres index: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
+"""The Postgres index: a tsvector per document, made without a dictionary of Postgres, under a GIN index.
 
 GIN has no order: every match is read and sorted. `scan` and the time buckets of `entry` keep the matches of one statement few.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exc, text
 
-from newsmill.search.backend import Backend, Stems
+from newsmill.search.backend import Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.scan import ScanTimeoutError
@@ -36,9 +36,6 @@ SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 _MATCH_AT = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 _ESTIMATE = "SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)"  # as of the last VACUUM or ANALYZE
-_STEMS = text("""SELECT stemmer, word,
-coalesce((ts_lexize(CAST('pg_catalog.' || stemmer || '_stem' AS regdictionary), word))[1], word) AS stem
-FROM search_stemmers, unnest(CAST(:words AS text[])) AS held (word) ORDER BY stemmer""")
 
 
 class PostgresBackend(Backend):
@@ -50,15 +47,8 @@ class PostgresBackend(Backend):
     def first_chunk_documents(self) -> int:
         return FIRST_CHUNK_DOCUMENTS
 
-    def load_stems(self, conn: Connection, node: Node) -> Stems:
-        words = sorted({word for terms in _iterate_terms(node) for word in terms.words})
-        stems: dict[str, dict[str, str]] = {}
-        for row in conn.execute(_STEMS, {"words": words}) if words else ():
-            stems.setdefault(row.stemmer, {})[row.word] = row.stem
-        return stems
-
-    def format_query(self, node: Node, stems: Stems) -> str:
-        return format_query(node, stems)
+    def format_query(self, node: Node) -> str:
+        return format_query(node)
 
     def end_positions(self, conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
         found = _positions(conn.execute(text(_ENDS), _parameters(None, span)))
@@ -126,55 +116,33 @@ def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]
     conn.execute(text("SELECT set_config('statement_timeout', '0', true)"))
 
 
-def format_query(node: Node, stems: Stems) -> str:
-    """The query as a tsquery. Words match as they are, and in documents of a language with a stemmer also by their stems."""
+def format_query(node: Node) -> str:
+    """The query as a tsquery."""
     match node:
         case Terms():
-            return _format_variants(node, stems)
+            return _format_phrase(node)
         case SyntheticTerm():
             return f"{_lexeme(node.term)}{_WEIGHTS[node.part]}"
         case Facet():
             return _lexeme(facet_term(node.name, node.value))
         case NoneOf():
-            return f"({_lexeme(EVERY_ENTRY)} & !{format_query(node.node, stems)})"
+            return f"({_lexeme(EVERY_ENTRY)} & !{format_query(node.node)})"
         case AnyOf():
-            return f"({' | '.join(format_query(child, stems) for child in node.nodes)})"
+            return f"({' | '.join(format_query(child) for child in node.nodes)})"
         case AllOf():
-            return f"({' & '.join(format_query(child, stems) for child in node.nodes)})"
+            return f"({' & '.join(format_query(child) for child in node.nodes)})"
 
 
-def _format_variants(node: Terms, stems: Stems) -> str:
-    by_stems: dict[tuple[str, ...], list[str]] = {}
-    for stemmer, stem in stems.items():
-        by_stems.setdefault(tuple(stem[word] for word in node.words), []).append(stemmer)
-    by_stems.pop(node.words, None)
-    variants = [_format_phrase(node, node.words)]
-    for words, stemmers in by_stems.items():
-        languages = " | ".join(_lexeme(facet_term("stemmer", stemmer)) for stemmer in stemmers)
-        variants.append(f"({_format_phrase(node, words)} & ({languages}))")
-    return f"({' | '.join(variants)})"
-
-
-def _format_phrase(node: Terms, words: tuple[str, ...]) -> str:
+def _format_phrase(node: Terms) -> str:
     weights = _WEIGHTS[node.part]
-    lexemes = [f"{_lexeme(word)}{weights}" for word in words]
+    lexemes = [f"{_lexeme(word)}{weights}" for word in node.words]
     if node.prefix:
-        lexemes[-1] = f"{_lexeme(words[-1])}:*{weights.removeprefix(':')}"
+        lexemes[-1] = f"{_lexeme(node.words[-1])}:*{weights.removeprefix(':')}"
     return f"({' <-> '.join(lexemes)})"
 
 
 def _lexeme(word: str) -> str:
     return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def _iterate_terms(node: Node) -> Iterator[Terms]:
-    if isinstance(node, Terms):
-        yield node
-    elif isinstance(node, NoneOf):
-        yield from _iterate_terms(node.node)
-    elif isinstance(node, AllOf | AnyOf):
-        for child in node.nodes:
-            yield from _iterate_terms(child)
 
 
 def _select_matches(columns: str, match: str | None, span: Span) -> str:

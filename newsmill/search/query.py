@@ -1,14 +1,19 @@
-"""The query language: what a person types, parsed. Pure. Any input is a query, never an error."""
+"""The query language: what a person types, parsed. Any input is a query, never an error; a `QueryNote` says what has no meaning."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from newsmill.search.entry import MIN_POSITION, Span
-from newsmill.search.tokens import fold, split_runs, tokenize_phrase
+from newsmill.search.language_names import find_language
+from newsmill.search.query_dates import parse_date
+from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, NoteKind, QueryNote
+from newsmill.search.tokens import fold, is_unspaced, split_runs, split_words, tokenize_phrase
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
 MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search
@@ -22,9 +27,11 @@ class Terms:
     """Adjacent words, anywhere or in one part of the document."""
 
     words: tuple[str, ...]  # folded, from `tokens.tokenize_phrase`
-    prefix: bool = False  # the last is the beginning of a word
     part: Part = ""
+    exact: bool = False  # other forms of the word do not match; always so with several words
+    prefix: bool = False  # the last is the beginning of a word
     runs: tuple[str, ...] = field(default=(), compare=False, repr=False)  # as they were typed, folded: what a snippet highlights
+    typed: str = field(default="", compare=False, repr=False)  # not folded, of a single word
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +75,166 @@ class Query:
     node: Node | None = None  # None: every document
     since: datetime | None = None
     until: datetime | None = None
-    matches_nothing: bool = False  # the query has only exclusions, or no words
+    matches_nothing: bool = False  # the query has only exclusions, no words, or a filter without a meaning
+    notes: tuple[QueryNote, ...] = ()  # what is wrong with it
 
 
-_ITEM = re.compile(r'(-(?!-)|)(?:([a-z_]+):)?(?:["“”„]([^"“”„]*)["“”„]?|(\S+))', re.IGNORECASE)
-_TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:T(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|\+00:00)?)?)?)?", re.IGNORECASE | re.ASCII)
+_ITEM = re.compile(
+    r"""(?P<minus>-(?!-)|)(?P<open>\()|(?P<close>\))|(?P<operator>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
+    rf"""(?P<sign>-(?!-)|)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
+    re.IGNORECASE,
+)
+_OPERATORS = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
 _YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
 _IS_FREE = _YES_NO | {"unknown": "unknown"}
+MIN_PREFIX_CHARACTERS = 3  # of a word before *: shorter ones begin too many words
 
 
-def parse_query(text: str) -> Query:
-    """The query that a text means.
+def parse_query(text: str, now: datetime | None = None) -> Query:
+    """The query that a text means. `now`: from which "yesterday" counts back, default: the present.
 
-    >>> parse_query('harbour -"old town"').node
-    AllOf(nodes=(Terms(words=('harbour',), prefix=False, part=''), NoneOf(node=Terms(words=('old', 'town'), prefix=False, part=''))))
+    >>> parse_query('"old town"').node
+    Terms(words=('old', 'town'), part='', exact=True, prefix=False)
     """
+    notes = [QueryNote("cut", str(MAX_QUERY_CHARACTERS))] if len(text) > MAX_QUERY_CHARACTERS else []
     text = text[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     if not text.strip():
         return Query()
-    query, groups, joining = Query(), list[list[Node]](), False
-    for match in list(_ITEM.finditer(text))[:MAX_ITEMS]:
-        minus, name, quoted, plain = match.groups()
-        if match[0] in ("OR", "|", "AND"):
-            joining = match[0] != "AND" and bool(groups)
-            continue
-        bounded = _add_time_bound(query, (name or "").lower(), quoted or plain or "", minus == "-")
-        if bounded is not None:
-            query = bounded
-            continue
-        node = _parse_item(name, quoted, plain)
-        if node is None:
-            continue
-        if minus:
-            node = node.node if isinstance(node, NoneOf) else NoneOf(node)
-        if joining:
-            groups[-1].append(node)
+    items = list(_ITEM.finditer(text))
+    if len(items) > MAX_ITEMS:
+        notes.append(QueryNote("items", str(MAX_ITEMS)))
+    return _Parser(items[:MAX_ITEMS], now or datetime.now(UTC), notes).parse()
+
+
+class _Parser:
+    """Reads the items of a query once. OR binds closer than words side by side, NOT and - closer than OR."""
+
+    def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote]) -> None:
+        self._items, self._now, self._notes, self._at = items, now, notes, 0
+        self._query = Query()
+
+    def parse(self) -> Query:
+        nodes: list[Node] = []
+        while self._at < len(self._items):  # a closing bracket too many ends a group that nobody opened
+            nodes += self._parse_group()
+        query = _combine(self._query, nodes)
+        if query.matches_nothing and not any(note.kind in ("date", "value", "field") for note in self._notes):
+            self._notes.append(QueryNote("exclusions" if nodes else "no_words"))
+        return replace(query, notes=tuple(dict.fromkeys(self._notes)))
+
+    def _parse_group(self) -> list[Node]:
+        """The parts of a group, all of which must match, up to its closing bracket or the end."""
+        groups, joining, negated = list[list[Node]](), False, False
+        while self._at < len(self._items):
+            item = self._items[self._at]
+            self._at += 1
+            operator = _OPERATORS.get(item["operator"] or "")
+            if item["close"]:
+                break
+            if operator is not None:
+                joining = bool(groups) and (operator == "OR" or (operator == "NOT" and joining))
+                negated = (not negated) if operator == "NOT" else False
+                continue
+            negated ^= bool(item["minus"] or item["sign"])
+            if item["open"]:
+                inner = self._parse_group()
+                node = None if not inner else inner[0] if len(inner) == 1 else AllOf(tuple(inner))
+            else:
+                node = self._parse_item(item, negated)
+            if node is not None:
+                node = _negate(node) if negated else node
+                if joining:
+                    groups[-1].append(node)
+                else:
+                    groups.append([node])
+            joining = negated = False
+        return [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups]
+
+    def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
+        name = item["name"] and item["name"].lower()
+        is_quoted = item["quoted"] is not None
+        value = item["quoted"] if is_quoted else item["plain"] or item["operator"] or ""
+        if name is None and value[:-1].lower() in FILTERS and value.endswith(":"):  # at the end of the query
+            self._reject(value, FILTER_EXAMPLES[value[:-1].lower()])
+            return None
+        is_prefix = bool(item["star"]) or value.endswith("*")
+        if name in ("after", "before"):
+            self._add_time_bound(name, value, negated)
+            return None
+        words = _Words(value, bool(item["equals"]) or is_quoted, is_prefix)
+        if name is None or name == "title":
+            return self._parse_words(words, "title" if name else "")
+        if name not in FILTERS:
+            if not value.startswith("/"):  # https://… is no filter that somebody meant
+                self._notes.append(QueryNote("field", f"{item['name']}:", FILTERS))
+            return self._parse_words(replace(words, text=f"{name} {value}"))
+        if not fold(value.strip()):
+            self._reject(f"{name}:", FILTER_EXAMPLES[name])
+            return None
+        return self._parse_filter(name, value)
+
+    def _parse_filter(self, name: str, value: str) -> Node | None:
+        folded = fold(value.strip())
+        if name in ("source", "site"):
+            return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
+        if name in ("lang", "language"):
+            code = find_language(value)
+            if code is None:
+                self._notes.append(QueryNote("language", value, FILTER_EXAMPLES[name]))
+            return Facet("lang", code or folded.replace("_", "-"))
+        if name in ("is_free", "doubtful"):
+            known = (_IS_FREE if name == "is_free" else _YES_NO).get(folded)
+            if known is None:
+                self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
+                return None
+            if name == "is_free":
+                return Facet(name, known)
+            property_ = Facet(name, "yes")  # only doubtful documents have the property in the index
+            return property_ if known == "yes" else NoneOf(property_)
+        each = tuple(Facet(name, word) for word in tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS])
+        return (each[0] if len(each) == 1 else AllOf(each)) if each else None
+
+    def _parse_words(self, words: _Words, part: Part = "") -> Terms | None:
+        pieces = tuple(split_runs(words.text)[:MAX_PHRASE_WORDS])
+        found, is_character = tokenize_phrase(pieces)
+        if not found:
+            return None
+        is_complete, is_spaced = len(found) <= MAX_PHRASE_WORDS, not is_unspaced(pieces[-1])
+        is_prefix = words.is_prefix and is_spaced
+        if is_prefix and len(found[-1]) < MIN_PREFIX_CHARACTERS:
+            self._notes.append(QueryNote("prefix", f"{found[-1]}*"))
+            is_prefix = False
+        found = found[:MAX_PHRASE_WORDS]
+        exact = words.is_exact or is_prefix or len(found) > 1 or not is_spaced
+        typed = "" if exact else "".join(split_words(unicodedata.normalize("NFC", words.text))[:1])
+        return Terms(found, part, exact, (is_prefix or is_character) and is_complete, pieces, typed)
+
+    def _add_time_bound(self, name: str, value: str, negated: bool) -> None:
+        at = parse_date(value, self._now)
+        if at is None:
+            self._reject(f"{name}:{value}", tuple(f"{name}:{example}" for example in DATE_EXAMPLES), "date")
+        elif (name == "after") != negated:
+            self._query = replace(self._query, since=max(at, self._query.since or at))
         else:
-            groups.append([node])
-        joining = False
-    return _combine(query, [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups])
+            self._query = replace(self._query, until=min(at, self._query.until or at))
+
+    def _reject(self, text: str, options: tuple[str, ...], kind: NoteKind = "value") -> None:
+        """A filter without a meaning: the query finds nothing, for without the filter it would find too much."""
+        self._notes.append(QueryNote(kind, text, options))
+        self._query = replace(self._query, matches_nothing=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Words as they were typed."""
+
+    text: str
+    is_exact: bool
+    is_prefix: bool
+
+
+def _negate(node: Node) -> Node:
+    return node.node if isinstance(node, NoneOf) else NoneOf(node)
 
 
 def positive_terms(node: Node) -> tuple[Terms, ...]:
@@ -116,6 +244,15 @@ def positive_terms(node: Node) -> tuple[Terms, ...]:
     if isinstance(node, AllOf | AnyOf):
         return tuple(words for child in node.nodes for words in positive_terms(child))
     return ()
+
+
+def inflected_terms(node: Node) -> tuple[Terms, ...]:
+    """The words of the query, also excluded ones, that match in other forms."""
+    if isinstance(node, Terms):
+        return () if node.exact else (node,)
+    if isinstance(node, NoneOf):
+        return inflected_terms(node.node)
+    return tuple(terms for child in node.nodes for terms in inflected_terms(child)) if isinstance(node, AllOf | AnyOf) else ()
 
 
 def restrict_to_part(node: Node, part: Part) -> Node | None:
@@ -149,6 +286,8 @@ def _is_phrase(node: Terms | SyntheticTerm) -> bool:
 
 
 def _combine(query: Query, nodes: list[Node]) -> Query:
+    if query.matches_nothing:
+        return query
     if not nodes:
         return query if query.since or query.until else replace(query, matches_nothing=True)
     if not (query.since or query.until) and not any(_is_selective(node) for node in nodes):
@@ -161,61 +300,6 @@ def _is_selective(node: Node) -> bool:
     if isinstance(node, NoneOf):
         return isinstance(node.node, Facet)
     return any(_is_selective(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else True
-
-
-def _parse_item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
-    value = quoted if quoted is not None else plain or ""
-    if name is None:
-        return _parse_words(value)
-    node = _parse_filter(name.lower(), value)
-    return node if node is not None else _parse_words(f"{name} {value}")
-
-
-def _parse_filter(name: str, value: str) -> Node | None:
-    folded = fold(value.strip())
-    if not folded:
-        return None
-    if name in ("source", "site"):
-        return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
-    if name in ("lang", "language"):
-        return Facet("lang", folded.replace("_", "-"))
-    if name == "is_free":
-        return Facet(name, _IS_FREE[folded]) if folded in _IS_FREE else None
-    if name == "doubtful":  # only doubtful documents have the property in the index
-        wanted, property_ = _YES_NO.get(folded), Facet(name, "yes")
-        return property_ if wanted == "yes" else NoneOf(property_) if wanted == "no" else None
-    if name in ("author", "section"):
-        each = tuple(Facet(name, word) for word in tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS])
-        return (each[0] if len(each) == 1 else AllOf(each)) if each else None
-    return _parse_words(value, "title") if name == "title" else None
-
-
-def _parse_words(text: str, part: Part = "") -> Terms | None:
-    pieces = tuple(split_runs(text)[:MAX_PHRASE_WORDS])
-    found, prefix = tokenize_phrase(pieces)
-    return Terms(found[:MAX_PHRASE_WORDS], prefix and len(found) <= MAX_PHRASE_WORDS, part, pieces) if found else None
-
-
-def _add_time_bound(query: Query, name: str, value: str, minus: bool) -> Query | None:
-    """The query with one more time bound; None if the item is not a bound."""
-    at = _parse_time(value) if name in ("after", "before") else None
-    if at is None:
-        return None
-    if (name == "after") != minus:
-        return replace(query, since=max(at, query.since or at))
-    return replace(query, until=min(at, query.until or at))
-
-
-def _parse_time(value: str) -> datetime | None:
-    """The start of a year, month, day, minute or second, UTC; None if `value` is not a time."""
-    match = _TIME.fullmatch(value.strip())
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups())
-    try:
-        return datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0, tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def span_of_query(query: Query) -> Span:

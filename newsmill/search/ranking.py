@@ -1,7 +1,8 @@
 """The order of matches by relevance. Pure.
 
-The score is 2 with all words in the title, 1 with all in title, description or first paragraphs, else 0, less the logarithm of the age in
-days. A title thus counts like an age seven times lower: it decides among this morning's news, but not between last year's and today's.
+The score is 2 with all words in the title, 1 with all in title, description or first paragraphs, else 0; 2 more with all words as they were
+typed and not in other forms; less the logarithm of the age in days. A title thus counts like an age seven times lower: it decides among
+this morning's news, but not between last year's and today's.
 
 The newest BLOCK_MATCHES matches are ranked together; the next page continues with older blocks. So the work for a common word is bounded.
 Each block is fixed by its two ends, so pages neither repeat nor omit a match while new documents come in.
@@ -19,6 +20,7 @@ from newsmill.storage.stored_order import decode_cursor, encode_cursor
 BLOCK_MATCHES = 400  # ranked together: twenty pages of results
 TITLE_SCORE = 2.0
 LEAD_SCORE = 1.0
+EXACT_SCORE = 2.0
 MOMENTS_PER_DAY = 86_400.0 * MOMENTS_PER_SECOND
 SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
 
@@ -58,9 +60,16 @@ def advance_to(block: RankCursor, score: int, position: IndexPosition) -> RankCu
     return replace(block, score=score, position=position)
 
 
-def score_match(position: IndexPosition, now: int, in_title: Container[IndexPosition], in_lead: Container[IndexPosition]) -> int:
+def score_match(
+    position: IndexPosition,
+    now: int,
+    in_title: Container[IndexPosition],
+    in_lead: Container[IndexPosition],
+    exact: Container[IndexPosition],
+) -> int:
     """The score of one match, in millionths."""
     bonus = TITLE_SCORE if position in in_title else LEAD_SCORE if position in in_lead else 0.0
+    bonus += EXACT_SCORE if position in exact else 0.0
     return round(SCORE_SCALE * (bonus - log(1 + max(0, now - position[0]) / MOMENTS_PER_DAY)))
 
 
@@ -69,8 +78,9 @@ def rank_matches(
     now: int,
     in_title: Container[IndexPosition],
     in_lead: Container[IndexPosition],
+    exact: Container[IndexPosition],
     after: tuple[int, IndexPosition] | None,
 ) -> list[tuple[int, IndexPosition]]:
     """Scores and positions, best first (ties: newest first), without those up to `after`."""
-    ranked = sorted(((score_match(position, now, in_title, in_lead), position) for position in positions), reverse=True)
+    ranked = sorted(((score_match(position, now, in_title, in_lead, exact), position) for position in positions), reverse=True)
     return ranked if after is None else [pair for pair in ranked if pair < after]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import Document
+from newsmill.search.query_notes import QueryNote
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
 SOURCE_SAMPLE_MATCHES = 10_000  # whose sources a Breakdown counts: 6 ms on SQLite, where all of a common word take 60 ms
@@ -33,6 +34,7 @@ class Hit:
     word_count: int
     is_free: bool | None
     doubtful: bool
+    title_snippet: Snippet  # the whole title; empty without one
     snippet: Snippet
 
 
@@ -46,6 +48,8 @@ class SearchResults:
     # Not None: a longer search would have exceeded its time limit. The page is short, possibly empty. Everything down to
     # this time was searched, and the cursor continues with older documents.
     reached: datetime | None = None
+    notes: tuple[QueryNote, ...] = ()  # what is wrong with the query
+    suggestion: str | None = None  # where nothing is found: the query with a word of the index in place of a similar one
 
 
 @dataclass(frozen=True, slots=True)

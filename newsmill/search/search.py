@@ -12,9 +12,13 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
+from newsmill.search.check import check_names, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
+from newsmill.search.query_notes import QueryNote
 from newsmill.search.records import MAX_TOTAL, SOURCE_SAMPLE_MATCHES, Breakdown, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import load_hits
@@ -74,10 +78,29 @@ class Search:
             until = inf if wait else index_query.deadline(scan.PAGE_SECONDS)
             find_page = self._ranked_page if order == "relevance" and terms else self._newest_page
             page = find_page(index_query, parsed, limit, cursor, until)
-            hits = load_hits(conn, page.positions, terms)
+            hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
-        return SearchResults(hits, page.cursor, total, to_time(page.rest.upper[0]) if page.is_cut and page.rest else None)
+            notes = (*parsed.notes, *check_names(conn, self._backend, parsed)) if cursor is None else ()
+            is_empty = not hits and cursor is None and page.cursor is None
+            suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
+        reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
+        return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
+
+    def check(self, query: str) -> tuple[QueryNote, ...]:
+        """What is wrong with a query: filters without a meaning, sources and languages without documents."""
+        parsed = parse_query(query)
+        with read_connection(self._engine) as conn:
+            return (*parsed.notes, *check_names(conn, self._backend, parsed))
+
+    def highlighter(self, query: str, language: str | None) -> Highlighter:
+        """Marks the words of a query in a text of a language, as they are matched there."""
+        parsed = parse_query(query)
+        if parsed.node is None:
+            return Highlighter()
+        with read_connection(self._engine) as conn:
+            forms = prepare_query(conn, self._backend, parsed.node).forms
+        return Highlighter(positive_terms(parsed.node), forms, lemmatizer_of(language))
 
     def count(self, query: str = "", *, max_count: int = MAX_TOTAL) -> int:
         """How many documents match; `max_count + 1` if more than `max_count` do."""
@@ -178,7 +201,7 @@ class Search:
         block = ranking.fix_block(start, scanned.positions, scanned.lower)
         in_lead = index_query.filter_part("lead", scanned.positions)
         in_title = index_query.filter_part("title", [position for position in scanned.positions if position in in_lead])
-        ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, after)
+        ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, index_query.filter_exact(scanned.positions), after)
         return [ranking.advance_to(block, *pair) for pair in ranked], block, scanned
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:

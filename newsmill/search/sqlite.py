@@ -1,4 +1,4 @@
-"""The SQLite index: two FTS5 tables, one for English, stemmed (Porter), and one for all other languages, without stems.
+"""The SQLite index: an FTS5 table, made without a stemmer.
 
 FTS5 returns matches in the order of rowid, which is the order of time here (`entry.to_moment`). So the newest 500 matches cost 500 rows,
 however common a word is. Its bm25() is not used: to weigh a word it counts all rows with it, 50 ms for a common one at a million documents.
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from heapq import merge
-from itertools import islice
 from time import thread_time
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from newsmill.search.backend import Backend, Stems
+from newsmill.search.backend import Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
-TABLES = ("search_words", "search_english")
 CLOCK = thread_time  # SQLite works in the caller's thread
 FIRST_CHUNK_DOCUMENTS = 10_000  # finding where they end takes 1 ms
 
@@ -27,14 +24,15 @@ _NO_LIMIT = -1  # https://www.sqlite.org/lang_select.html#the_limit_clause
 _COLUMN_FILTERS = {"": "", "title": "title : ", "lead": "{title lead} : "}
 
 _IN_SPAN = "moment >= :lower AND moment < :upper"
-_MATCH_IN_SPAN = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
+_MATCH_IN_SPAN = "rowid >= :lower AND rowid < :upper AND search_words MATCH :match"
 _END = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{order}} LIMIT 1"
 _NTH = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
 _NEWEST_DOCUMENTS = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
-_NEWEST_MATCHES = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_entries AS e ON e.moment = {{table}}.rowid
-WHERE {_MATCH_IN_SPAN} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
-_MOMENTS = f"SELECT * FROM (SELECT rowid AS moment FROM {{table}} WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit)"
-_MATCH_AT = "SELECT {table}.rowid FROM json_each(:times) AS m CROSS JOIN {table} ON {table}.rowid = m.value WHERE {table} MATCH :match"
+_NEWEST_MATCHES = f"""SELECT e.moment, e.document_id FROM search_words CROSS JOIN search_entries AS e ON e.moment = search_words.rowid
+WHERE {_MATCH_IN_SPAN} ORDER BY search_words.rowid DESC LIMIT :limit"""
+_MOMENTS = f"SELECT rowid AS moment FROM search_words WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit"
+_MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROSS JOIN search_words ON search_words.rowid = m.value
+WHERE search_words MATCH :match"""
 
 
 class SqliteBackend(Backend):
@@ -48,10 +46,7 @@ class SqliteBackend(Backend):
     def first_chunk_documents(self) -> int:
         return FIRST_CHUNK_DOCUMENTS
 
-    def load_stems(self, conn: Connection, node: Node) -> Stems:
-        return {}
-
-    def format_query(self, node: Node, stems: Stems) -> str:
+    def format_query(self, node: Node) -> str:
         return format_query(node)
 
     def end_positions(self, conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
@@ -68,17 +63,14 @@ class SqliteBackend(Backend):
 
     def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         parameters = _parameters(match, span, limit)
-        if match is None:
-            return [(row.moment, row.document_id) for row in conn.execute(text(_NEWEST_DOCUMENTS), parameters)]
-        found = [conn.execute(text(_NEWEST_MATCHES.format(table=table)), parameters).all() for table in TABLES]
-        merged = merge(*found, key=lambda row: -int(row.moment))
-        return [(row.moment, row.document_id) for row in islice(merged, limit)]
+        statement = _NEWEST_DOCUMENTS if match is None else _NEWEST_MATCHES
+        return [(row.moment, row.document_id) for row in conn.execute(text(statement), parameters)]
 
     def filter_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 looks at each position."""
         by_moment = {position[0]: position for position in positions}
         parameters = {"times": json.dumps(list(by_moment)), "match": match}
-        return {by_moment[moment] for moment in conn.execute(text(_union(_MATCH_AT)), parameters).scalars()}
+        return {by_moment[moment] for moment in conn.execute(text(_MATCH_AT), parameters).scalars()}
 
     def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 returns every match between the oldest and the newest position."""
@@ -86,7 +78,7 @@ class SqliteBackend(Backend):
             return set()
         by_moment = {position[0]: position for position in positions}
         parameters = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match}
-        statement = _union(f"SELECT rowid FROM {{table}} WHERE {_MATCH_IN_SPAN}")
+        statement = f"SELECT rowid FROM search_words WHERE {_MATCH_IN_SPAN}"
         return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars() if moment in by_moment}
 
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
@@ -119,7 +111,7 @@ def format_query(node: Node) -> str:
     """The query in the language of FTS5. Terms have only letters, digits and marks (`tokens`), so a quoted one is always a term."""
     match node:
         case Terms():
-            return f'{_COLUMN_FILTERS[node.part]}"{" ".join(node.words)}{" *" if node.prefix else ""}"'
+            return f'{_COLUMN_FILTERS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
         case SyntheticTerm():
             return f'{_COLUMN_FILTERS[node.part]}"{node.term}"'
         case Facet():
@@ -142,12 +134,7 @@ def _format_all(node: AllOf) -> str:
 def _select_entry_times(match: str | None) -> str:
     if match is None:
         return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
-    return f"SELECT moment FROM ({_union(_MOMENTS)}) LIMIT :limit"
-
-
-def _union(statement: str) -> str:
-    """The statement for each table. `{table}` stands for its name."""
-    return " UNION ALL ".join(statement.format(table=table) for table in TABLES)
+    return _MOMENTS
 
 
 def _parameters(match: str | None, span: Span, limit: int) -> dict[str, Any]:

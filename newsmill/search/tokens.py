@@ -31,6 +31,7 @@ _UNSPACED = (
 _TYPOGRAPHIC_MARKS = "’“”‘–—…"  # often all that is not ASCII in an English text; without them folding and splitting take half the time
 _WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
 _PLAIN_WORD = re.compile("[0-9a-z]+")
+_ASCII_WORD = re.compile("[0-9A-Za-z]+")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
@@ -72,9 +73,7 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The harbour's 東京都")
     ['the', 'harbour', 's', '東京', '京都', '都']
     """
-    if not text.isascii():
-        for mark in _TYPOGRAPHIC_MARKS:
-            text = text.replace(mark, " ")
+    text = _replace_typographic_marks(text)
     found = _find_words(fold(text))
     if text.isascii() or not _ANY_UNSPACED.search(text):
         return [word[:MAX_WORD_CHARACTERS] for word in found]
@@ -115,7 +114,30 @@ def is_unspaced(run: str) -> bool:
 # Patterns for a folded text: where a word of a spaced script begins and ends, and what may stand between two runs of a phrase.
 WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
 WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
+WORD_REST = rf"[^\W_{_UNSPACED}{_SIGNS}]*"
 BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as they are written; folding may still split one.
+
+    >>> split_words("The Ferry's über_all")
+    ['The', 'Ferry', 's', 'über', 'all']
+    """
+    text = _replace_typographic_marks(text).replace("_", " ")
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
+
+
+def is_word(folded: str) -> bool:
+    """Whether a folded text is one word of the index, of a script with spaces."""
+    return 0 < len(folded) <= MAX_WORD_CHARACTERS and _WORD.fullmatch(folded) is not None and "_" not in folded and not is_unspaced(folded)
+
+
+def _replace_typographic_marks(text: str) -> str:
+    if not text.isascii():
+        for mark in _TYPOGRAPHIC_MARKS:
+            text = text.replace(mark, " ")
+    return text
 
 
 def _find_words(folded: str) -> list[str]:

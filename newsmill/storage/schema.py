@@ -204,15 +204,15 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
-# The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 tables search_words and search_english, whose
-# rowid is `moment`.
+# The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 table search_words, whose rowid is
+# `moment`.
 search_entries = Table(
     "search_entries",
     metadata,
     Column("document_id", String(64), nullable=False),
     Column("moment", Id, nullable=False),  # search.entry.moment
     Column("source", StorableText),
-    Column("stemmer", String(16), nullable=False),  # "" for none
+    Column("lemmatizer", String(8), nullable=False),  # of its language; "" for none
     Column("vector", Vector),
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
@@ -222,8 +222,18 @@ search_entries = Table(
     sqlite_with_rowid=False,
 )
 
-# The stemmers of the indexed documents: a query on Postgres is stemmed for these languages only.
-search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16), primary_key=True))
+# Words of the index that a lemmatizer knows, and the words of titles, with their lemmas, folded. A query finds the lemmas of its words
+# here, and a wrong spelling finds similar words.
+search_forms = Table(
+    "search_forms",
+    metadata,
+    Column("form", String(40), nullable=False),  # tokens.MAX_WORD_CHARACTERS
+    Column("lemmatizer", String(8), nullable=False),  # "" for none
+    Column("lemma", String(40), nullable=False),
+    PrimaryKeyConstraint("form", "lemmatizer", "lemma"),
+    Index("ix_search_forms_lemma", "lemma", "lemmatizer", "form"),
+    sqlite_with_rowid=False,
+)
 
 # Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.search.query import MAX_ITEMS, AllOf, AnyOf, Node, Query, Terms, parse_query, positive_terms
-from newsmill.search.snippet import SNIPPET_CHARACTERS, build_snippet, find_highlights
+from newsmill.search.forms import WordForms
+from newsmill.search.highlight import Highlighter
+from newsmill.search.query import MAX_ITEMS, AllOf, AnyOf, Node, Query, parse_query, positive_terms
+from newsmill.search.snippet import SNIPPET_CHARACTERS, build_snippet
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
 
 TEXT = st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙёΩ½\u200b\0\ud800\U0001f600")) | st.text()
@@ -67,30 +69,44 @@ def test_times_of_a_query(text: str, since: datetime | None, until: datetime | N
 
 
 @pytest.mark.parametrize("text", ["after:", "after:2026-13", "after:2026-02-30", "after:٢٠٢٦", "after:0000", "after:x", "before:99999"])
-def test_what_is_no_time_is_words(text: str) -> None:
-    assert isinstance(parse_query(text).node, Terms)
+def test_what_is_no_time_finds_nothing_and_says_so(text: str) -> None:
+    query = parse_query(f"harbour {text}")
+    assert (
+        query.matches_nothing
+        and text in query.notes[0].message
+        and "write after:2026-01-31" in query.notes[0].message.replace("before", "after")
+    )
 
 
 @given(TEXT, st.lists(TEXT, max_size=3))
 def test_a_snippet_is_cut_from_the_text(text: str, queries: list[str]) -> None:
     wanted = [words for query in queries if (node := parse_query(query).node) is not None for words in positive_terms(node)]
-    pieces = build_snippet(text * 3, wanted)
+    highlighter = Highlighter(wanted)
+    pieces = build_snippet(text * 3, highlighter)
     assert sum(len(piece) for piece, _ in pieces) <= SNIPPET_CHARACTERS + 4
-    ends = sorted(end for span in find_highlights(text, wanted) for end in span)
+    ends = sorted(end for span in highlighter.find(text) for end in span)
     assert ends == sorted(ends) and all(0 <= end <= len(text) for end in ends)
     assert all(piece for piece, _ in pieces)
+    assert "".join(piece for piece, _ in highlighter.mark(text)) == text
 
 
-def test_other_forms_are_marked_where_the_word_itself_is_not() -> None:
-    assert _marked("Run, runs, running.", "run") == ["Run"]
-    assert _marked("She was running.", "runs") == ["running"]
-    assert _marked("Alte Häuser", "haus") == ["Häuser"]
-    assert _marked("Straße und Strasse", "strasse") == ["Strasse"]
+def test_exactly_what_matches_is_marked() -> None:
+    assert _marked("Run, runs, running, runny.", "run") == ["Run", "runs", "running"]
+    assert _marked("Run, runs, running.", "=run") == ["Run"] == _marked("Run, runs, running.", '"run"')
+    assert _marked("Alte Häuser am Hausweg", "haus") == ["Häuser"]
+    assert _marked("Straße und Strasse", "strasse") == ["Straße", "Strasse"]
     assert _marked("東京都の黒猫", "京都 猫") == ["京都", "猫"]
     assert _marked("an e-mail, an email", '"e mail"') == ["e-mail"]
+    assert _marked("Marxists, markets", "market") == ["markets"]
+    assert _marked("Marks, markets, remarks", "mark*") == ["Marks", "markets"]
 
 
 def _marked(text: str, query: str) -> list[str]:
     node = parse_query(query).node
     assert node is not None
-    return [piece for piece, marked in build_snippet(text, positive_terms(node)) if marked]
+    forms = {
+        "run": WordForms({"en": {"run": frozenset({"run", "runs", "running"})}}),
+        "haus": WordForms({"en": {"haus": frozenset({"hauser"})}}),
+        "market": WordForms({"en": {"market": frozenset({"markets"})}}),
+    }
+    return [piece for piece, marked in build_snippet(text, Highlighter(positive_terms(node), forms, "en")) if marked]

@@ -40,7 +40,7 @@ def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
 
 def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
     """Not SQLite's tables of words, which SQLAlchemy cannot describe, nor the index that stands for them on Postgres."""
-    return not (name or "").startswith(("search_words", "search_english")) and name != "ix_search_entries_vector"
+    return not (name or "").startswith("search_words") and name != "ix_search_entries_vector"
 
 
 def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:

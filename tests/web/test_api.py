@@ -174,6 +174,10 @@ def test_search_with_snippets_and_counts(web: RunningApp) -> None:
     found = web.stranger.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
     assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
     assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
+    assert "".join(piece for piece, _ in found["items"][0]["title_snippet"]) == found["items"][0]["title"]
+    assert found["notes"] == [] and found["suggestion"] is None
+    wrong = web.stranger.get(f"{API}/search", params={"q": "harbour after:noon"}).json()
+    assert (wrong["total"], wrong["notes"][0]["kind"]) == (0, "date") and "write after:2026-01-31" in wrong["notes"][0]["message"]
     assert len(pages(web.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
     assert sum(hour["n"] for hour in web.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
     assert web.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}

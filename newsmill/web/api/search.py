@@ -21,8 +21,18 @@ router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.RE
 LIST_ADAPTER = TypeAdapter(ItemList[DocumentResponse])
 
 SearchQuery = Annotated[
-    QueryText, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')
+    QueryText,
+    Query(description='Words, =exactly, "phrases", begin*, NOT this, this OR that, and source: lang: author: section: after: before:'),
 ]
+
+
+class Note(BaseModel):
+    """One thing that is wrong with a query."""
+
+    kind: str
+    message: str = Field(description="What is wrong, and what to write instead.")
+    value: str
+    options: tuple[str, ...] = Field(description="What to write instead, or what there is.")
 
 
 class SearchResponse(BaseModel):
@@ -32,6 +42,8 @@ class SearchResponse(BaseModel):
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
     total: int | None = Field(description="Matching documents; null above 10,000 and when counting takes too long.")
     reached: datetime | None = Field(description="The time down to which a short page was searched; `next` continues with older documents.")
+    notes: tuple[Note, ...] = Field(description="On the first page: what is wrong with the query.")
+    suggestion: str | None = Field(description="Where nothing is found: the query in a spelling that the index has.")
 
 
 class HourCount(BaseModel):
@@ -54,7 +66,15 @@ def search(
 ) -> SearchResponse:
     """Search documents. Each piece of a snippet states whether it matches the query."""
     results = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order)
-    return SearchResponse(items=results.hits, next=results.cursor, total=results.total, reached=results.reached)
+    notes = tuple(Note(kind=note.kind, message=note.message, value=note.value, options=note.options) for note in results.notes)
+    return SearchResponse(
+        items=results.hits,
+        next=results.cursor,
+        total=results.total,
+        reached=results.reached,
+        notes=notes,
+        suggestion=results.suggestion,
+    )
 
 
 @router.get("/search/over-time")

@@ -18,8 +18,9 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
-from newsmill.web.pages.rendering import PageView, link
+from newsmill.web.pages.rendering import PageView, link, params
 
+MAX_QUERY_CHARACTERS = 2000
 MAX_PART_BYTES = 45_000  # of text on one page; with its markup a page stays below 100 KB
 MAX_EXPLANATION_CHARACTERS = 40_000  # of blocks on one page of the explanation, with their markup
 BLOCK_MARKUP_CHARACTERS = 250  # of one block of the explanation
@@ -54,26 +55,31 @@ class FieldValue:
 
 
 @router.get("/{document_id}")
-def show_text(request: Request, document_id: str, part: int = 1) -> Response:
-    """The text of a document, and its fields with their origins."""
+def show_text(request: Request, document_id: str, part: int = 1, q: str = "") -> Response:
+    """The text of a document, and its fields with their origins. `q`: a query, whose matches are marked."""
     document = get_document(request, document_id)
-    return render_text(request, document, document.blocks, part, "text")
+    return render_text(request, document, document.blocks, part, "text", q)
 
 
 @router.get("/{document_id}/updates")
-def show_text_with_updates(request: Request, document_id: str, part: int = 1) -> Response:
+def show_text_with_updates(request: Request, document_id: str, part: int = 1, q: str = "") -> Response:
     """The text with the updates of a live blog, and the fields."""
     document = get_document(request, document_id)
-    return render_text(request, document, document.with_updates().blocks, part, "updates")
+    return render_text(request, document, document.with_updates().blocks, part, "updates", q)
 
 
-def render_text(request: Request, document: Document, blocks: Sequence[Block], part: int, here: str) -> Response:
+def render_text(request: Request, document: Document, blocks: Sequence[Block], part: int, here: str, q: str) -> Response:
     """One part of a document's text; the first part also has the fields. `here`: the current tab."""
     view, parts = PageView(request), split_text(join_lists(blocks))
     part = min(max(part, 1), max(1, len(parts)))
+    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
+    context: AppContext = request.app.state.context
+    kept = {"q": query} if query else {}
     return view.page(
         "document.html",
         here=here,
+        q=query,
+        highlight=context.search.highlighter(query, document.language).mark,
         document=document,
         lead=find_lead(document),
         blocks=parts[part - 1] if parts else (),
@@ -81,8 +87,8 @@ def render_text(request: Request, document: Document, blocks: Sequence[Block], p
         fields=list(list_fields(document)) if part == 1 else (),
         images=document.images[:MAX_IMAGES] if part == 1 else (),
         near_duplicates=request.app.state.context.near_duplicates.of(document.id, limit=MAX_COPIES) or () if part == 1 else (),
-        earlier=f"?part={part - 1}" if part > 1 else None,
-        later=f"?part={part + 1}" if part < len(parts) else None,
+        earlier=params({"part": part - 1, **kept}) if part > 1 else None,
+        later=params({"part": part + 1, **kept}) if part < len(parts) else None,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
@@ -74,6 +75,48 @@ def show_search(request: Request, q: str = "", cursor: str | None = None, order:
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
     )
+
+
+@router.get("/search/build")
+def build_search(
+    all: str = "",
+    phrase: str = "",
+    any: str = "",
+    none: str = "",
+    title: str = "",
+    source: str = "",
+    language: str = "",
+    after: str = "",
+    before: str = "",
+) -> Response:
+    """Leads from the fields of the query builder to the search."""
+    fields = {"source": source, "lang": language, "after": after, "before": before}
+    query = build_query(all=all, phrase=phrase, any=any, none=none, title=title, fields=fields)
+    return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
+
+
+def build_query(*, all: str, phrase: str, any: str, none: str, title: str, fields: Mapping[str, str]) -> str:
+    """The query for the fields of the query builder.
+
+    >>> build_query(all="rail", phrase="night train", any="bus ferry", none="strike", title="", fields={"lang": "de"})
+    'rail "night train" bus OR ferry -strike lang:de'
+    """
+    parts = [" ".join(_plain_words(all))]
+    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(phrase)) else []
+    parts += [
+        " OR ".join(_plain_words(any)),
+        *(f"-{word}" for word in _plain_words(none)),
+        *(f"title:{word}" for word in _plain_words(title)),
+    ]
+    for name, value in fields.items():
+        words = _plain_words(value)
+        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
+    return " ".join(part for part in parts if part)
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words of a field, without quotation marks and brackets."""
+    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-="))]
 
 
 def _search_page(index: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:

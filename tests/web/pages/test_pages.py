@@ -76,12 +76,39 @@ def test_an_empty_store_says_what_to_do_next(web: RunningApp) -> None:
     assert "newsmill up" in operation
 
 
+def test_a_query_is_marked_in_titles_and_in_the_opened_document(filled: RunningApp) -> None:
+    found = read(filled.stranger, "/search?q=children+lang:en")
+    first = found.xpath("//ol[@class='documents']//h3/a/@href")[0]
+    assert first.endswith("?q=children+lang%3Aen")
+    opened = read(filled.stranger, first)
+    marked = {text_of(mark).lower() for mark in opened.xpath("//article//mark")}
+    assert "children" in marked and marked <= {"children", "child"}
+    assert not read(filled.stranger, first.partition("?")[0]).xpath("//article//mark")
+    assert read(filled.stranger, first.partition("?")[0] + "/explain?q=x").xpath("//h1")
+
+
+def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
+    assert "source:aunebote" in text_of(read(filled.stranger, "/search?q=source:aunebotte").xpath("//p[@class='notice']")[0])
+    assert "ist kein Datum" in text_of(read(filled.client(), "/search?q=after:2026-13-45&lang=de"))
+    suggested = read(filled.stranger, "/search?q=childrn").xpath("//div[@class='empty']//a/@href")
+    assert suggested == ["/search?q=children&order=relevance"]
+
+
+def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
+    (form,) = read(filled.stranger, "/search").xpath("//form[@action='/search/build']")
+    assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 9
+    fields = {"all": "council", "any": "mayor bridge", "none": '"strike"', "language": "en", "after": "2026-01-01", "source": "The Paper"}
+    answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
+    query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
+    assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
+
+
 def test_home_and_search_show_what_is_stored(filled: RunningApp, ids: dict[str, str]) -> None:
     home = read(filled.stranger, "/")
     assert home.xpath("//svg[@class='bars']//rect")
     assert "puente.example" in text_of(home.xpath("//section[@aria-labelledby='now']")[0])
     found = read(filled.stranger, "/search?q=source:aunebote+NATO+lang:de")
-    assert f"/documents/{ids['paper']}" in found.xpath("//ol//h3/a/@href")
+    assert f"/documents/{ids['paper']}?q=source%3Aaunebote+NATO+lang%3Ade" in found.xpath("//ol//h3/a/@href")
     assert {
         chip.xpath("string(bdi)"): parse_qs(urlsplit(chip.get("href")).query)["q"] for chip in found.xpath("//ul[@class='chips']/li/a[bdi]")
     } == {
@@ -196,7 +223,9 @@ def test_doubtful_documents_are_marked_and_counted(filled: RunningApp) -> None:
     marked = {}
     for page in (read(filled.stranger, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
         for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
-            marked[item.xpath("string(h3/a/@href)").rpartition("/")[2]] = bool(item.xpath(".//*[contains(@class, 'doubtful')]"))
+            marked[item.xpath("string(h3/a/@href)").rpartition("/")[2].partition("?")[0]] = bool(
+                item.xpath(".//*[contains(@class, 'doubtful')]")
+            )
     assert set(marked.values()) == {True, False}
     assert marked == {one.id: one.doubtful for one in filled.context.documents.iterate() if one.id in marked}
 

@@ -3,8 +3,6 @@
 The triggers run for every writer, so that a change made in a database shell is indexed too.
 """
 
-# ruff: noqa: S608 (the statements are made of constants of this file)
-
 import sqlite3
 from typing import Any
 
@@ -129,19 +127,25 @@ def create_tables() -> None:
         Column("document_id", String(length=64), nullable=False),
         Column("moment", Id, nullable=False),
         Column("source", StorableText(), nullable=True),
-        Column("stemmer", String(length=16), nullable=False),
+        Column("lemmatizer", String(length=8), nullable=False),
         Column("vector", Vector(), nullable=True),
         PrimaryKeyConstraint("moment", "document_id", name="pk_search_entries"),
         UniqueConstraint("document_id", name="uq_search_entries_document_id"),
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "search_forms",
+        Column("form", String(length=40), nullable=False),
+        Column("lemmatizer", String(length=8), nullable=False),
+        Column("lemma", String(length=40), nullable=False),
+        PrimaryKeyConstraint("form", "lemmatizer", "lemma", name="pk_search_forms"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_search_forms_lemma", "search_forms", ["lemma", "lemmatizer", "form"])
+    op.create_table(
         "search_pending",
         Column("document_id", String(length=64), nullable=False),
         PrimaryKeyConstraint("document_id", name="pk_search_pending"),
-    )
-    op.create_table(
-        "search_stemmers", Column("stemmer", String(length=16), nullable=False), PrimaryKeyConstraint("stemmer", name="pk_search_stemmers")
     )
     op.create_table(
         "segments",
@@ -331,7 +335,6 @@ INDEXED = (
     *("title", "description", "text", "language", "authors", "source", "section", "url", "is_free", "confidence"),
     *("published_at", "published_precision", "first_seen_at"),
 )
-WORD_TABLES = {"search_words": "ascii", "search_english": "porter ascii"}
 
 # Counters of all days. A change of a row's key would be a removal and a new row; no statement does that.
 ADD_TO_TOTAL = """INSERT INTO count_totals (source, kind, outcome, n) VALUES ({row}.source, {row}.kind, {row}.outcome, {n})
@@ -351,22 +354,17 @@ def sqlite_statements() -> list[str]:
     kind = ", content='', contentless_delete=1" if sqlite3.sqlite_version_info >= (3, 43) else ""
     changed = " OR ".join(f"old.{name} IS NOT new.{name}" for name in INDEXED)
     note_index, note_fingerprint = NOTE_DOCUMENT.format(table="search_pending"), NOTE_DOCUMENT.format(table="fingerprints_due")
-    delete_words = "".join(
-        f"DELETE FROM {name} WHERE rowid = (SELECT moment FROM search_entries WHERE document_id = old.id); " for name in WORD_TABLES
-    )
     return [
         f"CREATE TRIGGER counts_new AFTER INSERT ON counts BEGIN {add_to_total('new', 'new.n')} END",
         f"CREATE TRIGGER counts_moved AFTER UPDATE OF n ON counts BEGIN {add_to_total('new', 'new.n - old.n')} END",
         f"CREATE TRIGGER counts_gone AFTER DELETE ON counts BEGIN {add_to_total('old', '-old.n')} END",
-        *(
-            f"CREATE VIRTUAL TABLE {name} USING fts5(title, lead, body, facets, tokenize='{how}'{kind})"
-            for name, how in WORD_TABLES.items()
-        ),
+        f"CREATE VIRTUAL TABLE search_words USING fts5(title, lead, body, facets, tokenize='ascii'{kind})",
         # FTS5 merges eight segments at a time instead of four: 15 % less work per stored page at 50,000 documents.
-        *(f"INSERT INTO {name} ({name}, rank) VALUES ('automerge', 8)" for name in WORD_TABLES),
+        "INSERT INTO search_words (search_words, rank) VALUES ('automerge', 8)",
         f"CREATE TRIGGER search_new AFTER INSERT ON documents BEGIN {note_index}; END",
         f"CREATE TRIGGER search_changed AFTER UPDATE ON documents WHEN {changed} BEGIN {note_index}; END",
-        f"""CREATE TRIGGER search_gone AFTER DELETE ON documents BEGIN {delete_words}
+        """CREATE TRIGGER search_gone AFTER DELETE ON documents BEGIN
+        DELETE FROM search_words WHERE rowid = (SELECT moment FROM search_entries WHERE document_id = old.id);
         DELETE FROM search_entries WHERE document_id = old.id; DELETE FROM search_pending WHERE document_id = old.id; END""",
         f"CREATE TRIGGER fingerprints_new AFTER INSERT ON documents BEGIN {note_fingerprint}; END",
         f"""CREATE TRIGGER fingerprints_changed AFTER UPDATE OF text, ledger_id ON documents

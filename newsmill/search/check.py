@@ -1,0 +1,102 @@
+"""What a query names that the index does not have: sources, languages, and words in another spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
+
+from sqlalchemy import Connection, select
+
+from newsmill.search.backend import Backend
+from newsmill.search.entry import Span
+from newsmill.search.forms import find_known
+from newsmill.search.index_query import prepare_query
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Query, Terms, positive_terms
+from newsmill.search.query_notes import QueryNote
+from newsmill.search.tokens import fold
+from newsmill.storage.schema import sources
+
+MAX_NAMES = 5  # of sources in a note
+MIN_CORRECTED_CHARACTERS = 4  # shorter words resemble too many others
+MAX_CORRECTED_CHARACTERS = 20
+MAX_CORRECTED_WORDS = 3  # of one query: each takes about a thousand look-ups of 5 µs
+MAX_CANDIDATES = 5  # of one word, whose documents are counted
+MAX_COUNTED = 1000
+
+_NAMES = select(sources.c.name).order_by(sources.c.name)
+# Letters that a spelling may lack or have wrong, by the script of the word.
+_ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопрстуфхцчшщъыьэюяєії", "αβγδεζηθικλμνξοπρστυφχψω")
+
+
+def check_names(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:
+    """Notes on sources and languages of which there is no document."""
+    for facet in dict.fromkeys(_facets(query.node)):
+        if facet.name not in ("source", "lang") or backend.count(conn, backend.format_query(facet), Span(), 1):
+            continue
+        if facet.name == "source":
+            yield from _check_source(conn, facet.value)
+        elif not any(note.kind == "language" for note in query.notes):
+            yield QueryNote("stored_language", facet.value)
+
+
+def _check_source(conn: Connection, name: str) -> Iterator[QueryNote]:
+    names = list(conn.execute(_NAMES).scalars())
+    folded = {fold(known): known for known in names}
+    close = get_close_matches(name, folded, MAX_NAMES)
+    shown = [folded[known] for known in close] or names[:MAX_NAMES]
+    quoted = tuple(f'source:"{known}"' if " " in known else f"source:{known}" for known in shown)
+    yield QueryNote("empty_source" if name in folded else "source", name, () if name in folded else quoted)
+
+
+def _facets(node: Node | None) -> Iterator[Facet]:
+    if isinstance(node, Facet):
+        yield node
+    elif isinstance(node, NoneOf):
+        yield from _facets(node.node)
+    elif isinstance(node, AllOf | AnyOf):
+        for child in node.nodes:
+            yield from _facets(child)
+
+
+def suggest_query(conn: Connection, backend: Backend, text: str, query: Query) -> str | None:
+    """The query with words of the index in place of words that no document has; None if there are none to put.
+
+    A word is corrected that differs from one of the index by one letter: wrong, missing, too many, or two in the wrong order.
+    """
+    words = [terms for terms in _words(query.node) if _count(conn, backend, terms) == 0][:MAX_CORRECTED_WORDS]
+    corrected = {terms.typed: best for terms in words if (best := _correct(conn, backend, terms.words[0])) is not None}
+    for typed, best in corrected.items():
+        text = text.replace(typed, best)
+    return text if corrected else None
+
+
+def _words(node: Node | None) -> Iterator[Terms]:
+    for terms in () if node is None else dict.fromkeys(positive_terms(node)):
+        if not terms.exact and terms.typed and MIN_CORRECTED_CHARACTERS <= len(terms.words[0]) <= MAX_CORRECTED_CHARACTERS:
+            yield replace(terms, part="")
+
+
+def _correct(conn: Connection, backend: Backend, word: str) -> str | None:
+    known = sorted(find_known(conn, similar_words(word)))[:MAX_CANDIDATES]
+    counted = sorted(((_count(conn, backend, Terms((candidate,), typed=candidate)), candidate) for candidate in known), reverse=True)
+    return counted[0][1] if counted and counted[0][0] else None
+
+
+def _count(conn: Connection, backend: Backend, terms: Terms) -> int:
+    return prepare_query(conn, backend, terms).count(Span(), MAX_COUNTED)
+
+
+def similar_words(word: str) -> Iterable[str]:
+    """The spellings that differ from a word by one letter.
+
+    >>> len(set(similar_words("haus"))), "house" in similar_words("hosue"), "harbour" in similar_words("harbor")
+    (233, True, True)
+    """
+    alphabet = next((letters for letters in _ALPHABETS if word[0] in letters), "")
+    splits = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    deleted = {left + right[1:] for left, right in splits if right}
+    swapped = {left + right[1] + right[0] + right[2:] for left, right in splits if len(right) > 1}
+    replaced = {left + letter + right[1:] for left, right in splits if right for letter in alphabet}
+    inserted = {left + letter + right for left, right in splits for letter in alphabet}
+    return (deleted | swapped | replaced | inserted) - {word}

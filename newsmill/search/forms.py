@@ -1,0 +1,103 @@
+"""The table of inflected forms: written with the index, read to expand a query, to highlight, and to suggest another spelling."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, select, text, union
+
+from newsmill.search.lemmas import find_form
+from newsmill.storage.schema import search_forms
+
+_REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)
+WHERE true ON CONFLICT DO NOTHING""")
+# Sorted, so that two transactions wait for each other in one direction only.
+_REGISTER_POSTGRES = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
+SELECT n.form, n.lemmatizer, n.lemma FROM unnest(CAST(:forms AS text[]), CAST(:lemmatizers AS text[]), CAST(:lemmas AS text[]))
+AS n (form, lemmatizer, lemma) WHERE NOT EXISTS (SELECT 1 FROM search_forms AS f
+WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING""")
+
+_WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
+_ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
+_LEMMAS_OF = select(*_ROW).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer != "")
+_FORMS_OF = select(*_ROW).where(search_forms.c.lemma.in_(_WORDS), search_forms.c.lemmatizer != "")
+_KNOWN = union(
+    select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)), select(search_forms.c.lemma).where(search_forms.c.lemma.in_(_WORDS))
+)
+
+# Dictionaries are large: a query loads those of the most common languages only.
+_COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM search_entries ORDER BY moment DESC LIMIT 1000) AS e
+WHERE lemmatizer <> '' GROUP BY lemmatizer ORDER BY count(*) DESC, lemmatizer LIMIT 4""")
+
+FormRow = tuple[str, str, str]  # word, code of the lemmatizer, lemma
+
+
+@dataclass(frozen=True, slots=True)
+class WordForms:
+    """What the index knows of one word of a query: by lemmatizer, its lemmas, and for each lemma the forms that documents contain."""
+
+    lemmas: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+
+    def forms(self, lemmatizer: str) -> frozenset[str]:
+        """The words that match in documents of a lemmatizer, besides the word itself."""
+        by_lemma = self.lemmas.get(lemmatizer, {})
+        return frozenset(form for lemma, forms in by_lemma.items() for form in (*forms, lemma))
+
+
+Forms = Mapping[str, WordForms]  # by word
+
+
+def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
+    """Add the forms that the table does not have."""
+    ordered = sorted(rows)
+    if not ordered:
+        return
+    if conn.dialect.name == "sqlite":
+        conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered)})
+    else:
+        forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
+        conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
+
+
+def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
+    """The forms of some folded words, each with its spelling. A word is a form of its lemmas, and of itself where it is a lemma.
+
+    A word that no document of a common language has is lemmatized: "elections" finds documents that only have "election".
+    """
+    if not words:
+        return {}
+    own = {tuple(row) for row in conn.execute(_LEMMAS_OF, {"b_words": sorted(words)})}
+    as_lemma = conn.execute(_FORMS_OF, {"b_words": sorted(words)}).all()
+    seen = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
+    missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
+    own |= {row for word, lemmatizer in missing if (word, lemmatizer) not in seen for row in _guess(words[word], lemmatizer)}
+    others = {lemma for _, _, lemma in own} - words.keys()
+    forms: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in [*as_lemma, *(conn.execute(_FORMS_OF, {"b_words": sorted(others)}) if others else ())]:
+        forms[row.lemmatizer, row.lemma].add(row.form)
+    return {word: _word_forms(word, {(lemmatizer, lemma) for form, lemmatizer, lemma in own if form == word}, forms) for word in words}
+
+
+def _guess(spelling: str, lemmatizer: str) -> Iterator[FormRow]:
+    """The lemmas of a word that is not in the table. People type nouns without capitals."""
+    for form in (find_form(spelling, lemmatizer), find_form(spelling.capitalize(), lemmatizer)):
+        if form is not None and form.is_known and form.lemma != form.word:
+            yield form.word, lemmatizer, form.lemma
+
+
+def find_known(conn: Connection, words: Iterable[str]) -> set[str]:
+    """The words that the table has, as forms or as lemmas."""
+    wanted = sorted(set(words))
+    return set(conn.execute(_KNOWN, {"b_words": wanted}).scalars()) if wanted else set()
+
+
+def _word_forms(word: str, own: Iterable[tuple[str, str]], forms: Mapping[tuple[str, str], Iterable[str]]) -> WordForms:
+    found: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+    for lemmatizer, lemma in {*own, *((lemmatizer, lemma) for lemmatizer, lemma in forms if lemma == word)}:
+        found[lemmatizer][lemma] = frozenset(forms[lemmatizer, lemma])
+    return WordForms(found)

@@ -1,0 +1,47 @@
+"""Languages by name, in English, German, or the language itself: what `lang:` accepts beside codes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import langcodes
+from babel import Locale, UnknownLocaleError
+
+from newsmill.search.lemmas import LEMMATIZERS
+from newsmill.search.tokens import fold
+
+_OTHERS = ("zh", "ja", "ko", "th", "vi", "bn", "ta", "te", "ur", "eu", "az", "kk", "uz", "af", "be", "my", "km", "lo", "pa", "mr")
+
+
+def find_language(text: str) -> str | None:
+    """The code that a text names, folded; None if it names no language.
+
+    >>> find_language("German"), find_language("deutsch"), find_language("Español"), find_language("de_AT"), find_language("klingonish")
+    ('de', 'de', 'es', 'de-at', None)
+    """
+    folded = fold(text.strip()).replace("_", "-")
+    if folded in _english_and_german():
+        return _english_and_german()[folded]
+    if langcodes.tag_is_valid(folded):
+        return folded
+    return _native().get(folded)
+
+
+@cache
+def _english_and_german() -> Mapping[str, str]:
+    names = [(fold(name), code.lower().replace("_", "-")) for locale in ("de", "en") for code, name in Locale(locale).languages.items()]
+    return {name: code for name, code in reversed(names) if langcodes.tag_is_valid(code)}
+
+
+@cache
+def _native() -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for code in (*LEMMATIZERS, *_OTHERS):
+        try:
+            name = Locale.parse(code).languages.get(code)
+        except (UnknownLocaleError, ValueError):
+            continue
+        if name:
+            found.setdefault(fold(name), code)
+    return found

@@ -1,0 +1,63 @@
+"""What is wrong with a query, and what to write instead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "source": ("source:NAME",),
+    "lang": ("lang:de", "lang:german"),
+    "language": ("language:de", "language:german"),
+    "author": ("author:smith",),
+    "section": ('section:"local news"',),
+    "title": ("title:word",),
+    "site": ("site:example.org",),
+    "is_free": ("is_free:yes", "is_free:no", "is_free:unknown"),
+    "doubtful": ("doubtful:yes", "doubtful:no"),
+    "after": ("after:2026-01-31",),
+    "before": ("before:2026-01-31",),
+}
+FILTERS = tuple(FILTER_EXAMPLES)
+DATE_EXAMPLES = ("2026-01-31", "2026-01", "yesterday", '"last week"', "7d", "november")
+
+NoteKind = Literal[
+    "cut", "items", "date", "field", "value", "language", "prefix", "exclusions", "no_words", "source", "empty_source", "stored_language"
+]
+
+_MESSAGES: Mapping[str, str] = {
+    "cut": "The query is longer than {value} characters; the rest is not searched",
+    "items": "The query has more than {value} words and filters; the rest is not searched",
+    "date": "{value} is not a date; write {options}",
+    "field": "{value} is not a filter and is searched as a word; the filters are {options}",
+    "value": "{value} has no meaning; write {options}",
+    "language": "{value} is not a language; write {options}",
+    "prefix": "{value} begins too many words and is searched as a word; write at least three letters before *",
+    "exclusions": "The query only excludes documents and finds nothing; add a word or a filter",
+    "no_words": "The query has no word and finds nothing; write a word or a filter",
+    "source": "There is no source {value}; write {options}",
+    "empty_source": "The source {value} has no document yet",
+    "stored_language": "No document is in the language {value}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QueryNote:
+    """One thing that is wrong. `options`: what to write instead, or what there is."""
+
+    kind: NoteKind
+    value: str = ""
+    options: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to write, in English, without a full stop.
+
+        >>> QueryNote("value", "doubtful:maybe", ("doubtful:yes", "doubtful:no")).message
+        'doubtful:maybe has no meaning; write doubtful:yes or doubtful:no'
+        """
+        options = [f"{option}:" for option in self.options] if self.kind == "field" else list(self.options)
+        listed = f"{', '.join(options[:-1])} or {options[-1]}" if len(options) > 1 else "".join(options)
+        text = _MESSAGES[self.kind].format(value=self.value, options=listed)
+        return text if options else text.partition("; write ")[0]

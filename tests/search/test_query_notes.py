@@ -1,0 +1,114 @@
+"""Dates in words, names of languages, and what a query that cannot be answered says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from articles import article, found, store
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from newsmill.model import Source
+from newsmill.search import QueryNote, Search
+from newsmill.search.check import similar_words
+from newsmill.search.language_names import find_language
+from newsmill.search.query import parse_query
+from newsmill.search.query_dates import parse_date
+from newsmill.storage.ledger import Ledger
+
+NOW = datetime(2026, 11, 28, 9, 30, 15, tzinfo=UTC)  # a Saturday
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("today", "2026-11-28"), ("heute", "2026-11-28"), ("Yesterday", "2026-11-27"), ("gestern", "2026-11-27"),
+        ("vorgestern", "2026-11-26"),
+        ("this week", "2026-11-23"), ("last week", "2026-11-16"), ("last-week", "2026-11-16"), ("letzte Woche", "2026-11-16"),
+        ("last month", "2026-10-01"), ("letzten Monat", "2026-10-01"), ("this year", "2026-01-01"), ("last year", "2025-01-01"),
+        ("7d", "2026-11-21"), ("7 days ago", "2026-11-21"), ("vor 2 Wochen", "2026-11-14"), ("last 7 days", "2026-11-21"),
+        ("2 months", "2026-09-28"), ("9m", "2026-02-28"), ("1y", "2025-11-28"), ("drei Tage", None), ("-7d", "2026-11-21"),
+        ("november", "2026-11-01"), ("Dezember", "2025-12-01"), ("march 2024", "2024-03-01"), ("3. März 2025", "2025-03-03"),
+        ("Nov 5, 2026", "2026-11-05"), ("31 december", "2025-12-31"), ("31 feb", None), ("ma", None), ("2026-11", "2026-11-01"),
+        ("2026-13-45", None), ("99999d", None), ("9999y", None), ("", None), ("ago", None), ("noon", None), ("11/28/2026", None),
+    ],
+)  # fmt: skip
+def test_dates_in_words(text: str, day: str | None) -> None:
+    at = parse_date(text, NOW)
+    assert (at and f"{at:%Y-%m-%d}") == day and (at is None or (at.hour, at.minute) == (0, 0))
+
+
+def test_hours_count_from_now() -> None:
+    assert parse_date("3h", NOW) == datetime(2026, 11, 28, 6, 30, 15, tzinfo=UTC)
+    assert parse_query('after:yesterday before:"last week"', NOW).since == datetime(2026, 11, 27, tzinfo=UTC)
+    assert parse_query('NOT after:"1 november"', NOW).until == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@given(
+    st.text(max_size=30)
+    | st.lists(st.sampled_from(["last", "7", "9999", "d", "week", "mai", "31", "0", "y", "ago"]), max_size=4).map(" ".join)
+)
+def test_any_text_is_a_date_or_none(text: str) -> None:
+    at = parse_date(text, NOW)
+    assert at is None or at.tzinfo is UTC
+
+
+def test_names_of_languages() -> None:
+    assert [find_language(name) for name in ("GERMAN", "Französisch", "français", "中文", "pt-br", "Norwegian")] == [
+        "de", "fr", "fr", "zh", "pt-br", "no",
+    ]  # fmt: skip
+    assert find_language("klingonish") is None is find_language("")
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "message"),
+    [
+        ("after:2026-13-45", "date", "after:2026-13-45 is not a date; write after:2026-01-31, after:2026-01, after:yesterday"),
+        ("is_free:maybe", "value", "is_free:maybe has no meaning; write is_free:yes, is_free:no or is_free:unknown"),
+        ("lang:germn", "language", "germn is not a language; write lang:de or lang:german"),
+        ("colour:red", "field", "colour: is not a filter and is searched as a word; the filters are source:, lang:"),
+        ("source:", "value", "source: has no meaning; write source:NAME"),
+        ("ma*", "prefix", "ma* begins too many words"),
+        ("-harbour", "exclusions", "The query only excludes documents"),
+        ("!!!", "no_words", "The query has no word"),
+        ("a " * 41, "items", "The query has more than 40 words"),
+        ("x" * 2001, "cut", "The query is longer than 2000 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_query(query: str, kind: str, message: str) -> None:
+    (note,) = parse_query(query).notes
+    assert note.kind == kind and message in note.message
+    assert parse_query('harbour https://paper.example/a "x:y" after:7d OR lang:de').notes == ()
+
+
+def test_a_filter_stands_before_its_value_with_or_without_a_space() -> None:
+    assert parse_query("lang: german harbour").node == parse_query("lang:de harbour").node
+
+
+def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
+    ledger, search = Ledger(engine), Search(engine)
+    store(engine, article(1, "The harbour opens.", source="the-paper"))
+    for name in ("the-paper", "The Gazette"):
+        ledger.put_source(Source(name=name, homepage="https://paper.example/"), now=NOW)
+    assert search.check("harbour source:the-paper lang:en") == ()
+    assert search.search("source:the-papre").notes == (QueryNote("source", "the-papre", ("source:the-paper",)),)
+    assert search.check("-source:nope")[0].options == ('source:"The Gazette"', "source:the-paper")
+    assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"
+    assert search.check("lang:french harbour")[0].message == "No document is in the language fr"
+
+
+def test_spelling_suggestions(engine: Engine) -> None:
+    search = Search(engine)
+    store(engine, article(1, "Harbours are closed by the government.", title="Ferry"), article(2, "Die Häuser", language="de"))
+    assert search.search("harbor").suggestion == "harbour" and search.search("goverment lang:en").suggestion == "government lang:en"
+    assert search.search("harbor goverment").suggestion == "harbour government" and search.search("ferri").suggestion == "ferry"
+    assert search.search("fe").suggestion is None is search.search("harbour zzzzz").suggestion
+    assert search.search("harbour").suggestion is None is search.search("=harbor").suggestion
+    assert found(search, search.search("harbor").suggestion or "") == {"1"}
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_similar_words_are_few(word: str) -> None:
+    assert len(set(similar_words(word))) < 70 * (len(word) + 1)
