@@ -192,7 +192,7 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
     """The absolute URL that a redirect names, or the outcome if it names none that may be fetched."""
     location = response.headers.get(b"Location")
     if location is None:
-        return OutcomeRecord(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, f"HTTP {response.status} without Location")
     try:
         return urls.normalize(_decode(location), url)
     except UrlError as e:

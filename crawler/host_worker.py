@@ -223,5 +223,5 @@ def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) 
         if isinstance(decision, OutcomeRecord):
             ended.append(Ended(leased_url.id, leased_url.fence, decision, leased_url.etag, leased_url.last_modified))
         else:
-            postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail))
+            postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure))
     return ended, postponed

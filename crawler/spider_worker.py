@@ -113,7 +113,7 @@ class SpiderWorker:
             case OutcomeRecord():
                 await self._end(leased_url, decision)
             case RetryAt():
-                row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail)
+                row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure)
                 await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
 
     async def _end(self, leased_url: LeasedUrl, outcome: OutcomeRecord) -> None:

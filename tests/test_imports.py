@@ -50,6 +50,7 @@ LAYERS = (
         "newsmill.web_codecs",
         "newsmill.language_tags",
         "newsmill.redaction",
+        "newsmill.failures",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

@@ -48,7 +48,7 @@ COMMANDS = {
     "extract": Command(
         DOCUMENTS,
         f"{PACKAGE}.extract:extract",
-        "Extract documents from pages: JSON lines from standard input to standard output, in the same order",
+        "Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input",
     ),
     "mcp": Command(
         DOCUMENTS, f"{PACKAGE}.mcp:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"

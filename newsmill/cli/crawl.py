@@ -26,6 +26,7 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
+from newsmill.cli.source_health import describe_health
 from newsmill.cli.submit import make_source
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, program_name
@@ -36,6 +37,7 @@ from newsmill.model import OUTCOMES, Outcome, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
+from newsmill.storage.source_health import SourceHealthReader
 
 SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
@@ -135,6 +137,9 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     progress = store.ledger.progress(source.name)
     if count_stored(progress):
         return None
+    health = SourceHealthReader(store.engine).read(source)
+    if health.failure is not None and health.since is not None:
+        return f"{source.homepage} cannot be used: {describe_health(health, now())}"
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
         return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"

@@ -10,6 +10,7 @@ import typer
 
 from newsmill import context, reextract
 from newsmill import settings as configuration
+from newsmill.cli import source_health
 from newsmill.cli.site_profiles import print_profiles
 from newsmill.cli.source_test import test_source
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
@@ -20,34 +21,46 @@ from newsmill.reextract import ReextractionDiff
 from newsmill.settings import Settings
 from newsmill.sources import format_duration
 from newsmill.storage.ledger import Trace
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume, check and test sources.")
 app.command("test")(test_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]
-COLUMNS = ("source", "schedule", "pages", "stored", "dropped", "failed", "pending")
+COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
 @app.command("list")
 def list_sources(as_json: Json = False) -> None:
-    """List all sources with schedule and progress."""
+    """List all sources with their state, schedule and progress."""
     with context.open_context(configuration.load()) as store:
         sources = store.ledger.sources()
+        health = SourceHealthReader(store.engine).read_all(sources)
         if as_json:
-            print_json([{"source": to_record(source), "progress": store.ledger.progress(source.name)} for source in sources])
+            print_json(
+                [
+                    {
+                        "source": to_record(source),
+                        "progress": store.ledger.progress(source.name),
+                        "health": source_health.to_record(health[source.name]),
+                    }
+                    for source in sources
+                ]
+            )
         elif sources:
-            print_table(COLUMNS, [to_row(store, source) for source in sources])
+            print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
         else:
             note("no source exists; run `newsmill add URL`")
 
 
-def to_row(store: AppContext, source: Source) -> list[object]:
+def to_row(store: AppContext, source: Source, health: SourceHealth) -> list[object]:
     """One row of COLUMNS."""
     progress = store.ledger.progress(source.name)
     return [
         source.name,
-        format_schedule(source) if source.enabled else "paused",
+        source_health.describe_health(health, now()),
+        format_schedule(source),
         progress.pages,
         progress.outcomes.get(Outcome.STORED, 0),
         progress.states.get(State.DROPPED, 0),

@@ -124,7 +124,7 @@ def test_extract_has_an_output_for_every_line_in_order(newsmill: Newsmill, tmp_p
     done = extract(
         newsmill,
         monkeypatch,
-        b"no json\n",
+        b'{"id": "cut\n',
         {"id": "a", "url": None, "html": PAGE},
         {"id": "b", "url": "https://example.org/b", "path": "page.html"},
         b"[1, 2]\n",

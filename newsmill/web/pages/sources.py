@@ -17,6 +17,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, add_scheme, shorten
+from newsmill.web.pages.source_health_view import read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
 
@@ -75,6 +76,7 @@ def render_sources(
         "sources.html",
         status,
         sources=page,
+        health=read_health(context, [stats.source for stats in page], view.words, view.now),
         later=f"?after={page[-1].source.name}" if len(rows) > MAX_SOURCES else None,
         values=values or {"every": "15m"},
         problem=problem,

@@ -10,7 +10,8 @@ from rows import SITE, SOURCE, Mill, bad, document_of, good, links, saved
 from sample_store import NOON
 from site_of_tests import RunningApp
 
-from newsmill.model import Block, BlockType, Image, Kind, Outcome, Render, Rendering, Segment
+from newsmill.model import Block, BlockType, Image, Kind, Outcome, OutcomeRecord, Render, Rendering, Segment
+from newsmill.storage.ledger import Postponed
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
@@ -197,3 +198,17 @@ def test_quarantined_pages_are_retried_and_dropped(web: RunningApp) -> None:
     assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
     assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
     assert web.context.ledger.quarantined() == []
+
+
+def test_a_source_that_fails_says_so_on_every_page(web: RunningApp) -> None:
+    ledger, now = web.context.ledger, web.context.now()
+    ledger.put_source(SOURCE, now=now)
+    mill = Mill(ledger, now=now)
+    assert read(web.browser(), "/sources/paper").xpath("string(//*[contains(@class, 'state')])") == "not read yet"
+    failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
+    ledger.postpone([Postponed(row.id, row.fence, now, failure=failure) for row in mill.lease()], now=now)
+    for path in ("/", "/sources", "/sources/paper"):
+        (text,) = read(web.browser(), path).xpath("//*[@class='state bad']/text()")
+        assert text == f"blocked: HTTP 403 since {now:%H:%M}", path
+        (text,) = read(web.browser(), f"{path}?lang=de").xpath("//*[@class='state bad']/text()")
+        assert text == f"blockiert: HTTP 403 seit {now:%H:%M}", path
