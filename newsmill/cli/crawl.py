@@ -68,7 +68,7 @@ def crawl(
     processes: Processes = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after about this many new documents.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host name.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:

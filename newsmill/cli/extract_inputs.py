@@ -5,24 +5,22 @@ A page of standard input and the pages of URLs are written to a temporary folder
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from newsmill.cli.page_fetch import fetch_page
 from newsmill.exceptions import ConfigError
-from newsmill.model import Outcome, OutcomeRecord
+from newsmill.model import OutcomeRecord
 
 STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
-MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, robots.txt and the delay come on top
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 GZIP = b"\x1f\x8b"
 _URL = re.compile(r"https?://", re.IGNORECASE)
@@ -120,30 +118,21 @@ def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _fetch(url: str, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The line of a fetched page. A URL that cannot be fetched has a line without a page, and its failure in `inputs`."""
-    command = [sys.executable, "-P", "-m", "crawler.page_fetch", url]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=MAX_FETCH_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        inputs.failures[url] = OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
-        return {"id": url, "url": url}
-    try:
-        found = json.loads(done.stdout)
-    except ValueError:
-        raise ConfigError(f"{url}: cannot be fetched; the messages above say why") from None
-    if "outcome" in found:
-        inputs.failures[url] = OutcomeRecord(Outcome(found["outcome"]), found["detail"])
+    found = fetch_page(url)
+    if isinstance(found, OutcomeRecord):
+        inputs.failures[url] = found
         return {"id": url, "url": url}
     path = folder / f"{len(list(folder.iterdir()))}.html"
-    path.write_bytes(_decompress(base64.b64decode(found["body"]), found["content_encoding"]))
-    return {"id": url, "url": found["url"], "path": str(path), "content_type": found["content_type"] or "text/html"}
+    path.write_bytes(_decompress(found.body, found.content_encoding))
+    return {"id": url, "url": found.url, "path": str(path), "content_type": found.content_type}
 
 
-def _decompress(body: bytes, encoding: str) -> bytes:
+def _decompress(body: bytes, encoding: str | None) -> bytes:
     """The body without gzip, the only encoding that the request accepts. A body that is broken stays as it is."""
     from newsmill.exceptions import DecodeError
     from newsmill.extraction.decode import decode_body  # loads the readers of pages, which the help does not need
 
     try:
-        return decode_body(encoding or None, body)
+        return decode_body(encoding, body)
     except DecodeError:
         return body

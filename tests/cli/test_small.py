@@ -52,11 +52,11 @@ def test_reading_commands_without_a_store_say_how_to_begin(newsmill: Newsmill, t
 
 
 def test_add_a_homepage(newsmill: Newsmill) -> None:
-    assert newsmill("add", "www.example.org", "--every", "1h", "--delay", "2", "--language", "en").code == 0
+    assert newsmill("add", "www.example.org", "--no-check", "--every", "1h", "--delay", "2", "--language", "en").code == 0
     (listed,) = newsmill("sources", "list", "--json").json
     source = listed["source"]
     assert (source["name"], source["homepage"], source["every"], source["language"]) == (
-        "www.example.org",
+        "example-org",
         "https://www.example.org",
         "1h",
         "en",
@@ -217,7 +217,7 @@ def test_an_upgrade_indexes_documents_and_makes_their_fingerprints(newsmill: New
 
 
 def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert newsmill("add", "example.org").code == 0
+    assert newsmill("add", "example.org", "--no-check").code == 0
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
     unreachable = newsmill("scheduler")
     assert unreachable.code == 1

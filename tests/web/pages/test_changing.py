@@ -104,7 +104,7 @@ def test_a_form_needs_its_token_and_its_own_origin(web: RunningApp) -> None:
 def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None:
     client = web.browser()
     form = {"csrf": token(client, "/sources"), "homepage": "www.paper.example", "every": "30m", "language": "de"}
-    assert client.post("/sources", data=form).headers["location"] == "/sources/www.paper.example?done=added"
+    assert client.post("/sources", data=form).headers["location"] == "/sources/paper-example?done=added"
     again = client.post("/sources", data=form, headers=HTML)
     assert again.status_code == 409 and "already" in again.text
     wrong = client.post("/sources", data=form | {"every": "soon", "name": "other"}, headers=HTML)
@@ -128,8 +128,8 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
         "delay": "2,5",
         "feeds": "https://www.paper.example/rss\n\n",
     }
-    assert client.post("/sources/www.paper.example", data=plan).headers["location"].endswith("?done=changed")
-    changed = web.context.ledger.source("www.paper.example")
+    assert client.post("/sources/paper-example", data=plan).headers["location"].endswith("?done=changed")
+    changed = web.context.ledger.source("paper-example")
     assert changed is not None
     assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
         None,
@@ -137,7 +137,7 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
         2.5,
         ("https://www.paper.example/rss",),
     )
-    both = client.post("/sources/www.paper.example", data=plan | {"every": "1h"}, headers=HTML)
+    both = client.post("/sources/paper-example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
 
