@@ -51,6 +51,7 @@ LAYERS = (
         "newsmill.language_tags",
         "newsmill.redaction",
         "newsmill.failures",
+        "newsmill.install_hints",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

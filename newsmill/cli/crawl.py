@@ -239,6 +239,6 @@ class CrawlMonitor:
         seconds, recent = (last - first for first, last in zip(self._samples[0], self._samples[-1], strict=True))
         fetched = progress.pages - count_unfetched(progress)
         rate = format_rate(int(recent), seconds)
-        text = f"{progress.pages:,} pages found, {fetched:,} fetched, {count_stored(progress):,} stored, {rate}"
+        text = f"{format_count(progress.pages, 'page')} found, {fetched:,} fetched, {count_stored(progress):,} stored, {rate}"
         time_left = format_time_left(progress.pages - finished, int(recent), seconds)
         self.bar.update(finished, progress.pages or None, f"{text}, {time_left}" if time_left else text)
