@@ -50,11 +50,13 @@ RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first mi
 
 @dataclass(frozen=True, slots=True)
 class CrawlSummary:
-    """The result of one crawl. Counts are of this run, except `documents`."""
+    """The result of one crawl. Counts are of this run, except `documents`. They are the last figures that the progress showed."""
 
     source: str  # names, separated by commas
     seconds: float
     pages: int  # new to the ledger
+    fetched: int
+    new_documents: int
     documents: int  # that the sources have now
     outcomes: Mapping[str, int]
     later: int  # URLs that are retried later
@@ -67,7 +69,7 @@ def crawl(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
     processes: Processes = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after about this many new documents.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many new documents.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -105,25 +107,35 @@ def run(
             store.ledger.read_listings(source.name, now=now())
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
-            children = make_children(processes or settings.worker_processes)
+            options = [] if limit is None else make_limit_options(store, names, limit)
+            children = make_children(processes or settings.worker_processes, options)
             logs = context.logs_folder(settings)
             with Supervisor(children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor)
-        return summarise(store, sources, monitor.initial, time.monotonic() - started_at, interrupted)
+        return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
 
 
-def summarise(store: AppContext, sources: Sequence[Source], initial: Progress, seconds: float, interrupted: bool) -> CrawlSummary:
-    """The difference between the ledger's counters now and `initial`."""
+def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
+    """The options that stop the crawler at `limit` new documents of the sources."""
+    target = sum(store.documents.count(source) for source in sources) + limit
+    return ["--documents", str(target), *(option for source in sources for option in ("--of", source))]
+
+
+def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonitor, seconds: float, interrupted: bool) -> CrawlSummary:
+    """The last figures of the monitor, and the outcomes since its start."""
     names = [source.name for source in sources]
-    progress = sum_progress(store, names)
+    progress, initial = sum_progress(store, names), monitor.initial
+    figures = monitor.update_figures(progress)
     waiting = sum_waiting(store, names, now())
     outcomes = {str(name): count - initial.outcomes.get(name, 0) for name, count in progress.outcomes.items()}
     problems = [] if interrupted else [problem for source in sources if (problem := describe_problem(store, source))]
     return CrawlSummary(
         source=", ".join(names),
         seconds=round(seconds, 1),
-        pages=progress.pages - initial.pages,
-        documents=count_stored(progress),
+        pages=figures.pages,
+        fetched=figures.fetched,
+        new_documents=figures.documents,
+        documents=sum(store.documents.count(name) for name in names),
         outcomes={name: count for name, count in sorted(outcomes.items(), key=lambda pair: -pair[1]) if count},
         later=waiting.later,
         next_at=waiting.next_at,
@@ -161,10 +173,10 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         if summary.outcomes:
             rows = [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
             print_table(("pages", "outcome", "meaning"), rows)
-        pages, documents = format_count(summary.pages, "new page"), format_count(summary.documents, "document")
-        note(f"{summary.source}: {pages} in {summary.seconds:.0f} s; {documents} in total")
-    if summary.later and summary.next_at:
-        note(f"{format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC: run `newsmill up`")
+        found = [format_count(summary.pages, "new page"), format_count(summary.new_documents, "new document")]
+        later = f"; {format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC" if summary.next_at else ""
+        total = format_count(summary.documents, "document")
+        note(f"{summary.source}: {', '.join(found)} in {summary.seconds:.0f} s; {total} in total{later}")
     if summary.interrupted:
         note("interrupted; run the same command again to resume")
         raise typer.Exit(130)
@@ -172,7 +184,20 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         raise NewsmillError(summary.problem)
     if not as_json:
         commands = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
-        note(f"next: {', '.join(f'{program_name()} {command}' for command in commands)}; to keep up to date: {program_name()} up")
+        note(f"next: {', '.join(f'{program_name()} {command}' for command in commands)}; to retry and keep up to date: {program_name()} up")
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlFigures:
+    """What a crawl has done so far. A page that is retried or extracted again was still fetched and stored: figures only rise."""
+
+    pages: int = 0
+    fetched: int = 0
+    documents: int = 0
+
+    def rise_to(self, other: CrawlFigures) -> CrawlFigures:
+        """The larger of each figure."""
+        return CrawlFigures(max(self.pages, other.pages), max(self.fetched, other.fetched), max(self.documents, other.documents))
 
 
 class CrawlMonitor:
@@ -184,6 +209,8 @@ class CrawlMonitor:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
         self.initial = sum_progress(store, sources)
+        self.initial_documents = self._count_documents()
+        self.figures = CrawlFigures()
         self.bar = ProgressBar(sources[0] if len(sources) == 1 else format_count(len(sources), "source"))
         self._interrupt = Interrupt()
         self._samples = deque([(time.monotonic(), count_finished(self.initial))])
@@ -203,7 +230,7 @@ class CrawlMonitor:
         Raises NewsmillError if nothing has moved for MAX_STALLED_SECONDS.
         """
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
-        while idle_checks < IDLE_CHECKS and not self._is_limit_reached(last):
+        while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
             if self._interrupt.wait(max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
@@ -228,8 +255,18 @@ class CrawlMonitor:
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_learning_due) for site in profiles.sites_of_sources(self.sources))
 
-    def _is_limit_reached(self, progress: Progress) -> bool:
-        return self.limit is not None and count_stored(progress) - count_stored(self.initial) >= self.limit
+    def _is_limit_reached(self) -> bool:
+        return self.limit is not None and self.figures.documents >= self.limit
+
+    def _count_documents(self) -> int:
+        return sum(self.store.documents.count(source) for source in self.sources)
+
+    def update_figures(self, progress: Progress) -> CrawlFigures:
+        """The figures of this run; none is smaller than at the last call."""
+        fetched = _count_fetched(progress) - _count_fetched(self.initial)
+        documents = self._count_documents() - self.initial_documents
+        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, documents))
+        return self.figures
 
     def _show(self, progress: Progress) -> None:
         finished = count_finished(progress)
@@ -237,8 +274,16 @@ class CrawlMonitor:
         while len(self._samples) > 2 and self._samples[-1][0] - self._samples[0][0] > RATE_WINDOW_SECONDS:
             self._samples.popleft()
         seconds, recent = (last - first for first, last in zip(self._samples[0], self._samples[-1], strict=True))
-        fetched = progress.pages - count_unfetched(progress)
         rate = format_rate(int(recent), seconds)
-        text = f"{format_count(progress.pages, 'page')} found, {fetched:,} fetched, {count_stored(progress):,} stored, {rate}"
+        figures = self.update_figures(progress)
+        counts = (
+            f"{format_count(figures.pages, 'new page')}, {figures.fetched:,} fetched, {format_count(figures.documents, 'new document')}"
+        )
+        text = f"{counts}, {rate}"
         time_left = format_time_left(progress.pages - finished, int(recent), seconds)
-        self.bar.update(finished, progress.pages or None, f"{text}, {time_left}" if time_left else text)
+        before = count_finished(self.initial)  # by earlier runs
+        self.bar.update(max(0, finished - before), max(0, progress.pages - before) or None, f"{text}, {time_left}" if time_left else text)
+
+
+def _count_fetched(progress: Progress) -> int:
+    return progress.pages - count_unfetched(progress)

@@ -89,9 +89,9 @@ def check_scrapy_settings(settings: Settings) -> None:
         load_user_settings(settings)
 
 
-def make_children(processes: int) -> list[Child]:
+def make_children(processes: int, crawler_options: Sequence[str] = ()) -> list[Child]:
     """One scheduler, one crawler and `processes` workers."""
-    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
+    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler", *crawler_options)), *workers(processes)]
 
 
 def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
@@ -179,14 +179,18 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 ROLES = ("crawler", "worker", "scheduler", "web")
 
 
-def crawler(supervised: Supervised = False) -> None:
+def crawler(
+    supervised: Supervised = False,
+    documents: Annotated[int | None, typer.Option("--documents", hidden=True)] = None,
+    of: Annotated[list[str] | None, typer.Option("--of", hidden=True)] = None,
+) -> None:
     """Run one crawler: it leases hosts with due URLs and fetches them politely. Several crawlers may run."""
     settings = prepare(supervised)
     # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
     from crawler.process import run
 
     with context.open_context(settings, upgrade=False) as app:
-        raise typer.Exit(run(app))
+        raise typer.Exit(run(app, sources=tuple(of or ()), documents=documents))
 
 
 def worker(

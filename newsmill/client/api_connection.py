@@ -104,7 +104,7 @@ class ErrorResponse(ServiceError):
         super().__init__(f"{base}: {error.code}: {_error_detail(error)}")
 
 
-class RefusedToken(ErrorResponse, AuthenticationError):  # noqa: N818 (named as its base)
+class RefusedToken(ErrorResponse, AuthenticationError):
     """Raised when the server needs a token, or one with another scope."""
 
     def __str__(self) -> str:
