@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -15,7 +16,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.processes import Processes, check_scrapy_settings, make_children
+from newsmill.cli.processes import Processes, check_scrapy_settings, workers
 from newsmill.cli.progress import (
     ProgressBar,
     count_finished,
@@ -28,8 +29,8 @@ from newsmill.cli.progress import (
 )
 from newsmill.cli.source_health import describe_health
 from newsmill.cli.submit import make_source
-from newsmill.cli.supervisor import Supervisor
-from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, program_name
+from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
@@ -38,6 +39,7 @@ from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
 from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.statistics import Statistics
 
 SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
@@ -45,6 +47,8 @@ MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-Aft
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
 MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
 MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
+MAX_WAITING_SEGMENTS = 3  # that no worker has taken; then another worker helps
+SECONDS_PER_WORKER = 5.0  # before another worker starts: one takes 2 to 3 s to start
 RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
 
@@ -92,7 +96,7 @@ def crawl(
 def run(
     settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
 ) -> CrawlSummary:
-    """Start crawler, scheduler and workers, wait until no URL of the sources is due, and stop them.
+    """Start crawler and workers, wait until no URL of the sources is due, and stop them.
 
     Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
     """
@@ -108,10 +112,10 @@ def run(
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
             options = [] if limit is None else make_limit_options(store, names, limit)
-            children = make_children(processes or settings.worker_processes, options)
+            crew = Crew(store, redis, processes or settings.worker_processes, options)
             logs = context.logs_folder(settings)
-            with Supervisor(children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
-                interrupted = monitor.wait_until_idle(supervisor)
+            with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
+                interrupted = monitor.wait_until_idle(supervisor, crew)
         return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
 
 
@@ -200,6 +204,45 @@ class CrawlFigures:
         return CrawlFigures(max(self.pages, other.pages), max(self.fetched, other.fetched), max(self.documents, other.documents))
 
 
+class Crew:
+    """The processes of a crawl: a crawler, and workers as they are needed. This process is the scheduler.
+
+    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a site that is crawled politely keeps one of them busy for 3 % of the
+    time. So the first one starts with the crawler, and another one when segments wait although all have started.
+    """
+
+    def __init__(self, store: AppContext, redis: RedisServer, max_workers: int, crawler_options: Sequence[str]) -> None:
+        self.store, self.redis, self.max_workers = store, redis, max_workers
+        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(1)]
+        self._pass_at = self._add_at = 0.0
+        self._run_pass: Callable[[], None] = lambda: None
+        self._pass_seconds = 0.0
+
+    @contextmanager
+    def open_scheduler(self) -> Iterator[None]:
+        """Inside the block, `watch` makes the scheduler's passes."""
+        # RQ costs 0.2 s of CPU, which the other commands that import this module need not spend
+        from workers import scheduler
+
+        with scheduler.open_scheduler(self.store, self.redis) as opened:
+            self._run_pass = lambda: scheduler.try_pass(opened, self.store.now())
+            self._pass_seconds = scheduler.EMBEDDED_PASS_SECONDS
+            yield
+
+    def watch(self, supervisor: Supervisor) -> None:
+        """Make a pass of the scheduler, and add a worker, if it is time."""
+        clock = time.monotonic()
+        if clock >= self._pass_at:
+            self._run_pass()
+            self._pass_at = time.monotonic() + self._pass_seconds
+        count = sum(child.name.startswith("worker") for child in supervisor.children)
+        if count < self.max_workers and clock >= self._add_at:
+            waiting = self.store.ledger.pending_segments(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
+            if len(waiting) == MAX_WAITING_SEGMENTS and self._add_at:
+                supervisor.children.append(workers(count + 1)[-1])
+            self._add_at = clock + SECONDS_PER_WORKER
+
+
 class CrawlMonitor:
     """Watches the crawl of the sources, and shows its progress; a context manager."""
 
@@ -211,6 +254,8 @@ class CrawlMonitor:
         self.initial = sum_progress(store, sources)
         self.initial_documents = self._count_documents()
         self.figures = CrawlFigures()
+        self._has_shown_document = False
+        self._started_at = time.monotonic()
         self.bar = ProgressBar(sources[0] if len(sources) == 1 else format_count(len(sources), "source"))
         self._interrupt = Interrupt()
         self._samples = deque([(time.monotonic(), count_finished(self.initial))])
@@ -224,7 +269,7 @@ class CrawlMonitor:
         self.bar.__exit__(kind, error, trace)
         self._interrupt.__exit__(kind, error, trace)
 
-    def wait_until_idle(self, supervisor: Supervisor) -> bool:
+    def wait_until_idle(self, supervisor: Supervisor, crew: Crew) -> bool:
         """Return False when no URL is due or `limit` is reached, True on an interrupt.
 
         Raises NewsmillError if nothing has moved for MAX_STALLED_SECONDS.
@@ -236,6 +281,7 @@ class CrawlMonitor:
                 return True
             check_started = time.thread_time()
             supervisor.watch()
+            crew.watch(supervisor)
             self.redis.ensure()
             self.disk.check()
             progress = sum_progress(self.store, self.sources)
@@ -261,6 +307,17 @@ class CrawlMonitor:
     def _count_documents(self) -> int:
         return sum(self.store.documents.count(source) for source in self.sources)
 
+    def _show_first_document(self) -> None:
+        """Print the title of the first new document, so that a long crawl shows at once that it works."""
+        if self._has_shown_document or not self.figures.documents:
+            return
+        self._has_shown_document = True
+        for source in self.sources:
+            for head in Statistics(self.store.engine).newest(1, source):
+                seconds = time.monotonic() - self._started_at
+                self.bar.print_line(printable(f"first document after {seconds:.1f} s: {head.title or head.url}"))
+                return
+
     def update_figures(self, progress: Progress) -> CrawlFigures:
         """The figures of this run; none is smaller than at the last call."""
         fetched = _count_fetched(progress) - _count_fetched(self.initial)
@@ -276,6 +333,7 @@ class CrawlMonitor:
         seconds, recent = (last - first for first, last in zip(self._samples[0], self._samples[-1], strict=True))
         rate = format_rate(int(recent), seconds)
         figures = self.update_figures(progress)
+        self._show_first_document()
         counts = (
             f"{format_count(figures.pages, 'new page')}, {figures.fetched:,} fetched, {format_count(figures.documents, 'new document')}"
         )

@@ -89,9 +89,9 @@ def check_scrapy_settings(settings: Settings) -> None:
         load_user_settings(settings)
 
 
-def make_children(processes: int, crawler_options: Sequence[str] = ()) -> list[Child]:
+def make_children(processes: int) -> list[Child]:
     """One scheduler, one crawler and `processes` workers."""
-    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler", *crawler_options)), *workers(processes)]
+    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
 def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
