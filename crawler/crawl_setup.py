@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from crawler.document_limit import DocumentLimit
 from crawler.downloader import Downloader
 from crawler.frontier import Frontier
 from crawler.middlewares import MiddlewareDownload
@@ -43,6 +44,7 @@ class CrawlSetup:
     lease_seconds: float = LEASE_SECONDS
     source: str | None = None
     max_pages: int | None = None
+    document_limit: DocumentLimit | None = None
     ends_when_idle: bool = False
 
     def make_frontier(self, download: Callable[..., Any], stop: StopSignal) -> Frontier:
@@ -63,6 +65,7 @@ class CrawlSetup:
             spool=data_folder(settings) / "spool",
             source=self.source,
             max_pages=self.max_pages,
+            document_limit=self.document_limit,
             ends_when_idle=self.ends_when_idle,
             find_spider_log=partial(spider_log, settings),
         )

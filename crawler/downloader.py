@@ -42,6 +42,7 @@ from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
 from newsmill.exceptions import UrlError
+from newsmill.install_hints import install_hint
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
 
@@ -192,7 +193,7 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
     """The absolute URL that a redirect names, or the outcome if it names none that may be fetched."""
     location = response.headers.get(b"Location")
     if location is None:
-        return OutcomeRecord(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, f"HTTP {response.status} without Location")
     try:
         return urls.normalize(_decode(location), url)
     except UrlError as e:
@@ -349,7 +350,7 @@ def _find_browser_handler(crawler: Crawler) -> Any:
         try:
             from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
         except ImportError as error:
-            raise NotSupported(f"the extra is not installed ({error}): pip install 'newsmill[render]'") from error
+            raise NotSupported(f"the extra is not installed ({error}): {install_hint('render')}") from error
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
     return _BROWSER_HANDLERS[crawler]
 

@@ -13,7 +13,7 @@ from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
 from crawler.renderer import needs_rendering
-from crawler.response_policy import RetryAt, decide_failure, decide_response
+from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
@@ -146,14 +146,14 @@ class FetchTask:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
 
     async def _postpone(self, retry: RetryAt, *, count_attempt: bool = True) -> None:
-        row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt)
+        row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt, retry.failure)
         await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
         """Count the host's failures in a row. Returns the pause of the host that a Retry-After or many failures call for."""
         if isinstance(decision, RetryAt) and decision.host_until is not None:
             return decision
-        if isinstance(response, Page) and response.status < 500 and response.status != 429:
+        if isinstance(response, Page) and response.status < 500 and response.status not in REFUSAL_STATUSES:
             self.throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from crawler.crawl_state import CrawlState
+from crawler.document_limit import DocumentLimit
 from crawler.downloader import Downloader
 from crawler.host_leases import HostLeases
 from crawler.host_worker import HostWorker
@@ -56,13 +57,15 @@ class Frontier:
         spool: Path | None = None,
         source: str | None = None,
         max_pages: int | None = None,
+        document_limit: DocumentLimit | None = None,
         ends_when_idle: bool = False,
         find_spider_log: Callable[[str], Path] | None = None,
     ) -> None:
         """`enqueue` puts a segment's id on the queue; `clock` asks the database for the time. `hosts` are fetched from at once.
 
         `high_water` is the number of segments that the workers may be behind. `spool` is a local folder for pages that are not saved yet.
-        Only URLs of `source` are fetched (None: of all sources), and at most `max_pages` article URLs. With `ends_when_idle`, `run` returns
+        Only URLs of `source` are fetched (None: of all sources), and at most `max_pages` article URLs, or as many as `document_limit`
+        allows. With `ends_when_idle`, `run` returns
         when no URL of it is due within MAX_IDLE_WAIT. `find_spider_log` returns the log file of a source's spider; None: run no spiders.
         """
         self.archive = archive
@@ -85,8 +88,9 @@ class Frontier:
             max_backlog=high_water,
             default_politeness=DEFAULT_POLITENESS,
             only_source=source,
-            max_pages=max_pages,
+            max_pages=max_pages if document_limit is None else 0,  # until the first count
         )
+        self.document_limit = document_limit
         self.host_leases = HostLeases(self.state)
         self.workers: dict[str, tuple[HostWorker | SpiderWorker, asyncio.Task[None]]] = {}
 
@@ -143,7 +147,17 @@ class Frontier:
                 renew_at = time.monotonic() + renewal_interval
             await self.state.call_ledger(self.send_heartbeat)
             await self.state.count_backlog()
+            await self._apply_document_limit()
             await asyncio.sleep(min(MAINTENANCE_INTERVAL_SECONDS, renewal_interval))
+
+    async def _apply_document_limit(self) -> None:
+        """Let as many more pages be requested as documents are missing to the limit."""
+        limit = self.document_limit
+        if limit is None:
+            return
+        requested = self.state.requested_pages
+        in_progress = self.writer.unsaved_pages + sum(worker.pages_in_progress for worker, _ in self.workers.values())
+        self.state.max_pages = requested + await self.state.call_ledger(lambda _: limit.count_room(self.state.ledger, in_progress))
 
     async def _is_finished(self) -> bool:
         """Whether no worker runs, and the limit of pages is reached or nothing is due soon."""

@@ -16,7 +16,7 @@ from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
-from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Politeness
+from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,11 @@ class HostWorker:
                 return
             self._leased_rows += len(rows)
             await self._fetch_rows(await self._end_refused(rows))
+
+    @property
+    def pages_in_progress(self) -> int:
+        """Article URLs that are being fetched."""
+        return sum(leased_url.kind is Kind.PAGE for leased_url in self._in_progress.values())
 
     @property
     def _may_go_on(self) -> bool:
@@ -223,5 +228,5 @@ def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) 
         if isinstance(decision, OutcomeRecord):
             ended.append(Ended(leased_url.id, leased_url.fence, decision, leased_url.etag, leased_url.last_modified))
         else:
-            postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail))
+            postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure))
     return ended, postponed

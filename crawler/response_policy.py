@@ -9,8 +9,10 @@ from newsmill.discovery.robots import parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
-TRANSIENT_STATUSES = frozenset({408, 425, 429})  # and every 5xx: the server asks us to come back
-RETRY_ONCE_STATUSES = frozenset({401, 403, 451})  # a bot filter may decide differently once; more requests would be a nuisance
+# And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
+TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})
+RETRY_ONCE_STATUSES = frozenset({401, 451})  # wrong once in a while; more requests would be a nuisance
+REFUSAL_STATUSES = frozenset({403, 429})  # of the client rather than of the page: several in a row slow the whole host down
 GONE_STATUSES = frozenset({404, 410})
 
 # Other failures lie with the URL or the server and end at once.
@@ -37,11 +39,12 @@ BINARY_SIGNATURES = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x0
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Fetch the URL again at `at`, and nothing of its host before `host_until`."""
+    """Fetch the URL again at `at`, and nothing of its host before `host_until`. `failure` is how this try failed."""
 
     at: datetime
     detail: str
     host_until: datetime | None = None
+    failure: OutcomeRecord | None = None
 
 
 def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
@@ -50,13 +53,13 @@ def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> Out
     if status == 304 and kind is not Kind.PAGE:
         return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE_STATUSES:
-        return OutcomeRecord(Outcome.GONE, f"status {status}")
+        return OutcomeRecord(Outcome.GONE, f"HTTP {status}")
     if status in TRANSIENT_STATUSES or status >= 500:
         return _decide_transient(page, attempts, now)
     if status in RETRY_ONCE_STATUSES and attempts == 0:
-        return _retry(f"status {status}", Outcome.HTTP_ERROR, attempts, now)
+        return _retry(f"HTTP {status}", Outcome.HTTP_ERROR, attempts, now)
     if status not in (200, 203):
-        return OutcomeRecord(Outcome.HTTP_ERROR, f"status {status}")
+        return OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}")
     return _find_media_refusal(page) if kind is Kind.PAGE else None
 
 
@@ -74,18 +77,19 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
 
 
 def _decide_transient(page: Page, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
-    """Decide 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
-    decision = _retry(f"status {page.status}", Outcome.HTTP_ERROR, attempts, now)
+    """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
+    decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, attempts, now)
     seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
     if isinstance(decision, OutcomeRecord) or seconds is None:
         return decision
     until = now + timedelta(seconds=seconds)
-    return RetryAt(max(decision.at, until), f"{decision.detail}, Retry-After {seconds:.0f} s", until)
+    return RetryAt(max(decision.at, until), f"{decision.detail}, Retry-After {seconds:.0f} s", until, decision.failure)
 
 
 def _retry(detail: str, outcome: Outcome, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     wait = compute_retry_delay(attempts + 1)
-    return OutcomeRecord(outcome, detail) if wait is None else RetryAt(now + wait, f"{outcome}: {detail}")
+    failure = OutcomeRecord(outcome, detail)
+    return failure if wait is None else RetryAt(now + wait, f"{outcome}: {detail}", failure=failure)
 
 
 def _find_media_refusal(page: Page) -> OutcomeRecord | None:

@@ -111,7 +111,7 @@ def _response_of_page(page: Page) -> RobotsResponse:
         return _unreachable(None, str(e))
     if RobotsTxt.from_response(page.status, b"").is_reachable:
         return RobotsResponse(page.status, body)
-    return _unreachable(page.status, f"status {page.status}")
+    return _unreachable(page.status, f"HTTP {page.status}")
 
 
 def _unreachable(status: int | None, detail: str) -> RobotsResponse:

@@ -100,6 +100,11 @@ class SpiderWorker:
             ledger = self.state.ledger
             await self.state.call_ledger(lambda now: ledger.end_dead_leases(is_dead, now=now))
 
+    @property
+    def pages_in_progress(self) -> int:
+        """Article URLs that are being fetched: a run has none, because it stores its pages itself."""
+        return 0
+
     # ---- results
 
     async def _record(self, leased_url: LeasedUrl, report: RunReport) -> None:
@@ -113,7 +118,7 @@ class SpiderWorker:
             case OutcomeRecord():
                 await self._end(leased_url, decision)
             case RetryAt():
-                row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail)
+                row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure)
                 await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
 
     async def _end(self, leased_url: LeasedUrl, outcome: OutcomeRecord) -> None:

@@ -114,7 +114,7 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); set NEWSMILL_DATA to another folder") from None
+        raise NewsmillError(f"the data folder {folder} cannot be used ({error.strerror}); set NEWSMILL_DATA to another folder") from None
 
 
 def logs_folder(settings: Settings) -> Path:
@@ -150,6 +150,15 @@ class Disk:
             raise NewsmillError(f"the disk of {self.folder} is full ({room}); free some space to continue; stored data is not affected")
 
 
+def require_store(settings: Settings) -> None:
+    """Raises NewsmillError if there is no embedded database and DATABASE_URL names none."""
+    folder = data_folder(settings)
+    if settings.database_url is None and not (folder / "newsmill.sqlite").exists():
+        raise NewsmillError(
+            f"{folder} holds no documents yet; run `newsmill demo` or `newsmill crawl URL`, or set NEWSMILL_DATA to another folder"
+        )
+
+
 @contextmanager
 def open_context(settings: Settings, *, create: bool = False, upgrade: bool = True) -> Iterator[AppContext]:
     """The context over the store of `settings`, its schema checked.
@@ -161,10 +170,8 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
     folder = data_folder(settings)
     if create:
         make_folder(folder)
-    elif settings.database_url is None and not (folder / "newsmill.sqlite").exists():
-        raise NewsmillError(
-            f"{folder} holds no documents yet; run `newsmill demo` or `newsmill crawl URL`, or set NEWSMILL_DATA to another folder"
-        )
+    else:
+        require_store(settings)
     engine = database.connect(database_url(settings))
     try:
         if upgrade and settings.database_url is None:

@@ -17,6 +17,10 @@ class ServiceError(NewsmillError):
     """Raised when Redis, the database or the archive is unreachable, denies access, or has a configuration that loses work."""
 
 
+class AuthenticationError(ServiceError):
+    """Raised when a Newsmill server needs a token, or refuses the one it was given. `newsmill.open` takes it as `token=`."""
+
+
 class SlowCommitError(ServiceError):
     """Raised when a commit took too long and was rolled back; a smaller one may succeed."""
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.install_hints import install_hint
 from newsmill.model import Document
 from newsmill.version import __version__
 
@@ -98,7 +99,7 @@ def build_server(corpus: Corpus) -> Any:
         from mcp.server.mcpserver import MCPServer  # comes with the extra `mcp`
         from mcp.types import ToolAnnotations
     except ImportError:
-        raise ConfigError("`newsmill mcp` needs the package mcp, version 2: pip install 'newsmill[mcp]'") from None
+        raise ConfigError(f"`newsmill mcp` needs the package mcp, version 2: {install_hint('mcp')}") from None
     mcp_server = MCPServer("newsmill", title="Newsmill", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
     tools = Tools(corpus)
     reads = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)

@@ -25,6 +25,18 @@ MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
 NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
 
 
+def make_name(url: str) -> str:
+    """The default name of a source: the host of its homepage without "www.", as a word that TOML takes without quotes. Raises UrlError.
+
+    >>> make_name("https://www.example.org/news"), make_name("http://127.0.0.1:8707/")
+    ('example-org', '127-0-0-1-8707')
+    """
+    from newsmill import urls  # loads the public suffix list, which only sources need
+
+    host = urls.get_host(url).removeprefix("www.")
+    return re.sub(r"[^a-z0-9_]+", "-", host.lower()).strip("-")[:100] or "source"
+
+
 def parse_duration(value: object) -> timedelta:
     """`"15m"`, `"1h30m"`, `"2 d"` → timedelta, from 1 second to 366 days. Raises ValueError for anything else."""
     if not isinstance(value, str) or not re.fullmatch(r"(\s*\d{1,6}\s*[smhd])+\s*", value):

@@ -50,6 +50,8 @@ LAYERS = (
         "newsmill.web_codecs",
         "newsmill.language_tags",
         "newsmill.redaction",
+        "newsmill.failures",
+        "newsmill.install_hints",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

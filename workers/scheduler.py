@@ -6,12 +6,12 @@ Two schedulers are harmless: a tick is compare-and-set in the ledger, and a seco
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from newsmill.context import AppContext, open_queue, open_redis
+from newsmill.context import AppContext, RedisServer, open_queue, open_redis
 from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.model import Source
@@ -56,25 +56,31 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
 
     Raises ServiceError when the database or Redis cannot be used at the start.
     """
-    stop, settings, engine = stop_on_signals(), context.settings, context.engine
+    stop, settings = stop_on_signals(), context.settings
     interval = interval or (PASS_SECONDS if settings.redis_url else EMBEDDED_PASS_SECONDS)
-    with ExitStack() as exit_stack:
-        redis = exit_stack.enter_context(open_redis(settings))
-        scheduler = SchedulerContext(
-            context,
-            exit_stack.enter_context(closing(open_queue(settings, redis.url))),
-            redis.ensure,
-            swept_at=context.now(),
-            heartbeat=exit_stack.enter_context(open_heartbeat(context, "scheduler")),
-            learning=SiteLearning(context.profiles) if settings.learn else None,
-            index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
-            fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
-        )
+    with open_redis(settings) as redis, open_scheduler(context, redis) as scheduler:
         while True:
             try_pass(scheduler, context.now())
             # after an outage, what it delayed need not wait for a whole interval
             if stop.wait(interval if scheduler.error is None else min(interval, EMBEDDED_PASS_SECONDS)):
                 return 0
+
+
+@contextmanager
+def open_scheduler(context: AppContext, redis: RedisServer) -> Iterator[SchedulerContext]:
+    """What a process needs for passes; also for `newsmill crawl`, which makes them itself. Raises ServiceError."""
+    settings, engine = context.settings, context.engine
+    with closing(open_queue(settings, redis.url)) as queue, open_heartbeat(context, "scheduler") as heartbeat:
+        yield SchedulerContext(
+            context,
+            queue,
+            redis.ensure,
+            swept_at=context.now(),
+            heartbeat=heartbeat,
+            learning=SiteLearning(context.profiles) if settings.learn else None,
+            index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
+            fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
+        )
 
 
 def try_pass(context: SchedulerContext, now: datetime) -> None:

@@ -20,6 +20,7 @@ import fsspec  # type: ignore[import-untyped]  # it has no type hints
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.install_hints import install_hint
 from newsmill.redaction import redact
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def open_object_store(
     try:
         files, root = fsspec.core.url_to_fs(url, **(options or {}))
     except (ImportError, ValueError) as error:
-        extra = "pip install 'newsmill[s3]'" if isinstance(error, ImportError) else EXPECTED
+        extra = install_hint("s3") if isinstance(error, ImportError) else EXPECTED
         raise ConfigError(f"{setting} {redact(url)!r} cannot be used: {redact(str(error))}; {extra}") from error
     return LocalStore(Path(root), what) if isinstance(files, LocalFileSystem) else RemoteStore(files, root, url, what)
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.submit:add", "Follow a news site: its feeds, sitemaps and sections are found and read regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs: each is fetched once and processed by the workers"),
-    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, pause, resume, check and test sources"),
+    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, pause, resume, rename, remove, check and test sources"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
@@ -48,7 +48,7 @@ COMMANDS = {
     "extract": Command(
         DOCUMENTS,
         f"{PACKAGE}.extract:extract",
-        "Extract documents from pages: JSON lines from standard input to standard output, in the same order",
+        "Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input",
     ),
     "mcp": Command(
         DOCUMENTS, f"{PACKAGE}.mcp:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -15,7 +16,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.processes import Processes, check_scrapy_settings, make_children
+from newsmill.cli.processes import Processes, check_scrapy_settings, workers
 from newsmill.cli.progress import (
     ProgressBar,
     count_finished,
@@ -26,9 +27,10 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
+from newsmill.cli.source_health import describe_health
 from newsmill.cli.submit import make_source
-from newsmill.cli.supervisor import Supervisor
-from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, program_name
+from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
@@ -36,6 +38,8 @@ from newsmill.model import OUTCOMES, Outcome, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
+from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.statistics import Statistics
 
 SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
@@ -43,16 +47,20 @@ MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-Aft
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
 MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
 MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
+MAX_WAITING_SEGMENTS = 3  # that no worker has taken; then another worker helps
+SECONDS_PER_WORKER = 5.0  # before another worker starts: one takes 2 to 3 s to start
 RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlSummary:
-    """The result of one crawl. Counts are of this run, except `documents`."""
+    """The result of one crawl. Counts are of this run, except `documents`. They are the last figures that the progress showed."""
 
     source: str  # names, separated by commas
     seconds: float
     pages: int  # new to the ledger
+    fetched: int
+    new_documents: int
     documents: int  # that the sources have now
     outcomes: Mapping[str, int]
     later: int  # URLs that are retried later
@@ -65,8 +73,8 @@ def crawl(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
     processes: Processes = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after about this many new documents.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host name.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many new documents.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -88,7 +96,7 @@ def crawl(
 def run(
     settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
 ) -> CrawlSummary:
-    """Start crawler, scheduler and workers, wait until no URL of the sources is due, and stop them.
+    """Start crawler and workers, wait until no URL of the sources is due, and stop them.
 
     Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
     """
@@ -103,25 +111,35 @@ def run(
             store.ledger.read_listings(source.name, now=now())
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
-            children = make_children(processes or settings.worker_processes)
+            options = [] if limit is None else make_limit_options(store, names, limit)
+            crew = Crew(store, redis, processes or settings.worker_processes, options)
             logs = context.logs_folder(settings)
-            with Supervisor(children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
-                interrupted = monitor.wait_until_idle(supervisor)
-        return summarise(store, sources, monitor.initial, time.monotonic() - started_at, interrupted)
+            with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
+                interrupted = monitor.wait_until_idle(supervisor, crew)
+        return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
 
 
-def summarise(store: AppContext, sources: Sequence[Source], initial: Progress, seconds: float, interrupted: bool) -> CrawlSummary:
-    """The difference between the ledger's counters now and `initial`."""
+def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
+    """The options that stop the crawler at `limit` new documents of the sources."""
+    target = sum(store.documents.count(source) for source in sources) + limit
+    return ["--documents", str(target), *(option for source in sources for option in ("--of", source))]
+
+
+def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonitor, seconds: float, interrupted: bool) -> CrawlSummary:
+    """The last figures of the monitor, and the outcomes since its start."""
     names = [source.name for source in sources]
-    progress = sum_progress(store, names)
+    progress, initial = sum_progress(store, names), monitor.initial
+    figures = monitor.update_figures(progress)
     waiting = sum_waiting(store, names, now())
     outcomes = {str(name): count - initial.outcomes.get(name, 0) for name, count in progress.outcomes.items()}
     problems = [] if interrupted else [problem for source in sources if (problem := describe_problem(store, source))]
     return CrawlSummary(
         source=", ".join(names),
         seconds=round(seconds, 1),
-        pages=progress.pages - initial.pages,
-        documents=count_stored(progress),
+        pages=figures.pages,
+        fetched=figures.fetched,
+        new_documents=figures.documents,
+        documents=sum(store.documents.count(name) for name in names),
         outcomes={name: count for name, count in sorted(outcomes.items(), key=lambda pair: -pair[1]) if count},
         later=waiting.later,
         next_at=waiting.next_at,
@@ -135,6 +153,9 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     progress = store.ledger.progress(source.name)
     if count_stored(progress):
         return None
+    health = SourceHealthReader(store.engine).read(source)
+    if health.failure is not None and health.since is not None:
+        return f"{source.homepage} cannot be used: {describe_health(health, now())}"
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
         return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
@@ -156,10 +177,10 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         if summary.outcomes:
             rows = [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
             print_table(("pages", "outcome", "meaning"), rows)
-        pages, documents = format_count(summary.pages, "new page"), format_count(summary.documents, "document")
-        note(f"{summary.source}: {pages} in {summary.seconds:.0f} s; {documents} in total")
-    if summary.later and summary.next_at:
-        note(f"{format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC: run `newsmill up`")
+        found = [format_count(summary.pages, "new page"), format_count(summary.new_documents, "new document")]
+        later = f"; {format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC" if summary.next_at else ""
+        total = format_count(summary.documents, "document")
+        note(f"{summary.source}: {', '.join(found)} in {summary.seconds:.0f} s; {total} in total{later}")
     if summary.interrupted:
         note("interrupted; run the same command again to resume")
         raise typer.Exit(130)
@@ -167,7 +188,59 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         raise NewsmillError(summary.problem)
     if not as_json:
         commands = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
-        note(f"next: {', '.join(f'{program_name()} {command}' for command in commands)}; to keep up to date: {program_name()} up")
+        note(f"next: {', '.join(f'{program_name()} {command}' for command in commands)}; to retry and keep up to date: {program_name()} up")
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlFigures:
+    """What a crawl has done so far. A page that is retried or extracted again was still fetched and stored: figures only rise."""
+
+    pages: int = 0
+    fetched: int = 0
+    documents: int = 0
+
+    def rise_to(self, other: CrawlFigures) -> CrawlFigures:
+        """The larger of each figure."""
+        return CrawlFigures(max(self.pages, other.pages), max(self.fetched, other.fetched), max(self.documents, other.documents))
+
+
+class Crew:
+    """The processes of a crawl: a crawler, and workers as they are needed. This process is the scheduler.
+
+    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a site that is crawled politely keeps one of them busy for 3 % of the
+    time. So the first one starts with the crawler, and another one when segments wait although all have started.
+    """
+
+    def __init__(self, store: AppContext, redis: RedisServer, max_workers: int, crawler_options: Sequence[str]) -> None:
+        self.store, self.redis, self.max_workers = store, redis, max_workers
+        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(1)]
+        self._pass_at = self._add_at = 0.0
+        self._run_pass: Callable[[], None] = lambda: None
+        self._pass_seconds = 0.0
+
+    @contextmanager
+    def open_scheduler(self) -> Iterator[None]:
+        """Inside the block, `watch` makes the scheduler's passes."""
+        # RQ costs 0.2 s of CPU, which the other commands that import this module need not spend
+        from workers import scheduler
+
+        with scheduler.open_scheduler(self.store, self.redis) as opened:
+            self._run_pass = lambda: scheduler.try_pass(opened, self.store.now())
+            self._pass_seconds = scheduler.EMBEDDED_PASS_SECONDS
+            yield
+
+    def watch(self, supervisor: Supervisor) -> None:
+        """Make a pass of the scheduler, and add a worker, if it is time."""
+        clock = time.monotonic()
+        if clock >= self._pass_at:
+            self._run_pass()
+            self._pass_at = time.monotonic() + self._pass_seconds
+        count = sum(child.name.startswith("worker") for child in supervisor.children)
+        if count < self.max_workers and clock >= self._add_at:
+            waiting = self.store.ledger.pending_segments(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
+            if len(waiting) == MAX_WAITING_SEGMENTS and self._add_at:
+                supervisor.children.append(workers(count + 1)[-1])
+            self._add_at = clock + SECONDS_PER_WORKER
 
 
 class CrawlMonitor:
@@ -179,6 +252,10 @@ class CrawlMonitor:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
         self.initial = sum_progress(store, sources)
+        self.initial_documents = self._count_documents()
+        self.figures = CrawlFigures()
+        self._has_shown_document = False
+        self._started_at = time.monotonic()
         self.bar = ProgressBar(sources[0] if len(sources) == 1 else format_count(len(sources), "source"))
         self._interrupt = Interrupt()
         self._samples = deque([(time.monotonic(), count_finished(self.initial))])
@@ -192,18 +269,19 @@ class CrawlMonitor:
         self.bar.__exit__(kind, error, trace)
         self._interrupt.__exit__(kind, error, trace)
 
-    def wait_until_idle(self, supervisor: Supervisor) -> bool:
+    def wait_until_idle(self, supervisor: Supervisor, crew: Crew) -> bool:
         """Return False when no URL is due or `limit` is reached, True on an interrupt.
 
         Raises NewsmillError if nothing has moved for MAX_STALLED_SECONDS.
         """
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
-        while idle_checks < IDLE_CHECKS and not self._is_limit_reached(last):
+        while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
             if self._interrupt.wait(max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
             check_started = time.thread_time()
             supervisor.watch()
+            crew.watch(supervisor)
             self.redis.ensure()
             self.disk.check()
             progress = sum_progress(self.store, self.sources)
@@ -223,8 +301,29 @@ class CrawlMonitor:
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_learning_due) for site in profiles.sites_of_sources(self.sources))
 
-    def _is_limit_reached(self, progress: Progress) -> bool:
-        return self.limit is not None and count_stored(progress) - count_stored(self.initial) >= self.limit
+    def _is_limit_reached(self) -> bool:
+        return self.limit is not None and self.figures.documents >= self.limit
+
+    def _count_documents(self) -> int:
+        return sum(self.store.documents.count(source) for source in self.sources)
+
+    def _show_first_document(self) -> None:
+        """Print the title of the first new document, so that a long crawl shows at once that it works."""
+        if self._has_shown_document or not self.figures.documents:
+            return
+        self._has_shown_document = True
+        for source in self.sources:
+            for head in Statistics(self.store.engine).newest(1, source):
+                seconds = time.monotonic() - self._started_at
+                self.bar.print_line(printable(f"first document after {seconds:.1f} s: {head.title or head.url}"))
+                return
+
+    def update_figures(self, progress: Progress) -> CrawlFigures:
+        """The figures of this run; none is smaller than at the last call."""
+        fetched = _count_fetched(progress) - _count_fetched(self.initial)
+        documents = self._count_documents() - self.initial_documents
+        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, documents))
+        return self.figures
 
     def _show(self, progress: Progress) -> None:
         finished = count_finished(progress)
@@ -232,8 +331,17 @@ class CrawlMonitor:
         while len(self._samples) > 2 and self._samples[-1][0] - self._samples[0][0] > RATE_WINDOW_SECONDS:
             self._samples.popleft()
         seconds, recent = (last - first for first, last in zip(self._samples[0], self._samples[-1], strict=True))
-        fetched = progress.pages - count_unfetched(progress)
         rate = format_rate(int(recent), seconds)
-        text = f"{progress.pages:,} pages found, {fetched:,} fetched, {count_stored(progress):,} stored, {rate}"
+        figures = self.update_figures(progress)
+        self._show_first_document()
+        counts = (
+            f"{format_count(figures.pages, 'new page')}, {figures.fetched:,} fetched, {format_count(figures.documents, 'new document')}"
+        )
+        text = f"{counts}, {rate}"
         time_left = format_time_left(progress.pages - finished, int(recent), seconds)
-        self.bar.update(finished, progress.pages or None, f"{text}, {time_left}" if time_left else text)
+        before = count_finished(self.initial)  # by earlier runs
+        self.bar.update(max(0, finished - before), max(0, progress.pages - before) or None, f"{text}, {time_left}" if time_left else text)
+
+
+def _count_fetched(progress: Progress) -> int:
+    return progress.pages - count_unfetched(progress)

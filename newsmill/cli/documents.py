@@ -19,7 +19,8 @@ from newsmill.cli.terminal import format_count, note, print_json, print_table, p
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
-from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
+from newsmill.failures import describe_failure
+from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, OutcomeRecord, Rendering, State
 from newsmill.search import Hit, QueryNote, SearchResults, indexer
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
@@ -210,11 +211,21 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         detail = f" ({trace.detail})" if trace.detail else ""
         document = f"; document {trace.document_id}" if trace.document_id else ""
         steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome][1]}{detail}{document}"))
+    if trace.failure and trace.failed_at and not _is_outcome_of(trace, trace.failed_at):
+        failure = OutcomeRecord(trace.failure, trace.failure_detail)
+        since = f", failing since {trace.failing_since:%Y-%m-%d %H:%M:%S}" if trace.failing_since else ""
+        steps.append((trace.failed_at, f"failed: {describe_failure(failure)}{since}"))
+        steps.sort(key=lambda step: step[0])
     if trace.state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING):
         attempts = f" after {format_count(trace.attempts, 'attempt')}" if trace.attempts else ""
         reason = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
         steps.append((trace.next_at, f"{trace.state}{attempts}{reason}"))
     return steps
+
+
+def _is_outcome_of(trace: Trace, failed_at: datetime) -> bool:
+    """Whether the failure is the outcome that the trace shows anyway."""
+    return trace.outcome is not None and trace.ended_at == failed_at
 
 
 def explain(url: Url, as_json: Json = False) -> None:

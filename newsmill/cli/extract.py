@@ -1,4 +1,6 @@
-"""`newsmill extract`: extracts documents from pages without a store. Input and output are JSON lines in the same order.
+"""`newsmill extract`: extracts documents from pages without a store: files, folders, URLs, HTML or JSON lines of standard input.
+
+JSON lines of the input have one line of output each, in the same order.
 
 An input line:   {"id": any, "url": "https://…" or null, "path": "page.html" or "page.html.gz"}, or "html": "<html>…" instead of "path".
                  Optional: "content_type" (default text/html), "language".
@@ -8,13 +10,14 @@ An output line:  every field of a document (null if unknown; "id" is that of the
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import sys
 import tempfile
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -23,9 +26,13 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newsmill.cli.terminal import now, to_json
+from newsmill.cli.extract_inputs import MAX_FILE_BYTES, open_inputs
+from newsmill.cli.terminal import note, now, printable, to_json
+from newsmill.exceptions import ConfigError
+from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
-from newsmill.model import ExtractionResult, Outcome, Page, Profile
+from newsmill.failures import describe_failure
+from newsmill.model import Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
 from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
@@ -33,33 +40,84 @@ from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
 
+OUTPUT_FORMATS = ("json", "markdown", "text", "csv")
 BAD_INPUT = "bad_input"  # the outcome of a line that names no page
 MAX_BYTES_IN_MEMORY = 64 << 20  # of input with --learn; more of it goes to a temporary file
 MAX_LEARNING_PAGES = 200  # per site; of more pages, those with the smallest hash, so that the order of lines does not matter
 
 
 def extract(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|URL|FOLDER|-]…", help="Pages; - or nothing reads standard input: HTML or JSON lines.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")] = "json",
+    url: Annotated[str | None, typer.Option("--url", help="URL of the page, where one FILE or HTML on standard input is read.")] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
     learn: Annotated[bool, typer.Option("--learn", help="Learn a profile of each site from its pages first.")] = False,
 ) -> None:
-    """Extract documents from pages: JSON lines from standard input to standard output, in the same order.
+    """Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
-    Input: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
-    Output: the fields of `newsmill export`, with outcome, detail and seconds. An invalid line gets the outcome bad_input.
+    A folder is searched for .html, .htm, .xhtml and their .gz files. A URL is fetched if its robots.txt allows it.
+    JSON lines: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
+    Output: the fields of `newsmill export`, with outcome, detail and seconds, one JSON line per page, in the same order.
+    Other formats write the documents, and say on standard error which pages have none. An invalid line gets the outcome bad_input.
     --learn extracts every page twice, and writes the first document after it has read the last page.
     """
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a lone surrogate becomes its JSON escape
+    if form not in OUTPUT_FORMATS:
+        raise ConfigError(f"--format: expected {', '.join(OUTPUT_FORMATS)}, not {form!r}")
+    writer, started_at = OutputWriter(form), now()
+    with ExitStack() as resources:
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-extract-")))
+        found = open_inputs(inputs or [], url, language, folder)
+        lines, profiles = found.lines, None
+        if learn:
+            lines, profiles = resources.enter_context(learn_profiles(lines, processes=processes, now=started_at))
+        run(lines, processes=processes, now=started_at, emit=writer.write, profiles=profiles, failures=found.failures)
+    if not found.is_json_lines and not writer.documents:
+        raise typer.Exit(1)
 
-    def write(output: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(output, ensure_ascii=False) + "\n")
+
+class OutputWriter:
+    """Writes results to standard output in one of OUTPUT_FORMATS, and counts the documents."""
+
+    def __init__(self, form: str) -> None:
+        self.form = form
+        self.documents = 0
+        # A lone surrogate becomes its JSON escape.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+    def write(self, result: Extracted) -> None:
+        """Write one result at once, because the calling program may wait for it."""
+        record, document = result.record, result.document
+        if self.form == "json":
+            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        elif document is None:
+            note(printable(f"{record['id']}: {describe_outcome(record)}"))
+        else:
+            sys.stdout.write(self._format(document))
         sys.stdout.flush()
+        self.documents += document is not None
 
-    started_at = now()
-    if not learn:
-        run(sys.stdin.buffer, processes=processes, now=started_at, emit=write)
-        return
-    with learn_profiles(sys.stdin.buffer, processes=processes, now=started_at) as (lines, profiles):
-        run(lines, processes=processes, now=started_at, emit=write, profiles=profiles)
+    def _format(self, document: Document) -> str:
+        out = io.BytesIO()
+        FORMATS[self.form].write(out, [document])
+        text = out.getvalue().decode("utf-8", "replace")
+        if self.documents and self.form == "csv":
+            return text.partition("\r\n")[2]  # without the line of names
+        return f"\n{text}" if self.documents else text
+
+
+def describe_outcome(record: Mapping[str, Any]) -> str:
+    """Why a page has no document, in a few words."""
+    outcome, detail = record["outcome"], record["detail"]
+    if outcome == BAD_INPUT:
+        return str(detail)
+    failure = describe_failure(OutcomeRecord(Outcome(outcome), detail))
+    return failure if not detail or detail in failure else f"{failure} ({detail})"
 
 
 def run(
@@ -67,15 +125,21 @@ def run(
     *,
     processes: int,
     now: datetime,
-    emit: Callable[[dict[str, Any]], None],
+    emit: Callable[[Extracted], None],
     profiles: Mapping[str, Profile] | None = None,
+    failures: Mapping[str, OutcomeRecord] | None = None,
 ) -> None:
-    """Call `emit` with one record per line, in order. `now` is used as the fetch time of the pages; `profiles` has site names as keys."""
+    """Call `emit` with one result per line, in order. `now` is used as the fetch time of the pages; `profiles` has site names as keys.
+
+    `failures` are the outcomes of lines without a page, by their ids.
+    """
     pending: deque[InputLine] = deque()
 
     def emit_invalid() -> None:
         while pending and pending[0].problem is not None:
-            emit(make_invalid_record(pending.popleft()))
+            line = pending.popleft()
+            failure = (failures or {}).get(line.id) if isinstance(line.id, str) else None
+            emit(Extracted(make_invalid_record(line) if failure is None else make_failed_record(line, failure)))
 
     def requests() -> Iterator[tuple[InputLine, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
@@ -88,7 +152,7 @@ def run(
                 yield line, replace(request, profile=profiles.get(profile_site_of(request.page))) if profiles else request
 
     for line, result in read_all(requests(), processes=processes):
-        emit(make_record(line, result))
+        emit(Extracted(make_record(line, result), result.document if isinstance(result, ExtractionResult) else None))
         pending.popleft()
         emit_invalid()
 
@@ -96,6 +160,11 @@ def run(
 def make_invalid_record(line: InputLine) -> dict[str, Any]:
     """The output for a line that names no page."""
     return make_empty_record(line, BAD_INPUT, f"line {line.number}: {line.problem}", 0.0)
+
+
+def make_failed_record(line: InputLine, failure: OutcomeRecord) -> dict[str, Any]:
+    """The output for a URL that could not be fetched."""
+    return make_empty_record(line, failure.outcome, failure.detail, 0.0)
 
 
 def make_record(line: InputLine, result: ExtractionResult | SandboxCrash) -> dict[str, Any]:
@@ -162,7 +231,14 @@ def extract_for_learning(lines: Iterable[bytes], copy: IO[bytes], processes: int
 
 
 # ---- input lines -------------------------------------------------------------------------------------------------------------
-MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The output record of a line, and the document if there is one."""
+
+    record: dict[str, Any]
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,8 +142,10 @@ def finish_fingerprints(engine: Engine) -> None:
 
 @db.command()
 def check() -> None:
-    """Exit with 0 if the database responds and has the schema of this version."""
-    engine = database.connect(context.database_url(configuration.load()))
+    """Exit with 0 if the database responds and has the schema of this version. Creates and changes nothing."""
+    settings = configuration.load()
+    context.require_store(settings)
+    engine = database.connect(context.database_url(settings), read_only=True)
     try:
         database.check_schema(engine)
     finally:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +33,7 @@ Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=2
 SECONDS_PER_CHECK = 0.5  # between two checks of the children and, with one PING, of the embedded Redis
 SECONDS_PER_REPORT = 60.0  # between two lines about new documents
 MAX_NAMES_SHOWN = 8  # of sources
+UP_LOCK = "up.lock"  # in the folder of the logs: holds the id of the process
 
 
 def up(processes: Processes = None) -> None:
@@ -42,7 +45,7 @@ def up(processes: Processes = None) -> None:
     check_scrapy_settings(settings)
     count = processes or settings.worker_processes
     logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
-    with context.open_context(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store, only_one_up(logs):
         disk.check()
         load_sources(store, settings)
         names = [source.name for source in store.ledger.sources() if source.enabled]
@@ -55,6 +58,25 @@ def up(processes: Processes = None) -> None:
             reporter = DocumentReporter(store)
             keep_running([*make_children(count), *web], logs, [redis.ensure, disk.check, reporter.report])
     note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
+
+
+@contextmanager
+def only_one_up(logs: Path) -> Iterator[None]:
+    """Hold the lock of the data folder's `newsmill up`; it ends with the process. Raises NewsmillError if another process holds it."""
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (logs / UP_LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            process = f" (process {number})" if (number := lock.read(20).strip()) else ""
+            raise NewsmillError(
+                f"`newsmill up` runs on {logs.parent} already{process}; stop it first, or set NEWSMILL_DATA to another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def check_scrapy_settings(settings: Settings) -> None:
@@ -157,14 +179,18 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 ROLES = ("crawler", "worker", "scheduler", "web")
 
 
-def crawler(supervised: Supervised = False) -> None:
+def crawler(
+    supervised: Supervised = False,
+    documents: Annotated[int | None, typer.Option("--documents", hidden=True)] = None,
+    of: Annotated[list[str] | None, typer.Option("--of", hidden=True)] = None,
+) -> None:
     """Run one crawler: it leases hosts with due URLs and fetches them politely. Several crawlers may run."""
     settings = prepare(supervised)
     # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
     from crawler.process import run
 
     with context.open_context(settings, upgrade=False) as app:
-        raise typer.Exit(run(app))
+        raise typer.Exit(run(app, sources=tuple(of or ()), documents=documents))
 
 
 def worker(

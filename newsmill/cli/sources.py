@@ -1,7 +1,8 @@
-"""`newsmill sources`: list, pause, resume and check sources, and try changed rules."""
+"""`newsmill sources`: list, pause, resume, rename, remove and check sources, and try changed rules."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -10,44 +11,59 @@ import typer
 
 from newsmill import context, reextract
 from newsmill import settings as configuration
+from newsmill.cli import source_health
 from newsmill.cli.site_profiles import print_profiles
 from newsmill.cli.source_test import test_source
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Kind, Outcome, Source, State
 from newsmill.reextract import ReextractionDiff
+from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
-from newsmill.sources import format_duration
+from newsmill.sources import NAME, format_duration
 from newsmill.storage.ledger import Trace
+from newsmill.storage.source_changes import SourceChanges
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
-app = typer.Typer(no_args_is_help=True, help="List, pause, resume, check and test sources.")
+app = typer.Typer(no_args_is_help=True, help="List, pause, resume, rename, remove, check and test sources.")
 app.command("test")(test_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]
-COLUMNS = ("source", "schedule", "pages", "stored", "dropped", "failed", "pending")
+COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
 @app.command("list")
 def list_sources(as_json: Json = False) -> None:
-    """List all sources with schedule and progress."""
+    """List all sources with their state, schedule and progress."""
     with context.open_context(configuration.load()) as store:
         sources = store.ledger.sources()
+        health = SourceHealthReader(store.engine).read_all(sources)
         if as_json:
-            print_json([{"source": to_record(source), "progress": store.ledger.progress(source.name)} for source in sources])
+            print_json(
+                [
+                    {
+                        "source": to_record(source),
+                        "progress": store.ledger.progress(source.name),
+                        "health": source_health.to_record(health[source.name]),
+                    }
+                    for source in sources
+                ]
+            )
         elif sources:
-            print_table(COLUMNS, [to_row(store, source) for source in sources])
+            print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
         else:
             note("no source exists; run `newsmill add URL`")
 
 
-def to_row(store: AppContext, source: Source) -> list[object]:
+def to_row(store: AppContext, source: Source, health: SourceHealth) -> list[object]:
     """One row of COLUMNS."""
     progress = store.ledger.progress(source.name)
     return [
         source.name,
-        format_schedule(source) if source.enabled else "paused",
+        source_health.describe_health(health, now()),
+        format_schedule(source),
         progress.pages,
         progress.outcomes.get(Outcome.STORED, 0),
         progress.states.get(State.DROPPED, 0),
@@ -88,8 +104,70 @@ def set_enabled(name: str, enabled: bool) -> None:
         if not store.ledger.set_enabled(name, enabled):
             raise context.unknown_source(store, name)
     note(f"{name} is {'resumed' if enabled else 'paused'}")
-    if settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file)):
+    if is_in_file(settings, name):
         note(f"{settings.sources_file} overrides this at the next start; also put enabled = {str(enabled).lower()} there to keep it")
+
+
+@app.command()
+def remove(
+    name: Name,
+    keep_documents: Annotated[bool, typer.Option("--keep-documents", help="Keep its documents and their URLs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a source with its URLs and its documents. Archived pages stay in the archive.
+
+    Asks before documents are removed. May be run while Newsmill runs.
+    """
+    settings = configuration.load()
+    with context.open_context(settings) as store:
+        find_source(store, name)
+        changes = SourceChanges(store.engine)
+        count = 0 if keep_documents else changes.count_documents(name)
+        if count and not yes:
+            confirm(f"Remove source {name} and its {format_count(count, 'document')}?")
+        removed = changes.remove(name, keep_documents=keep_documents)
+    note(f"removed {name}: {format_count(removed.documents, 'document')}, {format_count(removed.urls, 'URL')}")
+    if is_in_file(settings, name):
+        note(f"{settings.sources_file} still has it: remove its table there, or the next start follows it again")
+
+
+@app.command()
+def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")]) -> None:
+    """Rename a source, with its URLs, documents and counters."""
+    settings = configuration.load()
+    with context.open_context(settings) as store:
+        source = find_source(store, name)
+        if not NAME.fullmatch(new):
+            raise ConfigError(f"{new!r}: expected a name of letters, digits and _ . : -, up to 100 characters")
+        if store.ledger.source(new) is not None:
+            raise ConfigError(f"source {new!r} exists already; choose another name, or remove that source first")
+        count = SourceChanges(store.engine).rename(source, new, now=now())
+        while index_pending(store.engine):  # the search index holds the names
+            pass
+    note(f"renamed {name} to {new}, with {format_count(count, 'document')}")
+    if is_in_file(settings, name):
+        note(f"{settings.sources_file} still has {name}: rename its table there, or the next start follows it again")
+
+
+def find_source(store: AppContext, name: str) -> Source:
+    """The source. Raises ConfigError if it is unknown."""
+    source = store.ledger.source(name)
+    if source is None:
+        raise context.unknown_source(store, name)
+    return source
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal. Raises ConfigError without a terminal, NewsmillError if the answer is no."""
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Confirm with --yes")
+    if not typer.confirm(question, err=True):
+        raise NewsmillError("nothing was removed")
+
+
+def is_in_file(settings: Settings, name: str) -> bool:
+    """Whether sources.toml has the source."""
+    return settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file))
 
 
 @app.command()

@@ -9,13 +9,14 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import site_profiles
+from newsmill.cli import site_profiles, source_health
 from newsmill.cli.sources import COLUMNS, to_row
 from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.source_health import SourceHealthReader
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -33,6 +34,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     """The output of `status --json`."""
     progress = store.ledger.progress()
     sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
+    health = SourceHealthReader(store.engine).read_all(sources)
     waiting, refused = context.queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
@@ -53,6 +55,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "sources": {
             source.name: {
                 "enabled": source.enabled,
+                "health": source_health.to_record(health[source.name]),
                 "progress": store.ledger.progress(source.name),
                 "rendered": rendered.get(source.name, 0),
             }
@@ -83,7 +86,8 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
     if sources := store.ledger.sources():
-        print_table(COLUMNS, [to_row(store, source) for source in sources])
+        health = SourceHealthReader(store.engine).read_all(sources)
+        print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
     if report["profiles"]:
         print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])

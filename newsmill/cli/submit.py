@@ -10,28 +10,33 @@ from typing import Annotated
 
 import typer
 
-from newsmill import context, urls
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.terminal import format_count, note, now, print_json
+from newsmill.cli.page_fetch import check_site
+from newsmill.cli.terminal import format_count, note, now, print_json, printable
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.model import Source
-from newsmill.sources import parse_source
+from newsmill.failures import describe_failure
+from newsmill.model import OutcomeRecord, Source
+from newsmill.sources import make_name, parse_source
 from newsmill.submission import add_urls
+
+MAX_LISTINGS_SHOWN = 5  # of a kind
 
 
 def add(
     url: Annotated[str | None, typer.Argument(metavar="URL", help="The homepage of the site.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A sources.toml; adds or changes every source in it.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host name.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
     every: Annotated[str, typer.Option("--every", help='Check interval: "15m", "2h", "1d".')] = "15m",
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     delay: Annotated[
         float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")
     ] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Fetch the homepage now, and say what it leads to.")] = True,
 ) -> None:
     """Follow a news site: its feeds, sitemaps and sections are found and read regularly.
 
-    This command fetches nothing; `newsmill up` does. Adding a source whose name exists changes that source.
+    Says what the homepage leads to; `newsmill up` fetches the rest. Adding a source whose name exists changes that source.
     """
     if (url is None) == (file is None):
         raise typer.BadParameter("give either a URL or --file")
@@ -45,7 +50,25 @@ def add(
             store.ledger.put_source(source, now=now())
             start = source.homepage or source.spider or "its listings"
             note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
+    if file is None and check and sources[0].homepage:
+        report_check(sources[0].homepage)
     note("run `newsmill up` to fetch it, if no crawler is running")
+
+
+def report_check(homepage: str) -> None:
+    """Fetch the homepage and print what it leads to, or why it cannot be used."""
+    found = check_site(homepage)
+    if isinstance(found, OutcomeRecord):
+        note(printable(f"WARNING: {homepage} cannot be read now: {describe_failure(found)}; Newsmill tries again on its schedule"))
+        return
+    counts = [format_count(len(found.feeds), "feed"), format_count(len(found.sitemaps), "sitemap")]
+    counts += [format_count(found.sections, "section"), f"{format_count(found.articles, 'link')} to articles"]
+    note(f"found on the homepage: {', '.join(counts)}")
+    for kind, urls in (("feed", found.feeds), ("sitemap", found.sitemaps)):
+        for url in urls[:MAX_LISTINGS_SHOWN]:
+            note(printable(f"  {kind} {url}"))
+    if not found.feeds and not found.sitemaps:
+        note("no feed and no sitemap is named; Newsmill tries their usual URLs")
 
 
 def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
@@ -55,7 +78,7 @@ def make_source(url: str, *, name: str | None, every: str | None, language: str 
     if delay is not None:
         table["politeness"] = {"delay": float(delay)}
     table = {key: value for key, value in table.items() if value is not None}
-    return parse_source(name or get_host(homepage), table, url)
+    return parse_source(name or get_default_name(homepage), table, url)
 
 
 def add_scheme(url: str) -> str:
@@ -63,10 +86,10 @@ def add_scheme(url: str) -> str:
     return f"https://{url}" if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url) else url
 
 
-def get_host(url: str) -> str:
-    """The host of a URL. Raises ConfigError if it is not a URL."""
+def get_default_name(url: str) -> str:
+    """The default name of a source with this homepage. Raises ConfigError if it is not a URL."""
     try:
-        return urls.get_host(url)
+        return make_name(url)
     except UrlError as error:
         raise ConfigError(f"{url!r} is not a URL of a site: {error}") from None
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import IO, Any
 
 import typer
 from pydantic_core import to_jsonable_python
+
+MIN_CELL_WIDTH = 16  # of a table; narrower cells break words
 
 
 def now() -> datetime:
@@ -47,7 +50,10 @@ def to_json(value: object) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table on stdout, as wide as the terminal. Columns of numbers are aligned to the right."""
+    """Print a table on stdout, as wide as the terminal. Columns of numbers are aligned to the right.
+
+    Where the terminal is too narrow for the columns, each row is a block of lines `column: value`.
+    """
     # rich costs 0.05 s of CPU, which the health checks of containers need not spend
     from rich import box
     from rich.console import Console
@@ -55,6 +61,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.text import Text
 
     rows = [list(row) for row in rows]
+    if sys.stdout.isatty() and (width := shutil.get_terminal_size().columns) < needed_width(columns, rows):
+        typer.echo(format_blocks(columns, rows, width, title))
+        return
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
@@ -63,6 +72,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_row(*(Text(_format_cell(value)) for value in row))  # Text, because a page may contain the markup of rich
     # A file or another program must not get lines cut to the width of a terminal.
     Console(width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def needed_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """The characters that a table needs, where a cell is wrapped at MIN_CELL_WIDTH at the earliest."""
+    cells = [[column, *(_format_cell(row[index]) for row in rows)] for index, column in enumerate(columns)]
+    return sum(min(MIN_CELL_WIDTH, max(map(len, texts))) for texts in cells) + 2 * (len(columns) - 1)
+
+
+def format_blocks(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int, title: str | None = None) -> str:
+    """Each row as a block of lines `column: value` of at most `width` characters, the blocks separated by a blank line."""
+    longest = max(map(len, columns))
+    blocks = [
+        "\n".join(
+            textwrap.fill(
+                f"{column.ljust(longest)}  {_format_cell(value)}", max(width, longest + 12), subsequent_indent=" " * (longest + 2)
+            )
+            for column, value in zip(columns, row, strict=True)
+        )
+        for row in rows
+    ]
+    return "\n\n".join([*([title] if title else []), *blocks])
 
 
 def _format_cell(value: object) -> str:

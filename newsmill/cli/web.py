@@ -88,12 +88,16 @@ def add_token(
     """Create a token and print it. Newsmill stores only its hash and cannot show it again."""
     if scope not in list(Scope):
         raise ConfigError(f"--scope: expected one of {', '.join(Scope)}, not {scope[:80]!r}")
-    if not name.isprintable() or len(name) > 100:
-        raise ConfigError("NAME: expected at most 100 printable characters")
+    if not name.strip() or not name.isprintable() or len(name) > 100:
+        raise ConfigError("NAME: expected 1 to 100 printable characters, such as the program or person that uses the token")
     with context.open_context(configuration.load(), create=True) as store:
+        tokens = Tokens(store.engine)
+        is_first = not any(one.kind == TokenKind.TOKEN for one in tokens.list_valid(now=now()))
         life = timedelta(days=days) if days else None
-        typer.echo(Tokens(store.engine).add(name, Scope(scope), now=now(), life=life))
+        typer.echo(tokens.add(name, Scope(scope), now=now(), life=life))
     note("send it as `Authorization: Bearer TOKEN`, or sign in with it")
+    if is_first:
+        note("this is the first token: from now on, reading the web pages and the API also needs a token or a session")
 
 
 @token.command("link")

@@ -13,7 +13,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import TypeAdapter, ValidationError
 
-from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
 from newsmill.version import __version__
 
 T = TypeVar("T")
@@ -77,7 +77,8 @@ class ApiConnection:
             return answer
         except HTTPError as error:
             with error:
-                raise ErrorResponse(self._base, error) from None
+                kind = RefusedToken if error.code in (401, 403) else ErrorResponse
+                raise kind(self._base, error) from None
 
     def connection_error(self, error: Exception) -> ServiceError:
         """The error for a server that does not answer."""
@@ -101,6 +102,13 @@ class ErrorResponse(ServiceError):
         waits = error.headers.get("Retry-After", "")
         self.after = float(waits) if waits.isascii() and waits.isdigit() else 0.0
         super().__init__(f"{base}: {error.code}: {_error_detail(error)}")
+
+
+class RefusedToken(ErrorResponse, AuthenticationError):
+    """Raised when the server needs a token, or one with another scope."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; newsmill.open takes a token of the server as token="
 
 
 class _NoRedirect(HTTPRedirectHandler):

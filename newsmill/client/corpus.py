@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
+from newsmill.install_hints import install_hint
 from newsmill.model import Document, NearDuplicate, Outcome, State
 
 
@@ -137,7 +138,7 @@ class Corpus(ABC):
         try:
             import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
         except ImportError:
-            raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
+            raise ConfigError(f"frame() needs pandas: {install_hint('pandas')}") from None
         names = [*(field.name for field in fields(Document) if field.name not in FIELDS_NOT_IN_FRAME), "doubtful"]
         rows = [_frame_row(document, names) for document in islice(self.documents(query, since=since), limit)]
         frame = pandas.DataFrame(rows, columns=names)

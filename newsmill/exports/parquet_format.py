@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.records import FIELDS, to_record
+from newsmill.install_hints import install_hint
 from newsmill.model import Document
 
 MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole
@@ -28,7 +29,7 @@ _PAIRS = ("rights", "provenance")
 def require_pyarrow() -> None:
     """Raises ConfigError where pyarrow is not installed."""
     if find_spec("pyarrow") is None:
-        raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'")
+        raise ConfigError(f"Parquet needs pyarrow: {install_hint('parquet')}")
 
 
 def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:

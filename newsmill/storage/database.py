@@ -35,6 +35,7 @@ MIGRATIONS = "newsmill.storage:migrations"
 # The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
 REVISIONS = ("0001",)
 
+_FILE_HINT = "make the folder writable, or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
 EXPECTED = (
     "expected sqlite:///path or postgresql://user:password@host/name, with a port that is a number, and '@' in a password written as %40"
 )
@@ -66,7 +67,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private_file(Path(url.database))
     except OSError as error:
-        raise ConfigError(f"the database file {url.database} cannot be opened: {error.strerror}; check the path in DATABASE_URL") from error
+        raise ConfigError(f"the database file {url.database} cannot be opened: {error.strerror}; {_FILE_HINT}") from error
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL_SIZE, connect_args={"timeout": busy_seconds}
     )
@@ -161,9 +162,10 @@ def _describe(url: URL, error: Exception) -> str:
     where = redact(url.render_as_string())
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
+        "readonly": f"the file or its folder is read-only; {_FILE_HINT}",
         "full": "the disk is full; what was being written is not stored, and stored data is not affected",
         "disk I/O error": "the disk refused to write (full, or over a limit); what was being written is not stored",
-        "unable to open": "the file cannot be opened; check the folder and its permissions",
+        "unable to open": f"the file cannot be opened; {_FILE_HINT}",
         "no such table": "the schema is missing or old; run `newsmill db upgrade`",
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
         "malformed": "the file is damaged; restore it from a backup",

@@ -88,6 +88,11 @@ ledger = Table(
     Column("stage", StorableText),
     Column("ended_at", UtcDateTime),
     Column("next_at", UtcDateTime, nullable=False),
+    # the failures; ledger.failures
+    Column("failing_since", UtcDateTime),  # the first failed try since the last success
+    Column("failure", String(32)),  # the last failed try that has left outcome and detail: model.Outcome
+    Column("failure_detail", StorableText),
+    Column("failed_at", UtcDateTime),
     # the lease
     Column("owner", StorableText),
     Column("lease_until", UtcDateTime),
@@ -126,6 +131,13 @@ ledger = Table(
     ),
     Index("ix_ledger_listings", "source", sqlite_where=text("kind <> 'page'"), postgresql_where=text("kind <> 'page'")),
     Index("ix_ledger_outcome", "outcome", "id"),
+    Index(
+        "ix_ledger_failing",
+        "source",
+        "failing_since",
+        sqlite_where=text("failing_since IS NOT NULL"),
+        postgresql_where=text("failing_since IS NOT NULL"),
+    ),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 

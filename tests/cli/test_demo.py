@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,18 @@ def test_status(newsmill: Newsmill) -> None:
     assert report["archive_bytes"] > 10_000
     assert report["sources"]["demo"]["enabled"] is False  # its server is gone
     assert "running: no process" in newsmill("status").out
+
+
+def test_the_examples_of_the_guide_find_documents(newsmill: Newsmill, tmp_path: Path) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "search-and-export.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in guide.splitlines() if line.startswith(("newsmill search ", "newsmill export train"))]
+    assert len(commands) >= 5
+    for _, *words in commands:
+        if words[0] == "export":
+            words[-1] = str(tmp_path / words[-1])
+        done = newsmill(*words)
+        assert done.code == 0, (words, done.err)
+    assert (tmp_path / "train.jsonl").read_text().count("\n") == 1
 
 
 def test_show_by_url_and_by_id(newsmill: Newsmill, seed: str) -> None:

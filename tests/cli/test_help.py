@@ -70,6 +70,17 @@ def test_help_takes_less_than_300_ms_of_cpu() -> None:
     assert best < 0.3
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("newsmill sou", ["sources"]), ("newsmill sources re", ["resume", "remove", "rename"]), ("newsmill crawl --li", ["--limit"])],
+)
+def test_the_shell_completes_commands_and_options(words: str, expected: list[str]) -> None:
+    environ = os.environ | {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_NEWSMILL_COMPLETE": "complete_bash"}
+    done = subprocess.run([sys.executable, "-m", "newsmill.cli.main"], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == expected
+    assert "_newsmill_completion" in run("--show-completion", "bash").stdout
+
+
 def test_help_lists_every_command() -> None:
     shown = run("--help").stdout
     missing = [name for name in COMMANDS if f"\n  {name} " not in shown]

@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import logging
+import os
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,9 @@ from pathlib import Path
 import pytest
 from command_result import CommandResult, Newsmill
 from rows import FULL, SOURCE, Mill, insert_documents, links, saved
+from sqlalchemy import make_url
 
+from newsmill.cli.processes import only_one_up
 from newsmill.cli.supervisor import RedactingFormatter
 from newsmill.context import open_context
 from newsmill.model import Kind, Rendering, Segment
@@ -52,11 +56,11 @@ def test_reading_commands_without_a_store_say_how_to_begin(newsmill: Newsmill, t
 
 
 def test_add_a_homepage(newsmill: Newsmill) -> None:
-    assert newsmill("add", "www.example.org", "--every", "1h", "--delay", "2", "--language", "en").code == 0
+    assert newsmill("add", "www.example.org", "--no-check", "--every", "1h", "--delay", "2", "--language", "en").code == 0
     (listed,) = newsmill("sources", "list", "--json").json
     source = listed["source"]
     assert (source["name"], source["homepage"], source["every"], source["language"]) == (
-        "www.example.org",
+        "example-org",
         "https://www.example.org",
         "1h",
         "en",
@@ -124,7 +128,7 @@ def test_extract_has_an_output_for_every_line_in_order(newsmill: Newsmill, tmp_p
     done = extract(
         newsmill,
         monkeypatch,
-        b"no json\n",
+        b'{"id": "cut\n',
         {"id": "a", "url": None, "html": PAGE},
         {"id": "b", "url": "https://example.org/b", "path": "page.html"},
         b"[1, 2]\n",
@@ -217,7 +221,7 @@ def test_an_upgrade_indexes_documents_and_makes_their_fingerprints(newsmill: New
 
 
 def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert newsmill("add", "example.org").code == 0
+    assert newsmill("add", "example.org", "--no-check").code == 0
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
     unreachable = newsmill("scheduler")
     assert unreachable.code == 1
@@ -231,7 +235,7 @@ def test_a_data_folder_that_cannot_be_created(newsmill: Newsmill, tmp_path: Path
     monkeypatch.setenv("NEWSMILL_DATA", "file")
     done = newsmill("add", "example.org")
     assert done.code == 1
-    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be made (File exists); set NEWSMILL_DATA to another folder\n"
+    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be used (File exists); set NEWSMILL_DATA to another folder\n"
 
 
 def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -256,3 +260,61 @@ def test_no_control_character_of_a_page_reaches_the_terminal(newsmill: Newsmill)
     record = logging.LogRecord("crawler", logging.WARNING, __file__, 1, "%s failed\nTraceback: %s", ("a\x1b[2Jb", "\x9b1mc\td"), None)
     assert RedactingFormatter("%(message)s").format(record) == "a\ufffd[2Jb failed\nTraceback: \ufffd1mc\td"
     assert newsmill("show", "a\x1b[2Jb").err.count("\x1b") == 0
+
+
+def test_db_check_makes_nothing(newsmill: Newsmill, tmp_path: Path) -> None:
+    done = newsmill("db", "check")
+    assert (done.code, "holds no documents yet" in done.err) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+    assert newsmill("db", "upgrade").code == 0
+    assert newsmill("db", "check").code == 0
+
+
+def test_a_second_up_on_a_data_folder_says_so(newsmill: Newsmill, tmp_path: Path) -> None:
+    with only_one_up(tmp_path / "newsmill-data" / "logs"):
+        done = newsmill("up")
+    assert done.code == 1
+    assert f"`newsmill up` runs on {tmp_path}/newsmill-data already (process {os.getpid()}); stop it first" in done.err
+    with only_one_up(tmp_path / "newsmill-data" / "logs"):
+        pass
+
+
+def test_tokens_need_a_name_and_the_first_ends_anonymous_reading(newsmill: Newsmill) -> None:
+    for name in ("", "  ", "a\nb"):
+        refused = newsmill("token", "add", name)
+        assert (refused.code, "NAME: expected 1 to 100 printable characters" in refused.err) == (2, True)
+    assert "reading the web pages and the API also needs a token" in newsmill("token", "add", "ann").err
+    assert "first token" not in newsmill("token", "add", "bob").err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the identity of another user")
+def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, tmp_path: Path) -> None:
+    assert newsmill("add", "example.org", "--no-check").code == 0  # imports what the commands need
+    assert newsmill("status").code == 0
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    data = tmp_path / "newsmill-data"
+    for path in (data, *data.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    os.seteuid(65534)
+    try:
+        read_only, hidden = newsmill("add", "other.example", "--no-check"), newsmill("status")
+    finally:
+        os.seteuid(0)
+    for done in (read_only, hidden):
+        assert done.code in (1, 2)
+        assert "Permission denied" in done.err or "readonly" in done.err
+        assert "NEWSMILL_DATA" in done.err
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("attempt to write a readonly database", "the file or its folder is read-only; make the folder writable, or set NEWSMILL_DATA"),
+        ("database or disk is full", "the disk is full"),
+        ("unable to open database file", "the file cannot be opened; make the folder writable"),
+    ],
+)
+def test_the_cause_of_a_database_error(message: str, sentence: str) -> None:
+    assert sentence in database._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))

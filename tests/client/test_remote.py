@@ -20,7 +20,7 @@ from test_open import DOCUMENTS, fill
 import newsmill
 from newsmill import mcp_server
 from newsmill.client import api_connection
-from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
 from newsmill.exports.formats import encode_json_line
 from newsmill.storage.tokens import Scope
 from newsmill.web.config import WebConfig
@@ -31,7 +31,7 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
     door = open_door(tmp_path, WebConfig())
     token = door.context.tokens.add("reader", Scope.READ, now=door.context.now())
     with served(door) as url:
-        with pytest.raises(ServiceError, match="401: this needs a token"):
+        with pytest.raises(AuthenticationError, match=r"401: this needs a token.*token="):
             list(newsmill.open(url).documents())
         with pytest.raises(ServiceError, match="401"):
             next(newsmill.open(url).stream())

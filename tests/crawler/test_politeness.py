@@ -116,7 +116,7 @@ def test_failures_in_a_row_pause_the_host(hosts: Hosts) -> None:
 def test_an_unreachable_robots_txt_forbids_everything(hosts: Hosts) -> None:
     assert [hit.path for hit in hosts.locked.log] == ["/robots.txt"]
     traces = [hosts.world.trace(hosts.locked.url(f"/a{n}")) for n in range(40)]
-    assert {(t.state, t.attempts, t.detail) for t in traces} == {(State.DUE, 1, "robots_unreachable: robots.txt: status 503")}
+    assert {(t.state, t.attempts, t.detail) for t in traces} == {(State.DUE, 1, "robots_unreachable: robots.txt: HTTP 503")}
     assert not leasable(hosts, hosts.locked, timedelta(seconds=15))
 
 

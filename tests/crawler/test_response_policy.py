@@ -24,7 +24,7 @@ def page(status: int = 200, body: bytes = b"<html>", **headers: str) -> Page:
         (410, 0, Outcome.GONE),
         (400, 0, Outcome.HTTP_ERROR),
         (402, 0, Outcome.HTTP_ERROR),
-        (403, 1, Outcome.HTTP_ERROR),
+        (403, 4, Outcome.HTTP_ERROR),
         (401, 1, Outcome.HTTP_ERROR),
         (451, 1, Outcome.HTTP_ERROR),
         (500, 4, Outcome.HTTP_ERROR),
@@ -42,11 +42,14 @@ def test_outcomes(status: int, attempts: int, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 451, 408, 425, 429, 500, 502, 503, 504, 522])
 def test_transient_statuses_are_retried(status: int) -> None:
-    assert decide_response(page(status), Kind.PAGE, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"http_error: status {status}")
+    failure = OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}")
+    expected = RetryAt(NOW + timedelta(minutes=1), f"http_error: HTTP {status}", failure=failure)
+    assert decide_response(page(status), Kind.PAGE, 0, NOW) == expected
 
 
-def test_waits_grow() -> None:
-    waits = [decide_response(page(500), Kind.PAGE, attempts, NOW) for attempts in range(4)]
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_waits_grow(status: int) -> None:
+    waits = [decide_response(page(status), Kind.PAGE, attempts, NOW) for attempts in range(4)]
     assert [decision.at - NOW for decision in waits if isinstance(decision, RetryAt)] == [
         timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2),
     ]  # fmt: skip
@@ -97,7 +100,8 @@ def test_listings_may_be_anything_and_unchanged() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])
 def test_transient_failures(outcome: Outcome) -> None:
-    assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why")
+    failure = OutcomeRecord(outcome, "why")
+    assert decide_failure(failure, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why", failure=failure)
     assert decide_failure(OutcomeRecord(outcome, "why"), 4, NOW) == OutcomeRecord(outcome, "why")
 
 

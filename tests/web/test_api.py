@@ -190,10 +190,10 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     program = web.program("write")
     made = program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "every": "90m", "language": "de"})
     assert made.status_code == 201, made.text
-    assert made.headers["location"] == f"{API}/sources/gazette.example.org"
+    assert made.headers["location"] == f"{API}/sources/gazette-example-org"
     assert made.json()["every"] == "90m" and made.json()["enabled"] is True and made.json()["render"] == "never"
     assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 409
-    path = f"{API}/sources/gazette.example.org"
+    path = f"{API}/sources/gazette-example-org"
     changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
     assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
     assert changed["homepage"] == "https://gazette.example.org/"
@@ -204,7 +204,7 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     state = program.get(path).json()
     assert state["source"] == changed and state["rendered"] == 0
     assert [(listing["kind"], listing["state"]) for listing in state["listings"]] == [("homepage", "due")]
-    assert [source["name"] for source in pages(program, f"{API}/sources", limit=1)] == ["gazette.example.org"]
+    assert [source["name"] for source in pages(program, f"{API}/sources", limit=1)] == ["gazette-example-org"]
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_patterns_need_more_than_the_right_to_add(web: RunningApp) -> None:
     made = web.program("admin").post(f"{API}/sources", json=body)
     assert made.status_code == 201, made.text
     assert made.json()["rules"]["expires"] == "2027-06-30"
-    assert web.program("write").patch(f"{API}/sources/x.example.org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
+    assert web.program("write").patch(f"{API}/sources/x-example-org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
 
 
 def test_only_an_admin_may_leave_robots_txt_aside(web: RunningApp) -> None:
     body = {"homepage": "https://x.example.org", "robots": False}
     assert web.program("write").post(f"{API}/sources", json=body).status_code == 403
     assert web.program("admin").post(f"{API}/sources", json=body).json()["robots"] is False
-    assert web.program("write").patch(f"{API}/sources/x.example.org", json={"every": "2h"}).json()["robots"] is False
-    page = web.program("read").get("/sources/x.example.org")
+    assert web.program("write").patch(f"{API}/sources/x-example-org", json={"every": "2h"}).json()["robots"] is False
+    page = web.program("read").get("/sources/x-example-org")
     assert "not obeyed, as the publisher permits" in page.text
 
 

@@ -12,6 +12,7 @@ from newsmill.model import OUTCOMES, Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
+from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
@@ -92,6 +93,7 @@ _END = (
     .where(fenced("fetching"))
     .values(
         **FREE,
+        **SET_FAILING,
         state=bindparam("b_state"),
         outcome=bindparam("b_outcome"),
         detail=bindparam("b_detail"),
@@ -106,6 +108,7 @@ _POSTPONE = (
     .where(fenced("fetching"))
     .values(**FREE, state="due", next_at=NOW, detail=bindparam("b_detail"), attempts=ledger.c.attempts + bindparam("b_counted"))
 )
+_POSTPONE_FAILED = _POSTPONE.values(**RECORD_FAILURE)
 _RELEASE = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
 _EXPIRED_ROWS = (
     select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.lease_until <= NOW).with_for_update(skip_locked=True).cte("lost")
@@ -182,7 +185,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     leased_rows = {(row.id, row.fence): row for row in conn.execute(_LEASED_ROWS, {"b_ids": [ended.id for ended in endings]})}
     current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
     if current:
-        conn.execute(_END, [_outcome_values(ended, now) for ended in current.values()])
+        conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
     counters = CounterUpdates()
     for key, ended in current.items():
         counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
@@ -190,8 +193,9 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     return len(current)
 
 
-def _outcome_values(ended: Ended, now: datetime) -> dict[str, Any]:
+def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
     return {
+        "b_failed_at": now if is_failure(kind, ended.ending.outcome) else None,
         "b_id": ended.id,
         "b_fence": ended.fence,
         "b_now": now,
@@ -203,12 +207,25 @@ def _outcome_values(ended: Ended, now: datetime) -> dict[str, Any]:
     }
 
 
-def postpone(conn: Connection, rows: Sequence[Postponed]) -> int:
-    values = [
-        {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
-        for row in sorted(rows, key=lambda row: row.id)
+def postpone(conn: Connection, rows: Sequence[Postponed], now: datetime) -> int:
+    ordered = sorted(rows, key=lambda row: row.id)
+    waiting = [_postponed_values(row) for row in ordered if row.failure is None]
+    failed = [
+        {
+            **_postponed_values(row),
+            "b_failed_at": now,
+            "b_failure": row.failure.outcome.value,
+            "b_failure_detail": row.failure.detail,
+        }
+        for row in ordered
+        if row.failure is not None
     ]
-    return conn.execute(_POSTPONE, values).rowcount if values else 0
+    changed = conn.execute(_POSTPONE, waiting).rowcount if waiting else 0
+    return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)
+
+
+def _postponed_values(row: Postponed) -> dict[str, Any]:
+    return {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
 
 
 def release(conn: Connection, rows: Sequence[LeasedUrl], now: datetime) -> int:

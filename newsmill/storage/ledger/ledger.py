@@ -201,7 +201,7 @@ class Ledger:
     def postpone(self, rows: Sequence[Postponed], *, now: datetime) -> int:
         """Make leased rows due at a later time. Returns the rows changed."""
         with writing(self._engine) as conn:
-            return fetch_leases.postpone(conn, rows)
+            return fetch_leases.postpone(conn, rows, now)
 
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Release leased rows that were not tried (a clean stop): due at once, no attempt counted."""

@@ -20,6 +20,7 @@ from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts
+from newsmill.storage.ledger.failures import KEEP_FAILURE
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import AnyRow, Upsert, state_is
@@ -37,6 +38,7 @@ END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REQUEUED: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
+    **KEEP_FAILURE,
     "attempts": 0,
     "crashes": 0,
 }

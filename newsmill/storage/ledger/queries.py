@@ -132,6 +132,10 @@ def to_trace(row: AnyRow) -> Trace:
         segment=row.segment,
         offset=row.offset,
         document_id=row.document_id,
+        failing_since=row.failing_since,
+        failure=None if row.failure is None else Outcome(row.failure),
+        failure_detail=row.failure_detail,
+        failed_at=row.failed_at,
     )
 
 

@@ -83,13 +83,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A leased row to be tried again at `next_at`. `count_attempt`: whether this try counts."""
+    """A leased row to be tried again at `next_at`. `count_attempt`: whether this try counts. `failure`: how it failed, if it did."""
 
     id: int
     fence: int
     next_at: datetime
     detail: str | None = None
     count_attempt: bool = True
+    failure: OutcomeRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,10 @@ class Trace:
     offset: int | None
     document_id: str | None
     rendering: Rendering | None = None
+    failing_since: datetime | None = None  # the first failed try since the last success
+    failure: Outcome | None = None  # the last failed try that has left outcome and detail
+    failure_detail: str | None = None
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

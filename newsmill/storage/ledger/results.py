@@ -22,6 +22,7 @@ from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger.claims import RENEW
 from newsmill.storage.ledger.document_owner import Decision, StoredPage, decide, duplicate_of
+from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
@@ -59,6 +60,7 @@ _END = (
     .where(fenced("processing"))
     .values(
         **FREE,
+        **SET_FAILING,
         state=bindparam("b_state"),
         outcome=bindparam("b_outcome"),
         detail=bindparam("b_detail"),
@@ -83,6 +85,7 @@ _RETRY = (
         ended_at=None,
     )
 )
+_RETRY_FAILED = _RETRY.values(**RECORD_FAILURE)
 _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"), state_is("done"))
@@ -95,7 +98,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     stored = _lock_documents(conn, results)
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
-    _retry_later(conn, [result for result in current if result.retry_at is not None])
+    _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
     stamp = stored_order.stamp(conn, now) if _documents(current) else now
     decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp)
@@ -148,20 +151,29 @@ def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
 
 
-def _retry_later(conn: Connection, results: Sequence[Result]) -> None:
-    values = [
-        {
-            "b_id": result.claim.id,
-            "b_fence": result.claim.fence,
-            "b_now": result.retry_at,
-            "b_detail": _retry_detail(result),
-            "b_counted": 0 if result.wants_rendering else 1,
-            "b_rendering": Rendering.WANTED.value if result.wants_rendering else None,
-        }
-        for result in results
-    ]
-    if values:
-        conn.execute(_RETRY, values)
+def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
+    to_render = [_retry_values(result) for result in results if result.wants_rendering]
+    failed = [_retry_values(result) | _failure_values(result, now) for result in results if not result.wants_rendering]
+    if to_render:
+        conn.execute(_RETRY, to_render)
+    if failed:
+        conn.execute(_RETRY_FAILED, failed)
+
+
+def _retry_values(result: Result) -> dict[str, Any]:
+    return {
+        "b_id": result.claim.id,
+        "b_fence": result.claim.fence,
+        "b_now": result.retry_at,
+        "b_detail": _retry_detail(result),
+        "b_counted": 0 if result.wants_rendering else 1,
+        "b_rendering": Rendering.WANTED.value if result.wants_rendering else None,
+    }
+
+
+def _failure_values(result: Result, now: datetime) -> dict[str, Any]:
+    ending = result.reading.ending
+    return {"b_failed_at": now, "b_failure": ending.outcome.value, "b_failure_detail": ending.detail}
 
 
 def _retry_detail(result: Result) -> str:
@@ -173,7 +185,7 @@ def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyR
     counters = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
-        conn.execute(_END, [_outcome_values(decision, at) for decision, at in ends])
+        conn.execute(_END, [_outcome_values(decision, rows[decision.result.claim.id].kind, at) for decision, at in ends])
     for decision, at in ends:
         row = rows[decision.result.claim.id]
         counters.add(at, row.source, row.kind, decision.record.outcome.value)
@@ -192,7 +204,7 @@ def _ended_at(decision: Decision, row: AnyRow, now: datetime) -> datetime:
     return ended_at if decision.document is not None and ended_at is not None else now
 
 
-def _outcome_values(decision: Decision, at: datetime) -> dict[str, Any]:
+def _outcome_values(decision: Decision, kind: str, at: datetime) -> dict[str, Any]:
     claim, ending = decision.result.claim, decision.record
     return {
         "b_id": claim.id,
@@ -202,6 +214,7 @@ def _outcome_values(decision: Decision, at: datetime) -> dict[str, Any]:
         "b_detail": ending.detail,
         "b_document": decision.document_id,
         "b_at": at,
+        "b_failed_at": at if is_failure(kind, ending.outcome) else None,
     }
 
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import address_guard, urls
+from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.sources import format_duration, parse_source, spider_table
+from newsmill.sources import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
@@ -79,7 +79,7 @@ class SourcePlan(BaseModel):
 class SourceRequest(SourcePlan):
     """A source to add, or the changes of a source."""
 
-    name: str | None = Field(default=None, max_length=100, description="Default: the host of the homepage.")
+    name: str | None = Field(default=None, max_length=100, description="Default: the host of the homepage, such as example-org.")
 
     def to_table(self) -> dict[str, Any]:
         """The given values as a table of sources.toml."""
@@ -227,10 +227,10 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
 
 
 def default_name(plan: SourceRequest) -> str:
-    """The host of the homepage, which `newsmill add` uses as well."""
+    """The name made of the homepage's host, which `newsmill add` uses as well."""
     if not plan.homepage:
         raise HTTPException(422, "name: expected a name, because the source has no homepage that would give one")
     try:
-        return urls.get_host(plan.homepage)
+        return make_name(plan.homepage)
     except UrlError as error:
         raise HTTPException(422, f"homepage: {error}") from None

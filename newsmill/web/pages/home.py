@@ -16,6 +16,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.source_health_view import MAX_PROBLEMS, list_problems
 from newsmill.web.pages.translations import Translations
 
 CHART_HOURS = 48
@@ -36,6 +37,7 @@ def show_home(request: Request) -> Response:
     hours = list_hours(view.now)
     counts = statistics.per_hour(hours[0])
     stored, is_exact = context.documents.estimate_count()
+    problems = list_problems(context, view.words, view.now)
     return view.page(
         "home.html",
         stored=view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
@@ -47,6 +49,8 @@ def show_home(request: Request) -> Response:
         in_chart=sum(row.n for row in counts),
         **build_chart(counts, hours, view.words),
         fetching=operation.list_fetching_hosts(MAX_HOSTS),
+        problems=problems[:MAX_PROBLEMS],
+        has_more_problems=len(problems) > MAX_PROBLEMS,
         is_crawling=any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now)),
         next_tick=statistics.next_tick(),
     )

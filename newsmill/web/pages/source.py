@@ -25,6 +25,7 @@ from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
+from newsmill.web.pages.source_health_view import read_health
 from newsmill.web.pages.translations import Translations
 
 MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30
@@ -106,6 +107,7 @@ def render_source(
         status,
         source=stats.source,
         stats=stats,
+        health=read_health(context, [stats.source], view.words, view.now)[name],
         stored=context.documents.count(name),
         found=totals.found,
         pending=totals.pending,

@@ -7,16 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.responses import RedirectResponse
 
-from newsmill import urls
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
-from newsmill.sources import parse_source
+from newsmill.sources import make_name, parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, add_scheme, shorten
+from newsmill.web.pages.source_health_view import read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
 
@@ -52,10 +52,10 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
 
 
 def build_source(homepage: str, name: str, every: str, language: str) -> Source:
-    """The source that the form describes; its default name is the host. Raises ConfigError, UrlError."""
+    """The source that the form describes; its default name is made of the host. Raises ConfigError, UrlError."""
     url = add_scheme(homepage.strip())
     table = {"homepage": url, "every": every.strip(), "language": language.strip()}
-    return parse_source(name.strip() or urls.get_host(url), {key: value for key, value in table.items() if value}, "form")
+    return parse_source(name.strip() or make_name(url), {key: value for key, value in table.items() if value}, "form")
 
 
 def render_sources(
@@ -75,6 +75,7 @@ def render_sources(
         "sources.html",
         status,
         sources=page,
+        health=read_health(context, [stats.source for stats in page], view.words, view.now),
         later=f"?after={page[-1].source.name}" if len(rows) > MAX_SOURCES else None,
         values=values or {"every": "15m"},
         problem=problem,

@@ -10,7 +10,8 @@ from rows import SITE, SOURCE, Mill, bad, document_of, good, links, saved
 from sample_store import NOON
 from site_of_tests import RunningApp
 
-from newsmill.model import Block, BlockType, Image, Kind, Outcome, Render, Rendering, Segment
+from newsmill.model import Block, BlockType, Image, Kind, Outcome, OutcomeRecord, Render, Rendering, Segment
+from newsmill.storage.ledger import Postponed
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ def test_a_form_needs_its_token_and_its_own_origin(web: RunningApp) -> None:
 def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None:
     client = web.browser()
     form = {"csrf": token(client, "/sources"), "homepage": "www.paper.example", "every": "30m", "language": "de"}
-    assert client.post("/sources", data=form).headers["location"] == "/sources/www.paper.example?done=added"
+    assert client.post("/sources", data=form).headers["location"] == "/sources/paper-example?done=added"
     again = client.post("/sources", data=form, headers=HTML)
     assert again.status_code == 409 and "already" in again.text
     wrong = client.post("/sources", data=form | {"every": "soon", "name": "other"}, headers=HTML)
@@ -127,8 +128,8 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
         "delay": "2,5",
         "feeds": "https://www.paper.example/rss\n\n",
     }
-    assert client.post("/sources/www.paper.example", data=plan).headers["location"].endswith("?done=changed")
-    changed = web.context.ledger.source("www.paper.example")
+    assert client.post("/sources/paper-example", data=plan).headers["location"].endswith("?done=changed")
+    changed = web.context.ledger.source("paper-example")
     assert changed is not None
     assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
         None,
@@ -136,7 +137,7 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
         2.5,
         ("https://www.paper.example/rss",),
     )
-    both = client.post("/sources/www.paper.example", data=plan | {"every": "1h"}, headers=HTML)
+    both = client.post("/sources/paper-example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
 
@@ -197,3 +198,17 @@ def test_quarantined_pages_are_retried_and_dropped(web: RunningApp) -> None:
     assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
     assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
     assert web.context.ledger.quarantined() == []
+
+
+def test_a_source_that_fails_says_so_on_every_page(web: RunningApp) -> None:
+    ledger, now = web.context.ledger, web.context.now()
+    ledger.put_source(SOURCE, now=now)
+    mill = Mill(ledger, now=now)
+    assert read(web.browser(), "/sources/paper").xpath("string(//*[contains(@class, 'state')])") == "not read yet"
+    failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
+    ledger.postpone([Postponed(row.id, row.fence, now, failure=failure) for row in mill.lease()], now=now)
+    for path in ("/", "/sources", "/sources/paper"):
+        (text,) = read(web.browser(), path).xpath("//*[@class='state bad']/text()")
+        assert text == f"blocked: HTTP 403 since {now:%H:%M}", path
+        (text,) = read(web.browser(), f"{path}?lang=de").xpath("//*[@class='state bad']/text()")
+        assert text == f"blockiert: HTTP 403 seit {now:%H:%M}", path

@@ -105,9 +105,9 @@ def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: d
     page.goto(f"{site.url}/sources")
     page.locator("#f-homepage").fill("new.example.org")
     page.locator("main form button.main").click()
-    page.wait_for_url("**/sources/new.example.org?done=added")
+    page.wait_for_url("**/sources/new-example-org?done=added")
     page.locator("button[value=pause]").click()
-    page.wait_for_url("**/sources/new.example.org?done=paused")
+    page.wait_for_url("**/sources/new-example-org?done=paused")
     assert page.locator(".state.off").count() == 1
     context.close()
 

@@ -248,6 +248,10 @@ def create_tables() -> None:
         Column("stage", StorableText(), nullable=True),
         Column("ended_at", UtcDateTime(), nullable=True),
         Column("next_at", UtcDateTime(), nullable=False),
+        Column("failing_since", UtcDateTime(), nullable=True),
+        Column("failure", String(length=32), nullable=True),
+        Column("failure_detail", StorableText(), nullable=True),
+        Column("failed_at", UtcDateTime(), nullable=True),
         Column("owner", StorableText(), nullable=True),
         Column("lease_until", UtcDateTime(), nullable=True),
         Column("fence", Integer(), server_default="0", nullable=False),
@@ -269,6 +273,7 @@ def create_tables() -> None:
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_failing", "ledger", ["source", "failing_since"], **only("failing_since IS NOT NULL"))
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])

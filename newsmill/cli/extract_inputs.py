@@ -1,0 +1,138 @@
+"""The inputs of `newsmill extract` as JSON lines: files, folders, URLs, and standard input with HTML or JSON lines.
+
+A page of standard input and the pages of URLs are written to a temporary folder, because a line names a page by its path.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from newsmill.cli.page_fetch import fetch_page
+from newsmill.exceptions import ConfigError
+from newsmill.model import OutcomeRecord
+
+STANDARD_INPUT = "-"
+PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
+MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+GZIP = b"\x1f\x8b"
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+
+
+@dataclass(slots=True)
+class Inputs:
+    """JSON lines, and the failures of the URLs among them by their id. `is_json_lines`: a program wrote the lines."""
+
+    lines: Iterable[bytes]
+    is_json_lines: bool = False
+    failures: dict[str, OutcomeRecord] = field(default_factory=dict)
+
+
+def open_inputs(names: Sequence[str], url: str | None, language: str | None, folder: Path) -> Inputs:
+    """The inputs that `names` name; without names, standard input. `folder` is temporary.
+
+    `url` is the URL of the only page, `language` the default language of all. Raises ConfigError for an input that cannot be used.
+    """
+    if not names and sys.stdin.isatty():
+        raise ConfigError("give FILE, URL or FOLDER, or JSON lines or HTML on standard input; `newsmill extract --help` shows how")
+    names = names or [STANDARD_INPUT]
+    if names == [STANDARD_INPUT]:
+        first = _read_first_line(sys.stdin.buffer)
+        if is_json_line(first):
+            if url or language:
+                raise ConfigError("--url and --language: JSON lines have these fields themselves")
+            return Inputs(itertools.chain([first], sys.stdin.buffer), True)
+        lines: Iterable[dict[str, Any]] = [_save_page(first, sys.stdin.buffer, folder)]
+        return Inputs(_encode(lines, url, language))
+    inputs = Inputs(())
+    expanded = [line for name in names for line in _expand(name, folder, inputs)]
+    if url is not None and len(expanded) != 1:
+        raise ConfigError("--url is the URL of one page; give one FILE, or HTML on standard input")
+    inputs.lines = _encode(expanded, url, language)
+    return inputs
+
+
+def is_json_line(line: bytes) -> bool:
+    """Whether standard input has JSON lines, by its first line. Raises ConfigError if it has neither those nor HTML."""
+    start = line.removeprefix(BYTE_ORDER_MARKS[0]).lstrip()
+    if not start or start.startswith((b"{", b"[")):
+        return True
+    if start.startswith((b"<", GZIP, *BYTE_ORDER_MARKS)):
+        return False
+    raise ConfigError('standard input is neither HTML nor JSON lines; a line is {"id": 1, "url": "https://…", "path": "page.html"}')
+
+
+def _read_first_line(stream: IO[bytes]) -> bytes:
+    """The first line that is not empty; b"" if there is none."""
+    return next((line for line in iter(lambda: stream.readline(MAX_FILE_BYTES), b"") if line.strip()), b"")
+
+
+def _save_page(first: bytes, stream: IO[bytes], folder: Path) -> dict[str, Any]:
+    body = first + stream.read(MAX_FILE_BYTES)
+    path = folder / ("stdin.html.gz" if body.startswith(GZIP) else "stdin.html")
+    path.write_bytes(body)
+    return {"id": STANDARD_INPUT, "path": str(path)}
+
+
+def _encode(lines: Iterable[dict[str, Any]], url: str | None, language: str | None) -> list[bytes]:
+    given = {key: value for key, value in (("url", url), ("language", language)) if value is not None}
+    return [json.dumps(line | given).encode() for line in lines]
+
+
+def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """The lines of one argument. Raises ConfigError if it is no file, folder or URL."""
+    if name == STANDARD_INPUT:
+        first = _read_first_line(sys.stdin.buffer)
+        if is_json_line(first):
+            raise ConfigError("JSON lines on standard input cannot be combined with other inputs")
+        yield _save_page(first, sys.stdin.buffer, folder)
+        return
+    path = Path(name)
+    if _URL.match(name):
+        yield _fetch(name, folder, inputs)
+    elif path.is_dir():
+        yield from _list_folder(path)
+    elif path.exists():
+        yield {"id": name, "path": name}
+    elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
+        yield _fetch(f"https://{name}", folder, inputs)
+    else:
+        raise ConfigError(f"{name}: no such file, folder or URL")
+
+
+def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:
+    paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PAGE_SUFFIXES) and path.is_file())
+    if not paths:
+        raise ConfigError(f"{folder}: has no page; pages are files that end with {', '.join(PAGE_SUFFIXES)}")
+    for path in paths:
+        yield {"id": str(path), "path": str(path)}
+
+
+def _fetch(url: str, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """The line of a fetched page. A URL that cannot be fetched has a line without a page, and its failure in `inputs`."""
+    found = fetch_page(url)
+    if isinstance(found, OutcomeRecord):
+        inputs.failures[url] = found
+        return {"id": url, "url": url}
+    path = folder / f"{len(list(folder.iterdir()))}.html"
+    path.write_bytes(_decompress(found.body, found.content_encoding))
+    return {"id": url, "url": found.url, "path": str(path), "content_type": found.content_type}
+
+
+def _decompress(body: bytes, encoding: str | None) -> bytes:
+    """The body without gzip, the only encoding that the request accepts. A body that is broken stays as it is."""
+    from newsmill.exceptions import DecodeError
+    from newsmill.extraction.decode import decode_body  # loads the readers of pages, which the help does not need
+
+    try:
+        return decode_body(encoding, body)
+    except DecodeError:
+        return body

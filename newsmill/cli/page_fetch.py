@@ -1,0 +1,64 @@
+"""Runs `crawler.page_fetch`, which fetches one page in a process of its own, for `newsmill extract URL` and `newsmill add`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Outcome, OutcomeRecord
+
+MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, robots.txt and the delay come on top
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """A page as its server sent it."""
+
+    url: str  # final, after redirects
+    content_type: str
+    content_encoding: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCheck:
+    """What a homepage and its robots.txt lead to."""
+
+    feeds: list[str]
+    sitemaps: list[str]
+    sections: int
+    articles: int
+
+
+def fetch_page(url: str) -> FetchedPage | OutcomeRecord:
+    """Fetch a page as the crawler does. Raises NewsmillError if no process can do it, ConfigError for wrong settings."""
+    found = _run(url)
+    if isinstance(found, OutcomeRecord):
+        return found
+    return FetchedPage(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
+
+
+def check_site(homepage: str) -> SiteCheck | OutcomeRecord:
+    """Fetch a homepage, and read what it leads to. Raises as `fetch_page`."""
+    found = _run(homepage, "--links")
+    return found if isinstance(found, OutcomeRecord) else SiteCheck(**found)
+
+
+def _run(*arguments: str) -> dict[str, Any] | OutcomeRecord:
+    command = [sys.executable, "-P", "-m", "crawler.page_fetch", *arguments]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_FETCH_SECONDS, check=False, encoding="utf-8"
+        )
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
+    except ValueError:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise NewsmillError(f"{arguments[0]} cannot be fetched: {lines[-1]}") from None
+    return OutcomeRecord(Outcome(found["outcome"]), found["detail"]) if "outcome" in found else found

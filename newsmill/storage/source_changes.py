@@ -1,0 +1,152 @@
+"""Removes and renames sources with everything that names them, in batches, so that no commit holds the database for long.
+
+Both may run while Newsmill runs, and again after a kill: what is done stays done. A row that a running process writes under the old name
+in the meantime is found by the last pass, or by the same command run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, select, update
+
+from newsmill.model import Source
+from newsmill.storage.counters import FOUND, CounterUpdates
+from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import sources as ledger_sources
+from newsmill.storage.ledger.links import ENDED_COLUMNS
+from newsmill.storage.schema import count_totals, counts, documents, ledger, sources, submissions, webhooks
+from newsmill.storage.statements import IS_LISTING, AnyRow
+from newsmill.urls import make_spider_url
+
+BATCH_ROWS = 500
+
+_NAME: Any = bindparam("b_name")
+_IDS: Any = bindparam("b_ids", expanding=True)
+_DOCUMENTS = select(documents.c.id).where(documents.c.source == _NAME).limit(BATCH_ROWS)
+_HAS_DOCUMENT = exists().where(documents.c.ledger_id == ledger.c.id)
+_PAGES = (
+    select(*ENDED_COLUMNS, ledger.c.first_seen_at)
+    .where(ledger.c.source == _NAME, ledger.c.id > bindparam("b_after"), ~_HAS_DOCUMENT)
+    .order_by(ledger.c.id)
+    .limit(BATCH_ROWS)
+)
+_ROWS_TO_RENAME = (
+    select(ledger.c.id).where(ledger.c.source == _NAME, ledger.c.id > bindparam("b_after")).order_by(ledger.c.id).limit(BATCH_ROWS)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedSource:
+    """What was removed: documents, and rows of pages and listings."""
+
+    documents: int
+    urls: int
+
+
+class SourceChanges:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def remove(self, name: str, *, keep_documents: bool = False) -> RemovedSource:
+        """Remove a source, its URLs and its documents. With `keep_documents`, its documents and their URLs stay under its name.
+
+        Archived pages stay, because a segment is never changed. The source should not exist in sources.toml any more.
+        """
+        with writing(self._engine) as conn:
+            conn.execute(delete(sources).where(sources.c.name == name))
+        removed = 0 if keep_documents else self._remove_documents(name)
+        urls = self._remove_rows(name) + self._remove_rows(name)
+        with writing(self._engine) as conn:
+            conn.execute(delete(counts).where(counts.c.source == name, (counts.c.kind != "page") | (counts.c.n == 0)))
+        with writing(self._engine) as conn:  # the totals of the deleted counters are 0 only after that commit
+            conn.execute(delete(count_totals).where(count_totals.c.source == name, count_totals.c.n == 0))
+        return RemovedSource(removed, urls)
+
+    def rename(self, source: Source, name: str, *, now: datetime) -> int:
+        """Give a source, its URLs and its documents another name; returns the number of documents. `name` is free and valid."""
+        old = source.name
+        with writing(self._engine) as conn:
+            conn.execute(delete(ledger).where(ledger.c.source == old, ledger.c.url == make_spider_url(old)))
+            conn.execute(update(ledger).where(ledger.c.source == old, IS_LISTING).values(source=name))
+            conn.execute(delete(sources).where(sources.c.name == old))
+            ledger_sources.put(conn, replace(source, name=name), now)
+            conn.execute(update(webhooks).where(webhooks.c.source == old).values(source=name))
+            conn.execute(update(submissions).where(submissions.c.source == old).values(source=name))
+        self._rename_rows(old, name)
+        renamed = self._rename_documents(old, name)
+        self._rename_rows(old, name)
+        with writing(self._engine) as conn:
+            _rename_counters(conn, old, name)
+        with writing(self._engine) as conn:
+            conn.execute(delete(count_totals).where(count_totals.c.source == old, count_totals.c.n == 0))
+        return renamed
+
+    def _remove_documents(self, name: str) -> int:
+        removed = 0
+        while True:
+            with writing(self._engine) as conn:
+                ids = conn.execute(_DOCUMENTS, {"b_name": name}).scalars().all()
+                if not ids:
+                    return removed
+                removed += conn.execute(delete(documents).where(documents.c.id.in_(_IDS)), {"b_ids": ids}).rowcount
+
+    def _remove_rows(self, name: str) -> int:
+        """Remove the rows without a document, and uncount the pages among them."""
+        removed = after = 0
+        while True:
+            with writing(self._engine) as conn:
+                rows = conn.execute(_PAGES, {"b_name": name, "b_after": after}).all()
+                if not rows:
+                    return removed
+                conn.execute(delete(ledger).where(ledger.c.id.in_(_IDS)), {"b_ids": [row.id for row in rows]})
+                _uncount(conn, rows)
+            removed, after = removed + len(rows), rows[-1].id
+
+    def _rename_rows(self, old: str, name: str) -> None:
+        after = 0
+        while True:
+            with writing(self._engine) as conn:
+                ids = conn.execute(_ROWS_TO_RENAME, {"b_name": old, "b_after": after}).scalars().all()
+                if not ids:
+                    return
+                conn.execute(update(ledger).where(ledger.c.id.in_(_IDS)).values(source=name), {"b_ids": ids})
+            after = ids[-1]
+
+    def _rename_documents(self, old: str, name: str) -> int:
+        renamed = 0
+        while True:
+            with writing(self._engine) as conn:
+                ids = conn.execute(_DOCUMENTS, {"b_name": old}).scalars().all()
+                if not ids:
+                    return renamed
+                conn.execute(update(documents).where(documents.c.id.in_(_IDS)).values(source=name), {"b_ids": ids})
+            renamed += len(ids)
+
+    def count_documents(self, name: str) -> int:
+        """The documents that `remove` would remove."""
+        with reading(self._engine) as conn:
+            return int(conn.execute(select(func.count()).where(documents.c.source == name)).scalar_one())
+
+
+def _uncount(conn: Connection, rows: Sequence[AnyRow]) -> None:
+    counters = CounterUpdates()
+    for row in rows:
+        if row.kind == "page":
+            counters.add(row.first_seen_at, row.source, row.kind, FOUND, -1)
+            counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)
+
+
+def _rename_counters(conn: Connection, old: str, name: str) -> None:
+    """Move the counters to the new name: their key changes, so each is a new row."""
+    updates = CounterUpdates()
+    for row in conn.execute(select(counts).where(counts.c.source == old)):
+        updates.add(datetime(row.day.year, row.day.month, row.day.day), name, row.kind, row.outcome, row.n)  # noqa: DTZ001 (a day in UTC)
+    updates.write(conn)
+    conn.execute(delete(counts).where(counts.c.source == old))

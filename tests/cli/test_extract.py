@@ -1,0 +1,104 @@
+"""`newsmill extract` with files, folders, URLs and HTML on standard input, in every output format."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+
+from newsmill import demo as newspaper
+
+PAGE = (
+    "<html lang='en'><head><title>Bridge closed</title></head><body><article><h1>Bridge closed</h1>"
+    + "".join(f"<p>The old bridge over the river was closed on Monday, and paragraph {n} says why in enough words.</p>" for n in range(6))
+    + "</article></body></html>"
+)
+EMPTY = "<html><body></body></html>"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.html").write_text(PAGE)
+    (tmp_path / "empty.html").write_text(EMPTY)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "page.htm.gz").write_bytes(gzip.compress(PAGE.encode()))
+    (tmp_path / "more" / "notes.txt").write_text("no page")
+    return tmp_path
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_files_and_folders(newsmill: Newsmill) -> None:
+    done = newsmill("extract", "page.html", "empty.html", "more")
+    assert done.code == 0
+    assert [(record["id"], record["outcome"]) for record in done.lines] == [
+        ("page.html", "stored"),
+        ("empty.html", "no_text"),
+        ("more/page.htm.gz", "stored"),
+    ]
+    one = newsmill("extract", "page.html", "--url", "https://paper.example/bridge", "--language", "de").lines[0]
+    assert (one["url"], one["title"]) == ("https://paper.example/bridge", "Bridge closed")
+
+
+def test_html_on_standard_input_is_one_page(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (PAGE.encode(), b"\n\xef\xbb\xbf" + PAGE.encode(), gzip.compress(PAGE.encode()), PAGE.replace("><", ">\n<").encode()):
+        feed(monkeypatch, data)
+        done = newsmill("extract")
+        assert [(record["id"], record["outcome"]) for record in done.lines] == [("-", "stored")]
+    feed(monkeypatch, PAGE.encode())
+    assert newsmill("extract", "-", "page.html", "--format", "text").out.count("paragraph 0") == 2
+
+
+def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed(monkeypatch, b"one\ntwo\nthree\n")
+    done = newsmill("extract")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "neither HTML nor JSON lines" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.html"], "missing.html: no such file, folder or URL"),
+        (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, not 'pdf'"),
+        (["page.html", "empty.html", "--url", "https://a.example/"], "--url is the URL of one page"),
+    ],
+)
+def test_wrong_use_exits_with_2(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
+    done = newsmill("extract", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.err
+
+
+def test_a_folder_without_pages_is_refused(newsmill: Newsmill, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    assert "none: has no page" in newsmill("extract", "none").err
+
+
+def test_other_formats(newsmill: Newsmill) -> None:
+    text = newsmill("extract", "page.html", "empty.html", "--format", "text")
+    assert (text.code, text.out.startswith("The old bridge")) == (0, True)
+    assert text.err.startswith("empty.html: pages have no text")
+    markdown = newsmill("extract", "page.html", "--format", "markdown").out
+    assert markdown.startswith("---\n") and 'title: "Bridge closed"' in markdown
+    rows = list(csv.DictReader(io.StringIO(newsmill("extract", "page.html", "more", "--format", "csv").out)))
+    assert [row["title"] for row in rows] == ["Bridge closed"] * 2
+    assert newsmill("extract", "empty.html", "--format", "text").code == 1
+
+
+def test_urls_are_fetched_as_the_crawler_does(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    with newspaper.serve() as paper:
+        refused = newsmill("extract", f"{paper.url}/")
+        assert (refused.code, refused.lines[0]["outcome"]) == (1, "ssrf_blocked")
+        monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1/32")
+        home, gone = newsmill("extract", f"{paper.url}/", f"{paper.url}/gone-for-good").lines
+        assert (home["url"], gone["outcome"], gone["detail"]) == (f"{paper.url}/", "gone", "HTTP 404")
+        assert [request.path for request in paper.log][:2] == ["/robots.txt", "/"]

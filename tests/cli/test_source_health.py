@@ -1,0 +1,72 @@
+"""A source that fails shows as failing in every command: a refused client, a closed port, an unknown host; and a retry keeps the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+
+from newsmill import context, settings
+from newsmill.cli.source_health import describe_health
+from newsmill.cli.terminal import now
+from newsmill.context import AppContext
+from newsmill.model import Kind, Outcome, OutcomeRecord, Source
+from newsmill.storage.ledger import Ended, Postponed
+from newsmill.storage.source_health import HealthState, SourceHealth
+
+FAILURES = {
+    "forbidden": (OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), "blocked: HTTP 403 since "),
+    "closed": (OutcomeRecord(Outcome.REFUSED, "connection refused"), "connection refused since "),
+    "unknown": (OutcomeRecord(Outcome.DNS, "no address"), "host not found since "),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppContext]:
+    monkeypatch.chdir(tmp_path)
+    with context.open_context(settings.load(), create=True) as opened:
+        for name in FAILURES:
+            opened.ledger.put_source(Source(name, homepage=f"http://{name}.example/"), now=now())
+        opened.ledger.lease_hosts("crawler-1", limit=10, seconds=60, now=now())
+        for name, (failure, _) in FAILURES.items():
+            (row,) = opened.ledger.lease_urls(f"{name}.example", "crawler-1", limit=1, seconds=60, now=now())
+            later = now() + timedelta(minutes=1)
+            opened.ledger.postpone([Postponed(row.id, row.fence, later, "waits", failure=failure)], now=now())
+        yield opened
+
+
+def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) -> None:
+    listed, status = newsmill("sources", "list"), newsmill("status")
+    for _, words in FAILURES.values():
+        assert words in listed.out
+        assert words in status.out
+    health = newsmill("status", "--json").json["sources"]["forbidden"]["health"]
+    assert (health["state"], health["detail"], health["url"]) == ("failing", "HTTP 403", "http://forbidden.example/")
+    assert {row["health"]["outcome"] for row in newsmill("sources", "list", "--json").json} == {"http_error", "refused", "dns"}
+
+
+def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Newsmill) -> None:
+    store.ledger.adjust_to_clock(now=now())
+    (trace,) = store.ledger.listings("forbidden")
+    assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
+    later = now() + timedelta(minutes=2)
+    store.ledger.lease_host("forbidden.example", "crawler-2", seconds=60, now=later)
+    (row,) = store.ledger.lease_urls("forbidden.example", "crawler-2", limit=1, seconds=60, now=later)
+    store.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"))], now=later)
+    assert newsmill("retry", trace.url).code == 0
+    assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
+
+
+def test_states_in_words() -> None:
+    failing = SourceHealth(HealthState.FAILING, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), now(), "u", Kind.FEED, 1, 1)
+    at = f"{failing.since:%H:%M} UTC"
+    assert describe_health(failing, now()) == f"blocked: HTTP 403 since {at}"
+    assert describe_health(replace(failing, of=3), now()) == f"1 of 3 listings: blocked: HTTP 403 since {at}"
+    assert describe_health(replace(failing, kind=Kind.PAGE), now()) == f"pages: blocked: HTTP 403 since {at}"
+    assert describe_health(replace(failing, kind=Kind.PAGE, since=None), now()) == "no documents: blocked: HTTP 403"
+    assert describe_health(failing, now() + timedelta(days=2)) == f"blocked: HTTP 403 since {failing.since:%Y-%m-%d} {at}"
+    assert describe_health(SourceHealth(HealthState.UNREAD), now()) == "not read yet"

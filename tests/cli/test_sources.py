@@ -1,0 +1,79 @@
+"""Sources are added with what their homepage leads to, renamed and removed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+from rows import NOON, Mill, document_of, ended, good
+
+from newsmill import context, settings
+from newsmill import demo as newspaper
+from newsmill.model import Link, Outcome
+from newsmill.sources import make_name
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_add_says_what_the_homepage_leads_to(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    with newspaper.serve() as paper:
+        monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1/32")
+        done = newsmill("add", f"{paper.url}/")
+        assert done.code == 0
+        assert "found on the homepage: " in done.err
+        assert f"  feed {paper.url}/" in done.err
+        assert f"  sitemap {paper.url}/" in done.err
+        assert all(request.path in ("/robots.txt", "/") for request in paper.log)
+    closed = newsmill("add", f"{paper.url}/")
+    assert (closed.code, f"{paper.url}/ cannot be read now: connection refused; Newsmill tries again" in closed.err) == (0, True)
+
+
+def test_a_default_name_needs_no_quotes_in_toml(newsmill: Newsmill) -> None:
+    for url in ("https://www.example.org/", "http://127.0.0.1:8707/", "https://münchen.example/", "http://[::1]:80/"):
+        table = tomllib.loads(f"[sources.{make_name(url)}]\nhomepage = {url!r}")
+        assert list(table["sources"]) == [make_name(url)]
+    assert newsmill("add", "www.example.org/news", "--no-check").code == 0
+    assert newsmill("sources", "list", "--json").json[0]["source"]["name"] == "example-org"
+
+
+def store_document(name: str, url: str) -> None:
+    with context.open_context(settings.load()) as store:
+        mill = Mill(store.ledger)
+        host = url.split("/")[2]
+        mill.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease(host)], now=NOON)
+        mill.ledger.add([Link(url, source=name, found_by="feed")], now=NOON)
+        mill.lease(host)
+        (claim,) = mill.claim(mill.save())
+        mill.store(good(claim, document_of(url, source=name)))
+
+
+def test_remove_and_rename(newsmill: Newsmill, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert newsmill("add", f"{name}.example", "--no-check", "--name", name).code == 0
+        store_document(name, f"https://{name}.example/1")
+    refused = newsmill("sources", "remove", "one")
+    assert (refused.code, "Remove source one and its 1 document? Confirm with --yes" in refused.err) == (2, True)
+    assert newsmill("sources", "remove", "one", "--yes").err == "removed one: 1 document, 2 URLs\n"
+    assert newsmill("sources", "remove", "one", "--yes").code == 2
+    assert newsmill("show", "https://one.example/1").code == 1
+    assert newsmill("sources", "rename", "two", "a b").code == 2
+    assert newsmill("sources", "rename", "two", "three").err == "renamed two to three, with 1 document\n"
+    assert newsmill("show", "https://two.example/1", "--json").json["source"] == "three"
+    assert newsmill("search", "source:three").out.count("https://two.example/1") == 1
+    assert newsmill("sources", "remove", "three", "--keep-documents").err == "removed three: 0 documents, 1 URL\n"
+    assert newsmill("show", "https://two.example/1").code == 0
+
+
+def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "sources.toml").write_text('[sources.a]\nhomepage = "https://a.example/"\n')
+    assert newsmill("add", "--file", "config/sources.toml").code == 0
+    assert "sources.toml still has a: rename its table there" in newsmill("sources", "rename", "a", "b").err
+    assert newsmill("add", "--file", "config/sources.toml").code == 0
+    assert "sources.toml still has it: remove its table there" in newsmill("sources", "remove", "a").err

@@ -1,0 +1,49 @@
+"""Tables stay readable at 60 columns, and numbers agree with their nouns."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from newsmill.cli.sources import COLUMNS
+from newsmill.cli.terminal import format_blocks, format_count, needed_width
+
+ROWS = [["example-org", "blocked: HTTP 403 since 13:33 UTC", "every 15m", 120, 80, 30, 10, 0], ["other", "ok", "every 2h", 1, 1, 0, 0, 0]]
+
+
+def test_a_wide_table_becomes_blocks_at_60_columns() -> None:
+    assert needed_width(COLUMNS, ROWS) > 60
+    blocks = format_blocks(COLUMNS, ROWS, 60)
+    assert max(map(len, blocks.splitlines())) <= 60
+    assert blocks.startswith("source    example-org\nstate     blocked: HTTP 403 since 13:33 UTC\n")
+    assert needed_width(("pages", "outcome"), [[1, "stored"]]) <= 60
+
+
+def test_a_terminal_of_60_columns_breaks_no_word() -> None:
+    code = f"from newsmill.cli.terminal import print_table; print_table({COLUMNS!r}, {ROWS!r})"
+    parent, child = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=child, env=os.environ | {"COLUMNS": "60"}) as process:
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 4096)
+            except OSError:  # the terminal closes with the process
+                break
+            if not part:
+                break
+            shown += part
+        assert process.wait() == 0
+    os.close(parent)
+    lines = shown.decode().replace("\r\n", "\n").splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "state     blocked: HTTP 403 since 13:33 UTC" in lines
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 pages"), (1, "1 page"), (2000, "2,000 pages")])
+def test_numbers_agree_with_their_nouns(count: int, text: str) -> None:
+    assert format_count(count, "page") == text

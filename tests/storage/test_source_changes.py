@@ -1,0 +1,102 @@
+"""Removed and renamed sources leave no trace of the old name: documents, URLs, counters and the search index agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rows import NOON, SITE, SOURCE, Mill, bad, document_of, ended, good, links
+from sqlalchemy import Engine, select
+
+from newsmill.model import Link, Outcome, Source
+from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
+from newsmill.storage import counters
+from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.schema import count_totals, counts
+from newsmill.storage.source_changes import SourceChanges
+
+OTHER = Source("other", homepage="https://other.example/")
+
+
+@pytest.fixture
+def mill(ledger: Ledger) -> Mill:
+    """Two documents, a failure and a pending page of "paper", and one document of "other"."""
+    ledger.put_source(SOURCE, now=NOON)
+    ledger.put_source(OTHER, now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in [*mill.lease(), *mill.lease("other.example")]], now=NOON)
+    first, second, third = mill.fetch(*links(3))
+    mill.store(*(good(claim, document_of(claim.url, source="paper")) for claim in (first, second)), bad(third, Outcome.NO_TEXT))
+    ledger.add([Link("https://other.example/1", source="other", found_by="feed")], now=NOON)
+    mill.lease("other.example")
+    (foreign,) = mill.claim(mill.save())
+    mill.store(good(foreign, document_of(foreign.url, source="other")))
+    ledger.add([Link(f"{SITE}/pending", source="paper", found_by="feed")], now=NOON)
+    return mill
+
+
+def count_rows(engine: Engine, source: str) -> dict[str, int]:
+    with reading(engine) as conn:
+        totals = {f"{row.kind} {row.outcome}": row.n for row in conn.execute(select(count_totals).where(count_totals.c.source == source))}
+        days = {f"{row.kind} {row.outcome}": row.n for row in conn.execute(select(counts).where(counts.c.source == source))}
+    assert totals == days
+    return totals
+
+
+def check_counters(engine: Engine) -> None:
+    with writing(engine) as conn:
+        assert counters.find_wrong_counters(conn) == []
+        assert counters.describe_wrong_totals(conn) == []
+
+
+def find(engine: Engine, query: str) -> list[str | None]:
+    while index_pending(engine):
+        pass
+    return sorted(hit.source or "" for hit in Search(engine).search(query).hits)
+
+
+def test_a_removed_source_is_gone(engine: Engine, ledger: Ledger, mill: Mill) -> None:
+    removed = SourceChanges(engine).remove("paper")
+    assert (removed.documents, removed.urls) == (2, 6)  # three pages, one pending, two listings
+    assert [source.name for source in ledger.sources()] == ["other"]
+    assert ledger.traces(source="paper") == []
+    assert Documents(engine).count() == 1
+    assert count_rows(engine, "paper") == {}
+    check_counters(engine)
+    assert find(engine, "quoted") == ["other"]
+    assert SourceChanges(engine).remove("paper").urls == 0
+
+
+def test_documents_can_stay(engine: Engine, ledger: Ledger, mill: Mill) -> None:
+    removed = SourceChanges(engine).remove("paper", keep_documents=True)
+    assert (removed.documents, removed.urls) == (0, 4)
+    assert Documents(engine).count("paper") == 2
+    assert count_rows(engine, "paper") == {"page found": 2, "page stored": 2}
+    check_counters(engine)
+    assert find(engine, "quoted") == ["other", "paper", "paper"]
+    ledger.put_source(SOURCE, now=NOON)  # may be followed again
+    assert ledger.progress("paper").outcomes == {Outcome.STORED: 2}
+
+
+def test_a_renamed_source_keeps_everything(engine: Engine, ledger: Ledger, mill: Mill) -> None:
+    before, listed = count_rows(engine, "paper"), len(ledger.traces(source="paper"))
+    assert SourceChanges(engine).rename(SOURCE, "gazette", now=NOON) == 2
+    assert ledger.source("paper") is None
+    assert ledger.source("gazette") == replace(SOURCE, name="gazette")
+    assert (len(ledger.traces(source="gazette")), ledger.traces(source="paper")) == (listed, [])
+    assert count_rows(engine, "gazette") == before
+    assert count_rows(engine, "paper") == {}
+    check_counters(engine)
+    assert find(engine, "source:gazette") == ["gazette", "gazette"]
+    assert find(engine, "source:paper") == []
+
+
+def test_a_removed_source_loses_what_is_being_fetched(engine: Engine, ledger: Ledger, mill: Mill) -> None:
+    rows = mill.lease()
+    assert rows
+    SourceChanges(engine).remove("paper")
+    assert ledger.end([ended(row, Outcome.LISTED) for row in rows], now=NOON) == 0
+    check_counters(engine)

@@ -1,0 +1,36 @@
+"""The hint to install an extra is the command for the way in which Newsmill was installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from newsmill.install_hints import describe_install, install_hint
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        ({}, "pip install 'newsmill[s3]'"),
+        ({"url": "file:///home/ann/news%20mill", "dir_info": {"editable": True}}, "pip install -e '/home/ann/news mill[s3]'"),
+        ({"url": "file:///home/ann/newsmill", "dir_info": {}}, "pip install '/home/ann/newsmill[s3]'"),
+        (
+            {"url": "https://git.example/newsmill", "vcs_info": {"vcs": "git", "commit_id": "0"}},
+            "pip install 'newsmill[s3] @ git+https://git.example/newsmill'",
+        ),
+        (
+            {"url": "https://host.example/newsmill.whl", "archive_info": {}},
+            "pip install 'newsmill[s3] @ https://host.example/newsmill.whl'",
+        ),
+        (None, f"pip install -e '{ROOT}[s3]'"),
+    ],
+)
+def test_the_command_fits_the_installation(origin: dict[str, object] | None, command: str) -> None:
+    assert describe_install("s3", origin) == command
+
+
+def test_this_installation_has_a_hint() -> None:
+    assert "[s3]" in install_hint("s3")
