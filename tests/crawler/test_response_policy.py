@@ -113,7 +113,9 @@ def test_permanent_failures(outcome: Outcome) -> None:
 def test_a_listing_that_a_middleware_refuses_is_retried() -> None:
     denied = OutcomeRecord(Outcome.DENIED, "why")
     assert decide_failure(denied, 0, NOW, Kind.PAGE) == denied
-    assert decide_failure(denied, 0, NOW, Kind.FEED) == RetryAt(NOW + timedelta(minutes=1), "middleware_error: why")
+    assert decide_failure(denied, 0, NOW, Kind.FEED) == RetryAt(
+        NOW + timedelta(minutes=1), "middleware_error: why", failure=OutcomeRecord(Outcome.MIDDLEWARE_ERROR, "why")
+    )
     assert decide_failure(denied, 4, NOW, Kind.FEED) == OutcomeRecord(Outcome.MIDDLEWARE_ERROR, "why")
 
 
