@@ -80,5 +80,5 @@ def test_hugging_face(path: Path, tmp_path: Path) -> None:
 
 def test_without_pyarrow_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"pip install 'newsmill\[parquet\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[parquet\]'"):
         find_format("parquet")
