@@ -230,11 +230,7 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
     logging.getLogger("scrapy").setLevel(logging.NOTSET)
     crawler = process.create_crawler(spider_class)
     run.connect(crawler)
-    try:
-        task = process.crawl(crawler, **run.source.spider_args)
-    except Exception as error:  # the spider's own code: any error in it is a failure of this run
-        log.exception("the spider could not start")
-        return RunReport("failed", error=f"the spider could not start: {type(error).__name__}: {error}"[:500])
+    task = process.crawl(crawler, **run.source.spider_args)
     process.start(install_signal_handlers=False)
     if task.done() and not task.cancelled() and (problem := task.exception()) is not None:
         log.error("the spider failed", exc_info=problem)
@@ -255,7 +251,7 @@ def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
         module = importlib.import_module(module_name)
     except MemoryError:
         raise
-    except Exception as error:  # code of the user
+    except Exception as error:  # code of the user: any error in it is a failure of this run
         log.exception("module %s cannot be imported", module_name)
         searched = ", ".join(str(folder) for folder in folders)
         reason = f"{type(error).__name__}: {error}"[:300]
