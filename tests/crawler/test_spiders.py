@@ -329,6 +329,13 @@ def test_a_spider_that_does_not_exist_is_not_tried_again(world: World) -> None:
     assert trace.detail is not None and "module nothing cannot be imported" in trace.detail and str(world.data / "spiders") in trace.detail
 
 
+def test_a_misspelt_argument_is_the_outcome(world: World) -> None:
+    world.source(spider="crawler.spiders.json_api:JsonApiSpider", spider_args={"ulr": "https://www.example.org/api"})
+    trace = run(world)
+    assert trace.outcome is Outcome.SPIDER_FAILED
+    assert trace.detail == "source \"paper\": spider_args: JsonApiSpider takes no argument 'ulr'; it takes url"
+
+
 def test_a_source_that_gets_a_spider_while_a_crawler_runs(sites: Farm, world: World) -> None:
     site = sites.site()
     code = "    def parse(self, response):\n        yield page(response)\n"

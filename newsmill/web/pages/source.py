@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.model import Outcome, Source
+from newsmill.model import Kind, Outcome, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
@@ -119,7 +119,7 @@ def render_source(
         plan=source_form.describe_plan(stats.source, view.words),
         values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,
-        listings=context.ledger.listings(name, limit=MAX_LISTINGS),
+        listings=[trace for trace in context.ledger.listings(name, limit=MAX_LISTINGS) if trace.kind is not Kind.SPIDER],
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
         rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
