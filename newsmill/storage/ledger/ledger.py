@@ -35,7 +35,7 @@ from newsmill.storage.ledger.records import (
     Postponed,
     Progress,
     Result,
-    SubmittedPage,
+    SubmittedFetch,
     Trace,
     Waiting,
 )
@@ -123,7 +123,7 @@ class Ledger:
         with reading(self._engine) as conn:
             return submitted_pages.find_archived_rows(conn, keys)
 
-    def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedPage], *, now: datetime) -> set[str]:
+    def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedFetch], *, now: datetime) -> set[str]:
         """Record a segment and make the rows of its pages `fetched`, in one commit: new rows, or known ones of any state.
 
         Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows; listings' rows do not change.
