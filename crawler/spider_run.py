@@ -32,7 +32,7 @@ from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
 from crawler.spider_middleware import HOSTS, RobotsDownload, is_installed
 from crawler.spider_output import PrintingSink, Sink, SpiderOutput, StoringSink
-from crawler.spider_report import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
+from crawler.spider_process import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
 from crawler.throttle import StopSignal
 from crawler.user_settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
 from newsmill import settings as configuration

@@ -11,8 +11,7 @@ from pathlib import Path
 from crawler.crawl_state import CrawlState
 from crawler.host_worker import CRASH_PAUSE
 from crawler.response_policy import RetryAt, decide_failure
-from crawler.spider_process import SpiderProcess
-from crawler.spider_report import OutputCounts, RunReport, RunRequest
+from crawler.spider_process import OutputCounts, RunReport, RunRequest, SpiderProcess
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import OUTCOMES, LeasedUrl, Outcome, OutcomeRecord, Source

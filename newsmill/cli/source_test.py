@@ -19,7 +19,7 @@ from newsmill.settings import Settings
 from newsmill.sources import format_suggestion
 
 if TYPE_CHECKING:
-    from crawler.spider_report import RunRequest
+    from crawler.spider_process import RunRequest
 
 COLUMNS = ("kind", "outcome", "title", "published_at", "words", "url")
 SPIDER_ADVICE = "check the URLs that the spider starts with, and its selectors"
@@ -60,8 +60,7 @@ def test_source(
 
 async def run(request: RunRequest, as_json: bool) -> tuple[list[dict[str, Any]], OutcomeRecord]:
     """The results of a test run, and its outcome. JSON lines are printed as they come."""
-    from crawler.spider_process import SpiderProcess
-    from crawler.spider_report import RunReport
+    from crawler.spider_process import RunReport, SpiderProcess
     from crawler.spider_worker import describe_run
 
     results: list[dict[str, Any]] = []
