@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, BrowserType, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 from scrapy.exceptions import NotSupported
 
@@ -40,6 +41,7 @@ FLAGS = (
     "--disable-gpu",
     "--mute-audio",
 )
+MAX_START_SECONDS = 120.0  # of the browser, then of its first page; the first start in a container reads from a cold disk
 MAX_PROCESS_BYTES = 640 * 1024 * 1024  # resident, of one process; a news page has 100 to 250 MB
 MAX_BROWSER_BYTES = 2 * 1024 * 1024 * 1024  # resident, of all processes of the browser
 
@@ -59,7 +61,10 @@ class GuardedBrowserProvider:
         self.playwright = await async_playwright().start()
 
     async def launch_browser(self) -> Browser:
-        """Start Chromium. Raises NotSupported when it is not installed or does not start."""
+        """Start Chromium and open a first, empty page, so that no later page spends its time on that.
+
+        Raises NotSupported when it is not installed or does not start.
+        """
         assert self.playwright is not None, "start() comes first"
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
         if program is None:
@@ -69,16 +74,27 @@ class GuardedBrowserProvider:
             "args": FLAGS,
             "proxy": {"server": self.proxy_url},
             "env": filter_environment(os.environ) | {"HOME": self._home.name},  # no passwords of databases
+            "timeout": MAX_START_SECONDS * 1000,
         }
-        launch = self.playwright.chromium.launch
         try:
-            if os.geteuid() != 0:  # Chromium's sandbox refuses root
-                with suppress(PlaywrightError):
-                    return await launch(**options, chromium_sandbox=True)
-                log.warning("Chromium's sandbox cannot be used (no user namespaces?); Chromium runs without it")
-            return await launch(**options, chromium_sandbox=False)
+            browser = await self._launch(self.playwright.chromium, options)
+            try:
+                async with asyncio.timeout(MAX_START_SECONDS):
+                    first_page = await browser.new_page()
+                    await first_page.close()
+            except TimeoutError as error:
+                await browser.close()
+                raise NotSupported(f"{program} shows no page within {MAX_START_SECONDS:.0f} s") from error
         except PlaywrightError as error:
             raise NotSupported(f"{program} does not start: {str(error).splitlines()[0]}") from error
+        return browser
+
+    async def _launch(self, chromium: BrowserType, options: dict[str, Any]) -> Browser:
+        if os.geteuid() != 0:  # Chromium's sandbox refuses root
+            with suppress(PlaywrightError):
+                return await chromium.launch(**options, chromium_sandbox=True)
+            log.warning("Chromium's sandbox cannot be used (no user namespaces?); Chromium runs without it")
+        return await chromium.launch(**options, chromium_sandbox=False)
 
     async def launch_persistent_context(self, context_kwargs: dict[str, Any]) -> BrowserContext:
         """Refused: a persistent context is a browser of its own, with its own network options."""

@@ -121,6 +121,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
     # ---- pages of the renderer
 
     async def _render(self, request: Request, name: str, account: ProxyAccount, job: RenderJob) -> Response:
+        await self._maybe_launch_browser()  # before the page's time begins: a first start takes longer
         rendering = PageRendering(job.page, account, job.guard)
         request.meta.update(rendering.meta())
         kills = len(self._memory_watch.kills)

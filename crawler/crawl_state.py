@@ -7,7 +7,7 @@ from datetime import datetime
 
 from crawler.downloader import Downloader
 from crawler.ledger_calls import LedgerCalls
-from crawler.listing_parser import ListingParser
+from crawler.listings import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.renderer import Renderer
 from crawler.throttle import StopSignal

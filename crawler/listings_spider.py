@@ -11,9 +11,8 @@ from typing import Any
 from scrapy import Request, Spider
 from scrapy.http import Response
 
-from crawler.listing_parser import ListingParser
-from crawler.listings import ParsedLinks, ParseRequest, own_sites
-from crawler.spider_report import RunRequest
+from crawler.listings import ListingParser, ParsedLinks, ParseRequest, own_sites
+from crawler.spider_process import RunRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind, Link, Source, SpiderLimits
 from newsmill.scrapy import LinkItem, page

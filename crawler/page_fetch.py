@@ -19,8 +19,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl_setup import product_name
 from crawler.downloader import Downloader, FetchRequest
-from crawler.listing_parser import ListingParser
-from crawler.listings import ParseRequest, own_sites
+from crawler.listings import ListingParser, ParseRequest, own_sites
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import fetch_robots
 from crawler.settings import SETTINGS, make_settings

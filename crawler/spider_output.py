@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
 from crawler.ledger_calls import LedgerCalls
-from crawler.spider_report import OutputCounts
+from crawler.spider_process import OutputCounts
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.extraction.pipeline import read

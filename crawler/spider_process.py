@@ -1,4 +1,4 @@
-"""Starts the process of one run of a spider, waits for its report, and kills it when it does not end."""
+"""The process of one run of a spider: its request and report, JSON on the pipes, and how its parent starts and ends it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,63 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from crawler.spider_report import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
+from newsmill.model import Source
 
 KILL_AFTER_SECONDS = 60.0  # over the spider's own limit: it has this time to start and to store its last pages
 MAX_LINE_BYTES = 1 << 20
 MAX_STDERR_BYTES = 4096  # kept, of its end
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to run. In a `test` run nothing is stored: each page, link and article is printed as JSON."""
+
+    source: Source
+    log_file: str | None = None  # None: standard error
+    test: bool = False
+
+
+@dataclass(slots=True)
+class OutputCounts:
+    """What a spider has yielded."""
+
+    pages: int = 0
+    links: int = 0
+    articles: int = 0
+    ignored: int = 0  # items without url, title and text
+    bad_links: int = 0
+    queued_pages: int = 0  # pages and articles that are new or have changed
+    known_pages: int = 0
+    rejected_pages: int = 0
+    new_links: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended. `error` is None for a run that reached its end, a signal or its limit of pages."""
+
+    reason: str  # "finished", "pages", "stopped", or Scrapy's reason
+    counts: OutputCounts = field(default_factory=OutputCounts)
+    requests: int = 0
+    skipped: int = 0  # requests for pages that the archive has
+    refused: Mapping[str, int] = field(default_factory=dict)  # requests by the outcome that refused them
+    bad_statuses: Mapping[int, int] = field(default_factory=dict)  # HTTP status → responses that reached no callback
+    callback_errors: int = 0
+    first_error: str | None = None  # of a callback
+    waited_seconds: float = 0.0  # for hosts that a crawler held
+    error: str | None = None
+    is_permanent: bool = False  # the error lies in the source's settings or in the spider's module: no retry helps
+
+
+REQUEST_JSON: TypeAdapter[RunRequest] = TypeAdapter(RunRequest)
+REPORT_JSON: TypeAdapter[RunReport] = TypeAdapter(RunReport)
+REPORT_PREFIX = b"report "  # of the last line on the pipe; the lines before it are the results of a test run
 
 
 class SpiderProcess:

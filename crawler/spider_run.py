@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import inspect
 import logging
 import os
 import resource
@@ -31,14 +29,15 @@ from crawler.downloader import Downloader
 from crawler.ledger_calls import LedgerCalls
 from crawler.middlewares import MiddlewareDownload
 from crawler.spider_hosts import SpiderHosts
+from crawler.spider_loader import check_arguments, load_spider
 from crawler.spider_middleware import HOSTS, RobotsDownload, is_installed
 from crawler.spider_output import PrintingSink, Sink, SpiderOutput, StoringSink
-from crawler.spider_report import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
+from crawler.spider_process import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
 from crawler.throttle import StopSignal
 from crawler.user_settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
-from newsmill.context import AppContext, data_folder, open_context
+from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.model import Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
@@ -200,6 +199,7 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
         user = load_user_settings(settings, continuous=False)
         _limit_memory(source.spider_limits.memory_mb)
         spider_class = load_spider(settings, source)
+        check_arguments(spider_class, source)
         with open_context(settings, upgrade=False) as context:
             enqueue = make_enqueue(settings)
 
@@ -210,6 +210,8 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
 
             return _run_spider(SpiderRun(context, source, make_sink, is_test=request.test), spider_class, settings, user)
     except ConfigError as error:
+        if error.__cause__ is not None:
+            log.error("%s", error, exc_info=error.__cause__)
         return RunReport("failed", error=str(error), is_permanent=True)
     except NewsmillError as error:
         return RunReport("failed", error=str(error))
@@ -230,53 +232,12 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
     logging.getLogger("scrapy").setLevel(logging.NOTSET)
     crawler = process.create_crawler(spider_class)
     run.connect(crawler)
-    try:
-        task = process.crawl(crawler, **run.source.spider_args)
-    except Exception as error:  # the spider's own code: any error in it is a failure of this run
-        log.exception("the spider could not start")
-        return RunReport("failed", error=f"the spider could not start: {type(error).__name__}: {error}"[:500])
+    task = process.crawl(crawler, **run.source.spider_args)
     process.start(install_signal_handlers=False)
     if task.done() and not task.cancelled() and (problem := task.exception()) is not None:
         log.error("the spider failed", exc_info=problem)
         return RunReport("failed", error=f"the spider failed: {type(problem).__name__}: {problem}"[:500])
     return run.report()
-
-
-def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
-    """The class that a source names. Raises ConfigError with the folders that were searched.
-
-    The folders come after all others, so that none of their files hides a library.
-    """
-    folders = spider_folders(settings)
-    sys.path.extend(str(folder) for folder in folders)
-    module_name, _, class_name = (source.spider or "").partition(":")
-    where = f'source "{source.name}": spider {source.spider!r}'
-    try:
-        module = importlib.import_module(module_name)
-    except MemoryError:
-        raise
-    except Exception as error:  # code of the user
-        log.exception("module %s cannot be imported", module_name)
-        searched = ", ".join(str(folder) for folder in folders)
-        reason = f"{type(error).__name__}: {error}"[:300]
-        raise ConfigError(
-            f"{where}: module {module_name} cannot be imported ({reason}); searched {searched} and installed packages"
-        ) from None
-    found = getattr(module, class_name, None)
-    if not (inspect.isclass(found) and issubclass(found, scrapy.Spider)):
-        names = sorted(
-            name
-            for name, value in vars(module).items()
-            if inspect.isclass(value) and issubclass(value, scrapy.Spider) and value is not scrapy.Spider
-        )
-        raise ConfigError(f"{where}: {module_name} has no spider {class_name}; it has {', '.join(names) or 'none'}")
-    return found
-
-
-def spider_folders(settings: Settings) -> tuple[Path, ...]:
-    """The folders that spiders' modules are searched in: `spiders/` of the configuration and of the data folder."""
-    config = (settings.config or Path("config")).absolute()
-    return config / "spiders", data_folder(settings) / "spiders"
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from crawler.crawl_state import CrawlState
 from crawler.host_worker import CRASH_PAUSE
 from crawler.response_policy import RetryAt, decide_failure
-from crawler.spider_process import SpiderProcess
-from crawler.spider_report import OutputCounts, RunReport, RunRequest
+from crawler.spider_process import OutputCounts, RunReport, RunRequest, SpiderProcess
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import OUTCOMES, LeasedUrl, Outcome, OutcomeRecord, Source
@@ -38,21 +37,20 @@ class SpiderWorker:
     async def run(self) -> None:
         """Run what is due. In every case the row and the host go back to the ledger."""
         rows: list[LeasedUrl] = []
-        until: datetime | None = None
+        has_crashed = True
         try:
             await self.state.wait_for_backlog()
             rows = await self._lease_rows()
             for leased_url in list(rows):
                 if await self._run_spider(leased_url):
                     rows.remove(leased_url)
-        except StopRequestedError:
-            raise
-        except Exception:
-            until = self.state.now() + CRASH_PAUSE
+            has_crashed = False
+        except (StopRequestedError, asyncio.CancelledError):
+            has_crashed = False
             raise
         finally:
             if not self.has_lost_lease:
-                await self._release(rows, until)
+                await self._release(rows, self.state.now() + CRASH_PAUSE if has_crashed else None)
 
     async def _lease_rows(self) -> list[LeasedUrl]:
         state = self.state

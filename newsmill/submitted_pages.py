@@ -19,7 +19,7 @@ from newsmill.extraction.article_item import dump_item
 from newsmill.extraction.decode import MAX_BODY_BYTES
 from newsmill.model import ArticleItem, Kind, Link, Page, PageReceipt, PageStatus, State
 from newsmill.settings import Settings
-from newsmill.storage.ledger import ArchivedRow, SubmittedPage
+from newsmill.storage.ledger import ArchivedRow, SubmittedFetch
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,6 @@ def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: M
     }
 
 
-def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedPage:
+def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
     link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
-    return SubmittedPage(link, offset, page.url, page.status, page.fetched_at, page.header("ETag"), page.header("Last-Modified"))
+    return SubmittedFetch(link, offset, page.url, page.status, page.fetched_at, page.header("ETag"), page.header("Last-Modified"))

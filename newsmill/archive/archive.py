@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc
-from newsmill.archive.object_store import TEMPORARY_SUFFIX, UsedSpace, open_object_store
+from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Page, Segment
 
@@ -76,7 +76,7 @@ class Archive:
         """Bytes of all segments. Lists every file."""
         return sum(entry.length for entry in self._store.list_objects(SEGMENTS_FOLDER))
 
-    def disk_usage(self) -> UsedSpace | None:
+    def disk_usage(self) -> DiskUsage | None:
         """The disk of the archive; None in an object store."""
         return self._store.disk_usage()
 

@@ -40,7 +40,7 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
-class UsedSpace:
+class DiskUsage:
     """The disk of a folder, in bytes."""
 
     total: int
@@ -69,7 +69,7 @@ class ObjectStore(Protocol):
     def is_empty(self) -> bool:
         """Whether the store is empty. Raises ServiceError."""
 
-    def disk_usage(self) -> UsedSpace | None:
+    def disk_usage(self) -> DiskUsage | None:
         """The disk of the store; None for a bucket."""
 
     def lock(self) -> AbstractContextManager[None]:
@@ -187,13 +187,13 @@ class LocalStore:
         finally:
             os.close(handle)  # releases the lock, as the end of a killed process does
 
-    def disk_usage(self) -> UsedSpace | None:
+    def disk_usage(self) -> DiskUsage | None:
         """None while the folder does not exist."""
         try:
             disk = shutil.disk_usage(self._root)
         except OSError:
             return None
-        return UsedSpace(disk.total, disk.free)
+        return DiskUsage(disk.total, disk.free)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -249,5 +249,5 @@ class RemoteStore:
     def lock(self) -> Iterator[None]:
         yield
 
-    def disk_usage(self) -> UsedSpace | None:
+    def disk_usage(self) -> DiskUsage | None:
         return None

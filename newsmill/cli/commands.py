@@ -51,7 +51,7 @@ COMMANDS = {
         "Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input",
     ),
     "mcp": Command(
-        DOCUMENTS, f"{PACKAGE}.mcp:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"
+        DOCUMENTS, f"{PACKAGE}.documents:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"
     ),
     "crawler": Command(
         PROCESSES, f"{PACKAGE}.processes:crawler", "Run one crawler: it leases hosts with due URLs and fetches them politely"

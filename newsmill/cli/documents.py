@@ -1,4 +1,4 @@
-"""The commands that read documents: `newsmill search`, `show`, `trace` (what happened to a URL), `explain` (why a page has this text)."""
+"""The commands that read documents: `newsmill search`, `show`, `trace` (what happened to a URL), `explain` (why it has its text), `mcp`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from newsmill import context, reextract
+import newsmill
+from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
 from newsmill.cli.submit import add_scheme
@@ -270,3 +271,27 @@ def format_block(block: Block) -> str:
     if block.kept:
         return f"+ [{block.type}] {text}"
     return f"- [{block.type}] {text}  ← {block.layer or 'trafilatura'}: {block.reason or 'not part of the body'}"
+
+
+def mcp(
+    location: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PLACE]", help="A data folder, a database URL or the URL of a Newsmill server; default: the current store."
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token", envvar="NEWSMILL_TOKEN", show_envvar=True, help="Access token of the server. Other users can see the command line."
+        ),
+    ] = None,
+) -> None:
+    """Serve documents to an agent with the Model Context Protocol over standard input and output. The agent's program starts it.
+
+    Its tools only read: search, read, what_is_new, sources.
+    """
+    with newsmill.open(location, token=token) as corpus:
+        if sys.stdin.isatty():
+            note("waiting for requests on standard input; an agent's program starts this command (docs/reference/mcp.md); stop with Ctrl-C")
+        mcp_server.serve(corpus)

@@ -19,9 +19,11 @@ from newsmill.settings import Settings
 from newsmill.sources import format_suggestion
 
 if TYPE_CHECKING:
-    from crawler.spider_report import RunRequest
+    from crawler.spider_process import RunRequest
 
 COLUMNS = ("kind", "outcome", "title", "published_at", "words", "url")
+SPIDER_ADVICE = "check the URLs that the spider starts with, and its selectors"
+LISTINGS_ADVICE = "open its feeds, sitemaps and pages in a browser, and check that they link to articles"
 
 
 def test_source(
@@ -47,16 +49,18 @@ def test_source(
     if as_json:
         print_json({"outcome": outcome.outcome, "detail": outcome.detail})
     else:
-        print_table(COLUMNS, [[result.get(column) for column in COLUMNS] for result in results])
+        if results:
+            print_table(COLUMNS, [[result.get(column) for column in COLUMNS] for result in results])
         note(f"{name}: {outcome.outcome}: {outcome.detail}")
+        if outcome.outcome is Outcome.EMPTY_LISTING:
+            note(f"nothing found: {SPIDER_ADVICE if source.spider else LISTINGS_ADVICE}; LOG_LEVEL=DEBUG logs every request")
     if outcome.outcome is not Outcome.LISTED:
         raise typer.Exit(1)
 
 
 async def run(request: RunRequest, as_json: bool) -> tuple[list[dict[str, Any]], OutcomeRecord]:
     """The results of a test run, and its outcome. JSON lines are printed as they come."""
-    from crawler.spider_process import SpiderProcess
-    from crawler.spider_report import RunReport
+    from crawler.spider_process import RunReport, SpiderProcess
     from crawler.spider_worker import describe_run
 
     results: list[dict[str, Any]] = []

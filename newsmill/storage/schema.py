@@ -38,7 +38,7 @@ sources = Table(
     Column("next_tick_at", UtcDateTime, nullable=False),
     Column("last_tick_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("script_pages", Integer, nullable=False, server_default="0"),  # in a row, whose text only a browser showed; ledger.rendering
+    Column("script_pages", Integer, nullable=False, server_default="0"),  # in a row, whose text only a browser showed; ledger/sources.py
 )
 
 hosts = Table(

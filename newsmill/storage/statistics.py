@@ -66,7 +66,7 @@ class DocumentHead:
 
 
 @dataclass(frozen=True, slots=True)
-class HourCount:
+class SourceHourCount:
     """Documents of one source first seen within one hour (UTC)."""
 
     hour: datetime
@@ -87,7 +87,7 @@ class SourceStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class PageTotals:
     """Pages of a source: all found, and those without an outcome."""
 
     found: int
@@ -107,7 +107,7 @@ class Statistics:
             rows = conn.execute(select(*_HEAD_COLUMNS).where(*wanted).order_by(*_NEWEST).limit(limit))
             return [DocumentHead(*row) for row in rows]
 
-    def per_hour(self, since: datetime) -> list[HourCount]:
+    def per_hour(self, since: datetime) -> list[SourceHourCount]:
         """Documents by the hour and source in which they were first seen, oldest hour first; hours with none are left out."""
         with reading(self._engine) as conn:
             names = conn.execute(select(sources.c.name)).scalars().all()
@@ -126,13 +126,13 @@ class Statistics:
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
-    def page_totals(self, name: str) -> Totals:
+    def page_totals(self, name: str) -> PageTotals:
         """The pages of a source over all days."""
         wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
             found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
         ended = sum(n for outcome, n in found.items() if outcome != FOUND)
-        return Totals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
+        return PageTotals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
     def list_sources(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
         """Sources in the order of their names: the one named `name`, or up to `limit` after the name `after`."""
@@ -156,14 +156,14 @@ class Statistics:
         ]
 
 
-def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) -> list[HourCount]:
+def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) -> list[SourceHourCount]:
     hour = _hour(conn.dialect.name)
     statement = (
         select(hour, documents.c.source, func.count())
         .where(of_source, documents.c.first_seen_at >= since)
         .group_by(hour, documents.c.source)
     )
-    return [HourCount(_parse(at), source, n) for at, source, n in conn.execute(statement)]
+    return [SourceHourCount(_parse(at), source, n) for at, source, n in conn.execute(statement)]
 
 
 def _hour(dialect: str) -> ColumnElement[str]:

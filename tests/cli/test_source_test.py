@@ -69,6 +69,40 @@ def test_a_spider_that_cannot_be_imported_is_explained(newsmill: Newsmill, tmp_p
     )
 
 
+@pytest.mark.parametrize("spider", [True, False])
+def test_a_run_without_results_says_what_to_check(newsmill: Newsmill, site: Site, tmp_path: Path, spider: bool) -> None:
+    serve_api(site, 0)
+    arguments = {"spider_args": {"url": site.url("/api/articles")}}
+    source = {"spider": "crawler.spiders.json_api:JsonApiSpider", **arguments} if spider else {"feeds": [site.feed("/feed")]}
+    write_sources(tmp_path, **source)
+    result = newsmill("sources", "test", "paper")
+    assert (result.code, result.out) == (1, "")
+    assert "paper: empty_listing: nothing in " in result.err
+    advice = "check the URLs that the spider starts with" if spider else "open its feeds, sitemaps and pages in a browser"
+    assert f"nothing found: {advice}" in result.err
+
+
+def test_an_argument_that_the_spider_does_not_take(newsmill: Newsmill, tmp_path: Path) -> None:
+    write_sources(
+        tmp_path, spider="crawler.spiders.cursor_scroll:CursorScrollSpider", spider_args={"url": "https://x.example/", "scrols": "2"}
+    )
+    message = "source \"paper\": spider_args: CursorScrollSpider takes no argument 'scrols'; it takes link_css, scrolls, url"
+    tested = newsmill("sources", "test", "paper")
+    assert tested.code == 1
+    assert f"paper: spider_failed: {message}" in tested.err
+    added = newsmill("add", "--file", str(tmp_path / "sources.toml"))
+    assert (added.code, added.err.strip()) == (2, f"newsmill: {message}")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_spider_that_only_the_crawlers_have_can_be_added(newsmill: Newsmill, tmp_path: Path) -> None:
+    write_sources(tmp_path, spider="nothing:Here")
+    added = newsmill("add", "--file", str(tmp_path / "sources.toml"))
+    assert added.code == 0
+    assert "module nothing cannot be imported" in added.err and "the machine of each crawler needs it" in added.err
+    assert "following paper (nothing:Here)" in added.err
+
+
 def test_an_unknown_source_is_an_error_with_a_remedy(newsmill: Newsmill, tmp_path: Path) -> None:
     write_sources(tmp_path, homepage="https://www.example.org/")
     result = newsmill("sources", "test", "papre")

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from services import is_running
 
-from crawler.listing_parser import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, cpu_limit
-from crawler.listings import ParsedLinks, ParseRequest
+from crawler.listings import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, ParsedLinks, ParseRequest, cpu_limit
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import Limits, limit_cpu

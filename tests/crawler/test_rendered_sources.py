@@ -18,7 +18,7 @@ from newsmill.model import Outcome, Render, Rendering, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings, load
 from newsmill.spider_logs import read_log_end, spider_log
-from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
+from newsmill.storage.ledger.sources import MIN_SCRIPT_PAGES
 from newsmill.urls import make_spider_url
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
@@ -176,14 +176,19 @@ def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox,
     assert "not rendered: Chromium is not installed" in (world.trace(url).detail or "")
 
 
-def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World, sites: Farm) -> None:
-    site = sites.site()
-    url = site.page("/story", "<html><body><script>fetch('/called'); setTimeout(() => { while (true) {} }, 500)</script></body></html>")
+def start_rendering(world: World, site: Site, script: str) -> tuple[subprocess.Popen[str], str]:
+    """A crawler that renders a page whose script has called the site, and the URL of the page."""
+    url = site.page("/story", f"<html><body><script>{script}</script></body></html>")
     site.page("/called", "x")
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.submit(url, source="paper")
     crawler = world.start()
     world.wait(lambda: bool(site.hits("/called")), 60)
+    return crawler, url
+
+
+def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World, sites: Farm) -> None:
+    crawler, url = start_rendering(world, sites.site(), "fetch('/called'); setTimeout(() => { while (true) {} }, 500)")
     processes = descendants(crawler.pid)
     assert len(processes) > 3
     environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in processes]
@@ -194,13 +199,7 @@ def test_a_crawler_that_stops_while_it_renders_gives_the_page_back(world: World,
 
 
 def test_a_killed_crawler_leaves_no_browser(world: World, sites: Farm) -> None:
-    site = sites.site()
-    url = site.page("/story", "<html><body><script>fetch('/called'); setInterval(() => fetch('/called'), 100)</script></body></html>")
-    site.page("/called", "x")
-    world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
-    world.submit(url, source="paper")
-    crawler = world.start()
-    world.wait(lambda: bool(site.hits("/called")), 60)
+    crawler, _ = start_rendering(world, sites.site(), "fetch('/called'); setInterval(() => fetch('/called'), 100)")
     processes = descendants(crawler.pid)
     crawler.kill()
     crawler.wait(10)

@@ -309,6 +309,29 @@ def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer
     assert TEXT in dom(render(engine, renderer, url, replace(PAPER, name="source-0")))
 
 
+def test_the_start_of_the_browser_is_not_the_time_of_a_page(
+    engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crawler import downloader
+    from crawler.browser import GuardedBrowserProvider
+
+    url = site.page("/story", APP)
+    render(engine, renderer, url)
+    (handler,) = downloader._BROWSER_HANDLERS.values()
+    engine.run(handler._close_browser())
+    eventually(lambda: not hasattr(handler, "browser"))
+    launch = GuardedBrowserProvider.launch_browser
+
+    async def launch_slowly(provider: GuardedBrowserProvider) -> Any:
+        browser = await launch(provider)
+        monkeypatch.setattr("crawler.browser_handler.MAX_PAGE_SECONDS", 30.0)
+        return browser
+
+    monkeypatch.setattr("crawler.browser_handler.MAX_PAGE_SECONDS", 0.0)
+    monkeypatch.setattr(GuardedBrowserProvider, "launch_browser", launch_slowly)
+    assert TEXT in dom(render(engine, renderer, url))
+
+
 def test_a_killed_browser_is_started_again(engine: Any, renderer: Renderer, site: Site) -> None:
     from crawler.browser import find_browser_processes
 

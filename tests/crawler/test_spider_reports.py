@@ -7,7 +7,7 @@ from scrapy.settings import Settings as ScrapySettings
 
 from crawler.downloader import GuardedResolver
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from crawler.spider_report import OutputCounts, RunReport
+from crawler.spider_process import OutputCounts, RunReport
 from crawler.spider_worker import describe_run
 from crawler.user_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
 from newsmill.model import Outcome

@@ -48,6 +48,18 @@ def add_spider(world: World, code: str, url: str, **plan: object) -> None:
     world.source(spider=write_spider(world, code), spider_args={"url": url}, **plan)
 
 
+def visit(urls: list[str]) -> str:
+    """The code of a spider that hands over the page of each URL."""
+    return f"""
+    def parse(self, response):
+        for url in {urls!r}:
+            yield scrapy.Request(url, callback=self.parse_article)
+
+    def parse_article(self, response):
+        yield page(response)
+"""
+
+
 def archived(world: World) -> list[str]:
     """The URLs of rows with an archived page."""
     return sorted(trace.url for trace in world.rows() if trace.state is State.FETCHED)
@@ -159,21 +171,14 @@ def test_the_guard_robots_and_the_throttle_apply_to_every_request(sites: Farm, w
     start = site.page("/start", "<p>list</p>")
     urls = [canary.url("/x"), "http://169.254.169.254/latest", "http://2130706433/", "file:///etc/passwd", site.url("/private/b")]
     urls += [site.url("/to-canary"), site.url("/to-private"), *add_articles(site, 4)]
-    code = f"""
-    custom_settings = {{
+    code = """
+    custom_settings = {
         "ROBOTSTXT_OBEY": False, "CONCURRENT_REQUESTS": 50, "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingThreadedResolver",
-        "DOWNLOAD_HANDLERS": {{"file": "scrapy.core.downloader.handlers.file.FileDownloadHandler"}}, "RETRY_ENABLED": False,
-        "DOWNLOADER_MIDDLEWARES_BASE": {{}}, "TELNETCONSOLE_ENABLED": True,
-    }}
-
-    def parse(self, response):
-        for url in {urls!r}:
-            yield scrapy.Request(url, callback=self.parse_article)
-
-    def parse_article(self, response):
-        yield page(response)
+        "DOWNLOAD_HANDLERS": {"file": "scrapy.core.downloader.handlers.file.FileDownloadHandler"}, "RETRY_ENABLED": False,
+        "DOWNLOADER_MIDDLEWARES_BASE": {}, "TELNETCONSOLE_ENABLED": True,
+    }
 """
-    add_spider(world, code, start, delay=0.3)
+    add_spider(world, code + visit(urls), start, delay=0.3)
     trace = run(world)
     assert archived(world) == sorted(site.url(f"/story/{number}") for number in range(4)), (trace.detail, read_log(world))
     assert trace.detail is not None and "2 requests refused: robots_disallowed" in trace.detail
@@ -213,14 +218,7 @@ def test_a_spider_and_the_crawl_share_the_throttle_of_a_host(sites: Farm, world:
     site = sites.site()
     crawled = [site.article(f"/crawl/{number}") for number in range(5)]
     wanted = add_articles(site, 5)
-    code = f"""
-    def parse(self, response):
-        for url in {wanted!r}:
-            yield scrapy.Request(url, callback=self.parse_article)
-
-    def parse_article(self, response):
-        yield page(response)
-"""
+    code = visit(wanted)
     add_spider(world, code, site.page("/start", "<p>list</p>"), delay=0.4)
     world.submit(*crawled, source="paper")
     run(world)
@@ -329,6 +327,13 @@ def test_a_spider_that_does_not_exist_is_not_tried_again(world: World) -> None:
     assert trace.detail is not None and "module nothing cannot be imported" in trace.detail and str(world.data / "spiders") in trace.detail
 
 
+def test_a_misspelt_argument_is_the_outcome(world: World) -> None:
+    world.source(spider="crawler.spiders.json_api:JsonApiSpider", spider_args={"ulr": "https://www.example.org/api"})
+    trace = run(world)
+    assert trace.outcome is Outcome.SPIDER_FAILED
+    assert trace.detail == "source \"paper\": spider_args: JsonApiSpider takes no argument 'ulr'; it takes url"
+
+
 def test_a_source_that_gets_a_spider_while_a_crawler_runs(sites: Farm, world: World) -> None:
     site = sites.site()
     code = "    def parse(self, response):\n        yield page(response)\n"
@@ -349,14 +354,7 @@ def test_a_stopped_crawler_ends_the_run_and_the_next_one_starts_it_again(sites: 
     site = sites.site()
     start = site.page("/start", "<p>list</p>")
     wanted = add_articles(site, 30)
-    code = f"""
-    def parse(self, response):
-        for url in {wanted!r}:
-            yield scrapy.Request(url, callback=self.parse_article)
-
-    def parse_article(self, response):
-        yield page(response)
-"""
+    code = visit(wanted)
     add_spider(world, code, start, delay=0.1)
     crawler = world.start()
     world.wait(lambda: len(site.hits()) > 10, 120)

@@ -35,52 +35,38 @@ KILLS = 3
 SEED = 20261125
 SENTENCE = "The council of town {n} decided on Tuesday after a long debate that the bridge is built again next year."
 
-PAGES_SPIDER = """
+SPIDER = """
 import scrapy
 from newsmill.scrapy import link, page
 
 class Paper(scrapy.Spider):
     name = "paper"
     start_urls = ["HOMEPAGE"]
-    custom_settings = {"ITEM_PIPELINES": {"newsmill.scrapy.NewsmillPipeline": 300}}
+    custom_settings = {COMPONENTS}
 
     def parse(self, response):
         yield from response.follow_all(css="a", callback=self.parse_article)
 
     def parse_article(self, response):
+"""
+PIPELINE = '"ITEM_PIPELINES": {"newsmill.scrapy.NewsmillPipeline": 300}'
+MIDDLEWARE = '"SPIDER_MIDDLEWARES": {"newsmill.scrapy.NewsmillMiddleware": 500}'
+PLAIN_SPIDER = SPIDER.replace("COMPONENTS", MIDDLEWARE) + "        pass\n"
+PAGES_SPIDER = (
+    SPIDER.replace("COMPONENTS", PIPELINE)
+    + """
         yield page(response)
         yield link(response.url + "/more", title="More")
         yield {"not": "an article"}
 """
-PLAIN_SPIDER = """
-import scrapy
-
-class Paper(scrapy.Spider):
-    name = "paper"
-    start_urls = ["HOMEPAGE"]
-    custom_settings = {"SPIDER_MIDDLEWARES": {"newsmill.scrapy.NewsmillMiddleware": 500}}
-
-    def parse(self, response):
-        yield from response.follow_all(css="a", callback=self.parse_article)
-
-    def parse_article(self, response):
-        pass
-"""
-ITEMS_SPIDER = """
-import scrapy
-
-class Paper(scrapy.Spider):
-    name = "paper"
-    start_urls = ["HOMEPAGE"]
-    custom_settings = {"ITEM_PIPELINES": {"newsmill.scrapy.NewsmillPipeline": 300}}
-
-    def parse(self, response):
-        yield from response.follow_all(css="a", callback=self.parse_article)
-
-    def parse_article(self, response):
+)
+ITEMS_SPIDER = (
+    SPIDER.replace("COMPONENTS", PIPELINE)
+    + """
         text = "\\n\\n".join(response.css("p::text").getall())
         yield {"url": response.url, "headline": response.css("h1::text").get(), "articleBody": text, "datePublished": "2026-11-25"}
 """
+)
 
 
 @dataclass

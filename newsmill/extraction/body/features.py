@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CELL_TAGS, HEADING_TAGS, Box
 from newsmill.extraction.body.class_words import GROUPS, expand_bits, find_groups
-from newsmill.extraction.body.page_stats import ENCLOSING_TAG_BITS, MAX_DISTANCE, MainParts, PageStats, Totals
+from newsmill.extraction.body.page_stats import ENCLOSING_TAG_BITS, MAX_DISTANCE, GroupTotals, MainParts, PageStats
 
 Columns = dict[str, Sequence[float]]
 NO_VALUE = -1.0
@@ -128,7 +128,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
     return found
 
 
-def _describe_totals(name: str, totals: Totals, slots: Sequence[int], without: Totals, without_slots: Sequence[int]) -> Columns:
+def _describe_totals(name: str, totals: GroupTotals, slots: Sequence[int], without: GroupTotals, without_slots: Sequence[int]) -> Columns:
     """Features of slots: words, shares of kept, linked and prose words, blocks. Slot -1 is empty.
 
     The words in `without_slots` of `without`, one for each slot, do not count.

@@ -96,7 +96,7 @@ def _read_steps(page: StructuredData) -> tuple[str, ...]:
     return tuple(found)
 
 
-class Totals:
+class GroupTotals:
     """Numbers of words and blocks, one slot per box (with all boxes inside it), path or other group."""
 
     __slots__ = ("blocks", "kept", "linked", "prose", "words")
@@ -108,7 +108,7 @@ class Totals:
         self.prose = [0] * size
         self.blocks = [0] * size
 
-    def add(self, slot: int, other: Totals, at: int) -> None:
+    def add(self, slot: int, other: GroupTotals, at: int) -> None:
         """Add slot `at` of `other` to slot `slot`."""
         self.words[slot] += other.words[at]
         self.kept[slot] += other.kept[at]
@@ -143,7 +143,7 @@ class PageStats:
 
     def _sum_blocks(self) -> None:
         """Compute the totals of each block and the running totals."""
-        own = self.own = Totals(len(self.blocks))
+        own = self.own = GroupTotals(len(self.blocks))
         for i, block in enumerate(self.blocks):
             n = len(block.words)
             link = min(1.0, block.link / len(block.text))
@@ -158,7 +158,7 @@ class PageStats:
 
     def _sum_boxes(self) -> None:
         """Compute for each box its totals, the number of children with text, and its first block."""
-        boxes = self.boxes = Totals(len(self.all_boxes))
+        boxes = self.boxes = GroupTotals(len(self.all_boxes))
         self.children = [0] * len(self.all_boxes)
         self.first_in = [len(self.blocks)] * len(self.all_boxes)
         for i, block in enumerate(self.blocks):
@@ -180,11 +180,11 @@ class PageStats:
                 best = box
         return best
 
-    def _group_blocks(self, keys: Sequence[Hashable]) -> tuple[list[int], Totals]:
+    def _group_blocks(self, keys: Sequence[Hashable]) -> tuple[list[int], GroupTotals]:
         """Return the slot of each block and the totals of the slots. Blocks with equal keys share a slot."""
         slots: dict[Hashable, int] = {}
         of = [slots.setdefault(key, len(slots)) for key in keys]
-        totals = Totals(len(slots))
+        totals = GroupTotals(len(slots))
         for i, slot in enumerate(of):
             totals.add(slot, self.own, i)
         return of, totals
@@ -196,7 +196,7 @@ class PageStats:
         for box in self.all_boxes:
             if self.boxes.blocks[box.index] and box.parent is not None:
                 self.sibling_slot[box.index] = slots.setdefault((box.parent.index, box.sign), len(slots))
-        self.siblings = Totals(len(slots))
+        self.siblings = GroupTotals(len(slots))
         self.sibling_count = [0] * len(slots)
         for box in self.all_boxes:
             slot = self.sibling_slot[box.index]

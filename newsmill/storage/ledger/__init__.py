@@ -13,7 +13,7 @@ from newsmill.storage.ledger.records import (
     Postponed,
     Progress,
     Result,
-    SubmittedPage,
+    SubmittedFetch,
     Trace,
     Waiting,
 )
@@ -32,7 +32,7 @@ __all__ = [
     "Postponed",
     "Progress",
     "Result",
-    "SubmittedPage",
+    "SubmittedFetch",
     "Trace",
     "Waiting",
 ]

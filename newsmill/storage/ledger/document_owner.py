@@ -24,7 +24,7 @@ class StoredPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoreDecision:
     """The rows to write for one result."""
 
     result: Result
@@ -37,10 +37,10 @@ class Decision:
 
 def decide(
     results: Sequence[Result], stored: Mapping[str, StoredPage], is_canonical: Callable[[Document], bool], now: datetime
-) -> list[Decision]:
+) -> list[StoreDecision]:
     """One decision per result, in order; each sees what the earlier ones write. `stored`: the stored documents by id."""
     stored = dict(stored)
-    decisions: dict[int, Decision] = {}
+    decisions: dict[int, StoreDecision] = {}
     for result in results:
         decision = _decide_one(result, stored, is_canonical, now)
         document = decision.document
@@ -66,24 +66,24 @@ def duplicate_of(document_id: str | None) -> OutcomeRecord:
     return OutcomeRecord(Outcome.DUPLICATE, f"the same canonical URL as document {document_id}")
 
 
-def _decide_one(result: Result, stored: Mapping[str, StoredPage], is_canonical: Callable[[Document], bool], now: datetime) -> Decision:
+def _decide_one(result: Result, stored: Mapping[str, StoredPage], is_canonical: Callable[[Document], bool], now: datetime) -> StoreDecision:
     document, record = result.reading.document, result.reading.ending
     if record.outcome is not Outcome.STORED:
-        return Decision(result, record)
+        return StoreDecision(result, record)
     if document is None:
         raise ValueError(f"the result of {result.claim.url} is stored without a document")
     document = replace(document, archive_ref=document.archive_ref or f"{result.claim.segment}@{result.claim.offset}")
     old = stored.get(document.id)
     if old is None:
-        return Decision(result, record, replace(document, revision=1), now, document.id)
+        return StoreDecision(result, record, replace(document, revision=1), now, document.id)
     if old.ledger_id == result.claim.id:
         return _update(result, document, old, now)
     if is_canonical(document) and not old.is_canonical:
         return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id)
-    return Decision(result, duplicate_of(document.id), document_id=document.id)
+    return StoreDecision(result, duplicate_of(document.id), document_id=document.id)
 
 
-def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> Decision:
+def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> StoreDecision:
     """The document with its new content; a changed content is a new revision."""
     changed = document.content_hash != old.content_hash
     document = replace(
@@ -94,4 +94,4 @@ def _update(result: Result, document: Document, old: StoredPage, now: datetime) 
     # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
     is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
     record = result.reading.ending if changed or is_same_fetch else OutcomeRecord(Outcome.UNCHANGED)
-    return Decision(result, record, document, now if changed else old.stored_at, document.id)
+    return StoreDecision(result, record, document, now if changed else old.stored_at, document.id)

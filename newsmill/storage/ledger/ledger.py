@@ -19,11 +19,11 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment,
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, rendering, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
-from newsmill.storage.ledger.deferred import DeferredPages
+from newsmill.storage.ledger.claims import DeferredPages
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import (
     Added,
@@ -35,7 +35,7 @@ from newsmill.storage.ledger.records import (
     Postponed,
     Progress,
     Result,
-    SubmittedPage,
+    SubmittedFetch,
     Trace,
     Waiting,
 )
@@ -92,18 +92,18 @@ class Ledger:
     def script_sources(self) -> set[str]:
         """The names of sources whose last pages all had their text only in a browser."""
         with reading(self._engine) as conn:
-            return rendering.list_script_sources(conn)
+            return sources.list_script_sources(conn)
 
     def count_script_pages(self, pages: Mapping[str, Sequence[bool]]) -> None:
         """Record by source, for each of its pages with a document in order, whether only a browser showed the text."""
         if pages:
             with writing(self._engine) as conn:
-                rendering.count_script_pages(conn, pages)
+                sources.count_script_pages(conn, pages)
 
     def count_rendered(self, source: str | None = None) -> dict[str, int]:
         """The number of archived pages with a rendered DOM, by source ("" for none)."""
         with reading(self._engine) as conn:
-            return rendering.count_rendered(conn, source)
+            return sources.count_rendered(conn, source)
 
     # ---- links
 
@@ -123,7 +123,7 @@ class Ledger:
         with reading(self._engine) as conn:
             return submitted_pages.find_archived_rows(conn, keys)
 
-    def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedPage], *, now: datetime) -> set[str]:
+    def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedFetch], *, now: datetime) -> set[str]:
         """Record a segment and make the rows of its pages `fetched`, in one commit: new rows, or known ones of any state.
 
         Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows; listings' rows do not change.

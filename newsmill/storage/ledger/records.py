@@ -48,7 +48,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittedPage:
+class SubmittedFetch:
     """A page from outside the crawler that is in the archive, at `offset` of the segment it is saved with."""
 
     link: Link  # a valid URL

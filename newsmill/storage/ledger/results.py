@@ -21,7 +21,7 @@ from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.document_owner import Decision, StoredPage, decide, duplicate_of
+from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.schema import documents, ledger
@@ -181,7 +181,7 @@ def _retry_detail(result: Result) -> str:
     return f"{ending.outcome}: {ending.detail or ''}"
 
 
-def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
+def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int, AnyRow], now: datetime) -> None:
     counters = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
@@ -198,13 +198,13 @@ def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyR
     counters.write(conn)
 
 
-def _ended_at(decision: Decision, row: AnyRow, now: datetime) -> datetime:
+def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
     """When the page ended; a page that is extracted again keeps its time, so that an old page is not counted as new."""
     ended_at: datetime | None = row.ended_at  # kept by `retry.reextract`
     return ended_at if decision.document is not None and ended_at is not None else now
 
 
-def _outcome_values(decision: Decision, kind: str, at: datetime) -> dict[str, Any]:
+def _outcome_values(decision: StoreDecision, kind: str, at: datetime) -> dict[str, Any]:
     claim, ending = decision.result.claim, decision.record
     return {
         "b_id": claim.id,
@@ -218,7 +218,7 @@ def _outcome_values(decision: Decision, kind: str, at: datetime) -> dict[str, An
     }
 
 
-def _document_rows(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def _document_rows(decisions: Sequence[StoreDecision]) -> list[dict[str, Any]]:
     """Document rows in the order of their ids; of two for one id the later, which includes the earlier."""
     rows = {}
     for decision in decisions:
@@ -238,7 +238,7 @@ def _get_profile_site(document: Document) -> str | None:
     return None if document.extractor == SPIDER else get_profile_site(document.url)
 
 
-def _displace(conn: Connection, row: AnyRow, decision: Decision, counters: CounterUpdates) -> None:
+def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates) -> None:
     """Make the row that owned the document a duplicate. One that is fetched or extracted again gets its outcome then."""
     if row.state != "done":
         return

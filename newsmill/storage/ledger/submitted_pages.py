@@ -16,7 +16,7 @@ from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger.fetch_leases import insert_segment
 from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, make_row
-from newsmill.storage.ledger.records import ArchivedRow, SubmittedPage
+from newsmill.storage.ledger.records import ArchivedRow, SubmittedFetch
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import NOW, AnyRow
 
@@ -50,7 +50,7 @@ def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, Archi
     return {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset) for row in found}
 
 
-def save(conn: Connection, segment: Segment, pages: Sequence[SubmittedPage], now: datetime) -> set[str]:
+def save(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:
     """Record a segment with one page per URL. Returns the keys of the rows that are fetched now; rows of listings stay as they are."""
     insert_segment(conn, segment)
     made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
@@ -70,7 +70,7 @@ def save(conn: Connection, segment: Segment, pages: Sequence[SubmittedPage], now
     return {row.url_key for row in locked}
 
 
-def _page_values(row: AnyRow, page: SubmittedPage, segment: Segment, now: datetime) -> dict[str, Any]:
+def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datetime) -> dict[str, Any]:
     return {
         "b_id": row.id,
         "b_now": now,

@@ -1,11 +1,13 @@
-"""The pages of a document: its text with the fields and their origins, and the explanation of the text."""
+"""The pages of a document: its text with the fields and their origins, the explanation of the text, and the archived page."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from typing import Any, TypeVar
 
 from anyio import from_thread
@@ -14,8 +16,8 @@ from starlette.exceptions import HTTPException
 
 from newsmill import reextract
 from newsmill.context import AppContext
-from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.model import Block, Document, ExtractionResult
+from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
+from newsmill.model import Block, Document, ExtractionResult, Page
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.rendering import PageView, link, params
@@ -213,3 +215,69 @@ def _format_value(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     return [f"{value:.2f}" if isinstance(value, float) else str(value)]
+
+
+# ---- the archived page, shown in a frame that can do nothing
+
+# It shows its own content: no script, no network, no form, no window.
+ARCHIVED_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# The policy does not cover early connections (link rel=preconnect, dns-prefetch) and URLs resolved against another host (base).
+_PRECONNECTING_TAG = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
+
+
+@router.get("/{document_id}/page")
+def show_archived_page(request: Request, document_id: str) -> Response:
+    """The archived page in a frame."""
+    view, document = PageView(request), get_document(request, document_id)
+    problem = None
+    try:
+        read_archived_page(request.app.state.context, document)
+    except NewsmillError as error:
+        problem = str(error)
+    return view.page("archived.html", 200 if problem is None else 404, here="page", document=document, problem=problem)
+
+
+@router.get("/{document_id}/archived")
+def get_archived_html(request: Request, document_id: str) -> Response:
+    """The HTML of the archived page in UTF-8, under a policy that allows nothing."""
+    document = get_document(request, document_id)
+    try:
+        html = decode_page(read_archived_page(request.app.state.context, document))
+    except (ArchiveDamaged, DecodeError) as error:
+        raise HTTPException(404, str(error)) from None
+    headers = {
+        "Content-Security-Policy": ARCHIVED_PAGE_POLICY,
+        "X-Frame-Options": "SAMEORIGIN",
+        "X-DNS-Prefetch-Control": "off",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return Response(disable_preconnects(html).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def read_archived_page(context: AppContext, document: Document) -> Page:
+    """Raises ArchiveDamaged."""
+    segment, separator, offset = (document.archive_ref or "").partition("@")
+    if not separator or not offset.isdecimal():
+        raise ArchiveDamaged(f"{document.url}: the archive does not contain this page")
+    return context.archive.read_page(segment, int(offset))
+
+
+def decode_page(page: Page) -> str:
+    """The HTML that the extraction reads, as text, decompressed up to its size limits; the JSON of an item as HTML. Raises DecodeError."""
+    from newsmill.charset import to_text  # imports the tables of all encodings, which other pages do not need
+    from newsmill.extraction.decode import decode_body
+
+    if page.is_item:
+        return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"
+    page = page.as_rendered()
+    return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
+
+
+def disable_preconnects(html: str) -> str:
+    """Rename the elements that open connections despite the policy. Nothing is parsed, so broken HTML stays as it is.
+
+    >>> disable_preconnects('<LINK rel=preconnect href=//x><p>text')
+    '<x-LINK rel=preconnect href=//x><p>text'
+    """
+    return _PRECONNECTING_TAG.sub(r"<\1x-\2", html)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from newsmill.context import AppContext
 from newsmill.model import State
 from newsmill.storage.processes import list_live_processes
-from newsmill.storage.statistics import HourCount, OperationStatistics, Statistics
+from newsmill.storage.statistics import OperationStatistics, SourceHourCount, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
@@ -62,7 +62,7 @@ def list_hours(now: datetime) -> list[datetime]:
     return [current - timedelta(hours=back) for back in range(CHART_HOURS - 1, -1, -1)]
 
 
-def build_chart(counts: Sequence[HourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
+def build_chart(counts: Sequence[SourceHourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
     """The values of the chart in the template: series, labels of the bars, and times below them."""
     columns = {hour: column for column, hour in enumerate(hours)}
     rows = [(columns[row.hour], row.source, row.n) for row in counts if row.hour in columns]

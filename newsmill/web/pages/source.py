@@ -1,4 +1,4 @@
-"""The page of one source: statistics, settings, site profile and newest pages; and pausing, resuming and changing it."""
+"""The page of one source: statistics, settings, site profile and newest pages; pausing, resuming and changing it; and its rules."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from anyio import from_thread
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
+from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.model import Outcome, Source
+from newsmill.model import Kind, Outcome, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
@@ -32,6 +34,9 @@ MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
+# Patterns and selectors run as written, in every process, so even a preview needs the scope admin, as in the API.
+ADMIN_ACCESS = [Depends(require_scope(Scope.ADMIN)), Depends(require_csrf)]
+PREVIEW_PAGES = 20  # as in `newsmill sources preview`; each is extracted twice, which takes about 0.05 s
 NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # values of `done` after a redirect
 
 
@@ -119,7 +124,7 @@ def render_source(
         plan=source_form.describe_plan(stats.source, view.words),
         values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,
-        listings=context.ledger.listings(name, limit=MAX_LISTINGS),
+        listings=[trace for trace in context.ledger.listings(name, limit=MAX_LISTINGS) if trace.kind is not Kind.SPIDER],
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
         rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
@@ -159,3 +164,36 @@ def sum_changes(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
         "added": sum(diff.added for diff in diffs),
         "lost": sum(diff.before == Outcome.STORED != diff.after for diff in diffs),
     }
+
+
+# ---- the rule editor
+
+
+@router.post("/{name}/rules", dependencies=ADMIN_ACCESS)
+async def change_rules(request: Request, name: str) -> Response:
+    """Preview or save the rules, depending on the button."""
+    form = await request.form()
+    return await run_sync(preview_or_save, request, name, form)
+
+
+def preview_or_save(request: Request, name: str, form: FormData) -> Response:
+    """Preview or save the rules, in a worker thread. A mistake is shown on the page, beside the submitted text."""
+    context: AppContext = request.app.state.context
+    before, values = get_source(context, name), source_form.read_form(form)
+    try:
+        after = parse_source(name, source_form.plan_table_with_rules(before, values), "form")
+        if form.get("do") != "save":
+            changes = from_thread.run(request.app.state.extraction_executor.run, preview_rules, context, before, after)
+            return render_source(request, name, rules=values, changes=changes)
+    except ConfigError as error:
+        return render_source(request, name, status=422, rules=values, problem=PageView(request).words("forms.invalid", why=error))
+    except HTTPException as error:  # the executor is busy; the submitted text must not be lost
+        return render_source(request, name, status=error.status_code, rules=values, problem=str(error.detail))
+    context.ledger.put_source(after, now=context.now())
+    return RedirectResponse(f"/sources/{name}?done=rules", 303)
+
+
+def preview_rules(context: AppContext, before: Source, after: Source) -> list[reextract.ReextractionDiff]:
+    """What the changed rules would do to the pages of the newest documents."""
+    positions = context.documents.newest_pages(before.name, PREVIEW_PAGES)
+    return list(reextract.compare_rules(context.archive, context.profiles, before.rules, after, positions))

@@ -102,7 +102,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINE_FIELDS},
         "render": [] if source.render is Render.NEVER else [words(f"plan.render.{source.render}")],
-        "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
+        "discover": [] if source.spider and not source.homepage else [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "robots": [] if source.robots else [words("plan.robots.off")],
         "spider": [source.spider] if source.spider else [],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],

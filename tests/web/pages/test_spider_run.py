@@ -35,6 +35,7 @@ def test_the_last_run_and_its_log_are_shown(web: RunningApp, tmp_path: Path) -> 
     run_once(web)
     client = web.browser()
     text = text_of(read(client, "/sources/paper"))
+    assert "finds feeds" not in text and "when it reads the homepage" not in text
     assert "paper:PaperSpider" in text and DETAIL in text and "spider failed" in text and "no log of a run" in text
     log = spider_log(Settings(data=tmp_path), "paper")
     log.parent.mkdir(parents=True)

@@ -1,0 +1,116 @@
+"""Finds the class of a source's spider, in the operator's folders or an installed package, and checks the source's arguments for it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import scrapy
+
+from newsmill.context import data_folder
+from newsmill.exceptions import ConfigError
+from newsmill.model import Source
+from newsmill.settings import Settings
+
+CONSTRUCTORS = ("__init__", "from_crawler")
+
+
+def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
+    """The class that a source names. Raises ConfigError with the folders that were searched; its cause is the error of the module.
+
+    The folders come after all others, so that none of their files hides a library.
+    """
+    folders = spider_folders(settings)
+    sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
+    module_name, _, class_name = (source.spider or "").partition(":")
+    where = f'source "{source.name}": spider {source.spider!r}'
+    try:
+        module = importlib.import_module(module_name)
+    except MemoryError:
+        raise
+    except Exception as error:  # code of the user: any error in it is a failure of this run
+        searched = ", ".join(str(folder) for folder in folders)
+        reason = f"{type(error).__name__}: {error}"[:300]
+        raise ConfigError(
+            f"{where}: module {module_name} cannot be imported ({reason}); searched {searched} and installed packages"
+        ) from error
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and issubclass(found, scrapy.Spider)):
+        names = sorted(
+            name
+            for name, value in vars(module).items()
+            if inspect.isclass(value) and issubclass(value, scrapy.Spider) and value is not scrapy.Spider
+        )
+        raise ConfigError(f"{where}: {module_name} has no spider {class_name}; it has {', '.join(names) or 'none'}")
+    return found
+
+
+def spider_folders(settings: Settings) -> tuple[Path, ...]:
+    """The folders that spiders' modules are searched in: `spiders/` of the configuration and of the data folder."""
+    config = (settings.config or Path("config")).absolute()
+    return config / "spiders", data_folder(settings) / "spiders"
+
+
+def check_arguments(spider_class: type[scrapy.Spider], source: Source) -> None:
+    """Raise ConfigError for the first of the source's `spider_args` that the spider does not use, with the names that it takes.
+
+    Scrapy makes every argument an attribute of the spider, so a misspelt one would have no effect. The spider takes the parameters of its
+    constructors, and attributes that it has or reads. It takes every name if a constructor uses its **kwargs itself, or has no source text.
+    """
+    classes = [each for each in spider_class.__mro__ if each not in scrapy.Spider.__mro__]
+    try:
+        trees = [ast.parse(textwrap.dedent(inspect.getsource(each))) for each in classes]
+    except (OSError, TypeError, SyntaxError):
+        return
+    constructors = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in CONSTRUCTORS]
+    if any(map(_uses_kwargs, constructors)):
+        return
+    parameters = {one.arg for constructor in constructors for one in (*constructor.args.args[1:], *constructor.args.kwonlyargs)}
+    attributes = {name for tree in trees for name in _read_attributes(tree) if not hasattr(spider_class, name)}
+    unknown = [name for name in source.spider_args if name not in parameters | attributes and not hasattr(spider_class, name)]
+    if unknown:
+        names = sorted(parameters - {"crawler"} or attributes)
+        raise ConfigError(
+            f'source "{source.name}": spider_args: {spider_class.__name__} takes no argument {unknown[0]!r}; '
+            f"it takes {', '.join(names) or 'none'}"
+        )
+
+
+def _uses_kwargs(constructor: ast.FunctionDef) -> bool:
+    """Whether it does more with its **kwargs than to hand them on to another constructor."""
+    if constructor.args.kwarg is None:
+        return False
+    name = constructor.args.kwarg.arg
+    uses = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(constructor))
+    handed_on = sum(
+        isinstance(keyword.value, ast.Name) and keyword.value.id == name
+        for node in ast.walk(constructor)
+        if isinstance(node, ast.Call) and _is_constructor(node.func)
+        for keyword in node.keywords
+        if keyword.arg is None
+    )
+    return uses > handed_on
+
+
+def _is_constructor(function: ast.expr) -> bool:
+    match function:
+        case ast.Attribute(attr=name):
+            return name in CONSTRUCTORS
+        case ast.Name("cls"):
+            return True
+    return False
+
+
+def _read_attributes(tree: ast.AST) -> Iterator[str]:
+    """The names in `self.NAME` and `getattr(self, "NAME")`, where the value is read. `spider` is the same object in a constructor."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name("self" | "spider"), attr=name, ctx=ast.Load()):
+                yield name
+            case ast.Call(func=ast.Name("getattr"), args=[ast.Name("self" | "spider"), ast.Constant(value=str(name)), *_]):
+                yield name
