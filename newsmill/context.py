@@ -114,7 +114,8 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        raise NewsmillError(f"the data folder {folder} cannot be used ({error.strerror}); set NEWSMILL_DATA to another folder") from None
+        reason = "it is not a folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+        raise NewsmillError(f"the data folder {folder} cannot be used ({reason}); set NEWSMILL_DATA to another folder") from None
 
 
 def logs_folder(settings: Settings) -> Path:

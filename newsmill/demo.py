@@ -9,6 +9,7 @@ import argparse
 import gzip
 import hashlib
 import mimetypes
+import re
 import threading
 import time
 import tomllib
@@ -23,6 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 BASE_URL_PLACEHOLDER = "{{base}}"  # in the files, for the URL of the server
+CRAWL_DELAY = re.compile(rb"^Crawl-delay:.*\n", re.MULTILINE)
 MIN_GZIP_BYTES = 500  # below, compression saves no packet (nginx's gzip_min_length is similar)
 
 
@@ -67,11 +69,14 @@ def newspaper_folder() -> Path:
 
 
 @contextmanager
-def serve(port: int = 0, host: str = "127.0.0.1", paper: Path | None = None) -> Iterator[Newspaper]:
-    """Serve the files of `paper` (default: the newspaper) until the block ends. Port 0 is any free port."""
+def serve(port: int = 0, host: str = "127.0.0.1", paper: Path | None = None, *, with_crawl_delay: bool = True) -> Iterator[Newspaper]:
+    """Serve the files of `paper` (default: the newspaper) until the block ends. Port 0 is any free port.
+
+    Without `with_crawl_delay`, its robots.txt asks for no pause: a newspaper of this process may be read as fast as it can be sent.
+    """
     root = paper or newspaper_folder()
     running = Newspaper("")
-    handler = partial(_RequestHandler, load_site(root), running.log)
+    handler = partial(_RequestHandler, load_site(root), running.log, with_crawl_delay)
     server = ThreadingHTTPServer((host, port), handler)
     server.daemon_threads = True  # an open connection of a client must not keep the server running
     running.url = f"http://{host}:{server.server_port}"
@@ -118,8 +123,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 30  # seconds after which an idle connection is closed
 
-    def __init__(self, site: Site, log: list[Request], *rest: object) -> None:
-        self.site, self.requests = site, log
+    def __init__(self, site: Site, log: list[Request], with_crawl_delay: bool, *rest: object) -> None:
+        self.site, self.requests, self.with_crawl_delay = site, log, with_crawl_delay
         super().__init__(*rest)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
@@ -132,6 +137,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
             return
         assert response.file is not None
         body = _encode(response, base)
+        if response.file.name == "robots.txt" and not self.with_crawl_delay:
+            body = CRAWL_DELAY.sub(b"", body)
         tag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
         modified = formatdate(response.file.stat().st_mtime, usegmt=True)
         headers = {"ETag": tag, "Last-Modified": modified, "Vary": "Accept-Encoding", "Cache-Control": "max-age=60"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.forked_children import ForkedProcess, fork_children
 from newsmill.cli.processes import Processes, check_scrapy_settings, workers
 from newsmill.cli.progress import (
     ProgressBar,
@@ -89,15 +90,22 @@ def crawl(
     sources = [make_source(url, name=name, every=None, language=language, delay=delay) for url in urls]
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
-    summary = run(settings, os.environ, *sources, processes=processes, limit=limit)
+    with fork_children() as forked:
+        summary = run(settings, os.environ, *sources, processes=processes, limit=limit, forked=forked)
     report(summary, as_json)
 
 
 def run(
-    settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
+    settings: Settings,
+    environ: Mapping[str, str],
+    *sources: Source,
+    processes: int | None = None,
+    limit: int | None = None,
+    forked: MutableMapping[str, ForkedProcess] | None = None,
 ) -> CrawlSummary:
     """Start crawler and workers, wait until no URL of the sources is due, and stop them.
 
+    `forked`: children that wait to be the crawler and the first worker; those that are used are removed from it.
     Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
     """
     restrict_proc_access()
@@ -112,7 +120,7 @@ def run(
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
             options = [] if limit is None else make_limit_options(store, names, limit)
-            crew = Crew(store, redis, processes or settings.worker_processes, options)
+            crew = Crew(store, redis, processes or settings.worker_processes, options, forked)
             logs = context.logs_folder(settings)
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
@@ -211,9 +219,18 @@ class Crew:
     time. So the first one starts with the crawler, and another one when segments wait although all have started.
     """
 
-    def __init__(self, store: AppContext, redis: RedisServer, max_workers: int, crawler_options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        store: AppContext,
+        redis: RedisServer,
+        max_workers: int,
+        crawler_options: Sequence[str],
+        forked: MutableMapping[str, ForkedProcess] | None,
+    ) -> None:
         self.store, self.redis, self.max_workers = store, redis, max_workers
         self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(1)]
+        for child in self.children:
+            child.forked = forked.pop(child.name, None) if forked else None
         self._pass_at = self._add_at = 0.0
         self._run_pass: Callable[[], None] = lambda: None
         self._pass_seconds = 0.0

@@ -14,6 +14,7 @@ from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli import crawl
 from newsmill.cli.documents import print_documents
+from newsmill.cli.forked_children import fork_children
 from newsmill.cli.terminal import note, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper
@@ -37,10 +38,10 @@ def demo(
     """
     environ = make_environment(os.environ)
     settings = configuration.load(environ)
-    with serve_newspaper(port) as running:
+    with fork_children() as forked, serve_newspaper(port) as running:
         note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
         source = Source(SOURCE_NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
-        summary = crawl.run(settings, environ, source, processes=min(MAX_WORKERS, settings.worker_processes))
+        summary = crawl.run(settings, environ, source, processes=min(MAX_WORKERS, settings.worker_processes), forked=forked)
     with context.open_context(settings) as store:
         store.ledger.set_enabled(SOURCE_NAME, False)  # its server has stopped
         if not as_json:
@@ -53,7 +54,7 @@ def serve_newspaper(port: int) -> Iterator[Newspaper]:
     """The running newspaper. Raises NewsmillError if the port is not available."""
     with ExitStack() as exit_stack:
         try:
-            running = exit_stack.enter_context(newspaper.serve(port))
+            running = exit_stack.enter_context(newspaper.serve(port, with_crawl_delay=False))
         except OSError as error:
             raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
         yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -19,7 +20,7 @@ from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Interrupt, format_count, note, now, printable
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
@@ -226,6 +227,10 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
                 os.fchmod(out.fileno(), stat.S_IMODE(existing.st_mode))
             os.fsync(out.fileno())
         draft.replace(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise NewsmillError(f"{path}: nothing was written ({error.strerror})") from None
     finally:
         draft.unlink(missing_ok=True)
 

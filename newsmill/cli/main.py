@@ -68,9 +68,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
-        _fail(f"{error.filename or 'the data folder'}: {error.strerror}", 1)
+        _fail(f"{error.filename or 'the output'} cannot be written or read: {error.strerror}", 1)
 
 
 def _fail(sentence: str, code: int) -> None:

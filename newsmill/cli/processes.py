@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -63,8 +63,14 @@ def up(processes: Processes = None) -> None:
 @contextmanager
 def only_one_up(logs: Path) -> Iterator[None]:
     """Hold the lock of the data folder's `newsmill up`; it ends with the process. Raises NewsmillError if another process holds it."""
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (logs / UP_LOCK).open("a+") as lock:
+    with ExitStack() as exit_stack:
+        try:
+            logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = exit_stack.enter_context((logs / UP_LOCK).open("a+"))
+        except OSError as error:
+            raise NewsmillError(
+                f"the data folder {logs.parent} cannot be used ({error.strerror}); set NEWSMILL_DATA to another folder"
+            ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -23,6 +23,7 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
+from newsmill.cli.forked_children import ForkedProcess
 from newsmill.cli.terminal import printable
 from newsmill.exceptions import NewsmillError
 from newsmill.redaction import redact
@@ -43,7 +44,8 @@ class Child:
 
     name: str  # in messages and log file names, such as "worker-1"
     arguments: tuple[str, ...]
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedProcess | None = None
+    forked: ForkedProcess | None = None  # waits to run the first time
     started: float = 0.0
     restarts: int = 0
     start_at: float = field(default=0.0)
@@ -110,13 +112,17 @@ class Supervisor:
         command = [*self.program, *child.arguments, "--supervised"]
         log = self._open_log(child)
         try:
+            if child.forked is not None:
+                child.process, child.forked = child.forked, None
+                child.process.run([*child.arguments, "--supervised"], self.environ, self.logs and self.logs / f"{child.name}.log")
+                return
             child.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         finally:
             if log is not None:
                 os.close(log)
-        child.started = time.monotonic()
+            child.started = time.monotonic()
 
     def _open_log(self, child: Child) -> int | None:
         if self.logs is None:
@@ -154,7 +160,7 @@ def read_last_line(log: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+def _close_pipe(process: subprocess.Popen[bytes] | ForkedProcess) -> None:
     if process.stdin is not None:
         process.stdin.close()
 

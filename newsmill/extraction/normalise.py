@@ -19,9 +19,6 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from ftfy import fix_encoding
-from ftfy.badness import is_bad
-
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Invisible characters. There are two classes, because a class with several planes is ten times slower in the regex engine of Python.
 _INVISIBLE = re.compile(
@@ -137,7 +134,18 @@ def _repair_mojibake(text: str) -> str:
     """Repair each line separately, so that one bad line does not affect how ftfy treats the others."""
     if _MAYBE_MOJIBAKE.search(text) is None:
         return text
-    return "\n".join(fix_encoding(line) if _MAYBE_MOJIBAKE.search(line) is not None and is_bad(line) else line for line in text.split("\n"))
+    from ftfy import fix_encoding  # see _is_bad
+
+    return "\n".join(
+        fix_encoding(line) if _MAYBE_MOJIBAKE.search(line) is not None and _is_bad(line) else line for line in text.split("\n")
+    )
+
+
+def _is_bad(text: str) -> bool:
+    # ftfy costs 0.04 s of CPU, which the processes that import this module and read no page need not spend
+    from ftfy.badness import is_bad
+
+    return is_bad(text)
 
 
 def _collapse_white_space(text: str) -> str:
@@ -171,7 +179,7 @@ def _measure_misread_share(sample: str) -> float:
     """Return the share of words with UTF-8 read as another encoding, in the lines that `is_bad` reports."""
     if _AS_1252.search(sample) is None and ("Р" not in sample or _AS_1251.search(sample) is None):
         return 0.0
-    lines = [line for line in sample.split("\n") if is_bad(line)]
+    lines = [line for line in sample.split("\n") if _is_bad(line)]
     traces = sum(bool(_AS_1252.search(word) or _AS_1251.search(word)) for line in lines for word in line.split())
     return traces / len(sample.split())
 

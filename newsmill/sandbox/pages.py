@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from newsmill.model import ExtractionResult, Page, Profile, Rules
+from newsmill.sandbox import parent
 from newsmill.sandbox.child import Limits, load_function
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess
 
@@ -135,8 +136,7 @@ class Sandbox:
 
     def __init__(self, limits: Limits | None = None, reader: str = DEFAULT_READER) -> None:
         self.limits = limits or Limits()
-        # Importing the reader imports the extractors, once for all children.
-        self.child = ChildProcess(HANDLER, (reader,), limits=self.limits, preload=(reader.partition(":")[0], PRELOAD_MODULE))
+        self.child = ChildProcess(HANDLER, (reader,), limits=self.limits, preload=_list_preload(reader))
         self._sent_profiles: dict[str, Profile] = {}  # the child keeps each profile, so it is sent once and not with every page
 
     def __enter__(self) -> Sandbox:
@@ -228,6 +228,16 @@ class Sandbox:
             self._sent_profiles.clear()
         self._sent_profiles[key] = request.profile
         return request
+
+
+def start_fork_server(reader: str = DEFAULT_READER) -> None:
+    """Start what the children of this process's sandboxes are forked from; without this call, the first child starts it and waits."""
+    parent.start_fork_server(_list_preload(reader))
+
+
+def _list_preload(reader: str) -> tuple[str, str]:
+    """Modules of the fork server: the reader's, which imports the extractors, once for all children."""
+    return reader.partition(":")[0], PRELOAD_MODULE
 
 
 def _make_crash(error: ChildCrashError) -> SandboxCrash:

@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.forkserver import ensure_running
 
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import (
@@ -261,12 +262,24 @@ def _fork(connection: socket.socket, make_handler: str, arguments: Sequence[str]
 
     `child` is loaded first: it makes the fork server die with us. A process has one fork server, so the modules of its first child count.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["newsmill.sandbox.child", *preload])
+    context = _make_context(preload)
     process = context.Process(target=serve, args=(connection, make_handler, arguments, limits), daemon=True)
     with _filtered_environment():
         process.start()
     return process
+
+
+def start_fork_server(preload: Sequence[str]) -> None:
+    """Start the fork server of this process now, so that its imports run while this process does other things."""
+    _make_context(preload)
+    with _filtered_environment():
+        ensure_running()
+
+
+def _make_context(preload: Sequence[str]) -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["newsmill.sandbox.child", *preload])
+    return context
 
 
 def _end_process(process: _Process, timeout: float) -> int | None:

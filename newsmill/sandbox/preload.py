@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 from datetime import UTC, datetime
 
+import ftfy.badness  # noqa: F401 — pages with other letters use it
+import htmldate  # noqa: F401 — pages without a date elsewhere use it
 from lxml.html import document_fromstring
 from trafilatura.external import try_justext
 

@@ -7,6 +7,7 @@ of processes on one machine. Postgres: through psycopg 3.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, Select, create_engine, event, exc, make_url, text
 from sqlalchemy import Engine as Engine  # re-exported: other packages pass an engine on without importing SQLAlchemy
@@ -31,6 +32,7 @@ CONNECT_SECONDS = 10
 CLOCK_INTERVAL_SECONDS = 5.0  # between two readings of Postgres's clock: one takes up to 1 ms, and workers need the time for every page
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
+SHARED_INDEX_BYTES = 1 << 20  # SQLite extends its -shm file by 32 KB and its log by pages
 MIGRATIONS = "newsmill.storage:migrations"
 # The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
 REVISIONS = ("0001",)
@@ -159,12 +161,15 @@ def translate_errors(engine: Engine) -> Iterator[None]:
 def _describe(url: URL, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()
     message = cause[0] if cause else type(error).__name__
-    where = redact(url.render_as_string())
+    file = _find_file(url)
+    where = str(file) if file else redact(url.render_as_string())
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
         "readonly": f"the file or its folder is read-only; {_FILE_HINT}",
         "full": "the disk is full; what was being written is not stored, and stored data is not affected",
-        "disk I/O error": "the disk refused to write (full, or over a limit); what was being written is not stored",
+        "disk I/O error": "the disk is full; free some space to continue; stored data is not affected"
+        if file and _is_full(file.parent)
+        else "the disk refused to read or write (a damaged disk, or a limit on the size of files); what was being written is not stored",
         "unable to open": f"the file cannot be opened; {_FILE_HINT}",
         "no such table": "the schema is missing or old; run `newsmill db upgrade`",
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
@@ -173,6 +178,21 @@ def _describe(url: URL, error: Exception) -> str:
     }
     hint = next((words for sign, words in hints.items() if sign in message), "check that the database is up and DATABASE_URL is right")
     return f"database {where}: {message}: {hint}"
+
+
+def _find_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None for another database."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(unquote(url.database.removeprefix("file:")))  # `_sqlite_to_read` writes a URI
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether its disk has no room for SQLite's shared index. Readers write that too."""
+    try:
+        return shutil.disk_usage(folder).free < SHARED_INDEX_BYTES
+    except OSError:
+        return False
 
 
 def read_clock(engine: Engine) -> datetime:

@@ -7,10 +7,13 @@ import io
 import json
 import logging
 import os
+import shutil
 import sqlite3
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_result import CommandResult, Newsmill
@@ -235,7 +238,9 @@ def test_a_data_folder_that_cannot_be_created(newsmill: Newsmill, tmp_path: Path
     monkeypatch.setenv("NEWSMILL_DATA", "file")
     done = newsmill("add", "example.org")
     assert done.code == 1
-    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be used (File exists); set NEWSMILL_DATA to another folder\n"
+    assert (
+        done.err == f"newsmill: the data folder {tmp_path}/file cannot be used (it is not a folder); set NEWSMILL_DATA to another folder\n"
+    )
 
 
 def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -287,7 +292,6 @@ def test_tokens_need_a_name_and_the_first_ends_anonymous_reading(newsmill: Newsm
     assert "first token" not in newsmill("token", "add", "bob").err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the identity of another user")
 def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, tmp_path: Path) -> None:
     assert newsmill("add", "example.org", "--no-check").code == 0  # imports what the commands need
     assert newsmill("status").code == 0
@@ -297,16 +301,38 @@ def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, 
             break
     data = tmp_path / "newsmill-data"
     for path in (data, *data.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    os.seteuid(65534)
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    is_root = os.geteuid() == 0  # to whom no permission is denied
+    if is_root:
+        os.seteuid(65534)
     try:
-        read_only, hidden = newsmill("add", "other.example", "--no-check"), newsmill("status")
+        results = [newsmill(*line) for line in (["add", "other.example", "--no-check"], ["status"], ["up"])]
     finally:
-        os.seteuid(0)
-    for done in (read_only, hidden):
+        if is_root:
+            os.seteuid(0)
+        data.chmod(0o755)
+    for done in results:
         assert done.code in (1, 2)
-        assert "Permission denied" in done.err or "readonly" in done.err
+        assert any(cause in done.err for cause in ("Permission denied", "readonly", "unable to open"))
         assert "NEWSMILL_DATA" in done.err
+
+
+def test_a_limit_of_the_system_is_named_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    """A file that may not grow is the nearest to a full disk that every user can make."""
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17)); from newsmill.cli.main import main; main()"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        assert done.returncode == 1
+        return done.stderr
+
+    store = f"database {tmp_path}/newsmill-data/newsmill.sqlite: disk I/O error: "
+    assert run("add", "example.org", "--no-check").startswith(f"newsmill: {store}the disk refused to read or write")
+    shutil.rmtree(tmp_path / "newsmill-data")
+    with open_context(load({"NEWSMILL_DATA": str(tmp_path / "newsmill-data")}), create=True) as store_with_documents:
+        insert_documents(store_with_documents.engine, replace(FULL, text="A long text. " * 20_000))
+    assert run("export", "-o", "out.jsonl") == "newsmill: out.jsonl: nothing was written (File too large)\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["newsmill-data"]
 
 
 @pytest.mark.parametrize(
@@ -318,4 +344,12 @@ def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, 
     ],
 )
 def test_the_cause_of_a_database_error(message: str, sentence: str) -> None:
-    assert sentence in database._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))
+    described = database._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))
+    assert described.startswith(f"database x/newsmill.sqlite: {message}: ") and sentence in described
+
+
+def test_a_disk_without_room_is_told_from_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, error = make_url(f"sqlite:///{tmp_path}/newsmill.sqlite"), sqlite3.OperationalError("disk I/O error")
+    assert "a damaged disk, or a limit" in database._describe(url, error)
+    monkeypatch.setattr(database.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert "the disk is full; free some space" in database._describe(url, error)

@@ -145,3 +145,31 @@ def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:
 def test_the_log_names_the_components_that_scrapy_enables(name: str, is_logged: bool) -> None:
     record = logging.LogRecord(name, logging.INFO, __file__, 1, "Enabled", (), None)
     assert supervisor.should_log(record) == is_logged
+
+
+def test_a_forked_child_runs_one_command_and_is_then_an_ordinary_child(tmp_path: Path) -> None:
+    """In a new interpreter: this one has threads, beside which a fork is not safe."""
+    code = f"""
+import os
+from pathlib import Path
+from newsmill.cli.forked_children import fork_children
+from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.exceptions import NewsmillError
+with fork_children() as forked:
+    unused = forked["crawler"]
+    child = Child("worker-1", ("worker", "--no-such-option"), forked=forked.pop("worker-1"))
+    environ = {{**os.environ, "ONLY_HERE": "yes"}}
+    try:
+        with Supervisor([child], environ=environ, logs=Path({str(tmp_path)!r}), report=print) as running:
+            print(child.process.pid != os.getpid(), child.forked)
+            while True:
+                running.watch()
+    except NewsmillError as error:
+        print(error)
+print(unused.poll())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[0] == "True None", done.stderr
+    assert "worker-1 cannot run: " in done.stdout and "no-such-option" in done.stdout.lower()
+    assert done.stdout.splitlines()[-1] == "-9"
+    assert done.stderr == ""

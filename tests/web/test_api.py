@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from rows import Mill, ended
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 import newsmill
 from newsmill.exceptions import ServiceError
-from newsmill.model import Block, BlockType, Markup, TextLink
+from newsmill.model import Block, BlockType, Markup, Outcome, TextLink
 from newsmill.storage import fingerprints
 from newsmill.web.config import WebConfig
 
@@ -204,7 +205,21 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     state = program.get(path).json()
     assert state["source"] == changed and state["rendered"] == 0
     assert [(listing["kind"], listing["state"]) for listing in state["listings"]] == [("homepage", "due")]
-    assert [source["name"] for source in pages(program, f"{API}/sources", limit=1)] == ["gazette-example-org"]
+    (listed,) = pages(program, f"{API}/sources", limit=1)
+    assert (listed["name"], listed["health"]["state"], listed["health"]["failure"]) == ("gazette-example-org", "unread", None)
+
+
+def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> None:
+    program = web.program("write")
+    assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 201
+    ledger, now = web.context.ledger, web.context.now()
+    (row,) = Mill(ledger, now).lease("gazette.example.org")
+    ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=now)
+    (listed,) = pages(program, f"{API}/sources")
+    health = listed["health"]
+    assert (health["state"], health["failure"], health["outcome"], health["listings"]) == ("failing", "blocked: HTTP 403", "http_error", 1)
+    assert health["url"] == "https://gazette.example.org/" and datetime.fromisoformat(health["since"]) == now
+    assert program.get(f"{API}/sources/gazette-example-org").json()["health"] == health
 
 
 @pytest.mark.parametrize(

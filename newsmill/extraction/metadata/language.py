@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import langcodes
-from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
@@ -112,7 +112,10 @@ def _list_known_languages() -> frozenset[str]:
 
 
 @cache
-def _load_detector() -> LanguageIdentifier:
+def _load_detector() -> Any:
+    # numpy costs 0.07 s of CPU, which the processes that import this module and read no page need not spend
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
+
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 

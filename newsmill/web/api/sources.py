@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -11,10 +12,13 @@ from starlette.exceptions import HTTPException
 
 from newsmill import address_guard
 from newsmill.address_guard import Guard
+from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
-from newsmill.model import Source
+from newsmill.failures import describe_failure
+from newsmill.model import Kind, Outcome, Source
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.ledger import Trace
+from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
@@ -100,6 +104,26 @@ class SourceResponse(SourcePlan):
     spider: str | None = Field(default=None, description="Class of the Scrapy spider that runs; sources.toml sets it.")
 
 
+class SourceHealthResponse(BaseModel):
+    """The state of a source, and what fails: most of its listings, or its newest pages."""
+
+    state: HealthState = Field(description="failing: nothing of it can be read; degraded: a part fails; unread: no listing has been read.")
+    failure: str | None = Field(default=None, description="What fails, in a few words.", examples=["blocked: HTTP 403"])
+    outcome: Outcome | None = None
+    detail: str | None = None
+    since: datetime | None = Field(default=None, description="When the first of the failing URLs began to fail.")
+    url: str | None = Field(default=None, description="One of the failing URLs.")
+    kind: Kind | None = None
+    failing: int = Field(default=0, description="Failing listings, or failing pages.")
+    listings: int = Field(default=0, description="Listings that were read or have failed; 0 if pages fail.")
+
+
+class ListedSource(SourceResponse):
+    """A source with its state."""
+
+    health: SourceHealthResponse
+
+
 def drop_nulls(table: dict[str, Any]) -> dict[str, Any]:
     """The table without null values, which TOML does not have."""
     return {key: drop_nulls(value) if isinstance(value, dict) else value for key, value in table.items() if value is not None}
@@ -109,6 +133,28 @@ def to_response(source: Source) -> SourceResponse:
     """The source in a response of the API."""
     hidden = ("spider_args", "spider_limits")  # arguments may hold a password
     return SourceResponse(name=source.name, **{key: value for key, value in to_table(source).items() if key not in hidden})
+
+
+def to_health(health: SourceHealth) -> SourceHealthResponse:
+    """The state of a source in a response of the API."""
+    failure = health.failure
+    return SourceHealthResponse(
+        state=health.state,
+        failure=None if failure is None else describe_failure(failure),
+        outcome=None if failure is None else failure.outcome,
+        detail=None if failure is None else failure.detail,
+        since=health.since,
+        url=health.url,
+        kind=health.kind,
+        failing=health.failing,
+        listings=health.of,
+    )
+
+
+def to_listed(context: AppContext, sources: Sequence[Source]) -> tuple[ListedSource, ...]:
+    """The sources with their states."""
+    states = SourceHealthReader(context.engine).read_all(sources)
+    return tuple(ListedSource(**to_response(source).model_dump(), health=to_health(states[source.name])) for source in sources)
 
 
 def to_table(source: Source) -> dict[str, Any]:
@@ -143,30 +189,32 @@ ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
 
 
 class SourceDetails(BaseModel):
-    """A source with its progress and listings."""
+    """A source with its state, progress and listings."""
 
     source: SourceResponse
+    health: SourceHealthResponse
     progress: LedgerProgress
     rendered: int = Field(description="Archived pages that a browser rendered.")
     listings: tuple[Trace, ...] = Field(description="Feeds, sitemaps, sections and homepage, with the result of the last check.")
 
 
 @router.get("")
-def list_sources(context: Context, limit: Limit = 50, cursor: Cursor = None) -> ItemList[SourceResponse]:
-    """List sources by name, paused ones included."""
+def list_sources(context: Context, limit: Limit = 50, cursor: Cursor = None) -> ItemList[ListedSource]:
+    """List sources by name with their states, paused ones included."""
     following = [source for source in context.ledger.sources() if cursor is None or source.name > cursor]
     page = following[:limit]
-    return ItemList[SourceResponse](items=tuple(map(to_response, page)), next=page[-1].name if len(following) > limit else None)
+    return ItemList[ListedSource](items=to_listed(context, page), next=page[-1].name if len(following) > limit else None)
 
 
 @router.get("/{name}", responses=error_responses(404))
 def get_source(context: Context, name: Name) -> SourceDetails:
-    """Get a source with its settings, progress and listings."""
+    """Get a source with its settings, state, progress and listings."""
     source = get_existing(context, name)
     progress = LedgerProgress.model_validate(context.ledger.progress(source.name))
     rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
     listings = tuple(context.ledger.listings(source.name))
-    return SourceDetails(source=to_response(source), progress=progress, rendered=rendered, listings=listings)
+    health = to_health(SourceHealthReader(context.engine).read(source))
+    return SourceDetails(source=to_response(source), health=health, progress=progress, rendered=rendered, listings=listings)
 
 
 @router.post("", status_code=201, responses=error_responses(403, 409))
@@ -186,7 +234,7 @@ def change_source(request: Request, context: Context, caller: Writer, name: Name
     """Change the given keys of a source; null resets a key. At the next start, config/sources.toml overrides the sources it names."""
     before = get_existing(context, name)
     if plan.name not in (None, before.name):
-        raise HTTPException(422, "name: a source cannot be renamed; add a new one")
+        raise HTTPException(422, "name: a source cannot be renamed here; run `newsmill sources rename`")
     after = build_source(request, caller, plan, before.name, plan.update(to_table(before)))
     context.ledger.put_source(after, now=context.now())
     return to_response(after)
