@@ -218,7 +218,7 @@ ARTICLE = "https://www.example.org/en/2026/11/24/flood-wall-work-to-begin-in-feb
         ("quick-start.md", "Look at the documents", {}),
         ("following-sites.md", "Submit single URLs", {"some-program": "cat urls.txt"}),
         ("operating.md", "Back up the embedded store", {"/backups/newsmill": "copy"}),
-        ("search-and-export.md", "Search", {"climate summit": "flood wall", "flood OR drought": "Freibad OR Stadt"}),
+        ("search-and-export.md", "Search", {"source:demo": "source:paper"}),
         ("search-and-export.md", "Read one document", {"URL": ARTICLE}),
         ("search-and-export.md", "Export", {"--to corpus": "--to export"}),
     ],
