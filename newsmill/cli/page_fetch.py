@@ -16,7 +16,7 @@ MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, r
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedPage:
+class PageResponse:
     """A page as its server sent it."""
 
     url: str  # final, after redirects
@@ -35,12 +35,12 @@ class SiteCheck:
     articles: int
 
 
-def fetch_page(url: str) -> FetchedPage | OutcomeRecord:
+def fetch_page(url: str) -> PageResponse | OutcomeRecord:
     """Fetch a page as the crawler does. Raises NewsmillError if no process can do it, ConfigError for wrong settings."""
     found = _run(url)
     if isinstance(found, OutcomeRecord):
         return found
-    return FetchedPage(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
+    return PageResponse(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
 
 
 def check_site(homepage: str) -> SiteCheck | OutcomeRecord:

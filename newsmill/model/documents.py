@@ -1,0 +1,240 @@
+"""Documents: the articles that extraction makes of pages, with their blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Self
+
+from newsmill.model.outcomes import OutcomeRecord
+
+
+class BlockType(StrEnum):
+    PARAGRAPH = "paragraph"
+    HEADING = "heading"
+    LIST = "list"
+    QUOTE = "quote"
+    TABLE = "table"
+    CAPTION = "caption"
+    CODE = "code"
+    EMBED = "embed"
+
+
+@dataclass(frozen=True, slots=True)
+class TextLink:
+    """A link inside a block. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    url: str  # absolute; http, https or mailto
+
+
+@dataclass(frozen=True, slots=True)
+class ListItem:
+    """An item of a list. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    depth: int = 0  # 0: an item of an outermost list
+    number: int | None = None  # None: the list is unordered
+
+
+@dataclass(frozen=True, slots=True)
+class TableCell:
+    """Text in a table cell; several pieces of one cell share row and column. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    row: int  # within the block
+    column: int  # column of the grid with rowspan and colspan (HTML standard, section 4.9.12)
+    header: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """The structure of a block that its plain text does not show."""
+
+    level: int | None = None  # level of a heading, 1 to 6
+    links: tuple[TextLink, ...] = ()
+    items: tuple[ListItem, ...] = ()
+    cells: tuple[TableCell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a page: kept in the body, or removed by a layer for a reason."""
+
+    type: BlockType
+    text: str
+    kept: bool = True
+    layer: str | None = None  # trafilatura, model, gate (a rule that overrides the model), script, profile, rules
+    reason: str | None = None
+    path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
+    markup: Markup | None = None  # None: only type and text are known, as in documents of an older version
+
+
+class AuthorType(StrEnum):
+    PERSON = "person"
+    ORGANISATION = "organisation"
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    name: str
+    type: AuthorType = AuthorType.PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    url: str
+    caption: str | None = None
+    credit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUpdate:
+    text: str
+    title: str | None = None
+    at: datetime | None = None
+
+
+DOUBTFUL_CONFIDENCE = 0.85
+"""Expected F1 over words, 0 to 1, below which a page is read a second time and a document is shown as doubtful.
+
+Out of fold, 39 % of the pages below it have an F1 under 0.6, and 1.4 % of the others (`benchmarks/quality.py --folds DIR`, 984 pages).
+The search index stores which documents are doubtful, so another value needs a migration that updates the index.
+"""
+
+
+MIN_UPDATE_CHARACTERS = 30  # characters of an update that is searched in the text; a short one ("Goal!") may be in any lead
+
+
+_WORD = re.compile(r"\w+")
+
+
+def is_doubtful(confidence: float | None) -> bool:
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for None."""
+    return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An article as stored and exported. An unknown value is None, never a guess."""
+
+    id: str  # newsmill.urls.make_key(canonical_url or url)
+    url: str  # final URL
+    requested_url: str
+    canonical_url: str | None
+    source: str | None
+    site_name: str | None
+    title: str | None
+    description: str | None
+    text: str
+    blocks: tuple[Block, ...]  # kept ones only
+    authors: tuple[Author, ...]
+    published_at: datetime | None
+    modified_at: datetime | None
+    first_seen_at: datetime
+    fetched_at: datetime
+    published_source: str | None  # json-ld, meta, feed, dom, url, text, spider
+    published_precision: str | None  # second, minute, day
+    language: str | None
+    section: str | None
+    tags: tuple[str, ...]
+    image: str | None
+    images: tuple[Image, ...]
+    article_type: str | None
+    live_updates: tuple[LiveUpdate, ...]
+    is_free: bool | None
+    is_free_reason: str | None
+    license: str | None
+    rights: Mapping[str, str]
+    word_count: int
+    extractor: str  # e.g. "trafilatura 2.3.1"
+    profile_version: int | None
+    confidence: float | None
+    warnings: tuple[str, ...]
+    content_hash: str
+    provenance: Mapping[str, str]  # field name → origin of its value
+    revision: int = 1
+    archive_ref: str | None = None  # "segment-id@offset"
+    published_day: str | None = None  # ISO date of published_at in the time zone of the site; the date in UTC may differ
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the confidence is below DOUBTFUL_CONFIDENCE; such a text needs a check."""
+        return is_doubtful(self.confidence)
+
+    def text_with_updates(self) -> str:
+        """Return the text, followed by the updates of a live blog. Each update has a heading with its time (UTC) and title."""
+        return "\n\n".join(filter(None, (self.text, *(block.text for block in self.update_blocks()))))
+
+    def update_blocks(self) -> tuple[Block, ...]:
+        """Return the updates that the text does not contain, in page order: a heading (time in UTC, title) and paragraphs for each."""
+        words = _join_words(self.text)
+        return tuple(block for update in self.live_updates if not _contains(words, update) for block in _blocks_of(update))
+
+    def with_updates(self) -> Self:
+        """Return the document with its updates in `text` and `blocks`. All other fields, including `word_count`, describe the article."""
+        blocks = self.update_blocks()
+        return replace(self, text=self.text_with_updates(), blocks=(*self.blocks, *blocks)) if blocks else self
+
+
+def _join_words(text: str) -> str:
+    """Join the words, with a space at either end so that a part of a word does not match."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
+
+
+def _contains(words: str, update: LiveUpdate) -> bool:
+    """Whether the words of a text contain an update, as on a page without a lead. A match of a few words is not evidence."""
+    parts = [_join_words(part) for part in (update.title, update.text) if part]
+    return sum(map(len, parts)) >= MIN_UPDATE_CHARACTERS and all(part in words for part in parts)
+
+
+def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
+    at = "" if update.at is None else f"{update.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if heading := " · ".join(filter(None, (at, update.title))):
+        yield Block(BlockType.HEADING, heading, markup=Markup(level=3))
+    if update.text != update.title:
+        yield from (Block(BlockType.PARAGRAPH, part) for part in update.text.split("\n\n") if part)
+
+
+class ExtractionPath(StrEnum):
+    """How a page of a site with a proven profile was extracted; `newsmill status` counts them.
+
+    The fast path uses only the block paths of the profile; the full path uses the block model.
+    """
+
+    FAST = "fast"  # by the fast path
+    UNFIT = "unfit"  # by the full path, because the page is unlike the pages of the profile
+    AGREED = "agreed"  # by both, with the same text; one page in twenty takes both paths
+    DISAGREED = "disagreed"  # by both, with different texts; the document is that of the full path
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionResult:
+    """The result of extraction for one page: its outcome, the document if there is one, and every block with its reason."""
+
+    ending: OutcomeRecord
+    document: Document | None = None
+    blocks: tuple[Block, ...] = ()  # kept and removed, in page order
+    seconds: float = 0.0
+    extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """The main fields of a document with nearly the same text as another. Times are aware and UTC."""
+
+    id: str
+    url: str
+    title: str | None
+    source: str | None
+    site_name: str | None
+    language: str | None
+    published_at: datetime | None
+    first_seen_at: datetime
+    similarity: float  # 0 to 1: the share of common runs of five words among all runs of both texts
