@@ -22,7 +22,7 @@ from newsmill.web.auth import Caller, require_csrf, require_scope
 from newsmill.web.mail import mail_server
 from newsmill.web.pages.rendering import PageView, params
 
-MAX_MATCHES = 30  # on the page of one search
+MAX_MATCHES = 20  # on the page of one search
 
 router = APIRouter(prefix="/searches", include_in_schema=False)
 Reader = Annotated[Caller, Depends(require_scope(Scope.READ))]
