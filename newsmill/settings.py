@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -26,8 +27,14 @@ from newsmill.version import __version__
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SECRET_VARIABLES = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN"})  # never shown in errors
+SECRET_VARIABLES = frozenset(
+    {"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN", "NEWSMILL_SMTP_URL"}
+)  # never shown in errors
 SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgres sqlite", "ARCHIVE_URL": "file s3"}
+
+MAX_EMAIL_CHARACTERS = 254  # RFC 5321 by way of its erratum 1690
+EMAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9-]{1,63}")
+APPRISE_PATTERN = r"^[a-z0-9]+(://[A-Za-z0-9.-]+(:\d{1,5})?)?$"
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
 
@@ -68,6 +75,30 @@ def _check_base_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
         raise ValueError("not a base URL")
     return value
+
+
+def _check_smtp_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.port == 0:
+        raise ValueError("not the URL of a mail server")
+    return value
+
+
+def check_sender(value: str) -> str:
+    """A value with one e-mail address, with or without a name. Raises ValueError."""
+    found = getaddresses([value])
+    if not value.isprintable() or len(found) != 1 or not is_email_address(found[0][1]):
+        raise ValueError("not an e-mail address")
+    return value
+
+
+def is_email_address(text: str) -> bool:
+    """Whether the text is one ASCII e-mail address of the plain form that every mail server accepts.
+
+    >>> is_email_address("ann.lee+news@mail.example.org"), is_email_address("ann@example.org, bea@example.org")
+    (True, False)
+    """
+    return len(text) <= MAX_EMAIL_CHARACTERS and EMAIL_ADDRESS.fullmatch(text) is not None
 
 
 class Settings(BaseModel):
@@ -197,6 +228,31 @@ class Settings(BaseModel):
         alias="NEWSMILL_PROXY_RESOLVES_NAMES",
         title="HTTP proxies resolve host names themselves; Newsmill then checks only URLs with an IP address.",
         description="true or false",
+    )
+
+    smtp_url: Annotated[str, AfterValidator(_check_smtp_url)] | None = Field(
+        default=None,
+        alias="NEWSMILL_SMTP_URL",
+        title="Mail server for alerts. `smtps` uses TLS from the start; `smtp` uses STARTTLS, which a password requires.",
+        description="smtp://[user:password@]host[:port] or smtps://…, with special characters of the password percent-encoded",
+    )
+    mail_from: Annotated[str, AfterValidator(check_sender)] | None = Field(
+        default=None,
+        alias="NEWSMILL_MAIL_FROM",
+        title="Sender of alerts by e-mail.",
+        description="an e-mail address, such as news@example.org or Newsmill <news@example.org>",
+    )
+    mail_to: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
+        default=(),
+        alias="NEWSMILL_MAIL_TO",
+        title="E-mail addresses and domains to which alerts may be sent. Default: all.",
+        description="addresses and domains such as example.org, separated by commas",
+    )
+    apprise: Annotated[tuple[Annotated[str, Field(pattern=APPRISE_PATTERN)], ...], BeforeValidator(_split_list)] = Field(
+        default=(),
+        alias="NEWSMILL_APPRISE",
+        title="Services of Apprise to which alerts may be sent: a scheme, or a scheme and a host. Default: none.",
+        description="schemes such as tgram and services such as ntfys://ntfy.example.org, separated by commas",
     )
 
     @property

@@ -52,6 +52,7 @@ LAYERS = (
         "newsmill.redaction",
         "newsmill.failures",
         "newsmill.install_hints",
+        "newsmill.alert_schedule",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another
@@ -77,6 +78,9 @@ OWNERS = {
     "fastapi": ("newsmill.web",),
     "starlette": ("newsmill.web",),
     "uvicorn": ("newsmill.web",),
+    "standardwebhooks": ("newsmill.web",),
+    "apprise": ("newsmill.web.apprise_child",),
+    "smtplib": ("newsmill.web.mail",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

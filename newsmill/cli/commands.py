@@ -39,6 +39,8 @@ COMMANDS = {
     "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, pause, resume, rename, remove, check and test sources"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
+    "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
+    "alerts": Command(DOCUMENTS, f"{PACKAGE}.searches:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "explain": Command(
         DOCUMENTS, f"{PACKAGE}.documents:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"

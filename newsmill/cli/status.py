@@ -10,11 +10,13 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli import site_profiles, source_health
+from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_row
 from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
+from newsmill.storage.alerts import Alerts
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.source_health import SourceHealthReader
 
@@ -50,6 +52,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "refused_jobs": refused,
         "deferred": store.ledger.deferred.count(),
         "archive_bytes": store.archive.total_bytes(),
+        "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
@@ -82,6 +85,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
+    print_failing(Alerts(store.engine).list_failing())
     roles = Counter(process.role for process in report["processes"])
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")

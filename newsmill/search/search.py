@@ -93,6 +93,13 @@ class Search:
         with read_connection(self._engine) as conn:
             return (*parsed.notes, *check_names(conn, self._backend, parsed))
 
+    def find_useless(self, query: str) -> str | None:
+        """Why a query never matches a document, in one sentence; None if it can match one."""
+        parsed = parse_query(query)
+        if not parsed.matches_nothing:
+            return None
+        return "; ".join(note.message for note in parsed.notes) or "the query finds nothing"
+
     def highlighter(self, query: str, language: str | None) -> Highlighter:
         """Marks the words of a query in a text of a language, as they are matched there."""
         parsed = parse_query(query)
@@ -152,6 +159,11 @@ class Search:
         nothing is missed and nothing comes twice. Raises CursorError.
         """
         return iterate_stored(self._engine, self._backend, parse_query(query), since)
+
+    def filter_ids(self, query: str, ids: Sequence[str]) -> list[str]:
+        """Those of the documents that match the query, in the same order."""
+        with read_connection(self._engine) as conn:
+            return _filter_ids(conn, self._backend, parse_query(query), ids)
 
     def end_cursor(self) -> str:
         """The cursor behind everything that is stored now; `iterate` resumes from it."""
@@ -263,10 +275,17 @@ def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[d
 
 
 def _load_matching(conn: Connection, backend: Backend, query: Query, ids: Sequence[str]) -> Sequence[Any]:
-    if query.node is not None or query.since is not None or query.until is not None:
-        span = span_of_query(query)
-        positions = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})] if ids else []
-        positions = [position for position in positions if span.lower <= position < span.upper]
-        matching = prepare_query(conn, backend, query.node).filter(positions)
-        ids = [document for moment, document in positions if (moment, document) in matching]
+    ids = _filter_ids(conn, backend, query, ids)
     return conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all() if ids else []
+
+
+def _filter_ids(conn: Connection, backend: Backend, query: Query, ids: Sequence[str]) -> list[str]:
+    if query.matches_nothing or not ids:
+        return []
+    if query.node is None and query.since is None and query.until is None:
+        return list(ids)
+    span = span_of_query(query)
+    positions = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})]
+    positions = [position for position in positions if span.lower <= position < span.upper]
+    matching = {document for _, document in prepare_query(conn, backend, query.node).filter(positions)}
+    return [document for document in ids if document in matching]

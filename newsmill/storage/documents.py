@@ -214,6 +214,20 @@ class Changes:
             wanted.append(tuple_(*_ORDER) > (place.stored_at, place.id))
         return self._read(wanted, source, _ORDER, limit)
 
+    def page_after(self, place: ChangePosition, *, limit: int) -> tuple[list[str], ChangePosition]:
+        """The IDs of up to `limit` documents stored after `place`, oldest first, and the position behind them.
+
+        If they are fewer, that position is `end`.
+        """
+        with reading(self._engine) as conn:
+            horizon = stored_order.horizon(conn)
+            after = (documents.c.stored_at <= horizon, tuple_(*_ORDER) > (place.stored_at, place.id))
+            rows = conn.execute(select(*_ORDER).where(*after).order_by(*_ORDER).limit(limit)).all()
+        if len(rows) == limit:
+            return [row.id for row in rows], ChangePosition(rows[-1].stored_at, rows[-1].id)
+        end = ChangePosition(horizon + stored_order.STAMP_RESOLUTION)
+        return [row.id for row in rows], end if end.stored_at > place.stored_at else place  # documents at the end may have been removed
+
     def end(self) -> ChangePosition:
         """The position from which `after` returns what is stored from now on, including unfinished commits."""
         with reading(self._engine) as conn:

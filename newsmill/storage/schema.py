@@ -345,6 +345,7 @@ webhooks = Table(
     Column("secret", StorableText, nullable=False),  # signs deliveries, so it cannot be stored as a hash
     Column("event", String(32), nullable=False),
     Column("source", StorableText),
+    Column("query", StorableText),  # only documents that match it; NULL: all
     Column("created_at", UtcDateTime, nullable=False),
     Column("token", StorableText),
     Column("enabled", Boolean, nullable=False),
@@ -367,4 +368,63 @@ deliveries = Table(
     Column("detail", StorableText),  # why the last try failed
     Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_deliveries_webhook", "webhook", "created_at"),
+)
+
+# Searches that a user saved. `seen_at` and `seen_id` are the position in the order of storage up to which documents were matched.
+saved_searches = Table(
+    "saved_searches",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("user_name", StorableText, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("query", StorableText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("seen_id", StorableText, nullable=False),
+    Column("matches", Id, nullable=False, server_default="0"),  # the number of the last match
+    Column("looked", Id, nullable=False, server_default="0"),  # the number of the last match when the user last looked
+    Column("looked_at", UtcDateTime),
+    UniqueConstraint("user_name", "name"),
+    Index("ix_saved_searches_seen", "seen_at"),
+)
+
+# Documents that matched a saved search since it was saved, numbered from 1 in the order of matching. Old ones are deleted.
+search_matches = Table(
+    "search_matches",
+    metadata,
+    Column("search", String(16), ForeignKey("saved_searches.id"), primary_key=True),
+    Column("number", Id, primary_key=True, autoincrement=False),
+    Column("document_id", String(64), nullable=False),
+    Column("matched_at", UtcDateTime, nullable=False),
+    UniqueConstraint("search", "document_id"),
+    Index("ix_search_matches_age", "matched_at"),
+)
+
+# Alerts on saved searches. `told` is the number of the last match in a message that arrived; a message in progress has those up to `until`.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("search", String(16), ForeignKey("saved_searches.id"), nullable=False),
+    Column("channel", String(8), nullable=False),  # storage.alerts.Channel
+    Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password
+    Column("secret", StorableText),  # signs messages to a webhook
+    Column("schedule", String(8), nullable=False),  # alert_schedule.Frequency
+    Column("hour", Integer, nullable=False),
+    Column("weekday", Integer, nullable=False),
+    Column("zone", StorableText, nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("state", String(8), nullable=False),  # storage.alerts.AlertState
+    Column("told", Id, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),  # no message is begun earlier
+    Column("delivery", String(40)),  # the message in progress: the same ID in every try
+    Column("until", Id),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", UtcDateTime),  # of the next try, or the end of the sender's lease
+    Column("failing_since", UtcDateTime),
+    Column("detail", StorableText),  # why the last try failed
+    Column("sent_at", UtcDateTime),
+    Index("ix_alerts_search", "search"),
+    Index("ix_alerts_due", "due_at", sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'")),
 )

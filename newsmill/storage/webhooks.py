@@ -44,6 +44,7 @@ class Webhook:
     secret: str
     event: WebhookEvent
     source: str | None
+    query: str | None
     created_at: datetime
     enabled: bool
     seen_at: datetime
@@ -72,15 +73,24 @@ class Webhooks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, url: str, event: WebhookEvent, *, now: datetime, source: str | None = None, token: str | None = None) -> Webhook:
-        """A new webhook for events from now on."""
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    def add(
+        self,
+        url: str,
+        event: WebhookEvent,
+        *,
+        now: datetime,
+        source: str | None = None,
+        query: str | None = None,
+        token: str | None = None,
+    ) -> Webhook:
+        """A new webhook for events from now on, of documents of a source and that match a query, if given."""
         row: dict[str, Any] = {
             "id": secrets.token_hex(8),
             "url": url,
-            "secret": secret,
+            "secret": make_secret(),
             "event": event.value,
             "source": source,
+            "query": query,
             "created_at": now,
         }
         position = Changes(self._engine).end()
@@ -147,6 +157,12 @@ class Webhooks:
                 return False
             _insert_delivery(conn, hook.id, payload, now)
         return True
+
+    def move(self, hook: Webhook, *, until: datetime, last: str) -> None:
+        """Move the webhook's position to (until, last) without a delivery, unless another process was faster."""
+        is_unmoved = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
+        with writing(self._engine) as conn:
+            conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last))
 
     def list_unnotified(self, *, limit: int = 1000) -> list[tuple[str, str]]:
         """(submission, webhook) of submissions whose webhook is not notified yet, oldest first."""
@@ -216,6 +232,11 @@ class Webhooks:
             conn.execute(update(deliveries).where(wanted).values(attempts=delivery.attempts + 1, **values))
 
 
+def make_secret() -> str:
+    """A new key that signs messages, as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 def _insert_delivery(conn: Connection, webhook: str, payload: Any, now: datetime) -> str:
     delivery_id = f"msg_{secrets.token_hex(12)}"
     row = {"id": delivery_id, "webhook": webhook, "payload": payload, "created_at": now, "state": "due", "attempts": 0, "next_at": now}
@@ -229,5 +250,5 @@ def _lease(conn: Connection, delivery: Delivery, now: datetime) -> bool:
 
 
 def _webhook(row: Any) -> Webhook:
-    names = ("id", "url", "secret", "source", "created_at", "enabled", "seen_at", "seen_id")
+    names = ("id", "url", "secret", "source", "query", "created_at", "enabled", "seen_at", "seen_id")
     return Webhook(event=WebhookEvent(row["event"]), **{name: row[name] for name in names})

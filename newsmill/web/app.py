@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from newsmill.context import AppContext
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
+from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
@@ -88,6 +89,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context, app.state.config = context, config
+    app.state.test_sender = TestSender(context, config.url)
     app.state.streams = set[object]()
     problem_details.install_handlers(app)
     # The middleware added last is outermost.
@@ -103,17 +105,18 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Run the threads for extraction and webhooks as long as the application runs."""
+    """Run the threads for extraction, webhooks and alerts as long as the application runs."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
-    webhook_sender = WebhookSender(app.state.context, app.state.config.allow_nets)
-    if app.state.config.sends_webhooks:
-        webhook_sender.start()
+    config: WebConfig = app.state.config
+    senders = (WebhookSender(app.state.context, config.allow_nets), AlertSender(app.state.context, config.url))
+    for sender in senders if config.sends_webhooks else ():
+        sender.start()
     try:
         yield
     finally:
         stopping.set()
-        if app.state.config.sends_webhooks:
-            await anyio.to_thread.run_sync(webhook_sender.stop)
+        for sender in senders if config.sends_webhooks else ():
+            await anyio.to_thread.run_sync(sender.stop)
         executor.close()

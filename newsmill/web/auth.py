@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from newsmill.storage.saved_searches import ANYONE
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 
 COOKIE = "nm_session"
@@ -37,6 +38,17 @@ class Caller:
     name: str
     scope: Scope
     token: Token | None
+
+    @property
+    def user(self) -> str:
+        """Whose saved searches the caller sees: the name of the token that the caller or the session has.
+
+        A user of this machine without a token, and a session that a link opened, have no name of their own.
+        """
+        token = self.token
+        if token is None or token.kind is TokenKind.LINK or (token.kind is TokenKind.SESSION and token.parent is None):
+            return ANYONE
+        return token.name
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller has the scope."""

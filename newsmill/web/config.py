@@ -21,7 +21,7 @@ class WebConfig:
     max_pages_body_bytes: int = 16 << 20  # of POST /api/v1/pages: one page of 10 MB in Base64
     max_body_seconds: float = 30.0
     max_streams: int = 50
-    sends_webhooks: bool = True
+    sends_webhooks: bool = True  # and alerts
 
     @property
     def is_exposed(self) -> bool:

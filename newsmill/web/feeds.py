@@ -14,38 +14,55 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from lxml import etree
+from starlette.exceptions import HTTPException
 
 from newsmill.context import AppContext
 from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.storage.documents import Changes
+from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, QueryText, SourceName, error_responses
-from newsmill.web.auth import require_scope
+from newsmill.web.auth import get_caller, require_scope
 
-router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 422))
+router = APIRouter(
+    prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 404, 422)
+)
 
 MAX_ITEMS = 50
 ATOM = "http://www.w3.org/2005/Atom"
 INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 excludes
 
 FeedQuery = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
+SavedSearchId = Annotated[QueryText | None, Query(max_length=64, description="The ID of a saved search, whose query is used.")]
 
 
 class Feed:
     """The content of a feed: title, URLs, and documents, newest first."""
 
-    def __init__(self, request: Request, context: AppContext, q: str, source: str | None) -> None:
+    def __init__(self, request: Request, context: AppContext, q: str, source: str | None, search: str | None) -> None:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
-        parameters = {"q": q, "source": source}
+        parameters = {"q": q, "source": source, "search": search}
+        saved = None if search is None else find_saved_search(request, context, search)
+        q = q if saved is None else " ".join(filter(None, (f"({saved.query})" if q else saved.query, q)))
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
-        self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
+        name = q if saved is None else saved.name
+        self.title = "Newsmill" + (f": {name}" if name else "") + (f" · {source}" if source else "")
         self.documents = newest_documents(context, q, source)
 
     @property
     def updated(self) -> datetime | None:
         return max((document.fetched_at for document in self.documents), default=None)
+
+
+def find_saved_search(request: Request, context: AppContext, search_id: str) -> SavedSearch:
+    """A saved search of the caller. Raises HTTPException 404."""
+    caller = get_caller(request)
+    search = None if caller is None else SavedSearches(context.engine).get(search_id, caller.user)
+    if search is None:
+        raise HTTPException(404, f"saved search {search_id[:80]!r} does not exist")
+    return search
 
 
 def newest_documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
@@ -59,9 +76,11 @@ def newest_documents(context: AppContext, q: str, source: str | None) -> Sequenc
 
 
 @router.get("/json")
-def get_json_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
+def get_json_feed(
+    request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
+) -> Response:
     """The newest documents of a search or source as JSON Feed 1.1."""
-    feed = Feed(request, context, q, source)
+    feed = Feed(request, context, q, source, search)
     body = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
@@ -90,9 +109,11 @@ def render_json_item(document: Document) -> dict[str, object]:
 
 
 @router.get("/atom")
-def get_atom_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
+def get_atom_feed(
+    request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
+) -> Response:
     """The newest documents of a search or source as Atom 1.0."""
-    feed = Feed(request, context, q, source)
+    feed = Feed(request, context, q, source, search)
     root = make_element(
         "feed",
         make_element("id", feed.url),
@@ -124,9 +145,11 @@ def render_atom_entry(document: Document) -> etree._Element:
 
 
 @router.get("/rss")
-def get_rss_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
+def get_rss_feed(
+    request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
+) -> Response:
     """The newest documents of a search or source as RSS 2.0."""
-    feed = Feed(request, context, q, source)
+    feed = Feed(request, context, q, source, search)
     channel = make_element(
         "channel",
         make_element("title", feed.title),

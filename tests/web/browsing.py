@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from sample_store import SEARCH_ID
 
 from newsmill.context import AppContext
 from newsmill.storage.tokens import Scope, TokenKind
@@ -111,6 +112,8 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "results": "/search?q=ferry",
         "filters": "/search?q=source%3Ahafenkurier+lang%3Ade+council",
         "nothing-found": "/search?q=nosuchword",
+        "saved-searches": "/searches",
+        "saved-search": f"/searches/{SEARCH_ID}",
         "sources": "/sources",
         "source": "/sources/aunebote",
         "source-with-rules": "/sources/valley-gazette",

@@ -16,18 +16,27 @@ from urllib.parse import urlsplit
 from newspaper_site.article import read_articles
 from rows import document_of
 from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
+from sqlalchemy import update
 
 from newsmill import demo, urls
+from newsmill.alert_schedule import make_schedule
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
+from newsmill.storage.alerts import Alerts, Channel
+from newsmill.storage.database import writing
+from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
+from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
+from newsmill.storage.schema import saved_searches
+from newsmill.web.alert_sender import AlertSender
 from workers import jobs, site_learning
 from workers.process import WorkerContext
 
 PAPER = "aunebote.example"
+SEARCH_ID = "5a7ed5ea4c400001"
 SOURCES = (
     Source("aunebote", homepage=f"http://{PAPER}/", language="de", expect={"documents_per_day": 5}),
     Source("extremes", homepage="https://extremes.example/"),
@@ -75,6 +84,7 @@ def open_sample_store(folder: Path) -> Iterator[SampleStore]:
     world.context = replace(world.context, now=lambda: world.now)
     for source in SOURCES:
         world.context.ledger.put_source(source, now=world.now)
+    search = save_search(world)
     fill_numbers(world)
     with Sandbox() as sandbox:
         process_pages(world, sandbox, "aunebote", newspaper())
@@ -82,12 +92,45 @@ def open_sample_store(folder: Path) -> Iterator[SampleStore]:
     fill_failures(world)
     world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
     world.now = NOON
+    fill_alerts(world, search)
     for role in ("crawler", "worker", "worker", "scheduler"):
         Heartbeat(engine, role=role).beat(NOON - timedelta(seconds=4))
     try:
         yield world
     finally:
         engine.dispose()
+
+
+# ---- a saved search ------------------------------------------------------------------------------------------------------------
+
+
+def save_search(world: SampleStore) -> SavedSearch:
+    """A saved search whose page has a URL that does not change."""
+    engine = world.context.engine
+    search = SavedSearches(engine).add(ANYONE, "Ferries and the council of a town with a long name", "ferry council", now=world.now)
+    with writing(engine) as conn:
+        conn.execute(update(saved_searches).values(id=SEARCH_ID))
+    return replace(search, id=SEARCH_ID)
+
+
+def fill_alerts(world: SampleStore, search: SavedSearch) -> None:
+    """The matches of the search, and an alert of each kind and state."""
+    context, alerts = world.context, Alerts(world.context.engine)
+    schedules = (make_schedule("at_once"), make_schedule("weekly", 8, 0, "Europe/Berlin"), make_schedule("daily", 18))
+    targets = (
+        (Channel.WEBHOOK, "https://reader.example/hook"),
+        (Channel.EMAIL, "ann@example.org"),
+        (Channel.APPRISE, "tgram://1:secret/2"),
+    )
+    _, _, paused = (
+        alerts.add(search, channel, target, schedule, now=NOON) for (channel, target), schedule in zip(targets, schedules, strict=True)
+    )
+    end = Changes(context.engine).end()
+    AlertSender(context).match(end, NOON)
+    alerts.begin_due(end, now=NOON)
+    for alert in alerts.claim_due(now=NOON, limit=9):
+        alerts.mark_failed(alert, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)
+    alerts.pause(paused.id)
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 from newsmill.storage import fingerprints
-from newsmill.web.webhook_sender import build_headers
+from newsmill.web.http_post import build_headers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http-api.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

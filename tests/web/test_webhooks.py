@@ -23,7 +23,8 @@ from site_of_tests import RunningApp, stock
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
-from newsmill.web.webhook_sender import DeliveryError, WebhookSender, post
+from newsmill.web.http_post import DeliveryError, post
+from newsmill.web.webhook_sender import WebhookSender
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden

@@ -29,6 +29,7 @@ class WebhookRequest(BaseModel):
 
     url: Url
     source: QueryText | None = Field(default=None, description="Only documents of this source.")
+    query: QueryText | None = Field(default=None, description="Only documents that match this query, as for /api/v1/search.")
 
 
 class WebhookResponse(BaseModel):
@@ -39,6 +40,7 @@ class WebhookResponse(BaseModel):
     url: str
     event: WebhookEvent
     source: str | None
+    query: str | None
     created_at: datetime
     enabled: bool
     seen_at: datetime = Field(description="Documents stored until then are delivered or being delivered.")
@@ -85,7 +87,12 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
     if reason := address_guard.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
-    added = Webhooks(context.engine).add(webhook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=webhook.source, token=caller.name)
+    query = (webhook.query or "").strip() or None
+    if query and (reason := context.search.find_useless(query)):
+        raise HTTPException(422, f"query: {reason}")
+    added = Webhooks(context.engine).add(
+        webhook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=webhook.source, query=query, token=caller.name
+    )
     response.headers["Location"] = f"/api/v1/webhooks/{added.id}"
     return NewWebhookResponse.model_validate(added, from_attributes=True)
 

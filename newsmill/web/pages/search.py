@@ -14,8 +14,9 @@ from fastapi.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search import Breakdown, Search, SearchResults
+from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import require_scope
+from newsmill.web.auth import get_caller, require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.translations import Translations
@@ -23,6 +24,7 @@ from newsmill.web.pages.translations import Translations
 MAX_HITS = 20
 CHART_DAYS = 30  # today included
 MAX_SOURCES = 10
+MAX_SAVED = 12
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
 MAX_QUERY_CHARACTERS = 2000
 FILTER_FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "doubtful", "after", "before")
@@ -72,9 +74,17 @@ def show_search(request: Request, q: str = "", cursor: str | None = None, order:
         sources=sources,
         sample=breakdown.among if breakdown and breakdown.among != breakdown.total else None,
         narrowed={name: add_filter(query, f"source:{name}") for name, _ in sources},
+        saved=list_saved(request, context),
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
     )
+
+
+def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
+    """The saved searches of the user, those with new documents first."""
+    caller = get_caller(request)
+    searches = [] if caller is None else SavedSearches(context.engine).list_all(caller.user)
+    return sorted(searches, key=lambda search: not search.new)[:MAX_SAVED]
 
 
 @router.get("/search/build")

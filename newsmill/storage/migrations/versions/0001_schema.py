@@ -205,6 +205,7 @@ def create_tables() -> None:
         Column("secret", StorableText(), nullable=False),
         Column("event", String(length=32), nullable=False),
         Column("source", StorableText(), nullable=True),
+        Column("query", StorableText(), nullable=True),
         Column("created_at", UtcDateTime(), nullable=False),
         Column("token", StorableText(), nullable=True),
         Column("enabled", Boolean(), nullable=False),
@@ -229,6 +230,61 @@ def create_tables() -> None:
     )
     op.create_index("ix_deliveries_due", "deliveries", ["next_at"], **only("state = 'due'"))
     op.create_index("ix_deliveries_webhook", "deliveries", ["webhook", "created_at"])
+    op.create_table(
+        "saved_searches",
+        Column("id", String(length=16), nullable=False),
+        Column("user_name", StorableText(), nullable=False),
+        Column("name", StorableText(), nullable=False),
+        Column("query", StorableText(), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("seen_at", UtcDateTime(), nullable=False),
+        Column("seen_id", StorableText(), nullable=False),
+        Column("matches", Id, server_default="0", nullable=False),
+        Column("looked", Id, server_default="0", nullable=False),
+        Column("looked_at", UtcDateTime(), nullable=True),
+        PrimaryKeyConstraint("id", name="pk_saved_searches"),
+        UniqueConstraint("user_name", "name", name="uq_saved_searches_user_name"),
+    )
+    op.create_index("ix_saved_searches_seen", "saved_searches", ["seen_at"])
+    op.create_table(
+        "search_matches",
+        Column("search", String(length=16), nullable=False),
+        Column("number", Id, autoincrement=False, nullable=False),
+        Column("document_id", String(length=64), nullable=False),
+        Column("matched_at", UtcDateTime(), nullable=False),
+        ForeignKeyConstraint(["search"], ["saved_searches.id"], name="fk_search_matches_search"),
+        PrimaryKeyConstraint("search", "number", name="pk_search_matches"),
+        UniqueConstraint("search", "document_id", name="uq_search_matches_search"),
+    )
+    op.create_index("ix_search_matches_age", "search_matches", ["matched_at"])
+    op.create_table(
+        "alerts",
+        Column("id", String(length=16), nullable=False),
+        Column("search", String(length=16), nullable=False),
+        Column("channel", String(length=8), nullable=False),
+        Column("target", StorableText(), nullable=False),
+        Column("secret", StorableText(), nullable=True),
+        Column("schedule", String(length=8), nullable=False),
+        Column("hour", Integer(), nullable=False),
+        Column("weekday", Integer(), nullable=False),
+        Column("zone", StorableText(), nullable=False),
+        Column("language", String(length=8), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("state", String(length=8), nullable=False),
+        Column("told", Id, nullable=False),
+        Column("due_at", UtcDateTime(), nullable=False),
+        Column("delivery", String(length=40), nullable=True),
+        Column("until", Id, nullable=True),
+        Column("attempts", Integer(), server_default="0", nullable=False),
+        Column("next_at", UtcDateTime(), nullable=True),
+        Column("failing_since", UtcDateTime(), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        Column("sent_at", UtcDateTime(), nullable=True),
+        ForeignKeyConstraint(["search"], ["saved_searches.id"], name="fk_alerts_search"),
+        PrimaryKeyConstraint("id", name="pk_alerts"),
+    )
+    op.create_index("ix_alerts_search", "alerts", ["search"])
+    op.create_index("ix_alerts_due", "alerts", ["due_at"], **only("state = 'active'"))
     op.create_table(
         "ledger",
         Column("id", Id, autoincrement=True, nullable=False),

@@ -1,0 +1,215 @@
+"""`newsmill searches` (saved searches) and `newsmill alerts` (messages about their new matches)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.alert_schedule import make_schedule
+from newsmill.cli.terminal import format_count, note, print_json, print_table
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
+from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
+
+searches = typer.Typer(no_args_is_help=True, help="List, add, rename and remove saved searches.")
+alerts = typer.Typer(no_args_is_help=True, help="List, add, test, pause, resume and remove alerts on saved searches.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+User = Annotated[str, typer.Option("--user", help="Owner: the name of a token; default: the user without a token.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved search.")]
+AlertId = Annotated[str, typer.Argument(metavar="ID", help="ID of the alert, as in `newsmill alerts list`.")]
+
+
+# ---- searches ----------------------------------------------------------------------------------------------------------------
+
+
+@searches.command("list")
+def list_searches(as_json: Json = False) -> None:
+    """List the saved searches of all users, with the documents that are new since the user last looked."""
+    with context.open_context(configuration.load()) as store:
+        found = SavedSearches(store.engine).list_all()
+    if as_json:
+        print_json([search_record(search) for search in found])
+    elif found:
+        columns = ("name", "user", "query", "new", "matches", "looked")
+        print_table(columns, [[one.name, one.user, one.query, one.new, one.matches, one.looked_at] for one in found])
+    else:
+        note("no search is saved; run `newsmill searches add NAME QUERY`")
+
+
+@searches.command("add", context_settings={"ignore_unknown_options": True})
+def add_search(
+    name: Name, query: Annotated[list[str], typer.Argument(metavar="QUERY", help="As for `newsmill search`.")], user: User = ANYONE
+) -> None:
+    """Save a search. Documents stored or changed from now on are matched while `newsmill up` or `newsmill web` runs."""
+    text = " ".join(query)
+    with context.open_context(configuration.load()) as store:
+        if reason := store.search.find_useless(text):
+            raise ConfigError(f"QUERY: {reason}")
+        saved = SavedSearches(store.engine).add(user, name, text, now=store.now())
+    note(f"saved {saved.name!r}; run `newsmill alerts add` to be told about new documents")
+
+
+@searches.command("rename")
+def rename_search(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")], user: User = ANYONE) -> None:
+    """Rename a saved search."""
+    with context.open_context(configuration.load()) as store:
+        SavedSearches(store.engine).rename(find_search(store, user, name), new)
+    note(f"renamed {name!r} to {new!r}")
+
+
+@searches.command("remove")
+def remove_search(name: Name, user: User = ANYONE) -> None:
+    """Remove a saved search with its alerts."""
+    with context.open_context(configuration.load()) as store:
+        SavedSearches(store.engine).remove(find_search(store, user, name).id)
+    note(f"removed {name!r}")
+
+
+def find_search(store: AppContext, user: str, name: str) -> SavedSearch:
+    """The search. Raises ConfigError if the user has none with this name."""
+    found = SavedSearches(store.engine).find(user, name)
+    if found is None:
+        names = ", ".join(repr(search.name) for search in SavedSearches(store.engine).list_all(user)) or "none"
+        raise ConfigError(
+            f"{user} has no saved search {name[:80]!r} (there are: {names}); `newsmill searches list` shows those of all users"
+        )
+    return found
+
+
+def search_record(search: SavedSearch) -> dict[str, Any]:
+    """A search as JSON."""
+    names = ("id", "user", "name", "query", "created_at", "matches", "new", "looked_at")
+    return {name: getattr(search, name) for name in names}
+
+
+# ---- alerts ------------------------------------------------------------------------------------------------------------------
+
+
+@alerts.command("list")
+def list_alerts(as_json: Json = False) -> None:
+    """List the alerts of all users, with their state and the reason of a failure."""
+    with context.open_context(configuration.load()) as store:
+        found = Alerts(store.engine).list_all()
+    if as_json:
+        print_json([alert_record(alert) for alert in found])
+    elif found:
+        columns = ("id", "search", "user", "by", "target", "schedule", "state", "sent", "problem")
+        print_table(columns, [to_row(alert) for alert in found])
+    else:
+        note("no alert exists; run `newsmill alerts add NAME CHANNEL TARGET`")
+
+
+@alerts.command("add")
+def add_alert(
+    name: Name,
+    channel: Annotated[Channel, typer.Argument(metavar="CHANNEL", help="email, webhook or apprise.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="E-mail address, URL of a web hook, or Apprise URL of a service.")],
+    user: User = ANYONE,
+    schedule: Annotated[str, typer.Option("--schedule", help="at_once, hourly, daily or weekly.")] = "at_once",
+    hour: Annotated[int, typer.Option("--hour", help="Hour of daily and weekly digests, 0 to 23.")] = 8,
+    weekday: Annotated[int, typer.Option("--weekday", help="Day of weekly digests, 0 (Monday) to 6.")] = 0,
+    zone: Annotated[str, typer.Option("--zone", help="Time zone of hour and day, such as Europe/Berlin.")] = "UTC",
+    language: Annotated[str, typer.Option("--language", help="Language of the messages: en or de.")] = "en",
+) -> None:
+    """Add an alert on a saved search. `newsmill up` and `newsmill web` send it.
+
+    Prints the ID of the alert, and for a web hook the secret that verifies its messages, which is not shown again.
+    """
+    # the web package costs 0.9 s of CPU, which the other commands need not spend
+    from newsmill.web.alert_channels import check_target
+
+    if language not in ("en", "de"):
+        raise ConfigError(f"--language: expected en or de, not {language[:20]!r}")
+    settings = configuration.load()
+    when = make_schedule(schedule, hour, weekday, zone)
+    with context.open_context(settings) as store:
+        search = find_search(store, user, name)
+        added = Alerts(store.engine).add(search, channel, check_target(channel, target, settings), when, now=store.now(), language=language)
+    typer.echo(" ".join(filter(None, (added.id, added.secret))))
+
+
+@alerts.command("test")
+def test_alert(alert_id: AlertId) -> None:
+    """Send a test message now. Exits with 1 if it does not arrive."""
+    # the web package costs 0.9 s of CPU, which the other commands need not spend
+    from newsmill.web.alert_sender import TestSender
+
+    settings = configuration.load()
+    with context.open_context(settings) as store:
+        alert = find_alert(store, alert_id)
+        problem = TestSender(store, settings.web_url).send(alert)
+    if problem is not None:
+        raise NewsmillError(f"the test message to {alert.shown_target} did not arrive: {problem}")
+    note(f"the test message was handed over to {alert.shown_target}")
+
+
+@alerts.command("pause")
+def pause_alert(alert_id: AlertId) -> None:
+    """Pause an alert."""
+    with context.open_context(configuration.load()) as store:
+        Alerts(store.engine).pause(find_alert(store, alert_id).id)
+    note(f"paused {alert_id}")
+
+
+@alerts.command("resume")
+def resume_alert(alert_id: AlertId) -> None:
+    """Resume an alert that is paused or that failed too often. It continues with the matches of the last 30 days."""
+    with context.open_context(configuration.load()) as store:
+        Alerts(store.engine).resume(find_alert(store, alert_id).id, now=store.now())
+    note(f"resumed {alert_id}")
+
+
+@alerts.command("remove")
+def remove_alert(alert_id: AlertId) -> None:
+    """Remove an alert."""
+    with context.open_context(configuration.load()) as store:
+        Alerts(store.engine).remove(find_alert(store, alert_id).id)
+    note(f"removed {alert_id}")
+
+
+def find_alert(store: AppContext, alert_id: str) -> Alert:
+    """The alert. Raises ConfigError if it does not exist."""
+    found = Alerts(store.engine).get(alert_id)
+    if found is None:
+        raise ConfigError(f"alert {alert_id[:80]!r} does not exist; `newsmill alerts list` shows all")
+    return found
+
+
+def to_row(alert: Alert) -> list[object]:
+    """One row of the table."""
+    when = alert.schedule
+    return [
+        *(alert.id, alert.search.name, alert.search.user, alert.channel.value, alert.shown_target),
+        f"{when.frequency} {when.hour:02}:00 {when.zone}" if when.frequency in ("daily", "weekly") else when.frequency.value,
+        describe_state(alert),
+        *(alert.sent_at, alert.detail),
+    ]
+
+
+def describe_state(alert: Alert) -> str:
+    """The state, with the start of a failure."""
+    if alert.failing_since is None:
+        return alert.state.value
+    return f"{alert.state if alert.state is AlertState.DEAD else 'failing'} since {alert.failing_since:%Y-%m-%d %H:%M}"
+
+
+def alert_record(alert: Alert) -> dict[str, Any]:
+    """An alert as JSON, without its secret."""
+    names = ("id", "channel", "schedule", "language", "created_at", "state", "due_at", "attempts", "next_at", "failing_since", "detail")
+    record = {name: getattr(alert, name) for name in (*names, "sent_at")}
+    return record | {"search": alert.search.name, "user": alert.search.user, "target": alert.shown_target}
+
+
+def print_failing(found: list[Alert]) -> None:
+    """The lines of `newsmill status` about alerts that fail."""
+    for alert in found:
+        waiting = format_count(alert.search.matches - alert.told, "document")
+        typer.echo(
+            f"WARNING: alert {alert.id} on {alert.search.name!r} to {alert.shown_target}: {describe_state(alert)}, "
+            f"{waiting} waiting: {alert.detail}"
+        )

@@ -1,0 +1,133 @@
+"""The channels of alerts: which targets are allowed, and how a message reaches one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from typing import Any
+
+from newsmill import address_guard
+from newsmill.address_guard import Guard
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError
+from newsmill.install_hints import install_hint
+from newsmill.redaction import redact
+from newsmill.settings import Settings, is_email_address
+from newsmill.storage.alerts import Alert, Channel
+from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.web.http_post import DeliveryError, build_headers, post
+from newsmill.web.mail import Mail, build_mail, mail_server, send_mail
+
+MAX_TARGET_CHARACTERS = 2000
+GONE = 410  # the status of a receiver that wants no more messages
+
+
+@dataclass(frozen=True, slots=True)
+class AlertContent:
+    """A message for every channel: text and HTML for people, `payload` (JSON) for programs. `id` is the same in each try."""
+
+    id: str
+    at: datetime
+    title: str
+    text: str
+    html: str
+    payload: Mapping[str, Any]
+
+
+class TargetGoneError(DeliveryError):
+    """Raised when a receiver says that it wants no more messages."""
+
+
+def check_target(channel: Channel, target: str, settings: Settings) -> str:
+    """The target of an alert without blanks around it. Raises ConfigError if it is invalid or the operator does not allow it."""
+    target = target.strip()
+    if not target or len(target) > MAX_TARGET_CHARACTERS:
+        raise ConfigError(f"target: expected 1 to {MAX_TARGET_CHARACTERS} characters")
+    if channel is Channel.EMAIL:
+        check_recipient(target, settings)
+    elif channel is Channel.WEBHOOK:
+        check_webhook(target, settings)
+    else:
+        check_service(target, settings)
+    return target
+
+
+def check_recipient(target: str, settings: Settings) -> None:
+    """Raises ConfigError for an e-mail address to which no alert may be sent."""
+    if mail_server(settings) is None:
+        raise ConfigError("e-mail is not set up; the operator sets NEWSMILL_SMTP_URL and NEWSMILL_MAIL_FROM")
+    if not is_email_address(target):
+        raise ConfigError(f"target: expected one e-mail address, not {target[:80]!r}")
+    allowed = [entry.lower() for entry in settings.mail_to]
+    if allowed and target.lower() not in allowed and target.lower().rpartition("@")[2] not in allowed:
+        raise ConfigError(
+            f"target: alerts to {target[:80]!r} are not allowed; the operator lists addresses and domains in NEWSMILL_MAIL_TO"
+        )
+
+
+def check_webhook(target: str, settings: Settings) -> None:
+    """Raises ConfigError for a URL that is not called. Each connection is checked again."""
+    if redact(target) != target:  # it is shown
+        raise ConfigError("target: expected a URL without user, password or password parameter; the signature shows who sent a message")
+    if reason := address_guard.refusal_reason(target, Guard.from_networks(map(str, settings.allow_nets))):
+        raise ConfigError(f"target: {reason}")
+
+
+def check_service(target: str, settings: Settings) -> None:
+    """Raises ConfigError for the URL of a service that the operator does not allow, or that Apprise does not understand."""
+    problem = find_refusal(target, settings.apprise)
+    if problem is None and find_spec("apprise") is None:
+        problem = f"Apprise is not installed; run {install_hint('alerts')}"
+    if problem is None:
+        problem = run_apprise(AppriseMessage(target, settings.apprise, [str(net) for net in settings.allow_nets]))
+    if problem is not None:
+        raise ConfigError(f"target: {problem}")
+
+
+def send_alert(context: AppContext, alert: Alert, message: AlertContent) -> None:
+    """Send a message to the target of an alert. Raises DeliveryError.
+
+    The target is checked again, because the operator may have changed what is allowed.
+    """
+    settings = context.settings
+    try:
+        if alert.channel is Channel.EMAIL:
+            check_recipient(alert.target, settings)
+        elif alert.channel is Channel.WEBHOOK:
+            check_webhook(alert.target, settings)
+    except ConfigError as error:
+        raise DeliveryError(str(error)) from None
+    if alert.channel is Channel.EMAIL:
+        send_by_mail(alert, message, settings)
+    elif alert.channel is Channel.WEBHOOK:
+        send_by_webhook(context, alert, message)
+    else:
+        send_by_apprise(alert, message, settings)
+
+
+def send_by_mail(alert: Alert, message: AlertContent, settings: Settings) -> None:
+    server = mail_server(settings)
+    if server is None:
+        raise DeliveryError("e-mail is not set up")
+    mail = Mail(message.id, message.title, message.text, message.html, message.at)
+    send_mail(server, build_mail(mail, server.sender, alert.target), alert.target)
+
+
+def send_by_webhook(context: AppContext, alert: Alert, message: AlertContent) -> None:
+    body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    guard = Guard.from_networks(map(str, context.settings.allow_nets))
+    status = post(alert.target, body, build_headers(message.id, str(alert.secret), body, context.now()), guard)
+    if status == GONE:
+        raise TargetGoneError(f"the receiver answered {status}")
+    if not 200 <= status < 300:
+        raise DeliveryError(f"the receiver answered {status}")
+
+
+def send_by_apprise(alert: Alert, message: AlertContent, settings: Settings) -> None:
+    nets = [str(net) for net in settings.allow_nets]
+    problem = run_apprise(AppriseMessage(alert.target, settings.apprise, nets, message.title, message.text))
+    if problem is not None:
+        raise DeliveryError(redact(problem))

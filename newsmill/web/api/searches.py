@@ -1,0 +1,288 @@
+"""Saved searches of the user who calls, the documents that matched them, and alerts on them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from newsmill.alert_schedule import Frequency, make_schedule
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
+from newsmill.storage.documents import Changes
+from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
+from newsmill.storage.tokens import Scope
+from newsmill.web.alert_channels import check_target
+from newsmill.web.api.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
+from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
+
+router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
+
+
+def get_user(request: Request) -> Caller:
+    """A dependency: the caller, who may read. Raises HTTPException 401, and 403 for a change that another site asks for."""
+    caller = require_scope(Scope.READ)(request)
+    if request.method not in SAFE_METHODS and caller.token is None:
+        check_origin(request)
+    return caller
+
+
+Reader = Annotated[Caller, Depends(get_user)]
+Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
+Name = Annotated[QueryText, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class SavedSearchRequest(BaseModel):
+    """A search to save."""
+
+    name: Name
+    query: QueryText = Field(description="As for /api/v1/search.")
+
+
+class RenameRequest(BaseModel):
+    """A new name."""
+
+    name: Name
+
+
+class SavedSearchResponse(BaseModel):
+    """A saved search."""
+
+    id: str
+    name: str
+    query: str
+    created_at: datetime
+    matches: int = Field(description="Documents that matched since the search was saved.")
+    new: int = Field(description="Documents that matched since the user last looked.")
+    looked_at: datetime | None
+    feed: str = Field(description="The path of its Atom feed.")
+
+    @classmethod
+    def of(cls, search: SavedSearch) -> SavedSearchResponse:
+        """The response for a search."""
+        names = ("id", "name", "query", "created_at", "matches", "new", "looked_at")
+        return cls(feed=f"/feeds/atom?search={search.id}", **{name: getattr(search, name) for name in names})
+
+
+class MatchResponse(BaseModel):
+    """A document that matched a saved search."""
+
+    number: int = Field(description="Counts the matches of the search.")
+    matched_at: datetime
+    id: str
+    url: str
+    title: str | None
+    source: str | None
+    language: str | None
+    published_at: datetime | None
+
+
+class AlertRequest(BaseModel):
+    """An alert on the matches of a saved search from now on."""
+
+    channel: Channel
+    target: QueryText = Field(description="An e-mail address, the URL of a web hook, or the Apprise URL of a service.")
+    schedule: Frequency = Frequency.AT_ONCE
+    hour: int = Field(default=8, ge=0, le=23, description="Of daily and weekly digests.")
+    weekday: int = Field(default=0, ge=0, le=6, description="Of weekly digests; 0 is Monday.")
+    zone: str = Field(default="UTC", max_length=64, description="The time zone of `hour` and `weekday`.", examples=["Europe/Berlin"])
+    language: str = Field(default="en", pattern="^(en|de)$", description="Of messages to people.")
+
+
+class AlertResponse(BaseModel):
+    """An alert without its secret."""
+
+    id: str
+    search: str
+    channel: Channel
+    target: str = Field(description="Of a service, only the scheme.")
+    schedule: Frequency
+    hour: int
+    weekday: int
+    zone: str
+    language: str
+    created_at: datetime
+    state: AlertState
+    pending: int = Field(description="Matches that no message has told yet.")
+    due_at: datetime = Field(description="The earliest time of the next message.")
+    attempts: int = Field(description="Failed attempts of the message in progress.")
+    next_at: datetime | None = Field(description="The next attempt.")
+    failing_since: datetime | None
+    detail: str | None = Field(description="Why the last attempt failed.")
+    sent_at: datetime | None = Field(description="The last message that arrived.")
+
+    @classmethod
+    def of(cls, alert: Alert) -> AlertResponse:
+        """The response for an alert."""
+        return cls(**alert_fields(alert))
+
+
+class NewAlertResponse(AlertResponse):
+    """A new alert, for a web hook with its secret."""
+
+    secret: str | None = Field(description="Verifies the messages to a web hook; shown once.")
+
+
+class TestMessageResponse(BaseModel):
+    """The result of a test message."""
+
+    problem: str | None = Field(description="Why the message did not arrive; null if it did.")
+
+
+def alert_fields(alert: Alert) -> dict[str, Any]:
+    """The values of an AlertResponse."""
+    names = ("id", "channel", "language", "created_at", "state", "due_at", "attempts", "next_at", "failing_since", "detail", "sent_at")
+    schedule = alert.schedule
+    return {
+        "search": alert.search.id,
+        "target": alert.shown_target,
+        "schedule": schedule.frequency,
+        "hour": schedule.hour,
+        "weekday": schedule.weekday,
+        "zone": schedule.zone,
+        "pending": alert.search.matches - alert.told,
+        **{name: getattr(alert, name) for name in names},
+    }
+
+
+# ---- saved searches ------------------------------------------------------------------------------------------------------------
+
+
+@router.get("/searches")
+def list_searches(context: Context, caller: Reader) -> ItemList[SavedSearchResponse]:
+    """List the saved searches of the token's owner, by name."""
+    return complete_list(map(SavedSearchResponse.of, SavedSearches(context.engine).list_all(caller.user)))
+
+
+@router.post("/searches", status_code=201)
+def add_search(response: Response, context: Context, caller: Reader, body: SavedSearchRequest) -> SavedSearchResponse:
+    """Save a search. Documents stored or changed from now on are matched; each counts once."""
+    search = save_search(context, caller.user, body.name, body.query)
+    response.headers["Location"] = f"/api/v1/searches/{search.id}"
+    return SavedSearchResponse.of(search)
+
+
+@router.get("/searches/{id}", responses=error_responses(404))
+def get_search(context: Context, caller: Reader, id: Id) -> SavedSearchResponse:
+    """Get a saved search."""
+    return SavedSearchResponse.of(find_search(context, caller, id))
+
+
+@router.patch("/searches/{id}", responses=error_responses(404))
+def rename_search(context: Context, caller: Reader, id: Id, body: RenameRequest) -> SavedSearchResponse:
+    """Rename a saved search."""
+    SavedSearches(context.engine).rename(find_search(context, caller, id), body.name)
+    return get_search(context, caller, id)
+
+
+@router.delete("/searches/{id}", status_code=204, responses=error_responses(404))
+def delete_search(context: Context, caller: Reader, id: Id) -> None:
+    """Delete a saved search with its alerts."""
+    SavedSearches(context.engine).remove(find_search(context, caller, id).id)
+
+
+@router.post("/searches/{id}/looked", responses=error_responses(404))
+def mark_looked(context: Context, caller: Reader, id: Id) -> SavedSearchResponse:
+    """Count new documents from now on."""
+    SavedSearches(context.engine).mark_looked(find_search(context, caller, id), now=context.now())
+    return get_search(context, caller, id)
+
+
+@router.get("/searches/{id}/documents", responses=error_responses(404))
+def list_matches(
+    context: Context,
+    caller: Reader,
+    id: Id,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page.")] = None,
+) -> ItemList[MatchResponse]:
+    """List the documents that matched a saved search since it was saved, newest first. Matches are kept for 30 days."""
+    search = find_search(context, caller, id)
+    before = None if cursor is None else int(cursor)
+    found = SavedSearches(context.engine).list_matches(search.id, before=before, limit=limit + 1)
+    by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found[:limit]])}
+    names = ("id", "url", "title", "source", "language", "published_at")
+    items = tuple(
+        MatchResponse(number=match.number, matched_at=match.matched_at, **{name: getattr(by_id[match.document_id], name) for name in names})
+        for match in found[:limit]
+        if match.document_id in by_id
+    )
+    return ItemList(items=items, next=str(found[limit - 1].number) if len(found) > limit else None)
+
+
+# ---- alerts --------------------------------------------------------------------------------------------------------------------
+
+
+@router.get("/alerts")
+def list_alerts(context: Context, caller: Reader) -> ItemList[AlertResponse]:
+    """List the alerts on the saved searches of the token's owner, oldest first."""
+    return complete_list(map(AlertResponse.of, Alerts(context.engine).list_all(user=caller.user)))
+
+
+@router.post("/searches/{id}/alerts", status_code=201, responses=error_responses(404))
+def add_alert(context: Context, caller: Writer, id: Id, body: AlertRequest) -> NewAlertResponse:
+    """Add an alert. The operator's settings decide which targets are allowed."""
+    search = find_search(context, caller, id)
+    target = check_target(body.channel, body.target, context.settings)
+    schedule = make_schedule(body.schedule, body.hour, body.weekday, body.zone)
+    added = Alerts(context.engine).add(search, body.channel, target, schedule, now=context.now(), language=body.language)
+    return NewAlertResponse(**alert_fields(added), secret=added.secret)
+
+
+@router.get("/alerts/{id}", responses=error_responses(404))
+def get_alert(context: Context, caller: Reader, id: Id) -> AlertResponse:
+    """Get an alert."""
+    return AlertResponse.of(find_alert(context, caller, id))
+
+
+@router.delete("/alerts/{id}", status_code=204, responses=error_responses(404))
+def delete_alert(context: Context, caller: Writer, id: Id) -> None:
+    """Delete an alert."""
+    Alerts(context.engine).remove(find_alert(context, caller, id).id)
+
+
+@router.post("/alerts/{id}/pause", responses=error_responses(404))
+def pause_alert(context: Context, caller: Writer, id: Id) -> AlertResponse:
+    """Pause an alert."""
+    Alerts(context.engine).pause(find_alert(context, caller, id).id)
+    return get_alert(context, caller, id)
+
+
+@router.post("/alerts/{id}/resume", responses=error_responses(404))
+def resume_alert(context: Context, caller: Writer, id: Id) -> AlertResponse:
+    """Resume a paused or dead alert. It continues with the matches of the last 30 days that it has not told."""
+    Alerts(context.engine).resume(find_alert(context, caller, id).id, now=context.now())
+    return get_alert(context, caller, id)
+
+
+@router.post("/alerts/{id}/test", responses=error_responses(404))
+def test_alert(request: Request, context: Context, caller: Writer, id: Id) -> TestMessageResponse:
+    """Send a test message and wait for the result, at most a minute."""
+    return TestMessageResponse(problem=request.app.state.test_sender.send(find_alert(context, caller, id)))
+
+
+def save_search(context: AppContext, user: str, name: str, query: str) -> SavedSearch:
+    """Save a search that can find something. Raises ConfigError."""
+    if query.strip() and (reason := context.search.find_useless(query)):
+        raise ConfigError(f"query: {reason}")
+    return SavedSearches(context.engine).add(user, name, query, now=context.now())
+
+
+def find_search(context: AppContext, caller: Caller, search_id: str) -> SavedSearch:
+    """A saved search of the caller. Raises HTTPException 404."""
+    search = SavedSearches(context.engine).get(search_id, caller.user)
+    if search is None:
+        raise HTTPException(404, f"saved search {search_id[:80]!r} does not exist")
+    return search
+
+
+def find_alert(context: AppContext, caller: Caller, alert_id: str) -> Alert:
+    """An alert of the caller. Raises HTTPException 404."""
+    alert = Alerts(context.engine).get(alert_id, caller.user)
+    if alert is None:
+        raise HTTPException(404, f"alert {alert_id[:80]!r} does not exist")
+    return alert

@@ -1,0 +1,161 @@
+"""Sends one message through Apprise in a process of its own: `python -m newsmill.web.apprise_child`, JSON on standard input and output.
+
+The process has a time limit and no environment. It connects only to public IP addresses on ports 80 and 443, or to a host that the operator
+has named: a service's URL is written by a user, and Apprise speaks to any host. An audit hook sees each connection, whoever opens it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+
+MAX_SECONDS = 30.0  # for start, connection and answer
+MAX_URL_CHARACTERS = 2000
+HOST_TOKENS = frozenset({"host", "hostname"})  # of the URL of a service that has no host of its own
+# What a URL may set. Others read files (template, keyfile), switch off the check of certificates, or add headers.
+PARAMETERS = frozenset({"channel", "format", "from", "mode", "priority", "silent", "sound", "tags", "thread", "to", "topic"})
+STARTS_PROGRAMS = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.startfile")  # audit events
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AppriseMessage:
+    """What the process gets. Without `body` nothing is sent and only the URL is checked."""
+
+    url: str
+    services: Sequence[str]  # NEWSMILL_APPRISE
+    allow_nets: Sequence[str]
+    title: str = ""
+    body: str = ""
+
+
+def run_apprise(message: AppriseMessage) -> str | None:
+    """Check the URL of a service and send the message; what went wrong, or None."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "newsmill.web.apprise_child"],
+            input=json.dumps(asdict(message)),
+            capture_output=True,
+            text=True,
+            timeout=MAX_SECONDS,
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},  # no proxy, no password
+            check=False,
+        )
+        problem = json.loads(done.stdout)["problem"]
+    except subprocess.TimeoutExpired:
+        return f"no answer within {MAX_SECONDS:.0f} s"
+    except (ValueError, KeyError, TypeError):
+        log.warning("the process that sends through Apprise failed: %s", done.stderr[-2000:])
+        return "the process that sends through Apprise failed; the log has the reason"
+    return None if problem is None else str(problem)
+
+
+# ---- rules -------------------------------------------------------------------------------------------------------------------
+
+
+def find_refusal(url: str, services: Sequence[str]) -> str | None:
+    """Why the operator's settings do not allow the URL, as far as the URL alone tells; None if they do."""
+    try:
+        parts = urlsplit(url)
+        names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        host = host_and_port(url)
+    except ValueError:
+        return "the URL is not valid"
+    if not url.isprintable() or " " in url or len(url) > MAX_URL_CHARACTERS or "://" not in url or parts.fragment or "\\" in url:
+        return "the URL is not valid"
+    entries = [entry for entry in services if entry.partition("://")[0] == parts.scheme]
+    if not entries:
+        allowed = ", ".join(services) or "none"
+        return f"the service {parts.scheme[:40]!r} is not allowed; the operator lists services in NEWSMILL_APPRISE (now: {allowed})"
+    if unknown := sorted(names - PARAMETERS):
+        return f"the parameter {unknown[0][:40]!r} is not allowed; the allowed ones are {', '.join(sorted(PARAMETERS))}"
+    if parts.scheme not in entries and host not in [entry.partition("://")[2].lower() for entry in entries]:
+        return f"the host {host[:80]!r} is not allowed; the operator lists services in NEWSMILL_APPRISE"
+    return None
+
+
+def host_and_port(url: str) -> str:
+    """The host of a URL, with the port if it is given, in lower case. Raises ValueError."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
+def listed_host(url: str, services: Sequence[str]) -> str | None:
+    """The host of the URL if the operator lists it by name."""
+    host = host_and_port(url)
+    is_listed = f"{urlsplit(url).scheme}://{host}" in [entry.lower() for entry in services]
+    return urlsplit(url).hostname if is_listed else None
+
+
+# ---- the process -------------------------------------------------------------------------------------------------------------
+
+
+def send(message: AppriseMessage) -> str | None:
+    """Send a message in this process, whose connections are limited from now on; what went wrong, or None."""
+    if refusal := find_refusal(message.url, message.services):
+        return refusal
+    try:
+        import apprise
+    except ImportError:
+        return "Apprise is not installed"
+    host = listed_host(message.url, message.services)
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("apprise").addHandler(handler)
+    limit_connections(Guard.from_networks(message.allow_nets), host)
+    service: Any = apprise.Apprise.instantiate(message.url)  # one URL: `add` would split a list of URLs
+    if service is None or urlsplit(message.url).scheme not in service.schemas():
+        return "Apprise does not understand the URL: see the page of the service in the documentation of Apprise"
+    if host is None and HOST_TOKENS & set(service.template_tokens):
+        return f"the service {urlsplit(message.url).scheme!r} needs a host, which the operator must list in NEWSMILL_APPRISE"
+    if not message.body or service.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT):
+        return None
+    return f"the service refused the message: {lines[-1]}" if lines else "the service refused the message"
+
+
+def limit_connections(guard: Guard, host: str | None) -> None:
+    """Refuse other programs and connections to anything but public IP addresses, or with `host` to anything but this host."""
+    real, trusted = socket.getaddrinfo, set[str]()
+    guarded = make_guarded_getaddrinfo(guard, real)
+
+    def getaddrinfo(name: str, port: int, *rest: Any, **more: Any) -> Any:
+        if host is None:
+            return guarded(name, port, *rest, *more.values())
+        if str(name).lower() != host:
+            raise socket.gaierror(socket.EAI_NONAME, "not the host of the service")
+        answers = real(name, port, *rest, **more)
+        trusted.update(str(answer[4][0]) for answer in answers)
+        return answers
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(STARTS_PROGRAMS):
+            raise PermissionError(f"{event} is not allowed")
+        if event in ("socket.connect", "socket.sendto"):
+            address = arguments[1]
+            is_trusted = isinstance(address, tuple) and str(address[0]) in trusted
+            if not is_trusted and (host is not None or not isinstance(address, tuple) or guard.find_refusal(str(address[0]), address[1])):
+                raise PermissionError("the service leads into a private network")
+
+    socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]  # as the callers of socket use it
+    sys.addaudithook(audit)
+
+
+def main() -> None:
+    """Read a message, send it, and print what went wrong."""
+    problem = send(AppriseMessage(**json.load(sys.stdin)))
+    print(json.dumps({"problem": problem}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""One signed POST request to a receiver, as Standard Webhooks specifies it.
+
+It is written on a socket: http.client restarts its timeout with each received byte, but one deadline must cover the whole exchange.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import SplitResult, urlsplit
+
+from standardwebhooks.webhooks import Webhook as Signer
+
+from newsmill import urls
+from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.exceptions import UrlError
+from newsmill.version import __version__
+
+MAX_POST_SECONDS = 10.0  # for connection, request and status line
+MAX_STATUS_LINE_BYTES = 8_192
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
+
+
+class DeliveryError(Exception):
+    """Raised when a message was not delivered; its text is the reason."""
+
+
+def build_headers(delivery_id: str, secret: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of a delivery, with the symmetric signature v1 of Standard Webhooks."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"Newsmill/{__version__}",
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Signer(secret).sign(delivery_id, now.astimezone(UTC), body.decode()),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class TargetHost:
+    """Where to connect."""
+
+    parts: SplitResult
+    name: str
+    port: int
+    uses_tls: bool
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, seconds: float = MAX_POST_SECONDS) -> int:
+    """Send a POST request to an IP address that the guard allows; the status. Follows no redirect. Raises DeliveryError."""
+    target, deadline = parse_target(url), time.monotonic() + seconds
+    try:
+        with connect(target, guard, deadline) as connection:
+            connection.sendall(build_request(target, body, headers))  # the timeout covers the whole call
+            return read_status(connection, deadline)
+    except TimeoutError:
+        raise DeliveryError(f"no answer within {seconds:.0f} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise DeliveryError(f"the certificate is not valid: {error.verify_message}") from None
+    except OSError as error:
+        raise DeliveryError(f"the connection failed ({type(error).__name__})") from None
+
+
+def parse_target(url: str) -> TargetHost:
+    """The parts of a URL. Raises DeliveryError."""
+    try:
+        parts = urlsplit(urls.normalize(url))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except (UrlError, ValueError) as error:
+        raise DeliveryError(f"the URL is invalid: {error}") from None
+    return TargetHost(parts, str(parts.hostname), port, parts.scheme == "https")
+
+
+def build_request(target: TargetHost, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The bytes of the request. The URL is normalised to ASCII, so nothing in it can end a line."""
+    path = (target.parts.path or "/") + (f"?{target.parts.query}" if target.parts.query else "")
+    headers = {"Host": target.parts.netloc, **headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def connect(target: TargetHost, guard: Guard, deadline: float) -> socket.socket:
+    """A connection to the first allowed IP address of the host that answers. Raises DeliveryError and OSError."""
+    try:
+        candidates = make_guarded_getaddrinfo(guard)(target.name, target.port, 0, socket.SOCK_STREAM)
+    except socket.gaierror:
+        raise DeliveryError(f"the host {target.name} is unknown") from None
+    if not candidates:
+        raise DeliveryError("the URL leads into a private network, or its port is not 80 or 443; see NEWSMILL_ALLOW_NETS")
+    problem: OSError | None = None
+    for family, kind, protocol, _, socket_address in candidates:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(seconds_left(deadline))
+            connection.connect(socket_address)
+            return ssl.create_default_context().wrap_socket(connection, server_hostname=target.name) if target.uses_tls else connection
+        except OSError as error:
+            connection.close()
+            problem = error
+    raise problem or OSError
+
+
+def read_status(connection: socket.socket, deadline: float) -> int:
+    """The status in the first line of the response; the rest is not read. Raises DeliveryError and OSError."""
+    line = b""
+    while b"\n" not in line and len(line) < MAX_STATUS_LINE_BYTES:
+        connection.settimeout(seconds_left(deadline))
+        part = connection.recv(MAX_STATUS_LINE_BYTES)
+        if not part:
+            break
+        line += part
+    match = STATUS_LINE.match(line)
+    if match is None:
+        raise DeliveryError("the answer was not HTTP")
+    return int(match[1])
+
+
+def seconds_left(deadline: float) -> float:
+    """Seconds until the deadline. Raises TimeoutError after it."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds

@@ -1,0 +1,55 @@
+"""`newsmill searches` and `newsmill alerts`: from a saved search to a failing alert in `newsmill status`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+from receiver import receiver
+from rows import Mill, document_of, good, links
+
+from newsmill import settings
+from newsmill.context import open_context
+from newsmill.web.alert_sender import AlertSender
+
+
+def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.2")
+    with open_context(settings.load(), create=True):
+        pass
+    assert "run `newsmill searches add" in newsmill("searches", "list").err
+    assert newsmill("searches", "add", "Ports", "harbour", "-ferry").code == 0
+    assert newsmill("searches", "add", "Ports", "x").code == 2
+    assert "only excludes" in newsmill("searches", "add", "Nothing", "-ferry").err
+    assert newsmill("searches", "rename", "Port", "x").err.count("'Ports'") == 1
+    with receiver() as inbox:
+        assert newsmill("alerts", "add", "Ports", "email", "ann@example.org").code == 2
+        alert, secret = newsmill(
+            "alerts", "add", "Ports", "webhook", inbox.url, "--schedule", "daily", "--zone", "Europe/Berlin"
+        ).out.split()
+        assert secret.startswith("whsec_") and newsmill("alerts", "test", alert).code == 0 and len(inbox.got) == 1
+        inbox.statuses = [500]
+        failed = newsmill("alerts", "test", alert)
+        assert (failed.code, "the receiver answered 500" in failed.err) == (1, True)
+        assert [newsmill("alerts", do, alert).code for do in ("pause", "resume")] == [0, 0]
+        inbox.statuses = [500]
+        with open_context(settings.load()) as store, ThreadPoolExecutor(1) as pool:
+            mill = Mill(store.ledger, now=store.now())
+            (claim,) = mill.fetch(*links(1))
+            mill.store(good(claim, document_of(claim.url, title="Harbour")))
+            assert AlertSender(replace(store, now=lambda: store.now() + timedelta(days=1))).round(pool) == 1
+    (listed,) = newsmill("alerts", "list", "--json").json
+    assert (listed["attempts"], listed["detail"], "secret" in listed) == (1, "the receiver answered 500", False)
+    status = newsmill("status")
+    assert f"WARNING: alert {alert} on 'Ports'" in status.out and "1 document waiting: the receiver answered 500" in status.out
+    assert "failing since" in newsmill("alerts", "list").out
+    assert newsmill("searches", "rename", "Ports", "Harbours").code == 0
+    (search,) = newsmill("searches", "list", "--json").json
+    assert (search["name"], search["query"], search["user"], search["new"]) == ("Harbours", "harbour -ferry", "anyone", 1)
+    assert newsmill("alerts", "remove", alert).code == 0 and newsmill("alerts", "remove", alert).code == 2
+    assert newsmill("searches", "remove", "Harbours").code == 0 and newsmill("searches", "remove", "Harbours").code == 2

@@ -1,0 +1,382 @@
+"""Alerts with real receivers: mail, web hooks, services; sent once, retried, and never into a private network."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mail_server import Mailbox, mail_server
+from receiver import Receiver, canary, receiver
+from site_of_tests import RunningApp, stock
+from standardwebhooks.webhooks import Webhook
+from starlette.testclient import TestClient
+
+from newsmill import settings
+from newsmill.address_guard import Guard
+from newsmill.exceptions import ConfigError
+from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
+from newsmill.storage.saved_searches import SavedSearches
+from newsmill.web.alert_channels import check_target
+from newsmill.web.alert_sender import AlertSender, TestSender
+from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.web.config import WebConfig
+
+API = "/api/v1"
+HOSTILE = "Harbour <b>opens</b>\r\nBcc: evil@example.org"
+
+
+@dataclass
+class AlertHarness:
+    """The application with an alert sender whose clock the test sets."""
+
+    web: RunningApp
+    sender: AlertSender
+    ahead: timedelta = timedelta(seconds=30)
+
+    def round(self) -> int:
+        with ThreadPoolExecutor(4) as pool:
+            return self.sender.round(pool)
+
+    def stock(self, count: int = 1, **fields: Any) -> None:
+        """Documents stored just before the clock of the sender."""
+        stock(self.web, count, ago=-self.ahead.total_seconds() + 5, **fields)
+
+
+@pytest.fixture
+def make_harness(make_web: Callable[..., RunningApp]) -> Callable[..., AlertHarness]:
+    """`make_harness(NEWSMILL_SMTP_URL=…)`: with these settings of the operator."""
+
+    def make(**environ: str) -> AlertHarness:
+        web = make_web(WebConfig(sends_webhooks=False))
+        made = AlertHarness(web, None)  # type: ignore[arg-type]
+        clock = web.context.now
+        given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
+        web.context = replace(web.context, settings=given, now=lambda: clock() + made.ahead)
+        web.app.state.context, web.app.state.test_sender = web.context, TestSender(web.context)
+        made.sender = AlertSender(web.context, "https://news.example.org/")
+        return made
+
+    return make
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as box:
+        yield box
+
+
+@pytest.fixture
+def inbox() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
+
+
+def save(client: TestClient, query: str = "harbour", **alert: Any) -> tuple[str, dict[str, Any]]:
+    """A saved search with an alert: its ID, and the alert."""
+    search = client.post(f"{API}/searches", json={"name": f"Search {query}", "query": query})
+    assert search.status_code == 201, search.text
+    answer = client.post(f"{API}/searches/{search.json()['id']}/alerts", json=alert)
+    assert answer.status_code == 201, answer.text
+    return search.json()["id"], answer.json()
+
+
+# ---- channels ------------------------------------------------------------------------------------------------------------------
+
+
+def test_mail_has_text_and_html_and_no_header_of_a_page(make_harness: Callable[..., AlertHarness], mailbox: Mailbox) -> None:
+    harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="Newsmill <news@example.org>")
+    client = harness.web.program("write")
+    _, alert = save(client, channel="email", target="ann@example.org", language="de")
+    assert harness.round() == 0
+    harness.stock(60)
+    harness.stock(1, title=HOSTILE)
+    harness.stock(3, title="Town hall", text="Nothing of it.")
+    assert (harness.round(), harness.round()) == (1, 0)
+    ((sender, recipients, message),) = mailbox.got
+    assert "<news@example.org>" in sender and recipients == ["rcpt TO:<ann@example.org>"]
+    assert (message["Subject"], message["Bcc"], message["Auto-Submitted"]) == ("Search harbour: 61 neue Dokumente", None, "auto-generated")
+    assert message["Message-ID"].startswith("<msg_") and message["Message-ID"].endswith("@example.org>")
+    text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
+    assert "Harbour <b>opens</b> Bcc: evil@example.org\npaper · " in text and "Und 11 weitere Dokumente." in text
+    assert "&lt;b&gt;opens" in html and "<b>" not in html and html.count("<li>") == 50
+    assert f"https://news.example.org/searches/{alert['search']}" in text
+    assert len(mailbox.logins) == 1
+    harness.stock(1)
+    assert harness.round() == 0, "a person gets no message every two seconds"
+    harness.ahead += MIN_INTERVAL
+    assert harness.round() == 1 and mailbox.got[-1][2]["Subject"] == "Search harbour: 1 neues Dokument"
+
+
+def test_mail_that_is_refused_is_tried_again_with_the_same_id(make_harness: Callable[..., AlertHarness], mailbox: Mailbox) -> None:
+    harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org", NEWSMILL_MAIL_TO="example.org")
+    client = harness.web.program("write")
+    _, alert = save(client, channel="email", target="ann@example.org")
+    assert client.post(f"{API}/alerts/{alert['id']}/test").json() == {"problem": None}
+    assert mailbox.got.pop()[2]["Subject"] == "Search harbour: test of an alert"
+    mailbox.refusals = ["450 try\tlater"]
+    harness.stock()
+    assert harness.round() == 1
+    failing = client.get(f"{API}/alerts").json()["items"][0]
+    assert (failing["attempts"], failing["detail"]) == (1, "the mail server refused the recipient: 450 try later")
+    harness.ahead += timedelta(seconds=5)
+    assert harness.round() == 1
+    assert client.get(f"{API}/alerts/{alert['id']}").json()["failing_since"] is None
+    assert len(mailbox.got) == 1
+    for target in (
+        "ann@example.net",
+        "ann@example.org, b@example.org",
+        "ann@example.org\r\nBcc: b@example.org",
+        "Ann <ann@example.org>",
+        "@",
+    ):
+        answer = client.post(f"{API}/searches/{alert['search']}/alerts", json={"channel": "email", "target": target})
+        assert answer.status_code == 422, target
+
+
+def test_a_web_hook_is_signed_and_gets_every_document_once(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
+    harness = make_harness()
+    client = harness.web.program("write")
+    search, alert = save(client, channel="webhook", target=inbox.url)
+    _, dead = save(client, "title:harbour", channel="webhook", target="http://127.0.0.2:9/dead")
+    assert "secret" not in client.get(f"{API}/alerts").json()["items"][0]
+    harness.stock(60)
+    inbox.statuses = [500]
+    while harness.round():
+        harness.ahead += timedelta(seconds=6)
+    ids = [headers["webhook-id"] for headers, _ in inbox.got]
+    assert ids[0] == ids[1] != ids[2] and len(ids) == 3
+    messages = []
+    for headers, body in inbox.got[1:]:
+        at = str(int(datetime.now(UTC).timestamp()))  # the clock of the test is ahead of the library's
+        resigned = headers | {
+            "webhook-timestamp": at,
+            "webhook-signature": Webhook(alert["secret"]).sign(headers["webhook-id"], datetime.fromtimestamp(int(at), UTC), body.decode()),
+        }
+        messages.append(Webhook(alert["secret"]).verify(body, resigned))
+        signed_at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
+        assert headers["webhook-signature"] == Webhook(alert["secret"]).sign(headers["webhook-id"], signed_at, body.decode())
+    assert [len(message["data"]["documents"]) for message in messages] == [50, 10]
+    assert messages[0]["type"] == "search.matched" and messages[0]["data"]["search"]["id"] == search
+    told = [document["id"] for message in messages for document in message["data"]["documents"]]
+    matched = client.get(f"{API}/searches/{search}/documents", params={"limit": 200}).json()["items"]
+    assert told == [match["id"] for match in reversed(matched)] and len(set(told)) == 60
+    assert client.get(f"{API}/alerts/{dead['id']}").json()["detail"] == "the connection failed (ConnectionRefusedError)"
+    inbox.statuses = [410]
+    harness.stock()
+    harness.round()
+    assert client.get(f"{API}/alerts/{alert['id']}").json()["state"] == "dead"
+    assert client.post(f"{API}/alerts/{alert['id']}/resume").json()["state"] == "active"
+    assert harness.round() == 1 and inbox.got[-1][0]["webhook-id"] == inbox.got[-2][0]["webhook-id"]
+    page = client.get(f"{API}/searches/{search}/documents", params={"limit": 60}).json()
+    assert [
+        item["number"] for item in client.get(f"{API}/searches/{search}/documents", params={"cursor": page["next"]}).json()["items"]
+    ] == [1]
+
+
+def test_a_daily_digest_over_the_boundary(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
+    harness = make_harness()
+    client = harness.web.program("write")
+    _, alert = save(client, channel="webhook", target=inbox.url, schedule="daily", hour=8, zone="Europe/Berlin")
+    due_at = datetime.fromisoformat(alert["due_at"])
+    harness.stock(60)
+    assert harness.round() == 0
+    harness.ahead += due_at - harness.web.context.now() - timedelta(seconds=3)
+    assert harness.round() == 0
+    harness.ahead += timedelta(seconds=4)
+    while harness.round():
+        pass
+    assert sum(len(json.loads(body)["data"]["documents"]) for _, body in inbox.got) == 60, "in messages of 50"
+    harness.stock(1)
+    assert harness.round() == 0
+    harness.ahead += timedelta(days=1)
+    assert harness.round() == 1 and len(json.loads(inbox.got[-1][1])["data"]["documents"]) == 1
+
+
+SENDER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from newsmill import settings
+from newsmill.context import build_context
+from newsmill.storage import database
+from newsmill.web.alert_sender import AlertSender
+context = build_context(database.connect(sys.argv[1]), sys.argv[2], settings=settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2"}))
+with ThreadPoolExecutor(4) as pool:
+    AlertSender(context).round(pool)
+"""
+
+
+def test_a_sender_that_is_killed_while_it_sends_loses_nothing(make_harness: Callable[..., AlertHarness], tmp_path: Path) -> None:
+    harness = make_harness()
+    harness.ahead = timedelta()
+    client = harness.web.program("write")
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        target = f"http://127.0.0.2:{listener.getsockname()[1]}/hook"
+        _, alert = save(client, channel="webhook", target=target)
+        stock(harness.web, 2, ago=-1)
+        child = subprocess.Popen(
+            [sys.executable, "-c", SENDER, harness.web.context.engine.url.render_as_string(), str(tmp_path)], env=os.environ
+        )
+        listener.settimeout(60)
+        peer, _ = listener.accept()
+        with peer:
+            first = peer.recv(65_536)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+    assert harness.round() == 0, "leased by the one that died"
+    harness.ahead = LEASE + timedelta(seconds=5)
+    with receiver(port=int(target.split(":")[2].partition("/")[0])) as inbox:
+        assert (harness.round(), harness.round()) == (1, 0)
+    ((headers, body),) = inbox.got
+    assert headers["webhook-id"].encode() in first, "the receiver knows the message by its ID"
+    assert len(json.loads(body)["data"]["documents"]) == 2
+    current = Alerts(harness.web.context.engine).get(alert["id"])
+    assert current is not None and (current.told, current.state) == (2, AlertState.ACTIVE)
+
+
+# ---- services ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_of_apprise_that_the_operator_allows(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
+    service = inbox.url.replace("http://", "json://")
+    harness = make_harness(NEWSMILL_APPRISE=f"tgram {service.removesuffix('/hook')}")
+    client = harness.web.program("write")
+    _, alert = save(client, channel="apprise", target=service)
+    assert alert["target"] == "json://…"
+    harness.stock(12)
+    assert harness.round() == 1
+    ((_, body),) = inbox.got
+    message = json.loads(body)
+    assert message["title"] == "Search harbour: 12 new documents" and "And 2 more documents." in message["message"]
+    inbox.statuses = [500]
+    assert "error=500" in client.post(f"{API}/alerts/{alert['id']}/test").json()["problem"]
+
+
+def test_a_service_leads_nowhere_else() -> None:
+    listed = ("tgram", "json://good.example:8080", "ntfys://ntfy.example")
+    for url in (
+        *(
+            "json://127.0.0.1/x",
+            "json://good.example/x",
+            "json://good.example:80@127.0.0.1/",
+            "ntfy://ntfy.example/t",
+            "mailto://a:b@c.example",
+        ),
+        *(
+            "tgram://1:a/2?template=/etc/passwd",
+            "tgram://1:a/2?verify=no",
+            "json://good.example:8080/?+X=1",
+            "json://good.example:8080\\@x",
+        ),
+        *("tgram://1:a/2, json://127.0.0.1/", "tgram://1:a/2#x", "file:///etc/passwd", "https://discord.com/api/webhooks/1/a", "tgram", ""),
+    ):
+        assert find_refusal(url, listed), url
+    for url in ("tgram://1:a/2?silent=yes", "json://user:pass@GOOD.example:8080/a/b", "ntfys://ntfy.example/topic?priority=high"):
+        assert find_refusal(url, listed) is None, url
+    with canary() as canary_server:
+        inside = f"json://127.0.0.1:{canary_server.port}"
+        problem = run_apprise(AppriseMessage(f"{inside}/x", ["json"], [], "title", "body"))
+        assert problem is not None and "needs a host" in problem
+        assert canary_server.connects == 0
+
+
+LIMITED = """
+import socket, subprocess, sys
+from newsmill.address_guard import Guard
+from newsmill.web.apprise_child import limit_connections
+limit_connections(Guard(), None)
+port = int(sys.argv[1])
+for attempt in (
+    lambda: socket.create_connection(("127.0.0.1", port)),
+    lambda: socket.create_connection(("localhost", port)),
+    lambda: socket.socket().connect(("127.0.0.1", port)),
+    lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
+    lambda: socket.socket(socket.AF_UNIX).connect("/run/x"),
+    lambda: subprocess.run(["true"]),
+):
+    try:
+        attempt()
+    except OSError:
+        continue
+    print("reached")
+"""
+
+
+def test_the_process_of_apprise_connects_to_nothing_private() -> None:
+    with canary() as canary_server:
+        done = subprocess.run([sys.executable, "-c", LIMITED, str(canary_server.port)], capture_output=True, text=True, check=True)
+        assert done.stdout == "" and canary_server.connects == 0
+
+
+def test_what_the_operator_has_not_set_up_is_refused() -> None:
+    nothing = settings.load({})
+    for channel, target, reason in (
+        (Channel.EMAIL, "ann@example.org", "NEWSMILL_SMTP_URL"),
+        (Channel.APPRISE, "tgram://1:a/2", "NEWSMILL_APPRISE"),
+        (Channel.WEBHOOK, "http://127.0.0.1/", "not a public IP address"),
+        (Channel.WEBHOOK, "https://a:b@example.org/", "without user"),
+        (Channel.WEBHOOK, "", "expected 1 to"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            check_target(channel, target, nothing)
+    for name, value in (
+        ("NEWSMILL_SMTP_URL", "http://user:hush@example.org"),
+        ("NEWSMILL_MAIL_FROM", "news@example.org, x@example.org"),
+        ("NEWSMILL_APPRISE", "tgram://*"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            settings.load({name: value})
+        assert "hush" not in str(caught.value)
+
+
+# ---- users and other doors -----------------------------------------------------------------------------------------------------
+
+
+def test_each_user_sees_their_own(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
+    web = make_harness().web
+    anyone = web.stranger.post(f"{API}/searches", json={"name": "Ferry", "query": "ferry"})
+    assert anyone.status_code == 201
+    assert (
+        web.stranger.post(f"{API}/searches", json={"name": "x", "query": "y"}, headers={"origin": "https://evil.example"}).status_code
+        == 403
+    )
+    assert (
+        web.stranger.post(f"{API}/searches/{anyone.json()['id']}/alerts", json={"channel": "webhook", "target": inbox.url}).status_code
+        == 401
+    )
+    assert [item["name"] for item in web.browser().get(f"{API}/searches").json()["items"]] == ["Ferry"], "a session that a link opened"
+    ann, bea = web.program("write"), web.program("read")
+    search, alert = save(ann, channel="webhook", target=inbox.url)
+    assert bea.get(f"{API}/searches").json()["items"] == []
+    for method, path in (
+        *(
+            ("GET", f"/searches/{search}"),
+            ("PATCH", f"/searches/{search}"),
+            ("DELETE", f"/searches/{search}"),
+            ("GET", f"/alerts/{alert['id']}"),
+        ),
+        *(("GET", f"/searches/{search}/documents"), ("POST", f"/searches/{search}/looked")),
+    ):
+        assert bea.request(method, API + path, json={"name": "mine"}).status_code == 404, path
+    assert bea.get(f"/feeds/atom?search={search}").status_code == 404
+    assert bea.delete(f"{API}/alerts/{alert['id']}").status_code == 403
+    stock(web, 1, ago=-1)
+    feed = ann.get(f"/feeds/atom?search={search}")
+    assert feed.status_code == 200 and "Newsmill: Search harbour" in feed.text and "urn:newsmill:" in feed.text
+    assert ann.patch(f"{API}/searches/{search}", json={"name": "Ports"}).json()["name"] == "Ports"
+    assert ann.post(f"{API}/searches", json={"name": "Ports", "query": "port"}).status_code == 422
+    assert "only excludes" in ann.post(f"{API}/searches", json={"name": "Not", "query": "-port"}).json()["detail"]
+    assert ann.delete(f"{API}/alerts/{alert['id']}").status_code == 204
+    assert ann.delete(f"{API}/searches/{search}").status_code == 204
+    assert SavedSearches(web.context.engine).list_all("write program") == []
+    assert Guard.from_networks(map(str, web.context.settings.allow_nets)).find_refusal("127.0.0.2") is None
