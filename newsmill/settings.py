@@ -182,6 +182,12 @@ class Settings(BaseModel):
         ge=1,
         description="a whole number of requests a minute, 1 or more",
     )
+    web_images: bool = Field(
+        default=True,
+        alias="NEWSMILL_WEB_IMAGES",
+        title="Show the main images of articles on the web pages. The server fetches them from their sites when a reader sees them.",
+        description="true or false",
+    )
     open_redis: bool = Field(
         default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"
     )

@@ -99,6 +99,13 @@ class Search:
         reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
 
+    def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
+        """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""
+        parsed = self._parse(query)
+        with read_connection(self._engine) as conn:
+            page = self._page_finder(parsed, order)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
+        return [document for _, document in page.positions], page.cursor
+
     def check(self, query: str) -> tuple[QueryNote, ...]:
         """What is wrong with a query: filters without a meaning, sources and languages without documents."""
         parsed = self._parse(query)

@@ -15,12 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from newsmill.context import AppContext
+from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
+from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.webhook_sender import WebhookSender
 
@@ -89,6 +90,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     )
     app.state.context, app.state.config = context, config
     app.state.streams = set[object]()
+    app.state.lead_images = None  # where they are off
     problem_details.install_handlers(app)
     # The middleware added last is outermost.
     app.add_middleware(ETagMiddleware)
@@ -107,6 +109,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
+    config: WebConfig = app.state.config
+    if config.shows_images:
+        settings = app.state.context.settings
+        app.state.lead_images = LeadImages(data_folder(settings) / "images", config.allow_nets, settings.agent)
     webhook_sender = WebhookSender(app.state.context, app.state.config.allow_nets)
     if app.state.config.sends_webhooks:
         webhook_sender.start()
@@ -117,3 +123,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if app.state.config.sends_webhooks:
             await anyio.to_thread.run_sync(webhook_sender.stop)
         executor.close()
+        if app.state.lead_images is not None:
+            app.state.lead_images.close()

@@ -42,6 +42,12 @@ class Caller:
         """Whether the caller has the scope."""
         return self.scope.covers(scope)
 
+    @property
+    def user(self) -> str:
+        """Whose stars, tags and notes the caller has: the name of the token; "" without one, and in sessions that a link opened."""
+        is_of_link = self.token is not None and self.token.kind is TokenKind.SESSION and self.token.parent is None
+        return "" if self.token is None or is_of_link else self.name
+
 
 def get_caller(request: Request) -> Caller | None:
     """The caller, None if anonymous; looked up once per request. Raises HTTPException 401 for an invalid token."""
@@ -49,6 +55,12 @@ def get_caller(request: Request) -> Caller | None:
         request.state.caller = _find_caller(request)
     caller: Caller | None = request.state.caller
     return caller
+
+
+def get_user(request: Request) -> str:
+    """A dependency: whose stars, tags and notes a request is about. Use it where the scope is checked."""
+    caller = get_caller(request)
+    return "" if caller is None else caller.user
 
 
 def _find_caller(request: Request) -> Caller | None:
@@ -100,8 +112,8 @@ def unauthorized(detail: str) -> HTTPException:
 def require_scope(scope: Scope) -> Callable[[Request], Caller]:
     """A dependency that returns the caller, who has the scope. Raises HTTPException 401 or 403.
 
-    A browser session may use the API from the pages of this server only: a change needs the CSRF token of the session's forms in the
-    header X-CSRF-Token.
+    A browser may use the API from the pages of this server only. With a session, a change needs the CSRF token of the session's forms in
+    the header X-CSRF-Token.
     """
 
     def check(request: Request) -> Caller:
@@ -110,9 +122,9 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
             raise unauthorized("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
         if not caller.may(scope):
             raise HTTPException(403, f"this needs the scope {scope.value}; the token {caller.name!r} has {caller.scope.value}")
-        if caller.token is not None and caller.token.kind is TokenKind.SESSION and request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and (caller.token is None or caller.token.kind is TokenKind.SESSION):
             check_origin(request)
-            if "x-csrf-token" in request.headers or request.url.path.startswith("/api/"):
+            if caller.token is not None and ("x-csrf-token" in request.headers or request.url.path.startswith("/api/")):
                 check_csrf(request, request.headers.get("x-csrf-token", ""))
         return caller
 

@@ -21,7 +21,7 @@ from newsmill.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, QueryText, SourceName, error_responses
-from newsmill.web.auth import require_scope
+from newsmill.web.auth import get_user, require_scope
 
 router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 422))
 
@@ -41,19 +41,23 @@ class Feed:
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
         self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
-        self.documents = newest_documents(context, q, source)
+        self.documents = newest_documents(context, q, source, get_user(request))
 
     @property
     def updated(self) -> datetime | None:
         return max((document.fetched_at for document in self.documents), default=None)
 
 
-def newest_documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
-    """The newest documents that match the query and belong to the source; each may be empty."""
+def newest_documents(context: AppContext, q: str, source: str | None, user: str = "") -> Sequence[Document]:
+    """The newest documents that match the query and belong to the source; each may be empty. `user`: whose marks the query is about."""
     changes = Changes(context.engine)
     if not q:
         return changes.before(None, limit=MAX_ITEMS, source=source)
-    hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True).hits
+    hits = (
+        Search(context.engine, user)
+        .search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True)
+        .hits
+    )
     by_id = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
     return [by_id[hit.id] for hit in hits if hit.id in by_id]
 
