@@ -13,7 +13,7 @@
   }
 
   // An image that cannot be shown leaves no gap.
-  const drop = (image) => image.remove();
+  const drop = (image) => (image.closest("figure") ?? image).remove();
   for (const image of document.querySelectorAll("img.thumb")) {
     if (image.complete && !image.naturalWidth) drop(image);
     else image.addEventListener("error", () => drop(image));
