@@ -112,7 +112,7 @@ class Settings(BaseModel):
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_ALLOW_NETS",
-        title="Private networks that crawlers and web hooks may access.",
+        title="Private networks that crawlers, web hooks and images may access.",
         description="networks such as 10.0.0.0/8 or 127.0.0.1, separated by commas",
     )
     contact: Annotated[str, AfterValidator(_check_one_line)] | None = Field(
