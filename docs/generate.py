@@ -128,14 +128,14 @@ def python() -> str:
     from newsmill import exceptions
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
-    from newsmill.model import NearDuplicate
+    from newsmill.model import DocumentMarks, NearDuplicate
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
     parts = [described(f"newsmill.{item.__name__}", item) for item in functions]
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
-    returned = [corpus.SearchHit, corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate]
+    returned = [corpus.SearchHit, corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate, DocumentMarks]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]
     parts.append("## Errors\n\n" + table("error", "raised when", rows=[f"| `{e.__name__}` | {unraised(e.__doc__ or '')} |" for e in tree]))

@@ -143,7 +143,7 @@ class Settings(BaseModel):
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_ALLOW_NETS",
-        title="Private networks that crawlers and web hooks may access.",
+        title="Private networks that crawlers, web hooks and images may access.",
         description="networks such as 10.0.0.0/8 or 127.0.0.1, separated by commas",
     )
     contact: Annotated[str, AfterValidator(_check_one_line)] | None = Field(
@@ -212,6 +212,12 @@ class Settings(BaseModel):
         title="Maximum requests per minute for each token or client.",
         ge=1,
         description="a whole number of requests a minute, 1 or more",
+    )
+    web_images: bool = Field(
+        default=True,
+        alias="NEWSMILL_WEB_IMAGES",
+        title="Show the main images of articles on the web pages. The server fetches them from their sites when a reader sees them.",
+        description="true or false",
     )
     open_redis: bool = Field(
         default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"

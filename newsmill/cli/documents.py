@@ -20,38 +20,61 @@ from newsmill.cli.terminal import format_count, note, print_json, print_table, p
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
+from newsmill.exports.streamed import STREAMED_FORMATS, StreamedFormat
 from newsmill.failures import describe_failure
 from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, OutcomeRecord, Rendering, State
-from newsmill.search import Hit, QueryNote, SearchResults, indexer
+from newsmill.search import Hit, QueryNote, Search, SearchResults, indexer
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
 
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
-author: section: title: site: is_free: doubtful: after:2026-01-31 before:yesterday. Default: the newest documents. Write -- before a query
-that begins with a minus."""
+author: section: title: site: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the newest
+documents. Write -- before a query that begins with a minus."""
+USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
 
 def search(
     words: Annotated[list[str] | None, typer.Argument(metavar="[QUERY]…", help=QUERY_HELP)] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of documents.")] = 20,
     newest: Annotated[bool, typer.Option("--newest", help="Newest first instead of best match first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One document per line, with the fields of `newsmill export`.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="csv, json, jsonl or markdown: whole documents, with the fields of `newsmill export`.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Search documents. Exits with 1 if none matches."""
     query = " ".join(words or [])
+    chosen = find_streamed_format(output_format or ("jsonl" if as_json else None))
     with context.open_context(configuration.load()) as store:
         finish_index(store.engine)
-        results = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
-        if as_json:
-            for hit in results.hits:
-                if (document := store.documents.get(hit.id)) is not None:
-                    print_json(to_record(document))
+        results = Search(store.engine, user).search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
+        if chosen is not None:
+            documents = (document for hit in results.hits if (document := store.documents.get(hit.id)) is not None)
+            for piece in chosen.encode(documents, ()):
+                write_piece(piece)
         elif results.hits:
             print_hits(results.hits)
         print_notes(results.notes)
         print_total(store, query, results)
     if not results.hits:
         raise typer.Exit(1)
+
+
+def find_streamed_format(name: str | None) -> StreamedFormat | None:
+    """The format of that name; None without one. Raises ConfigError."""
+    if name is not None and name not in STREAMED_FORMATS:
+        raise ConfigError(f"--format: expected {', '.join(STREAMED_FORMATS)}, not {name!r}")
+    return None if name is None else STREAMED_FORMATS[name]
+
+
+def write_piece(piece: bytes) -> None:
+    """Write a part of a file to standard output; to a terminal without control characters."""
+    if sys.stdout.isatty():
+        piece = printable(piece.decode("utf-8", "replace").replace("\r\n", "\n")).encode()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
 
 
 def finish_index(engine: Engine) -> None:

@@ -9,7 +9,9 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -17,6 +19,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.documents import USER_HELP
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Interrupt, format_count, note, now, printable
 from newsmill.context import AppContext
@@ -25,14 +28,18 @@ from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.records import MarkedDocument
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
+from newsmill.search import Search
 from newsmill.storage import database
+from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
 LEADING_OPERATORS = re.compile(r"(?:\s*(?:OR|AND|[|])(?=\s|$))+")
 MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
+MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 PARTITIONS = ("day", "month", "source")
 
@@ -65,19 +72,25 @@ def export(
     names: Annotated[
         str | None, typer.Option("--as", help="Use the field names of zyte (zyte-common-items), news-please or trafilatura.")
     ] = None,
-    include: Annotated[list[str] | None, typer.Option("--include", metavar="FIELD", help="Add a computed field: markdown.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="FIELD", help="Add fields: markdown, or marks (stars, tags and notes).")
+    ] = None,
     live_updates: Annotated[
         str | None, typer.Option("--live-updates", metavar="in-text", help="Include the updates of live blogs in the text.")
     ] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Export documents with all their fields. A file appears when it is complete; an interrupted export with --to resumes."""
     check_options(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
+    if to is not None and (user or "marks" in fields):
+        raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
     plan = ExportPlan(output_format, restrict_to_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
-    with context.open_context(configuration.load()) as store:
+    with context.open_context(configuration.load()) as opened:
+        store = replace(opened, search=Search(opened.engine, user))
         if source is not None and store.ledger.source(source) is None:
             raise context.unknown_source(store, source)
         for one in store.search.check(plan.query):
@@ -87,6 +100,7 @@ def export(
         else:
             documents, total = find_documents(store, plan.query, after) if query else list_documents(store, source, after)
             form = find_format(output_format, names, include=fields, live_updates=live_updates)
+            documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
             export_to_file(form, documents, total, output)
 
 
@@ -121,6 +135,13 @@ def find_documents(store: AppContext, query: str, after: datetime | None) -> tup
     """The documents that match, in the order they were stored, and their number if it is known."""
     total = None if after else count_matches(store, query)
     return (stored.document for stored in store.search.iterate(query, since=after)), total or None
+
+
+def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]:
+    """The documents with the marks of a user."""
+    while batch := list(islice(documents, MARKED_BATCH)):
+        found = marks.get(document.id for document in batch)
+        yield from (MarkedDocument.of(document, found.get(document.id)) for document in batch)
 
 
 def count_matches(store: AppContext, query: str) -> int | None:

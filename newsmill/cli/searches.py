@@ -36,7 +36,7 @@ def list_searches(as_json: Json = False) -> None:
         print_json([search_record(search) for search in found])
     elif found:
         columns = ("name", "user", "query", "new", "matches", "looked")
-        print_table(columns, [[one.name, one.user, one.query, one.new, one.matches, one.looked_at] for one in found])
+        print_table(columns, [[one.name, one.user or "-", one.query, one.new, one.matches, one.looked_at] for one in found])
     else:
         note("no search is saved; run `newsmill searches add NAME QUERY`")
 
@@ -75,8 +75,9 @@ def find_search(store: AppContext, user: str, name: str) -> SavedSearch:
     found = SavedSearches(store.engine).find(user, name)
     if found is None:
         names = ", ".join(repr(search.name) for search in SavedSearches(store.engine).list_all(user)) or "none"
+        owner = user or "the user without a token"
         raise ConfigError(
-            f"{user} has no saved search {name[:80]!r} (there are: {names}); `newsmill searches list` shows those of all users"
+            f"{owner} has no saved search {name[:80]!r} (there are: {names}); `newsmill searches list` shows those of all users"
         )
     return found
 
@@ -184,7 +185,7 @@ def to_row(alert: Alert) -> list[object]:
     """One row of the table."""
     when = alert.schedule
     return [
-        *(alert.id, alert.search.name, alert.search.user, alert.channel.value, alert.shown_target),
+        *(alert.id, alert.search.name, alert.search.user or "-", alert.channel.value, alert.shown_target),
         f"{when.frequency} {when.hour:02}:00 {when.zone}" if when.frequency in ("daily", "weekly") else when.frequency.value,
         describe_state(alert),
         *(alert.sent_at, alert.detail),

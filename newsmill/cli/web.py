@@ -57,6 +57,7 @@ def make_web_config(settings: Settings, host: str | None = None, port: int | Non
         hosts=settings.web_hosts,
         allow_nets=tuple(map(str, settings.allow_nets)),
         rate=settings.web_rate,
+        shows_images=settings.web_images,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import islice
@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
 from newsmill.install_hints import install_hint
-from newsmill.model import Document, NearDuplicate, Outcome, State
+from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class SearchHit:
     word_count: int
     is_free: bool | None
     snippet: str  # of the text, around words of the query
+    image: str | None = None  # URL of the main image
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
 
 
@@ -76,7 +77,7 @@ FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
 class Corpus(ABC):
-    """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
+    """Documents to read, search, mark and follow. A context manager. Every method may raise ServiceError."""
 
     min_wait_seconds: float = 0.0  # the least `wait` with which `stream` yields everything that is stored already
 
@@ -111,6 +112,33 @@ class Corpus(ABC):
         `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
         at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
         """
+
+    @abstractmethod
+    def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
+        """Returns the stars, tags and notes of documents by id, at most 200. Documents without one are left out.
+
+        Over an API they are those of the token's name, in a store those that are made without a token.
+        """
+
+    @abstractmethod
+    def mark(
+        self,
+        ids: Iterable[str],
+        *,
+        starred: bool | None = None,
+        read: bool | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        note: str | None = None,
+    ) -> int:
+        """Changes the marks of documents, at most 200, and returns how many of them exist. A note of "" removes the note.
+
+        Raises ConfigError for a bad tag or note.
+        """
+
+    @abstractmethod
+    def tags(self) -> dict[str, int]:
+        """Returns the tags that you have given, with the number of documents, the most frequent first."""
 
     @abstractmethod
     def outcome(self, url: str) -> UrlOutcome | None:

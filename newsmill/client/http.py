@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException, HTTPResponse
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter
 from newsmill.client.api_connection import MAX_RESPONSE_BYTES, RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json
 from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
 from newsmill.exceptions import ConfigError
-from newsmill.model import Document, NearDuplicate
+from newsmill.model import Document, DocumentMarks, NearDuplicate
 
 PAGE_DOCUMENTS = 50
 
@@ -32,7 +33,14 @@ class _SourceCount:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    documents: int
+
+
 _ITEM_PAGE = TypeAdapter(_ItemPage)
+_MARKS = TypeAdapter(DocumentMarks)
+_CHANGED = TypeAdapter(_Changed)
 _SOURCE_COUNT = TypeAdapter(_SourceCount)
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(SearchHit)
@@ -107,6 +115,33 @@ class HttpCorpus(ApiConnection, Corpus):
         path = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
         found = self.get(path, {"least": least, "limit": max(1, min(limit, 100))}, may_be_missing=True)
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
+
+    def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
+        wanted = sorted(set(ids))
+        items = self.read(_ITEM_PAGE, self.get("marks", {"id": wanted})).items if wanted else []
+        return {str(item.get("id")): self.read(_MARKS, item) for item in items}
+
+    def mark(
+        self,
+        ids: Iterable[str],
+        *,
+        starred: bool | None = None,
+        read: bool | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        note: str | None = None,
+    ) -> int:
+        change = {"starred": starred, "read": read, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "note": note}
+        try:
+            found = self.post("marks", json.dumps({"ids": sorted(set(ids)), **change}).encode())
+        except ErrorResponse as error:
+            if error.status == 422:
+                raise ConfigError(str(error)) from None
+            raise
+        return self.read(_CHANGED, found).documents
+
+    def tags(self) -> dict[str, int]:
+        return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, 200)}
 
     def outcome(self, url: str) -> UrlOutcome | None:
         try:

@@ -1,21 +1,22 @@
-"""A corpus in a database. It never writes, and never upgrades the schema."""
+"""A corpus in a database. It writes nothing but marks, and never upgrades the schema."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import datetime
 
 from newsmill import search
 from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import Document, NearDuplicate
+from newsmill.model import Document, DocumentMarks, NearDuplicate
 from newsmill.redaction import redact
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.marks import MarkChange, Marks
 
 POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
@@ -26,6 +27,7 @@ class LocalCorpus(Corpus):
 
     def __init__(self, url: str) -> None:
         """`url` as of DATABASE_URL. Raises ConfigError, ServiceError, and SchemaError where the schema is another program's."""
+        self._url = url
         self._engine = database.connect(url, read_only=True)
         try:
             database.check_schema(self._engine)
@@ -69,6 +71,29 @@ class LocalCorpus(Corpus):
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
+
+    def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
+        return Marks(self._engine).get(ids)
+
+    def mark(
+        self,
+        ids: Iterable[str],
+        *,
+        starred: bool | None = None,
+        read: bool | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        note: str | None = None,
+    ) -> int:
+        change = MarkChange(starred, read, tuple(add_tags), tuple(remove_tags), note)
+        engine = database.connect(self._url)  # the corpus itself refuses every change
+        try:
+            return Marks(engine).change(ids, change, now=database.read_clock(engine))
+        finally:
+            engine.dispose()
+
+    def tags(self) -> dict[str, int]:
+        return {one.tag: one.documents for one in Marks(self._engine).list_tags()}
 
     def outcome(self, url: str) -> UrlOutcome | None:
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, BinaryIO
@@ -16,8 +16,8 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports import parquet_format
 from newsmill.exports.markdown import write_markdown
-from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, to_record
-from newsmill.model import Document
+from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, read_marks, to_record
+from newsmill.model import Document, DocumentMarks
 
 WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
 IN_TEXT = "in-text"
@@ -53,6 +53,8 @@ def find_format(name: str, names: str | None = None, *, include: Sequence[str] =
         raise ConfigError(f"--include: expected {', '.join(OPTIONAL_FIELDS)}, not {unknown!r}")
     if include and (name not in WRITERS_WITH_FIELDS or names is not None):
         raise ConfigError(f"--include works with --format {', '.join(WRITERS_WITH_FIELDS)} and without --as")
+    if "marks" in include and name == "parquet":
+        raise ConfigError("--include marks works with --format jsonl and csv")
     if live_updates not in (None, IN_TEXT):
         raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
     found = replace(found, write=WRITERS_WITH_FIELDS[name](tuple(include))) if include else found
@@ -102,11 +104,18 @@ def write_json_lines(out: BinaryIO, documents: Iterable[Document], convert: Call
 
 def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
     """Write a line of names, then a line for each document. `include`: optional fields."""
-    columns = (*CSV_COLUMNS, *include)
-    out.write(_encode_csv_row(columns))
+    out.writelines(encode_csv(documents, include))
+
+
+def encode_csv(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
+    """The lines of `write_csv`. The field `marks` has a column for each mark."""
+    plain = (*CSV_COLUMNS, *(name for name in include if name != "marks"))
+    mark_names = tuple(field.name for field in fields(DocumentMarks)) if "marks" in include else ()
+    yield _encode_csv_row([*plain, *(f"marks_{name}" for name in mark_names)])
     for document in documents:
-        values = to_record(document, include)
-        out.write(_encode_csv_row([format_cell(values[name]) for name in columns]))
+        values, marks = to_record(document, include), read_marks(document)
+        cells = [*(values[name] for name in plain), *(getattr(marks, name) for name in mark_names)]
+        yield _encode_csv_row([format_cell(cell) for cell in cells])
 
 
 def format_cell(value: Any) -> str:

@@ -48,11 +48,12 @@ def write_markdown(out: BinaryIO, documents: Iterable[Document]) -> None:
 def render_front_matter(document: Document) -> str:
     """The fields that are known as a YAML front matter, each value written as JSON, which YAML 1.2 includes. Times are ISO 8601 in UTC."""
     values = ((name, getattr(document, name)) for name in FRONT_MATTER)
-    lines = [f"{name}: {_encode_value(value)}" for name, value in values if value not in (None, ())]
+    lines = [f"{name}: {encode_value(value)}" for name, value in values if value not in (None, ())]
     return "\n".join(["---", *lines, "---", ""])
 
 
-def _encode_value(value: object) -> str:
+def encode_value(value: object) -> str:
+    """A value of the front matter."""
     if isinstance(value, datetime):
         value = value.isoformat().replace("+00:00", "Z")
     elif isinstance(value, tuple):

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from newsmill.exports.markdown import render_markdown
-from newsmill.model import Author, AuthorType, Document, Image, LiveUpdate
+from newsmill.model import Author, AuthorType, Document, DocumentMarks, Image, LiveUpdate
 
 Record = dict[str, Any]
 FIELDS = (*(field.name for field in fields(Document)), "doubtful")
-# Each takes more time than all other fields together.
-OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {"markdown": render_markdown}
+_NO_MARKS = DocumentMarks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedDocument(Document):
+    """A document with the marks of one user."""
+
+    marks: DocumentMarks
+
+    @classmethod
+    def of(cls, document: Document, marks: DocumentMarks | None) -> MarkedDocument:
+        """The document with these marks; None: it has none."""
+        return cls(**{field.name: getattr(document, field.name) for field in fields(Document)}, marks=marks or _NO_MARKS)
+
+
+def read_marks(document: Document) -> DocumentMarks:
+    """The marks of a MarkedDocument; none for another document."""
+    return document.marks if isinstance(document, MarkedDocument) else _NO_MARKS
+
+
+# Markdown takes more time than all other fields together; marks belong to a user.
+OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {"markdown": render_markdown, "marks": read_marks}
 
 
 def to_record(document: Document, include: Sequence[str] = ()) -> Record:

@@ -202,6 +202,25 @@ def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
         yield from (Block(BlockType.PARAGRAPH, part) for part in update.text.split("\n\n") if part)
 
 
+class MarkKind(StrEnum):
+    """What a user may note about a document."""
+
+    STAR = "star"
+    READ = "read"
+    TAG = "tag"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentMarks:
+    """What one user has noted about a document."""
+
+    starred: bool = False
+    read: bool = False
+    tags: tuple[str, ...] = ()  # the user's own, not `Document.tags`
+    note: str | None = None
+
+
 class ExtractionPath(StrEnum):
     """How a page of a site with a proven profile was extracted; `newsmill status` counts them.
 

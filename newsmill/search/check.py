@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend
 from newsmill.search.entry import Span
@@ -15,7 +15,7 @@ from newsmill.search.index_query import prepare_query
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Query, Terms, positive_terms
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.tokens import fold
-from newsmill.storage.schema import sources
+from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources in a note
 MIN_CORRECTED_CHARACTERS = 4  # shorter words resemble too many others
@@ -25,17 +25,26 @@ MAX_CANDIDATES = 5  # of one word, whose documents are counted
 MAX_COUNTED = 1000
 
 _NAMES = select(sources.c.name).order_by(sources.c.name)
+_TAGS = (
+    select(marks.c.tag)
+    .where(marks.c.kind == literal_column("'tag'"), marks.c.user_name == bindparam("b_user"))
+    .distinct()
+    .order_by(marks.c.tag)
+    .limit(200)
+)
 # Letters that a spelling may lack or have wrong, by the script of the word.
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопрстуфхцчшщъыьэюяєії", "αβγδεζηθικλμνξοπρστυφχψω")
 
 
-def check_names(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:
-    """Notes on sources and languages of which there is no document."""
+def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:
+    """Notes on sources, languages and tags of the user of which there is no document."""
     for facet in dict.fromkeys(_facets(query.node)):
-        if facet.name not in ("source", "lang") or backend.count(conn, backend.format_query(facet), Span(), 1):
+        if facet.name not in ("source", "lang", "tag") or backend.count(conn, backend.format_query(facet), Span(), 1):
             continue
         if facet.name == "source":
             yield from _check_source(conn, facet.value)
+        elif facet.name == "tag":
+            yield from _check_tag(conn, facet.value.partition(" ")[2], user)
         elif not any(note.kind == "language" for note in query.notes):
             yield QueryNote("stored_language", facet.value)
 
@@ -47,6 +56,15 @@ def _check_source(conn: Connection, name: str) -> Iterator[QueryNote]:
     shown = [folded[known] for known in close] or names[:MAX_NAMES]
     quoted = tuple(f'source:"{known}"' if " " in known else f"source:{known}" for known in shown)
     yield QueryNote("empty_source" if name in folded else "source", name, () if name in folded else quoted)
+
+
+def _check_tag(conn: Connection, name: str, user: str) -> Iterator[QueryNote]:
+    names = list(conn.execute(_TAGS, {"b_user": user}).scalars())
+    folded = {fold(known): known for known in names}
+    close = get_close_matches(name, folded, MAX_NAMES)
+    shown = [folded[known] for known in close] or names[:MAX_NAMES]
+    if name:  # has:tag has no name
+        yield QueryNote("tag", name, tuple(f'tag:"{known}"' if " " in known else f"tag:{known}" for known in shown))
 
 
 def _facets(node: Node | None) -> Iterator[Facet]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
-from newsmill.model import is_doubtful
+from newsmill.model import MarkKind, is_doubtful
 from newsmill.search.lemmas import Form, find_forms, lemmatizer_of
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.storage.columns import make_storable
@@ -40,8 +41,8 @@ class IndexEntry:
     forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
 
 
-def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
-    """The entry of a row of `documents`."""
+def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry:
+    """The entry of a row of `documents`, with its rows of `marks`."""
     texts = _split_parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
     lemmatizer = lemmatizer_of(language)
@@ -54,7 +55,7 @@ def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
         title,
         lead,
         body,
-        [EVERY_ENTRY, *sorted(set(_facet_terms(row, language, lemmatizer)))],
+        [EVERY_ENTRY, *sorted({*_facet_terms(row, language, lemmatizer), *(term for mark in marks for term in _mark_terms(mark))})],
         tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         lemmatizer,
         frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
@@ -131,6 +132,21 @@ def _facet_terms(row: Mapping[Any, Any], language: str, lemmatizer: str) -> Iter
     labels = fold(urlsplit(row["url"]).hostname or "").removeprefix("www.").split(".")[-10:]
     for at in range(max(1, len(labels) - 1)):  # news.bbc.co.uk, bbc.co.uk, co.uk
         yield facet_term("site", ".".join(labels[at:]))
+
+
+# ---- marks of users ----------------------------------------------------------------------------------------------------------
+
+
+def mark_value(user: str, value: str = "") -> str:
+    """The value of a property that a document has for one user only. `value` is folded, and no longer than a tag."""
+    return f"{blake2b(user.encode('utf-8', 'replace'), digest_size=9).hexdigest()} {value}"
+
+
+def _mark_terms(mark: Any) -> Iterator[str]:
+    """The properties that a row of `marks` gives: its kind alone, and with it the name of the tag or each word of the note."""
+    yield facet_term(mark.kind, mark_value(mark.user_name))
+    values = {fold(mark.tag)} if mark.kind == MarkKind.TAG else set(tokenize(mark.note or ""))
+    yield from (facet_term(mark.kind, mark_value(mark.user_name, value)) for value in values)
 
 
 # ---- time buckets ------------------------------------------------------------------------------------------------------------

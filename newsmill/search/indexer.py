@@ -14,7 +14,7 @@ from newsmill.search.entry import MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, Index
 from newsmill.search.forms import register_forms
 from newsmill.search.lemmas import find_forms, lemmatizer_of
 from newsmill.storage.database import reading, run_in_batches
-from newsmill.storage.schema import documents, search_entries, search_pending
+from newsmill.storage.schema import documents, marks, search_entries, search_pending
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
 BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5
@@ -38,6 +38,7 @@ _DOCUMENTS = select(
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
 ).where(documents.c.id.in_(_IDS))
 
+_MARKS = select(marks.c.document_id, marks.c.user_name, marks.c.kind, marks.c.tag, marks.c.note).where(marks.c.document_id.in_(_IDS))
 _USED_TIMES = select(search_entries.c.moment).where(search_entries.c.moment.in_(bindparam("b_times", expanding=True)))
 # The first free moment from one on.
 _FIRST_FREE_MOMENT = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = :moment) THEN :moment ELSE
@@ -78,10 +79,11 @@ def count_pending(engine: Engine) -> int:
 
 def index_pending(engine: Engine, max_documents: int = BATCH_DOCUMENTS) -> int:
     """Index at least `max_documents` pending documents, or all. Returns how many. Several processes may do so at once."""
-    return run_in_batches(engine, _PENDING_IDS, max_documents, _index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
+    return run_in_batches(engine, _PENDING_IDS, max_documents, index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
 
 
-def _index_ids(conn: Connection, ids: Sequence[str]) -> None:
+def index_ids(conn: Connection, ids: Sequence[str]) -> None:
+    """Index these documents as they and their marks are stored now, at most BATCH_DOCUMENTS."""
     _write_entries(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
     conn.execute(_DELETE_PENDING, {"b_ids": ids})
 
@@ -90,8 +92,11 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     """Write entries in the order of time: FTS5 flushes its buffer whenever a row comes before the last one."""
     if not rows:
         return
-    entries = sorted((build_entry(row) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
-    ids = {"b_ids": [entry.document_id for entry in entries]}
+    ids = {"b_ids": [row["id"] for row in rows]}
+    marked = defaultdict[str, list[Any]](list)
+    for mark in conn.execute(_MARKS, ids):
+        marked[mark.document_id].append(mark)
+    entries = sorted((build_entry(row, marked[row["id"]]) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
     if conn.dialect.name == "sqlite":
         _delete_entries(conn, ids)
         _insert_entries(conn, entries)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from newsmill.search.entry import MIN_POSITION, Span
+from newsmill.model import MarkKind
+from newsmill.search.entry import MIN_POSITION, Span, mark_value
 from newsmill.search.language_names import find_language
 from newsmill.search.query_dates import parse_date
 from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, NoteKind, QueryNote
@@ -36,7 +37,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time."""
+    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time.
+
+    Of the marks of the user who asks: star, read, tag, and note one word at a time.
+    """
 
     name: str
     value: str  # folded
@@ -87,11 +91,20 @@ _ITEM = re.compile(
 _OPERATORS = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
 _YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
 _IS_FREE = _YES_NO | {"unknown": "unknown"}
+_MARKS = {  # (filter, value) → the mark, and whether a document has it
+    ("is", "starred"): (MarkKind.STAR, True),
+    ("is", "unstarred"): (MarkKind.STAR, False),
+    ("is", "read"): (MarkKind.READ, True),
+    ("is", "unread"): (MarkKind.READ, False),
+    ("has", "tag"): (MarkKind.TAG, True),
+    ("has", "note"): (MarkKind.NOTE, True),
+}
 MIN_PREFIX_CHARACTERS = 3  # of a word before *: shorter ones begin too many words
 
 
-def parse_query(text: str, now: datetime | None = None) -> Query:
-    """The query that a text means. `now`: from which "yesterday" counts back, default: the present.
+def parse_query(text: str, now: datetime | None = None, *, user: str = "") -> Query:
+    """The query that a text means. `now`: from which "yesterday" counts back, default: the present. `user`: whose marks is:, has:, tag: and
+    note: are about.
 
     >>> parse_query('"old town"').node
     Terms(words=('old', 'town'), part='', exact=True, prefix=False)
@@ -103,14 +116,14 @@ def parse_query(text: str, now: datetime | None = None) -> Query:
     items = list(_ITEM.finditer(text))
     if len(items) > MAX_ITEMS:
         notes.append(QueryNote("items", str(MAX_ITEMS)))
-    return _Parser(items[:MAX_ITEMS], now or datetime.now(UTC), notes).parse()
+    return _Parser(items[:MAX_ITEMS], now or datetime.now(UTC), notes, user).parse()
 
 
 class _Parser:
     """Reads the items of a query once. OR binds closer than words side by side, NOT and - closer than OR."""
 
-    def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote]) -> None:
-        self._items, self._now, self._notes, self._at = items, now, notes, 0
+    def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote], user: str) -> None:
+        self._items, self._now, self._notes, self._user, self._at = items, now, notes, user, 0
         self._query = Query()
 
     def parse(self) -> Query:
@@ -191,7 +204,17 @@ class _Parser:
                 return Facet(name, known)
             property_ = Facet(name, "yes")  # only doubtful documents have the property in the index
             return property_ if known == "yes" else NoneOf(property_)
-        each = tuple(Facet(name, word) for word in tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS])
+        if name in ("is", "has"):
+            kind, is_present = _MARKS.get((name, folded), (None, False))
+            if kind is None:
+                self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
+                return None
+            mark = Facet(kind, mark_value(self._user))
+            return mark if is_present else NoneOf(mark)
+        if name == "tag":
+            return Facet(name, mark_value(self._user, " ".join(folded.split())))
+        words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
+        each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
 
     def _parse_words(self, words: _Words, part: Part = "") -> Terms | None:

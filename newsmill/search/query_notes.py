@@ -16,6 +16,10 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "site": ("site:example.org",),
     "is_free": ("is_free:yes", "is_free:no", "is_free:unknown"),
     "doubtful": ("doubtful:yes", "doubtful:no"),
+    "is": ("is:starred", "is:unstarred", "is:read", "is:unread"),
+    "has": ("has:tag", "has:note"),
+    "tag": ("tag:NAME",),
+    "note": ("note:word",),
     "after": ("after:2026-01-31",),
     "before": ("before:2026-01-31",),
 }
@@ -23,7 +27,19 @@ FILTERS = tuple(FILTER_EXAMPLES)
 DATE_EXAMPLES = ("2026-01-31", "2026-01", "yesterday", '"last week"', "7d", "november")
 
 NoteKind = Literal[
-    "cut", "items", "date", "field", "value", "language", "prefix", "exclusions", "no_words", "source", "empty_source", "stored_language"
+    "cut",
+    "items",
+    "date",
+    "field",
+    "value",
+    "language",
+    "prefix",
+    "exclusions",
+    "no_words",
+    "source",
+    "empty_source",
+    "stored_language",
+    "tag",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -38,6 +54,7 @@ _MESSAGES: Mapping[str, str] = {
     "no_words": "The query has no word and finds nothing; write a word or a filter",
     "source": "There is no source {value}; write {options}",
     "empty_source": "The source {value} has no document yet",
+    "tag": "You have no tag {value}; write {options}",
     "stored_language": "No document is in the language {value}",
 }
 

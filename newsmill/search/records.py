@@ -28,6 +28,7 @@ class Hit:
     site_name: str | None
     language: str | None
     section: str | None
+    image: str | None
     published_at: datetime | None
     first_seen_at: datetime
     authors: tuple[str, ...]
@@ -50,6 +51,23 @@ class SearchResults:
     reached: datetime | None = None
     notes: tuple[QueryNote, ...] = ()  # what is wrong with the query
     suggestion: str | None = None  # where nothing is found: the query with a word of the index in place of a similar one
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A document of a list of results."""
+
+    id: str
+    cursor: str | None  # of its page; None: the first
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The documents before and behind one in a list of results."""
+
+    previous: Neighbour | None = None
+    next: Neighbour | None = None
+    cursor: str | None = None  # of the page that the document itself is on
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -19,7 +19,17 @@ from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, r
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.records import MAX_TOTAL, SOURCE_SAMPLE_MATCHES, Breakdown, Order, SearchResults, Step, StoredHit
+from newsmill.search.records import (
+    MAX_TOTAL,
+    SOURCE_SAMPLE_MATCHES,
+    Breakdown,
+    Neighbour,
+    Neighbours,
+    Order,
+    SearchResults,
+    Step,
+    StoredHit,
+)
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import load_hits
 from newsmill.storage import stored_order
@@ -49,11 +59,14 @@ class _Page:
     is_cut: bool = False  # the page is short because the time was up
 
 
-class Search:
-    """Reads only. Every call may raise ServiceError."""
+_FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+
+class Search:
+    """Reads only. Every call may raise ServiceError. `user`: whose marks the filters is:, has:, tag: and note: are about."""
+
+    def __init__(self, engine: Engine, user: str = "") -> None:
+        self._engine, self._user = engine, user
         self._backend = backend_of(engine)
 
     def search(
@@ -71,38 +84,44 @@ class Search:
         A page that would take too long ends early (`SearchResults.reached`), unless `wait`. Without `count`, `total` is given only
         where finding the page has shown it.
         """
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         terms = () if parsed.node is None else positive_terms(parsed.node)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             until = inf if wait else index_query.deadline(scan.PAGE_SECONDS)
-            find_page = self._ranked_page if order == "relevance" and terms else self._newest_page
-            page = find_page(index_query, parsed, limit, cursor, until)
+            page = self._page_finder(parsed, order)(index_query, parsed, limit, cursor, until)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
-            notes = (*parsed.notes, *check_names(conn, self._backend, parsed)) if cursor is None else ()
+            notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user)) if cursor is None else ()
             is_empty = not hits and cursor is None and page.cursor is None
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
         reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
 
+    def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
+        """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""
+        parsed = self._parse(query)
+        with read_connection(self._engine) as conn:
+            page = self._page_finder(parsed, order)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
+        return [document for _, document in page.positions], page.cursor
+
     def check(self, query: str) -> tuple[QueryNote, ...]:
         """What is wrong with a query: filters without a meaning, sources and languages without documents."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            return (*parsed.notes, *check_names(conn, self._backend, parsed))
+            return (*parsed.notes, *check_names(conn, self._backend, parsed, self._user))
 
     def find_useless(self, query: str) -> str | None:
         """Why a query never matches a document, in one sentence; None if it can match one."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         if not parsed.matches_nothing:
             return None
         return "; ".join(note.message for note in parsed.notes) or "the query finds nothing"
 
     def highlighter(self, query: str, language: str | None) -> Highlighter:
         """Marks the words of a query in a text of a language, as they are matched there."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         if parsed.node is None:
             return Highlighter()
         with read_connection(self._engine) as conn:
@@ -111,7 +130,7 @@ class Search:
 
     def count(self, query: str = "", *, max_count: int = MAX_TOTAL) -> int:
         """How many documents match; `max_count + 1` if more than `max_count` do."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             return prepare_query(conn, self._backend, parsed.node).count(span_of_query(parsed), max_count)
 
@@ -119,7 +138,7 @@ class Search:
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[datetime, int], ...]:
         """How many documents match per hour or day (UTC, named by its start), in order, without empty ones."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             rows = index_query.count_per_bucket(span_of_query(parsed).limit_to_times(since, until), _STEP_MOMENTS[step])
@@ -129,7 +148,7 @@ class Search:
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[str, int], ...]:
         """How many documents match per source, the largest first; "" stands for documents without one."""
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             rows = index_query.count_per_source(span_of_query(parsed).limit_to_times(since, until))
@@ -140,7 +159,7 @@ class Search:
 
         `since` must be the start of a UTC day.
         """
-        parsed = parse_query(query)
+        parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             until = index_query.deadline(seconds)
@@ -158,16 +177,50 @@ class Search:
         `since` is a `StoredHit.cursor`, or a time (stored then or later). What is stored meanwhile comes after the cursor of the last hit:
         nothing is missed and nothing comes twice. Raises CursorError.
         """
-        return iterate_stored(self._engine, self._backend, parse_query(query), since)
+        return iterate_stored(self._engine, self._backend, self._parse(query), since)
 
     def filter_ids(self, query: str, ids: Sequence[str]) -> list[str]:
         """Those of the documents that match the query, in the same order."""
         with read_connection(self._engine) as conn:
-            return _filter_ids(conn, self._backend, parse_query(query), ids)
+            return _filter_ids(conn, self._backend, self._parse(query), ids)
 
     def end_cursor(self) -> str:
         """The cursor behind everything that is stored now; `iterate` resumes from it."""
         return end_cursor(self._engine)
+
+    def neighbours(
+        self, query: str, document_id: str, *, cursor: str | None = None, order: Order = "relevance", limit: int = 20
+    ) -> Neighbours:
+        """The documents before and behind one on the page of results with that cursor, or on the page after it. Raises CursorError.
+
+        Without a cursor it is the first page. The document may be on neither, because others have come since.
+        """
+        parsed = self._parse(query)
+        with read_connection(self._engine) as conn:
+            index_query = prepare_query(conn, self._backend, parsed.node)
+            until = index_query.deadline(scan.PAGE_SECONDS)
+            find_page = self._page_finder(parsed, order)
+            page, before, before_cursor = find_page(index_query, parsed, limit, cursor, until), None, None
+            ids = [document for _, document in page.positions]
+            if document_id not in ids and page.cursor is not None:
+                before, before_cursor, cursor = ids[-1] if ids else None, cursor, page.cursor
+                page = find_page(index_query, parsed, limit, cursor, until)
+                ids = [document for _, document in page.positions]
+            if document_id not in ids:
+                return Neighbours()
+            at = ids.index(document_id)
+            previous = Neighbour(ids[at - 1], cursor) if at else None if before is None else Neighbour(before, before_cursor)
+            if at + 1 < len(ids):
+                return Neighbours(previous, Neighbour(ids[at + 1], cursor), cursor)
+            following = [] if page.cursor is None else find_page(index_query, parsed, 1, page.cursor, until).positions
+        return Neighbours(previous, Neighbour(following[0][1], page.cursor) if following else None, cursor)
+
+    def _parse(self, query: str) -> Query:
+        return parse_query(query, user=self._user)
+
+    def _page_finder(self, parsed: Query, order: Order) -> _FindPage:
+        has_words = parsed.node is not None and positive_terms(parsed.node)
+        return self._ranked_page if order == "relevance" and has_words else self._newest_page
 
     def _newest_page(self, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
         moment, document = MAX_POSITION if cursor is None else decode_cursor("newest", cursor, int, str)

@@ -23,7 +23,20 @@ LEADING_CHARACTERS = 60  # of the snippet, before the first highlight
 SEARCHED_CHARACTERS = 20_000  # of the text
 EDGE_CHARACTERS = 25  # by which a snippet may be shorter or longer, to begin and end with whole words
 
-_FIELDS = ("id", "url", "title", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count", "is_free")
+_FIELDS = (
+    "id",
+    "url",
+    "title",
+    "source",
+    "site_name",
+    "language",
+    "section",
+    "image",
+    "published_at",
+    "first_seen_at",
+    "word_count",
+    "is_free",
+)
 _ROWS = select(
     *(documents.c[name] for name in (*_FIELDS, "confidence", "authors")),
     func.substr(documents.c.text, 1, SEARCHED_CHARACTERS).label("text"),

@@ -78,6 +78,12 @@ class Documents:
         with reading(self._engine) as conn:
             return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
 
+    def find_image(self, document_id: str) -> str | None:
+        """The URL of a document's main image; None without one."""
+        with reading(self._engine) as conn:
+            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == document_id)).scalar()
+        return image
+
     def _by_url(self, conn: Connection, url: str) -> Document | None:
         try:
             key = urls.make_key(url)

@@ -20,7 +20,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.schema import alerts, saved_searches, search_matches
 
-ANYONE = "anyone"  # the user of requests without a token of their own
+ANYONE = ""  # the user of requests without a token of their own: no token has this name
 MAX_SEARCHES = 200  # of one user
 MAX_NAME_CHARACTERS = 100
 MAX_QUERY_CHARACTERS = 2000

@@ -250,6 +250,20 @@ search_forms = Table(
 # Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
+# Stars, read documents, tags and notes: one row for each, of each user. The index holds them as terms (search.entry.mark_terms).
+marks = Table(
+    "marks",
+    metadata,
+    Column("document_id", String(64), ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
+    Column("user_name", StorableText, nullable=False),  # the name of a token; '' without one
+    Column("kind", String(8), nullable=False),  # model.MarkKind
+    Column("tag", StorableText, nullable=False),  # '' for other kinds
+    Column("note", StorableText),
+    Column("marked_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("document_id", "user_name", "kind", "tag"),
+    Index("ix_marks_tag", "user_name", "tag", sqlite_where=text("kind = 'tag'"), postgresql_where=text("kind = 'tag'")),
+)
+
 # Fingerprints of the texts, by which near duplicates are found. The key is the ledger's id: every index on SQLite holds the key, and a
 # document's id would take five times the space.
 fingerprints = Table(

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
+from newsmill.search import Search
 from newsmill.storage.alerts import Alert, Alerts
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
@@ -108,7 +109,7 @@ class AlertSender:
             if search.seen not in pages:
                 pages[search.seen] = changes.page_after(search.seen, limit=PAGE_DOCUMENTS)
             ids, end = pages[search.seen]
-            matched.append(MatchedPage(search, self.context.search.filter_ids(search.query, ids), end))
+            matched.append(MatchedPage(search, Search(self.context.engine, search.user).filter_ids(search.query, ids), end))
         return matched
 
     def deliver(self, alert: Alert) -> None:

@@ -15,13 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from newsmill.context import AppContext
+from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
+from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.webhook_sender import WebhookSender
 
@@ -91,6 +92,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.state.context, app.state.config = context, config
     app.state.test_sender = TestSender(context, config.url)
     app.state.streams = set[object]()
+    app.state.lead_images = None  # where they are off
     problem_details.install_handlers(app)
     # The middleware added last is outermost.
     app.add_middleware(ETagMiddleware)
@@ -110,6 +112,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
     config: WebConfig = app.state.config
+    if config.shows_images:
+        settings = app.state.context.settings
+        app.state.lead_images = LeadImages(data_folder(settings) / "images", config.allow_nets, settings.agent)
     senders = (WebhookSender(app.state.context, config.allow_nets), AlertSender(app.state.context, config.url))
     for sender in senders if config.sends_webhooks else ():
         sender.start()
@@ -120,3 +125,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for sender in senders if config.sends_webhooks else ():
             await anyio.to_thread.run_sync(sender.stop)
         executor.close()
+        if app.state.lead_images is not None:
+            app.state.lead_images.close()

@@ -41,7 +41,7 @@ class Caller:
 
     @property
     def user(self) -> str:
-        """Whose saved searches the caller sees: the name of the token that the caller or the session has.
+        """Whose saved searches and marks the caller has: the name of the token of the caller or the session.
 
         A user of this machine without a token, and a session that a link opened, have no name of their own.
         """
@@ -61,6 +61,12 @@ def get_caller(request: Request) -> Caller | None:
         request.state.caller = _find_caller(request)
     caller: Caller | None = request.state.caller
     return caller
+
+
+def get_user(request: Request) -> str:
+    """A dependency: whose stars, tags and notes a request is about. Use it where the scope is checked."""
+    caller = get_caller(request)
+    return ANYONE if caller is None else caller.user
 
 
 def _find_caller(request: Request) -> Caller | None:
@@ -112,8 +118,8 @@ def unauthorized(detail: str) -> HTTPException:
 def require_scope(scope: Scope) -> Callable[[Request], Caller]:
     """A dependency that returns the caller, who has the scope. Raises HTTPException 401 or 403.
 
-    A browser session may use the API from the pages of this server only: a change needs the CSRF token of the session's forms in the
-    header X-CSRF-Token.
+    A browser may use the API from the pages of this server only. With a session, a change needs the CSRF token of the session's forms in
+    the header X-CSRF-Token.
     """
 
     def check(request: Request) -> Caller:
@@ -122,9 +128,9 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
             raise unauthorized("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
         if not caller.may(scope):
             raise HTTPException(403, f"this needs the scope {scope.value}; the token {caller.name!r} has {caller.scope.value}")
-        if caller.token is not None and caller.token.kind is TokenKind.SESSION and request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and (caller.token is None or caller.token.kind is TokenKind.SESSION):
             check_origin(request)
-            if "x-csrf-token" in request.headers or request.url.path.startswith("/api/"):
+            if caller.token is not None and ("x-csrf-token" in request.headers or request.url.path.startswith("/api/")):
                 check_csrf(request, request.headers.get("x-csrf-token", ""))
         return caller
 

@@ -22,6 +22,7 @@ class WebConfig:
     max_body_seconds: float = 30.0
     max_streams: int = 50
     sends_webhooks: bool = True  # and alerts
+    shows_images: bool = True  # NEWSMILL_WEB_IMAGES
 
     @property
     def is_exposed(self) -> bool:

@@ -23,7 +23,7 @@ from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, QueryText, SourceName, error_responses
-from newsmill.web.auth import get_caller, require_scope
+from newsmill.web.auth import get_caller, get_user, require_scope
 
 router = APIRouter(
     prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 404, 422)
@@ -49,7 +49,7 @@ class Feed:
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
         name = q if saved is None else saved.name
         self.title = "Newsmill" + (f": {name}" if name else "") + (f" · {source}" if source else "")
-        self.documents = newest_documents(context, q, source)
+        self.documents = newest_documents(context, q, source, get_user(request))
 
     @property
     def updated(self) -> datetime | None:
@@ -65,12 +65,16 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
     return search
 
 
-def newest_documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
-    """The newest documents that match the query and belong to the source; each may be empty."""
+def newest_documents(context: AppContext, q: str, source: str | None, user: str = "") -> Sequence[Document]:
+    """The newest documents that match the query and belong to the source; each may be empty. `user`: whose marks the query is about."""
     changes = Changes(context.engine)
     if not q:
         return changes.before(None, limit=MAX_ITEMS, source=source)
-    hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True).hits
+    hits = (
+        Search(context.engine, user)
+        .search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True)
+        .hits
+    )
     by_id = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
     return [by_id[hit.id] for hit in hits if hit.id in by_id]
 

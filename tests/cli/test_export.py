@@ -20,6 +20,7 @@ from command_result import Newsmill
 from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
+import newsmill as newsmill_package
 from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
@@ -199,7 +200,7 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "newsmill-data"], "has files, but no manifest of an export"),
         (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
-        (["--include", "html"], "--include: expected markdown, not 'html'"),
+        (["--include", "html"], "--include: expected markdown, marks, not 'html'"),
         (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, parquet and without --as"),
         (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
@@ -252,3 +253,21 @@ def test_a_query_is_restricted_to_a_source() -> None:
     assert restrict_to_source("paper", "OR | a OR b") == 'source:"paper"  a OR b'
     assert restrict_to_source("paper", "ORchid") == 'source:"paper" ORchid'
     assert restrict_to_source("paper", "OR") == 'source:"paper"'
+
+
+def test_marks_in_searches_and_exports(newsmill: Newsmill, folder: Path) -> None:
+    with newsmill_package.open(folder) as corpus:
+        (hit,) = corpus.search("title:harbour")
+        assert corpus.mark([hit.id], starred=True, add_tags=["coast"]) == 1
+        assert corpus.tags() == {"coast": 1} and corpus.marks([hit.id])[hit.id].starred
+    assert newsmill("search", "is:starred", "--format", "json").json[0]["id"] == hit.id
+    assert newsmill("search", "tag:coast", "--format", "csv").out.startswith("id,url,")
+    assert newsmill("search", "tag:coast", "--format", "markdown").out.startswith(f'---\nid: "{hit.id}"\n')
+    assert newsmill("search", "tag:coast", "--user", "anna").code == 1
+    assert "expected csv, json, jsonl, markdown" in newsmill("search", "harbour", "--format", "xml").err
+    rows = [json.loads(line) for line in newsmill("export", "--include", "marks").out.splitlines()]
+    assert {row["id"] for row in rows if row["marks"]["tags"] == ["coast"]} == {hit.id} and len(rows) == 3
+    assert [
+        row["marks_tags"] for row in csv.DictReader(io.StringIO(newsmill("export", "--format", "csv", "--include", "marks").out))
+    ].count("coast") == 1
+    assert "do not work with --to" in newsmill("export", "--include", "marks", "--to", "out").err

@@ -50,6 +50,6 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert "failing since" in newsmill("alerts", "list").out
     assert newsmill("searches", "rename", "Ports", "Harbours").code == 0
     (search,) = newsmill("searches", "list", "--json").json
-    assert (search["name"], search["query"], search["user"], search["new"]) == ("Harbours", "harbour -ferry", "anyone", 1)
+    assert (search["name"], search["query"], search["user"], search["new"]) == ("Harbours", "harbour -ferry", "", 1)
     assert newsmill("alerts", "remove", alert).code == 0 and newsmill("alerts", "remove", alert).code == 2
     assert newsmill("searches", "remove", "Harbours").code == 0 and newsmill("searches", "remove", "Harbours").code == 2

@@ -92,13 +92,16 @@ def chromium(canary_server: Canary) -> Iterator[Browser]:
         browser.close()
 
 
-def window(browser: Browser, site: Site, width: int, scheme: str, *, script: bool = True, language: str = "en") -> BrowserContext:
+def window(
+    browser: Browser, site: Site, width: int, scheme: str, *, script: bool = True, language: str = "en", zone: str = "UTC"
+) -> BrowserContext:
     """A window of that width, signed in."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if scheme == "dark" else "light",
         java_script_enabled=script,
         locale=language,
+        timezone_id=zone,
     )
     context.add_cookies([{"name": COOKIE, "value": site.session, "url": site.url}])
     return context

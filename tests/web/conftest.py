@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from site_of_tests import RunningApp, open_door
 
+from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.web.config import WebConfig
 
@@ -27,11 +28,11 @@ def make_web(tmp_path: Path, template: Path) -> Iterator[Callable[..., RunningAp
     """`make_door(WebConfig(…))`: the application as clients see it, with an empty store of its own."""
     opened: list[RunningApp] = []
 
-    def make(config: WebConfig | None = None) -> RunningApp:
+    def make(config: WebConfig | None = None, settings: Settings | None = None) -> RunningApp:
         folder = tmp_path / str(len(opened))
         folder.mkdir()
         shutil.copy(template, folder / "newsmill.sqlite")
-        opened.append(open_door(folder, config or WebConfig()))
+        opened.append(open_door(folder, config or WebConfig(), settings))
         return opened[-1]
 
     yield make

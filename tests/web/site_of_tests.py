@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from newsmill.context import AppContext, build_context
 from newsmill.model import Document, Link, Page, Source
+from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope, TokenKind
@@ -55,10 +56,10 @@ class RunningApp:
         self.context.engine.dispose()
 
 
-def open_door(folder: Path, config: WebConfig) -> RunningApp:
+def open_door(folder: Path, config: WebConfig, settings: Settings | None = None) -> RunningApp:
     """The application over the store in `folder`."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    context = build_context(engine, str(folder / "archive"))
+    context = build_context(engine, str(folder / "archive"), settings=settings)
     app = create_app(context, config)
     stranger = TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
     stranger.__enter__()

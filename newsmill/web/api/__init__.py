@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from newsmill.web.api import documents, operations, search, searches, sources, stream, submissions, submitted_pages, webhooks
+from newsmill.web.api import documents, marks, operations, search, searches, sources, stream, submissions, submitted_pages, webhooks
 from newsmill.web.api.responses import error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
@@ -16,6 +16,7 @@ for part in (
     documents.router,
     search.router,
     searches.router,
+    marks.router,
     sources.router,
     operations.ledger_router,
     submissions.router,

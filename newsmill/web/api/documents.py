@@ -15,16 +15,20 @@ from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
-from newsmill.model import ExtractionResult, NearDuplicate
+from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
+from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, error_responses
+from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, User, error_responses
 from newsmill.web.auth import require_scope
 
 Include = Annotated[
-    list[Literal["markdown"]],
-    Query(description="Optional fields. `markdown`: the text with headings, lists, quotes, tables and links; otherwise null."),
+    list[Literal["markdown", "marks"]],
+    Query(
+        description="Optional fields, otherwise null. `markdown`: the text with headings, lists, quotes, tables and links. "
+        "`marks`: your star, whether you have read it, your tags and note."
+    ),
 ]
 
 
@@ -33,15 +37,24 @@ class DocumentResponse(StoredDocument):
     """A document with the optional fields."""
 
     markdown: str | None = None
+    marks: DocumentMarks | None = None
 
 
 _FIELDS = tuple(field.name for field in fields(StoredDocument))
 
 
-def to_response(document: StoredDocument, include: Sequence[str]) -> DocumentResponse:
-    """The document with the optional fields in `include`."""
-    return DocumentResponse(
-        **{name: getattr(document, name) for name in _FIELDS}, markdown=render_markdown(document) if "markdown" in include else None
+def to_responses(
+    context: AppContext, user: str, documents: Sequence[StoredDocument], include: Sequence[str]
+) -> tuple[DocumentResponse, ...]:
+    """The documents with the optional fields in `include`."""
+    marks = Marks(context.engine, user).get(document.id for document in documents) if "marks" in include else {}
+    return tuple(
+        DocumentResponse(
+            **{name: getattr(document, name) for name in _FIELDS},
+            markdown=render_markdown(document) if "markdown" in include else None,
+            marks=marks.get(document.id, DocumentMarks()) if "marks" in include else None,
+        )
+        for document in documents
     )
 
 
@@ -69,6 +82,7 @@ def json_response(body: bytes) -> Response:
 @router.get("/documents", response_model=DocumentList)
 def list_documents(
     context: Context,
+    user: User,
     stored_since: Annotated[Timestamp | None, Query(description="Only documents stored or changed at that time or later.")] = None,
     source: SourceName = None,
     order: Annotated[
@@ -86,23 +100,23 @@ def list_documents(
     else:
         start = position or (ChangePosition(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
-    items = tuple(to_response(document, include) for document in found[:limit])
+    items = to_responses(context, user, found[:limit], include)
     last = items[-1].cursor if items else cursor
     page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
     return json_response(LIST_ADAPTER.dump_json(page))
 
 
 @router.get("/documents/by-url", response_model=DocumentResponse, responses=error_responses(404))
-def get_document_by_url(context: Context, url: Url, include: Include = []) -> Response:  # noqa: B006
+def get_document_by_url(context: Context, user: User, url: Url, include: Include = []) -> Response:  # noqa: B006
     """Get a document by any of its URLs, in any spelling."""
     found = context.documents.get(url)
-    return document_response(context, found.id if found else url, include)
+    return document_response(context, user, found.id if found else url, include)
 
 
 @router.get("/documents/{id}", response_model=DocumentResponse, responses=error_responses(404))
-def get_document(context: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
+def get_document(context: Context, user: User, id: Id, include: Include = []) -> Response:  # noqa: B006
     """Get a document by its ID."""
-    return document_response(context, id, include)
+    return document_response(context, user, id, include)
 
 
 @router.get("/documents/{id}/near-duplicates", responses=error_responses(404))
@@ -122,11 +136,11 @@ def list_near_duplicates(
     return ItemList(items=found, next=None)
 
 
-def document_response(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
+def document_response(context: AppContext, user: str, document_id: Id, include: Sequence[str]) -> Response:
     found = Changes(context.engine).get(document_id)
     if found is None:
         raise HTTPException(404, f"document {document_id[:500]!r} does not exist; /api/v1/ledger/trace shows the result of a URL")
-    return json_response(DOCUMENT_ADAPTER.dump_json(to_response(found, include)))
+    return json_response(DOCUMENT_ADAPTER.dump_json(to_responses(context, user, [found], include)[0]))
 
 
 @router.get("/explain", response_model=ExtractionResult, responses=error_responses(404, 409, 503), tags=["explain"])

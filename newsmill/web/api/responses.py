@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from newsmill.context import AppContext
 from newsmill.storage.columns import make_storable
+from newsmill.web.auth import get_user
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ def _check_day(day: date) -> date:
 
 
 Context = Annotated[AppContext, Depends(get_context)]
+User = Annotated[str, Depends(get_user)]  # whose marks the request is about
 Timestamp = Annotated[AwareDatetime, AfterValidator(_check_timestamp)]
 Day = Annotated[date, AfterValidator(_check_day)]
 QueryText = Annotated[str, AfterValidator(_make_storable), Field(max_length=2_000)]

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from newsmill.web.pages import document, home, operations, rendering, saved_searches, search, source, sources
+from newsmill.web.pages import (
+    document,
+    home,
+    lead_image,
+    marks,
+    operations,
+    preferences_page,
+    rendering,
+    saved_searches,
+    search,
+    source,
+    sources,
+)
 from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
-for part in (home, search, saved_searches, document, sources, source, operations, rendering):
+for part in (home, search, saved_searches, marks, document, lead_image, preferences_page, sources, source, operations, rendering):
     router.include_router(part.router)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,8 +16,10 @@ from starlette.exceptions import HTTPException
 
 from newsmill import reextract
 from newsmill.context import AppContext
-from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
+from newsmill.exceptions import ArchiveDamaged, CursorError, DecodeError, NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult, Page
+from newsmill.search import Neighbours, Search
+from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages.rendering import PageView, link, params
@@ -31,6 +33,7 @@ MAX_LEAD_CHARACTERS = 600
 MAX_UPDATES = 60  # of a live blog
 MAX_COPIES = 10
 MAX_IMAGES = 20
+MAX_TAGS = 50  # suggested
 MAX_MAPPING_ITEMS = 12  # of a field that is a mapping
 FIELDS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
@@ -56,32 +59,59 @@ class FieldValue:
     is_url: bool = False
 
 
+class Place:
+    """The list of results that a document was opened from: its query, and the cursor of the page. All of it is in the URL."""
+
+    def __init__(self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None) -> None:
+        self.query, self.page = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page
+        self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of a URL, without empty ones."""
+        values = {"q": self.query, "order": "newest" if self.order == "newest" else None, "page": self.page if self.order else None}
+        return {name: value for name, value in values.items() if value}
+
+    def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
+        """The documents beside this one in the list; none for one that was not opened from a list."""
+        if self.order is None:
+            return Neighbours()
+        try:
+            return index.neighbours(self.query, document_id, cursor=self.page, order=self.order)
+        except CursorError:
+            return Neighbours()
+
+
 @router.get("/{document_id}")
-def show_text(request: Request, document_id: str, part: int = 1, q: str = "") -> Response:
-    """The text of a document, and its fields with their origins. `q`: a query, whose matches are marked."""
+def show_text(request: Request, document_id: str, place: Annotated[Place, Depends()], part: int = 1) -> Response:
+    """The text of a document, and its fields with their origins. The matches of the query in `place` are marked."""
     document = get_document(request, document_id)
-    return render_text(request, document, document.blocks, part, "text", q)
+    return render_text(request, document, document.blocks, part, "text", place)
 
 
 @router.get("/{document_id}/updates")
-def show_text_with_updates(request: Request, document_id: str, part: int = 1, q: str = "") -> Response:
+def show_text_with_updates(request: Request, document_id: str, place: Annotated[Place, Depends()], part: int = 1) -> Response:
     """The text with the updates of a live blog, and the fields."""
     document = get_document(request, document_id)
-    return render_text(request, document, document.with_updates().blocks, part, "updates", q)
+    return render_text(request, document, document.with_updates().blocks, part, "updates", place)
 
 
-def render_text(request: Request, document: Document, blocks: Sequence[Block], part: int, here: str, q: str) -> Response:
+def render_text(request: Request, document: Document, blocks: Sequence[Block], part: int, here: str, place: Place) -> Response:
     """One part of a document's text; the first part also has the fields. `here`: the current tab."""
     view, parts = PageView(request), split_text(join_lists(blocks))
     part = min(max(part, 1), max(1, len(parts)))
-    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     context: AppContext = request.app.state.context
-    kept = {"q": query} if query else {}
+    index, query, kept = Search(context.engine, view.user), place.query, place.parameters
     return view.page(
         "document.html",
         here=here,
-        q=query,
-        highlight=context.search.highlighter(query, document.language).mark,
+        origin=kept,
+        place={"q": place.query, "order": place.order, "id": document.id} if place.order else None,
+        neighbours=place.find_neighbours(index, document.id),
+        own_marks=view.marks([document.id]).get(document.id),
+        tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
+        lead_caption=find_caption(document),
+        highlight=index.highlighter(query, document.language).mark,
         document=document,
         lead=find_lead(document),
         blocks=parts[part - 1] if parts else (),
@@ -192,6 +222,12 @@ def find_lead(document: Document) -> str | None:
     description, text = (" ".join(part.split()) for part in (document.description or "", document.text[: 2 * MAX_LEAD_CHARACTERS]))
     is_repeated = text.startswith(description[:MAX_LEAD_CHARACTERS].rstrip("….")) if description else True
     return None if is_repeated else description
+
+
+def find_caption(document: Document) -> str | None:
+    """Caption and credit of the main image."""
+    found = next((image for image in document.images if image.url == document.image), None)
+    return " · ".join(filter(None, (found.caption, found.credit))) or None if found else None
 
 
 def list_fields(document: Document) -> Iterator[FieldValue]:

@@ -37,6 +37,7 @@ def show_home(request: Request) -> Response:
     hours = list_hours(view.now)
     counts = statistics.per_hour(hours[0])
     stored, is_exact = context.documents.estimate_count()
+    documents = statistics.newest(MAX_DOCUMENTS)
     problems = list_problems(context, view.words, view.now)
     return view.page(
         "home.html",
@@ -45,7 +46,8 @@ def show_home(request: Request) -> Response:
         sources=len(names),
         names=set(names),
         last_day=sum(row.n for row in counts if row.hour > view.now - timedelta(hours=24)),
-        documents=statistics.newest(MAX_DOCUMENTS),
+        documents=documents,
+        marks=view.marks(document.id for document in documents),
         in_chart=sum(row.n for row in counts),
         **build_chart(counts, hours, view.words),
         fetching=operation.list_fetching_hosts(MAX_HOSTS),

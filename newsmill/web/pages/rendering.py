@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
@@ -23,9 +23,11 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import NewsmillError
+from newsmill.model import DocumentMarks
+from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import Caller, get_caller, make_csrf_token
-from newsmill.web.pages import charts, translations
+from newsmill.web.pages import charts, preferences, translations
 from newsmill.web.pages.translations import CATALOGUE_FOLDER
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
@@ -50,8 +52,13 @@ class PageView:
         language = translations.choose_language(
             self.requested_language, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", "")
         )
-        self.words = translations.load_translations(language)
+        self.words = translations.load_translations(language, preferences.read_zone(request))
         self.now: datetime = request.app.state.context.now()
+        self.user = "" if self.caller is None else self.caller.user
+
+    def marks(self, ids: Iterable[str]) -> Mapping[str, DocumentMarks]:
+        """The marks that the caller has made on documents, by id."""
+        return Marks(self.request.app.state.context.engine, self.user).get(ids)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render the template with `values` and the values that base.html needs."""
@@ -76,6 +83,10 @@ class PageView:
             "may_admin": caller is not None and caller.may(Scope.ADMIN),
             "signed_in": caller is not None and caller.token is not None,
             "csrf": make_csrf_token(self.request),
+            "here_url": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
+            "has_images": self.request.app.state.config.shows_images,
+            "zone_is_chosen": preferences.ZONE_COOKIE in self.request.cookies,
+            "keys": preferences.has_keys(self.request),
         }
 
 

@@ -14,20 +14,39 @@ from fastapi.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search import Breakdown, Search, SearchResults
+from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.translations import Translations
+from newsmill.web.search_export import MAX_DOCUMENTS
 
 MAX_HITS = 20
 CHART_DAYS = 30  # today included
 MAX_SOURCES = 10
 MAX_SAVED = 12
+MAX_TAGS = 50  # suggested for the chosen documents
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
 MAX_QUERY_CHARACTERS = 2000
-FILTER_FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "doubtful", "after", "before")
+FILTER_FIELDS = (
+    "source",
+    "lang",
+    "language",
+    "author",
+    "section",
+    "title",
+    "site",
+    "is_free",
+    "doubtful",
+    "after",
+    "before",
+    "is",
+    "has",
+    "tag",
+    "note",
+)
 _FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FILTER_FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
@@ -53,7 +72,8 @@ class Chart:
 def show_search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """The matches of a query. Any text is a query; a cursor of another query starts at the first page."""
     context: AppContext = request.app.state.context
-    view, index, query = PageView(request), Search(context.engine), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
+    view = PageView(request)
+    index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
     started_at, today = index.read_clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -77,6 +97,10 @@ def show_search(request: Request, q: str = "", cursor: str | None = None, order:
         saved=list_saved(request, context),
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
+        place={"q": query, "order": order if order == "newest" else None, "page": cursor},
+        marks=view.marks(hit.id for hit in results.hits),
+        tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
+        max_exported=MAX_DOCUMENTS,
     )
 
 

@@ -106,7 +106,7 @@ def render_source(
     rows = statistics.list_sources(view.now.date(), name)
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
-    stats, totals = rows[0], statistics.page_totals(name)
+    stats, totals, documents = rows[0], statistics.page_totals(name), statistics.newest(MAX_DOCUMENTS, name)
     return view.page(
         "source.html",
         status,
@@ -120,7 +120,8 @@ def render_source(
         ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),
-        documents=statistics.newest(MAX_DOCUMENTS, name),
+        documents=documents,
+        marks=view.marks(document.id for document in documents),
         plan=source_form.describe_plan(stats.source, view.words),
         values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,

@@ -1,13 +1,13 @@
 """The texts of the pages: one TOML catalogue per language, chosen by the reader or by the browser's Accept-Language.
 
-Numbers, sizes and times follow the language. All times are UTC.
+Numbers, sizes and times follow the language. Times of day are in the reader's time zone; days that were counted or stated are as they are.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ _BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 class Translations:
-    """One language. `words("home.title")` is a text, `words.n("documents", 3)` a text with a number."""
+    """One language and time zone. `words("home.title")` is a text, `words.n("documents", 3)` a text with a number."""
 
-    def __init__(self, language: str, texts: Mapping[str, str]) -> None:
+    def __init__(self, language: str, texts: Mapping[str, str], zone: tzinfo = UTC) -> None:
         self.language = language
         self.texts = texts
+        self.zone = zone
 
     def __call__(self, key: str, **values: object) -> str:
         """The text with its {placeholders} filled. Raises KeyError for an unknown key."""
@@ -55,28 +56,41 @@ class Translations:
         return f"{self.decimal(value, 1 if unit else 0)} {_BYTE_UNITS[unit]}"
 
     def day(self, at: datetime) -> str:
-        """25 Nov 2026."""
-        at = at.astimezone(UTC)
-        return self("format.day", day=at.day, month=self.texts[f"month.{at.month}"], year=at.year)
+        """25 Nov 2026, the day in UTC: of counts per day, and of a publication whose time of day is unknown."""
+        return self._format_day(at.astimezone(UTC))
 
     def short(self, at: datetime) -> str:
         """25 Nov, 14:03."""
-        at = at.astimezone(UTC)
-        return f"{self('format.short', day=at.day, month=self.texts[f'month.{at.month}'])}, {self.clock(at)}"
+        local = self._local(at)
+        return f"{self('format.short', day=local.day, month=self.texts[f'month.{local.month}'])}, {self.clock(at)}"
 
     def clock(self, at: datetime) -> str:
         """14:03."""
-        return f"{at.astimezone(UTC):%H:%M}"
+        return f"{self._local(at):%H:%M}"
 
     def moment(self, at: datetime) -> str:
         """25 Nov 2026, 14:03."""
-        return f"{self.day(at)}, {self.clock(at)}"
+        return f"{self._format_day(self._local(at))}, {self.clock(at)}"
+
+    def zone_name(self, at: datetime) -> str:
+        """The name of the time zone at that time: CET, UTC."""
+        return self._local(at).tzname() or "UTC"
+
+    def _local(self, at: datetime) -> datetime:
+        """In the time zone of the reader; in UTC where that is before the year 1 or after 9999."""
+        try:
+            return at.astimezone(self.zone)
+        except OverflowError:
+            return at.astimezone(UTC)
+
+    def _format_day(self, at: datetime) -> str:
+        return self("format.day", day=at.day, month=self.texts[f"month.{at.month}"], year=at.year)
 
     def ago(self, at: datetime, now: datetime) -> str:
         """5 minutes ago, in 2 hours; the day if it is a week away or more."""
         seconds = (now - at).total_seconds()
         if abs(seconds) >= 7 * 86_400:
-            return self.day(at)
+            return self._format_day(self._local(at))
         for length, name in _TIME_UNITS:
             if abs(seconds) >= length:
                 return self.n(f"{'ago' if seconds > 0 else 'ahead'}.{name}", int(abs(seconds) // length))
@@ -89,12 +103,16 @@ class Translations:
         return self.n(f"span.{name}", whole // length)
 
 
-@cache
-def load_translations(language: str) -> Translations:
+def load_translations(language: str, zone: tzinfo = UTC) -> Translations:
     """The texts of one of LANGUAGES. The English meanings of outcomes come from the model."""
+    return Translations(language, _load_texts(language), zone)
+
+
+@cache
+def _load_texts(language: str) -> Mapping[str, str]:
     meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()} if language == DEFAULT_LANGUAGE else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
-        return Translations(language, meanings | dict(_flatten(tomllib.load(file))))
+        return meanings | dict(_flatten(tomllib.load(file)))
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -13,6 +13,9 @@ from browsing import Canary, Site, canary, chromium, page_urls, serve_site, wind
 from playwright.sync_api import Browser, Page, Response
 from sample_store import SampleStore
 
+from newsmill.model import DocumentMarks
+from newsmill.storage.marks import MarkChange, Marks
+
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 MAX_BYTES = 100_000  # bytes of a page with everything it loads, uncompressed
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
@@ -154,3 +157,48 @@ def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids
     assert max(kept.values()) <= screens.MAX_BYTES
     shown = set(re.findall(r"screens/([\w-]+\.png)\)", (DOCS / "guides" / "web-pages.md").read_text("utf-8")))
     assert shown == set(kept), "docs/guides/web-pages.md shows every picture"
+
+
+def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: SampleStore) -> None:
+    """Results and documents worked through with the keyboard; what is read and starred is stored; times are in the zone of the browser."""
+    marks = Marks(world.context.engine)
+    context = window(browser, site, 1280, "light", zone="Europe/Berlin")
+    page = context.new_page()
+    page.goto(f"{site.url}/search?q=ferry&order=newest")
+    assert "nm_zone=Europe/Berlin" in page.evaluate("document.cookie")
+    links = page.locator("ol.documents h3 a")
+    first, second = (links.nth(number).get_attribute("href").partition("?")[0].rpartition("/")[2] for number in range(2))  # type: ignore[union-attr]
+    page.keyboard.press("/")
+    page.keyboard.type("jks?")  # in a field, keys are letters
+    assert page.evaluate("document.activeElement.id") == "q" and page.locator("#q").input_value() == "jks?"
+    page.locator("#q").blur()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert links.nth(1).evaluate("link => link === document.activeElement && getComputedStyle(link).outlineStyle !== 'none'")
+    page.keyboard.press("k")
+    with page.expect_response("**/marks"):
+        page.keyboard.press("s")
+    page.locator(f"#d-{first} .star[aria-pressed=true]").wait_for()
+    page.locator(f"#d-{second} input").check()
+    assert page.locator("details.bulk").get_attribute("open") is not None
+    page.keyboard.press("j")  # a checkbox is a field too
+    page.locator(f"#d-{second} input").blur()
+    page.keyboard.press("?")
+    assert page.locator("dialog[open] kbd").count() == 7
+    page.keyboard.press("Escape")
+    page.locator(f"#d-{first} h3 a").focus()
+    page.keyboard.press("o")
+    page.wait_for_url(f"**/documents/{first}?**")
+    assert "Europe/Berlin" in page.locator("footer").inner_text() and marks.get([first])[first].read is False
+    with page.expect_response("**/marks"):  # two seconds in view
+        page.wait_for_load_state()
+    assert marks.get([first])[first] == DocumentMarks(starred=True, read=True)
+    page.keyboard.press("j")
+    page.wait_for_url(f"**/documents/{second}?**")
+    page.keyboard.press("k")
+    page.wait_for_url(f"**/documents/{first}?**")
+    page.keyboard.press("u")
+    page.wait_for_url(f"**/search?**#d-{first}")
+    assert page.locator(f"#d-{first}.read").count() == 1
+    marks.change([first], MarkChange(starred=False, read=False), now=world.now)
+    context.close()

@@ -36,7 +36,8 @@ def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Ru
             outside = urlsplit(element.get("href")).netloc
             assert urlsplit(element.get("href")).scheme in ("", "http", "https"), (name, element.get("href"))
             assert not outside or element.get("rel") == "noopener noreferrer nofollow", (name, element.get("href"))
-        assert not page.xpath("//script | //@style | //img | //@*[starts-with(name(), 'on')]"), name
+        assert not page.xpath("//script[not(@src) or node()] | //@style | //@*[starts-with(name(), 'on')]"), name
+        assert all(image.get("alt") is not None and image.get("width") and image.get("height") for image in page.xpath("//img")), name
         assert all(not urlsplit(url).netloc for url in page.xpath("//@src | //link/@href | //@action")), name
 
 
@@ -145,7 +146,11 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp,
         assert re.fullmatch(r"Searched back to \d+ \w+ \d{4}", title) and "Search older documents" in text_of(page)
         assert "No matches" not in text_of(page)
         path = later[0] if later[0].startswith("/") else f"/search{later[0]}"
-    assert sorted(seen) == sorted(whole) and seen and path != "/search?q=NATO&order=newest"
+    assert (
+        sorted(link.partition("?")[0] for link in seen) == sorted(link.partition("?")[0] for link in whole)
+        and seen
+        and path != "/search?q=NATO&order=newest"
+    )
     cut = filled.stranger.get("/api/v1/search", params={"q": "NATO"}).json()
     assert cut["reached"] is not None and cut["next"] and cut["total"] is None
 

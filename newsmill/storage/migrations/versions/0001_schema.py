@@ -389,6 +389,18 @@ def create_tables() -> None:
     op.create_index("ix_documents_site", "documents", ["site", "id"])
     op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
     op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])
+    op.create_table(
+        "marks",
+        Column("document_id", String(length=64), nullable=False),
+        Column("user_name", StorableText(), nullable=False),
+        Column("kind", String(length=8), nullable=False),
+        Column("tag", StorableText(), nullable=False),
+        Column("note", StorableText(), nullable=True),
+        Column("marked_at", UtcDateTime(), nullable=False),
+        ForeignKeyConstraint(["document_id"], ["documents.id"], name="fk_marks_document_id", ondelete="CASCADE"),
+        PrimaryKeyConstraint("document_id", "user_name", "kind", "tag", name="pk_marks"),
+    )
+    op.create_index("ix_marks_tag", "marks", ["user_name", "tag"], **only("kind = 'tag'"))
 
 
 # A document is indexed again when one of these columns changes: the index holds them, or its order depends on them.

@@ -1,0 +1,148 @@
+"""The main images of documents, fetched from their sites when a reader sees them, and kept in a bounded cache.
+
+Readers' browsers ask this server only, so that sites do not learn who reads what. A host gets one request at a time. What cannot be shown
+is remembered for an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from newsmill.address_guard import Guard
+from newsmill.redaction import redact
+from newsmill.web.image_fetch import ImageError, fetch_hop
+from newsmill.web.raster import read_raster
+
+MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
+KEPT_SHARE = 0.8  # of the cache, after the oldest images were deleted
+FAILURE_SECONDS = 3600.0
+MAX_REDIRECTS = 4
+MAX_FETCHES = 4  # at once, each from another host
+MAX_WAITING = 60  # images: three lists of results
+
+log = logging.getLogger(__name__)
+
+
+class ImageCache:
+    """Files named by the hash of a URL. An empty file stands for an image that could not be fetched. A folder that cannot be used keeps
+    nothing. Used by one thread."""
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        self._bytes: int | None = None  # None: not counted yet
+
+    def get(self, url: str) -> bytes | None:
+        """The image; empty for a recent failure; None if it must be fetched."""
+        path = self._path(url)
+        with suppress(OSError):
+            content = path.read_bytes()
+            if content or time.time() - path.stat().st_mtime < FAILURE_SECONDS:
+                return content
+        return None
+
+    def put(self, url: str, content: bytes) -> None:
+        """Keep an image, or b"" for a failure."""
+        path = self._path(url)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)  # not its parent: a store elsewhere has no data folder
+            draft.write_bytes(content)
+            draft.replace(path)
+            self._bytes = (self._count() if self._bytes is None else self._bytes + len(content)) + path.stat().st_blksize
+            if self._bytes > self._max_bytes:
+                self._delete_oldest()
+
+    def _path(self, url: str) -> Path:
+        return self._folder / blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+    def _count(self) -> int:
+        return sum(entry.stat().st_size + entry.stat().st_blksize for entry in os.scandir(self._folder))
+
+    def _delete_oldest(self) -> None:
+        """Delete the oldest files, drafts of killed processes among them. Other processes may do the same."""
+        entries = sorted(((entry.stat(), entry.path) for entry in os.scandir(self._folder)), key=lambda pair: pair[0].st_mtime)
+        total = sum(stat.st_size + stat.st_blksize for stat, _ in entries)
+        for stat, path in entries:
+            if total <= KEPT_SHARE * self._max_bytes:
+                break
+            Path(path).unlink(missing_ok=True)
+            total -= stat.st_size + stat.st_blksize
+        self._bytes = total
+
+
+class LeadImages:
+    """Fetches images for the web process. Its methods run in the event loop; `close` ends its threads."""
+
+    def __init__(self, folder: Path, allow_nets: tuple[str, ...], agent: str) -> None:
+        self._cache = ImageCache(folder)
+        self._guard, self._agent = Guard.from_networks(allow_nets), agent
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="image-cache")
+        self._network = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="image")
+        self._fetching: dict[str, asyncio.Task[bytes]] = {}
+        self._requests = Counter[str]()  # running and waiting, by host
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, url: str) -> bytes:
+        """A raster image, from the cache or its site. Raises ImageError."""
+        content = await asyncio.get_running_loop().run_in_executor(self._disk, self._cache.get, url)
+        if content is None:
+            fetching = self._fetching.get(url)
+            if fetching is None:
+                if len(self._fetching) >= MAX_WAITING:
+                    raise ImageError("too many images are being fetched")
+                fetching = self._fetching[url] = asyncio.create_task(self._fetch_and_keep(url))
+            content = await asyncio.shield(fetching)  # when a client disconnects, its host still has a request
+        if not content:
+            raise ImageError("the image could not be fetched")
+        return content
+
+    def close(self) -> None:
+        """End the threads, without waiting for a site."""
+        self._network.shutdown(wait=False, cancel_futures=True)
+        self._disk.shutdown(cancel_futures=True)
+
+    async def _fetch_and_keep(self, url: str) -> bytes:
+        """The image, or b"" if it cannot be fetched."""
+        try:
+            content = await self._fetch(url)
+        except ImageError as error:
+            log.info("image %s: %s", redact(url), error)
+            content = b""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._cache.put, url, content)
+        finally:
+            del self._fetching[url]
+        return content
+
+    async def _fetch(self, url: str) -> bytes:
+        for _ in range(1 + MAX_REDIRECTS):
+            async with self._turn(urlsplit(url).netloc):
+                hop = await asyncio.get_running_loop().run_in_executor(self._network, fetch_hop, url, self._guard, self._agent)
+            if hop.redirect is None:
+                if read_raster(hop.body) is None:
+                    raise ImageError("it is not a JPEG, PNG, GIF or WebP image")
+                return hop.body
+            url = hop.redirect
+        raise ImageError(f"more than {MAX_REDIRECTS} redirects")
+
+    @asynccontextmanager
+    async def _turn(self, host: str) -> AsyncIterator[None]:
+        """Holds back other requests to the same host."""
+        self._requests[host] += 1
+        try:
+            async with self._locks.setdefault(host, asyncio.Lock()):
+                yield
+        finally:
+            self._requests[host] -= 1
+            if not self._requests[host]:
+                del self._requests[host], self._locks[host]

@@ -1,0 +1,63 @@
+"""A download of the results of a search, streamed: memory use does not depend on their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from starlette.responses import StreamingResponse
+
+from newsmill.context import AppContext
+from newsmill.exports.records import MarkedDocument
+from newsmill.exports.streamed import STREAMED_FORMATS
+from newsmill.model import Document
+from newsmill.search import Order, Search
+from newsmill.storage.documents import Changes
+from newsmill.storage.marks import Marks
+
+MAX_DOCUMENTS = 10_000  # of one download: about 50 MB, 20 s of CPU; `newsmill export` has no limit
+PAGE_DOCUMENTS = 50  # in memory at once
+
+FormatName = Literal["csv", "json", "jsonl", "markdown"]
+
+
+def stream_documents(
+    format_name: FormatName, documents: Iterator[Document], include: Sequence[str] = (), name: str = "newsmill-search"
+) -> StreamingResponse:
+    """The documents as a file to save."""
+    chosen = STREAMED_FORMATS[format_name]
+    headers = {"Content-Disposition": f'attachment; filename="{name}{chosen.suffix}"', "Cache-Control": "no-store"}
+    return StreamingResponse(_join(chosen.encode(documents, include)), media_type=chosen.media_type, headers=headers)
+
+
+def find_documents(
+    context: AppContext, query: str, *, user: str, order: Order = "relevance", limit: int = MAX_DOCUMENTS, with_marks: bool = False
+) -> Iterator[Document]:
+    """The first `limit` matches, in the order of the list of results."""
+    index, cursor, left = Search(context.engine, user), None, limit
+    while left > 0:
+        ids, cursor = index.find_ids(query, limit=min(PAGE_DOCUMENTS, left), cursor=cursor, order=order)
+        yield from load_documents(context, ids, user=user, with_marks=with_marks)
+        left -= len(ids)
+        if cursor is None:
+            return
+
+
+def load_documents(context: AppContext, ids: Sequence[str], *, user: str, with_marks: bool = False) -> Iterator[Document]:
+    """The existing documents with these ids, in this order."""
+    by_id = {document.id: document for document in Changes(context.engine).get_many(ids)}
+    marks = Marks(context.engine, user).get(ids) if with_marks else {}
+    for document_id in dict.fromkeys(ids):
+        if (document := by_id.get(document_id)) is not None:  # one may be deleted by now
+            yield MarkedDocument.of(document, marks.get(document_id)) if with_marks else document
+
+
+def _join(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, some of them joined: each costs a thread of the server and a packet."""
+    waiting: list[bytes] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if len(waiting) >= PAGE_DOCUMENTS:
+            yield b"".join(waiting)
+            waiting.clear()
+    yield b"".join(waiting)
