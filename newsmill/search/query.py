@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from newsmill.search.entry import MIN_POSITION, Span
+from newsmill.search.entry import MIN_POSITION, Span, whole_value
 from newsmill.search.language_names import find_language
 from newsmill.search.query_dates import parse_date
 from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, NoteKind, QueryNote
@@ -36,7 +36,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time."""
+    """A property of the whole document: source, lang, site, type, is_free, doubtful, author and section one word at a time, and
+    author_is and section_is as a whole.
+    """
 
     name: str
     value: str  # folded
@@ -171,9 +173,9 @@ class _Parser:
         if not fold(value.strip()):
             self._reject(f"{name}:", FILTER_EXAMPLES[name])
             return None
-        return self._parse_filter(name, value)
+        return self._parse_filter(name, value, is_whole=bool(item["equals"]))
 
-    def _parse_filter(self, name: str, value: str) -> Node | None:
+    def _parse_filter(self, name: str, value: str, is_whole: bool) -> Node | None:
         folded = fold(value.strip())
         if name in ("source", "site"):
             return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
@@ -191,6 +193,10 @@ class _Parser:
                 return Facet(name, known)
             property_ = Facet(name, "yes")  # only doubtful documents have the property in the index
             return property_ if known == "yes" else NoneOf(property_)
+        if name == "type":
+            return Facet(name, folded)
+        if is_whole:
+            return Facet(f"{name}_is", whole_value(value))
         each = tuple(Facet(name, word) for word in tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS])
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
 

@@ -111,6 +111,7 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "results": "/search?q=ferry",
         "filters": "/search?q=source%3Ahafenkurier+lang%3Ade+council",
         "nothing-found": "/search?q=nosuchword",
+        "comparison": "/explore?q=ferry&q=library&q=source%3Ahafenkurier&measure=share",
         "sources": "/sources",
         "source": "/sources/aunebote",
         "source-with-rules": "/sources/valley-gazette",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from newsmill.web.api import documents, operations, search, sources, stream, submissions, submitted_pages, webhooks
+from newsmill.web.api import documents, operations, search, search_counts, sources, stream, submissions, submitted_pages, webhooks
 from newsmill.web.api.responses import error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
@@ -15,6 +15,7 @@ router = APIRouter(dependencies=[Depends(bearer)], responses=error_responses(401
 for part in (
     documents.router,
     search.router,
+    search_counts.router,
     sources.router,
     operations.ledger_router,
     submissions.router,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from newsmill.web.pages import archived_page, document, home, operations, rendering, rules, search, source, sources
+from newsmill.web.pages import archived_page, document, explore, home, operations, rendering, rules, search, source, sources
 from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
-for part in (home, search, document, archived_page, sources, source, rules, operations, rendering):
+for part in (home, search, explore, document, archived_page, sources, source, rules, operations, rendering):
     router.include_router(part.router)
 
 
