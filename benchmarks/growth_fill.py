@@ -68,8 +68,7 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
 
 def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
     entries = [build_entry(document) for _, document in rows]
-    made = map(build_vector, entries)
-    _copy(conn, search_entries, [{"document_id": row.pop("id"), **row} for row in made])
+    _copy(conn, search_entries, [build_vector(entry) for entry in entries])
     register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
 
 

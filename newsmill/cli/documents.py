@@ -23,13 +23,24 @@ from newsmill.exports.records import to_record
 from newsmill.exports.streamed import STREAMED_FORMATS, StreamedFormat
 from newsmill.failures import describe_failure
 from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, OutcomeRecord, Rendering, State
-from newsmill.search import Hit, QueryNote, Search, SearchResults, indexer
+from newsmill.search import (
+    Hit,
+    QueryNote,
+    Search,
+    SearchResults,
+    choose_period,
+    count_facets,
+    count_timeline,
+    indexer,
+    list_counts,
+)
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
 
+MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
-author: section: title: site: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the newest
-documents. Write -- before a query that begins with a minus."""
+author: section: title: site: type: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the
+newest documents. Write -- before a query that begins with a minus."""
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
 
@@ -41,6 +52,8 @@ def search(
     output_format: Annotated[
         str | None, typer.Option("--format", help="csv, json, jsonl or markdown: whole documents, with the fields of `newsmill export`.")
     ] = None,
+    facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month of after: and before:.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Search documents. Exits with 1 if none matches."""
@@ -48,6 +61,9 @@ def search(
     chosen = find_streamed_format(output_format or ("jsonl" if as_json else None))
     with context.open_context(configuration.load()) as store:
         finish_index(store.engine)
+        if facets or timeline:
+            print_counts(store, query, limit, user, as_json=as_json, facets=facets, timeline=timeline)
+            return
         results = Search(store.engine, user).search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if chosen is not None:
             documents = (document for hit in results.hits if (document := store.documents.get(hit.id)) is not None)
@@ -75,6 +91,34 @@ def write_piece(piece: bytes) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
+
+
+def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_json: bool, facets: bool, timeline: bool) -> None:
+    """Print the counts of a query instead of its matches. Exits with 1 if there are none."""
+    print_notes(Search(store.engine, user).check(query))
+    rows: list[list[object]]
+    if facets:
+        found = count_facets(store.engine, query, user=user, limit=limit, matches=MAX_FACET_MATCHES)
+        counts = list(list_counts(found))
+        if as_json:
+            for facet, one in counts:
+                print_json({"facet": facet, "value": one.value, "n": one.n, "filter": one.filter, "is_exact": found.is_complete})
+        else:
+            rows = [[facet, printable(one.value), one.n, printable(one.filter or "")] for facet, one in counts]
+            print_table(("facet", "value", "documents", "filter"), rows)
+        if not found.is_complete:
+            note(f"The newest {found.counted:,} matches are counted; there are more")
+        if not found.counted:
+            raise typer.Exit(1)
+    if timeline:
+        period = choose_period(query, store.now())
+        bars = count_timeline(store.engine, query, period, user=user).bars
+        if as_json:
+            for bar in bars:
+                print_json({"start": bar.start, "end": bar.end, "n": bar.n})
+        else:
+            rows = [[f"{bar.start:%Y-%m-%d}", f"{bar.end:%Y-%m-%d}", bar.n or 0] for bar in bars]
+            print_table(("from", "before", "documents"), rows)
 
 
 def finish_index(engine: Engine) -> None:

@@ -70,8 +70,51 @@ class UrlOutcome:
         return cls(url, state, None if is_pending else outcome, None if is_pending else detail, document_id)
 
 
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """How many matches have one language, source, section, author, type or site."""
+
+    facet: str
+    value: str
+    n: int
+    filter: str | None  # added to the query, it selects these documents; None where no filter can express the value
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCounts:
+    """The most frequent values of each facet."""
+
+    counts: tuple[FacetCount, ...]
+    counted: int  # the newest matches, whose values were counted
+    is_complete: bool  # all matches were counted, so that every `n` is exact; otherwise it means "at least"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineBar:
+    """The documents from `start` on and before `end`. Times are aware and UTC. A number that takes too long to count is None."""
+
+    start: datetime
+    end: datetime
+    n: int | None
+    all_documents: int | None
+    share: float | None  # `n` divided by `all_documents`
+
+
+@dataclass(frozen=True, slots=True)
+class UnusualTerm:
+    """A word whose share of the documents rose in the last seven days against the four weeks before."""
+
+    term: str
+    documents: int  # of the week, among those that were read
+    sources: int
+    share: float
+    share_before: float
+    score: float  # Dunning's log-likelihood ratio G²
+
+
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
+TimelineStep = Literal["day", "week", "month"]
 TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
@@ -92,6 +135,23 @@ class Corpus(ABC):
     @abstractmethod
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
         """Returns the best or the newest matches."""
+
+    @abstractmethod
+    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        """Counts the matches by language, source, section, author, type and site; returns `limit` values of each, largest first."""
+
+    @abstractmethod
+    def timeline(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+    ) -> list[TimelineBar]:
+        """Counts the matches per day, week (from Monday) or month, oldest first, with bars that are zero.
+
+        The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
+        """
+
+    @abstractmethod
+    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
+        """Returns the words whose share rose most in the last seven days, most unusual first. `language`: default the most frequent."""
 
     @abstractmethod
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:

@@ -14,7 +14,19 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from newsmill.client.api_connection import MAX_RESPONSE_BYTES, RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json
-from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
+from newsmill.client.corpus import (
+    Change,
+    Corpus,
+    FacetCount,
+    FacetCounts,
+    Order,
+    SearchHit,
+    SourceSummary,
+    TimelineBar,
+    TimelineStep,
+    UnusualTerm,
+    UrlOutcome,
+)
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
 
@@ -38,6 +50,23 @@ class _Changed:
     documents: int
 
 
+@dataclass(frozen=True, slots=True)
+class _FacetPage:
+    items: tuple[FacetCount, ...]
+    counted: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _TimelinePage:
+    items: list[TimelineBar]
+
+
+@dataclass(frozen=True, slots=True)
+class _TermPage:
+    items: list[UnusualTerm]
+
+
 _ITEM_PAGE = TypeAdapter(_ItemPage)
 _MARKS = TypeAdapter(DocumentMarks)
 _CHANGED = TypeAdapter(_Changed)
@@ -48,6 +77,9 @@ _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
 _SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
+_FACETS = TypeAdapter(_FacetPage)
+_TIMELINE = TypeAdapter(_TimelinePage)
+_TERMS = TypeAdapter(_TermPage)
 
 
 class HttpCorpus(ApiConnection, Corpus):
@@ -77,6 +109,19 @@ class HttpCorpus(ApiConnection, Corpus):
                 break
             found.append(self.read(_HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
         return found
+
+    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": max(1, min(limit, 100))}))
+        return FacetCounts(found.items, found.counted, found.is_complete)
+
+    def timeline(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+    ) -> list[TimelineBar]:
+        bounds = {"since": _format_time(since), "until": _format_time(until)}
+        return self.read(_TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
+
+    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
+        return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}

@@ -8,7 +8,19 @@ from dataclasses import fields
 from datetime import datetime
 
 from newsmill import search
-from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
+from newsmill.client.corpus import (
+    Change,
+    Corpus,
+    FacetCount,
+    FacetCounts,
+    Order,
+    SearchHit,
+    SourceSummary,
+    TimelineBar,
+    TimelineStep,
+    UnusualTerm,
+    UrlOutcome,
+)
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
 from newsmill.redaction import redact
@@ -20,6 +32,7 @@ from newsmill.storage.marks import MarkChange, Marks
 
 POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
+FACET_MATCHES = 50_000  # the newest matches, whose values are counted: 30 MB
 
 
 class LocalCorpus(Corpus):
@@ -53,6 +66,23 @@ class LocalCorpus(Corpus):
             if (cursor := page.cursor) is None:
                 break
         return found
+
+    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
+        counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in search.list_counts(found))
+        return FacetCounts(counts, found.counted, found.is_complete)
+
+    def timeline(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+    ) -> list[TimelineBar]:
+        period = search.choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
+        bars = search.count_timeline(self._engine, query, period).bars
+        whole = search.count_timeline(self._engine, "", period).bars
+        return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
+
+    def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
+        found = search.find_unusual_terms(self._engine, database.read_clock(self._engine), language)
+        return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         position = self._search.end_cursor() if since is None else since

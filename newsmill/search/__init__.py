@@ -1,10 +1,11 @@
 """Search of the stored documents. The entry point is `Search`.
 
 A query is what a person types: words (all of them), "a phrase", =exactly, begin*, -without or NOT without, this OR that, (brackets), and
-filters: source: lang: author: section: title: site: is_free:yes|no|unknown doubtful:yes|no after:2026-01-01 before:"last week". For the
-marks of the user who asks there are is:starred|unstarred|read|unread, has:tag|note, tag: and note: (one word). A value may be quoted.
-Nothing is an error: an unknown filter is a word, a filter without a meaning finds nothing, and `QueryNote`s say so. An empty query matches
-every document; a query that only excludes words, or has none (`!!!`), matches nothing.
+filters: source: lang: author: section: title: site: type: is_free:yes|no|unknown doubtful:yes|no after:2026-01-01 before:"last week". For
+the marks of the user who asks there are is:starred|unstarred|read|unread, has:tag|note, tag: and note: (one word). A value may be quoted;
+section:="Local News" and author:="Ann Smith" mean the whole value. Nothing is an error: an unknown filter is a word, a filter without a
+meaning finds nothing, and `QueryNote`s say so. An empty query matches every document; a query that only excludes words, or has none
+(`!!!`), matches nothing.
 
 A word matches its exact form, or another inflected form of its lemma in a document of that language.
 
@@ -14,10 +15,15 @@ filters after: and before:, the order "newest", and counts over time use it. Tim
 A cursor is opaque and stays valid while documents come and go; any other string raises CursorError. Every call may raise ServiceError.
 """
 
+from newsmill.search.facets import FACETS as FACETS
+from newsmill.search.facets import FacetCount as FacetCount
+from newsmill.search.facets import FacetName as FacetName
+from newsmill.search.facets import Facets as Facets
+from newsmill.search.facets import count_facets as count_facets
+from newsmill.search.facets import list_counts as list_counts
 from newsmill.search.highlight import Highlighter as Highlighter
 from newsmill.search.query_notes import QueryNote as QueryNote
 from newsmill.search.records import MAX_TOTAL as MAX_TOTAL
-from newsmill.search.records import Breakdown as Breakdown
 from newsmill.search.records import Hit as Hit
 from newsmill.search.records import Neighbours as Neighbours
 from newsmill.search.records import Order as Order
@@ -25,3 +31,12 @@ from newsmill.search.records import SearchResults as SearchResults
 from newsmill.search.records import Step as Step
 from newsmill.search.records import StoredHit as StoredHit
 from newsmill.search.search import Search as Search
+from newsmill.search.timeline import Period as Period
+from newsmill.search.timeline import Timeline as Timeline
+from newsmill.search.timeline import TimelineBar as TimelineBar
+from newsmill.search.timeline import TimelineStep as TimelineStep
+from newsmill.search.timeline import choose_period as choose_period
+from newsmill.search.timeline import count_timeline as count_timeline
+from newsmill.search.unusual_terms import UnusualTerm as UnusualTerm
+from newsmill.search.unusual_terms import UnusualTerms as UnusualTerms
+from newsmill.search.unusual_terms import find_unusual_terms as find_unusual_terms

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row
 from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.query import Node
 
+FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site")
+
 
 class Backend(ABC):
     """Stateless. `match` is an expression of the database's own query language, from `format_query`; None stands for every document.
@@ -61,7 +63,9 @@ class Backend(ABC):
         """How many match; `max_count + 1` if more than `max_count` do."""
 
     @abstractmethod
-    def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
+    def count_per_bucket(
+        self, conn: Connection, match: str | None, span: Span, bucket: int, seconds: float | None = None
+    ) -> Sequence[Row[Any]]:
         """Matches per time bucket of `bucket` units, in order: (bucket number, n)."""
 
     @abstractmethod
@@ -69,7 +73,7 @@ class Backend(ABC):
         """Matches per source: (source or None, n)."""
 
     @abstractmethod
-    def count_buckets(
-        self, conn: Connection, match: str | None, span: Span, bucket: int, with_sources: bool, seconds: float | None = None
+    def newest_facets(
+        self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
     ) -> Sequence[Row[Any]]:
-        """Matches per time bucket, (bucket number, None, n), and with sources also per source, (None, source, n)."""
+        """The newest matches, newest first, with the values that facets count: FACET_COLUMNS."""

@@ -18,11 +18,24 @@ from newsmill.storage.columns import make_storable
 MAX_TEXT_CHARACTERS = 100_000  # indexed: twenty long articles, and less than the 1 MB that a tsvector may have
 MAX_WORDS = 16_000  # a tsvector counts positions up to 16,383
 _MAX_PART_WORDS = (MAX_WORDS // 4, MAX_WORDS // 4, MAX_WORDS // 2)
+MAX_FACET_CHARACTERS = 100  # of a section, an author's name, a type or a host in a list of counts
+MAX_FACET_AUTHORS = 10  # of one document
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
 MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
 
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValues:
+    """What facets count of one document besides its source. Cut to MAX_FACET_CHARACTERS, on one line, without NUL."""
+
+    language: str | None  # the first part of its tag: "de" of "de-AT"
+    section: str | None
+    authors: tuple[str, ...]
+    type: str | None
+    site: str | None  # the host, folded, without "www."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,7 @@ class IndexEntry:
     lead: list[str]
     body: list[str]
     facets: list[str]
+    facet_values: FacetValues
     synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
     lemmatizer: str  # of its language; "" without one
     forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
@@ -45,7 +59,7 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
     """The entry of a row of `documents`, with its rows of `marks`."""
     texts = _split_parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
-    lemmatizer = lemmatizer_of(language)
+    lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
     title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
     forms = [find_forms(part, lemmatizer) for part in texts]
     return IndexEntry(
@@ -55,7 +69,8 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
         title,
         lead,
         body,
-        [EVERY_ENTRY, *sorted({*_facet_terms(row, language, lemmatizer), *(term for mark in marks for term in _mark_terms(mark))})],
+        [EVERY_ENTRY, *sorted({*_facet_terms(row, values, language, lemmatizer), *(term for mark in marks for term in _mark_terms(mark))})],
+        values,
         tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         lemmatizer,
         frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
@@ -113,7 +128,32 @@ def _synthetic_terms(words: list[str], forms: Iterable[Form], lemmatizer: str) -
     return sorted(terms)
 
 
-def _facet_terms(row: Mapping[Any, Any], language: str, lemmatizer: str) -> Iterator[str]:
+def _facet_values(row: Mapping[Any, Any], language: str) -> FacetValues:
+    names = filter(None, (_one_line(author["name"]) for author in row["authors"][:MAX_FACET_AUTHORS]))
+    authors = {fold(name): name for name in names}  # one name in two spellings counts once
+    return FacetValues(
+        language.partition("-")[0][:MAX_FACET_CHARACTERS] or None,
+        _one_line(row["section"] or "") or None,
+        tuple(authors.values()),
+        _one_line(row["article_type"] or "") or None,
+        fold(urlsplit(row["url"]).hostname or "").removeprefix("www.")[:MAX_FACET_CHARACTERS] or None,
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(make_storable(text[: 10 * MAX_FACET_CHARACTERS]).split())[:MAX_FACET_CHARACTERS].strip()
+
+
+def whole_value(text: str) -> str:
+    """The value of a section or an author as `section:=` and `author:=` compare it.
+
+    >>> whole_value("  Local  News ")
+    'local news'
+    """
+    return fold(_one_line(text))
+
+
+def _facet_terms(row: Mapping[Any, Any], values: FacetValues, language: str, lemmatizer: str) -> Iterator[str]:
     if row["source"]:
         yield facet_term("source", fold(row["source"]))
     if language:
@@ -124,6 +164,12 @@ def _facet_terms(row: Mapping[Any, Any], language: str, lemmatizer: str) -> Iter
     yield facet_term("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
     if is_doubtful(row["confidence"]):
         yield facet_term("doubtful", "yes")
+    if values.type:
+        yield facet_term("type", fold(values.type))
+    if values.section:
+        yield facet_term("section_is", fold(values.section))
+    for author_name in values.authors:
+        yield facet_term("author_is", fold(author_name))
     for word in tokenize((row["section"] or "")[:1000]):
         yield facet_term("section", word)
     for author in row["authors"][:100]:

@@ -9,17 +9,18 @@ Without them and without `scan`, the slowest query of a million documents on SQL
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
 
+from newsmill.exceptions import ServiceError
 from newsmill.search import scan
 from newsmill.search.backend import Backend
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.forms import Forms, WordForms, load_forms
-from newsmill.search.postgres import PostgresBackend
+from newsmill.search.postgres import PostgresBackend, statement_timeout
 from newsmill.search.query import (
     AllOf,
     AnyOf,
@@ -109,6 +110,16 @@ def read_connection(engine: Engine) -> Iterator[Connection]:
         yield conn
 
 
+@contextmanager
+def limit_statements(conn: Connection, seconds: float) -> Iterator[None]:
+    """Limits the time of each statement inside, where the database can stop one. Raises ServiceError when one takes longer."""
+    try:
+        with nullcontext() if conn.dialect.name == "sqlite" else statement_timeout(conn, seconds):
+            yield
+    except scan.ScanTimeoutError as error:
+        raise ServiceError(f"the database needs more than {seconds:g} s for a statement; try again when it has less to do") from error
+
+
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
     """The query with the other forms of its words. `node` None: every document."""
     return IndexQuery(
@@ -129,18 +140,23 @@ class IndexQuery:
         """The backend's clock, in so many seconds."""
         return self.backend.clock() + seconds
 
-    def scan_newest(self, span: Span, limit: int, *, enough: int, until: float) -> ScanResult:
-        """The newest matches; see `scan.scan_matches`."""
+    def scan_newest(self, span: Span, limit: int, *, enough: int, until: float, newest: scan.NewestMatches | None = None) -> ScanResult:
+        """The newest matches; see `scan.scan_matches`. `newest` reads them, by default without more than their positions."""
+        newest = newest or self.newest
         if self.node is None:
-            positions = self.newest(span, limit)
+            positions = newest(span, limit, None)
             return ScanResult(positions, positions[-1] if len(positions) >= limit else MIN_POSITION)
         # GIN holds no word positions: every candidate of such a query would have to be read.
         jump = not self.backend.is_ordered and not needs_word_positions(self.node)
-        return scan.scan_matches(self._index(), self.newest, span, limit, enough, jump=jump, until=until)
+        return scan.scan_matches(self._index(), newest, span, limit, enough, jump=jump, until=until)
 
     def newest(self, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         """The newest matches of a span, newest first."""
         return self.backend.newest(self.conn, self._match_within(span), span, limit, seconds)
+
+    def newest_facets(self, span: Span, limit: int, seconds: float | None = None) -> Sequence[Row[Any]]:
+        """The newest matches of a span with the values that facets count, newest first."""
+        return self.backend.newest_facets(self.conn, self._match_within(span), span, limit, seconds)
 
     def filter_part(self, part: Part, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """The positions, newest first, that hold all words of the query in one part of the document."""
@@ -190,13 +206,13 @@ class IndexQuery:
         """Matches per source: (source or None, n)."""
         return self.backend.count_per_source(self.conn, self._match_within(span), span)
 
-    def scan_buckets(self, span: Span, bucket: int, since: IndexPosition, enough: int, until: float) -> BucketCounts:
-        """Matches per time bucket and per source, as far as there is time; see `scan.count_buckets`."""
+    def scan_buckets(self, span: Span, bucket: int, until: float) -> BucketCounts:
+        """Matches per time bucket, as far as there is time; see `scan.count_buckets`."""
 
-        def count(chunk: Span, with_sources: bool, seconds: float | None) -> Sequence[Row[Any]]:
-            return self.backend.count_buckets(self.conn, self._match_within(chunk), chunk, bucket, with_sources, seconds)
+        def count(chunk: Span, seconds: float | None) -> Sequence[Row[Any]]:
+            return self.backend.count_per_bucket(self.conn, self._match_within(chunk), chunk, bucket, seconds)
 
-        return scan.count_buckets(self._index(), count, span, since, enough, until=until)
+        return scan.count_buckets(self._index(), count, span, until=until)
 
     def _index(self) -> ScannedIndex:
         return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents(), self.backend.clock)

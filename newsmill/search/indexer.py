@@ -32,7 +32,9 @@ _INDEXED = select(search_entries.c.document_id, search_entries.c.moment).where(s
 _DOCUMENTS = select(
     *(
         documents.c[name]
-        for name in ("id", "title", "description", "language", "authors", "source", "section", "url", "is_free", "confidence")
+        for name in (
+            *("id", "title", "description", "language", "authors", "source", "section", "article_type", "url", "is_free", "confidence"),
+        )
     ),
     func.substr(documents.c.text, 1, MAX_TEXT_CHARACTERS).label("text"),
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
@@ -48,10 +50,10 @@ _FIRST_FREE_MOMENT = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_e
 _INSERT = text("INSERT INTO search_words (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)")
 _DELETE = text("DELETE FROM search_words WHERE rowid = :moment")
 
-_PUT = text("""INSERT INTO search_entries (document_id, moment, source, lemmatizer, vector)
-VALUES (:id, :moment, :source, :lemmatizer, CAST(:vector AS tsvector))
-ON CONFLICT (document_id) DO UPDATE
-SET moment = excluded.moment, source = excluded.source, lemmatizer = excluded.lemmatizer, vector = excluded.vector""")
+_COLUMNS = ("moment", "source", "lemmatizer", "language", "section", "authors", "type", "site", "vector")
+_PUT = text(f"""INSERT INTO search_entries (document_id, {", ".join(_COLUMNS)})
+VALUES (:document_id, {", ".join(f":{name}" for name in _COLUMNS[:-1])}, CAST(:vector AS tsvector))
+ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}""")
 
 
 def lemmatize_ahead(found: Iterable[Document | None]) -> None:
@@ -106,6 +108,22 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     conn.execute(_DELETE_PENDING, ids)
 
 
+def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
+    """The row of an entry for `search_entries`, without its words."""
+    values = entry.facet_values
+    return {
+        "document_id": entry.document_id,
+        "moment": moment,
+        "source": entry.source,
+        "lemmatizer": entry.lemmatizer,
+        "language": values.language,
+        "section": values.section,
+        "authors": "\n".join(values.authors) or None,
+        "type": values.type,
+        "site": values.site,
+    }
+
+
 # ---- SQLite ------------------------------------------------------------------------------------------------------------------
 
 
@@ -124,8 +142,7 @@ def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:
             moment = _first_free_moment(conn, moment + 1)
         by_time[moment] = entry
     ordered = sorted(by_time.items())
-    rows = [{"document_id": e.document_id, "moment": m, "source": e.source, "lemmatizer": e.lemmatizer} for m, e in ordered]
-    conn.execute(insert(search_entries), rows)
+    conn.execute(insert(search_entries), [_row_values(entry, moment) for moment, entry in ordered])
     conn.execute(_INSERT, [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered])
 
 
@@ -153,13 +170,7 @@ def build_vector(entry: IndexEntry) -> dict[str, Any]:
     words = [f"'{word}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
     weighted = [*(f"'{term}':1A" for term in title), *(f"'{term}':1B" for term in lead - title)]
     unweighted = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
-    return {
-        "id": entry.document_id,
-        "moment": moment,
-        "source": entry.source,
-        "lemmatizer": entry.lemmatizer,
-        "vector": " ".join([*words, *weighted, *(f"'{term}'" for term in unweighted)]),
-    }
+    return {**_row_values(entry, moment), "vector": " ".join([*words, *weighted, *(f"'{term}'" for term in unweighted)])}
 
 
 def _moment_offset(document_id: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exc, text
 
-from newsmill.search.backend import Backend
+from newsmill.search.backend import FACET_COLUMNS, Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.scan import ScanTimeoutError
@@ -80,23 +80,27 @@ class PostgresBackend(Backend):
             found: int = conn.execute(text(statement), {**_parameters(match, span), "limit": max_count + 1}).scalar_one()
         return found
 
-    def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
+    def count_per_bucket(
+        self, conn: Connection, match: str | None, span: Span, bucket: int, seconds: float | None = None
+    ) -> Sequence[Row[Any]]:
         matches = _select_matches("moment", match, span)
         statement = f"SELECT moment / {bucket:d} AS bucket, count(*) AS n FROM ({matches}) AS f GROUP BY 1 ORDER BY 1"
-        return conn.execute(text(statement), _parameters(match, span)).all()
+        with statement_timeout(conn, seconds):
+            return conn.execute(text(statement), _parameters(match, span)).all()
 
     def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:
         statement = f"SELECT source, count(*) AS n FROM ({_select_matches('source', match, span)}) AS f GROUP BY 1"
         return conn.execute(text(statement), _parameters(match, span)).all()
 
-    def count_buckets(
-        self, conn: Connection, match: str | None, span: Span, bucket: int, with_sources: bool, seconds: float | None = None
+    def newest_facets(
+        self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
     ) -> Sequence[Row[Any]]:
-        column, sets = ("source", "GROUPING SETS ((1), (2))") if with_sources else ("NULL", "1")
-        matches = _select_matches("moment, source" if with_sources else "moment", match, span)
-        statement = f"SELECT moment / {bucket:d} AS bucket, {column} AS source, count(*) AS n FROM ({matches}) AS f GROUP BY {sets}"
+        columns = ", ".join(FACET_COLUMNS)
+        source = "search_entries" if match is None else "found"
+        found = "" if match is None else f"WITH found AS MATERIALIZED (SELECT {columns} FROM search_entries WHERE {_MATCH}) "
         with statement_timeout(conn, seconds):
-            return conn.execute(text(statement), _parameters(match, span)).all()
+            statement = text(f"{found}SELECT {columns} FROM {source} WHERE {_IN_SPAN} {_ORDER} LIMIT :limit")
+            return conn.execute(statement, {**_parameters(match, span), "limit": limit}).all()
 
 
 @contextmanager

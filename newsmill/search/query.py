@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from newsmill.model import MarkKind
-from newsmill.search.entry import MIN_POSITION, Span, mark_value
+from newsmill.search.entry import MIN_POSITION, Span, mark_value, whole_value
 from newsmill.search.language_names import find_language
 from newsmill.search.query_dates import parse_date
 from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, NoteKind, QueryNote
@@ -37,7 +37,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time.
+    """A property of the whole document: source, lang, site, type, is_free, doubtful, author and section one word at a time, and
+    author_is and section_is as a whole.
 
     Of the marks of the user who asks: star, read, tag, and note one word at a time.
     """
@@ -184,9 +185,9 @@ class _Parser:
         if not fold(value.strip()):
             self._reject(f"{name}:", FILTER_EXAMPLES[name])
             return None
-        return self._parse_filter(name, value)
+        return self._parse_filter(name, value, is_whole=bool(item["equals"]))
 
-    def _parse_filter(self, name: str, value: str) -> Node | None:
+    def _parse_filter(self, name: str, value: str, is_whole: bool) -> Node | None:
         folded = fold(value.strip())
         if name in ("source", "site"):
             return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
@@ -213,6 +214,10 @@ class _Parser:
             return mark if is_present else NoneOf(mark)
         if name == "tag":
             return Facet(name, mark_value(self._user, " ".join(folded.split())))
+        if name == "type":
+            return Facet(name, folded)
+        if is_whole:
+            return Facet(f"{name}_is", whole_value(value))
         words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
         each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None

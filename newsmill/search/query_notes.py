@@ -14,6 +14,7 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "section": ('section:"local news"',),
     "title": ("title:word",),
     "site": ("site:example.org",),
+    "type": ("type:NewsArticle",),
     "is_free": ("is_free:yes", "is_free:no", "is_free:unknown"),
     "doubtful": ("doubtful:yes", "doubtful:no"),
     "is": ("is:starred", "is:unstarred", "is:read", "is:unread"),

@@ -10,7 +10,6 @@ from newsmill.model import Document
 from newsmill.search.query_notes import QueryNote
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
-SOURCE_SAMPLE_MATCHES = 10_000  # whose sources a Breakdown counts: 6 ms on SQLite, where all of a common word take 60 ms
 
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
@@ -68,17 +67,6 @@ class Neighbours:
     previous: Neighbour | None = None
     next: Neighbour | None = None
     cursor: str | None = None  # of the page that the document itself is on
-
-
-@dataclass(frozen=True, slots=True)
-class Breakdown:
-    """Matches over time and by source, counted from the newest on as far as there was time."""
-
-    days: tuple[tuple[datetime, int], ...]  # UTC, named by their start, without empty ones; each is counted completely
-    since: datetime  # the first day counted; later than requested if the time was up
-    sources: tuple[tuple[str, int], ...]  # of the `among` newest matches, the largest first; "" for documents without a source
-    among: int
-    total: int | None  # None: not everything was counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ EndPositions = Callable[[Span], tuple[IndexPosition, IndexPosition] | None]  # t
 # Each takes at most so many seconds and raises ScanTimeoutError when that is too short.
 NewestMatches = Callable[[Span, int, float | None], list[IndexPosition]]
 CountMatches = Callable[[Span, int, float | None], int]  # at most so many
-CountBuckets = Callable[[Span, bool, float | None], Sequence[Any]]  # rows (bucket, None, n) and with True also (None, source, n)
+CountBuckets = Callable[[Span, float | None], Sequence[Any]]  # rows (bucket, n)
 
 
 class ScanTimeoutError(Exception):
@@ -60,11 +60,10 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class BucketCounts:
-    """Matches per time bucket and, of the newest matches, per source. Every match down to `lower` is counted; MIN_POSITION: all are."""
+    """Matches per time bucket. Every match from `lower` on is counted; the span's own: all are."""
 
+    lower: IndexPosition
     buckets: Counter[int] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    lower: IndexPosition = MIN_POSITION
 
 
 def scan_matches(
@@ -123,12 +122,9 @@ def count_matches(index: ScannedIndex, count: CountMatches, span: Span, max_coun
     return max_count + 1
 
 
-def count_buckets(index: ScannedIndex, count: CountBuckets, span: Span, since: IndexPosition, enough: int, *, until: float) -> BucketCounts:
-    """All matches down to `since`, and further until there are `enough`; fewer if the time is up.
-
-    Sources are counted in each chunk before which there were fewer than `enough` matches.
-    """
-    counts = BucketCounts()
+def count_buckets(index: ScannedIndex, count: CountBuckets, span: Span, *, until: float) -> BucketCounts:
+    """All matches of a span; fewer if the time is up."""
+    counts = BucketCounts(span.lower)
     ends = index.end_positions(span)
     if ends is None:
         return counts
@@ -136,16 +132,13 @@ def count_buckets(index: ScannedIndex, count: CountBuckets, span: Span, since: I
     while chunks.size and (began := index.clock()) < until:
         chunk = chunks.next()
         try:
-            rows = count(chunk, counts.sources.total() < enough, until - began)
+            rows = count(chunk, None if until == inf else until - began)
         except ScanTimeoutError:
             break
-        counts.buckets.update({row.bucket: row.n for row in rows if row.bucket is not None})
-        counts.sources.update({row.source or "": row.n for row in rows if row.bucket is None})
+        counts.buckets.update({row.bucket: row.n for row in rows})
         lower = chunk.lower
         if lower == span.lower:
             return counts
-        if lower <= since and counts.sources.total() >= enough:
-            break
         chunks.advance(chunk, index.clock() - began, CHUNK_TIME_SHARE * (until - index.clock()))
     return replace(counts, lower=lower)
 

@@ -19,18 +19,8 @@ from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, r
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.records import (
-    MAX_TOTAL,
-    SOURCE_SAMPLE_MATCHES,
-    Breakdown,
-    Neighbour,
-    Neighbours,
-    Order,
-    SearchResults,
-    Step,
-    StoredHit,
-)
-from newsmill.search.scan import BucketCounts, ScanResult
+from newsmill.search.records import MAX_TOTAL, Neighbour, Neighbours, Order, SearchResults, Step, StoredHit
+from newsmill.search.scan import ScanResult
 from newsmill.search.snippet import load_hits
 from newsmill.storage import stored_order
 from newsmill.storage.database import reading
@@ -154,19 +144,6 @@ class Search:
             rows = index_query.count_per_source(span_of_query(parsed).limit_to_times(since, until))
         return _largest_first({row.source or "": row.n for row in rows})
 
-    def break_down(self, query: str = "", *, since: datetime, seconds: float) -> Breakdown:
-        """Matches per day and per source, counted from the newest on for at most `seconds` of `read_clock`.
-
-        `since` must be the start of a UTC day.
-        """
-        parsed = self._parse(query)
-        with read_connection(self._engine) as conn:
-            index_query = prepare_query(conn, self._backend, parsed.node)
-            until = index_query.deadline(seconds)
-            day, first = _STEP_MOMENTS["day"], (to_moment(since), "")
-            counts = index_query.scan_buckets(span_of_query(parsed), day, first, SOURCE_SAMPLE_MATCHES, until)
-        return _build_breakdown(counts, to_moment(since))
-
     def read_clock(self) -> float:
         """Seconds, as time limits are measured: CPU time of this thread on SQLite, elapsed time on Postgres."""
         return self._backend.clock()
@@ -276,15 +253,6 @@ class Search:
         if rest is not None:
             found += index_query.count_rest(page.scanned, rest, MAX_TOTAL - found, until)
         return found if found <= MAX_TOTAL else None
-
-
-def _build_breakdown(counts: BucketCounts, since: int) -> Breakdown:
-    day = _STEP_MOMENTS["day"]
-    lower = counts.lower[0] + bool(counts.lower[1])  # the moment itself may have more matches, with smaller ids
-    first_whole_day = max(since, -(-lower // day) * day)
-    days = tuple((to_time(number * day), n) for number, n in sorted(counts.buckets.items()) if number * day >= first_whole_day)
-    total = counts.buckets.total() if counts.lower == MIN_POSITION else None
-    return Breakdown(days, to_time(first_whole_day), _largest_first(counts.sources), counts.sources.total(), total)
 
 
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from newsmill.search.backend import Backend
+from newsmill.search.backend import FACET_COLUMNS, Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
@@ -86,7 +86,9 @@ class SqliteBackend(Backend):
         found: int = conn.execute(text(statement), _parameters(match, span, max_count + 1)).scalar_one()
         return found
 
-    def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
+    def count_per_bucket(
+        self, conn: Connection, match: str | None, span: Span, bucket: int, seconds: float | None = None
+    ) -> Sequence[Row[Any]]:
         statement = f"SELECT moment / {bucket:d} AS bucket, count(*) AS n FROM ({_select_entry_times(match)}) GROUP BY 1 ORDER BY 1"
         return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
@@ -95,16 +97,12 @@ class SqliteBackend(Backend):
 JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
         return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
-    def count_buckets(
-        self, conn: Connection, match: str | None, span: Span, bucket: int, with_sources: bool, seconds: float | None = None
+    def newest_facets(
+        self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
     ) -> Sequence[Row[Any]]:
-        joined = "JOIN search_entries AS e ON e.moment = m.moment" if with_sources else ""
-        statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {bucket:d} AS bucket, {"e.source" if with_sources else "NULL"} AS source
-FROM ({_select_entry_times(match)}) AS m {joined})
-SELECT bucket, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
-        if with_sources:
-            statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
-        return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
+        statement = _NEWEST_DOCUMENTS if match is None else _NEWEST_MATCHES
+        columns = ", ".join(name if match is None else f"e.{name}" for name in FACET_COLUMNS)
+        return conn.execute(text(f"SELECT {columns} FROM{statement.partition(' FROM')[2]}"), _parameters(match, span, limit)).all()
 
 
 def format_query(node: Node) -> str:

@@ -225,6 +225,11 @@ search_entries = Table(
     Column("moment", Id, nullable=False),  # search.entry.moment
     Column("source", StorableText),
     Column("lemmatizer", String(8), nullable=False),  # of its language; "" for none
+    Column("language", StorableText),  # this and the next four: what facets count; entry.FacetValues
+    Column("section", StorableText),
+    Column("authors", StorableText),  # names, one a line
+    Column("type", StorableText),
+    Column("site", StorableText),
     Column("vector", Vector),
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),

@@ -91,6 +91,12 @@ def test_search(newsmill: Newsmill, seed: str) -> None:
     assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the snippet
     assert newsmill("search", "-n", "1", "--newest").out and seed in newsmill("search", "NATO source:demo -lang:en").out
     assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 document")
+    facets = newsmill("search", "NATO", "lang:de", "--facets", "--json").lines
+    assert {"facet": "language", "value": "de", "n": 1, "filter": "lang:de", "is_exact": True} in facets
+    assert "source:demo" in newsmill("search", "NATO", "--facets").out
+    assert newsmill("search", "no-such-word-anywhere", "--facets").code == 1
+    days = newsmill("search", "NATO", "source:demo", "after:2000-01-01", "--timeline", "--json").lines
+    assert sum(day["n"] for day in days) == 1 and len(days) >= 120
     nothing = newsmill("search", "no-such-word-anywhere")
     assert (nothing.code, nothing.out) == (1, "") and "No document matches" in nothing.err
     assert "after:noon is not a date; write after:2026-01-31" in newsmill("search", "NATO after:noon").err

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 import newsmill
 from newsmill.client import local as module
-from newsmill.client.corpus import Corpus
+from newsmill.client.corpus import Corpus, FacetCount
 from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
 from newsmill.model import Document, Link, Outcome, State
 from newsmill.storage import database
@@ -76,6 +76,13 @@ def test_reading(where: Any) -> None:
         (hit,) = corpus.search("opens")
         assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", ("Ann", "Agency"), FULL.published_at)
         assert len(corpus.search("harbour", limit=1)) == 1
+        facets = corpus.facets("harbour", limit=1)
+        assert (facets.counted, facets.is_complete) == (2, True)
+        assert FacetCount("source", "paper", 2, "source:paper") in facets.counts
+        bars = corpus.timeline("harbour", since=datetime(2026, 11, 1, tzinfo=UTC), step="week")
+        assert sum(bar.n or 0 for bar in bars) == 2 and {bar.share for bar in bars} == {0.0, 2 / 3}
+        assert corpus.timeline("harbour after:2026-11-01", step="day")[0].start == datetime(2026, 11, 1, tzinfo=UTC)
+        assert corpus.unusual_terms() == corpus.unusual_terms("en") == []
         found = corpus.document(hit.id)
         assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
         assert (found.text, found.authors) == (FULL.text, FULL.authors)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, text
 
-from newsmill.search import Search, postgres, scan, sqlite
-from newsmill.search import search as search_search
+from newsmill.search import Period, Search, count_facets, count_timeline, postgres, scan, sqlite
 from newsmill.search.entry import BUCKET_MOMENTS, MAX_BUCKETS, MAX_POSITION, MIN_POSITION, IndexPosition, Span, bucket_terms, covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
@@ -130,47 +129,48 @@ class Ticking:
 def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Search) -> None:
     sources = ("paper", None, "blatt")
     store(engine, *(article(n * 7, "rare word" if n % 3 else "word", source=sources[n % 3]) for n in range(20)))
+    period = Period(after(hours=-12), after(days=8, hours=-12), "day")
     for query in ("", "word", "rare", "source:paper", "nosuchword", "!!!", "word before:2026-11-27"):
-        breakdown = search.break_down(query, since=after(hours=36), seconds=60)
-        assert breakdown.days == search.count_over_time(query, "day", since=after(hours=36)), query
-        assert breakdown.since == after(hours=36)
-        assert breakdown.sources == search.count_by_source(query)
-        assert breakdown.total == breakdown.among == search.count(query)
+        timeline = count_timeline(engine, query, period, seconds=60)
+        days = search.count_over_time(query, "day", since=period.since, until=period.until)
+        assert tuple((bar.start, bar.n) for bar in timeline.bars if bar.n) == days, query
+        assert timeline.is_complete and timeline.total == sum(n for _, n in days)
+        facets = count_facets(engine, query)
+        named = dict(search.count_by_source(query))
+        named.pop("", None)
+        assert {one.value: one.n for one in facets.values["source"]} == named
+        assert facets.counted == search.count(query) and facets.is_complete
 
 
 @pytest.mark.parametrize("query", ["", "word", "word -other", '"word one"'])
-def test_a_page_that_has_no_time_to_count_shows_whole_days_only(
-    engine: Engine, search: Search, query: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Never a number that is too small: a day of which a part was counted is left out."""
+def test_a_page_that_has_no_time_to_count_shows_whole_days_only(engine: Engine, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a number that is too small: a day of which a part was counted has none."""
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
         monkeypatch.setattr(module, "CLOCK", Ticking())
     store(engine, *(article(n * 5, "word one", source=f"paper-{n % 3}") for n in range(40)))
-    first = after(hours=-12)  # the first moment of the first day
-    whole = search.break_down(query, since=first, seconds=1000)
-    assert len(whole.days) == 9 and whole.total == whole.among == 40
+    period = Period(after(hours=-12), after(days=9, hours=-12), "day")
+    whole = count_timeline(engine, query, period)
+    assert len(whole.bars) == 9 and whole.total == 40
     reached = []
     for seconds in range(-1, 30):
-        part = search.break_down(query, since=first, seconds=seconds)
-        assert part.days == tuple(day for day in whole.days if day[0] >= part.since)
-        assert part.among == sum(n for _, n in part.sources) >= sum(n for _, n in part.days)
-        assert part.total in (None, 40) and (part.total is None) == (part.among < 40)
-        reached.append(len(part.days))
+        part = count_timeline(engine, query, period, seconds=seconds)
+        known = [bar for bar in part.bars if bar.n is not None]
+        assert known == list(whole.bars[len(whole.bars) - len(known) :])
+        reached.append(len(known))
     assert reached == sorted(reached) and reached[0] == 0 and reached[-1] == 9 and len(set(reached)) > 3
 
 
-def test_sources_are_of_the_newest_matches(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_search, "SOURCE_SAMPLE_MATCHES", 6)
+def test_facets_are_of_the_newest_matches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
-    store(engine, *(article(n, "word", source=f"paper-{n}") for n in range(40)))
-    near = search.break_down("word", since=after(hours=36), seconds=60)
-    assert 6 <= near.among < 40 and near.total is None and sum(n for _, n in near.days) == 4
-    assert set(near.sources) == {(f"paper-{n}", 1) for n in range(40 - near.among, 40)}
-    far = search.break_down("word", since=after(hours=-12), seconds=60)
-    assert 6 <= far.among < 40 and far.total == 40 and sum(n for _, n in far.days) == 40
-    assert set(far.sources) == {(f"paper-{n}", 1) for n in range(40 - far.among, 40)}
+    store(engine, *(article(n, "word" if n else "rare", source=f"paper-{n}") for n in range(20)))
+    for query in ("", "word"):
+        facets = count_facets(engine, query, matches=6, limit=20)
+        assert (facets.counted, facets.is_complete) == (6, False)
+        assert {one.value for one in facets.values["source"]} == {f"paper-{n}" for n in range(14, 20)}
+    hasty = count_facets(engine, "rare", seconds=-1)
+    assert (hasty.counted, hasty.is_complete) == (0, False)
 
 
 def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found(engine: Engine, search: Search) -> None:

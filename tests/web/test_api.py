@@ -184,6 +184,22 @@ def test_search_with_snippets_and_counts(web: RunningApp) -> None:
     assert web.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
 
 
+def test_facets_timeline_and_unusual_terms(web: RunningApp) -> None:
+    stock(web, 5)
+    stock(web, 1, text="Nothing of the kind.", language="de")
+    facets = web.stranger.get(f"{API}/search/facets", params={"limit": 1}).json()
+    assert (facets["counted"], facets["is_complete"], facets["next"]) == (6, True, None)
+    assert {"facet": "language", "value": "en", "n": 5, "filter": "lang:en"} in facets["items"]
+    assert {"facet": "source", "value": "paper", "n": 6, "filter": "source:paper"} in facets["items"]
+    found = web.stranger.get(f"{API}/search/timeline", params={"q": "lang:en", "since": "2026-01-01T00:00:00Z", "step": "month"}).json()
+    assert found["step"] == "month" and found["items"][0]["start"] == "2026-01-01T00:00:00Z"
+    assert sum(item["n"] for item in found["items"]) == 5 and sum(item["all_documents"] for item in found["items"]) == 6
+    assert {item["share"] for item in found["items"]} == {0.0, 5 / 6}
+    terms = web.stranger.get(f"{API}/search/unusual-terms", params={"lang": "de"}).json()
+    assert (terms["items"], terms["next"], terms["language"]) == ([], None, "de")
+    assert web.stranger.get(f"{API}/search/timeline", params={"step": "hour"}).status_code == 422
+
+
 # ---- sources --------------------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from newsmill.web.api import documents, marks, operations, search, searches, sources, stream, submissions, submitted_pages, webhooks
+from newsmill.web.api import (
+    documents,
+    marks,
+    operations,
+    search,
+    search_counts,
+    searches,
+    sources,
+    stream,
+    submissions,
+    submitted_pages,
+    webhooks,
+)
 from newsmill.web.api.responses import error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
@@ -17,6 +29,7 @@ for part in (
     search.router,
     searches.router,
     marks.router,
+    search_counts.router,
     sources.router,
     operations.ledger_router,
     submissions.router,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from newsmill.web.pages import (
     document,
+    explore,
     home,
     lead_image,
     marks,
@@ -23,7 +24,7 @@ from newsmill.web.pages import (
 from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
-for part in (home, search, saved_searches, marks, document, lead_image, preferences_page, sources, source, operations, rendering):
+for part in (home, search, explore, saved_searches, marks, document, lead_image, preferences_page, sources, source, operations, rendering):
     router.include_router(part.router)
 
 

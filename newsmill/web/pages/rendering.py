@@ -27,13 +27,14 @@ from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import Caller, get_caller, make_csrf_token
-from newsmill.web.pages import charts, preferences, translations
+from newsmill.web.pages import charts, preferences, timeline_charts, translations
 from newsmill.web.pages.translations import CATALOGUE_FOLDER
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 COOKIE_SECONDS = 365 * 86_400  # lifetime of the chosen language
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
 CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
+TIMELINE_CHARTS = (timeline_charts.draw_bar_links, timeline_charts.draw_ticks)
 OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 
 _WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
@@ -106,7 +107,7 @@ def template_environment() -> Environment:
     )
     environment.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
     environment.globals.update(
-        charts={function.__name__: function for function in CHARTS},
+        charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
         static=static_url,

@@ -1,11 +1,12 @@
-"""The search page: search box, filters, matches with snippets, and counts over time and by source."""
+"""The search page: search box, filters, matches with snippets, facets, and counts over time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,88 +14,86 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import Breakdown, Search, SearchResults
+from newsmill.search import FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
+from newsmill.search import count_timeline as count_bars
+from newsmill.search.facets import FACET_FIELDS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
-from newsmill.web.pages import charts
+from newsmill.web.pages.query_filters import add_filter, field_of, link_bar, list_filters, remove_filters
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.translations import Translations
+from newsmill.web.pages.timeline_charts import count_chart
 from newsmill.web.search_export import MAX_DOCUMENTS
 
 MAX_HITS = 20
-CHART_DAYS = 30  # today included
-MAX_SOURCES = 10
 MAX_SAVED = 12
 MAX_TAGS = 50  # suggested for the chosen documents
+MAX_FACET_VALUES = 6  # shown of each facet
+FACET_TIME_SHARE = 0.6  # of the time left after the matches
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
 MAX_QUERY_CHARACTERS = 2000
-FILTER_FIELDS = (
-    "source",
-    "lang",
-    "language",
-    "author",
-    "section",
-    "title",
-    "site",
-    "is_free",
-    "doubtful",
-    "after",
-    "before",
-    "is",
-    "has",
-    "tag",
-    "note",
-)
-_FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FILTER_FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """One filter of a query, and the query without it."""
+class FacetLink:
+    """One value of a facet on the page. `query`: narrowed to the value; None where no filter can express it."""
 
-    text: str
-    query_without: str
+    value: str
+    n: int
+    query: str | None
+    is_active: bool  # the query has the filter
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """Documents per day, and the name of each day."""
+class FacetList:
+    """One facet on the page. `query_without`: the query without filters of this facet; None if it has none."""
 
-    series: charts.Series
-    days: list[str]
+    name: FacetName
+    values: tuple[FacetLink, ...]
+    query_without: str | None
 
 
 @router.get("/search")
-def show_search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
+def show_search(
+    request: Request,
+    q: str = "",
+    cursor: str | None = None,
+    order: Literal["relevance", "newest"] = "relevance",
+    step: TimelineStep | None = None,
+) -> Response:
     """The matches of a query. Any text is a query; a cursor of another query starts at the first page."""
     context: AppContext = request.app.state.context
     view = PageView(request)
     index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
-    started_at, today = index.read_clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    results, since = _search_page(index, query, cursor, order), today - timedelta(days=CHART_DAYS - 1)
-    has_counts = not cursor and results.hits
-    breakdown = index.break_down(query, since=since, seconds=started_at + MAX_QUERY_SECONDS - index.read_clock()) if has_counts else None
-    sources = breakdown.sources[:MAX_SOURCES] if breakdown else ()
+    ends_at = index.read_clock() + MAX_QUERY_SECONDS
+    results, period = _search_page(index, query, cursor, order), choose_period(query, view.now, step=step)
+    has_counts = not cursor and bool(results.hits)
+    left = FACET_TIME_SHARE * (ends_at - index.read_clock())
+    facets = count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES, seconds=left) if has_counts and left > 0 else None
+    timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
+    title = view.words(f"timeline.title.{period.step}")
+    link = partial(link_bar, query, order)
     return view.page(
         "search.html",
         q=query,
         order=order,
         results=results,
-        total=breakdown.total if breakdown and results.total is None else results.total,
+        total=facets.counted if facets and facets.is_complete else results.total,
+        at_least=facets.counted if facets else 0,
         filters=list(list_filters(query)),
         is_first=not cursor,
-        chart=build_chart(breakdown, today, view.words) if breakdown else None,
-        is_chart_whole=breakdown is None or breakdown.since <= since,
-        sources=sources,
-        sample=breakdown.among if breakdown and breakdown.among != breakdown.total else None,
-        narrowed={name: add_filter(query, f"source:{name}") for name, _ in sources},
         saved=list_saved(request, context),
+        period=period,
+        dates=list_dates(query, period),
+        timeline=timeline,
+        chart=count_chart([("", timeline)], title, view.words, link) if timeline else None,
+        facets=list_facets(facets, query) if facets else (),
+        facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
         place={"q": query, "order": order if order == "newest" else None, "page": cursor},
@@ -109,6 +108,43 @@ def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
     caller = get_caller(request)
     searches = [] if caller is None else SavedSearches(context.engine).list_all(caller.user)
     return sorted(searches, key=lambda search: not search.new)[:MAX_SAVED]
+
+
+def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
+    """The facets of a query, without empty ones."""
+    active = {one.text.casefold() for one in list_filters(query)}
+    found = []
+    for name, counts in facets.values.items():
+        links = (
+            FacetLink(one.value, one.n, one.filter and add_filter(query, one.filter), (one.filter or "").casefold() in active)
+            for one in counts
+        )
+        without = remove_filters(query, FACET_FIELDS[name])
+        found.append(FacetList(name, tuple(links), without if without != " ".join(query.split()) else None))
+    return tuple(one for one in found if one.values)
+
+
+def list_dates(query: str, period: Period) -> dict[str, str]:
+    """The days in the fields of the date range: those of the query's own filters, else none."""
+    fields = {field_of(one.text) for one in list_filters(query)}
+    days = {"after": period.since, "before": period.until}
+    return {name: f"{at:%Y-%m-%d}" if name in fields else "" for name, at in days.items()}
+
+
+@router.get("/search/range")
+def set_range(q: str = "", after: str = "", before: str = "", order: Literal["relevance", "newest"] = "relevance") -> Response:
+    """Leads from the fields of the date range to the search. An empty field removes the filter."""
+    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ")
+    for name, value in (("after", after), ("before", before)):
+        query = add_filter(query, f"{name}:{value}") if _is_day(value) else remove_filters(query, name)
+    return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 @router.get("/search/build")
@@ -158,29 +194,3 @@ def _search_page(index: Search, query: str, cursor: str | None, order: Literal["
         return index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
     except CursorError:
         return index.search(query, limit=MAX_HITS, order=order)
-
-
-def list_filters(query: str) -> Iterator[Filter]:
-    """The filters of a query, in order."""
-    for match in _FILTER.finditer(query):
-        rest = f"{query[: match.start()]} {query[match.end() :]}"
-        yield Filter(match[0], " ".join(rest.split()))
-
-
-def add_filter(query: str, filter: str) -> str:
-    """The query with the filter; a filter of the same field is replaced.
-
-    >>> add_filter("harbour source:a", "source:b")
-    'harbour source:b'
-    """
-    field = filter.partition(":")[0]
-    rest = _FILTER.sub(lambda match: "" if match[0].lower().startswith(f"{field}:") else match[0], query)
-    return " ".join([*rest.split(), filter])
-
-
-def build_chart(breakdown: Breakdown, today: datetime, words: Translations) -> Chart | None:
-    """The counted days, newest last; None when none of them has a match. `today` is the start of the day (UTC)."""
-    days = [breakdown.since + timedelta(days=number) for number in range((today - breakdown.since).days + 1)]
-    counts = dict(breakdown.days)
-    values = tuple(counts.get(day, 0) for day in days)
-    return Chart(charts.Series(words("search.documents"), values), [words.day(day) for day in days]) if any(values) else None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
-from itertools import count
+from itertools import count, pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browsing import page_urls
 from fastapi.routing import iter_route_contexts
+from lxml import etree
 from page_client import read, text_of
 from rows import SOURCE
 from site_of_tests import RunningApp
+from starlette.testclient import TestClient as Client
 
 from newsmill.search import postgres, scan, sqlite
 from newsmill.storage.statistics import Statistics
@@ -155,38 +159,112 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp,
     assert cut["reached"] is not None and cut["next"] and cut["total"] is None
 
 
+TIME = "//section[@aria-labelledby='time']"
+FACETS = "//section[@aria-labelledby='facets']"
+
+
 def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page whose time is over with the results, and one for which it was over at once."""
+    """A page whose time was over with the results."""
     whole = read(filled.stranger, "/search?q=ferry")
-    assert "Published, last 30 days" in text_of(whole) and "too long" not in text_of(whole) and "Among" not in text_of(whole)
+    assert "too long" not in text_of(whole) and "≥" not in text_of(whole)
     assert re.fullmatch(r"\d+ matches", text_of(whole.xpath("//h2[@id='results']")[0]))
-    assert whole.xpath("//section[@aria-labelledby='time']//rect") and whole.xpath("//section[@aria-labelledby='by']//li")
+    assert whole.xpath(f"{TIME}//a/rect") and whole.xpath(f"{FACETS}//li")
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
     page = read(filled.stranger, "/search?q=ferry")
     assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
     assert text_of(page.xpath("//h2[@id='results']")[0]) == "Many matches"
-    assert "These matches take too long to count." in text_of(page.xpath("//section[@aria-labelledby='time']")[0])
-    assert not page.xpath("//section[@aria-labelledby='time']//rect") and not page.xpath("//section[@aria-labelledby='by']")
-    assert "dauern" in text_of(read(filled.client(), "/search?q=ferry&lang=de").xpath("//section[@aria-labelledby='time']")[0])
+    assert "Older bars take too long" in text_of(page.xpath(TIME)[0]) and page.xpath(f"{TIME}//a[starts-with(@href, '/explore?q=ferry&')]")
+    assert not page.xpath(f"{TIME}//a/rect") and not page.xpath(FACETS)
+    assert "dauert" in text_of(read(filled.client(), "/search?q=ferry&lang=de").xpath(TIME)[0])
 
 
-def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read(filled.stranger, "/search").xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
+def test_a_chart_without_time_shows_whole_bars_and_says_so(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(filled.stranger, "/search").xpath(f"{TIME}//svg/a/title/text()")
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
         monkeypatch.setattr(module, "CLOCK", count().__next__)
-    titles = set()
-    for seconds in range(2, 62, 4):
+    lengths = []
+    for seconds in range(2, 90, 8):
         monkeypatch.setattr(search, "MAX_QUERY_SECONDS", seconds)
         page = read(filled.stranger, "/search")
-        drawn = page.xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
-        title = text_of(page.xpath("//h2[@id='time']")[0])
+        drawn = page.xpath(f"{TIME}//svg/a/title/text()")
         assert drawn == whole[len(whole) - len(drawn) :]
-        assert (title == "Published, last 30 days") == ("too long" not in text_of(page)) and (drawn != whole or title != "Published")
-        titles.add(re.sub(r"\d+", "n", title))
-        among = re.search(r"Among the newest (\d+) matches", text_of(page))
-        assert not among or int(among[1]) >= sum(int(title.split()[-1]) for title in drawn)
-    assert titles >= {"Published", "Published, last n days"}
+        assert ("too long" in text_of(page)) == bool(not drawn or page.xpath(f"{TIME}//svg/g[@class='uncounted']"))
+        lengths.append(len(drawn))
+    assert lengths == sorted(lengths) and len(set(lengths)) > 2
+
+
+def follow(client: Client, href: str) -> int:
+    """How many matches the page of a link has."""
+    (number,) = re.findall(r"(\d+) match", text_of(read(client, href).xpath("//h2[@id='results']")[0])) or ["0"]
+    return int(number)
+
+
+def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp) -> None:
+    page = read(filled.stranger, "/search?q=council+lang:en")
+    groups = {group.xpath("string(h3/text())").strip(): group for group in page.xpath("//div[@class='facet']")}
+    assert set(groups) == {"Language", "Source", "Section", "Author", "Type", "Site"}
+    for group in groups.values():
+        for item in group.xpath(".//li[a]")[:2]:
+            assert follow(filled.stranger, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
+    assert not groups["Language"].xpath(".//li/a") and not groups["Source"].xpath("h3/a")
+    (wider,) = groups["Language"].xpath("h3/a/@href")
+    assert parse_qs(urlsplit(wider).query)["q"] == ["council"]
+    assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
+
+
+def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> None:
+    client = filled.stranger
+    for step in ("day", "week", "month"):
+        page = read(client, f"/search?q=ferry&step={step}")
+        bars = page.xpath(f"{TIME}//svg/a")
+        for bar in (bars[0], bars[-1]):
+            assert follow(client, bar.get("href")) == int(bar.get("aria-label").rpartition(": ")[2])
+        assert page.xpath(f"{TIME}//table//td/a/@href") == page.xpath(f"{TIME}//svg/a/@href")
+        ticks = [float(x[:-1]) for x in page.xpath(f"{TIME}//svg[@class='ticks']//line/@x1")]
+        gaps = {round(later - earlier, 1) for earlier, later in pairwise(ticks)}
+        assert len(gaps) <= 1 and ticks
+    answer = client.get(
+        "/search/range", params={"q": "ferry after:7d", "after": "2026-11-20", "before": "2026-11-24"}, follow_redirects=False
+    )
+    assert answer.status_code == 303
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["q"] == ["ferry after:2026-11-20 before:2026-11-24"]
+    page = read(client, answer.headers["location"])
+    assert page.xpath(f"{TIME}//input[@type='date']/@value") == ["2026-11-20", "2026-11-24"]
+    assert len(page.xpath(f"{TIME}//tbody/tr")) == 4
+    cleared = client.get("/search/range", params={"q": "ferry after:7d", "before": "never"}, follow_redirects=False)
+    assert parse_qs(urlsplit(cleared.headers["location"]).query)["q"] == ["ferry"]
+
+
+def test_queries_are_compared_over_time(filled: RunningApp) -> None:
+    client, query = filled.stranger, "?q=ferry&q=%3D%22library%22&q=source:nope&after=2026-11-01&measure="
+    counted = read(client, f"/explore{query}count")
+    assert counted.xpath("//ul[@class='legend']/li") and "There is no source nope" in text_of(counted)
+    bar = counted.xpath("//svg[contains(@class, 'timeline')]/a")[0]
+    assert follow(client, bar.get("href")) == int(bar.get("aria-label").split()[-1])
+    totals = [int(cell.replace(",", "")) for cell in counted.xpath("//tr[th/a]/td[1]/text()")]
+    assert totals == [follow(client, href) for href in counted.xpath("//tr[th/a]/th/a/@href")] and totals[0] > totals[1] > 0 == totals[2]
+    shared = read(client, f"/explore{query}share")
+    assert shared.xpath("//svg[contains(@class, 'timeline')]/a/@aria-label")[0].endswith("%")
+    table = client.get(f"/explore.csv{query}share")
+    assert table.headers["content-type"] == "text/csv; charset=utf-8" and "attachment" in table.headers["content-disposition"]
+    assert table.text.endswith("\r\n")
+    rows = list(csv.DictReader(io.StringIO(table.text, newline="")))
+    assert sum(int(row["documents"]) for row in rows if row["query"] == "ferry") == totals[0]
+    assert {row["query"] for row in rows} == {"ferry", '\'="library"', "source:nope"}  # no formula of a spreadsheet
+    assert all(float(row["share"]) == round(int(row["documents"]) / max(1, int(row["all_documents"])), 6) for row in rows)
+    picture = client.get(f"/explore.svg{query}count")
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    drawn = etree.fromstring(picture.content)
+    texts = drawn.xpath("//*[local-name()='text']/text()")
+    assert {"ferry", '="library"', "Documents per day", "0"} <= set(texts) and drawn.xpath("//*[local-name()='rect']/@fill")
+    assert not drawn.xpath("//@class | //@style | //*[local-name()='script'] | //@href")
+    hostile = client.get("/explore.svg", params={"q": ["]]><script>alert(1)</script>\x01", "=cmd|' /C calc'!A0"]})
+    assert not etree.fromstring(hostile.content).xpath("//*[local-name()='script']")
+    assert read(client, "/explore?after=0000-99&before=x&q=&q=").xpath("//svg[contains(@class, 'timeline')]/a")
+    long = read(client, "/explore?q=ferry&after=2001-01-01")
+    assert 115 <= len(long.xpath("//section[@aria-labelledby='compared']//details//tbody/tr")) <= 122  # ten years of months
+    assert "40 of the four weeks before" in text_of(long.xpath("//section[@aria-labelledby='unusual']")[0])
 
 
 def test_a_document_says_where_its_fields_come_from(filled: RunningApp, ids: dict[str, str]) -> None:

@@ -128,6 +128,7 @@ def create_tables() -> None:
         Column("moment", Id, nullable=False),
         Column("source", StorableText(), nullable=True),
         Column("lemmatizer", String(length=8), nullable=False),
+        *(Column(name, StorableText(), nullable=True) for name in ("language", "section", "authors", "type", "site")),
         Column("vector", Vector(), nullable=True),
         PrimaryKeyConstraint("moment", "document_id", name="pk_search_entries"),
         UniqueConstraint("document_id", name="uq_search_entries_document_id"),
@@ -405,8 +406,8 @@ def create_tables() -> None:
 
 # A document is indexed again when one of these columns changes: the index holds them, or its order depends on them.
 INDEXED = (
-    *("title", "description", "text", "language", "authors", "source", "section", "url", "is_free", "confidence"),
-    *("published_at", "published_precision", "first_seen_at"),
+    *("title", "description", "text", "language", "authors", "source", "section", "article_type", "url", "is_free"),
+    *("confidence", "published_at", "published_precision", "first_seen_at"),
 )
 
 # Counters of all days. A change of a row's key would be a removal and a new row; no statement does that.

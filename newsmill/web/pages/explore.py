@@ -1,0 +1,233 @@
+"""The page that compares queries over time, its downloads as CSV and SVG, and the unusual terms of the week."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from newsmill.context import AppContext
+from newsmill.exceptions import ServiceError
+from newsmill.exports.formats import format_cell
+from newsmill.search import (
+    Period,
+    QueryNote,
+    Search,
+    Timeline,
+    TimelineBar,
+    TimelineStep,
+    UnusualTerm,
+    UnusualTerms,
+    choose_period,
+    count_timeline,
+    find_unusual_terms,
+)
+from newsmill.search.unusual_terms import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, WEEK, WEEKS_BEFORE
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import get_user, require_scope
+from newsmill.web.pages.charts import COLOURS
+from newsmill.web.pages.query_filters import add_filter, link_bar
+from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.pages.search import MAX_QUERY_CHARACTERS
+from newsmill.web.pages.timeline_charts import BarChart, count_chart, draw_file, format_share, share_chart
+from newsmill.web.pages.translations import Translations
+
+MAX_QUERIES = COLOURS
+COUNT_SECONDS = 1.5  # for all queries of a page and for all documents, in equal parts; CPU seconds on SQLite
+CSV_COLUMNS = ("query", "start", "end", "documents", "all_documents", "share")
+
+Measure = Literal["count", "share"]
+_OPERATORS = ("AND", "NOT", "OR")
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Timelines of queries over one period, and that of all documents."""
+
+    period: Period
+    queries: tuple[str, ...]
+    timelines: tuple[Timeline, ...]
+    whole: Timeline
+    measure: Measure
+
+    @property
+    def is_complete(self) -> bool:
+        return all(one.is_complete for one in (self.whole, *self.timelines))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedQuery:
+    """One row of the totals, as text."""
+
+    name: str
+    link: str
+    total: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNote:
+    """What is wrong with one of the queries."""
+
+    query: str
+    kind: str
+    value: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TermLink:
+    """An unusual term with its shares as text, its documents, and its timeline."""
+
+    term: UnusualTerm
+    share: str
+    share_before: str
+    search: str
+    explore: str
+
+
+def read_comparison(
+    request: Request,
+    q: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
+    after: str = "",
+    before: str = "",
+    step: TimelineStep | None = None,
+    measure: Measure = "count",
+) -> Comparison:
+    """A dependency: what a request compares. Anything that is no day is no bound."""
+    context: AppContext = request.app.state.context
+    texts = (text[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip() for text in q)
+    queries = tuple(dict.fromkeys(filter(None, texts)))[:MAX_QUERIES] or ("",)
+    period = choose_period(queries[0], context.now(), since=_parse_day(after), until=_parse_day(before), step=step)
+    seconds = COUNT_SECONDS / (len(queries) + 1)
+    user = get_user(request)
+    timelines = tuple(count_timeline(context.engine, query, period, user=user, seconds=seconds) for query in queries)
+    whole = timelines[0] if queries == ("",) else count_timeline(context.engine, "", period, seconds=seconds)
+    return Comparison(period, queries, timelines, whole, measure)
+
+
+Compared = Annotated[Comparison, Depends(read_comparison)]
+
+
+@router.get("/explore")
+def show_comparison(request: Request, compared: Compared, terms: str = "") -> Response:
+    """Queries over time, as numbers or shares of all documents. `terms`: the language of the unusual terms."""
+    context: AppContext = request.app.state.context
+    view, period = PageView(request), compared.period
+    queries = [query for query in compared.queries if query]
+    fields = [*queries, "", ""][: max(2, min(MAX_QUERIES, len(queries) + 1))]
+    same = {"q": queries, "after": period.since.date(), "before": period.until.date(), "step": period.step, "measure": compared.measure}
+    unusual = read_unusual_terms(context, view.now, terms)
+    return view.page(
+        "explore.html",
+        fields=fields,
+        period=period,
+        measure=compared.measure,
+        same=same,
+        today=lambda days: (view.now.astimezone(UTC).date() - timedelta(days=days - 1)).isoformat(),
+        notes=list(list_notes(Search(context.engine), queries)),
+        chart=build_chart(compared, view.words),
+        is_complete=compared.is_complete,
+        rows=list(list_totals(compared, view.words)),
+        whole=view.words.number(compared.whole.total),
+        unusual=unusual,
+        terms=[link_term(one, unusual, view.words) for one in unusual.terms] if unusual else [],
+        least=(MIN_WEEK_DOCUMENTS, MIN_BEFORE_DOCUMENTS),
+    )
+
+
+@router.get("/explore.csv")
+def export_csv(compared: Compared) -> Response:
+    """The numbers of the comparison: a line for each query and bar. Cells are safe to open in a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for query, timeline in zip(compared.queries, compared.timelines, strict=True):
+        for bar, all_ in zip(timeline.bars, compared.whole.bars, strict=True):
+            share = bar.share_of(all_)
+            cells = (query, bar.start, bar.end, bar.n, all_.n, None if share is None else f"{share:.6f}")
+            writer.writerow([format_cell(cell) for cell in cells])
+    return _download(out.getvalue(), "text/csv; charset=utf-8", "newsmill-timeline.csv")
+
+
+@router.get("/explore.svg")
+def export_svg(request: Request, compared: Compared) -> Response:
+    """The chart as a file that needs no style sheet."""
+    words, period = PageView(request).words, compared.period
+    note = f"Newsmill, {words.day(period.since)} – {words.day(period.until - timedelta(seconds=1))} (UTC)"
+    return _download(draw_file(build_chart(compared, words), note), "image/svg+xml", "newsmill-timeline.svg")
+
+
+def _download(text: str, media_type: str, name: str) -> Response:
+    return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _parse_day(text: str) -> datetime | None:
+    try:
+        return datetime.combine(date.fromisoformat(text.strip()), time(), UTC)
+    except ValueError:
+        return None
+
+
+def build_chart(compared: Comparison, words: Translations) -> BarChart:
+    """The chart in the measure of the comparison."""
+    names = {query or words("explore.every"): query for query in compared.queries}
+    timelines = list(zip(names, compared.timelines, strict=True))
+
+    def link(name: str, bar: TimelineBar) -> str:
+        return link_bar(names[name], "newest", name, bar)
+
+    if compared.measure == "count":
+        return count_chart(timelines, words(f"timeline.title.{compared.period.step}"), words, link)
+    return share_chart(timelines, compared.whole, words(f"timeline.share.{compared.period.step}"), words, link)
+
+
+def list_totals(compared: Comparison, words: Translations) -> Iterator[ComparedQuery]:
+    """The totals of the period. Shares are of the bars that were counted for both."""
+    period = compared.period
+    for query, timeline in zip(compared.queries, compared.timelines, strict=True):
+        pairs = [(bar.n, all_.n) for bar, all_ in zip(timeline.bars, compared.whole.bars, strict=True) if bar.n is not None]
+        counted = [(n, of) for n, of in pairs if of is not None]
+        whole = sum(of for _, of in counted)
+        total = f"{'' if timeline.is_complete else '≥ '}{words.number(timeline.total)}"
+        share = format_share(sum(n for n, _ in counted) / whole, words) if whole else ""
+        narrowed = link_bar(query, "newest", "", TimelineBar(period.since, period.until, timeline.total))
+        yield ComparedQuery(query or words("explore.every"), narrowed, total, share)
+
+
+def list_notes(index: Search, queries: list[str]) -> Iterator[FoundNote]:
+    """What is wrong with the queries."""
+    for query in queries:
+        note: QueryNote
+        for note in index.check(query):
+            yield FoundNote(query, note.kind, note.value, note.options)
+
+
+def read_unusual_terms(context: AppContext, now: datetime, language: str) -> UnusualTerms | None:
+    """The unusual terms of a language, or of the most frequent one; None where reading them takes too long."""
+    try:
+        return find_unusual_terms(context.engine, now, language[:10].lower() or None)
+    except ServiceError:
+        return None
+
+
+def link_term(one: UnusualTerm, unusual: UnusualTerms, words: Translations) -> TermLink:
+    """The links of a term: its documents of the week, and its timeline since the weeks before."""
+    word = f'"{one.term}"' if one.term in _OPERATORS else one.term
+    query = f"{word} lang:{unusual.language}"
+    of_week = add_filter(query, f"after:{unusual.since:%Y-%m-%dT%H:%M:%S}")
+    since = (unusual.since - WEEKS_BEFORE * WEEK).date()
+    return TermLink(
+        one,
+        format_share(one.share, words),
+        format_share(one.share_before, words),
+        f"/search{params({'q': of_week, 'order': 'newest'})}",
+        f"/explore{params({'q': query, 'after': since, 'measure': 'share'})}",
+    )

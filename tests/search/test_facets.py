@@ -1,0 +1,153 @@
+"""Facets, timelines and unusual terms, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from articles import article, found, store
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import insert_documents
+from sqlalchemy import Engine
+
+from newsmill.model import Author, Document
+from newsmill.search import FACETS, Search, choose_period, count_facets, count_timeline, find_unusual_terms
+from newsmill.search import timeline as timelines
+from newsmill.search.indexer import index_pending
+from newsmill.search.timeline import MAX_DAYS, TimelineBar, TimelineStep, format_bar_filters
+from newsmill.search.unusual_terms import log_likelihood_ratio
+
+NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+
+
+# ---- facets ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_filter_of_a_facet_finds_as_many_documents_as_it_counts(engine: Engine) -> None:
+    ann, bob, both = (Author("Ann Smith"),), (Author("Ann"), Author("BOB Jones")), (Author("ann smith"), Author("Ann Smith"), Author("Bob"))
+    store(
+        engine,
+        article(1, "harbour", source="paper", section="Local News", authors=ann, article_type="NewsArticle"),
+        article(2, "harbour", source="The Paper", section="local  news", authors=bob, article_type="newsarticle", language="de-AT"),
+        article(3, "harbour", source=None, section="News", authors=both, article_type="OpinionNewsArticle", language="de"),
+        article(4, "ferry", source="paper", section='The "best"', authors=ann, article_type=None, language=None),
+        article(5, "harbour", section="ÄRGER & Co. (neu)\t*", authors=(Author("O'Neill, 王"),), article_type="a=b", language="zh-Hans"),
+    )
+    search = Search(engine)
+    for query in ("", "harbour", "harbour OR ferry after:2026-01-01"):
+        facets = count_facets(engine, query)
+        assert facets.is_complete and facets.counted == search.count(query)
+        for name in FACETS:
+            for one in facets.values[name]:
+                assert one.filter is None or search.count(f"{query} {one.filter}") == one.n, (query, one)
+    values = {name: {one.value: one.n for one in counts} for name, counts in count_facets(engine).values.items()}
+    assert values["language"] == {"en": 1, "de": 2, "zh": 1}
+    assert values["section"]["Local News"] == 2 and values["section"]["News"] == 1 and values["section"]['The "best"'] == 1
+    assert values["author"] == {"Ann Smith": 3, "Ann": 1, "BOB Jones": 1, "Bob": 1, "O'Neill, 王": 1}
+    assert values["type"] == {"NewsArticle": 2, "OpinionNewsArticle": 1, "a=b": 1}
+    assert values["site"] == {"paper.example": 5}
+    assert found(search, 'section:="local news"') == {"1", "2"} != found(search, "section:news") == {"1", "2", "3"}
+    assert (
+        found(search, "author:=Ann") == {"2"}
+        and found(search, "type:NEWSARTICLE") == {"1", "2"}
+        and found(search, "-type:newsarticle") >= {"4"}
+    )
+    assert len(count_facets(engine, limit=1).values["language"]) == 1
+
+
+# ---- timelines ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "step", "since", "until", "chosen"),
+    [
+        ("", None, "2026-10-30", "2026-11-29", "day"),
+        ("harbour after:2026-11-01", "week", "2026-11-01", "2026-11-29", "week"),
+        ("after:2026-01-01 before:2026-11-01", None, "2026-01-01", "2026-11-01", "week"),
+        ("before:2026-02-01", "month", "2026-01-02", "2026-02-01", "month"),
+        ("after:2020", "day", "2020-01-01", "2026-11-29", "week"),
+        ("after:1950", None, "2016-11-28", "2026-11-29", "month"),
+        ("after:2030 before:2031", None, "2026-11-28", "2026-11-29", "day"),
+        ("before:1960", None, "1970-01-01", "1970-01-02", "day"),
+    ],
+)
+def test_the_period_of_a_query(query: str, step: TimelineStep | None, since: str, until: str, chosen: str) -> None:
+    period = choose_period(query, NOW, step=step)
+    assert (period.since.date().isoformat(), period.until.date().isoformat(), period.step) == (since, until, chosen)
+    assert period.step in period.steps
+
+
+TIMES = st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(since=TIMES, until=TIMES, step=st.sampled_from([None, *timelines.STEPS]))
+def test_bars_cover_a_period_without_gaps(since: datetime, until: datetime, step: TimelineStep | None) -> None:
+    period = choose_period("", NOW, since=since, until=until, step=step)
+    bars = timelines.build_timeline(period, {}, period.since).bars
+    assert bars[0].start == period.since and bars[-1].end == period.until and 0 < len(bars) <= MAX_DAYS // 7 + 2
+    assert all(one.end == other.start > one.start for one, other in pairwise(bars))
+
+
+def test_the_filters_of_a_bar_find_as_many_documents_as_it_counts(engine: Engine) -> None:
+    store(engine, *(article(n * 60, "harbour" if n % 4 else "ferry") for n in range(60)))  # 150 days from 2026-11-25
+    now, search = NOW + timedelta(days=160), Search(engine)
+    for step in timelines.STEPS:
+        period = choose_period("", now, since=NOW - timedelta(days=2), step=step)
+        timeline = count_timeline(engine, "harbour", period)
+        assert timeline.is_complete and timeline.total == search.count("harbour after:2026-11-26T09:30:00")
+        for bar in timeline.bars:
+            assert search.count(f"harbour {' '.join(format_bar_filters(bar))}") == bar.n, bar
+    assert TimelineBar(NOW, NOW, None).n is None
+
+
+# ---- unusual terms -----------------------------------------------------------------------------------------------------------
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+STOP = "the council of the town said on {day} that the {noun} is to stay open for the winter"
+
+
+def _insert(engine: Engine, documents: Sequence[Document]) -> None:
+    insert_documents(engine, *documents)
+    while index_pending(engine):
+        pass
+
+
+def test_unusual_terms_are_of_many_documents_and_sources(engine: Engine) -> None:
+    nouns = [f"noun{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10]}" for n in range(100)]
+    made = []
+    for n in range(400):  # four weeks before, one week now
+        at = NOW - timedelta(hours=2 * n + 1)
+        text = STOP.format(day=WEEKDAYS[at.weekday()], noun=nouns[n * 7 % 100])
+        is_week = n < 84
+        extra = "Floods flood" if is_week and n % 5 == 0 else ""
+        extra += " monopoly" if is_week and n % 5 == 1 else ""  # one source only
+        title = f"Report {n} {extra}" if not (is_week and n % 6 == 2) else "One repeated avalanche"
+        made.append(
+            article(
+                n, f"{n} {text}", title=title, source="single" if "monopoly" in extra else f"paper-{n % 4}",
+                published_at=at, first_seen_at=at, language="en",
+            )
+        )  # fmt: skip
+    made += [article(1000, "Nur ein Text", language="de", published_at=NOW - timedelta(days=1), first_seen_at=NOW - timedelta(days=1))]
+    _insert(engine, made)
+    unusual = find_unusual_terms(engine, NOW)
+    assert (unusual.language, unusual.languages) == ("en", ("en", "de")) and unusual.is_comparable and not unusual.is_sample
+    assert [term.term.lower() for term in unusual.terms] in (["flood"], ["floods"])  # no weekday, stop word, monopoly or repeated text
+    assert unusual.terms[0].documents == 14 and unusual.terms[0].share_before == 0 and unusual.terms[0].sources >= 3
+    german = find_unusual_terms(engine, NOW, "de")
+    assert german.documents == 1 and german.terms == () and not german.is_comparable
+    assert find_unusual_terms(engine, NOW, "xx").terms == ()
+    assert find_unusual_terms(engine, NOW) is unusual  # reused
+    assert find_unusual_terms(engine, NOW + timedelta(days=40)).language is None
+
+
+@given(st.integers(0, 50), st.integers(50, 500), st.integers(0, 50), st.integers(50, 500))
+def test_the_ratio_is_zero_for_equal_shares_only(n: int, total: int, before: int, total_before: int) -> None:
+    score = log_likelihood_ratio(n, total, before, total_before) if n + before else 0.0
+    assert score >= 0
+    if n * total_before == before * total:
+        assert score < 1e-6
+    assert score == pytest.approx(log_likelihood_ratio(before, total_before, n, total) if n + before else 0.0)
