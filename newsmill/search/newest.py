@@ -22,7 +22,7 @@ By = Literal["published", "seen"]
 MIN_PER_SOURCE = 3  # documents of one source in the list, whatever the number of sources
 MAX_CANDIDATES = 400  # newest documents among which the list is chosen
 MAX_SOURCES = 500  # whose newest document is compared when one source fills the candidates
-MAX_COUNTED = 50_000  # documents of the days that are counted: 25 ms on SQLite
+MAX_COUNTED = 20_000  # documents of the days that are counted by source: 10 ms on SQLite
 _DAY_MOMENTS = 86_400 * MOMENTS_PER_SECOND
 _BY_FIRST_SEEN = (documents.c.first_seen_at.desc(), documents.c.id.desc())
 
@@ -51,8 +51,8 @@ def list_newest(engine: Engine, limit: int, by: By) -> NewestDocuments:
     """
     with reading(engine) as conn:
         count: int = conn.execute(select(func.count()).select_from(sources)).scalar_one()
-        share = max(MIN_PER_SOURCE, -(-limit // max(1, count)))
         candidates: list[tuple[str, str | None]] = [(id, source) for id, source in conn.execute(_candidates(by))]
+        share = max(MIN_PER_SOURCE, -(-limit // max(1, count, len({source for _, source in candidates}))))
         chosen = take_shares(candidates, share)[:limit]
         if len(chosen) < limit and len(candidates) == MAX_CANDIDATES:
             complete = {source for source, n in Counter(source for _, source in candidates).items() if n >= share}
