@@ -35,6 +35,7 @@ _HEAD_FIELDS = (
     "language",
     "section",
     "published_at",
+    "published_precision",
     "first_seen_at",
     "word_count",
 )
@@ -55,6 +56,7 @@ class DocumentHead:
     language: str | None
     section: str | None
     published_at: datetime | None
+    published_precision: str | None  # "day" if the page gave no more
     first_seen_at: datetime
     word_count: int
     confidence: float | None
@@ -141,7 +143,7 @@ class Statistics:
         newest = select(documents.c.id).where(documents.c.source == sources.c.name).order_by(*_NEWEST).limit(1).scalar_subquery()
         with reading(self._engine) as conn:
             rows = conn.execute(select(sources, newest.label("newest")).where(*wanted).order_by(sources.c.name).limit(limit)).all()
-            heads = _heads(conn, [row.newest for row in rows if row.newest is not None])
+            heads = load_heads(conn, [row.newest for row in rows if row.newest is not None])
             stored, outcomes = _count_by_source(conn, today, [row.name for row in rows])
         return [
             SourceStatistics(
@@ -177,7 +179,8 @@ def _parse(hour: str) -> datetime:
     return datetime.strptime(hour, "%Y-%m-%d %H").replace(tzinfo=UTC)
 
 
-def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, DocumentHead]:
+def load_heads(conn: Connection, ids: Sequence[str]) -> dict[str, DocumentHead]:
+    """The documents with these ids, those that still exist."""
     found: dict[str, DocumentHead] = {}
     for at in range(0, len(ids), 500):  # SQLite takes a bounded number of values in one statement
         rows: Any = conn.execute(select(*_HEAD_COLUMNS).where(documents.c.id.in_(ids[at : at + 500])))

@@ -23,6 +23,7 @@ from newsmill.storage.saved_searches import ANYONE
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 
 COOKIE = "nm_session"
+LINK_NAME = "link"  # of a session that a sign-in link started
 SESSION_LIFETIME = timedelta(days=30)
 CSRF_FIELD = "csrf"  # a hidden field of every form
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -224,7 +225,7 @@ def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> R
 def start_session(request: Request, token: Token, parent: str | None, next: str) -> Response:
     """Redirect to `next` with the cookie of a new session, which scripts cannot read."""
     context = request.app.state.context
-    name = token.name if parent else "link"  # the name of a link identifies the process that printed it
+    name = token.name if parent else LINK_NAME  # the name of a link identifies the process that printed it
     secret = context.tokens.add(name, token.scope, now=context.now(), kind=TokenKind.SESSION, life=SESSION_LIFETIME, parent=parent)
     response = RedirectResponse(local_path(next), 303)
     response.set_cookie(

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 HTML = {"accept": "text/html"}
 MAX_BYTES = 100_000  # bytes of a page
+FOREIGN_SCRIPTS = "//script[not(starts-with(@src, '/static/')) or text()]"  # pages have files of their own and no script in the markup
 
 
 def read(client: TestClient, path: str, status: int = 200) -> html.HtmlElement:

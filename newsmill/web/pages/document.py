@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from itertools import groupby
 from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import from_thread
@@ -29,6 +30,7 @@ MAX_PART_BYTES = 45_000  # of text on one page; with its markup a page stays bel
 MAX_EXPLANATION_CHARACTERS = 40_000  # of blocks on one page of the explanation, with their markup
 BLOCK_MARKUP_CHARACTERS = 250  # of one block of the explanation
 MAX_BLOCK_CHARACTERS = 400  # of a block in the explanation
+MIN_RUN_BLOCKS = 3  # removed one after the other for one reason, which the explanation shows as one line
 MAX_LEAD_CHARACTERS = 600
 MAX_UPDATES = 60  # of a live blog
 MAX_COPIES = 10
@@ -147,7 +149,8 @@ def show_explanation(request: Request, document_id: str, show: str = "all", part
         document=document,
         problem=None,
         show=show,
-        blocks=parts[part - 1] if parts else (),
+        runs=list_runs(parts[part - 1]) if parts else (),
+        min_run=MIN_RUN_BLOCKS,
         kept=sum(block.kept for block in result.blocks),
         total=len(result.blocks),
         layers=Counter(block.layer or "trafilatura" for block in result.blocks if not block.kept).most_common(),
@@ -197,6 +200,15 @@ def _join_items(items: Sequence[Block]) -> Block:
     return Block(items[0].type, "\n".join(item.text for item in items), path=items[0].path)
 
 
+def list_runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """The blocks in order, in groups of neighbours that were removed by one layer for one reason; a kept block is a group of its own."""
+    for removal, group in groupby(blocks, key=lambda block: None if block.kept else (block.layer, block.reason)):
+        if removal is None:
+            yield from ([block] for block in group)
+        else:
+            yield list(group)
+
+
 def split_text(blocks: Iterator[Block]) -> list[list[Block]]:
     """The blocks in parts of at most MAX_PART_BYTES. A longer block is cut too."""
     step = MAX_PART_BYTES // 3  # characters; most scripts need at most three bytes a character
@@ -240,7 +252,8 @@ def list_fields(document: Document) -> Iterator[FieldValue]:
         if isinstance(value, datetime):
             yield FieldValue(name, (value.isoformat(),), origin, at=value)
         else:
-            yield FieldValue(name, tuple(_format_value(value)), origin, is_url=name in URL_FIELDS and link(value) is not None)
+            values = value if name == "warnings" else _format_value(value)
+            yield FieldValue(name, tuple(values), origin, is_url=name in URL_FIELDS and link(value) is not None)
 
 
 def _format_value(value: Any) -> list[str]:

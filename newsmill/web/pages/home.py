@@ -1,8 +1,9 @@
-"""The home page: newest documents, documents per hour and source, and the hosts being fetched."""
+"""The home page: newest documents, a chart of documents per day or hour and source, and the hosts being fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.context import AppContext
 from newsmill.model import State
+from newsmill.search import Period, count_timeline
+from newsmill.search.newest import By, count_by_publication, list_newest
 from newsmill.storage.processes import list_live_processes
-from newsmill.storage.statistics import OperationStatistics, SourceHourCount, Statistics
+from newsmill.storage.statistics import OperationStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
@@ -19,58 +22,120 @@ from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.source_health_view import MAX_PROBLEMS, list_problems
 from newsmill.web.pages.translations import Translations
 
-CHART_HOURS = 48
-CHART_TICKS = 5  # times below the chart
-MAX_DOCUMENTS = 20
+CHART_DAYS, TICK_DAYS = 28, 7
+CHART_HOURS, TICK_HOURS = 48, 6
+MAX_COUNT_SECONDS = 0.04  # for the chart of a large store
+MAX_DOCUMENTS = 14
 MAX_HOSTS = 8
+REFRESH_SECONDS = 10  # between two requests of the script for the hosts being fetched
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Stacked bars, a label for each bar, and a label for each group of bars of the same size."""
+
+    series: list[charts.Series]
+    labels: list[str]
+    ticks: list[str]
+    is_whole: bool = True  # False: the older days were not counted
+
+    @property
+    def total(self) -> int:
+        return sum(one.total for one in self.series)
+
+
 @router.get("/")
-def show_home(request: Request) -> Response:
-    """The home page."""
+def show_home(request: Request, by: str = "published") -> Response:
+    """The home page. `by`: whether the chart and the list go by the time of publication or by when a document was first seen."""
     context: AppContext = request.app.state.context
     view = PageView(request)
+    order: By = "seen" if by == "seen" else "published"
     statistics, operation = Statistics(context.engine), OperationStatistics(context.engine)
     names, queues = statistics.names(), operation.count_by_state()
-    hours = list_hours(view.now)
-    counts = statistics.per_hour(hours[0])
+    day_ago = view.now - timedelta(hours=24)
     stored, is_exact = context.documents.estimate_count()
-    documents = statistics.newest(MAX_DOCUMENTS)
+    newest = list_newest(context.engine, MAX_DOCUMENTS, order)
     problems = list_problems(context, view.words, view.now)
     return view.page(
         "home.html",
+        by=order,
         stored=view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
         pending=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
         sources=len(names),
         names=set(names),
-        last_day=sum(row.n for row in counts if row.hour > view.now - timedelta(hours=24)),
-        documents=documents,
-        marks=view.marks(document.id for document in documents),
-        in_chart=sum(row.n for row in counts),
-        **build_chart(counts, hours, view.words),
-        fetching=operation.list_fetching_hosts(MAX_HOSTS),
+        last_day=sum(row.n for row in statistics.per_hour(day_ago)),
+        newest=newest,
+        marks=view.marks(head.id for head in newest.heads),
+        chart=build_hour_chart(context, view) if order == "seen" else build_day_chart(context, view),
         problems=problems[:MAX_PROBLEMS],
         has_more_problems=len(problems) > MAX_PROBLEMS,
-        is_crawling=any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now)),
-        next_tick=statistics.next_tick(),
+        refresh_seconds=REFRESH_SECONDS,
+        **read_fetching(context, view),
     )
 
 
-def list_hours(now: datetime) -> list[datetime]:
-    """The starts (UTC) of the last CHART_HOURS hours, oldest first, the current hour included."""
-    current = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return [current - timedelta(hours=back) for back in range(CHART_HOURS - 1, -1, -1)]
+@router.get("/fetching")
+def show_fetching(request: Request) -> Response:
+    """The part of the home page that a script refreshes: the hosts being fetched."""
+    view = PageView(request)
+    return view.page("fetching.html", **read_fetching(request.app.state.context, view))
 
 
-def build_chart(counts: Sequence[SourceHourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
-    """The values of the chart in the template: series, labels of the bars, and times below them."""
-    columns = {hour: column for column, hour in enumerate(hours)}
-    rows = [(columns[row.hour], row.source, row.n) for row in counts if row.hour in columns]
-    ticks = [hours[round(number * (len(hours) - 1) / (CHART_TICKS - 1))] for number in range(CHART_TICKS)]
+def read_fetching(context: AppContext, view: PageView) -> dict[str, Any]:
+    """The hosts being fetched; and for the case that there are none, whether a crawler runs and when it continues."""
     return {
-        "series": charts.stack_series(rows, len(hours), words("chart.others"), words("chart.no_source")),
-        "labels": [words.moment(hour) for hour in hours],
-        "ticks": [words.clock(tick) if 0 < number < CHART_TICKS - 1 else words.short(tick) for number, tick in enumerate(ticks)],
+        "fetching": OperationStatistics(context.engine).list_fetching_hosts(MAX_HOSTS),
+        "is_crawling": any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now)),
+        "next_tick": Statistics(context.engine).next_tick(),
     }
+
+
+def build_day_chart(context: AppContext, view: PageView) -> Chart:
+    """Documents per day of publication, by source; in a large store without the sources."""
+    today = view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today - timedelta(days=back) for back in range(CHART_DAYS - 1, -1, -1)]
+    rows, is_whole = _count_days(context, days[0], view.words)
+    columns = {day.date(): column for column, day in enumerate(days)}
+    series = stack(view.words, [(columns[at.date()], name, n) for at, name, n in rows if at.date() in columns], CHART_DAYS)
+    ticks = [view.words.date(day) for day in days[::TICK_DAYS]]
+    return Chart(series, [view.words.day(day) for day in days], ticks, is_whole)
+
+
+def _count_days(context: AppContext, since: datetime, words: Translations) -> tuple[list[tuple[datetime, str | None, int]], bool]:
+    rows = count_by_publication(context.engine, since)
+    if rows is not None:
+        return [(row.at, row.source, row.n) for row in rows], True
+    counted = count_timeline(context.engine, "", Period(since, since + timedelta(days=CHART_DAYS), "day"), seconds=MAX_COUNT_SECONDS)
+    return [(bar.start, words("search.documents"), bar.n or 0) for bar in counted.bars], counted.is_complete
+
+
+def build_hour_chart(context: AppContext, view: PageView) -> Chart:
+    """Documents per hour in which they were first seen, by source."""
+    hours = list_hours(view)
+    columns = {hour: column for column, hour in enumerate(hours)}
+    counts = Statistics(context.engine).per_hour(hours[0])
+    series = stack(view.words, [(columns[row.hour], row.source, row.n) for row in counts if row.hour in columns], CHART_HOURS)
+    ticks = [view.words.clock(hour) if to_hour(hour, view) else view.words.date(hour, is_local=True) for hour in hours[::TICK_HOURS]]
+    return Chart(series, [view.words.moment(hour) for hour in hours], ticks)
+
+
+def to_hour(at: datetime, view: PageView) -> int:
+    """The hour of the day in the reader's time zone."""
+    return at.astimezone(view.words.zone).hour
+
+
+def list_hours(view: PageView) -> list[datetime]:
+    """The starts (UTC) of CHART_HOURS hours, oldest first, the current hour included.
+
+    They begin at a multiple of TICK_HOURS in the reader's time zone.
+    """
+    current = view.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    end = current + timedelta(hours=TICK_HOURS - to_hour(current, view) % TICK_HOURS)
+    return [end - timedelta(hours=back) for back in range(CHART_HOURS, 0, -1)]
+
+
+def stack(words: Translations, rows: Sequence[tuple[int, str | None, int]], columns: int) -> list[charts.Series]:
+    """Series of the largest sources from rows (column, source, number)."""
+    return charts.stack_series(rows, columns, words("chart.others"), words("chart.no_source"))

@@ -104,7 +104,7 @@ def show_url(request: Request, url: str = "") -> Response:
             trace = context.ledger.trace(add_scheme(url.strip()))
             problem, status = (None, 200) if trace else (view.words("url.unknown"), 404)
         except UrlError as error:
-            problem, status = view.words("url.invalid", why=str(error)), 422
+            problem, status = view.words("url.invalid", why=view.translate(str(error))), 422
     return view.page("url.html", status, url=url[:MAX_URL_CHARACTERS], trace=trace, problem=problem)
 
 

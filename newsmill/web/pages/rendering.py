@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
@@ -25,10 +26,11 @@ from starlette.exceptions import HTTPException
 from newsmill.exceptions import NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
-from newsmill.storage.tokens import Scope
-from newsmill.web.auth import Caller, get_caller, make_csrf_token
+from newsmill.storage.tokens import Scope, TokenKind
+from newsmill.web.auth import LINK_NAME, Caller, get_caller, make_csrf_token
 from newsmill.web.pages import charts, preferences, timeline_charts, translations
-from newsmill.web.pages.translations import CATALOGUE_FOLDER
+from newsmill.web.pages.messages import translate_message
+from newsmill.web.pages.translations import CATALOGUE_FOLDER, Translations
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 COOKIE_SECONDS = 365 * 86_400  # lifetime of the chosen language
@@ -61,6 +63,10 @@ class PageView:
         """The marks that the caller has made on documents, by id."""
         return Marks(self.request.app.state.context.engine, self.user).get(ids)
 
+    def translate(self, sentence: str) -> str:
+        """A sentence of another part of Newsmill, in the reader's language if the catalogue has it."""
+        return translate_message(sentence, self.words.language) or sentence
+
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render the template with `values` and the values that base.html needs."""
         text = template_environment().get_template(template).render(**self._common_values(), **values)
@@ -82,13 +88,21 @@ class PageView:
             "query": query,
             "may_write": caller is not None and caller.may(Scope.WRITE),
             "may_admin": caller is not None and caller.may(Scope.ADMIN),
-            "signed_in": caller is not None and caller.token is not None,
+            "user": name_user(caller, self.words),
             "csrf": make_csrf_token(self.request),
             "here_url": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
             "has_images": self.request.app.state.config.shows_images,
             "zone_is_chosen": preferences.ZONE_COOKIE in self.request.cookies,
             "keys": preferences.has_keys(self.request),
         }
+
+
+def name_user(caller: Caller | None, words: Translations) -> str | None:
+    """Who is signed in, as the name of a token; None for a reader without one. A sign-in link has no name of its own."""
+    if caller is None or caller.token is None:
+        return None
+    is_link = caller.token.kind is TokenKind.SESSION and caller.token.parent is None and caller.name == LINK_NAME
+    return words("login.by_link") if is_link else caller.name
 
 
 def get_caller_safely(request: Request) -> Caller | None:
@@ -105,11 +119,15 @@ def template_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
+    environment.filters.update(
+        link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params
+    )
     environment.globals.update(
         charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
+        translate_message=translate_message,
+        shorten_apart=shorten_apart,
         static=static_url,
         languages=translations.LANGUAGES,
         direction=direction,
@@ -145,6 +163,30 @@ def shorten(text: object, max_characters: int) -> str:
     start = line[: max_characters - 1]
     space = start.rfind(" ", max_characters // 2)
     return f"{start[:space] if space > 0 else start}…"
+
+
+def shorten_middle(text: object, max_characters: int) -> str:
+    """The text on one line with at most `max_characters`, cut in the middle: URLs and paths differ at their ends.
+
+    >>> shorten_middle("https://example.org/2026/11/a-story", 20)
+    'https://e…11/a-story'
+    """
+    line = " ".join(str(text).split())
+    if len(line) <= max_characters:
+        return line
+    end = max_characters // 2
+    return f"{line[: max_characters - 1 - end]}…{line[-end:]}"
+
+
+def shorten_apart(texts: Sequence[str], max_characters: int) -> list[str]:
+    """The texts as by `shorten_middle`; those that would then look alike stay whole.
+
+    >>> shorten_apart(["html/body/div.a/section/p", "html/body/div.b/section/p", "html/body/main/article/p"], 15)
+    ['html/body/div.a/section/p', 'html/body/div.b/section/p', 'html/bo…ticle/p']
+    """
+    shortened = {text: shorten_middle(text, max_characters) for text in texts}
+    alike = Counter(shortened.values())
+    return [shortened[text] if alike[shortened[text]] == 1 else " ".join(text.split()) for text in texts]
 
 
 def cut(text: object, max_characters: int) -> str:
@@ -234,10 +276,18 @@ TITLED_STATUSES = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
 def render_error_page(request: Request, status: int, detail: str) -> Response:
     """The page for an error; `detail` is an English sentence."""
     view = PageView(request, is_caller_known=False)
+    translated = translate_message(detail, view.words.language)
+    text = translated or detail
     title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
     next_path = request.url.path if request.method == "GET" else "/"
     return view.page(
-        "error.html", status, title=title, detail=detail[:1].upper() + detail[1:], number=status, sign_in=f"/login?next={quote(next_path)}"
+        "error.html",
+        status,
+        title=title,
+        detail=text[:1].upper() + text[1:],
+        is_english=translated is None,
+        number=status,
+        sign_in=f"/login?next={quote(next_path)}",
     )
 
 

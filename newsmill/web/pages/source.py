@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse
 from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.model import Kind, Outcome, Source
+from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
@@ -30,7 +30,11 @@ from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.source_health_view import read_health
 from newsmill.web.pages.translations import Translations
 
-MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30
+MAX_DOCUMENTS = 8
+MAX_TRACES = MAX_LISTINGS = 10  # in a table before the reader asks for all
+MAX_ALL = 100  # rows then; each has about 500 bytes of markup
+
+SUMMARY_FIELDS = ("every", "cron", "language", "delay", "render")  # of the settings, beside their closed section
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
@@ -41,9 +45,9 @@ NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # values of
 
 
 @router.get("/{name}")
-def show_source(request: Request, name: str, done: str = "") -> Response:
-    """The page of a source."""
-    return render_source(request, name, notice=f"source.notice.{done}" if done in NOTICES else None)
+def show_source(request: Request, name: str, done: str = "", show: str = "") -> Response:
+    """The page of a source. `show`: the table that is shown whole, `listings` or `recent`."""
+    return render_source(request, name, notice=f"source.notice.{done}" if done in NOTICES else None, show=show)
 
 
 @router.post("/{name}/state", dependencies=WRITE_ACCESS)
@@ -74,7 +78,7 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
         after = parse_source(name, source_form.plan_table(before, values), "form")
         source_form.check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return render_source(request, name, status=422, values=values, problem=PageView(request).words("forms.invalid", why=error))
+        return render_source(request, name, status=422, values=values, problem=source_form.describe_error(error, PageView(request)))
     if (after.allow, after.deny) != (before.allow, before.deny):
         require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
     context.ledger.put_source(after, now=context.now())
@@ -96,6 +100,7 @@ def render_source(
     status: int = 200,
     notice: str | None = None,
     problem: str | None = None,
+    show: str = "",
     values: Mapping[str, str] | None = None,
     rules: Mapping[str, str] | None = None,
     changes: Sequence[ReextractionDiff] | None = None,
@@ -107,6 +112,10 @@ def render_source(
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
     stats, totals, documents = rows[0], statistics.page_totals(name), statistics.newest(MAX_DOCUMENTS, name)
+    max_listings, max_traces = (MAX_ALL if show == table else some for table, some in (("listings", MAX_LISTINGS), ("recent", MAX_TRACES)))
+    listings = [trace for trace in context.ledger.listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
+    recent = operation.recent(name, max_traces + 1)
+    plan = source_form.describe_plan(stats.source, view.words)
     return view.page(
         "source.html",
         status,
@@ -122,14 +131,20 @@ def render_source(
         **build_chart(stats, view),
         documents=documents,
         marks=view.marks(document.id for document in documents),
-        plan=source_form.describe_plan(stats.source, view.words),
+        plan=plan,
+        plan_summary=" · ".join(values[0] for key, values in plan if key in SUMMARY_FIELDS),
         values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,
-        listings=[trace for trace in context.ledger.listings(name, limit=MAX_LISTINGS) if trace.kind is not Kind.SPIDER],
+        show=show,
+        listings=listings[:max_listings],
+        has_more_listings=len(listings) > max_listings,
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
         rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
-        recent=operation.recent(name, MAX_TRACES),
+        rule_count=count_rules(stats.source.rules),
+        changing_rules=rules is not None,
+        recent=recent[:max_traces],
+        has_more_recent=len(recent) > max_traces,
         notice=view.words(notice) if notice else None,
         problem=problem,
         **sum_changes(changes),
@@ -147,12 +162,17 @@ def read_spider(context: AppContext, source: Source) -> dict[str, Any] | None:
 def build_chart(stats: SourceStatistics, view: PageView) -> dict[str, Any]:
     """The chart of documents per day."""
     words: Translations = view.words
-    dates = [view.now - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
+    dates = [view.now - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]  # two weeks
     return {
         "series": [charts.Series(words("search.documents"), stats.stored)],
         "labels": [words.day(day) for day in dates],
-        "ticks": [words.day(dates[0]), words.day(dates[-1])],
+        "ticks": [words.date(date) for date in dates[::7]],
     }
+
+
+def count_rules(rules: Rules) -> int:
+    """The number of selectors and patterns."""
+    return sum(len(getattr(rules, name)) for name in source_form.RULE_LINE_FIELDS) + len(rules.fields)
 
 
 def sum_changes(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
@@ -187,9 +207,9 @@ def preview_or_save(request: Request, name: str, form: FormData) -> Response:
             changes = from_thread.run(request.app.state.extraction_executor.run, preview_rules, context, before, after)
             return render_source(request, name, rules=values, changes=changes)
     except ConfigError as error:
-        return render_source(request, name, status=422, rules=values, problem=PageView(request).words("forms.invalid", why=error))
+        return render_source(request, name, status=422, rules=values, problem=source_form.describe_error(error, PageView(request)))
     except HTTPException as error:  # the executor is busy; the submitted text must not be lost
-        return render_source(request, name, status=error.status_code, rules=values, problem=str(error.detail))
+        return render_source(request, name, status=error.status_code, rules=values, problem=PageView(request).translate(str(error.detail)))
     context.ledger.put_source(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 

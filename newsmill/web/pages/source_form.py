@@ -13,7 +13,7 @@ from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
 from newsmill.sources import format_duration, spider_table
-from newsmill.web.pages.rendering import add_scheme
+from newsmill.web.pages.rendering import PageView, add_scheme
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
@@ -91,6 +91,15 @@ def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
         raise ConfigError(reason)
 
 
+def describe_error(error: ConfigError, view: PageView) -> str:
+    """Why a form was not saved, with the label of its field: `Check every: expected a duration such as "15m", not 'soon'`."""
+    key, separator, rest = str(error).removeprefix("form: ").partition(": ")
+    labels = view.words.texts
+    label = next((labels[name] for part in reversed(key.split(".")) if (name := f"form.{part}.label") in labels), None)
+    reason = f"{label}: {view.translate(rest)}" if separator and label else view.translate(str(error).removeprefix("form: "))
+    return view.words("forms.invalid", why=reason)
+
+
 def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
     """The settings for display: (field, values) for each field that has a value."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
@@ -99,7 +108,13 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "every": every,
         "cron": [f"{source.cron} (UTC)"] if source.cron else [],
         "language": [source.language] if source.language else [],
-        "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
+        "delay": [
+            words(
+                "plan.delay",
+                n=f"{source.politeness.delay:g}".replace(".", words.texts["format.point"]),
+                concurrency=source.politeness.concurrency,
+            )
+        ],
         **{name: list(getattr(source, name)) for name in LINE_FIELDS},
         "render": [] if source.render is Render.NEVER else [words(f"plan.render.{source.render}")],
         "discover": [] if source.spider and not source.homepage else [words(f"plan.discover.{'on' if source.discover else 'off'}")],

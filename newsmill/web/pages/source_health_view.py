@@ -10,6 +10,7 @@ from newsmill.context import AppContext
 from newsmill.failures import get_refusal
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from newsmill.web.pages.messages import translate_message
 from newsmill.web.pages.translations import Translations
 
 MAX_PROBLEMS = 5  # on the home page
@@ -61,5 +62,5 @@ def describe_failure(failure: OutcomeRecord, words: Translations) -> str:
     if (status := get_refusal(failure)) is not None:
         return words("source_health.blocked", status=status)
     if failure.outcome is Outcome.HTTP_ERROR and failure.detail:
-        return failure.detail
+        return translate_message(failure.detail, words.language) or failure.detail
     return words(f"outcome.{failure.outcome}")

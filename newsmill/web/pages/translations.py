@@ -59,10 +59,14 @@ class Translations:
         """25 Nov 2026, the day in UTC: of counts per day, and of a publication whose time of day is unknown."""
         return self._format_day(at.astimezone(UTC))
 
+    def date(self, at: datetime, *, is_local: bool = False) -> str:
+        """25 Nov, the day in UTC or in the time zone of the reader."""
+        at = self._local(at) if is_local else at.astimezone(UTC)
+        return self("format.short", day=at.day, month=self.texts[f"month.{at.month}"])
+
     def short(self, at: datetime) -> str:
         """25 Nov, 14:03."""
-        local = self._local(at)
-        return f"{self('format.short', day=local.day, month=self.texts[f'month.{local.month}'])}, {self.clock(at)}"
+        return f"{self.date(at, is_local=True)}, {self.clock(at)}"
 
     def clock(self, at: datetime) -> str:
         """14:03."""

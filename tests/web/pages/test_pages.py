@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import count, pairwise
 from urllib.parse import parse_qs, urlsplit
@@ -12,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from browsing import page_urls
 from fastapi.routing import iter_route_contexts
-from lxml import etree
-from page_client import read, text_of
+from lxml import etree, html
+from page_client import FOREIGN_SCRIPTS, HTML, read, text_of
 from rows import SOURCE
 from site_of_tests import RunningApp
 from starlette.testclient import TestClient as Client
@@ -40,7 +41,7 @@ def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Ru
             outside = urlsplit(element.get("href")).netloc
             assert urlsplit(element.get("href")).scheme in ("", "http", "https"), (name, element.get("href"))
             assert not outside or element.get("rel") == "noopener noreferrer nofollow", (name, element.get("href"))
-        assert not page.xpath("//script[not(@src) or node()] | //@style | //@*[starts-with(name(), 'on')]"), name
+        assert not page.xpath(f"{FOREIGN_SCRIPTS} | //@style | //@*[starts-with(name(), 'on')]"), name
         assert all(image.get("alt") is not None and image.get("width") and image.get("height") for image in page.xpath("//img")), name
         assert all(not urlsplit(url).netloc for url in page.xpath("//@src | //link/@href | //@action")), name
 
@@ -106,6 +107,60 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
     query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
     assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
+
+
+def test_home_says_what_new_means(filled: RunningApp) -> None:
+    published, seen = read(filled.stranger, "/"), read(filled.stranger, "/?by=seen")
+    assert text_of(published.xpath("//h2[@id='newest']")[0]) == "Newest by publication"
+    assert text_of(seen.xpath("//h2[@id='newest']")[0]) == "Newest by first seen"
+    for page in (published, seen):
+        heads = page.xpath("//ol[@class='documents wide']/li")
+        assert heads and all("published " in text_of(head) and "first seen " in text_of(head) for head in heads)
+        assert Counter(head.xpath("string(.//div[@class='meta']/a)") for head in heads).most_common(1)[0][1] == 3
+        assert "At most 3 documents of each source." in text_of(page)
+    assert [text_of(tick) for tick in published.xpath("//div[contains(@class, 'axis x')]/span")] == ["29 Oct", "5 Nov", "12 Nov", "19 Nov"]
+    hours = [text_of(tick) for tick in seen.xpath("//div[contains(@class, 'axis x')]/span")]
+    assert hours == ["18:00", "24 Nov", "06:00", "12:00", "18:00", "25 Nov", "06:00", "12:00"]
+    assert read(filled.stranger, "/?by=nonsense").xpath("//a[@aria-current='true' and @href='/?']")
+
+
+def test_what_is_being_fetched_is_a_part_of_its_own(filled: RunningApp) -> None:
+    """The script reads the part; without a script the link reloads the page."""
+    home = read(filled.stranger, "/")
+    (part,) = home.xpath("//*[@data-refresh]")
+    fragment = filled.stranger.get(part.get("data-refresh"), headers=HTML)
+    assert "<html" not in fragment.text and "puente.example" in fragment.text
+    assert text_of(html.fragment_fromstring(fragment.text, create_parent=True)) == text_of(part)
+    assert part.xpath(".//a[@href='/#now']") and home.xpath("//h2[@id='now']")
+    assert "Stand: 12:20" in filled.client().get("/fetching?lang=de", headers=HTML).text
+
+
+def test_a_source_has_closed_sections_and_tables_that_can_be_shown_whole(filled: RunningApp) -> None:
+    page = read(filled.stranger, "/sources/valley-gazette")
+    folds = {fold.get("id"): fold for fold in page.xpath("//details[@class='fold']")}
+    assert list(folds) == ["plan", "listings", "profile", "rules", "recent"] and not page.xpath("//details/@open")
+    assert "every 15 minutes" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(folds["rules"].xpath("summary")[0])
+    assert "more than 10" in text_of(folds["recent"].xpath("summary")[0])
+    whole = read(filled.stranger, "/sources/valley-gazette" + folds["recent"].xpath(".//p[@class='more']/a/@href")[0])
+    (recent,) = whole.xpath("//details[@id='recent']")
+    shown = recent.xpath(".//tbody/tr/td[1]/a")
+    assert recent.xpath("@open") and len(shown) == 100 > len(folds["recent"].xpath(".//tbody/tr")) == 10
+    assert len({text_of(url) for url in shown}) == 100
+
+
+def test_who_is_signed_in_is_said_on_every_page(filled: RunningApp, ids: dict[str, str]) -> None:
+    client = filled.browser()
+    for name, path in page_urls(ids).items():
+        (account,) = read(client, path, 404 if name == "lost" else 200).xpath("//header//div[@class='account']")
+        assert text_of(account.xpath("b")[0]).startswith("Signed in as ") and account.xpath("form[@action='/logout']//button"), name
+    assert read(filled.stranger, "/").xpath("//header//div[@class='account']/a/@href") == ["/login?next=%2F"]
+
+
+def test_the_bar_of_the_disk_shows_what_its_text_says(filled: RunningApp) -> None:
+    space = next(row for row in read(filled.stranger, "/ops").xpath("//dl/div") if text_of(row.xpath("dt")[0]) == "Archive disk")
+    percent = re.search(r"used \((\d+) %\)", text_of(space.xpath("dd")[0]))
+    assert percent is not None
+    assert abs(int(percent[1]) - float(space.xpath(".//*[@class='done']/@width")[0])) <= 1
 
 
 def test_home_and_search_show_what_is_stored(filled: RunningApp, ids: dict[str, str]) -> None:
@@ -333,7 +388,22 @@ def test_the_explanation_shows_every_block_with_its_reason(filled: RunningApp, i
     kept = page.xpath("//ol[@class='blocks']/li[@class='']")
     assert any("Das Treffen des NATO-Russland-Rates" in text_of(block) for block in kept)
     only = read(filled.stranger, f"/documents/{ids['paper']}/explain?show=removed")
-    assert len(only.xpath("//ol[@class='blocks']/li")) == len(page.xpath("//li[@class='gone']")) > 20
+    assert not only.xpath("//li[@class='']")
+    assert len(only.xpath("//li[@class='gone']")) == len(page.xpath("//li[@class='gone']")) > 20
+
+
+def test_runs_of_blocks_with_one_reason_are_one_line_of_the_explanation(filled: RunningApp, ids: dict[str, str]) -> None:
+    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    runs = page.xpath("//ol[@class='blocks']/li[@class='run']")
+    assert len(runs) >= 2
+    for run in runs:
+        inner = run.xpath("details/ol/li[@class='gone']")
+        assert len(inner) >= 3 and not run.xpath("details/@open")
+        assert text_of(run.xpath(".//summary/span[@class='why']")[0]).startswith(f"{len(inner)} blocks removed · ")
+        assert len({text_of(block.xpath("div[2]")[0]) for block in inner}) == 1
+        assert text_of(run.xpath(".//summary/span[@class='preview']")[0])
+    neighbours = page.xpath("//main//ol[@class='blocks'][not(ancestor::li)]/li[@class='gone']")
+    assert len(neighbours) < len(page.xpath("//li[@class='gone']")) / 2
 
 
 def test_the_archived_page_is_caged(filled: RunningApp, ids: dict[str, str]) -> None:

@@ -1,0 +1,75 @@
+"""Sentences of other parts of Newsmill in the reader's language: errors, refused values, and the details of outcomes.
+
+Those parts write English, because programs and logs read it too. A catalogue has their sentences as patterns with {placeholders}; a value
+that is itself such a sentence is translated too. A text without a pattern (of a server, of a library) stays English and is marked so.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from newsmill.web.pages.translations import CATALOGUE_FOLDER
+
+MAX_CHARACTERS = 2000  # a longer text is not one of our sentences
+MAX_DEPTH = 4  # sentences within sentences
+MIN_LITERAL_CHARACTERS = 4  # of a pattern that stands for itself
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A sentence: the text before, between and after its placeholders."""
+
+    literals: Sequence[str]
+    names: Sequence[str]
+    translation: str
+
+    @property
+    def needs_sentence(self) -> bool:
+        """Whether hardly any text is around the placeholders (`{key}: {error}`), so that it fits other texts too."""
+        return sum(map(len, self.literals)) <= MIN_LITERAL_CHARACTERS
+
+    def match(self, text: str) -> Mapping[str, str] | None:
+        """The values of the placeholders, each as short as possible; None for another sentence. Takes linear time."""
+        first, *others = self.literals
+        if not text.startswith(first):
+            return None
+        at, values = len(first), {}
+        for number, (name, literal) in enumerate(zip(self.names, others, strict=True), 1):
+            is_last = number == len(self.names)
+            end = len(text) - len(literal) if is_last else text.find(literal, at + 1)
+            if end <= at or not text.startswith(literal, end):
+                return None
+            values[name], at = text[at:end], end + len(literal)
+        return values if at == len(text) else None
+
+
+@lru_cache(maxsize=2000)  # a page repeats a few details
+def translate_message(text: str, language: str, depth: int = 0) -> str | None:
+    """The sentence in that language; None if no pattern fits, and for English.
+
+    >>> translate_message("homepage: not a host name: '..'", "de")
+    "homepage: '..' ist kein Hostname"
+    """
+    if len(text) > MAX_CHARACTERS or depth > MAX_DEPTH:
+        return None
+    for pattern in load_patterns(language):
+        if (values := pattern.match(text)) is not None:
+            translated = {name: translate_message(value, language, depth + 1) for name, value in values.items()}
+            if pattern.needs_sentence and not any(translated.values()):
+                continue
+            return pattern.translation.format_map({name: translated[name] or value for name, value in values.items()})
+    return None
+
+
+@cache
+def load_patterns(language: str) -> tuple[Pattern, ...]:
+    """The patterns of a language, those with the most text first; none for English."""
+    file = CATALOGUE_FOLDER / f"messages.{language}.toml"
+    texts = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    patterns = [Pattern(_PLACEHOLDER.split(key)[::2], _PLACEHOLDER.findall(key), text) for key, text in texts.items()]
+    return tuple(sorted(patterns, key=lambda pattern: -sum(map(len, pattern.literals))))
