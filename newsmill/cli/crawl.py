@@ -188,8 +188,8 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         found = [format_count(summary.pages, "new page"), format_count(summary.new_documents, "new document")]
         later = ""
         if summary.next_at is not None:
-            due = "not fetched yet" if summary.next_at <= now() else f"to retry from {summary.next_at:%H:%M:%S} UTC"
-            later = f"; {format_count(summary.later, 'URL')} {due}"
+            due = "" if summary.next_at <= now() else f", the next is due at {summary.next_at:%H:%M:%S} UTC"
+            later = f"; {format_count(summary.later, 'URL')} left{due}"
         total = format_count(summary.documents, "document")
         note(f"{summary.source}: {', '.join(found)} in {summary.seconds:.0f} s; {total} in total{later}")
     if summary.interrupted:
