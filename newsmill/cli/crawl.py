@@ -186,7 +186,10 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
             rows = [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
             print_table(("pages", "outcome", "meaning"), rows)
         found = [format_count(summary.pages, "new page"), format_count(summary.new_documents, "new document")]
-        later = f"; {format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC" if summary.next_at else ""
+        later = ""
+        if summary.next_at is not None:
+            due = "" if summary.next_at <= now() else f", the next is due at {summary.next_at:%H:%M:%S} UTC"
+            later = f"; {format_count(summary.later, 'URL')} left{due}"
         total = format_count(summary.documents, "document")
         note(f"{summary.source}: {', '.join(found)} in {summary.seconds:.0f} s; {total} in total{later}")
     if summary.interrupted:

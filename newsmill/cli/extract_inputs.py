@@ -20,6 +20,7 @@ from newsmill.model import OutcomeRecord
 
 STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 GZIP = b"\x1f\x8b"
@@ -101,6 +102,8 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
     elif path.is_dir():
         yield from _list_folder(path)
     elif path.exists():
+        if path.suffix in JSON_LINES_SUFFIXES:
+            raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
         yield {"id": name, "path": name}
     elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
         yield _fetch(f"https://{name}", folder, inputs)

@@ -48,9 +48,10 @@ def up(processes: Processes = None) -> None:
     with context.open_context(settings, create=True) as store, only_one_up(logs):
         disk.check()
         load_sources(store, settings)
-        names = [source.name for source in store.ledger.sources() if source.enabled]
+        sources = store.ledger.sources()
+        names = [source.name for source in sources if source.enabled]
         shown = ", ".join(names[:MAX_NAMES_SHOWN]) + (" …" if len(names) > MAX_NAMES_SHOWN else "")
-        note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else f'; add one: {program_name()} add URL'}")
+        note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else describe_missing(len(sources))}")
         with context.open_redis(settings) as redis:
             web = make_web_child(store, settings)
             processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
@@ -58,6 +59,13 @@ def up(processes: Processes = None) -> None:
             reporter = DocumentReporter(store)
             keep_running([*make_children(count), *web], logs, [redis.ensure, disk.check, reporter.report])
     note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
+
+
+def describe_missing(paused: int) -> str:
+    """What to do when no source is followed."""
+    if paused:
+        return f"; {paused:,} paused, `{program_name()} sources list` shows {'it' if paused == 1 else 'them'}"
+    return f"; add one: {program_name()} add URL"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +13,19 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.page_fetch import check_site
+from newsmill.cli.page_fetch import SiteCheck, check_site
 from newsmill.cli.terminal import format_count, note, now, print_json, printable
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.failures import describe_failure
-from newsmill.model import OutcomeRecord, Source
+from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.settings import Settings
 from newsmill.sources import make_name, parse_source
 from newsmill.submission import add_urls
+from newsmill.urls import make_key, normalize
 
 MAX_LISTINGS_SHOWN = 5  # of a kind
+NO_HTTPS = (Outcome.TLS, Outcome.REFUSED, Outcome.CONNECTION, Outcome.TIMEOUT)  # of a server that may know only http
 
 
 def add(
@@ -52,14 +56,38 @@ def add(
             store.ledger.put_source(source, now=now())
             start = source.homepage or source.spider or "its listings"
             note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
-    if file is None and check and sources[0].homepage:
-        report_check(sources[0].homepage)
+            if other := find_same_homepage(store, source):
+                note(f"WARNING: source {other} follows this homepage already, and a URL belongs to one source")
+        if url is not None and check and sources[0].homepage:
+            report_check(find_site(store, url, sources[0]))
     note("run `newsmill up` to fetch it, if no crawler is running")
 
 
-def report_check(homepage: str) -> None:
-    """Fetch the homepage and print what it leads to, or why it cannot be used."""
+def find_same_homepage(store: AppContext, source: Source) -> str | None:
+    """The name of another source with the same homepage."""
+    if source.homepage is None:
+        return None
+    key = make_key(normalize(source.homepage))
+    others = (other for other in store.ledger.sources() if other.name != source.name and other.homepage)
+    return next((other.name for other in others if make_key(normalize(str(other.homepage))) == key), None)
+
+
+def find_site(store: AppContext, url: str, source: Source) -> tuple[str, SiteCheck | OutcomeRecord]:
+    """Fetch the homepage of a source: its URL, and what it leads to. If `url` has no scheme and https fails, http is tried and followed."""
+    homepage = str(source.homepage)
     found = check_site(homepage)
+    if homepage != url and isinstance(found, OutcomeRecord) and found.outcome in NO_HTTPS:
+        plain = f"http://{url}"
+        if not isinstance(other := check_site(plain), OutcomeRecord):
+            store.ledger.put_source(replace(source, homepage=plain), now=now())
+            note(printable(f"https: {describe_failure(found)}; following {plain}"))
+            return plain, other
+    return homepage, found
+
+
+def report_check(checked: tuple[str, SiteCheck | OutcomeRecord]) -> None:
+    """Print what a homepage leads to, or why it cannot be used."""
+    homepage, found = checked
     if isinstance(found, OutcomeRecord):
         note(printable(f"WARNING: {homepage} cannot be read now: {describe_failure(found)}; Newsmill tries again on its schedule"))
         return
@@ -107,7 +135,8 @@ def get_default_name(url: str) -> str:
     try:
         return make_name(url)
     except UrlError as error:
-        raise ConfigError(f"{url!r} is not a URL of a site: {error}") from None
+        reason = "" if str(error).startswith("not a URL") else f": {error}"
+        raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
 
 
 def submit(

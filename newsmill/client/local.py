@@ -23,7 +23,6 @@ from newsmill.client.corpus import (
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
-from newsmill.redaction import redact
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
@@ -52,7 +51,7 @@ class LocalCorpus(Corpus):
         self._search = search.Search(self._engine)
 
     def __repr__(self) -> str:
-        return f"<corpus {redact(self._engine.url.render_as_string())}>"
+        return f"<corpus {database.describe_location(self._engine)}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         return (stored.document for stored in self._search.iterate(query, since=since))

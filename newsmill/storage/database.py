@@ -161,8 +161,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
 def _describe(url: URL, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()
     message = cause[0] if cause else type(error).__name__
-    file = _find_file(url)
-    where = str(file) if file else redact(url.render_as_string())
+    file, where = _find_file(url), _describe_url(url)
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
         "readonly": f"the file or its folder is read-only; {_FILE_HINT}",
@@ -178,6 +177,16 @@ def _describe(url: URL, error: Exception) -> str:
     }
     hint = next((words for sign, words in hints.items() if sign in message), "check that the database is up and DATABASE_URL is right")
     return f"database {where}: {message}: {hint}"
+
+
+def describe_location(engine: Engine) -> str:
+    """The path of an SQLite database, or the URL without its password."""
+    return _describe_url(engine.url)
+
+
+def _describe_url(url: URL) -> str:
+    file = _find_file(url)
+    return str(file) if file else redact(url.render_as_string())
 
 
 def _find_file(url: URL) -> Path | None:

@@ -62,6 +62,8 @@ def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: 
     done = newsmill("extract")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "neither HTML nor JSON lines" in done.err
+    Path("pages.jsonl").write_text('{"path": "page.html"}\n')
+    assert newsmill("extract", "pages.jsonl").err.endswith("newsmill extract < pages.jsonl\n")
 
 
 @pytest.mark.parametrize(

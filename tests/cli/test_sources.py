@@ -30,6 +30,10 @@ def test_add_says_what_the_homepage_leads_to(newsmill: Newsmill, monkeypatch: py
         assert f"  feed {paper.url}/" in done.err
         assert f"  sitemap {paper.url}/" in done.err
         assert all(request.path in ("/robots.txt", "/") for request in paper.log)
+        other = newsmill("add", paper.url.removeprefix("http://"), "--name", "other")  # the newspaper answers no TLS
+        assert f"; following {paper.url}\n" in other.err
+        assert f"WARNING: source {make_name(paper.url)} follows this homepage already" in other.err
+        assert {row["source"]["homepage"] for row in newsmill("sources", "list", "--json").json} == {paper.url, f"{paper.url}/"}
     closed = newsmill("add", f"{paper.url}/")
     assert (closed.code, f"{paper.url}/ cannot be read now: connection refused; Newsmill tries again" in closed.err) == (0, True)
 

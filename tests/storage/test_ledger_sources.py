@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from rows import NOON, SITE, SOURCE, Mill, after, ended, links
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, ended, links
 
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Link, Outcome, Politeness, Rules, Source, State
@@ -66,6 +66,18 @@ def test_the_plan_s_listings_are_due_at_once_and_only_once(ledger: Ledger) -> No
     ledger.put_source(plan, now=NOON)  # every start of `newsmill up` says the same again
     ledger.put_source(replace(plan, language="de"), now=NOON)
     assert mill.lease() == []
+
+
+def test_the_plan_says_whether_https_or_http_is_fetched(ledger: Ledger) -> None:
+    plain = f"http://{HOST}/"
+    ledger.put_source(replace(SOURCE, feeds=(), homepage=f"{SITE}/"), now=NOON)
+    mill = Mill(ledger)
+    (row,) = mill.lease()
+    ledger.end([ended(row, Outcome.TLS)], now=NOON)
+    ledger.put_source(replace(SOURCE, feeds=(), homepage=plain), now=NOON)
+    assert [row.url for row in mill.lease()] == [plain]
+    ledger.put_source(replace(SOURCE, feeds=(), homepage=plain), now=NOON)
+    assert mill.lease() == []  # nothing has changed
 
 
 def test_a_homepage_that_need_not_be_looked_at_is_not(ledger: Ledger) -> None:

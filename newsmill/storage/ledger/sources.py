@@ -27,6 +27,7 @@ _PAGE = Kind.PAGE.value
 _COLUMNS = (
     ledger.c.id,
     ledger.c.url_key,
+    ledger.c.url,
     ledger.c.kind,
     ledger.c.source,
     ledger.c.found_by,
@@ -52,6 +53,8 @@ _ADOPT = (
         **REQUEUED,
         state="due",
         fence=ledger.c.fence + 1,  # ends the lease of a crawler that fetches it as something else
+        url=bindparam("b_url"),  # http and https have one row: the plan says which is fetched
+        host=bindparam("b_host"),
         kind=bindparam("b_kind"),
         rank=RANK_LISTING,
         source=bindparam("b_name"),
@@ -92,23 +95,25 @@ def update_listings(conn: Connection, name: str, planned: dict[str, dict[str, An
     counters = CounterUpdates()
     for row in conn.execute(_PRESENT, {"b_keys": sorted(planned.keys() - new), "b_name": name}).all():
         if row.url_key in planned:
-            if _needs_adopting(row, name, planned[row.url_key]["kind"]):
-                _adopt(conn, row, name, planned[row.url_key]["kind"], now, counters)
+            if _needs_adopting(row, name, planned[row.url_key]):
+                _adopt(conn, row, name, planned[row.url_key], now, counters)
         elif row.outcome != Outcome.DENIED:
             conn.execute(_RETIRE, {"b_id": row.id, "b_now": now})
             counters.add(now, name, row.kind, Outcome.DENIED.value)
     counters.write(conn)
 
 
-def _needs_adopting(row: AnyRow, name: str, kind: str) -> bool:
+def _needs_adopting(row: AnyRow, name: str, planned: dict[str, Any]) -> bool:
     """Whether the row differs from the plan. A listing in another source's plan stays with that source."""
     if row.found_by == FROM_PLAN and row.source != name and row.outcome != Outcome.DENIED:
         return False
-    return (row.kind, row.source, row.found_by) != (kind, name, FROM_PLAN) or row.outcome == Outcome.DENIED
+    expected = (planned["url"], planned["kind"], name, FROM_PLAN)
+    return (row.url, row.kind, row.source, row.found_by) != expected or row.outcome == Outcome.DENIED
 
 
-def _adopt(conn: Connection, row: AnyRow, name: str, kind: str, now: datetime, counters: CounterUpdates) -> None:
-    conn.execute(_ADOPT, {"b_id": row.id, "b_kind": kind, "b_name": name, "b_now": now})
+def _adopt(conn: Connection, row: AnyRow, name: str, planned: dict[str, Any], now: datetime, counters: CounterUpdates) -> None:
+    kind = planned["kind"]
+    conn.execute(_ADOPT, {"b_id": row.id, "b_url": planned["url"], "b_host": planned["host"], "b_kind": kind, "b_name": name, "b_now": now})
     counters.undo(row.ended_at, row.source, row.kind, row.outcome)
     if row.kind == _PAGE:  # it was counted as a page
         counters.add(row.first_seen_at, row.source, _PAGE, FOUND, -1)

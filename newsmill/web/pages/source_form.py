@@ -120,7 +120,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "discover": [] if source.spider and not source.homepage else [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "robots": [] if source.robots else [words("plan.robots.off")],
         "spider": [source.spider] if source.spider else [],
-        "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
+        "expect": [words("plan.expect", documents=words.n("documents", n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]
 
