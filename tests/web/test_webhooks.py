@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import socket
 import time
@@ -19,6 +16,7 @@ import pytest
 from receiver import Receiver, canary, receiver
 from rows import Mill, good
 from site_of_tests import RunningApp, stock
+from standardwebhooks.webhooks import Webhook
 
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
@@ -75,16 +73,28 @@ def test_documents_are_sent_once_in_order_and_signed(context: SenderHarness, inb
     assert [document["id"] for message in messages for document in message["data"]["documents"]] == [document.id for document in made]
     assert "text" not in messages[0]["data"]["documents"][0]
     for headers, body in inbox.got:
-        text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-        key = base64.b64decode(hook["secret"].removeprefix("whsec_"))
-        expected = base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
-        assert headers["webhook-signature"] == f"v1,{expected}"
+        assert Webhook(hook["secret"]).verify(body, headers) == json.loads(body)
     sent = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert {one["state"] for one in sent} == {"delivered"}
     first = admin.get(f"{API}/webhooks/{hook['id']}/deliveries", params={"limit": 1}).json()
     rest = admin.get(f"{API}/webhooks/{hook['id']}/deliveries", params={"cursor": first["next"]}).json()
     assert ([*first["items"], *rest["items"]], rest["next"]) == (sent, None), "page by page it is the same list"
     assert "secret" not in admin.get(f"{API}/webhooks").json()["items"][0], "it is shown once"
+
+
+def test_a_web_hook_with_a_query_gets_what_matches(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
+    assert "only excludes" in admin.post(f"{API}/webhooks", json={"url": inbox.url, "query": "-ferry"}).json()["detail"]
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url, "query": "title:ferry"}).json()
+    stock(context.web, 60, ago=-1)
+    made = stock(context.web, 2, ago=-2, title="The ferry")
+    stock(context.web, 5, ago=-3)
+    context.ahead = timedelta(seconds=30)
+    while context.round():
+        pass
+    ((_, body),) = inbox.got
+    assert [document["id"] for document in json.loads(body)["data"]["documents"]] == [document.id for document in made]
+    assert context.round() == 0 and admin.get(f"{API}/webhooks/{hook['id']}").json()["seen_at"] > hook["seen_at"]
 
 
 def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: SenderHarness, inbox: Receiver) -> None:
