@@ -21,12 +21,10 @@ PAGE_DOCUMENTS = 50  # in memory at once
 FormatName = Literal["csv", "json", "jsonl", "markdown"]
 
 
-def stream_documents(
-    format_name: FormatName, documents: Iterator[Document], include: Sequence[str] = (), name: str = "newsmill-search"
-) -> StreamingResponse:
+def stream_documents(format_name: FormatName, documents: Iterator[Document], include: Sequence[str] = ()) -> StreamingResponse:
     """The documents as a file to save."""
     chosen = STREAMED_FORMATS[format_name]
-    headers = {"Content-Disposition": f'attachment; filename="{name}{chosen.suffix}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="newsmill-search{chosen.suffix}"', "Cache-Control": "no-store"}
     return StreamingResponse(_join(chosen.encode(documents, include)), media_type=chosen.media_type, headers=headers)
 
 
