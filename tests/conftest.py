@@ -29,16 +29,20 @@ settings.load_profile("newsmill")
 # Files that take minutes, or wait more than they compute, come first, so that no process runs one of them alone at the end.
 # `pytest --durations=60` measures them.
 FIRST = (
+    "tests/crawler/test_spider_kills.py",
     "tests/cli/test_up.py",
-    "tests/fuzz",
+    "tests/crawler/test_spiders.py",
     "tests/docs/test_cookbook.py",
+    "tests/fuzz",
     "tests/test_newspaper_crawl.py",
     "tests/workers/test_worker.py",
     "tests/chaos",
     "tests/crawler/test_stopping.py",
+    "tests/web/test_scrapy_project.py",
     "tests/cli/test_configured.py",
     "tests/workers",
     "tests/crawler",
+    "tests/web/test_schema.py",
     "tests/web/pages",
     "tests/growth",
     "tests/discovery/test_sitemaps.py",

@@ -97,7 +97,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
     """Whether the condition holds within that time."""
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     return holds
 
 

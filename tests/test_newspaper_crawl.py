@@ -19,6 +19,8 @@ import pytest
 from newspaper_site.article import NEWSPAPER, Article, read_articles
 
 from newsmill import demo
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
 
 ARTICLES = read_articles()
 OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]
@@ -32,6 +34,7 @@ class CrawlResult:
 
     paper: demo.Newspaper
     data: Path
+    ledger: Ledger
     documents: dict[str, dict[str, Any]]  # by canonical path
 
 
@@ -65,9 +68,12 @@ def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResu
         linked = {request.path for request in paper.log}
         by_hand = [paper.url + row["url"] for row in OTHERS if row["url"] not in linked]  # no listing links to them
         newsmill(data, "submit", *by_hand)
+        engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
+        ledger = Ledger(engine)
         with running(data):
-            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["pending"] == 0)
-        yield CrawlResult(paper, data, documents)
+            wait_until(lambda: ledger.progress().pending == 0)
+        yield CrawlResult(paper, data, ledger, documents)
+        engine.dispose()
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "the submitted URLs were not finished"
-        time.sleep(1)
+        time.sleep(0.2)
 
 
 def test_every_article_and_nothing_else_is_stored(crawl_result: CrawlResult) -> None:
@@ -103,11 +109,12 @@ def test_article_comes_out_exactly(crawl_result: CrawlResult, article: Article) 
 
 @pytest.mark.parametrize("row", OTHERS, ids=lambda row: row["url"])
 def test_every_other_row_of_the_ledger_has_its_outcome(crawl_result: CrawlResult, row: dict[str, str]) -> None:
-    trace = json.loads(newsmill(crawl_result.data, "trace", "--json", crawl_result.paper.url + row["url"]))
+    trace = crawl_result.ledger.trace(crawl_result.paper.url + row["url"])
+    assert trace is not None
     listings = {"/", "/de/stadt/"}
     expected = {"listed"} if row["url"] in listings else STORED_OR_DUPLICATE if row["outcome"] == "duplicate" else {row["outcome"]}
-    assert trace["outcome"] in expected, trace
-    assert trace["detail"] or row["outcome"] not in ("not_article", "gone", "soft_404"), trace  # the reason, in words
+    assert trace.outcome in expected, trace
+    assert trace.detail or row["outcome"] not in ("not_article", "gone", "soft_404"), trace  # the reason, in words
 
 
 def test_robots_txt_was_fetched_first_and_obeyed(crawl_result: CrawlResult) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
 import services
 
@@ -27,11 +26,8 @@ ROLES = ("crawler", "worker", "scheduler")
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with services.postgres() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE newsmill_cli")
-        yield url.replace("/postgres?", "/newsmill_cli?").replace("@/postgres", "@/newsmill_cli")
+def postgres(postgres_url: str) -> str:
+    return services.make_database(postgres_url, "newsmill_cli")
 
 
 @pytest.fixture(scope="module")

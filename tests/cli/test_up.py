@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from store_status import read_status
 
 from newsmill import demo as newspaper
 
@@ -45,7 +46,7 @@ class Machine:
         return subprocess.run([*COMMAND, *arguments], cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=240)
 
     def status(self) -> Any:
-        return json.loads(self.newsmill("status", "--json").stdout)
+        return read_status(self.folder, self.environ)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen([*COMMAND, *arguments], cwd=self.folder, env=self.environ, stderr=subprocess.PIPE, text=True)
@@ -69,7 +70,7 @@ def wait_for(condition: Callable[[], object], machine: Machine, seconds: float =
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, machine.logs()
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def children_of(pid: int) -> dict[str, int]:
@@ -105,7 +106,7 @@ def test_up_restarts_each_of_its_processes(machine: Machine, paper: newspaper.Ne
     assert all(document["revision"] == 1 for document in stored)
     assert json.loads(machine.newsmill("trace", late, "--json").stdout)["state"] == "done"
     assert machine.newsmill("health", "worker").returncode == 0
-    assert {process["role"] for process in machine.status()["processes"]} == set(first)
+    assert {process.role for process in machine.status()["processes"]} == set(first)
     up.send_signal(signal.SIGINT)
     printed = up.communicate(timeout=60)[1]
     assert up.returncode == 0

@@ -45,11 +45,10 @@ def fill(url: str, *documents: Document, now: datetime = NOON) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with services.postgres() as server:
-        url = services.make_database(server, "newsmill_corpus")
-        fill(url, *DOCUMENTS)
-        yield url
+def postgres(postgres_url: str) -> str:
+    url = services.make_database(postgres_url, "newsmill_corpus")
+    fill(url, *DOCUMENTS)
+    return url
 
 
 @pytest.fixture(params=["folder", "file", "sqlite", "postgres", "http"])

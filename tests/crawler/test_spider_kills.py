@@ -84,15 +84,9 @@ class Killing:
             assert self.world.stop(crawler, seconds=60) == 0
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[str]:
-    with services.postgres() as url:
-        yield url
-
-
 @pytest.fixture
 def killed_world(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, database_kind: str) -> Iterator[World]:
-    url = None if database_kind == "sqlite" else services.make_database(request.getfixturevalue("postgres_server"), "killed_spiders")
+    url = None if database_kind == "sqlite" else services.make_database(request.getfixturevalue("postgres_url"), "killed_spiders")
     world = World(tmp_path / "data", redis_url, url)
     yield world
     world.close()

@@ -132,7 +132,7 @@ class World:
         until = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < until, f"not done after {seconds} s; {self.states()}\n{self.log()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def quiet(self) -> bool:
         """Nothing is being fetched, and nothing is due before a minute from now."""

@@ -284,23 +284,23 @@ def test_exactly_50000_urls_give_no_warning():
 
 LAUGHS = b'<!DOCTYPE x [<!ENTITY a0 "lol">' + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10)) + b"]>"
 HOSTILE = {
-    "bomb": gzip.compress(b"<urlset>" + b" " * 200_000_000),
-    "nested bomb": gzip.compress(gzip.compress(b"<urlset>" + b" " * 200_000_000)),
+    "bomb": lambda: gzip.compress(b"<urlset>" + b" " * 200_000_000),  # made by its test, not by each process that collects tests
+    "nested bomb": lambda: gzip.compress(gzip.compress(b"<urlset>" + b" " * 200_000_000)),
     "laughs": LAUGHS + urlset("https://news.example/&a9;"),
     "external": b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + urlset("https://news.example/&a;"),
     "long field": urlset("https://news.example/" + "a" * 9_000_000),
-    "deep": b"<urlset>" + b"<a>" * 300_000,
-    "open": b"<urlset>" + b"<url><loc>" * 200_000,
+    "deep": b"<urlset>" + b"<a>" * 150_000,
+    "open": b"<urlset>" + b"<url><loc>" * 100_000,
     "one line": b"https://news.example/" + b"a" * 9_000_000,
-    "open tags": b"<urlset>" + b"<a " * 1_000_000,
-    "open quotes": b"<urlset>" + b"<a b='" * 300_000,
+    "open tags": b"<urlset>" + b"<a " * 500_000,
+    "open quotes": b"<urlset>" + b"<a b='" * 150_000,
     "no markup": b"<urlset>" + b"<" * 1_000_000,
-    "comments": b"<urlset>" + b"<!---->" * 200_000 + b"<!--" * 500_000,
-    "ends": b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 200_000,
+    "comments": b"<urlset>" + b"<!---->" * 100_000 + b"<!--" * 250_000,
+    "ends": b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 100_000,
     "references": b"<urlset><url><loc>https://news.example/" + b"&#" * 1_000_000,
     "long section": b"<urlset><![CDATA[" + b"x" * 20_000_000,
-    "open sections": b"<urlset>" + b"<url><![CDATA[</url>" * 200_000,
-    "sections in sections": b"<urlset>" + b"<url><![CDATA[<![CDATA[</url>" * 200_000,
+    "open sections": b"<urlset>" + b"<url><![CDATA[</url>" * 100_000,
+    "sections in sections": b"<urlset>" + b"<url><![CDATA[<![CDATA[</url>" * 100_000,
     "locs": b"<urlset><url>" + b"<loc>https://news.example/a</loc>" * 50_000,
     "bare": b"<urlset>" + b"https://news.example/a-b-c-d " * 100_000,
 }
@@ -308,6 +308,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_files_take_bounded_time_and_memory(body):
+    body = body() if callable(body) else body
     tracemalloc.start()
     start = time.process_time()
     try:
@@ -335,7 +336,7 @@ def outcome(body, chunk):
 
 
 @given(markup, st.sampled_from([bytes, gzip.compress, lambda b: gzip.compress(gzip.compress(b))]), st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_result_does_not_depend_on_the_chunk_size(body, pack, data):
     """Damaged anywhere, with or without gzip: links and warnings are equal for chunks of one byte, of a few, and for one chunk."""
     packed = bytearray(pack(body))
@@ -360,7 +361,7 @@ def test_long_files_too(pack, damage, chunk):
     st.binary(max_size=300) | st.text('<>/urlsetocximap&;"= h:n.e', max_size=300).map(lambda t: b"<urlset><url><loc>" + t.encode()),
     st.integers(1, 300),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_bytes_give_links_or_a_listing_error(body, chunk):
     try:
         links = read(body, chunk=chunk)[0]

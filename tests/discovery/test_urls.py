@@ -112,7 +112,7 @@ pieced = st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: "http
 
 
 @given(any_text | urlish | pieced, st.none() | urlish | pieced)
-@settings(max_examples=500)
+@settings(max_examples=150)
 @example("http://a/%%36%36", None)
 @example("http://a/..;jsessionid=1/b", None)
 @example("http://a/x?amp;amp;b&amp;", None)
@@ -130,6 +130,6 @@ def test_normalize_is_idempotent_and_raises_nothing_else(text, base):
 
 
 @given(pieced)
-@settings(max_examples=500)
+@settings(max_examples=150)
 def test_a_url_has_the_key_of_its_normal_form(text):
     assert urls.make_key(text) == urls.make_key(urls.normalize(text))

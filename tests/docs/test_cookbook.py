@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from store_status import read_status
 
 from newsmill import demo
 
@@ -82,7 +83,9 @@ class Kitchen:
                 time.sleep(POLL)
                 if running.poll() is not None:
                     break
-                status = json.loads(self.run("newsmill status --json"))
+                if not (self.folder / "newsmill-data" / "newsmill.sqlite").exists():
+                    continue  # it is still starting
+                status = read_status(self.folder, self.environ)
                 unread = {state: count for state, count in status["listings"].items() if state in ("due", "fetching") and count}
                 now = (status["documents"], status["pages"], status["pending"], unread)
                 if now == before and status["documents"] and not status["pending"] and not unread:

@@ -81,7 +81,7 @@ def test_no_stamp(stamp: object) -> None:
     assert parse_timestamp(stamp, "json-ld", LATEST) is None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.text(max_size=60)
     | st.integers()

@@ -77,7 +77,7 @@ def test_more_layers_than_any_honest_server_uses() -> None:
         decode_body("gzip, gzip, gzip, gzip", TEXT)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br"]), st.binary(max_size=300), st.integers(0, 200))
 def test_damage_gives_bytes_or_a_named_error(coding: str, noise: bytes, at: int) -> None:
     body = CODED.get(coding, b"")

@@ -27,9 +27,8 @@ def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str, lo
     tree = parse_html(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
     assert tree is not None
     blocks = segment(tree).blocks
-    # The smaller of two: a thread that another test left can allocate meanwhile.
-    peak = min(measure_peak(lines[lost:], blocks) for _ in range(2))
-    assert peak / (LINES * LETTERS) < MAX_BYTES_A_WORD
+    # Measured again where it is too much: a thread that another test left can allocate meanwhile.
+    assert any(measure_peak(lines[lost:], blocks) < MAX_BYTES_A_WORD * LINES * LETTERS for _ in range(2))
 
 
 def measure_peak(lines: list[str], blocks: Sequence[TextBlock]) -> int:

@@ -33,14 +33,14 @@ FRENCH = "« CAFÉ » : l’École d’été a commencé à Orléans, où Åsa e
 ALL = (GERMAN, RUSSIAN, GREEK, CHINESE, JAPANESE, KOREAN, VIETNAMESE, TURKISH, FRENCH)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANYTHING | AWKWARD)
 def test_idempotent_and_never_raises(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANYTHING | AWKWARD)
 def test_what_comes_out_can_be_stored_and_has_no_loose_white_space(text: str) -> None:
     out = normalise(text)
@@ -53,13 +53,13 @@ def test_what_comes_out_can_be_stored_and_has_no_loose_white_space(text: str) ->
     assert unicodedata.is_normalized("NFC", out)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ANYTHING | AWKWARD | st.text(alphabet="\u034f\u115f\u1160\u17b4\u180b\u3164\uffa0\U000e0100a b", max_size=9))
 def test_what_is_taken_for_normal_at_a_glance_is(text: str) -> None:
     assert not _is_normal(text) or _normalise_once(text) == text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.text(alphabet=st.characters(exclude_categories=["Cs"], max_codepoint=0x24F) | st.sampled_from("абвгд中文日本语عربي"), max_size=120)
 )

@@ -213,7 +213,7 @@ def test_an_empty_body() -> None:
     assert kept(remove_trailing_lines(blocks("source site-40"))) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from([*SOURCES, *SENTENCES, *(line for line, _ in OTHERS), *BODY, "a. . source b"]), max_size=8))
 def test_text_is_only_marked_never_lost(texts: list[str]) -> None:
     found = remove_trailing_lines(blocks(*texts))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg
 import pytest
 import services
 from workers_world import WorkersWorld
@@ -17,23 +16,12 @@ from newsmill.settings import load
 from newsmill.storage import database
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    with services.postgres() as url:
-        yield url
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh database of each kind. A module that starts processes overrides this with one kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
-    server = request.getfixturevalue("postgres_server")
-    name = f"works_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    head, mark, query = server.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}{mark}{query}"
+    return services.make_database(request.getfixturevalue("postgres_url"), f"works_{uuid4().hex[:12]}")
 
 
 @pytest.fixture

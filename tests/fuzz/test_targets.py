@@ -1,0 +1,41 @@
+"""Every target: its seeds, then a hunt from them. The hunts run side by side, so that together they take one minute in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from fuzz.driver import Result, run
+from fuzz.targets import TARGETS
+
+SECONDS = float(os.environ.get("NEWSMILL_FUZZ_SECONDS") or (60 if os.environ.get("CI") else 5))
+
+
+@pytest.fixture(scope="module")
+def hunts() -> Iterator[dict[str, Future[Result]]]:
+    """The runs of all targets, started together."""
+    with ThreadPoolExecutor(len(TARGETS)) as threads:
+        yield {name: threads.submit(run, name, SECONDS) for name in TARGETS}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds(name: str) -> None:
+    """Every seed passes alone; earlier findings are among them."""
+    target = TARGETS[name]
+    seeds = target.corpus(name)
+    assert len(seeds) >= 2
+    for data in (b"", *seeds):
+        target.run(data[: target.most])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 240)
+@pytest.mark.parametrize("name", TARGETS)
+def test_fuzz(name: str, hunts: dict[str, Future[Result]]) -> None:
+    """A hunt of some seconds finds nothing, and tries enough."""
+    result = hunts[name].result()
+    assert result.progress.tried > len(TARGETS[name].corpus(name))
+    assert not result.findings, "\n\n".join(f"{finding.data[:2000]!r}\n{finding.what}" for finding in result.findings)
