@@ -16,6 +16,7 @@ A cursor is opaque and stays valid while documents come and go; any other string
 
 from newsmill.search.highlight import Highlighter as Highlighter
 from newsmill.search.query_notes import QueryNote as QueryNote
+from newsmill.search.records import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.records import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.records import Breakdown as Breakdown
 from newsmill.search.records import Hit as Hit

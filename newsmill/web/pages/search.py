@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import Breakdown, Search, SearchResults
+from newsmill.search import FIRST_PAGE, Breakdown, Search, SearchResults
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
@@ -69,8 +69,17 @@ class Chart:
 
 
 @router.get("/search")
-def show_search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
-    """The matches of a query. Any text is a query; a cursor of another query starts at the first page."""
+def show_search(
+    request: Request,
+    q: str = "",
+    cursor: str | None = None,
+    order: Literal["relevance", "newest"] = "relevance",
+    previous: str | None = None,
+) -> Response:
+    """The matches of a query. Any text is a query; a cursor of another query starts at the first page.
+
+    `previous`: the cursor of the page before, for the documents that are opened from this one.
+    """
     context: AppContext = request.app.state.context
     view = PageView(request)
     index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
@@ -96,8 +105,8 @@ def show_search(request: Request, q: str = "", cursor: str | None = None, order:
         narrowed={name: add_filter(query, f"source:{name}") for name, _ in sources},
         saved=list_saved(request, context),
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
-        later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
-        place={"q": query, "order": order if order == "newest" else None, "page": cursor},
+        later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE}) if results.cursor else None,
+        place={"q": query, "order": order if order == "newest" else None, "page": cursor, "previous": previous if cursor else None},
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_DOCUMENTS,
