@@ -23,6 +23,7 @@ from newsmill.search.facets import count_facets as count_facets
 from newsmill.search.facets import list_counts as list_counts
 from newsmill.search.highlight import Highlighter as Highlighter
 from newsmill.search.query_notes import QueryNote as QueryNote
+from newsmill.search.records import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.records import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.records import Hit as Hit
 from newsmill.search.records import Neighbours as Neighbours

@@ -11,6 +11,8 @@ from newsmill.search.query_notes import QueryNote
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
 
+FIRST_PAGE = "first"  # in the place of a cursor, where None means that the page is unknown
+
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
 Snippet = tuple[tuple[str, bool], ...]  # pieces of text, and whether the piece matches the query
@@ -58,6 +60,7 @@ class Neighbour:
 
     id: str
     cursor: str | None  # of its page; None: the first
+    previous: str | None = None  # the cursor of the page before that, or FIRST_PAGE; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Neighbours:
     previous: Neighbour | None = None
     next: Neighbour | None = None
     cursor: str | None = None  # of the page that the document itself is on
+    previous_page: str | None = None  # before that one, as in Neighbour
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, r
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.records import MAX_TOTAL, Neighbour, Neighbours, Order, SearchResults, Step, StoredHit
+from newsmill.search.records import FIRST_PAGE, MAX_TOTAL, Neighbour, Neighbours, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import ScanResult
 from newsmill.search.snippet import load_hits
 from newsmill.storage import stored_order
@@ -166,31 +166,46 @@ class Search:
         return end_cursor(self._engine)
 
     def neighbours(
-        self, query: str, document_id: str, *, cursor: str | None = None, order: Order = "relevance", limit: int = 20
+        self,
+        query: str,
+        document_id: str,
+        *,
+        cursor: str | None = None,
+        previous: str | None = None,
+        order: Order = "relevance",
+        limit: int = 20,
     ) -> Neighbours:
         """The documents before and behind one on the page of results with that cursor, or on the page after it. Raises CursorError.
 
-        Without a cursor it is the first page. The document may be on neither, because others have come since.
+        Without a cursor it is the first page. `previous`: the cursor of the page before that one, or FIRST_PAGE, if it is known.
+        The document may be on no such page, because others have come since.
         """
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            until = index_query.deadline(scan.PAGE_SECONDS)
-            find_page = self._page_finder(parsed, order)
-            page, before, before_cursor = find_page(index_query, parsed, limit, cursor, until), None, None
-            ids = [document for _, document in page.positions]
-            if document_id not in ids and page.cursor is not None:
-                before, before_cursor, cursor = ids[-1] if ids else None, cursor, page.cursor
-                page = find_page(index_query, parsed, limit, cursor, until)
-                ids = [document for _, document in page.positions]
+            until, find_page = index_query.deadline(scan.PAGE_SECONDS), self._page_finder(parsed, order)
+
+            def find(at: str | None, size: int = limit) -> tuple[list[str], str | None]:
+                page = find_page(index_query, parsed, size, at, until)
+                return [document for _, document in page.positions], page.cursor
+
+            ids, following = find(cursor)
+            if document_id not in ids and following is not None:
+                previous, cursor = cursor or FIRST_PAGE, following
+                ids, following = find(cursor)
             if document_id not in ids:
                 return Neighbours()
-            at = ids.index(document_id)
-            previous = Neighbour(ids[at - 1], cursor) if at else None if before is None else Neighbour(before, before_cursor)
+            at, before, behind = ids.index(document_id), None, None
+            if at:
+                before = Neighbour(ids[at - 1], cursor, previous)
+            elif previous is not None:
+                page = None if previous == FIRST_PAGE else previous
+                before = next((Neighbour(last, page) for last in find(page)[0][-1:]), None)
             if at + 1 < len(ids):
-                return Neighbours(previous, Neighbour(ids[at + 1], cursor), cursor)
-            following = [] if page.cursor is None else find_page(index_query, parsed, 1, page.cursor, until).positions
-        return Neighbours(previous, Neighbour(following[0][1], page.cursor) if following else None, cursor)
+                behind = Neighbour(ids[at + 1], cursor, previous)
+            elif following is not None:
+                behind = next((Neighbour(first, following, cursor or FIRST_PAGE) for first in find(following, 1)[0]), None)
+        return Neighbours(before, behind, cursor, previous)
 
     def _parse(self, query: str) -> Query:
         return parse_query(query, user=self._user)

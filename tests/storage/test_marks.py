@@ -127,12 +127,14 @@ def test_the_neighbours_of_a_document_in_a_list_of_results(engine: Engine, ids: 
             if (cursor := page.cursor) is None:
                 break
         assert sorted(hits) == sorted(ids)
-        walked, place = [hits[0]], None
-        while (one := search.neighbours("harbour", walked[-1], cursor=place, order=order, limit=2)).next is not None:
+        walked, place, before = [hits[0]], None, None
+        while (one := search.neighbours("harbour", walked[-1], cursor=place, previous=before, order=order, limit=2)).next is not None:
             assert one.cursor == cursors[len(walked) - 1]
-            place = one.next.cursor
+            assert (one.previous.id if one.previous else None) == (walked[-2] if len(walked) > 1 else None)
+            place, before = one.next.cursor, one.next.previous
             walked.append(one.next.id)
         assert walked == hits
+        assert search.neighbours("harbour", hits[2], cursor=cursors[2], order=order, limit=2).previous is None  # the page before is unknown
         one = search.neighbours("harbour", hits[2], cursor=None, order=order, limit=2)  # from the page before its own
         assert one.previous is not None and (one.previous.id, one.previous.cursor) == (hits[1], None)
         assert search.neighbours("harbour", "unknown", order=order).next is None

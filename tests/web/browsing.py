@@ -118,6 +118,7 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "saved-searches": "/searches",
         "saved-search": f"/searches/{SEARCH_ID}",
         "comparison": "/explore?q=ferry&q=library&q=source%3Ahafenkurier&measure=share",
+        "preferences": "/preferences",
         "sources": "/sources",
         "source": "/sources/aunebote",
         "source-with-rules": "/sources/valley-gazette",

@@ -62,16 +62,19 @@ class FieldValue:
 
 
 class Place:
-    """The list of results that a document was opened from: its query, and the cursor of the page. All of it is in the URL."""
+    """The list of results that a document was opened from: its query, and the cursors of its page and the page before. It is in the URL."""
 
-    def __init__(self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None) -> None:
-        self.query, self.page = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page
+    def __init__(
+        self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None, previous: str | None = None
+    ) -> None:
+        self.query, self.page, self.previous = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page, previous
         self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
 
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of a URL, without empty ones."""
-        values = {"q": self.query, "order": "newest" if self.order == "newest" else None, "page": self.page if self.order else None}
+        order, cursors = ("newest" if self.order == "newest" else None), {"page": self.page, "previous": self.previous}
+        values = {"q": self.query, "order": order, **(cursors if self.order else {})}
         return {name: value for name, value in values.items() if value}
 
     def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
@@ -79,7 +82,7 @@ class Place:
         if self.order is None:
             return Neighbours()
         try:
-            return index.neighbours(self.query, document_id, cursor=self.page, order=self.order)
+            return index.neighbours(self.query, document_id, cursor=self.page, previous=self.previous, order=self.order)
         except CursorError:
             return Neighbours()
 

@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
+from newsmill.search import FIRST_PAGE, FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
 from newsmill.storage.marks import Marks
@@ -63,8 +63,12 @@ def show_search(
     cursor: str | None = None,
     order: Literal["relevance", "newest"] = "relevance",
     step: TimelineStep | None = None,
+    previous: str | None = None,
 ) -> Response:
-    """The matches of a query. Any text is a query; a cursor of another query starts at the first page."""
+    """The matches of a query. Any text is a query; a cursor of another query starts at the first page.
+
+    `previous`: the cursor of the page before, for the documents that are opened from this one.
+    """
     context: AppContext = request.app.state.context
     view = PageView(request)
     index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
@@ -95,8 +99,8 @@ def show_search(
         facets=list_facets(facets, query) if facets else (),
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
-        later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
-        place={"q": query, "order": order if order == "newest" else None, "page": cursor},
+        later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE}) if results.cursor else None,
+        place={"q": query, "order": order if order == "newest" else None, "page": cursor, "previous": previous if cursor else None},
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_DOCUMENTS,

@@ -18,7 +18,7 @@ from newsmill.storage.marks import MarkChange, Marks
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 MAX_BYTES = 100_000  # bytes of a page with everything it loads, uncompressed
-WINDOWS = [(390, "light"), (1280, "dark")]  # each width and each scheme once: no style depends on both
+WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter(entry => !entry.name.endsWith("/archived")).map(entry => entry.decodedBodySize)"""
 HEADER = """JSON.stringify([...document.querySelectorAll(".top, .top nav a, .account")].map(part => part.getBoundingClientRect()))"""
@@ -26,7 +26,7 @@ AXE = Axe()
 # One page of each template, and those whose text is odd: a check by axe takes ten times as long as loading.
 AXE_PAGES = (
     *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
-    *("document-parts", "document-arabic", "explain", "updates", "archived"),
+    *("document-parts", "document-arabic", "explain", "updates", "archived", "comparison", "saved-searches", "saved-search", "preferences"),
 )
 # Colours alone differ between the themes, and the layout between the widths.
 LAYOUT_RULES = ["color-contrast", "target-size", "scrollable-region-focusable", "heading-order", "landmark-unique"]
