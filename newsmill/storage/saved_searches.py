@@ -81,7 +81,7 @@ class SavedSearches:
         row = {"id": search_id, "user_name": user, "name": name, "query": query, "created_at": now, "looked_at": now}
         with writing(self._engine) as conn:
             if _count(conn, user) >= MAX_SEARCHES:
-                raise ConfigError(f"{user} has {MAX_SEARCHES} saved searches; remove one first")
+                raise ConfigError(f"there are {MAX_SEARCHES} saved searches; remove one first")
             _check_unused(conn, user, name)
             conn.execute(saved_searches.insert(), row | {"seen_at": end.stored_at, "seen_id": end.id, "matches": 0, "looked": 0})
         return SavedSearch(search_id, user, name, query, now, end, 0, 0, now)

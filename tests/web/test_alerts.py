@@ -27,6 +27,7 @@ from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
 from newsmill.storage.saved_searches import SavedSearches
+from newsmill.web import mail
 from newsmill.web.alert_channels import check_target
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
@@ -142,6 +143,17 @@ def test_mail_that_is_refused_is_tried_again_with_the_same_id(make_harness: Call
     ):
         answer = client.post(f"{API}/searches/{alert['search']}/alerts", json={"channel": "email", "target": target})
         assert answer.status_code == 422, target
+
+
+def test_a_password_is_not_sent_without_encryption(
+    make_harness: Callable[..., AlertHarness], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org")
+    client = harness.web.program("write")
+    _, alert = save(client, channel="email", target="ann@example.org")
+    monkeypatch.setattr(mail, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
+    assert "offers no encryption" in client.post(f"{API}/alerts/{alert['id']}/test").json()["problem"]
+    assert mailbox.logins == mailbox.got == []
 
 
 def test_a_web_hook_is_signed_and_gets_every_document_once(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
