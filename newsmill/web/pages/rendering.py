@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
@@ -66,6 +66,14 @@ class PageView:
     def translate(self, sentence: str) -> str:
         """A sentence of another part of Newsmill, in the reader's language if the catalogue has it."""
         return translate_message(sentence, self.words.language) or sentence
+
+    def describe_refusal(self, error: ConfigError) -> str:
+        """Why a form was not saved, with the label of its field: `Check every: expected a duration such as "15m", not 'soon'`."""
+        text = str(error).removeprefix("form: ")
+        key, separator, rest = text.partition(": ")
+        labels = self.words.texts
+        label = next((labels[name] for part in reversed(key.split(".")) if (name := f"form.{part}.label") in labels), None)
+        return self.words("forms.invalid", why=f"{label}: {self.translate(rest)}" if separator and label else self.translate(text))
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render the template with `values` and the values that base.html needs."""

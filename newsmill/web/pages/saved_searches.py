@@ -45,7 +45,7 @@ def save(request: Request, caller: Reader, q: Text = "", name: Text = "") -> Res
     try:
         search = save_search(context, caller.user, name or q[:100], q)
     except ConfigError as error:
-        problem = PageView(request).words("forms.invalid", why=error)
+        problem = PageView(request).describe_refusal(error)
         return render_searches(request, caller, status=422, problem=problem, values={"q": q, "name": name})
     return RedirectResponse(f"/searches/{search.id}?done=saved", 303)
 
@@ -72,7 +72,7 @@ def change(request: Request, caller: Reader, id: str, do: Annotated[Literal["ren
     try:
         SavedSearches(context.engine).rename(search, name)
     except ConfigError as error:
-        return render_search(request, search, status=422, problem=PageView(request).words("forms.invalid", why=error))
+        return render_search(request, search, status=422, problem=PageView(request).describe_refusal(error))
     return RedirectResponse(f"/searches/{search.id}?done=renamed", 303)
 
 
@@ -97,7 +97,7 @@ def add_alert(
         allowed = check_target(channel, target, context.settings)
         alert = Alerts(context.engine).add(search, channel, allowed, when, now=view.now, language=view.words.language)
     except ConfigError as error:
-        return render_search(request, search, status=422, problem=view.words("forms.invalid", why=error), values=values)
+        return render_search(request, search, status=422, problem=view.describe_refusal(error), values=values)
     if alert.secret is not None:
         return render_search(request, search, secret=alert.secret)
     return RedirectResponse(f"/searches/{search.id}?done=added#alerts", 303)
@@ -129,7 +129,7 @@ def show_test(request: Request, search: SavedSearch, alert: Alert) -> Response:
     problem: str | None = request.app.state.test_sender.send(alert)
     if problem is None:
         return render_search(request, search, notice="tested")
-    return render_search(request, search, problem=PageView(request).words("searches.test_failed", why=problem))
+    return render_search(request, search, problem=PageView(request).words("searches.test_failed", why=PageView(request).translate(problem)))
 
 
 def render_searches(

@@ -78,7 +78,7 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
         after = parse_source(name, source_form.plan_table(before, values), "form")
         source_form.check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return render_source(request, name, status=422, values=values, problem=source_form.describe_error(error, PageView(request)))
+        return render_source(request, name, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
     context.ledger.put_source(after, now=context.now())
@@ -207,7 +207,7 @@ def preview_or_save(request: Request, name: str, form: FormData) -> Response:
             changes = from_thread.run(request.app.state.extraction_executor.run, preview_rules, context, before, after)
             return render_source(request, name, rules=values, changes=changes)
     except ConfigError as error:
-        return render_source(request, name, status=422, rules=values, problem=source_form.describe_error(error, PageView(request)))
+        return render_source(request, name, status=422, rules=values, problem=PageView(request).describe_refusal(error))
     except HTTPException as error:  # the executor is busy; the submitted text must not be lost
         return render_source(request, name, status=error.status_code, rules=values, problem=PageView(request).translate(str(error.detail)))
     context.ledger.put_source(after, now=context.now())

@@ -13,7 +13,7 @@ from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
 from newsmill.sources import format_duration, spider_table
-from newsmill.web.pages.rendering import PageView, add_scheme
+from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
@@ -89,15 +89,6 @@ def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
     """Raises ConfigError for a source with a URL that Newsmill never fetches. The crawler checks each connection again."""
     if reason := address_guard.source_refusal_reason(source, Guard.from_networks(allow_nets)):
         raise ConfigError(reason)
-
-
-def describe_error(error: ConfigError, view: PageView) -> str:
-    """Why a form was not saved, with the label of its field: `Check every: expected a duration such as "15m", not 'soon'`."""
-    key, separator, rest = str(error).removeprefix("form: ").partition(": ")
-    labels = view.words.texts
-    label = next((labels[name] for part in reversed(key.split(".")) if (name := f"form.{part}.label") in labels), None)
-    reason = f"{label}: {view.translate(rest)}" if separator and label else view.translate(str(error).removeprefix("form: "))
-    return view.words("forms.invalid", why=reason)
 
 
 def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:

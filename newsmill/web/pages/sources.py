@@ -43,7 +43,7 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
             request, status=422, values=values, problem=PageView(request).words("sources.not_a_url", given=shorten(homepage, 80))
         )
     except ConfigError as error:
-        return render_sources(request, status=422, values=values, problem=source_form.describe_error(error, PageView(request)))
+        return render_sources(request, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if context.ledger.source(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
         return render_sources(request, status=409, values=values, problem=problem)

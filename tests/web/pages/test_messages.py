@@ -32,10 +32,14 @@ PLACES = {
     "newsmill/urls.py": CALLS,
     "newsmill/sources.py": CALLS,
     "newsmill/reextract.py": PAGE_CALLS,
-    "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response"),
+    "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
+    "newsmill/web/alert_channels.py": CALLS,
+    "newsmill/storage/alerts.py": CALLS,
+    "newsmill/storage/marks.py": CALLS,
+    "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
 }
-NAMES = {"Newsmill", "API", "Atom", "RSS", "JSON", "Feed", "newsmill", "up", "demo", "UTC"}  # the same in every language
+NAMES = {"Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC"}  # the same in every language
 
 
 def sentences() -> Iterator[tuple[str, str]]:

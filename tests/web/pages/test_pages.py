@@ -170,7 +170,8 @@ def test_home_and_search_show_what_is_stored(filled: RunningApp, ids: dict[str, 
     found = read(filled.stranger, "/search?q=source:aunebote+NATO+lang:de")
     assert f"/documents/{ids['paper']}?q=source%3Aaunebote+NATO+lang%3Ade" in found.xpath("//ol//h3/a/@href")
     assert {
-        chip.xpath("string(bdi)"): parse_qs(urlsplit(chip.get("href")).query)["q"] for chip in found.xpath("//ul[@class='chips']/li/a[bdi]")
+        chip.xpath("string(bdi)"): parse_qs(urlsplit(chip.get("href")).query)["q"]
+        for chip in found.xpath("//ul[@aria-label='Filters']/li/a[bdi]")
     } == {
         "source:aunebote": ["NATO lang:de"],
         "lang:de": ["source:aunebote NATO"],
