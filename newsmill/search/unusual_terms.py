@@ -34,7 +34,7 @@ from newsmill.storage.schema import documents, search_forms
 WEEK = timedelta(days=7)
 WEEKS_BEFORE = 4
 LEAD_CHARACTERS = 300
-MAX_WEEK_SAMPLE = 1500  # documents of the week that are read; with twice as many before, 0.3 s on SQLite
+MAX_WEEK_SAMPLE = 1500  # documents of the week that are read; with twice as many before, 0.4 to 0.9 s of CPU
 MAX_BEFORE_SAMPLE = 3000
 MAX_COUNTED = 100_000  # documents of a period among which is sampled; the newest
 MIN_WEEK_DOCUMENTS = 20  # fewer documents have no usual share of a word
