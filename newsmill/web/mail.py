@@ -68,8 +68,8 @@ def build_mail(mail: Mail, sender: str, recipient: str) -> EmailMessage:
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it automatically
     except (ValueError, HeaderParseError) as error:
         raise DeliveryError(f"a header of the e-mail is not valid: {error}") from None
-    message.set_content(mail.text)
-    message.add_alternative(mail.html, subtype="html")
+    message.set_content(mail.text, cte="quoted-printable")
+    message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     return message
 
 
