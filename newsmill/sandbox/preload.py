@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 import ftfy.badness  # noqa: F401 — pages with other letters use it
 import htmldate  # noqa: F401 — pages without a date elsewhere use it
-from lxml.html import document_fromstring
-from trafilatura.external import try_justext
+from trafilatura.external import jt_stoplist_init
 
 from newsmill.extraction.pipeline import read
 from newsmill.model import Page
@@ -24,7 +23,7 @@ HTML = f"<html><head><title>A page</title></head><body><article>{HEADER}{f'<p>{S
 URL = "https://www.paper.example/town/a-page-1.html"
 
 read(Page(URL, URL, datetime(2026, 1, 1, tzinfo=UTC), 200, (("Content-Type", "text/html"),), HTML.encode()))
-try_justext(document_fromstring(HTML), URL, None)
+jt_stoplist_init()
 
 # Otherwise the first garbage collection of a child touches, and so copies, all memory that it shares with the fork server: 0.01 s.
 gc.collect()

@@ -115,7 +115,7 @@ class SourceHealthResponse(BaseModel):
     url: str | None = Field(default=None, description="One of the failing URLs.")
     kind: Kind | None = None
     failing: int = Field(default=0, description="Failing listings, or failing pages.")
-    listings: int = Field(default=0, description="Listings that were read or have failed; 0 if pages fail.")
+    listings: int = Field(default=0, description="Listings that were read or have failed; 0 if none of them fails.")
 
 
 class ListedSource(SourceResponse):
