@@ -39,21 +39,8 @@ PLACES = {
     "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
 }
-NAMES = {
-    "Newsmill",
-    "API",
-    "Atom",
-    "RSS",
-    "JSON",
-    "CSV",
-    "SVG",
-    "Feed",
-    "newsmill",
-    "up",
-    "demo",
-    "export",
-    "UTC",
-}  # the same in every language
+# The same in every language.
+NAMES = {"Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC"}
 
 
 def sentences() -> Iterator[tuple[str, str]]:
