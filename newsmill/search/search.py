@@ -17,9 +17,10 @@ from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND
 from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.lemmas import lemmatizer_of
+from newsmill.search.neighbours import find_neighbours
 from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.records import FIRST_PAGE, MAX_TOTAL, Neighbour, Neighbours, Order, SearchResults, Step, StoredHit
+from newsmill.search.records import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import ScanResult
 from newsmill.search.snippet import load_hits
 from newsmill.storage import stored_order
@@ -185,27 +186,11 @@ class Search:
             index_query = prepare_query(conn, self._backend, parsed.node)
             until, find_page = index_query.deadline(scan.PAGE_SECONDS), self._page_finder(parsed, order)
 
-            def find(at: str | None, size: int = limit) -> tuple[list[str], str | None]:
+            def find(at: str | None, size: int) -> tuple[list[str], str | None]:
                 page = find_page(index_query, parsed, size, at, until)
                 return [document for _, document in page.positions], page.cursor
 
-            ids, following = find(cursor)
-            if document_id not in ids and following is not None:
-                previous, cursor = cursor or FIRST_PAGE, following
-                ids, following = find(cursor)
-            if document_id not in ids:
-                return Neighbours()
-            at, before, behind = ids.index(document_id), None, None
-            if at:
-                before = Neighbour(ids[at - 1], cursor, previous)
-            elif previous is not None:
-                page = None if previous == FIRST_PAGE else previous
-                before = next((Neighbour(last, page) for last in find(page)[0][-1:]), None)
-            if at + 1 < len(ids):
-                behind = Neighbour(ids[at + 1], cursor, previous)
-            elif following is not None:
-                behind = next((Neighbour(first, following, cursor or FIRST_PAGE) for first in find(following, 1)[0]), None)
-        return Neighbours(before, behind, cursor, previous)
+            return find_neighbours(find, document_id, cursor, previous, limit)
 
     def _parse(self, query: str) -> Query:
         return parse_query(query, user=self._user)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import groupby
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,15 +17,15 @@ from starlette.exceptions import HTTPException
 
 from newsmill import reextract
 from newsmill.context import AppContext
-from newsmill.exceptions import ArchiveDamaged, CursorError, DecodeError, NewsmillError, ServiceError
+from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult, Page
-from newsmill.search import Neighbours, Search
+from newsmill.search import Search
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
+from newsmill.web.pages.place import Place
 from newsmill.web.pages.rendering import PageView, link, params
 
-MAX_QUERY_CHARACTERS = 2000
 MAX_PART_BYTES = 45_000  # of text on one page; with its markup a page stays below 100 KB
 MAX_EXPLANATION_CHARACTERS = 40_000  # of blocks on one page of the explanation, with their markup
 BLOCK_MARKUP_CHARACTERS = 250  # of one block of the explanation
@@ -59,32 +59,6 @@ class FieldValue:
     origin: str | None = None
     at: datetime | None = None
     is_url: bool = False
-
-
-class Place:
-    """The list of results that a document was opened from: its query, and the cursors of its page and the page before. It is in the URL."""
-
-    def __init__(
-        self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None, previous: str | None = None
-    ) -> None:
-        self.query, self.page, self.previous = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page, previous
-        self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """The parameters of a URL, without empty ones."""
-        order, cursors = ("newest" if self.order == "newest" else None), {"page": self.page, "previous": self.previous}
-        values = {"q": self.query, "order": order, **(cursors if self.order else {})}
-        return {name: value for name, value in values.items() if value}
-
-    def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
-        """The documents beside this one in the list; none for one that was not opened from a list."""
-        if self.order is None:
-            return Neighbours()
-        try:
-            return index.neighbours(self.query, document_id, cursor=self.page, previous=self.previous, order=self.order)
-        except CursorError:
-            return Neighbours()
 
 
 @router.get("/{document_id}")
