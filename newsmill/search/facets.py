@@ -21,7 +21,7 @@ from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, r
 from newsmill.search.query import parse_query, span_of_query
 from newsmill.search.tokens import fold
 
-FACET_MATCHES = 5_000  # the newest matches, whose values are counted: 30 ms on SQLite (benchmarks/search_counts.py)
+FACET_MATCHES = 2_000  # the newest matches, whose values are counted: 12 ms on SQLite (benchmarks/search_counts.py)
 MAX_FACET_VALUES = 10  # shown of each facet
 
 FacetName = Literal["language", "source", "section", "author", "type", "site"]
