@@ -3,7 +3,7 @@
     python benchmarks/search_counts.py --database URL [--size 100000] [--seconds 1000]
 
 The queries are the 20 kinds of growth.py, 12 of each, without those of an order. CPU is that of this process and of the sessions of a local
-Postgres, in milliseconds. Every count is taken three times, and the lowest cost counts. `complete` is the share of results that hold all
+Postgres, in milliseconds. Every count is made three times, and the lowest cost counts. `complete` is the share of results that hold all
 matches. `--seconds 1000` sets no time limit: Postgres's limits are of elapsed time, which other load on the machine consumes.
 """
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 MAX_SEGMENT_PAGES = 32
 MAX_SEGMENT_SECONDS = 2.0  # from its first page
-FIRST_SEGMENT_SECONDS = 0.0  # of a process: whoever starts a crawl waits for its first document
+FIRST_SEGMENT_SECONDS = 0.0  # of a process: the user who starts a crawl waits for its first document
 MAX_SEGMENT_BYTES = 16 * 1024 * 1024  # hostile pages have 10 MB each
 MAX_QUEUED_PAGES = 64
 MAX_QUEUED_BYTES = 32 * 1024 * 1024

@@ -100,7 +100,7 @@ async def _make_route(request: Request, guard: Guard, target_ip: str | None) -> 
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The IP addresses of a name or of an address in any spelling, through the reactor's resolver; empty if there is none."""
+    """The IP addresses of a name, or of an IP address in any spelling, through the reactor's resolver; empty if there is none."""
     from twisted.internet import reactor  # an earlier import would install a reactor
 
     receiver = AddressReceiver()

@@ -1,4 +1,4 @@
-"""Finds the class of a source's spider, in the operator's folders or an installed package, and checks the source's arguments for it."""
+"""Finds the class of a source's spider, in the administrator's folders or a package, and checks the source's arguments for it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def outcomes() -> str:
 
 
 def scrapy_protected() -> str:
-    """One row per Scrapy setting that an operator cannot change."""
+    """One row per Scrapy setting that an administrator cannot change."""
     from crawler.user_settings import CRAWL_PROTECTED, PROTECTED
 
     parts = (("every spider", PROTECTED), ("the continuous crawl", CRAWL_PROTECTED))

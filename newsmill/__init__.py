@@ -94,7 +94,7 @@ def open(where: str | os.PathLike[str] | None = None, *, token: str | None = Non
     `where` is a data folder, a database URL (sqlite:///path, postgresql://user:password@host/name) or the URL of a Newsmill server, with
     its `token`. Without `where` it is the store that the `newsmill` command shows in the current folder.
 
-    Changes nothing there but the stars, tags and notes that `mark` is asked to change.
+    Changes nothing there but the stars, tags and notes that `mark` changes.
     Raises NewsmillError, with one sentence, if there is nothing to read.
     """
     from newsmill.client import open_corpus

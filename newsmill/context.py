@@ -152,7 +152,7 @@ class Disk:
 
 
 def require_store(settings: Settings) -> None:
-    """Raises NewsmillError if there is no embedded database and DATABASE_URL names none."""
+    """Raises NewsmillError if the embedded database does not exist and DATABASE_URL names none."""
     folder = data_folder(settings)
     if settings.database_url is None and not (folder / "newsmill.sqlite").exists():
         raise NewsmillError(

@@ -252,7 +252,7 @@ class Settings(BaseModel):
         default=(),
         alias="NEWSMILL_MAIL_TO",
         title="E-mail addresses and domains to which alerts may be sent. Default: all.",
-        description="addresses and domains such as example.org, separated by commas",
+        description="e-mail addresses and domains such as example.org, separated by commas",
     )
     apprise: Annotated[tuple[Annotated[str, Field(pattern=APPRISE_PATTERN)], ...], BeforeValidator(_split_list)] = Field(
         default=(),

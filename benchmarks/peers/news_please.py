@@ -1,6 +1,6 @@
 """The peer news-please: `NewsPlease.from_urls` with the URLs of the articles.
 
-    python news_please.py OUT.jsonl ADDRESSES.txt
+    python news_please.py OUT.jsonl URLS.txt
 
 Runs with the Python of an environment of its own (environments.py). Without pictures, which it would fetch by default. `request_args` must
 be given: without it 1.6.16 answers {} for every one of several URLs.

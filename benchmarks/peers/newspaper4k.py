@@ -1,6 +1,6 @@
 """The peer newspaper4k: its own fetcher and parser over the URLs of the articles, one after the other in one process.
 
-    python newspaper4k.py OUT.jsonl ADDRESSES.txt
+    python newspaper4k.py OUT.jsonl URLS.txt
 
 Runs with the Python of an environment of its own (environments.py). Without pictures, which it would fetch by default.
 """

@@ -48,7 +48,7 @@ MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-Aft
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
 MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
 MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
-MAX_WAITING_SEGMENTS = 3  # that no worker has taken; then another worker helps
+MAX_WAITING_SEGMENTS = 3  # that wait for a worker; then another worker starts
 SECONDS_PER_WORKER = 5.0  # before another worker starts: one takes 2 to 3 s to start
 RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
@@ -218,7 +218,7 @@ class CrawlFigures:
 class Crew:
     """The processes of a crawl: a crawler, and workers as they are needed. This process is the scheduler.
 
-    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a site that is crawled politely keeps one of them busy for 3 % of the
+    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a polite crawl of one site keeps one of them busy for 3 % of the
     time. So the first one starts with the crawler, and another one when segments wait although all have started.
     """
 

@@ -89,7 +89,7 @@ def _encode(lines: Iterable[dict[str, Any]], url: str | None, language: str | No
 
 
 def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]:
-    """The lines of one argument. Raises ConfigError if it is no file, folder or URL."""
+    """The lines of one argument. Raises ConfigError if it is neither a file, a folder nor a URL."""
     if name == STANDARD_INPUT:
         first = _read_first_line(sys.stdin.buffer)
         if is_json_line(first):

@@ -51,7 +51,7 @@ def add_search(
         if reason := store.search.find_useless(text):
             raise ConfigError(f"QUERY: {reason}")
         saved = SavedSearches(store.engine).add(user, name, text, now=store.now())
-    note(f"saved {saved.name!r}; run `newsmill alerts add` to be told about new documents")
+    note(f"saved {saved.name!r}; run `newsmill alerts add` to be notified of new documents")
 
 
 @searches.command("rename")
@@ -209,7 +209,7 @@ def alert_record(alert: Alert) -> dict[str, Any]:
 def print_failing(found: list[Alert]) -> None:
     """The lines of `newsmill status` about alerts that fail."""
     for alert in found:
-        waiting = format_count(alert.search.matches - alert.told, "document")
+        waiting = format_count(alert.search.matches - alert.notified, "document")
         typer.echo(
             f"WARNING: alert {alert.id} on {alert.search.name!r} to {alert.shown_target}: {describe_state(alert)}, "
             f"{waiting} waiting: {alert.detail}"

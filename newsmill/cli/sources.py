@@ -158,7 +158,7 @@ def find_source(store: AppContext, name: str) -> Source:
 
 
 def confirm(question: str) -> None:
-    """Ask on the terminal. Raises ConfigError without a terminal, NewsmillError if the answer is no."""
+    """Ask on the terminal. Raises ConfigError without a terminal, NewsmillError if the user refuses."""
     if not sys.stdin.isatty():
         raise ConfigError(f"{question} Confirm with --yes")
     if not typer.confirm(question, err=True):

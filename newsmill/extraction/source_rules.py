@@ -1,4 +1,4 @@
-"""Rules of an operator for one source: elements to drop, elements that are the body, and selectors of fields. Pure.
+"""Rules of an administrator for one source: elements to drop, elements that are the body, and selectors of fields. Pure.
 
 A rule that does not match a page has no effect on it, because pages of one source have several layouts. A broken selector matches
 nothing; Newsmill rejects it when it reads the source.

@@ -37,7 +37,7 @@ _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопр�
 
 
 def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:
-    """Notes on sources, languages and tags of the user of which there is no document."""
+    """Notes on sources, languages and tags of the user that no document has."""
     for facet in dict.fromkeys(_facets(query.node)):
         if facet.name not in ("source", "lang", "tag") or backend.count(conn, backend.format_query(facet), Span(), 1):
             continue

@@ -47,7 +47,7 @@ class Highlighter:
     def _find_terms(self, term: Terms, folded: str) -> Iterator[TextRange]:
         """Word starts are checked last: a pattern that begins with a word is ten times as fast as one that begins with a look-behind.
 
-        For the same reason each form is searched by itself, and only where the text contains its letters.
+        For the same reason each form is searched alone, and only where the text contains its letters.
         """
         if term.exact:
             yield from _find_pattern(term, folded)

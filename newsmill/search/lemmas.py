@@ -29,8 +29,8 @@ LEMMATIZERS: Mapping[str, str] = {
     "no": "nb", "hr": "hbs", "sr": "hbs", "bs": "hbs", "sh": "hbs", "fil": "tl", "in": "id", "iw": "he",
 }  # fmt: skip
 
-MIN_WORD_CHARACTERS = 3  # shorter words have no other forms: "us" is no "we", and "it" no "its"
-# Longer words are looked up in the dictionary and not taken apart: for an unknown word that takes the square of the length (0.8 ms for 30
+MIN_WORD_CHARACTERS = 3  # shorter words have no other forms: "us" does not match "we"
+# Longer words are looked up in the dictionary and not decomposed: for an unknown word that takes the square of the length (0.8 ms for 30
 # letters in Russian; 0.03 ms without).
 MAX_DECOMPOSED_CHARACTERS = 12
 MAX_DISTINCT_WORDS = 4000  # of a text that are lemmatized; a long article has 1,500

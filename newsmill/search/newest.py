@@ -69,11 +69,11 @@ def take_shares(candidates: Iterable[tuple[str, str | None]], share: int) -> lis
     >>> take_shares([("1", "a"), ("2", "a"), ("3", "b")], 1)
     ['1', '3']
     """
-    taken: Counter[str | None] = Counter()
+    seen: Counter[str | None] = Counter()
     chosen = []
     for id, source in candidates:
-        taken[source] += 1
-        if taken[source] <= share:
+        seen[source] += 1
+        if seen[source] <= share:
             chosen.append(id)
     return chosen
 

@@ -85,11 +85,11 @@ class Query:
 
 
 _ITEM = re.compile(
-    r"""(?P<minus>-(?!-)|)(?P<open>\()|(?P<close>\))|(?P<operator>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
+    r"""(?P<minus>-(?!-)|)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
     rf"""(?P<sign>-(?!-)|)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
     re.IGNORECASE,
 )
-_OPERATORS = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
+_CONNECTIVES = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
 _YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
 _IS_FREE = _YES_NO | {"unknown": "unknown"}
 _MARKS = {  # (filter, value) → the mark, and whether a document has it
@@ -142,12 +142,12 @@ class _Parser:
         while self._at < len(self._items):
             item = self._items[self._at]
             self._at += 1
-            operator = _OPERATORS.get(item["operator"] or "")
+            connective = _CONNECTIVES.get(item["connective"] or "")
             if item["close"]:
                 break
-            if operator is not None:
-                joining = bool(groups) and (operator == "OR" or (operator == "NOT" and joining))
-                negated = (not negated) if operator == "NOT" else False
+            if connective is not None:
+                joining = bool(groups) and (connective == "OR" or (connective == "NOT" and joining))
+                negated = (not negated) if connective == "NOT" else False
                 continue
             negated ^= bool(item["minus"] or item["sign"])
             if item["open"]:
@@ -167,7 +167,7 @@ class _Parser:
     def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
         name = item["name"] and item["name"].lower()
         is_quoted = item["quoted"] is not None
-        value = item["quoted"] if is_quoted else item["plain"] or item["operator"] or ""
+        value = item["quoted"] if is_quoted else item["plain"] or item["connective"] or ""
         if name is None and value[:-1].lower() in FILTERS and value.endswith(":"):  # at the end of the query
             self._reject(value, FILTER_EXAMPLES[value[:-1].lower()])
             return None
@@ -179,7 +179,7 @@ class _Parser:
         if name is None or name == "title":
             return self._parse_words(words, "title" if name else "")
         if name not in FILTERS:
-            if not value.startswith("/"):  # https://… is no filter that somebody meant
+            if not value.startswith("/"):  # https://… is not meant as a filter
                 self._notes.append(QueryNote("field", f"{item['name']}:", FILTERS))
             return self._parse_words(replace(words, text=f"{name} {value}"))
         if not fold(value.strip()):

@@ -53,7 +53,7 @@ _MESSAGES: Mapping[str, str] = {
     "prefix": "{value} begins too many words and is searched as a word; write at least three letters before *",
     "exclusions": "The query only excludes documents and finds nothing; add a word or a filter",
     "no_words": "The query has no word and finds nothing; write a word or a filter",
-    "source": "There is no source {value}; write {options}",
+    "source": "Source {value} does not exist; write {options}",
     "empty_source": "The source {value} has no document yet",
     "tag": "You have no tag {value}; write {options}",
     "stored_language": "No document is in the language {value}",

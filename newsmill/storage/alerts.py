@@ -43,7 +43,7 @@ class AlertState(StrEnum):
 
     ACTIVE = "active"
     PAUSED = "paused"  # by its user
-    DEAD = "dead"  # its target failed too often, or said that it is gone
+    DEAD = "dead"  # its target failed too often, or wants no more messages
 
 
 IS_ACTIVE = alerts.c.state == literal_column("'active'")  # a literal, which SQLite needs to use the partial index
@@ -64,7 +64,7 @@ class Alert:
     language: str
     created_at: datetime
     state: AlertState
-    told: int
+    notified: int
     due_at: datetime
     delivery: str | None
     until: int | None
@@ -108,7 +108,7 @@ class Alerts:
                 "language": language,
                 "created_at": now,
                 "state": AlertState.ACTIVE.value,
-                "told": current,
+                "notified": current,
                 "due_at": schedule.next_after(now),
                 "attempts": 0,
             }
@@ -159,7 +159,7 @@ class Alerts:
         is_due = and_(IS_ACTIVE, alerts.c.due_at <= now, alerts.c.delivery.is_(None))
         is_at_once = alerts.c.schedule == Frequency.AT_ONCE.value
         is_ready = or_(
-            and_(is_at_once, saved_searches.c.matches > alerts.c.told), and_(~is_at_once, saved_searches.c.seen_at >= end.stored_at)
+            and_(is_at_once, saved_searches.c.matches > alerts.c.notified), and_(~is_at_once, saved_searches.c.seen_at >= end.stored_at)
         )
         found = self._read(_WITH_SEARCH.where(is_due, is_ready))
         if not found:  # nearly always: no write lock is needed
@@ -167,13 +167,13 @@ class Alerts:
         begun = 0
         with writing(self._engine) as conn:
             for alert in sorted(found, key=lambda alert: alert.id):
-                pending = alert.search.matches - alert.told
+                pending = alert.search.matches - alert.notified
                 if pending == 0:
                     values: dict[str, Any] = {"due_at": alert.schedule.next_after(now)}
                 else:
                     most = MAX_WEBHOOK_DOCUMENTS if alert.channel is Channel.WEBHOOK else pending
-                    values = {"delivery": f"msg_{secrets.token_hex(12)}", "until": alert.told + min(most, pending), "next_at": now}
-                is_unchanged = and_(alerts.c.id == alert.id, alerts.c.delivery.is_(None), alerts.c.told == alert.told)
+                    values = {"delivery": f"msg_{secrets.token_hex(12)}", "until": alert.notified + min(most, pending), "next_at": now}
+                is_unchanged = and_(alerts.c.id == alert.id, alerts.c.delivery.is_(None), alerts.c.notified == alert.notified)
                 begun += bool(conn.execute(update(alerts).where(is_unchanged).values(**values)).rowcount and pending)
         return begun
 
@@ -199,7 +199,7 @@ class Alerts:
             matches = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == alert.search.id)).scalar() or 0
             if alert.channel is Channel.WEBHOOK and matches > (alert.until or 0):
                 due_at = now
-            done = {"told": alert.until, "delivery": None, "until": None, "next_at": None, "attempts": 0}
+            done = {"notified": alert.until, "delivery": None, "until": None, "next_at": None, "attempts": 0}
             conn.execute(_message(alert).values(**done, failing_since=None, detail=None, sent_at=now, due_at=due_at))
 
     def mark_failed(self, alert: Alert, detail: str, *, now: datetime, is_gone: bool = False) -> None:
@@ -233,7 +233,7 @@ def _same_try(alert: Alert) -> Any:
 
 def _to_alert(row: Any) -> Alert:
     names = (
-        *("id", "target", "secret", "language", "created_at", "told", "due_at", "delivery", "until"),
+        *("id", "target", "secret", "language", "created_at", "notified", "due_at", "delivery", "until"),
         *("attempts", "next_at", "failing_since", "detail", "sent_at"),
     )
     search = to_saved_search({name: row[f"search_{name}"] for name in saved_searches.c.keys()})  # noqa: SIM118

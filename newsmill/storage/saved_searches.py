@@ -185,10 +185,10 @@ def _record(conn: Connection, page: MatchedPage, now: datetime) -> int:
     if last is None or not page.ids:
         return 0
     known = select(search_matches.c.document_id).where(search_matches.c.search == search.id, search_matches.c.document_id.in_(page.ids))
-    told = set(conn.execute(known).scalars())
+    matched_before = set(conn.execute(known).scalars())
     rows = [
         {"search": search.id, "number": number, "document_id": document_id, "matched_at": now}
-        for number, document_id in enumerate((document_id for document_id in page.ids if document_id not in told), last + 1)
+        for number, document_id in enumerate((document_id for document_id in page.ids if document_id not in matched_before), last + 1)
     ]
     if rows:
         conn.execute(search_matches.insert(), rows)

@@ -419,7 +419,7 @@ search_matches = Table(
     Index("ix_search_matches_age", "matched_at"),
 )
 
-# Alerts on saved searches. `told` is the number of the last match in a message that arrived; a message in progress has those up to `until`.
+# Alerts on saved searches. `notified` is the number of the last match in a message that arrived; one in progress has those up to `until`.
 alerts = Table(
     "alerts",
     metadata,
@@ -435,7 +435,7 @@ alerts = Table(
     Column("language", String(8), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("state", String(8), nullable=False),  # storage.alerts.AlertState
-    Column("told", Id, nullable=False),
+    Column("notified", Id, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),  # no message is begun earlier
     Column("delivery", String(40)),  # the message in progress: the same ID in every try
     Column("until", Id),

@@ -43,7 +43,7 @@ _FAILING_NAMES = (
 
 
 class HealthState(StrEnum):
-    """What an operator should know about a source first."""
+    """What an administrator should know about a source first."""
 
     PAUSED = "paused"
     UNREAD = "unread"  # no listing has been read or has failed yet
@@ -69,7 +69,7 @@ class SourceHealth:
 
     @property
     def is_problem(self) -> bool:
-        """Whether an operator should look at the source."""
+        """Whether an administrator should look at the source."""
         return self.state in (HealthState.DEGRADED, HealthState.FAILING)
 
 

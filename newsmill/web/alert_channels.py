@@ -42,7 +42,7 @@ class TargetGoneError(DeliveryError):
 
 
 def check_target(channel: Channel, target: str, settings: Settings) -> str:
-    """The target of an alert without blanks around it. Raises ConfigError if it is invalid or the operator does not allow it."""
+    """The target of an alert without blanks around it. Raises ConfigError if it is invalid or the administrator does not allow it."""
     target = target.strip()
     if not target or len(target) > MAX_TARGET_CHARACTERS:
         raise ConfigError(f"target: expected 1 to {MAX_TARGET_CHARACTERS} characters")
@@ -58,13 +58,13 @@ def check_target(channel: Channel, target: str, settings: Settings) -> str:
 def check_recipient(target: str, settings: Settings) -> None:
     """Raises ConfigError for an e-mail address to which no alert may be sent."""
     if mail_server(settings) is None:
-        raise ConfigError("e-mail is not set up; the operator sets NEWSMILL_SMTP_URL and NEWSMILL_MAIL_FROM")
+        raise ConfigError("e-mail is not set up; the administrator sets NEWSMILL_SMTP_URL and NEWSMILL_MAIL_FROM")
     if not is_email_address(target):
         raise ConfigError(f"target: expected one e-mail address, not {target[:80]!r}")
     allowed = [entry.lower() for entry in settings.mail_to]
     if allowed and target.lower() not in allowed and target.lower().rpartition("@")[2] not in allowed:
         raise ConfigError(
-            f"target: alerts to {target[:80]!r} are not allowed; the operator lists addresses and domains in NEWSMILL_MAIL_TO"
+            f"target: alerts to {target[:80]!r} are not allowed; the administrator lists e-mail addresses and domains in NEWSMILL_MAIL_TO"
         )
 
 
@@ -77,7 +77,7 @@ def check_webhook(target: str, settings: Settings) -> None:
 
 
 def check_service(target: str, settings: Settings) -> None:
-    """Raises ConfigError for the URL of a service that the operator does not allow, or that Apprise does not understand."""
+    """Raises ConfigError for the URL of a service that the administrator does not allow, or that Apprise does not understand."""
     problem = find_refusal(target, settings.apprise)
     if problem is None and find_spec("apprise") is None:
         problem = f"Apprise is not installed; run {install_hint('alerts')}"
@@ -90,7 +90,7 @@ def check_service(target: str, settings: Settings) -> None:
 def send_alert(context: AppContext, alert: Alert, message: AlertContent) -> None:
     """Send a message to the target of an alert. Raises DeliveryError.
 
-    The target is checked again, because the operator may have changed what is allowed.
+    The target is checked again, because the administrator may have changed what is allowed.
     """
     settings = context.settings
     try:

@@ -1,7 +1,7 @@
 """Sends one message through Apprise in a process of its own: `python -m newsmill.web.apprise_child`, JSON on standard input and output.
 
-The process has a time limit and no environment. It connects only to public IP addresses on ports 80 and 443, or to a host that the operator
-has named: a service's URL is written by a user, and Apprise speaks to any host. An audit hook sees each connection, whoever opens it.
+The process has a time limit and no environment. It connects only to public IP addresses on ports 80 and 443, or to a host that the
+administrator has named: a service's URL is written by a user, and Apprise speaks to any host. An audit hook sees every connection.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run_apprise(message: AppriseMessage) -> str | None:
 
 
 def find_refusal(url: str, services: Sequence[str]) -> str | None:
-    """Why the operator's settings do not allow the URL, as far as the URL alone tells; None if they do."""
+    """Why the administrator's settings do not allow the URL, as far as the URL alone tells; None if they do."""
     try:
         parts = urlsplit(url)
         names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
@@ -77,11 +77,11 @@ def find_refusal(url: str, services: Sequence[str]) -> str | None:
     entries = [entry for entry in services if entry.partition("://")[0] == parts.scheme]
     if not entries:
         allowed = ", ".join(services) or "none"
-        return f"the service {parts.scheme[:40]!r} is not allowed; the operator lists services in NEWSMILL_APPRISE (now: {allowed})"
+        return f"the service {parts.scheme[:40]!r} is not allowed; the administrator lists services in NEWSMILL_APPRISE (now: {allowed})"
     if unknown := sorted(names - PARAMETERS):
         return f"the parameter {unknown[0][:40]!r} is not allowed; the allowed ones are {', '.join(sorted(PARAMETERS))}"
     if parts.scheme not in entries and host not in [entry.partition("://")[2].lower() for entry in entries]:
-        return f"the host {host[:80]!r} is not allowed; the operator lists services in NEWSMILL_APPRISE"
+        return f"the host {host[:80]!r} is not allowed; the administrator lists services in NEWSMILL_APPRISE"
     return None
 
 
@@ -91,7 +91,7 @@ def host_and_port(url: str) -> str:
 
 
 def listed_host(url: str, services: Sequence[str]) -> str | None:
-    """The host of the URL if the operator lists it by name."""
+    """The host of the URL if the administrator lists it by name."""
     host = host_and_port(url)
     is_listed = f"{urlsplit(url).scheme}://{host}" in [entry.lower() for entry in services]
     return urlsplit(url).hostname if is_listed else None
@@ -118,7 +118,7 @@ def send(message: AppriseMessage) -> str | None:
     if service is None or urlsplit(message.url).scheme not in service.schemas():
         return "Apprise does not understand the URL: see the page of the service in the documentation of Apprise"
     if host is None and HOST_TOKENS & set(service.template_tokens):
-        return f"the service {urlsplit(message.url).scheme!r} needs a host, which the operator must list in NEWSMILL_APPRISE"
+        return f"the service {urlsplit(message.url).scheme!r} needs a host, which the administrator must list in NEWSMILL_APPRISE"
     if not message.body or service.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT):
         return None
     return f"the service refused the message: {lines[-1]}" if lines else "the service refused the message"
@@ -142,12 +142,12 @@ def limit_connections(guard: Guard, host: str | None) -> None:
         if event.startswith(STARTS_PROGRAMS):
             raise PermissionError(f"{event} is not allowed")
         if event in ("socket.connect", "socket.sendto"):
-            address = arguments[1]
-            is_trusted = isinstance(address, tuple) and str(address[0]) in trusted
-            if not is_trusted and (host is not None or not isinstance(address, tuple) or guard.find_refusal(str(address[0]), address[1])):
+            peer = arguments[1]
+            is_trusted = isinstance(peer, tuple) and str(peer[0]) in trusted
+            if not is_trusted and (host is not None or not isinstance(peer, tuple) or guard.find_refusal(str(peer[0]), peer[1])):
                 raise PermissionError("the service leads into a private network")
 
-    socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]  # as the callers of socket use it
+    socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]  # as it is called through socket
     sys.addaudithook(audit)
 
 

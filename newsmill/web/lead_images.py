@@ -1,7 +1,7 @@
 """The main images of documents, fetched from their sites when a reader sees them, and kept in a bounded cache.
 
 Readers' browsers ask this server only, so that sites do not learn who reads what. A host gets one request at a time. What cannot be shown
-is remembered for an hour.
+is not tried again for an hour.
 """
 
 from __future__ import annotations

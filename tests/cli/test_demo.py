@@ -102,7 +102,7 @@ def test_search(newsmill: Newsmill, seed: str) -> None:
     nothing = newsmill("search", "no-such-word-anywhere")
     assert (nothing.code, nothing.out) == (1, "") and "No document matches" in nothing.err
     assert "after:noon is not a date; write after:2026-01-31" in newsmill("search", "NATO after:noon").err
-    assert "There is no source dem; write source:demo" in newsmill("search", "source:dem").err
+    assert "Source dem does not exist; write source:demo" in newsmill("search", "source:dem").err
     assert "did you mean treffen" in newsmill("search", "trefffen").err
     wrong = newsmill("export", "is_free:maybe")
     assert (wrong.code, wrong.out) == (0, "") and "is_free:maybe has no meaning" in wrong.err

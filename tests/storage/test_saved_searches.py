@@ -136,10 +136,10 @@ def test_a_message_has_one_id_in_every_try(mill: Mill, engine: Engine, search: S
     alerts.mark_sent(again[Channel.EMAIL], now=now + LEASE)
     assert alerts.begin_due(end, now=now + LEASE) == 1
     (rest,) = alerts.claim_due(now=now + LEASE, limit=9)
-    assert (rest.channel, rest.told, rest.until) == (Channel.WEBHOOK, 50, 60), "a web hook goes on at once"
+    assert (rest.channel, rest.notified, rest.until) == (Channel.WEBHOOK, 50, 60), "a web hook goes on at once"
     assert alerts.claim_due(now=now + 2 * LEASE, limit=9, skipped=[rest.id]) == []
     told = alerts.get(mail.id, "ann")
-    assert told is not None and (told.told, told.delivery, told.due_at) == (60, None, now + LEASE + MIN_INTERVAL)
+    assert told is not None and (told.notified, told.delivery, told.due_at) == (60, None, now + LEASE + MIN_INTERVAL)
     assert alerts.get(mail.id, "bea") is None
 
 
@@ -191,7 +191,7 @@ def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: M
     (alert,) = alerts.claim_due(now=late, limit=9)
     alerts.mark_sent(alert, now=late)
     sent = alerts.get(daily.id)
-    assert sent is not None and (sent.told, sent.due_at) == (2, morning + timedelta(days=4))
+    assert sent is not None and (sent.notified, sent.due_at) == (2, morning + timedelta(days=4))
     assert alerts.begin_due(changes.end(), now=late) == 0
 
 

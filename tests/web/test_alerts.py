@@ -253,7 +253,7 @@ def test_a_sender_that_is_killed_while_it_sends_loses_nothing(make_harness: Call
     assert headers["webhook-id"].encode() in first, "the receiver knows the message by its ID"
     assert len(json.loads(body)["data"]["documents"]) == 2
     current = Alerts(harness.web.context.engine).get(alert["id"])
-    assert current is not None and (current.told, current.state) == (2, AlertState.ACTIVE)
+    assert current is not None and (current.notified, current.state) == (2, AlertState.ACTIVE)
 
 
 # ---- services ------------------------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class AlertResponse(BaseModel):
     language: str
     created_at: datetime
     state: AlertState
-    pending: int = Field(description="Matches that no message has told yet.")
+    pending: int = Field(description="Matches that no message has announced yet.")
     due_at: datetime = Field(description="The earliest time of the next message.")
     attempts: int = Field(description="Failed attempts of the message in progress.")
     next_at: datetime | None = Field(description="The next attempt.")
@@ -144,7 +144,7 @@ def alert_fields(alert: Alert) -> dict[str, Any]:
         "hour": schedule.hour,
         "weekday": schedule.weekday,
         "zone": schedule.zone,
-        "pending": alert.search.matches - alert.told,
+        "pending": alert.search.matches - alert.notified,
         **{name: getattr(alert, name) for name in names},
     }
 
@@ -225,7 +225,7 @@ def list_alerts(context: Context, caller: Reader) -> ItemList[AlertResponse]:
 
 @router.post("/searches/{id}/alerts", status_code=201, responses=error_responses(404))
 def add_alert(context: Context, caller: Writer, id: Id, body: AlertRequest) -> NewAlertResponse:
-    """Add an alert. The operator's settings decide which targets are allowed."""
+    """Add an alert. The administrator's settings decide which targets are allowed."""
     search = find_search(context, caller, id)
     target = check_target(body.channel, body.target, context.settings)
     schedule = make_schedule(body.schedule, body.hour, body.weekday, body.zone)
@@ -254,7 +254,7 @@ def pause_alert(context: Context, caller: Writer, id: Id) -> AlertResponse:
 
 @router.post("/alerts/{id}/resume", responses=error_responses(404))
 def resume_alert(context: Context, caller: Writer, id: Id) -> AlertResponse:
-    """Resume a paused or dead alert. It continues with the matches of the last 30 days that it has not told."""
+    """Resume a paused or dead alert. It continues with the matches of the last 30 days that it has not announced."""
     Alerts(context.engine).resume(find_alert(context, caller, id).id, now=context.now())
     return get_alert(context, caller, id)
 

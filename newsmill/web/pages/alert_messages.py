@@ -52,11 +52,11 @@ class AlertMessage:
 def build_content(context: AppContext, alert: Alert, *, base: str | None) -> AlertContent | None:
     """The message in progress of an alert; None if its documents were removed. Raises ServiceError."""
     until = alert.until or 0
-    documents = read_matches(context, alert, after=alert.told, before=until + 1)
+    documents = read_matches(context, alert, after=alert.notified, before=until + 1)
     if not documents:
         return None
     words = load_translations(alert.language)
-    return render(AlertMessage(str(alert.delivery), alert.search, documents, until - alert.told, context.now(), words, base))
+    return render(AlertMessage(str(alert.delivery), alert.search, documents, until - alert.notified, context.now(), words, base))
 
 
 def build_test_content(context: AppContext, alert: Alert, message_id: str, *, base: str | None) -> AlertContent:

@@ -101,7 +101,7 @@ def read_comparison(
     step: TimelineStep | None = None,
     measure: Measure = "count",
 ) -> Comparison:
-    """A dependency: what a request compares. Anything that is no day is no bound."""
+    """A dependency: what a request compares. A value that is not a day sets no bound."""
     context: AppContext = request.app.state.context
     texts = (text[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip() for text in q)
     queries = tuple(dict.fromkeys(filter(None, texts)))[:MAX_QUERIES] or ("",)

@@ -98,7 +98,7 @@ def build_day_chart(context: AppContext, view: PageView) -> Chart:
     days = [today - timedelta(days=back) for back in range(CHART_DAYS - 1, -1, -1)]
     rows, is_whole = _count_days(context, days[0], view.words)
     columns = {day.date(): column for column, day in enumerate(days)}
-    series = stack(view.words, [(columns[at.date()], name, n) for at, name, n in rows if at.date() in columns], CHART_DAYS)
+    series = build_series(view.words, [(columns[at.date()], name, n) for at, name, n in rows if at.date() in columns], CHART_DAYS)
     ticks = [view.words.date(day) for day in days[::TICK_DAYS]]
     return Chart(series, [view.words.day(day) for day in days], ticks, is_whole)
 
@@ -116,7 +116,7 @@ def build_hour_chart(context: AppContext, view: PageView) -> Chart:
     hours = list_hours(view)
     columns = {hour: column for column, hour in enumerate(hours)}
     counts = Statistics(context.engine).per_hour(hours[0])
-    series = stack(view.words, [(columns[row.hour], row.source, row.n) for row in counts if row.hour in columns], CHART_HOURS)
+    series = build_series(view.words, [(columns[row.hour], row.source, row.n) for row in counts if row.hour in columns], CHART_HOURS)
     ticks = [view.words.clock(hour) if to_hour(hour, view) else view.words.date(hour, is_local=True) for hour in hours[::TICK_HOURS]]
     return Chart(series, [view.words.moment(hour) for hour in hours], ticks)
 
@@ -136,6 +136,6 @@ def list_hours(view: PageView) -> list[datetime]:
     return [end - timedelta(hours=back) for back in range(CHART_HOURS, 0, -1)]
 
 
-def stack(words: Translations, rows: Sequence[tuple[int, str | None, int]], columns: int) -> list[charts.Series]:
+def build_series(words: Translations, rows: Sequence[tuple[int, str | None, int]], columns: int) -> list[charts.Series]:
     """Series of the largest sources from rows (column, source, number)."""
     return charts.stack_series(rows, columns, words("chart.others"), words("chart.no_source"))

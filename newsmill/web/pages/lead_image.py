@@ -1,4 +1,4 @@
-"""The main image of a document. Only images of stored documents are fetched, so the route is no proxy for other URLs."""
+"""The main image of a document. Only images of stored documents are fetched, so other URLs cannot be fetched through the route."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def read_health(context: AppContext, sources: Sequence[Source], words: Translati
 
 
 def list_problems(context: AppContext, words: Translations, now: datetime) -> list[HealthView]:
-    """The sources that an operator should look at."""
+    """The sources that an administrator should look at."""
     reader = SourceHealthReader(context.engine)
     named = (context.ledger.source(name) for name in reader.list_failing_names())
     healths = reader.read_all([source for source in named if source is not None])

@@ -295,7 +295,7 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
 def test_queries_are_compared_over_time(filled: RunningApp) -> None:
     client, query = filled.stranger, "?q=ferry&q=%3D%22library%22&q=source:nope&after=2026-11-01&measure="
     counted = read(client, f"/explore{query}count")
-    assert counted.xpath("//ul[@class='legend']/li") and "There is no source nope" in text_of(counted)
+    assert counted.xpath("//ul[@class='legend']/li") and "Source nope does not exist" in text_of(counted)
     bar = counted.xpath("//svg[contains(@class, 'timeline')]/a")[0]
     assert follow(client, bar.get("href")) == int(bar.get("aria-label").split()[-1])
     totals = [int(cell.replace(",", "")) for cell in counted.xpath("//tr[th/a]/td[1]/text()")]

@@ -272,7 +272,7 @@ def create_tables() -> None:
         Column("language", String(length=8), nullable=False),
         Column("created_at", UtcDateTime(), nullable=False),
         Column("state", String(length=8), nullable=False),
-        Column("told", Id, nullable=False),
+        Column("notified", Id, nullable=False),
         Column("due_at", UtcDateTime(), nullable=False),
         Column("delivery", String(length=40), nullable=True),
         Column("until", Id, nullable=True),
