@@ -126,11 +126,11 @@ def test_middlewares_of_the_operator_see_the_fetch_and_not_the_rendering(world: 
     (world.data / "config").mkdir()
     (world.data / "config" / "middleware_settings.py").write_text(MIDDLEWARES)
     config = {"config": str(world.data / "config"), "scrapy_settings": "middleware_settings"}
-    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 6.0}, **config)
+    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 12.0}, **config)
     page = world.page(url)
     assert page.rendered is not None and b"Story number" in page.rendered
     assert [hit.headers.get("x-tag") for hit in site.hits("/story/0")] == ["1"]
-    assert world.page(loop).rendering_failure == "no DOM after 6 s"
+    assert world.page(loop).rendering_failure == "no DOM after 12 s"
 
 
 SPIDER = """
