@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import HeaderParseError
@@ -105,7 +106,8 @@ def open_session(server: MailServer) -> smtplib.SMTP:
         session: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=context)
     else:
         session = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_SECONDS)
-    try:
+    with ExitStack() as until_ready:
+        until_ready.callback(session.close)
         session.ehlo()
         if not server.uses_tls:
             if session.has_extn("starttls"):
@@ -115,9 +117,7 @@ def open_session(server: MailServer) -> smtplib.SMTP:
                 raise DeliveryError("the mail server offers no encryption, so the password was not sent; use smtps:// or another port")
         if server.user is not None:
             session.login(server.user, server.password or "")
-    except BaseException:
-        session.close()
-        raise
+        until_ready.pop_all()
     return session
 
 
