@@ -23,9 +23,8 @@ from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearc
 from newsmill.web.alert_channels import TargetGoneError, send_alert
 from newsmill.web.http_post import DeliveryError
 from newsmill.web.pages.alert_messages import build_content, build_test_content
+from newsmill.web.round_thread import RoundThread
 
-ROUND_SECONDS = 2.0  # between two rounds
-STOP_SECONDS = 15.0  # for running messages to end
 CLEANUP_SECONDS = 3600.0  # between two deletions of old matches
 MAX_CONCURRENT = 4  # messages at once
 MAX_TESTS = 2  # test messages at once, each of which holds one of the threads that serve requests
@@ -35,41 +34,20 @@ MAX_PAGES = 50  # of one round, over all searches: at most a few seconds
 log = logging.getLogger(__name__)
 
 
-class AlertSender:
+class AlertSender(RoundThread):
     """The thread. Tests call `round` instead of `start`."""
 
     def __init__(self, context: AppContext, base_url: str | None = None) -> None:
+        super().__init__("alert-sender", MAX_CONCURRENT)
         self.context, self.base_url = context, base_url.rstrip("/") if base_url else None
         self.searches, self.alerts = SavedSearches(context.engine), Alerts(context.engine)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alert-sender", daemon=True)
         self._running: dict[str, Future[None]] = {}  # by the ID of the alert
         self._next_cleanup = time.monotonic()
-        self._error: str | None = None
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Begin no more messages, and wait a while for the running ones. One that is interrupted is sent again."""
-        self._stop.set()
-        self._thread.join(STOP_SECONDS)
-
-    def _run(self) -> None:
-        with ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="alert") as pool:
-            while not self._stop.wait(ROUND_SECONDS):
-                self._try_round(pool)
-
-    def _try_round(self, pool: ThreadPoolExecutor) -> None:
-        """One round. When the database is not available, one line is logged and the next round does the work."""
-        try:
-            self.start_round(pool)
-            error = None
-        except ServiceError as problem:
-            error = str(problem)
-        if error != self._error:
-            log.warning("%s", error or "the database is available again")
-        self._error = error
+    def make_round(self, pool: ThreadPoolExecutor) -> bool:
+        """One round, which only starts the messages; the next one follows after the usual time."""
+        self.start_round(pool)
+        return False
 
     def round(self, pool: ThreadPoolExecutor) -> int:
         """One round, to its end; the number of messages tried. Raises ServiceError."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +16,13 @@ from typing import Any
 
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.exceptions import ServiceError
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.stream import summarize
 from newsmill.web.http_post import DeliveryError, build_headers, post
+from newsmill.web.round_thread import RoundThread
 
-ROUND_SECONDS = 2.0  # between two rounds without deliveries
-STOP_SECONDS = 15.0  # for running deliveries to end
 CLEANUP_SECONDS = 3600.0  # between two deletions of old deliveries and submissions
 MAX_CONCURRENT = 4  # deliveries at once, each of another webhook
 MAX_DOCUMENTS = 50  # in one message
@@ -35,42 +32,19 @@ MAX_COUNTED_URLS = 10_000  # of a submission
 log = logging.getLogger(__name__)
 
 
-class WebhookSender:
+class WebhookSender(RoundThread):
     """The thread. Tests call `round` instead of `start`."""
 
     def __init__(self, context: AppContext, allow_nets: tuple[str, ...]) -> None:
+        super().__init__("webhook-sender", MAX_CONCURRENT)
         self.context = context
         self.webhooks = Webhooks(context.engine)
         self.guard = Guard.from_networks(allow_nets)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="webhook-sender", daemon=True)
         self._next_cleanup = time.monotonic()
-        self._error: str | None = None
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the running deliveries and end."""
-        self._stop.set()
-        self._thread.join(STOP_SECONDS)
-
-    def _run(self) -> None:
-        with ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="delivery") as pool:
-            while not self._stop.is_set():
-                if not self._try_round(pool):
-                    self._stop.wait(ROUND_SECONDS)
-
-    def _try_round(self, pool: ThreadPoolExecutor) -> int:
-        """One round. When the database is not available, one line is logged and the next round does the work."""
-        try:
-            sent, error = self.round(pool), None
-        except ServiceError as problem:
-            sent, error = 0, str(problem)
-        if error != self._error:
-            log.warning("%s", error or "the database is available again")
-        self._error = error
-        return sent
+    def make_round(self, pool: ThreadPoolExecutor) -> bool:
+        """One round; whether something was sent, so that more may be due."""
+        return self.round(pool) > 0
 
     def round(self, pool: ThreadPoolExecutor) -> int:
         """Create the deliveries of new documents and send those that are due; the number sent. Raises ServiceError."""
