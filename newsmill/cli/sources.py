@@ -73,9 +73,9 @@ def to_row(store: AppContext, source: Source, health: SourceHealth) -> list[obje
 
 
 def format_schedule(source: Source) -> str:
-    """`every 15m`, or the cron expression."""
+    """`every 15m`, the cron expression, or `adaptive`."""
     if source.every is None:
-        return source.cron or "never"
+        return source.cron or "adaptive"
     return f"every {format_duration(source.every)}"
 
 
