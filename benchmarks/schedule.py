@@ -4,9 +4,9 @@
 
 A site publishes by a Poisson process with the daily rhythm of a newspaper. It has a feed, a homepage, a news sitemap and six sections that
 show the same articles. Each minute of the simulated clock, the listings whose time has come are polled, and the policy of
-`newsmill.discovery.schedule` plans them again. The first day is for learning and is not counted. Beside it stand polls at fixed intervals, and two
-schedulers that no program can be: one knows the true rate of each hour, one knows the time of each article and polls as rarely as the delay
-of the adaptive one (its 95th percentile) allows.
+`newsmill.discovery.schedule` plans them again. The first day is for learning and is not counted. Beside it stand polls at fixed intervals,
+and two schedulers that no program can be: one knows the true rate of each hour, one knows the time of each article and polls as rarely as
+the delay of the adaptive one (its 95th percentile) allows.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def learn(
     counted = set(newest[:500] if len(newest) >= 20 and since == START else newest[:20])
     articles = {listing: frozenset(str(number) for number in (shown[listing] - late[listing]) & counted) for listing in shown}
     return SourcePattern(
-        estimate_rates([times[number] for number in newest], since, now), choose_listings({k: v for k, v in articles.items() if v}, list(WINDOWS))
+        estimate_rates([times[number] for number in newest], since, now),
+        choose_listings({k: v for k, v in articles.items() if v}, list(WINDOWS)),
     )
 
 

@@ -18,8 +18,8 @@ from newsmill.model import Source
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
+from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
-from workers.listing_schedule import plan_listings
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 
@@ -109,7 +109,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     ledger.expire_leases(now=now)
     for name in ledger.tick(now=now, next_tick=find_next_tick):
         log.info("source %s is due", name)
-    plan_listings(context.app, now, pass_seconds=context.interval)
+    for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval).items():
+        log.info("source %s: listings due: %d", name, count)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):

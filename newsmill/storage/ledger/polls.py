@@ -179,7 +179,7 @@ def record_sightings(conn: Connection, listing_id: int, read_at: datetime | None
     _SIGHT.run(
         conn,
         [
-            {"page_id": page, "listing_id": listing_id, "sighted_at": now, "is_late": read_at is not None and pages[page] < read_at}
+            {"page_id": page, "listing_id": listing_id, "sighted_at": now, "is_late": read_at is not None and pages[page] <= read_at}
             for page in sorted(new)
         ],
     )

@@ -1,18 +1,16 @@
-"""Plans the polls of listings in each pass of the scheduler, and makes due those whose time has come.
+"""Plans the polls of listings, and makes due those whose time has come; called in each pass of the scheduler.
 
 The policy is `newsmill.discovery.schedule`; this module feeds it with what the ledger knows.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from newsmill.context import AppContext
 from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_failing_interval, compute_today_factor, plan_poll
 from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import source_patterns
@@ -21,24 +19,26 @@ from newsmill.storage.ledger import polls, sources
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.sources import FROM_PLAN
 
-log = logging.getLogger(__name__)
-
 MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond
 MAX_POLLS_PER_MINUTE = 3000  # of all sources together, half of what one crawler can send
 
 
-def plan_listings(context: AppContext, now: datetime, *, pass_seconds: float) -> None:
-    """Plan the listings that were polled since the last pass, and make due those whose time has come. Raises ServiceError."""
-    with reading(context.engine) as conn:
+def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float) -> dict[str, int]:
+    """Plan the listings that were polled since the last pass, and make due those whose time has come; their number by source.
+
+    `pass_seconds`: how often this is called. Raises ServiceError.
+    """
+    with reading(engine) as conn:
         if not polls.list_unplanned(conn, 1) and not polls.has_due(conn, now):
-            return
-    with writing(context.engine) as conn:
+            return {}
+    with writing(engine) as conn:
         for name, listings in groupby(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source):
             _plan(conn, name, list(listings), now)
         limit = max(1, int(MAX_POLLS_PER_MINUTE * pass_seconds / 60))
-        for name, count in polls.make_planned_due(conn, limit, now).items():
+        due = polls.make_planned_due(conn, limit, now)
+        for name in due:
             sources.note_polls(conn, name, None, now)
-            log.info("source %s: %d of its listings are due", name, count)
+    return due
 
 
 def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing], now: datetime) -> None:
