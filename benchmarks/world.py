@@ -1,4 +1,4 @@
-"""The local world of news sites for the benchmarks, built and served by `site/serve.py` of the shared data."""
+"""The local worlds of news sites for the benchmarks, static and live, built and served by `site/serve.py` of the shared data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,3 +63,43 @@ def score(world: World, documents: Path) -> dict[str, object]:
     command = [sys.executable, script, "--truth", str(world.truth), "--documents", str(documents), "--allow", "paywall-stub", "--json"]
     result: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
     return result
+
+
+START_SECONDS = 900.0  # that a live world may take to build its sites: seconds on a free machine, minutes on a busy one
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorld:
+    """A live world that runs: its front pages by site, and the URL below which it answers questions about itself."""
+
+    homepages: dict[str, str]
+    control: str
+
+    def ask(self, path: str) -> list[dict[str, object]]:
+        """The JSON lines of `clock`, `log`, `hub` or `truth.jsonl` (`?all=1`: with the future)."""
+        with NO_PROXY.open(f"{self.control}/{path}", timeout=60) as response:
+            return [json.loads(line) for line in response.read().decode().splitlines()]
+
+
+@contextmanager
+def serve_live(root: Path, port: int, arguments: list[str]) -> Iterator[LiveWorld]:
+    """Run `serve.py --live` with these further arguments until the block ends. Exit with a message if it does not start."""
+    root.mkdir(parents=True, exist_ok=True)
+    output = root / "serve.txt"
+    command = [sys.executable, str(shared() / "site" / "serve.py"), "--live", "--root", str(root), "--port", str(port), *arguments]
+    with output.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while '"speed"' not in output.read_text():
+            if server.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the live world did not start: {output.read_text().strip()[-600:]}")
+            time.sleep(0.2)
+        rows = [line.split() for line in output.read_text().splitlines() if line.startswith("site-")]
+        yield LiveWorld({row[0]: row[1] for row in rows}, f"{rows[0][1]}_world")
+        if "Traceback" in output.read_text():
+            print(f"the live world had an error: {output.read_text()[-2000:]}", file=sys.stderr)
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -63,6 +63,8 @@ class FetchTask:
         response = await self.state.downloader.fetch(self._request(), self._check_redirect)
         self._current_throttle.mark_response()
         now = self.state.now()
+        if isinstance(response, Page):
+            response = replace(response, fetched_at=now)  # compared with times of the database's clock
         decision: OutcomeRecord | RetryAt | None
         if isinstance(response, OutcomeRecord):
             decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)

@@ -1,0 +1,152 @@
+"""How well Newsmill follows live sites by itself: completeness, freshness, requests, politeness, edits and alarms, against the truth.
+
+    python benchmarks/follow.py --hours 24 --seeds 1,2 --speed 30 [--beside 15m] [--faults 4:403@50000,5:layout@60000]
+
+A live world of the shared data changes on a simulated clock. Newsmill gets the homepages only; its crawler, workers and scheduler are the
+real processes on a real Redis and SQLite, with the world's clock (simulated.py). `--beside` follows the same world a second time, with
+another data folder and User-Agent, at a fixed interval. Requests and articles of the warm-up are left out: they are the import.
+
+Politeness stays in real seconds, as the world counts it. A delay of 1 s between two requests to a site is therefore `speed` simulated
+seconds; `--delay` changes it. A real hour is `speed` simulated hours: 24 hours take 48 minutes at speed 30 and 24 at speed 60, and the
+warm-up comes on top. The lag of the pipeline is printed in real seconds: at the speed chosen it should be far below the freshness.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import simulated
+import world as worlds
+from follow_report import Machine, describe, measure
+from follow_store import Follower
+from simulated import SimulatedClock
+
+FAST = "fast"
+DEFAULT_NOW = "2026-11-02T06:00:00+00:00"
+
+
+def main() -> int:
+    options = arguments()
+    reports = []
+    for seed in map(int, options.seeds.split(",")):
+        reports += run(options, seed)
+        if options.json:
+            options.json.write_text(json.dumps(reports, indent=1, default=str))
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="1", help="worlds, one after the other (default: %(default)s)")
+    parser.add_argument("--hours", type=float, default=24.0, help="simulated hours that are measured")
+    parser.add_argument("--warm-up-hours", type=float, default=2.0, help="simulated hours before that, for the import")
+    parser.add_argument(
+        "--settle-minutes", type=float, default=30.0, help="simulated minutes after that, in which late articles still count"
+    )
+    parser.add_argument("--speed", type=float, default=30.0, help="simulated seconds per second")
+    parser.add_argument("--sites", type=int, default=8)
+    parser.add_argument("--pages", type=int, default=40, help="articles of each site before the start")
+    parser.add_argument("--per-day", type=float, default=60, help="new articles of each site and day")
+    parser.add_argument("--faults", default="", help="site:fault@seconds, separated by commas; see serve.py")
+    parser.add_argument("--now", default=DEFAULT_NOW, help="the world's start (default: %(default)s)")
+    parser.add_argument("--delay", type=float, help="real seconds between two requests to a site (default: that of Newsmill)")
+    parser.add_argument("--every", help="fixed interval of the sources (default: that of `newsmill add`)")
+    parser.add_argument("--beside", metavar="INTERVAL", help="also follow the same world at this fixed interval, such as 15m")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--web", action="store_true", help="also run the web process, which receives WebSub")
+    parser.add_argument("--revisits", default="1h,6h,1d,7d", help="schedule by which edits should be found (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8391)
+    parser.add_argument("--json", type=Path, help="also write all figures into this file")
+    parser.add_argument("--keep", type=Path, help="an empty folder with a short name that keeps truth, log, stores and logs")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+    """Follow one world and print a table for each follower."""
+    hours = options.warm_up_hours + options.hours + options.settle_minutes / 60
+    values = {"sites": options.sites, "pages": options.pages, "per-day": options.per_day, "seed": seed, "speed": options.speed}
+    values |= {"days": math.ceil(hours / 24), "now": options.now, "faults": options.faults}
+    score = load_scorer()
+    with ExitStack() as stack:
+        folder = stack.enter_context(open_folder(options.keep, seed))
+        world = stack.enter_context(
+            worlds.serve_live(folder / "world", options.port, [f"--{name}={value}" for name, value in values.items() if value != ""])
+        )
+        clock = read_world_clock(world)
+        simulated.install(clock)
+        followers = [stack.enter_context(Follower(FAST, folder / "a", clock, options)).start(world, options.every)]
+        if options.beside:
+            followers.append(stack.enter_context(Follower("fixed", folder / "b", clock, options)).start(world, options.beside))
+        machine = watch(followers, clock, clock.start + timedelta(hours=hours), options)
+        drift = abs((read_world_clock(world)() - clock()).total_seconds())
+        rows, log = world.ask("truth.jsonl"), world.ask("log")
+        future = world.ask("truth.jsonl?all=1")
+        for follower in followers:
+            follower.stop()
+        if options.keep:
+            for name, lines in (("truth", future), ("log", log)):
+                (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        reports = []
+        for follower in followers:
+            report = measure(follower, rows, future, log, score, clock, machine, options)
+            report |= {"seed": seed, "clock drift, simulated s": round(drift, 1)}
+            print(describe(report), flush=True)
+            reports.append(report)
+        return reports
+
+
+def watch(followers: Sequence[Follower], clock: SimulatedClock, until: datetime, options: argparse.Namespace) -> Machine:
+    """Read the stores every second, and the health of the sources every few simulated minutes, until the simulated time `until`."""
+    machine, reported = Machine(), time.monotonic()
+    while clock() < until:
+        time.sleep(1.0)
+        for follower in followers:
+            follower.observe()
+        machine.sample()
+        if time.monotonic() - reported > 60:
+            reported = time.monotonic()
+            counts = ", ".join(f"{follower.name} {follower.reader.count} documents" for follower in followers)
+            print(f"{clock():%a %H:%M} of {until:%a %H:%M}, {counts}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    return machine
+
+
+def read_world_clock(world: worlds.LiveWorld) -> SimulatedClock:
+    facts: Any = world.ask("clock")[0]
+    now, start = datetime.fromisoformat(facts["now"]), datetime.fromisoformat(facts["start"])
+    elapsed = (now - start).total_seconds()
+    return SimulatedClock(start, facts["real"] - elapsed / facts["speed"], facts["speed"])
+
+
+def load_scorer() -> tuple[ModuleType, ModuleType]:
+    """The modules score_world and score_live of the shared data."""
+    sys.path.append(str(worlds.shared() / "site"))
+    return importlib.import_module("score_world"), importlib.import_module("score_live")
+
+
+@contextmanager
+def open_folder(keep: Path | None, seed: int) -> Iterator[Path]:
+    """A folder with a short name, because the socket of Redis lies in it."""
+    if keep is not None:
+        folder = (keep / str(seed)).absolute()
+        folder.mkdir(parents=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="nm-", dir="/tmp") as name:
+        yield Path(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

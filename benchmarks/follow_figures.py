@@ -1,0 +1,318 @@
+"""What the log and the truth of a live world say about one follower: requests by class, freshness, completeness, edits. Pure functions.
+
+Times are simulated unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+Row = Mapping[str, Any]
+
+NEW, REPEATED, IMPORT = "first fetch of a new article", "article again", "import"
+HOMEPAGE, FEED, NEWS_SITEMAP, SITEMAP, SECTION, TAG = "homepage", "feed", "news sitemap", "sitemap", "section", "tag or author page"
+ROBOTS, MISSING, OTHER = "robots.txt", "missing page", "other"
+LISTINGS = (HOMEPAGE, FEED, NEWS_SITEMAP, SITEMAP, SECTION, TAG)
+CLASSES = (NEW, *LISTINGS, ROBOTS, MISSING, OTHER, REPEATED, IMPORT)
+NOT_COUNTED = (REPEATED, IMPORT)  # in requests per new article
+
+MIN_LIFE = timedelta(hours=1)  # of an article that must be found although it vanishes
+REVISIT_SLACK = timedelta(minutes=30)  # that a revisit may be late
+KINDS = ("no feed, no sitemap", "WebSub", "crawl delay", "rate limit", "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a run that is measured: requests, and articles published, from `start` up to `end`."""
+
+    start: datetime
+    end: datetime
+
+    def __contains__(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One state of a stored document, as a reader of the store saw it."""
+
+    document: str
+    urls: tuple[str, ...]
+    stored_at: datetime
+    fetched_at: datetime
+    revision: int
+    title: str
+    text: str
+
+
+@dataclass
+class World:
+    """The truth of a live world: its articles by key, and its sites. `score` is the module score_world of the shared data."""
+
+    rows: list[dict[str, Any]]
+    score: ModuleType
+    truth: Any = field(init=False)
+    sites: dict[str, Row] = field(init=False)
+    sections: dict[str, set[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.truth = self.score.Truth(self.rows)
+        self.sites = {row["site"]: row for row in self.rows if row["kind"] == "site"}
+        self.sections = defaultdict(set)
+        for row in self.truth.articles.values():
+            self.sections[row["site"]].add(row["section"])
+
+    def article(self, urls: Iterable[str]) -> str | None:
+        """The key of the article that one of the URLs belongs to."""
+        return next((key for url in urls if (key := self.truth.article_of({"url": url}))), None)
+
+    def kind(self, site: str) -> str:
+        """What is special about a site; one of KINDS."""
+        row = self.sites[site]
+        return next(
+            kind
+            for kind, applies in zip(KINDS, (not row["feed"], row["hub"], row["crawl_delay"], row["limit"], True), strict=True)
+            if applies
+        )
+
+    def published_in(self, window: Window) -> dict[str, Row]:
+        """The articles of the window, by key."""
+        return {key: row for key, row in self.truth.articles.items() if moment(row["published"]) in window}
+
+    def faults(self) -> list[Row]:
+        return [row for row in self.rows if row["kind"] == "fault"]
+
+    def due(self, window: Window) -> dict[str, Row]:
+        """The articles of the window that must be found: not those behind a 403 wall, and not those that vanish soon."""
+        walls = {row["site"]: moment(row["at"]) for row in self.faults() if row["fault"] == "403"}
+        return {
+            key: row
+            for key, row in self.published_in(window).items()
+            if not (row["gone_at"] and moment(row["gone_at"]) - moment(row["published"]) < MIN_LIFE)
+            and not (row["site"] in walls and moment(row["published"]) >= walls[row["site"]])
+        }
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+# ---- requests ----------------------------------------------------------------------------------------------------------------
+
+
+def classify(world: World, log: Sequence[Row], window: Window) -> list[tuple[Row, str]]:
+    """Each request of one follower in the window, with its class. `log` is complete: an article's first fetch may be earlier."""
+    fetched: set[str] = set()
+    classes = []
+    for row in log:
+        kind = _classify(world, row, window, fetched)
+        if moment(row["sim"]) in window:
+            classes.append((row, kind))
+    return classes
+
+
+def _classify(world: World, row: Row, window: Window, fetched: set[str]) -> str:
+    key = world.truth.article_of({"url": row["url"]})
+    if key is not None:
+        is_again = key in fetched
+        if row["status"] == 200:
+            fetched.add(key)
+        if moment(world.truth.articles[key]["published"]) < window.start:
+            return REPEATED if is_again else IMPORT
+        return REPEATED if is_again else NEW
+    if world.score.url_key(row["url"]) in world.truth.others:
+        return IMPORT  # consent walls, paywalls and dead links exist from the start
+    return classify_listing(row["path"], row["status"], world.sections[row["site"]])
+
+
+def classify_listing(path: str, status: int, sections: set[str]) -> str:
+    """The class of a request that is for no article."""
+    path = path.partition("?")[0]
+    first = path.split("/")[1] if path.startswith("/") else ""
+    if path == "/robots.txt":
+        return ROBOTS
+    if path == "/":
+        return HOMEPAGE
+    if status in (404, 410):
+        return MISSING
+    if path == "/sitemap-news.xml":
+        return NEWS_SITEMAP
+    if "sitemap" in first:
+        return SITEMAP
+    if re.search(r"\.(xml|rss|atom|json)$|^/feeds?/", path):
+        return FEED
+    if first in ("tag", "author"):
+        return TAG
+    return SECTION if first in sections else OTHER
+
+
+def count_requests(classified: Sequence[tuple[Row, str]]) -> dict[str, int]:
+    """Requests by class, in the order of CLASSES."""
+    counts = Counter(kind for _, kind in classified)
+    return {kind: counts[kind] for kind in CLASSES if counts[kind]}
+
+
+def count_counted(requests: Mapping[str, int]) -> int:
+    """The requests that count for a new article: all but import and revisits."""
+    return sum(count for kind, count in requests.items() if kind not in NOT_COUNTED)
+
+
+# ---- freshness and completeness ----------------------------------------------------------------------------------------------
+
+
+def first_fetches(world: World, log: Sequence[Row]) -> dict[str, datetime]:
+    """When each article was first sent."""
+    found: dict[str, datetime] = {}
+    for row in log:
+        if row["status"] == 200 and (key := world.truth.article_of({"url": row["url"]})):
+            found.setdefault(key, moment(row["sim"]))
+    return found
+
+
+def first_stored(world: World, observations: Sequence[Observation]) -> dict[str, Observation]:
+    """The first state of each article's document."""
+    found: dict[str, Observation] = {}
+    for seen in sorted(observations, key=lambda seen: seen.stored_at):
+        if (key := world.article(seen.urls)) is not None:
+            found.setdefault(key, seen)
+    return found
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Number, median, 95th percentile and maximum, rounded to hundredths."""
+    ordered = sorted(values)
+    if not ordered:
+        return {"n": 0}
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {"n": len(ordered), "median": round(median(ordered), 2), "p95": round(p95, 2), "max": round(ordered[-1], 2)}
+
+
+def minutes(span: timedelta) -> float:
+    return span.total_seconds() / 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store holds of the articles that are due, and what else it holds."""
+
+    share: float
+    by_site: dict[str, str]
+    by_kind: dict[str, float]
+    twice: list[str]
+    others: dict[str, int]  # by kind of the truth
+    missing: list[str]
+
+
+def compare_stored(world: World, observations: Sequence[Observation], window: Window) -> Stored:
+    """Completeness of the window, and everything of the whole run that is stored and no article, or stored twice."""
+    documents = {seen.document: seen for seen in observations}
+    by_key: dict[str, list[str]] = defaultdict(list)
+    others: Counter[str] = Counter()
+    for seen in documents.values():
+        key = world.article(seen.urls)
+        if key is None:
+            others[world.truth.kind_of({"url": seen.urls[0]})] += 1
+        else:
+            by_key[key].append(seen.document)
+    due = world.due(window)
+    by_site = {site: [key in by_key for key, row in due.items() if row["site"] == site] for site in sorted(world.sites)}
+    by_kind: dict[str, list[bool]] = defaultdict(list)
+    for site, found in by_site.items():
+        by_kind[world.kind(site)] += found
+    return Stored(
+        share=_share([key in by_key for key in due]),
+        by_site={site: f"{sum(found)} of {len(found)}" for site, found in by_site.items()},
+        by_kind={kind: _share(by_kind[kind]) for kind in KINDS if by_kind[kind]},
+        twice=sorted(key for key, ids in by_key.items() if len(ids) > 1),
+        others=dict(others),
+        missing=sorted(key for key in due if key not in by_key),
+    )
+
+
+def _share(found: Sequence[bool]) -> float:
+    return round(sum(found) / len(found), 4) if found else 0.0
+
+
+# ---- edits -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Versions that a revisit should find and how many it found; documents that got a revision although the text was the same."""
+
+    due: int
+    found: int
+    advert_changes: int  # versions that change only adverts and counters, of articles in the store
+    false_revisions: int
+
+
+def judge_edits(
+    world: World, observations: Sequence[Observation], window: Window, fetched: Mapping[str, datetime], revisits: Sequence[timedelta]
+) -> Edits:
+    """Judge the edits of the window's articles. `revisits` are the times of the schedule after the first fetch.
+
+    Due is the newest text at each revisit, if it differs from the one at the visit before, and if the window's end leaves time for it.
+    A revision is false if no version with another text appeared between its fetch and the fetch before.
+    """
+    seen: dict[str, list[Observation]] = defaultdict(list)
+    for one in sorted(observations, key=lambda one: one.stored_at):
+        if (key := world.article(one.urls)) is not None:
+            seen[key].append(one)
+    due = found = adverts = false = 0
+    for key, row in world.published_in(window).items():
+        if key not in fetched or key not in seen:
+            continue
+        texts = text_versions(row)
+        for position in due_versions([moment(one["at"]) for one in texts], fetched[key], revisits, window.end - REVISIT_SLACK):
+            due += 1
+            found += any(shows(one, texts[position], texts[position - 1]) for one in seen[key])
+        adverts += sum(one["change"] == "noise" and moment(one["at"]) < window.end for one in row["versions"])
+        false += count_false_revisions(seen[key], [moment(one["at"]) for one in texts])
+    return Edits(due, found, adverts, false)
+
+
+def text_versions(row: Row) -> list[Row]:
+    """The versions of an article that differ in title or text, the first one included."""
+    return [one for number, one in enumerate(row["versions"]) if number == 0 or one["change"] != "noise"]
+
+
+def due_versions(changed: Sequence[datetime], fetched: datetime, revisits: Sequence[timedelta], until: datetime) -> list[int]:
+    """The positions of the versions that the visits after the first one must find: at each, the newest if it is another one."""
+    due, last = [], max((k for k, at in enumerate(changed) if at <= fetched), default=0)
+    for visit in (fetched + span for span in revisits):
+        newest = max((k for k, at in enumerate(changed) if at <= visit), default=0)
+        if visit <= until and newest != last:
+            due.append(newest)
+            last = newest
+    return due
+
+
+def shows(seen: Observation, version: Row, before: Row) -> bool:
+    """Whether the document has what the version changed: its title, or the paragraphs that the version before did not have."""
+    if version["title"] != before["title"]:
+        return squeeze(version["title"]) in squeeze(seen.title)
+    added = [paragraph for paragraph in version["paragraphs"] if paragraph not in before["paragraphs"]]
+    return all(squeeze(paragraph) in squeeze(seen.text) for paragraph in added)
+
+
+def count_false_revisions(seen: Sequence[Observation], changed: Sequence[datetime]) -> int:
+    """Revisions of one document for which another fetch, but no other text, is the reason."""
+    return sum(
+        then.revision > before.revision
+        and then.fetched_at > before.fetched_at
+        and not any(before.fetched_at < at <= then.fetched_at for at in changed)
+        for before, then in pairwise(seen)
+    )
+
+
+def squeeze(text: str) -> str:
+    """The text without white space, which markup changes."""
+    return "".join(text.split())
