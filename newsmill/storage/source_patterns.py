@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from newsmill.discovery.schedule import RATE_WINDOW, RECENT_HOURS, SourcePattern, choose_listings, estimate_rates
 from newsmill.model import Kind
+from newsmill.storage.database import reading
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.schema import documents, sightings, source_patterns
 from newsmill.storage.statements import AnyRow, Upsert
@@ -64,6 +65,19 @@ def read(conn: Connection, source: str, added_at: datetime, listings: Sequence[P
     pattern = _compute(conn, source, added_at, working, now)
     _SAVE.run(conn, [{"source": source, "computed_at": now, "pattern": _PATTERN.dump_python(pattern, mode="json")}])
     return pattern
+
+
+class SourcePatterns:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, source: str) -> SourcePattern | None:
+        """The last pattern of a source; None for one without polls, or with fixed times."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_LOAD, {"b_source": source}).one_or_none()
+        return None if row is None else _PATTERN.validate_python(row.pattern)
 
 
 def count_recent(conn: Connection, source: str, now: datetime) -> int:
