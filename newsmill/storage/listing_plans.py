@@ -77,7 +77,8 @@ def is_polled(listing: PolledListing, now: datetime) -> bool:
     if listing.outcome in (Outcome.DENIED, Outcome.BAD_URL) or listing.found_by == "section":
         return False
     if listing.found_by == "sitemap":
-        return listing.shown_at is not None and listing.shown_at > now - polls.RECENT
+        times = (listing.shown_at, listing.modified_at or listing.shown_at)
+        return all(at is not None and at > now - polls.RECENT for at in times)
     return listing.found_by == FROM_PLAN or listing.outcome is not Outcome.GONE
 
 

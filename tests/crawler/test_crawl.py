@@ -87,11 +87,11 @@ def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World)
     assert site.hits("/feed/") == []  # nothing is guessed where a feed is named
 
     # A later round: the index says the same as before, but its part has grown.
-    world.ledger.add([Link(index, Kind.SITEMAP, "paper")], now=now(), again=True)
+    world.ledger.read_listings("paper", now=now())
     site.page("/part.xml.gz", sitemap(*articles[6:10]), content_type="application/gzip", zipped=True)
     world.crawl()
     assert [world.outcome(url) for url in articles[8:10]] == [State.FETCHED] * 2
-    assert "if-none-match" not in site.hits("/sitemap.xml")[1].headers
+    assert "if-none-match" in site.hits("/sitemap.xml")[1].headers  # the part is polled by itself, so the index may be unchanged
 
     # Nothing new on the section's front: its further pages, all known, are not fetched again.
     world.ledger.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)

@@ -24,11 +24,11 @@ def page(status: int = 200, body: bytes = b"<html>", **headers: str) -> Page:
         (410, 0, Outcome.GONE),
         (400, 0, Outcome.HTTP_ERROR),
         (402, 0, Outcome.HTTP_ERROR),
-        (403, 4, Outcome.HTTP_ERROR),
+        (403, 8, Outcome.HTTP_ERROR),
         (401, 1, Outcome.HTTP_ERROR),
         (451, 1, Outcome.HTTP_ERROR),
-        (500, 4, Outcome.HTTP_ERROR),
-        (429, 4, Outcome.HTTP_ERROR),
+        (500, 8, Outcome.HTTP_ERROR),
+        (429, 8, Outcome.HTTP_ERROR),
         (204, 0, Outcome.HTTP_ERROR),
         (206, 0, Outcome.HTTP_ERROR),
         (304, 0, Outcome.HTTP_ERROR),  # requests for pages are unconditional
@@ -102,7 +102,7 @@ def test_listings_may_be_anything_and_unchanged() -> None:
 def test_transient_failures(outcome: Outcome) -> None:
     failure = OutcomeRecord(outcome, "why")
     assert decide_failure(failure, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why", failure=failure)
-    assert decide_failure(OutcomeRecord(outcome, "why"), 4, NOW) == OutcomeRecord(outcome, "why")
+    assert decide_failure(OutcomeRecord(outcome, "why"), 8, NOW) == OutcomeRecord(outcome, "why")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SSRF_BLOCKED, Outcome.TOO_LARGE, Outcome.REDIRECT_LOOP, Outcome.BAD_URL, Outcome.OFF_SITE])

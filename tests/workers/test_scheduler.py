@@ -107,7 +107,7 @@ def test_rows_of_a_dead_crawler_are_due_again(world: WorkersWorld, context: Sche
 def test_redis_away_is_one_line_and_sources_still_come_due(
     world: WorkersWorld, context: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False, every=timedelta(minutes=15)), now=NOW)
     _end_listing(world)
 
     def away() -> None:

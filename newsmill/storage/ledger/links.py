@@ -84,6 +84,8 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     news = set(known)
     if listing_id is not None:
         news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
+        if new:
+            polls.mark_shown(conn, listing_id, now)
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)

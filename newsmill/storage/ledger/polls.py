@@ -15,9 +15,10 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from newsmill.discovery.schedule import NextPoll
 from newsmill.model import Kind, Link, Outcome
+from newsmill.storage.columns import load_hint
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.schema import ledger, listing_schedules, sightings, sources
-from newsmill.storage.statements import LIMIT, NOW, Upsert, state_is
+from newsmill.storage.statements import LIMIT, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_key
 
 SITEMAP_NEWS_AGE = timedelta(days=7)  # of the pages in sitemaps whose sightings are recorded: older ones say nothing about polls
@@ -54,10 +55,13 @@ _UNPLANNED = (
         ledger.c.found_by,
         ledger.c.outcome,
         ledger.c.failing_since,
+        ledger.c.hint,
         listing_schedules.c.polled_at,
         listing_schedules.c.reads,
         listing_schedules.c.cache_seconds,
         listing_schedules.c.shown_at,
+        listing_schedules.c.next_poll_at,
+        listing_schedules.c.reason,
     )
     .join(ledger, ledger.c.id == listing_schedules.c.ledger_id)
     .where(listing_schedules.c.planned_at.is_(None))
@@ -72,7 +76,7 @@ _OF_SOURCE = (
         ledger.c.found_by,
         ledger.c.outcome,
         ledger.c.failing_since,
-        ledger.c.state,
+        ledger.c.hint,
         listing_schedules,
     )
     .join(listing_schedules, ledger.c.id == listing_schedules.c.ledger_id)
@@ -140,6 +144,7 @@ class PolledListing:
     reads: int
     cache_seconds: float
     shown_at: datetime | None
+    modified_at: datetime | None = None  # of a part of a sitemap index, by the index
     next_poll_at: datetime | None = None
     reason: str | None = None
 
@@ -184,8 +189,13 @@ def record_sightings(conn: Connection, listing_id: int, read_at: datetime | None
         ],
     )
     if new:
-        _SHOW.run(conn, [{"ledger_id": listing_id, "polled_at": now, "reads": 0, "cache_seconds": 0.0, "shown_at": now, "planned_at": now}])
+        mark_shown(conn, listing_id, now)
     return new
+
+
+def mark_shown(conn: Connection, listing_id: int, now: datetime) -> None:
+    """Record that the listing showed something new."""
+    _SHOW.run(conn, [{"ledger_id": listing_id, "polled_at": now, "reads": 0, "cache_seconds": 0.0, "shown_at": now, "planned_at": now}])
 
 
 def is_sighting(link: Link, now: datetime) -> bool:
@@ -217,44 +227,31 @@ def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> li
 
 def list_unplanned(conn: Connection, limit: int) -> list[PolledListing]:
     """Polled listings without a plan."""
-    return [
-        PolledListing(
-            id=row.id,
-            source=row.source,
-            kind=Kind(row.kind),
-            url=row.url,
-            found_by=row.found_by,
-            outcome=None if row.outcome is None else Outcome(row.outcome),
-            failing_since=row.failing_since,
-            polled_at=row.polled_at,
-            reads=row.reads,
-            cache_seconds=row.cache_seconds,
-            shown_at=row.shown_at,
-        )
-        for row in conn.execute(_UNPLANNED, {"b_limit": limit})
-    ]
+    return [_to_listing(row, row.source) for row in conn.execute(_UNPLANNED, {"b_limit": limit})]
 
 
 def list_polled(conn: Connection, source: str) -> list[PolledListing]:
     """All listings of a source that were polled, with their plans."""
-    return [
-        PolledListing(
-            id=row.id,
-            source=source,
-            kind=Kind(row.kind),
-            url=row.url,
-            found_by=row.found_by,
-            outcome=None if row.outcome is None else Outcome(row.outcome),
-            failing_since=row.failing_since,
-            polled_at=row.polled_at,
-            reads=row.reads,
-            cache_seconds=row.cache_seconds,
-            shown_at=row.shown_at,
-            next_poll_at=row.next_poll_at,
-            reason=row.reason,
-        )
-        for row in conn.execute(_OF_SOURCE, {"b_source": source})
-    ]
+    return [_to_listing(row, source) for row in conn.execute(_OF_SOURCE, {"b_source": source})]
+
+
+def _to_listing(row: AnyRow, source: str | None) -> PolledListing:
+    return PolledListing(
+        id=row.id,
+        source=source,
+        kind=Kind(row.kind),
+        url=row.url,
+        found_by=row.found_by,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        failing_since=row.failing_since,
+        polled_at=row.polled_at,
+        reads=row.reads,
+        cache_seconds=row.cache_seconds,
+        shown_at=row.shown_at,
+        modified_at=load_hint(row.hint).modified_at,
+        next_poll_at=row.next_poll_at,
+        reason=row.reason,
+    )
 
 
 def plan(conn: Connection, listing: PolledListing, next_poll: NextPoll | None, reason: str, now: datetime) -> None:
