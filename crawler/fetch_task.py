@@ -12,6 +12,7 @@ from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.pushed_listing import read_pushes
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
@@ -48,6 +49,8 @@ class FetchTask:
 
         Raises StopRequestedError and leaves the row as it was.
         """
+        if self.leased_url.kind is Kind.FEED and await read_pushes(self.state, self.leased_url, self.source, self.throttle):
+            return None
         try:
             return await self._fetch()
         except HostBusyError as e:
@@ -144,10 +147,16 @@ class FetchTask:
 
     async def _end(self, ended: Ended) -> None:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+        await self._requeue_pushed()
 
     async def _postpone(self, retry: RetryAt, *, count_attempt: bool = True) -> None:
         row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt, retry.failure)
         await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+        await self._requeue_pushed()
+
+    async def _requeue_pushed(self) -> None:
+        if self.leased_url.kind is Kind.FEED:
+            await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
         """Count the host's failures in a row. Returns the pause of the host that a Retry-After or many failures call for."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select, text, true, update
 
-from newsmill.storage.schema import deliveries, hosts, ledger, processes
+from newsmill.storage.schema import deliveries, hosts, ledger, processes, websub_subscriptions
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
@@ -33,6 +33,7 @@ _WAITS: tuple[Wait, ...] = (
     (ledger, ledger.c.id, ledger.c.next_at, state_is("due", "fetched")),
     (hosts, hosts.c.host, hosts.c.next_fetch_at, true()),
     (deliveries, deliveries.c.id, deliveries.c.next_at, deliveries.c.state == "due"),
+    (websub_subscriptions, websub_subscriptions.c.callback_id, websub_subscriptions.c.next_at, true()),
 )
 _LEASES = (
     select(hosts.c.host).where(hosts.c.lease_until > bindparam("b_latest", type_=hosts.c.lease_until.type)).limit(1),
