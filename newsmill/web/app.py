@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, pages, problem_details, websub
+from newsmill.web import api, auth, feeds, key_directory, pages, problem_details, websub
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
@@ -104,6 +104,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
     app.include_router(websub.router)
+    app.include_router(key_directory.router)
     pages.install(app)
     return app
 

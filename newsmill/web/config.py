@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from newsmill.message_signatures import DIRECTORY_PATH
+
 WEBSUB_PATH = "/websub/"  # before the id of a callback
-PUBLIC_PATHS = (WEBSUB_PATH,)  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL
+PUBLIC_PATHS = (WEBSUB_PATH, DIRECTORY_PATH)  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL
 
 
 @dataclass(frozen=True, slots=True)
