@@ -19,6 +19,7 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.websub_requests import WebSubRequests
 
@@ -55,6 +56,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "deferred": store.ledger.deferred.count(),
         "archive_bytes": store.archive.total_bytes(),
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
+        "publisher_orders": Publishers(store.engine).list_orders(),
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
@@ -88,6 +90,9 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
+    if report["publisher_orders"]:
+        orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
+        typer.echo(f"orders of site owners, given at /bot: {orders}")
     if report["websub"]["announced"]:
         typer.echo(format_websub(report["websub"], store.settings.public_url))
     print_failing(Alerts(store.engine).list_failing())

@@ -131,6 +131,7 @@ ledger = Table(
     ),
     Index("ix_ledger_listings", "source", sqlite_where=text("kind <> 'page'"), postgresql_where=text("kind <> 'page'")),
     Index("ix_ledger_outcome", "outcome", "id"),
+    Index("ix_ledger_host", "host", "id"),
     Index(
         "ix_ledger_failing",
         "source",
@@ -426,6 +427,25 @@ websub_pushes = Table(
     Column("body", LargeBinary, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Index("ix_websub_pushes_ledger", "ledger_id", "id"),
+)
+
+# What owners of hosts have told the crawler, which it obeys from its next request on.
+publisher_orders = Table(
+    "publisher_orders",
+    metadata,
+    Column("host", StorableText, primary_key=True),
+    Column("is_stopped", Boolean, nullable=False),
+    Column("delay", Float),  # seconds between two requests, at least
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+# Proofs that a host belongs to the sender of a claim. Only the hash of the claim is stored.
+publisher_claims = Table(
+    "publisher_claims",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("host", StorableText, nullable=False),
+    Column("proved_at", UtcDateTime, nullable=False),
 )
 
 # Searches that a user saved. `seen_at` and `seen_id` are the position in the order of storage up to which documents were matched.

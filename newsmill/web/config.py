@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from newsmill.message_signatures import DIRECTORY_PATH
 
 WEBSUB_PATH = "/websub/"  # before the id of a callback
-PUBLIC_PATHS = (WEBSUB_PATH, DIRECTORY_PATH)  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL
+BOT_PATH = "/bot"
+OWNER_PATH = f"{BOT_PATH}/hosts/"  # before the secret of an owner's page
+PUBLIC_PATHS = (WEBSUB_PATH, DIRECTORY_PATH, OWNER_PATH, "/static/")  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,11 @@ class WebConfig:
     def is_public_request(self, host: str, path: str) -> bool:
         """Whether a request names the host of the public URL, and a path that is meant for other machines."""
         name = parse_host(host)
-        return bool(self.public_url) and name == urlsplit(str(self.public_url)).hostname and path.startswith(PUBLIC_PATHS)
+        return (
+            bool(self.public_url)
+            and name == urlsplit(str(self.public_url)).hostname
+            and (path == BOT_PATH or path.startswith(PUBLIC_PATHS))
+        )
 
     def is_own_host(self, host: str) -> bool:
         """Whether a Host header names this server.

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsmill.exceptions import NewsmillError
 from newsmill.web.auth import get_caller
-from newsmill.web.config import WEBSUB_PATH, WebConfig
+from newsmill.web.config import OWNER_PATH, WEBSUB_PATH, WebConfig
 from newsmill.web.problem_details import problem_response
 
 SECURITY_HEADERS = {  # of every response that does not set its own
@@ -38,6 +38,7 @@ SECURITY_HEADERS = {  # of every response that does not set its own
 }
 WINDOW_SECONDS = 60
 MAX_CALLERS = 10_000  # whose requests are counted, 150 bytes each; beyond that the oldest window is dropped
+SECRET_PATHS = (WEBSUB_PATH, OWNER_PATH)  # what follows is known to one hub or one owner only
 UNLIMITED_PATHS = ("/static/", "/api/v1/live")  # cheap, and /live must work without the database
 TAGGED_PATHS = ("/api/", "/feeds/")
 PAGES_PATH = "/api/v1/pages"
@@ -78,8 +79,7 @@ class RequestGuardMiddleware:
             await self.app(scope, LimitedBody(receive, max_bytes, self.config.max_body_seconds), send_with_headers)
         # Without the query, which holds the secret of a sign-in link. Percent-encoded, so that a path cannot forge log lines.
         path = scope.get("raw_path", b"?").decode("ascii", "replace")
-        if path.startswith(WEBSUB_PATH):  # the id that follows is known to the hub only
-            path = WEBSUB_PATH
+        path = next((secret for secret in SECRET_PATHS if path.startswith(secret)), path)
         log.info("%s %s %d %.0f ms", scope["method"], path, status, (time.perf_counter() - started_at) * 1000)
 
     def _max_bytes(self, path: str) -> int:

@@ -39,6 +39,7 @@ from newsmill.storage.ledger.records import (
     Trace,
     Waiting,
 )
+from newsmill.storage.publishers import PublisherOrder, find_order
 from newsmill.storage.websub import Push
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
@@ -203,6 +204,11 @@ class Ledger:
         """Make leased rows due at a later time. Returns the rows changed."""
         with writing(self._engine) as conn:
             return fetch_leases.postpone(conn, rows, now)
+
+    def publisher_order(self, host: str) -> PublisherOrder | None:
+        """What the owner of a host has told the crawler. Look before each request: it is obeyed from the next one on."""
+        with reading(self._engine) as conn:
+            return find_order(conn, host)
 
     # ---- WebSub
 

@@ -331,12 +331,28 @@ def create_tables() -> None:
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_failing", "ledger", ["source", "failing_since"], **only("failing_since IS NOT NULL"))
+    op.create_index("ix_ledger_host", "ledger", ["host", "id"])
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
+    op.create_table(
+        "publisher_orders",
+        Column("host", StorableText(), nullable=False),
+        Column("is_stopped", Boolean(), nullable=False),
+        Column("delay", Float(), nullable=True),
+        Column("changed_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("host", name="pk_publisher_orders"),
+    )
+    op.create_table(
+        "publisher_claims",
+        Column("digest", String(length=64), nullable=False),
+        Column("host", StorableText(), nullable=False),
+        Column("proved_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("digest", name="pk_publisher_claims"),
+    )
     op.create_table(
         "websub_subscriptions",
         Column("callback_id", String(length=43), nullable=False),
