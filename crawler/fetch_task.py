@@ -17,8 +17,9 @@ from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
+from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle, StopRequestedError
 from newsmill import urls
+from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.publishers import PublisherOrder
@@ -93,7 +94,10 @@ class FetchTask:
         return self._update_throttle(response, decision)
 
     async def _find_order(self, host: str) -> PublisherOrder | None:
-        return await self.state.call_ledger(lambda _: self.state.ledger.publisher_order(host))
+        try:
+            return await self.state.call_ledger(lambda _: self.state.ledger.publisher_order(host))
+        except ServiceError:  # the crawler stops while the database is away
+            raise StopRequestedError from None
 
     async def _stop(self) -> RetryAt:
         """The owner of the host has stopped the crawler: the row waits, and the host is not leased before the stop is lifted."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from crawler.crawl_state import CrawlState
 from crawler.listing_task import ListingTask
-from crawler.throttle import HostThrottle
+from crawler.throttle import HostThrottle, StopRequestedError
+from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Ended
 from newsmill.storage.websub import Push
@@ -15,7 +16,10 @@ async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source |
 
     The pushes are deleted with the outcome: after a crash they are read again. Those that cannot be used are deleted before the request.
     """
-    pushes = await state.call_ledger(lambda _: state.ledger.pushes(leased_url.id))
+    try:
+        pushes = await state.call_ledger(lambda _: state.ledger.pushes(leased_url.id))
+    except ServiceError:  # the crawler stops while the database is away
+        raise StopRequestedError from None
     if not pushes:
         return False
     ids = [push.id for push in pushes]

@@ -22,7 +22,6 @@ from newsmill.exceptions import ConfigError
 
 LABEL = "sig1"  # of the signature, in each of the three headers
 REQUEST_TAG, DIRECTORY_TAG = "web-bot-auth", "http-message-signatures-directory"
-DIRECTORY_PATH = "/.well-known/http-message-signatures-directory"
 DIRECTORY_TYPE = "application/http-message-signatures-directory+json"
 REQUEST_SECONDS = 300  # that a signature is valid: longer than any download, and than the clocks of servers differ
 DIRECTORY_SECONDS = 86_400  # that verifiers may keep the directory

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from newsmill.message_signatures import DIRECTORY_PATH
-
 WEBSUB_PATH = "/websub/"  # before the id of a callback
+DIRECTORY_PATH = "/.well-known/http-message-signatures-directory"  # of the keys that sign requests
 BOT_PATH = "/bot"
 OWNER_PATH = f"{BOT_PATH}/hosts/"  # before the secret of an owner's page
 PUBLIC_PATHS = (WEBSUB_PATH, DIRECTORY_PATH, OWNER_PATH, "/static/")  # that hubs and publishers may reach under NEWSMILL_PUBLIC_URL

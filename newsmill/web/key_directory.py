@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from newsmill.context import AppContext
-from newsmill.message_signatures import DIRECTORY_PATH, choose_published, make_authority, make_directory, sign_directory
+from newsmill.message_signatures import choose_published, make_authority, make_directory, sign_directory
 from newsmill.signing_keys import find_agent_url, keys_folder, read_keys
+from newsmill.web.config import DIRECTORY_PATH
 
 router = APIRouter(include_in_schema=False)
 
