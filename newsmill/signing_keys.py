@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from newsmill.context import data_folder
@@ -39,7 +39,10 @@ def read_keys(folder: Path) -> list[SigningKey]:
 
 def add_key(folder: Path, *, now: datetime) -> SigningKey:
     """Create a key and its file, with mode 0600. Raises NewsmillError."""
-    key = make_key(now.astimezone(UTC).replace(microsecond=0))
+    created_at = now.astimezone(UTC).replace(microsecond=0)
+    if known := read_keys(folder):
+        created_at = max(created_at, known[-1].created_at + timedelta(seconds=1))  # the names of the files are the order of the keys
+    key = make_key(created_at)
     path = folder / f"{key.created_at.strftime(_TIME)}-{key.id}.pem"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
