@@ -38,6 +38,7 @@ from crawler.proxy import ProxyClient
 from crawler.proxy_route import ProxyError
 from crawler.renderer import PLAYWRIGHT
 from crawler.request_errors import RequestOutcomeError
+from crawler.request_signer import RequestSigner
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
@@ -317,11 +318,13 @@ class CappedHandler(HTTP11DownloadHandler):
         super().__init__(crawler)
         self._pool._factory = CappedFactory
         self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
+        self._signer = RequestSigner(crawler.settings)
 
     async def download_request(self, request: Request) -> Response:
         """The response: directly, through the proxy that a middleware named in `request.meta`, or from the browser."""
         if request.meta.get(PLAYWRIGHT):
             return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
+        self._signer.sign(request)  # here, because every request of every spider and middleware ends here
         max_size = request.meta.get("download_maxsize")
         if max_size is not None and not 0 < max_size <= MAX_SITEMAP_BYTES:
             request.meta["download_maxsize"] = self._default_maxsize

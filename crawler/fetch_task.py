@@ -12,16 +12,21 @@ from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.pushed_listing import read_pushes
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
+from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle, StopRequestedError
 from newsmill import urls
+from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Ended, Postponed
+from newsmill.storage.publishers import PublisherOrder
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
+STOPPED_HOST_PAUSE_SECONDS = 60.0  # until a host is looked at again; it is not leased while its owner's stop is in force
+STOPPED_DETAIL = "the owner of the host has stopped the crawler"
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
@@ -48,6 +53,8 @@ class FetchTask:
 
         Raises StopRequestedError and leaves the row as it was.
         """
+        if self.leased_url.kind is Kind.FEED and await read_pushes(self.state, self.leased_url, self.source, self.throttle):
+            return None
         try:
             return await self._fetch()
         except HostBusyError as e:
@@ -60,6 +67,13 @@ class FetchTask:
 
     async def _fetch(self) -> RetryAt | None:
         await self.throttle.acquire()
+        while (order := await self._find_order(self.throttle.host)) is not None:
+            if order.is_stopped:
+                return await self._stop()
+            if (order.delay or 0.0) <= self.throttle.delay:
+                break
+            self.throttle.delay = order.delay or 0.0
+            await self.throttle.acquire()
         response = await self.state.downloader.fetch(self._request(), self._check_redirect)
         self._current_throttle.mark_response()
         now = self.state.now()
@@ -80,6 +94,19 @@ class FetchTask:
             case RetryAt():
                 await self._postpone(decision)
         return self._update_throttle(response, decision)
+
+    async def _find_order(self, host: str) -> PublisherOrder | None:
+        try:
+            return await self.state.call_ledger(lambda _: self.state.ledger.publisher_order(host))
+        except ServiceError:  # the crawler stops while the database is away
+            raise StopRequestedError from None
+
+    async def _stop(self) -> RetryAt:
+        """The owner of the host has stopped the crawler: the row waits, and the host is not leased before the stop is lifted."""
+        until = self.state.now() + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
+        pause = RetryAt(until, STOPPED_DETAIL, until)
+        await self._postpone(pause, count_attempt=False)
+        return pause
 
     def _request(self) -> FetchRequest:
         """A page is fetched again only for its bytes, so its request is never conditional."""
@@ -103,6 +130,9 @@ class FetchTask:
                 return refusal
         host = urls.get_host(target)
         throttle = self.host_leases.throttle(host)
+        order = await self._find_order(host)
+        if order is not None and order.is_stopped:
+            return OutcomeRecord(Outcome.ROBOTS_DISALLOWED, f"redirects to {target}; {STOPPED_DETAIL}")
         if host != self.throttle.host and host not in self._borrowed_hosts:
             refusal = await self._borrow(host, throttle, target)
             if refusal is not None:
@@ -110,6 +140,7 @@ class FetchTask:
         if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
             return replace(refusal, detail=f"redirects to {target}")
         self._current_throttle = throttle
+        throttle.delay = max(throttle.delay, 0.0 if order is None else order.delay or 0.0)
         await throttle.acquire()
         return None
 
@@ -146,10 +177,16 @@ class FetchTask:
 
     async def _end(self, ended: Ended) -> None:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+        await self._requeue_pushed()
 
     async def _postpone(self, retry: RetryAt, *, count_attempt: bool = True) -> None:
         row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt, retry.failure)
         await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+        await self._requeue_pushed()
+
+    async def _requeue_pushed(self) -> None:
+        if self.leased_url.kind is Kind.FEED:
+            await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
         """Count the host's failures in a row. Returns the pause of the host that a Retry-After or many failures call for."""

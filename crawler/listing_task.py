@@ -12,9 +12,10 @@ from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.html_listings import make_well_known_links
+from newsmill.discovery.hubs import find_announcement
 from newsmill.discovery.robots import parse_cache_seconds
 from newsmill.exceptions import DecodeError, ListingError, UrlError
-from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Source
+from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Added, Ended
 
 MAX_WARNINGS = 10  # of one listing, in its outcome; a reader has a sentence for each kind of oddity
@@ -24,17 +25,23 @@ MAX_SECTION_DEPTH = 50  # next pages of one section: 1,000 articles of a paper t
 class ListingTask:
     """The parsing of one listing, and what it adds to the ledger."""
 
-    def __init__(self, state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> None:
+    def __init__(
+        self, state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle, *, is_pushed: bool = False
+    ) -> None:
+        """`is_pushed`: a hub sent the listing (WebSub), so it says nothing about what requests find."""
         self.state = state
         self.leased_url = leased_url
         self.source = source
         self.throttle = throttle
+        self.is_pushed = is_pushed
 
     async def run(self, page: Page) -> Ended:
         """Add the listing's links to the ledger, then return how the listing ends: after a crash in between, it is read again."""
         total = Added()
         has_links = False
         warnings: tuple[str, ...] = ()
+        hub: str | None = None
+        topic: str | None = None
         try:
             async with aclosing(self.state.parser.read(self._parse_request(page), page.body)) as batches:
                 async for links in batches:
@@ -42,10 +49,13 @@ class ListingTask:
                     total = Added(total.new + added.new, total.known + added.known)
                     has_links = has_links or bool(links.pages or links.listings or links.refetch)
                     warnings = (*warnings, *links.warnings)
+                    hub, topic = hub or links.hub, topic or links.topic
         except ListingError as e:
             return self._ended(OutcomeRecord(Outcome.BAD_LISTING, str(e)))
         except DecodeError as e:
             return self._ended(OutcomeRecord(Outcome(e.outcome), str(e)))
+        if self.leased_url.kind is Kind.FEED and not self.is_pushed:
+            await self._record_hub(page, hub, topic, total.new)
         outcome = Outcome.LISTED if has_links else Outcome.EMPTY_LISTING
         detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:MAX_WARNINGS]))
         return self._ended(OutcomeRecord(outcome, detail), page)
@@ -55,6 +65,13 @@ class ListingTask:
         etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
         cached = 0.0 if page is None else parse_cache_seconds(page.header("Cache-Control"))
         return Ended(self.leased_url.id, self.leased_url.fence, outcome, etag, last_modified, cached)
+
+    async def _record_hub(self, page: Page, hub: str | None, topic: str | None, new_pages: int) -> None:
+        headers = [value for name, value in page.headers if name.lower() == "link"]
+        found = find_announcement(page.url, headers, Listing(hub=hub, topic=topic))
+        hub, topic = (None, None) if found is None else (found.hub, found.topic)
+        ledger, listing = self.state.ledger, self.leased_url.id
+        await self.state.call_ledger(lambda now: ledger.record_hub(listing, hub, topic, new_pages=new_pages, now=now))
 
     def _parse_request(self, page: Page) -> ParseRequest:
         leased_url = self.leased_url

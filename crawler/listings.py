@@ -59,6 +59,8 @@ class ParsedLinks:
     refetch: tuple[Link, ...] = ()  # sitemaps of an index to fetch again although they are known
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
     warnings: tuple[str, ...] = ()
+    hub: str | None = None  # of a feed: model.Listing
+    topic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _batch_links(request: ParseRequest, listing: Listing) -> Iterator[ParsedLink
     if request.kind is Kind.SECTION:
         yield ParsedLinks(pages, next_pages=listings, warnings=listing.warnings)
         return
-    yield ParsedLinks(pages[:BATCH_LINKS], listings, warnings=listing.warnings)
+    yield ParsedLinks(pages[:BATCH_LINKS], listings, warnings=listing.warnings, hub=listing.hub, topic=listing.topic)
     for start in range(BATCH_LINKS, len(pages), BATCH_LINKS):
         yield ParsedLinks(pages[start : start + BATCH_LINKS])
 

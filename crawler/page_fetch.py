@@ -20,6 +20,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from crawler.crawl_setup import product_name
 from crawler.downloader import Downloader, FetchRequest
 from crawler.listings import ListingParser, ParseRequest, own_sites
+from crawler.request_signer import signing_values
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import fetch_robots
 from crawler.settings import SETTINGS, make_settings
@@ -126,7 +127,7 @@ def fetch(url: str, *, reads_links: bool = False) -> dict[str, Any]:
     settings = configuration.load()
     logging.getLogger("scrapy").setLevel(logging.ERROR)
     networks = tuple(map(str, settings.allow_nets))
-    process = AsyncCrawlerProcess(make_settings(SETTINGS, settings.agent, networks))
+    process = AsyncCrawlerProcess(make_settings(SETTINGS, settings.agent, networks, signing=signing_values(settings)))
     crawler = process.create_crawler(PageFetchSpider)
     process.crawl(crawler, url=normal, guard=Guard.from_networks(networks), agent=settings.agent, reads_links=reads_links)
     process.start()

@@ -5,6 +5,7 @@ Scrapy's own middlewares and extensions are on here, as in every Scrapy project;
 
 from __future__ import annotations
 
+from crawler.request_signer import signing_values
 from crawler.settings import NETWORK_SETTINGS, make_settings
 from crawler.user_settings import exit_with_message, load_user_settings
 from newsmill.settings import load
@@ -25,6 +26,7 @@ with exit_with_message():
             _settings.agent,
             tuple(map(str, _settings.allow_nets)),
             proxy_resolves_names=_settings.proxy_resolves_names,
+            signing=signing_values(_settings),
         )
     )
     globals().update(load_user_settings(_settings, continuous=False))

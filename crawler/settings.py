@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +67,19 @@ SETTINGS = (*NETWORK_SETTINGS, *CRAWL_SETTINGS)
 
 
 def make_settings(
-    changes: tuple[Setting, ...], user_agent: str, allow_nets: tuple[str, ...] = (), *, proxy_resolves_names: bool = False
+    changes: tuple[Setting, ...],
+    user_agent: str,
+    allow_nets: tuple[str, ...] = (),
+    *,
+    proxy_resolves_names: bool = False,
+    signing: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """`changes` as Scrapy takes them, with the user's user agent and what GuardedResolver and crawler.proxy read."""
+    """`changes` as Scrapy takes them, with the user's user agent and what GuardedResolver, crawler.proxy and request_signer read."""
     return {setting.name: setting.value for setting in changes} | {
         "USER_AGENT": user_agent,
         "NEWSMILL_ALLOW_NETS": list(allow_nets),
         "NEWSMILL_PROXY_RESOLVES_NAMES": proxy_resolves_names,
+        "NEWSMILL_SIGNING": list(signing),
     }
 
 

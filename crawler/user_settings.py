@@ -17,6 +17,7 @@ import scrapy.settings
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 from scrapy.utils.misc import load_object
 
+from crawler.request_signer import signing_values
 from crawler.settings import CRAWL_SETTINGS, DEADLINE_SECONDS, HANDLERS, MAX_BODY_BYTES, NETWORK_SETTINGS, make_settings
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.settings import Settings, read_scrapy_table
@@ -109,6 +110,7 @@ def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any
         settings.agent,
         tuple(map(str, settings.allow_nets)),
         proxy_resolves_names=settings.proxy_resolves_names,
+        signing=signing_values(settings),
     )
     return own | add_middlewares(user)
 
@@ -264,4 +266,10 @@ def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> li
 
 def _network_settings(settings: Settings) -> dict[str, Any]:
     allow_nets = tuple(map(str, settings.allow_nets))
-    return make_settings(NETWORK_SETTINGS, settings.agent, allow_nets, proxy_resolves_names=settings.proxy_resolves_names)
+    return make_settings(
+        NETWORK_SETTINGS,
+        settings.agent,
+        allow_nets,
+        proxy_resolves_names=settings.proxy_resolves_names,
+        signing=signing_values(settings),
+    )

@@ -193,6 +193,12 @@ class Settings(BaseModel):
         title="Public URL of the server, used in feeds. With https, cookies are secure.",
         description="http(s)://name[:port], without a path",
     )
+    public_url: Annotated[str, AfterValidator(_check_base_url)] | None = Field(
+        default=None,
+        alias="NEWSMILL_PUBLIC_URL",
+        title="URL under which hubs and publishers on the internet reach this server. Default: none, and no WebSub subscriptions.",
+        description="http(s)://name[:port], without a path",
+    )
     web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_WEB_HOSTS",

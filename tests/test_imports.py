@@ -23,6 +23,7 @@ LAYERS = (
         "newsmill.submitted_pages",
         "newsmill.submitted_requests",
         "newsmill.spider_logs",
+        "newsmill.signing_keys",
         "newsmill.page_destinations",
         "newsmill.scrapy",
         "newsmill.scrapy_items",
@@ -53,6 +54,7 @@ LAYERS = (
         "newsmill.failures",
         "newsmill.install_hints",
         "newsmill.alert_schedule",
+        "newsmill.message_signatures",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another
@@ -78,6 +80,7 @@ OWNERS = {
     "fastapi": ("newsmill.web",),
     "starlette": ("newsmill.web",),
     "uvicorn": ("newsmill.web",),
+    "cryptography": ("newsmill.message_signatures",),
     "standardwebhooks": ("newsmill.web",),
     "apprise": ("newsmill.web.apprise_child",),
     "smtplib": ("newsmill.web.mail",),

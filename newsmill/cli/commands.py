@@ -73,6 +73,7 @@ COMMANDS = {
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
     "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
+    "keys": Command(MAINTENANCE, f"{PACKAGE}.keys:app", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
     "token": Command(MAINTENANCE, f"{PACKAGE}.web:token", "Manage access tokens for the API and the web pages"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,9 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.websub_requests import WebSubRequests
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -53,6 +56,8 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "deferred": store.ledger.deferred.count(),
         "archive_bytes": store.archive.total_bytes(),
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
+        "publisher_orders": Publishers(store.engine).list_orders(),
+        "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
@@ -85,6 +90,11 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
+    if report["publisher_orders"]:
+        orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
+        typer.echo(f"orders of site owners, given at /bot: {orders}")
+    if report["websub"]["announced"]:
+        typer.echo(format_websub(report["websub"], store.settings.public_url))
     print_failing(Alerts(store.engine).list_failing())
     roles = Counter(process.role for process in report["processes"])
     running = ", ".join(format_count(count, role) for role, count in roles.items())
@@ -97,3 +107,9 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])
+
+
+def format_websub(counts: Mapping[str, int], public_url: str | None) -> str:
+    """A line about the feeds that announce a hub, and what is missing where Newsmill does not subscribe."""
+    announced = f"WebSub: {format_count(counts['announced'], 'feed')} with a hub, {counts['subscribed']:,} subscribed"
+    return announced if public_url else f"{announced}; set NEWSMILL_PUBLIC_URL to be told of new pages at once"

@@ -55,6 +55,7 @@ def make_web_config(settings: Settings, host: str | None = None, port: int | Non
         port=default_port if port is None else port,
         url=settings.web_url,
         hosts=settings.web_hosts,
+        public_url=settings.public_url,
         allow_nets=tuple(map(str, settings.allow_nets)),
         rate=settings.web_rate,
         shows_images=settings.web_images,

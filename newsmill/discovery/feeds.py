@@ -53,10 +53,10 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
 
     `warnings` count the entries without a usable URL, and say where JSON is broken. Raises ListingError if the body is not a feed.
     """
-    language, entries, damage = read_entries(body, url, content_type, now)
+    feed = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
     unusable = 0
-    for entry in entries:
+    for entry in feed.entries:
         try:
             page = urls.normalize(entry.url or "", url)
         except UrlError:
@@ -66,8 +66,8 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
             unusable += 1
         else:
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    warnings = (*damage, *((f"entries without a usable URL: {unusable:,}",) if unusable else ()))
-    return Listing(pages=tuple(pages.values()), language=language, warnings=warnings)
+    warnings = (*feed.damage, *((f"entries without a usable URL: {unusable:,}",) if unusable else ()))
+    return Listing(pages=tuple(pages.values()), language=feed.language, warnings=warnings, hub=feed.hub, topic=feed.topic)
 
 
 class FeedEntries(NamedTuple):
@@ -76,6 +76,8 @@ class FeedEntries(NamedTuple):
     language: str | None
     entries: tuple[FeedEntry, ...]
     damage: tuple[str, ...] = ()
+    hub: str | None = None  # as announced, for WebSub
+    topic: str | None = None
 
 
 def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> FeedEntries:
@@ -91,7 +93,8 @@ def _read_xml_feed(body: bytes, url: str, content_type: str | None, now: datetim
     if not feed.is_feed:
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
     language, authors = parse_language_tag(feed.language), _clean_names(feed.authors)
-    return FeedEntries(language, tuple(_make_entry(entry, authors, language, now) for entry in feed.entries))
+    entries = tuple(_make_entry(entry, authors, language, now) for entry in feed.entries)
+    return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url)
 
 
 def _make_entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> FeedEntry:
@@ -159,7 +162,17 @@ def _read_json_feed(body: bytes, url: str, content_type: str | None, now: dateti
         raise ListingError("JSON, but not a JSON Feed: it has no list of items")
     language, authors = parse_language_tag(feed.get("language")), _read_json_authors(feed) or ()
     items = (item for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
-    return FeedEntries(language, tuple(_make_json_entry(item, url, language, authors, now) for item in items), damage)
+    entries = tuple(_make_json_entry(item, url, language, authors, now) for item in items)
+    topic = feed.get("feed_url")
+    return FeedEntries(language, entries, damage, _find_json_hub(feed.get("hubs")), topic if _is_absolute(topic) else None)
+
+
+def _find_json_hub(hubs: object) -> str | None:
+    """The URL of the first WebSub hub of a JSON Feed."""
+    for hub in hubs if isinstance(hubs, list) else ():
+        if isinstance(hub, dict) and str(hub.get("type")).lower() == "websub" and _is_absolute(hub.get("url")):
+            return str(hub["url"])
+    return None
 
 
 def _read_before_damage(text: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def read_xml(text: str, url: str) -> RawFeed:
             reader.data(event_text if kind is EventKind.CDATA else decode_references(event_text))
     entries = tuple(reader.entries[:MAX_ENTRIES])
     is_feed = reader.is_feed or any(entry.links or entry.fields for entry in entries)
-    return RawFeed(is_feed, reader.language or reader.root_language, tuple(reader.authors), entries)
+    return RawFeed(is_feed, reader.language or reader.root_language, tuple(reader.authors), entries, reader.hub, reader.self_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class RawFeed:
     language: str | None
     authors: tuple[str, ...]  # of an Atom feed, for entries that name none
     entries: tuple[RawEntry, ...]
+    hub: str | None = None  # href of the first link with rel="hub"
+    self_url: str | None = None  # href of the first link with rel="self"
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class _Reader:
         self.language: str | None = None
         self.root_language: str | None = None
         self.authors: list[str] = []
+        self.hub: str | None = None
+        self.self_url: str | None = None
         self.entries: list[RawEntry] = []
         self.field: _Field | None = None
         self._elements = OpenElements(url)
@@ -99,7 +103,7 @@ class _Reader:
         elif self._entry_level:
             self._start_in_entry(element, attributes)
         else:
-            self._start_outside_entry(element)
+            self._start_outside_entry(element, attributes)
 
     def _start_entry(self, element: Element, attributes: dict[str, str]) -> None:
         entry = RawEntry(element.language)
@@ -120,8 +124,10 @@ class _Reader:
         if level <= self._elements.level:
             self._close_down_to(level)
 
-    def _start_outside_entry(self, element: Element) -> None:
+    def _start_outside_entry(self, element: Element, attributes: dict[str, str]) -> None:
         name, level = element.name, self._elements.level
+        if name in ("link", "atom:link") and level < 5:
+            self._read_feed_link(attributes, element.base)
         if name in feed_elements.ROOT_ELEMENTS and level < 5:
             self.is_feed = True
             self.root_language = self.root_language or element.language
@@ -131,6 +137,17 @@ class _Reader:
             self._begin_field(_Field("feed language", level))
         elif name == "author" and self._elements.at(self._elements.level - 1).name == "feed":
             self._begin_field(_Field("feed author", level))
+
+    def _read_feed_link(self, attributes: dict[str, str], base: str) -> None:
+        """Notes the hub and the URL that the feed announces (WebSub 4; the prefix `atom:` may be undeclared)."""
+        href, names = attributes.get("href", "").strip(), attributes.get("rel", "").lower().split()
+        url = href if href.startswith(("http://", "https://")) else resolve(base, href)
+        if not href or len(url) > MAX_URL_CHARACTERS:
+            return
+        if "hub" in names:
+            self.hub = self.hub or url
+        if "self" in names:
+            self.self_url = self.self_url or url
 
     def _start_in_entry(self, element: Element, attributes: dict[str, str]) -> None:
         name = element.name

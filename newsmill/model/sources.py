@@ -129,3 +129,5 @@ class Listing:
     listings: tuple[Link, ...] = ()
     language: str | None = None
     warnings: tuple[str, ...] = ()
+    hub: str | None = None  # of a feed: the WebSub hub that it announces
+    topic: str | None = None  # of a feed: its own URL as it announces it, which the hub knows it by

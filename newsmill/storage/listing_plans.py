@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_failing_interval, compute_today_factor, plan_poll
 from newsmill.model import Kind, Outcome, Source
-from newsmill.storage import source_patterns
+from newsmill.storage import source_patterns, websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import polls, sources
 from newsmill.storage.ledger.polls import PolledListing
@@ -58,6 +58,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
             polls.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
         return
     listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
+    pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
     pattern = source_patterns.read(conn, source.name, added_at, list(listings.values()), now)
     today = compute_today_factor(pattern.rates, source_patterns.count_recent(conn, source.name, now), now)
     copies = sum(number not in pattern.shares for number in listings)
@@ -66,7 +67,15 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
         if listing.id not in listings:
             polls.plan(conn, listing, None, Reason.FIXED, now)
             continue
-        next_poll = plan_poll(listing.id, to_facts(listing), pattern, copies=copies, today=today, now=now, delay=source.politeness.delay)
+        next_poll = plan_poll(
+            listing.id,
+            to_facts(listing, is_pushed=listing.id in pushed),
+            pattern,
+            copies=copies,
+            today=today,
+            now=now,
+            delay=source.politeness.delay,
+        )
         polls.plan(conn, listing, next_poll, next_poll.reason, now)
         planned.append(next_poll.at)
     sources.note_polls(conn, source.name, min(planned, default=None), None)
@@ -82,14 +91,15 @@ def is_polled(listing: PolledListing, now: datetime) -> bool:
     return listing.found_by == FROM_PLAN or listing.outcome is not Outcome.GONE
 
 
-def to_facts(listing: PolledListing) -> ListingFacts:
-    """What the policy needs to know about a listing."""
+def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
+    """What the policy needs to know about a listing. `is_pushed`: a hub sends its changes."""
     return ListingFacts(
         polled_at=listing.polled_at,
         polls=listing.reads,
         cache_seconds=listing.cache_seconds,
         failing_since=listing.failing_since,
         is_spider=listing.kind is Kind.SPIDER,
+        is_pushed=is_pushed,
     )
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 DATABASE = "newsmill.sqlite"
-FOLDERS = ("archive", "images", "logs", "redis", "spool")  # what a data folder holds besides the database
+FOLDERS = ("archive", "images", "keys", "logs", "redis", "spool")  # what a data folder holds besides the database
 
 
 def make_private_folder(folder: Path) -> None:

@@ -132,6 +132,7 @@ ledger = Table(
     ),
     Index("ix_ledger_listings", "source", sqlite_where=text("kind <> 'page'"), postgresql_where=text("kind <> 'page'")),
     Index("ix_ledger_outcome", "outcome", "id"),
+    Index("ix_ledger_host", "host", "id"),
     Index(
         "ix_ledger_failing",
         "source",
@@ -428,6 +429,64 @@ deliveries = Table(
     Column("detail", StorableText),  # why the last try failed
     Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_deliveries_webhook", "webhook", "created_at"),
+)
+
+# WebSub: the hubs that feeds announce, one row per feed, and the subscriptions there. `hub` and `topic` are as announced.
+websub_subscriptions = Table(
+    "websub_subscriptions",
+    metadata,
+    Column("callback_id", String(43), primary_key=True),  # the part of the callback URL that cannot be guessed
+    Column("ledger_id", Id, ForeignKey("ledger.id", ondelete="SET NULL"), unique=True),  # the listing; NULL: it is gone
+    Column("hub", StorableText, nullable=False),
+    Column("topic", StorableText, nullable=False),
+    Column("public_url", StorableText),  # of the callback as the hub knows it; NULL before the first request
+    Column("secret", String(64), nullable=False),  # verifies pushes, so it cannot be stored as a hash
+    Column("state", String(16), nullable=False),  # storage.websub.SubscriptionState
+    Column("awaited", String(12)),  # the request that the hub has not verified yet: subscribe or unsubscribe
+    Column("awaited_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),  # requests in a row that the hub did not verify
+    Column("next_at", UtcDateTime),  # of the next request; NULL: none
+    Column("detail", StorableText),  # why the last request failed, or the hub's reason to refuse
+    Column("verified_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("last_push_at", UtcDateTime),
+    Column("last_digest", String(64)),  # SHA-256 of the last push: a repeated one is dropped
+    Column("missed_at", UtcDateTime),  # the last time a request for the feed found pages that were not pushed
+    Column("pushes", Integer, nullable=False, server_default="0"),
+    Column("repeated", Integer, nullable=False, server_default="0"),
+    Column("forged", Integer, nullable=False, server_default="0"),  # pushes without a right signature
+    Index("ix_websub_subscriptions_next", "next_at"),
+)
+
+# Pushed feeds that the crawler has not read yet. An empty body stands for a push that cannot be used: the feed is then requested.
+websub_pushes = Table(
+    "websub_pushes",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("ledger_id", Id, ForeignKey("ledger.id", ondelete="CASCADE"), nullable=False),
+    Column("content_type", StorableText),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("ix_websub_pushes_ledger", "ledger_id", "id"),
+)
+
+# What owners of hosts have told the crawler, which it obeys from its next request on.
+publisher_orders = Table(
+    "publisher_orders",
+    metadata,
+    Column("host", StorableText, primary_key=True),
+    Column("is_stopped", Boolean, nullable=False),
+    Column("delay", Float),  # seconds between two requests, at least
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+# Proofs that a host belongs to the sender of a claim. Only the hash of the claim is stored.
+publisher_claims = Table(
+    "publisher_claims",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("host", StorableText, nullable=False),
+    Column("proved_at", UtcDateTime, nullable=False),
 )
 
 # Searches that a user saved. `seen_at` and `seen_id` are the position in the order of storage up to which documents were matched.

@@ -17,14 +17,16 @@ from starlette.types import ASGIApp
 
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, pages, problem_details
+from newsmill.web import api, auth, feeds, key_directory, pages, problem_details, websub
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
+from newsmill.web.round_thread import RoundThread
 from newsmill.web.webhook_sender import WebhookSender
+from newsmill.web.websub_subscriber import WebSubSubscriber
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
@@ -101,13 +103,15 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(auth.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
+    app.include_router(websub.router)
+    app.include_router(key_directory.router)
     pages.install(app)
     return app
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Run the threads for extraction, webhooks and alerts as long as the application runs."""
+    """Run the threads for extraction, webhooks, alerts and WebSub as long as the application runs."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
@@ -115,14 +119,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     if config.shows_images:
         settings = app.state.context.settings
         app.state.lead_images = LeadImages(data_folder(settings) / "images", config.allow_nets, settings.agent)
-    senders = (WebhookSender(app.state.context, config.allow_nets), AlertSender(app.state.context, config.url))
-    for sender in senders if config.sends_webhooks else ():
+    senders: list[RoundThread] = []
+    if config.sends_webhooks:
+        senders += [WebhookSender(app.state.context, config.allow_nets), AlertSender(app.state.context, config.url)]
+    if config.public_url is not None:
+        senders.append(WebSubSubscriber(app.state.context, config.public_url, config.allow_nets))
+    for sender in senders:
         sender.start()
     try:
         yield
     finally:
         stopping.set()
-        for sender in senders if config.sends_webhooks else ():
+        for sender in senders:
             await anyio.to_thread.run_sync(sender.stop)
         executor.close()
         if app.state.lead_images is not None:

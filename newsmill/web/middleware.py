@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsmill.exceptions import NewsmillError
 from newsmill.web.auth import get_caller
-from newsmill.web.config import WebConfig
+from newsmill.web.config import OWNER_PATH, WEBSUB_PATH, WebConfig
 from newsmill.web.problem_details import problem_response
 
 SECURITY_HEADERS = {  # of every response that does not set its own
@@ -38,9 +38,10 @@ SECURITY_HEADERS = {  # of every response that does not set its own
 }
 WINDOW_SECONDS = 60
 MAX_CALLERS = 10_000  # whose requests are counted, 150 bytes each; beyond that the oldest window is dropped
+SECRET_PATHS = (WEBSUB_PATH, OWNER_PATH)  # what follows is known to one hub or one owner only
 UNLIMITED_PATHS = ("/static/", "/api/v1/live")  # cheap, and /live must work without the database
 TAGGED_PATHS = ("/api/", "/feeds/")
-PAGES_PATH = "/api/v1/pages"  # its body may be larger, because it is read only after the token is checked
+PAGES_PATH = "/api/v1/pages"
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +72,26 @@ class RequestGuardMiddleware:
             await send(message)
 
         headers = Headers(scope=scope)
-        max_bytes = self.config.max_pages_body_bytes if scope["path"] == PAGES_PATH else self.config.max_body_bytes
-        if refusal := self._refusal(headers, max_bytes):
+        max_bytes = self._max_bytes(scope["path"])
+        if refusal := self._refusal(headers, scope["path"], max_bytes):
             await problem_response(*refusal)(scope, receive, send_with_headers)
         else:
             await self.app(scope, LimitedBody(receive, max_bytes, self.config.max_body_seconds), send_with_headers)
         # Without the query, which holds the secret of a sign-in link. Percent-encoded, so that a path cannot forge log lines.
         path = scope.get("raw_path", b"?").decode("ascii", "replace")
+        path = next((secret for secret in SECRET_PATHS if path.startswith(secret)), path)
         log.info("%s %s %d %.0f ms", scope["method"], path, status, (time.perf_counter() - started_at) * 1000)
 
-    def _refusal(self, headers: Headers, max_bytes: int) -> tuple[int, str] | None:
+    def _max_bytes(self, path: str) -> int:
+        """The limit of a request's body. The larger ones are for bodies that are read only after their sender is checked."""
+        if path == PAGES_PATH:
+            return self.config.max_pages_body_bytes
+        return self.config.max_push_bytes if path.startswith(WEBSUB_PATH) else self.config.max_body_bytes
+
+    def _refusal(self, headers: Headers, path: str, max_bytes: int) -> tuple[int, str] | None:
         """Status and detail if the headers alone suffice to refuse the request."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self.config.is_own_host(hosts[0]):
+        if len(hosts) != 1 or not (self.config.is_own_host(hosts[0]) or self.config.is_public_request(hosts[0], path)):
             return 421, "unknown Host header: add the host name to NEWSMILL_WEB_HOSTS, or set NEWSMILL_WEB_URL"
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > max_bytes:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select, text, true, update
 
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
-from newsmill.storage.schema import deliveries, hosts, ledger, listing_schedules, processes
+from newsmill.storage.schema import deliveries, hosts, ledger, listing_schedules, processes, websub_subscriptions
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
@@ -34,6 +34,7 @@ _WAITS: tuple[Wait, ...] = (
     (hosts, hosts.c.host, hosts.c.next_fetch_at, true()),
     (listing_schedules, listing_schedules.c.ledger_id, listing_schedules.c.next_poll_at, true()),
     (deliveries, deliveries.c.id, deliveries.c.next_at, deliveries.c.state == "due"),
+    (websub_subscriptions, websub_subscriptions.c.callback_id, websub_subscriptions.c.next_at, true()),
 )
 _PAST_TIMES = (hosts.c.leased_at, hosts.c.paused_at, hosts.c.robots_fetched_at, processes.c.beat_at, listing_schedules.c.planned_at)
 _LEASES = (

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, literal_column, not_, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, literal_column, not_, or_, select, update
 
 from newsmill.storage.ledger.clocks import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
-from newsmill.storage.schema import hosts, ledger
+from newsmill.storage.schema import hosts, ledger, publisher_orders
 from newsmill.storage.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, state_is
 from newsmill.urls import SPIDER_HOST_PREFIX
 
@@ -36,6 +36,7 @@ _MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at <= NOW,
     hosts.c.paused_at > bindparam("b_wrong", type_=hosts.c.paused_at.type),  # by a clock that was ahead
 )
+_IS_STOPPED = exists().where(publisher_orders.c.host == hosts.c.host, publisher_orders.c.is_stopped.is_(True)).correlate(hosts)
 _IS_SPIDER = hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'"))
 
 
@@ -46,6 +47,7 @@ def _make_lease(*of_source: Any, spiders: bool) -> Any:
         .where(
             or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
             _MAY_BE_FETCHED,
+            not_(_IS_STOPPED),
             _IS_SPIDER if spiders else not_(_IS_SPIDER),
             or_(*(row.is_not(None) for row in _rows_due(*of_source))),
         )
@@ -70,6 +72,7 @@ _LEASE_ONE = (
         hosts.c.host == bindparam("b_host"),
         or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
         _MAY_BE_FETCHED,
+        not_(_IS_STOPPED),
     )
     .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # leased_at stays: the host's own rows still wait for their turn
     .returning(hosts)

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment, Source
 from newsmill.search.indexer import PendingList, lemmatize_ahead
-from newsmill.storage import processes
+from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
@@ -40,6 +40,8 @@ from newsmill.storage.ledger.records import (
     Trace,
     Waiting,
 )
+from newsmill.storage.publishers import PublisherOrder, find_order
+from newsmill.storage.websub import Push
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)
@@ -218,6 +220,47 @@ class Ledger:
         """Make leased rows due at a later time. Returns the rows changed."""
         with writing(self._engine) as conn:
             return fetch_leases.postpone(conn, rows, now)
+
+    def publisher_order(self, host: str) -> PublisherOrder | None:
+        """What the owner of a host has told the crawler. Look before each request: it is obeyed from the next one on."""
+        with reading(self._engine) as conn:
+            return find_order(conn, host)
+
+    # ---- WebSub
+
+    def record_hub(self, ledger_id: int, hub: str | None, topic: str | None, *, new_pages: int, now: datetime) -> None:
+        """Record the hub that a requested feed announces (None: none), and whether pages were on it that were not pushed."""
+        with reading(self._engine) as conn:
+            if not websub.is_changed(websub.find_of_listing(conn, ledger_id), hub, topic, new_pages):
+                return
+        with writing(self._engine) as conn:
+            websub.record(conn, ledger_id, hub, topic, new_pages, now)
+
+    def pushes(self, ledger_id: int) -> list[Push]:
+        """The pushes of a listing that were not read yet, oldest first."""
+        with reading(self._engine) as conn:
+            return websub.list_pushes(conn, ledger_id)
+
+    def drop_pushes(self, ids: Sequence[int]) -> None:
+        """Delete pushes that cannot be used."""
+        with writing(self._engine) as conn:
+            websub.delete_pushes(conn, ids)
+
+    def end_pushed(self, ended: Ended, ids: Sequence[int], *, now: datetime) -> int:
+        """End a leased listing whose pushes were read, and delete these, in one commit. Returns the rows changed."""
+        with writing(self._engine) as conn:
+            changed = fetch_leases.end(conn, [ended], now)  # first: like `receive`, it locks the listing before its pushes
+            if changed:
+                websub.delete_pushes(conn, ids)
+            return changed
+
+    def requeue_pushed(self, ledger_id: int, *, now: datetime) -> None:
+        """Make a listing due again if a push arrived while it was being fetched. Call it when the listing has an outcome."""
+        with reading(self._engine) as conn:
+            if not websub.has_pushes(conn, ledger_id):
+                return
+        with writing(self._engine) as conn:
+            websub.make_due(conn, ledger_id, now)
 
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Release leased rows that were not tried (a clean stop): due at once, no attempt counted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from newsmill.web.pages import (
+    bot,
     document,
     explore,
     home,
@@ -24,7 +25,21 @@ from newsmill.web.pages import (
 from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
-for part in (home, search, explore, saved_searches, marks, document, lead_image, preferences_page, sources, source, operations, rendering):
+for part in (
+    home,
+    bot,
+    search,
+    explore,
+    saved_searches,
+    marks,
+    document,
+    lead_image,
+    preferences_page,
+    sources,
+    source,
+    operations,
+    rendering,
+):
     router.include_router(part.router)
 
 

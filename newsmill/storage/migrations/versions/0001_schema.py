@@ -332,12 +332,66 @@ def create_tables() -> None:
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_failing", "ledger", ["source", "failing_since"], **only("failing_since IS NOT NULL"))
+    op.create_index("ix_ledger_host", "ledger", ["host", "id"])
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
+    op.create_table(
+        "publisher_orders",
+        Column("host", StorableText(), nullable=False),
+        Column("is_stopped", Boolean(), nullable=False),
+        Column("delay", Float(), nullable=True),
+        Column("changed_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("host", name="pk_publisher_orders"),
+    )
+    op.create_table(
+        "publisher_claims",
+        Column("digest", String(length=64), nullable=False),
+        Column("host", StorableText(), nullable=False),
+        Column("proved_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("digest", name="pk_publisher_claims"),
+    )
+    op.create_table(
+        "websub_subscriptions",
+        Column("callback_id", String(length=43), nullable=False),
+        Column("ledger_id", Id, nullable=True),
+        Column("hub", StorableText(), nullable=False),
+        Column("topic", StorableText(), nullable=False),
+        Column("public_url", StorableText(), nullable=True),
+        Column("secret", String(length=64), nullable=False),
+        Column("state", String(length=16), nullable=False),
+        Column("awaited", String(length=12), nullable=True),
+        Column("awaited_until", UtcDateTime(), nullable=True),
+        Column("attempts", Integer(), server_default="0", nullable=False),
+        Column("next_at", UtcDateTime(), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        Column("verified_at", UtcDateTime(), nullable=True),
+        Column("expires_at", UtcDateTime(), nullable=True),
+        Column("last_push_at", UtcDateTime(), nullable=True),
+        Column("last_digest", String(length=64), nullable=True),
+        Column("missed_at", UtcDateTime(), nullable=True),
+        Column("pushes", Integer(), server_default="0", nullable=False),
+        Column("repeated", Integer(), server_default="0", nullable=False),
+        Column("forged", Integer(), server_default="0", nullable=False),
+        ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name="fk_websub_subscriptions_ledger_id", ondelete="SET NULL"),
+        PrimaryKeyConstraint("callback_id", name="pk_websub_subscriptions"),
+        UniqueConstraint("ledger_id", name="uq_websub_subscriptions_ledger_id"),
+    )
+    op.create_index("ix_websub_subscriptions_next", "websub_subscriptions", ["next_at"])
+    op.create_table(
+        "websub_pushes",
+        Column("id", Id, autoincrement=True, nullable=False),
+        Column("ledger_id", Id, nullable=False),
+        Column("content_type", StorableText(), nullable=True),
+        Column("body", LargeBinary(), nullable=False),
+        Column("received_at", UtcDateTime(), nullable=False),
+        ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name="fk_websub_pushes_ledger_id", ondelete="CASCADE"),
+        PrimaryKeyConstraint("id", name="pk_websub_pushes"),
+    )
+    op.create_index("ix_websub_pushes_ledger", "websub_pushes", ["ledger_id", "id"])
     op.create_table(
         "documents",
         Column("id", String(length=64), nullable=False),

@@ -1,0 +1,68 @@
+"""`newsmill keys`: the keys that sign the crawler's requests."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from newsmill import settings as configuration
+from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.context import data_folder, make_folder
+from newsmill.exceptions import ConfigError
+from newsmill.message_signatures import choose_key, choose_published, find_start
+from newsmill.settings import Settings
+from newsmill.signing_keys import add_key, find_agent_url, keys_folder, read_keys, remove_key
+from newsmill.web.config import DIRECTORY_PATH
+
+app = typer.Typer(no_args_is_help=True, help="Make, list and remove the keys that sign requests (Web Bot Auth).")
+
+
+@app.command("new")
+def make_new_key() -> None:
+    """Make a key. The first signs at once; a later one is published now, and replaces the others after two days."""
+    settings = configuration.load()
+    make_folder(data_folder(settings))
+    key = add_key(keys_folder(settings), now=now())
+    typer.echo(key.id)
+    keys = read_keys(keys_folder(settings))
+    note(f"signs from {find_start(keys, len(keys) - 1):%Y-%m-%d %H:%M} UTC; {describe_signing(settings)}")
+
+
+@app.command("list")
+def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the keys with their times and states, without their private parts."""
+    settings = configuration.load()
+    keys, at = read_keys(keys_folder(settings)), now()
+    current, published = choose_key(keys, at), choose_published(keys, at)
+    records = [
+        {
+            "id": key.id,
+            "created": key.created_at,
+            "signs_from": find_start(keys, number),
+            "state": "signs" if key == current else "published" if key in published else "retired",
+        }
+        for number, key in enumerate(keys)
+    ]
+    if as_json:
+        print_json(records)
+    elif records:
+        print_table(("id", "created", "signs from", "state"), [list(record.values()) for record in records])
+    note(describe_signing(settings) if records else "no key exists, and no request is signed; make one with `newsmill keys new`")
+
+
+@app.command("remove")
+def remove(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id of `newsmill keys list`.")]) -> None:
+    """Delete a key, for example because somebody else may know it. Verifiers forget it after a day."""
+    settings = configuration.load()
+    if not remove_key(keys_folder(settings), key_id):
+        raise ConfigError(f"no key has the id {key_id[:80]!r}; run `newsmill keys list` to see all")
+    note("removed; crawlers stop using it within a minute")
+
+
+def describe_signing(settings: Settings) -> str:
+    """Whether requests are signed, and where verifiers find the keys."""
+    agent = find_agent_url(settings)
+    if agent is None:
+        return "no request is signed before NEWSMILL_PUBLIC_URL is set to an https URL"
+    return f"requests are signed; the keys are at {agent}{DIRECTORY_PATH}"

@@ -1,0 +1,62 @@
+"""Subscribes to the hubs that feeds announce: a thread of the web process, which the hubs call back.
+
+Each round sends at most MAX_CONCURRENT requests. Several web processes share the work by compare-and-set on each row.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+from newsmill.address_guard import Guard
+from newsmill.context import AppContext
+from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, WebSubRequests
+from newsmill.web.config import WEBSUB_PATH
+from newsmill.web.http_post import DeliveryError, post
+from newsmill.web.round_thread import RoundThread
+
+MAX_CONCURRENT = 4  # requests at once
+SOURCES_INTERVAL_SECONDS = 10.0  # between two looks for sources that were paused, resumed or removed
+
+
+class WebSubSubscriber(RoundThread):
+    """The thread. Tests call `make_round` instead of `start`."""
+
+    def __init__(self, context: AppContext, public_url: str, allow_nets: tuple[str, ...]) -> None:
+        super().__init__("websub-subscriber", MAX_CONCURRENT)
+        self.context = context
+        self.public_url = public_url.rstrip("/")
+        self.requests = WebSubRequests(context.engine)
+        self.guard = Guard.from_networks(allow_nets)
+        self._next_look = time.monotonic()
+
+    def make_round(self, pool: ThreadPoolExecutor) -> bool:
+        """Send the requests that are due; whether more may be."""
+        if time.monotonic() >= self._next_look:
+            self.requests.follow_sources(self.public_url, now=self.context.now())
+            self._next_look = time.monotonic() + SOURCES_INTERVAL_SECONDS
+        due = self.requests.claim_due(self.public_url, limit=MAX_CONCURRENT, now=self.context.now())
+        list(pool.map(self.send, due))
+        return len(due) == MAX_CONCURRENT
+
+    def send(self, request: HubRequest) -> None:
+        """Send one request and store its result. Raises ServiceError."""
+        one = request.subscription
+        form = {
+            "hub.callback": f"{one.public_url}{WEBSUB_PATH}{one.callback_id}",
+            "hub.mode": request.mode,
+            "hub.topic": one.topic,
+        }
+        if request.mode == "subscribe":
+            form |= {"hub.lease_seconds": str(LEASE_SECONDS), "hub.secret": one.secret}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": self.context.settings.agent}
+        try:
+            status = post(one.hub, urlencode(form).encode(), headers, self.guard)
+        except DeliveryError as error:
+            self.requests.mark_failed(request, str(error), now=self.context.now())
+            return
+        if 200 <= status < 300:
+            self.requests.mark_accepted(request, now=self.context.now())
+        else:
+            self.requests.mark_failed(request, f"the hub answered {status}", now=self.context.now())

@@ -1,0 +1,107 @@
+"""The page about the crawler, and what the owner of a host can see and order there."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+
+import pytest
+from fake_site import farm
+from site_of_tests import RunningApp
+from starlette.testclient import TestClient
+
+from newsmill.model import Link, Outcome, OutcomeRecord
+from newsmill.settings import Settings
+from newsmill.storage.ledger import Ended
+from newsmill.storage.publishers import Publishers
+from newsmill.web.config import WebConfig
+
+PUBLIC = "https://news.example.org"
+
+
+@pytest.fixture
+def owner(make_web: Callable[..., RunningApp]) -> tuple[RunningApp, TestClient]:
+    """The application, and a browser on the internet, without a token."""
+    config = WebConfig(sends_webhooks=False, public_url=PUBLIC, allow_nets=("127.0.0.0/24",))
+    web = make_web(config, Settings(contact="<b>desk</b>@example.org", public_url=PUBLIC))
+    browser = TestClient(web.app, base_url=PUBLIC, raise_server_exceptions=False, follow_redirects=False)
+    return web, browser
+
+
+def csrf(browser: TestClient, path: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', browser.get(path).text)
+    assert found is not None
+    return found[1]
+
+
+def post(browser: TestClient, path: str, page: str, **form: str) -> str:
+    """Submit a form of `page`; where it leads."""
+    answer = browser.post(path, data={"csrf": csrf(browser, page), **form}, headers={"Origin": PUBLIC})
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"])
+
+
+def test_the_page_says_who_runs_the_crawler_in_both_languages(owner: tuple[RunningApp, TestClient]) -> None:
+    _, browser = owner
+    for language, text in (("en", "About this crawler"), ("de", "Über diesen Crawler")):
+        page = browser.get("/bot", headers={"Accept-Language": language}).text
+        assert text in page
+        assert "&lt;b&gt;desk&lt;/b&gt;@example.org" in page
+        assert "User-agent: Newsmill" in page
+    refused = browser.post("/bot", data={"csrf": csrf(browser, "/bot"), "host": '"><script>'}, headers={"Origin": PUBLIC})
+    assert (refused.status_code, "<script>" in refused.text.partition("<main")[2]) == (404, False)
+    assert browser.post("/bot", data={"csrf": "x", "host": "a.example"}, headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
+    owner: tuple[RunningApp, TestClient], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newsmill.web.pages.bot.MAX_PROOF_SECONDS", 0.5)  # the site of the test does not answer https
+    caplog.set_level(logging.INFO)
+    web, browser = owner
+    ledger, now = web.context.ledger, web.context.now()
+    with farm() as sites:
+        site = sites.site()
+        ledger.add([Link(site.url(f"/{n}?<x>"), found_by="feed", found_on=site.url("/feed")) for n in range(101)], now=now)
+        ledger.add([Link("https://other.example/secret")], now=now)
+        ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
+        rows = [row for host in (site.host, "other.example") for row in ledger.lease_urls(host, "crawler", limit=200, seconds=60, now=now)]
+        ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE)) for row in rows], now=now)
+        path = post(browser, "/bot", "/bot", host=f" http://{site.host}/any ")
+        assert path.startswith("/bot/hosts/") and path.endswith(f"/{site.host}")
+        page = browser.get(path).text
+        proof = re.search(r"<code>([0-9a-f]{40})</code>", page)
+        assert proof is not None and "/1?" not in page
+        assert post(browser, f"{path}/check", path) == f"{path}?failed=1"
+        site.page("/.well-known/newsmill.txt", redirect=site.page("/elsewhere", proof[1]))
+        assert post(browser, f"{path}/check", path) == f"{path}?failed=1"
+        assert browser.post(f"{path}/order", data={"csrf": csrf(browser, path), "action": "stop"}).status_code == 403
+        site.page("/.well-known/newsmill.txt", f"a line\n{proof[1]}\n", content_type="text/plain")
+        assert post(browser, f"{path}/check", path) == path
+        page = browser.get(path).text
+        assert page.count("<tr><td>") == 100
+        assert "secret" not in page and "<x>" not in page and "found on" in page
+        older = re.search(r'href="([^"]+before=\d+)"', page)
+        assert older is not None and browser.get(older[1]).text.count("<tr><td>") == 1
+        publishers = Publishers(web.context.engine)
+        assert post(browser, f"{path}/order", path, action="stop") == path
+        (order,) = publishers.list_orders()
+        assert (order.host, order.is_stopped) == (site.host, True)
+        ledger.add([Link(site.url("/new"))], now=now)
+        ledger.release_host(site.host, "crawler", now=now)
+        assert ledger.lease_hosts("crawler", limit=9, seconds=60, now=now) == []
+        assert ledger.lease_host(site.host, "crawler", seconds=60, now=now) is None
+        post(browser, f"{path}/order", path, action="slow", delay="30")
+        assert (publishers.list_orders()[0].is_stopped, publishers.list_orders()[0].delay) == (False, 30.0)
+        assert [lease.host for lease in ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)] == [site.host]
+        post(browser, f"{path}/order", path, action="resume")
+        assert publishers.list_orders() == []
+        for form in ({"action": "slow", "delay": "nan"}, {"action": "slow", "delay": "0"}, {"action": "x"}):
+            assert browser.post(f"{path}/order", data={"csrf": csrf(browser, path), **form}).status_code == 422
+        other_claim = path.replace("/bot/hosts/", "/bot/hosts/x")[: len("/bot/hosts/") + 43] + f"/{site.host}"
+        assert "/1?" not in browser.get(other_claim).text  # another reader has another proof
+        claim = path.split("/")[3]
+        assert browser.get(f"/bot/hosts/{claim}/other.example").text.count("<tr><td>") == 0
+        assert browser.get(f"/bot/hosts/short/{site.host}").status_code == 404
+        assert claim not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("newsmill"))
