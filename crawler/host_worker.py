@@ -183,7 +183,7 @@ class HostWorker:
         until, failures = self._pause.host_until if self._pause is not None else None, self.throttle.failures
         if until is not None:
             await self.state.call_ledger(
-                lambda now: self.state.ledger.pause_host(self.host, self.state.owner, until=until, failures=failures)
+                lambda now: self.state.ledger.pause_host(self.host, self.state.owner, until=until, failures=failures, now=now)
             )
 
     # ---- results and release

@@ -12,6 +12,7 @@ from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.html_listings import make_well_known_links
+from newsmill.discovery.robots import parse_cache_seconds
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Added, Ended
@@ -32,7 +33,7 @@ class ListingTask:
     async def run(self, page: Page) -> Ended:
         """Add the listing's links to the ledger, then return how the listing ends: after a crash in between, it is read again."""
         total = Added()
-        has_links = is_index = False
+        has_links = False
         warnings: tuple[str, ...] = ()
         try:
             async with aclosing(self.state.parser.read(self._parse_request(page), page.body)) as batches:
@@ -40,7 +41,6 @@ class ListingTask:
                     added = await self._add_all(links)
                     total = Added(total.new + added.new, total.known + added.known)
                     has_links = has_links or bool(links.pages or links.listings or links.refetch)
-                    is_index = is_index or (self.leased_url.kind is Kind.SITEMAP and bool(links.listings or links.refetch))
                     warnings = (*warnings, *links.warnings)
         except ListingError as e:
             return self._ended(OutcomeRecord(Outcome.BAD_LISTING, str(e)))
@@ -48,13 +48,13 @@ class ListingTask:
             return self._ended(OutcomeRecord(Outcome(e.outcome), str(e)))
         outcome = Outcome.LISTED if has_links else Outcome.EMPTY_LISTING
         detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:MAX_WARNINGS]))
-        # A sitemap index often stays the same while its parts change: a 304 for the index would hide them.
-        return self._ended(OutcomeRecord(outcome, detail), None if is_index else page)
+        return self._ended(OutcomeRecord(outcome, detail), page)
 
     def _ended(self, outcome: OutcomeRecord, page: Page | None = None) -> Ended:
         """With the validators of `page`, the listing that was read. Without it, the next request is unconditional."""
         etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
-        return Ended(self.leased_url.id, self.leased_url.fence, outcome, etag, last_modified)
+        cached = 0.0 if page is None else parse_cache_seconds(page.header("Cache-Control"))
+        return Ended(self.leased_url.id, self.leased_url.fence, outcome, etag, last_modified, cached)
 
     def _parse_request(self, page: Page) -> ParseRequest:
         leased_url = self.leased_url
@@ -71,9 +71,13 @@ class ListingTask:
 
     async def _add_all(self, links: ParsedLinks) -> Added:
         """Add all links; returns the counts of the pages."""
-        pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now))
+        listing = self.leased_url.id
+        pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
         await self._add_listings(self._with_discovered(links.listings), refetch=False)
-        await self._add_listings(links.refetch, refetch=True)
+        if links.refetch:
+            await self._add_listings(links.refetch, refetch=False)
+            changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
+            await self._add_listings(changed, refetch=True)
         depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
         if depth <= MAX_SECTION_DEPTH:
             self.state.set_section_depth(links.next_pages, depth)

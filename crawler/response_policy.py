@@ -55,9 +55,9 @@ def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> Out
     if status in GONE_STATUSES:
         return OutcomeRecord(Outcome.GONE, f"HTTP {status}")
     if status in TRANSIENT_STATUSES or status >= 500:
-        return _decide_transient(page, attempts, now)
+        return _decide_transient(page, kind, attempts, now)
     if status in RETRY_ONCE_STATUSES and attempts == 0:
-        return _retry(f"HTTP {status}", Outcome.HTTP_ERROR, attempts, now)
+        return _retry(f"HTTP {status}", Outcome.HTTP_ERROR, kind, attempts, now)
     if status not in (200, 203):
         return OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}")
     return _find_media_refusal(page) if kind is Kind.PAGE else None
@@ -72,13 +72,13 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
         failure = OutcomeRecord(Outcome.MIDDLEWARE_ERROR, failure.detail)
     is_certificate_renewal_possible = failure.outcome is Outcome.TLS and attempts == 0
     if failure.outcome in TRANSIENT_FAILURES or is_certificate_renewal_possible:
-        return _retry(failure.detail or "", failure.outcome, attempts, now)
+        return _retry(failure.detail or "", failure.outcome, kind, attempts, now)
     return failure
 
 
-def _decide_transient(page: Page, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
-    decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, attempts, now)
+    decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, kind, attempts, now)
     seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
     if isinstance(decision, OutcomeRecord) or seconds is None:
         return decision
@@ -86,8 +86,8 @@ def _decide_transient(page: Page, attempts: int, now: datetime) -> OutcomeRecord
     return RetryAt(max(decision.at, until), f"{decision.detail}, Retry-After {seconds:.0f} s", until, decision.failure)
 
 
-def _retry(detail: str, outcome: Outcome, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
-    wait = compute_retry_delay(attempts + 1)
+def _retry(detail: str, outcome: Outcome, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+    wait = compute_retry_delay(attempts + 1, is_listing=kind is not Kind.PAGE)
     failure = OutcomeRecord(outcome, detail)
     return failure if wait is None else RetryAt(now + wait, f"{outcome}: {detail}", failure=failure)
 

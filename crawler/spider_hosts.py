@@ -115,7 +115,7 @@ class SpiderHosts:
         host.throttle.pause(seconds)
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=seconds)
-        await self.calls.call_ledger(lambda now: ledger.pause_host(host.name, owner, until=now + wait, failures=failures))
+        await self.calls.call_ledger(lambda now: ledger.pause_host(host.name, owner, until=now + wait, failures=failures, now=now))
 
     async def maintain(self) -> None:
         """Renew the leases, and release hosts that the spider no longer uses, until the task is cancelled."""

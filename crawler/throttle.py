@@ -13,6 +13,8 @@ MAX_CRAWL_DELAY_SECONDS = 120.0  # a longer delay would mean "never" for a site 
 FAILURES_BEFORE_PAUSE = 3  # in a row: one broken page is not a broken host
 FIRST_PAUSE_SECONDS = 30.0  # doubled with each further failure
 MAX_PAUSE_SECONDS = 3600.0
+# After that many failures in a row, a day of hourly probes, a host is probed once a day; after another 30 once in 30 days.
+FAILURES_BEFORE_DAYS, FAILURES_BEFORE_MONTHS = 34, 64
 CHARACTERS_PER_SEARCH = 25  # of a robots.txt that is read: 500 KiB take at most 0.4 s of CPU, and block the host for 10 s
 SECONDS_PER_SEARCH = 0.0005  # that a pattern search blocks the host; a search takes at most 3 µs, so one host gets 0.6 % of a CPU
 MAX_CPU_SHARE = 0.006  # of one CPU, for matching the URLs of one host with the patterns of a source
@@ -118,5 +120,9 @@ class HostThrottle:
         self.failures += 1
         if self.failures < FAILURES_BEFORE_PAUSE:
             return None
+        if self.failures >= FAILURES_BEFORE_MONTHS:
+            return timedelta(days=30)
+        if self.failures >= FAILURES_BEFORE_DAYS:
+            return timedelta(days=1)
         doubled = FIRST_PAUSE_SECONDS * 2 ** min(self.failures - FAILURES_BEFORE_PAUSE, 10)
         return timedelta(seconds=min(doubled, MAX_PAUSE_SECONDS))

@@ -236,7 +236,7 @@ class SourceTable(BaseModel):
             sitemaps=tuple(self.sitemaps),
             sections=tuple(self.sections),
             language=self.language,
-            every=self.every or (None if self.cron else Source(name).every),
+            every=self.every,
             cron=self.cron,
             allow=tuple(self.allow),
             deny=tuple(self.deny),

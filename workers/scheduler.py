@@ -18,6 +18,7 @@ from newsmill.model import Source
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
+from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
@@ -44,6 +45,7 @@ class SchedulerContext:
     ensure_redis: Callable[[], None]
     swept_at: datetime
     heartbeat: Heartbeat | None = None
+    interval: float = PASS_SECONDS  # seconds between two passes
     learning: SiteLearning | None = None
     index: Callable[[], int] | None = None  # indexes some documents that an older version stored; returns how many
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
@@ -58,7 +60,7 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
     """
     stop, settings = stop_on_signals(), context.settings
     interval = interval or (PASS_SECONDS if settings.redis_url else EMBEDDED_PASS_SECONDS)
-    with open_redis(settings) as redis, open_scheduler(context, redis) as scheduler:
+    with open_redis(settings) as redis, open_scheduler(context, redis, interval=interval) as scheduler:
         while True:
             try_pass(scheduler, context.now())
             # after an outage, what it delayed need not wait for a whole interval
@@ -67,7 +69,7 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
 
 
 @contextmanager
-def open_scheduler(context: AppContext, redis: RedisServer) -> Iterator[SchedulerContext]:
+def open_scheduler(context: AppContext, redis: RedisServer, *, interval: float = PASS_SECONDS) -> Iterator[SchedulerContext]:
     """What a process needs for passes; also for `newsmill crawl`, which makes them itself. Raises ServiceError."""
     settings, engine = context.settings, context.engine
     with closing(open_queue(settings, redis.url)) as queue, open_heartbeat(context, "scheduler") as heartbeat:
@@ -77,6 +79,7 @@ def open_scheduler(context: AppContext, redis: RedisServer) -> Iterator[Schedule
             redis.ensure,
             swept_at=context.now(),
             heartbeat=heartbeat,
+            interval=interval,
             learning=SiteLearning(context.profiles) if settings.learn else None,
             index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
@@ -106,6 +109,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     ledger.expire_leases(now=now)
     for name in ledger.tick(now=now, next_tick=find_next_tick):
         log.info("source %s is due", name)
+    for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval).items():
+        log.info("source %s: listings due: %d", name, count)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):

@@ -13,6 +13,7 @@ from newsmill import context, reextract
 from newsmill import settings as configuration
 from newsmill.cli import source_health
 from newsmill.cli.site_profiles import print_profiles
+from newsmill.cli.source_schedule import schedule_source
 from newsmill.cli.source_test import test_source
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
 from newsmill.context import AppContext
@@ -28,6 +29,7 @@ from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume, rename, remove, check and test sources.")
 app.command("test")(test_source)
+app.command("schedule")(schedule_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]
@@ -73,9 +75,9 @@ def to_row(store: AppContext, source: Source, health: SourceHealth) -> list[obje
 
 
 def format_schedule(source: Source) -> str:
-    """`every 15m`, or the cron expression."""
+    """`every 15m`, the cron expression, or `adaptive`."""
     if source.every is None:
-        return source.cron or "never"
+        return source.cron or "adaptive"
     return f"every {format_duration(source.every)}"
 
 

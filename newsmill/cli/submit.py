@@ -32,7 +32,9 @@ def add(
     url: Annotated[str | None, typer.Argument(metavar="URL", help="The homepage of the site.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A sources.toml; adds or changes every source in it.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
-    every: Annotated[str, typer.Option("--every", help='Check interval: "15m", "2h", "1d".')] = "15m",
+    every: Annotated[
+        str | None, typer.Option("--every", help='Fixed interval: "15m", "2h", "1d". Default: each listing when news is to be expected.')
+    ] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     delay: Annotated[
         float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")

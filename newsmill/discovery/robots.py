@@ -149,6 +149,15 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
+def parse_cache_seconds(value: str | None) -> float:
+    """Seconds for which a response may be reused by its Cache-Control header (RFC 9111 section 5.2.2); 0 where it names none."""
+    directives = [directive.strip().lower() for directive in (value or "").split(",")]
+    if "no-cache" in directives or "no-store" in directives:
+        return 0.0
+    ages = (directive.partition("=")[2].strip('" ') for directive in directives if directive.startswith("max-age="))
+    return next((float(age) for age in ages if _SECONDS.fullmatch(age)), 0.0)
+
+
 class _Group(NamedTuple, Generic[_T]):
     """The names of consecutive User-agent lines, and the rules or delays that follow them."""
 

@@ -1,13 +1,51 @@
-"""When a source's listings are due again, and when a failed fetch is repeated. The time is an argument."""
+"""When listings are read again, and when a failed fetch is repeated. Pure functions: the time and what was learnt are arguments.
+
+A source with neither `every` nor `cron` is adaptive. Its articles come with a rate that depends on the hour of the week. Each article that
+is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to MINUTES_PER_POLL. With a constant
+rate, the interval is sqrt(2 * MINUTES_PER_POLL / rate), the square-root law for the fewest requests at a given delay (Cho and
+Garcia-Molina 2003; Kolobov et al. 2019). Of listings that show the same articles one is read so, and the others now and then.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from croniter import croniter
 
-# A restarted server is back in a minute, an overloaded one in half an hour. After four failures in 2 h 36 min, the fetch has failed.
-_RETRY_DELAYS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
+# A restarted server is back in a minute, an overloaded one in half an hour; a wall or an outage may last for days. After the last one, a
+# page is opened again while a listing shows it.
+_RETRY_DELAYS = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+    timedelta(hours=12),
+    timedelta(days=1),
+    timedelta(days=1),
+)
+MAX_RETRY_DELAY = max(_RETRY_DELAYS)
+_LISTING_RETRIES = 2  # then the listing has failed, and is read again after FAILING_INTERVALS
+
+# Minutes of delay, added up over articles, that are worth one request. With 2.3 a site with 60 articles a day is read every eight minutes
+# in its busy hours; benchmarks/schedule.py has the figures of other values.
+MINUTES_PER_POLL = 2.3
+MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
+FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
+EXPLORATION_SHARE = 0.1  # polls of such listings, per poll of the others
+MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
+UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
+SPIDER_INTERVAL = timedelta(minutes=15)
+PUSHED_INTERVAL = timedelta(hours=6)  # of a feed whose hub sends every change
+FAILING_INTERVALS = ((timedelta(days=1), timedelta(hours=1)), (timedelta(days=30), timedelta(days=1)))  # (failing for less than, interval)
+MAX_FAILING_INTERVAL = timedelta(days=30)
+
+RATE_WINDOW = timedelta(days=28)
+RECENT_HOURS = 3
+_HOUR_WEIGHT, _DAY_WEIGHT, _RECENT_WEIGHT = 4.0, 25.0, 4.0  # articles that a deviation of an hour, a day and today must outweigh
 
 
 def compute_next_due(every: timedelta | None, cron: str | None, after: datetime) -> datetime:
@@ -26,6 +64,186 @@ def compute_next_due(every: timedelta | None, cron: str | None, after: datetime)
     return after + every
 
 
-def compute_retry_delay(attempts: int) -> timedelta | None:
+def compute_retry_delay(attempts: int, *, is_listing: bool = False) -> timedelta | None:
     """How long to wait after that many failed fetches (1, 2, …); None after the last one."""
-    return _RETRY_DELAYS[attempts - 1] if 1 <= attempts <= len(_RETRY_DELAYS) else None
+    last = _LISTING_RETRIES if is_listing else len(_RETRY_DELAYS)
+    return _RETRY_DELAYS[attempts - 1] if 1 <= attempts <= last else None
+
+
+# ---- rates
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationRates:
+    """How many articles a source publishes: on average, and the factors of the hours (0 to 23) and weekdays (Monday first), in UTC."""
+
+    per_minute: float
+    hours: tuple[float, ...] = (1.0,) * 24
+    days: tuple[float, ...] = (1.0,) * 7
+
+    def at(self, moment: datetime) -> float:
+        """Articles per minute at an aware time in UTC."""
+        return self.per_minute * self.hours[moment.hour] * self.days[moment.weekday()]
+
+    def expect(self, start: datetime, end: datetime) -> float:
+        """The number of articles to expect between two times in UTC."""
+        count, at = 0.0, start
+        while at < end:
+            stop = min(end, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
+            count += self.at(at) * (stop - at).total_seconds() / 60
+            at = stop
+        return count
+
+
+def estimate_rates(times: Sequence[datetime], since: datetime, now: datetime) -> PublicationRates:
+    """The rates of a source from the times (aware, UTC) of all articles that it published between `since` and `now`.
+
+    Each factor is shrunk towards 1: with few articles every hour is like every other. Neighbouring hours are smoothed.
+    """
+    times = [at for at in times if since <= at <= now]
+    minutes = max((now - since).total_seconds() / 60, 1.0)
+    per_minute = (len(times) + 1) / (minutes + 1 / UNKNOWN_RATE)
+    flat = PublicationRates(per_minute)
+    hours = _shrink(
+        _smooth([sum(at.hour == hour for at in times) for hour in range(24)]), _smooth(_expect_by_hour(flat, since, now)), _HOUR_WEIGHT
+    )
+    hourly = PublicationRates(per_minute, hours)
+    found = [float(sum(at.weekday() == day for at in times)) for day in range(7)]
+    return PublicationRates(per_minute, hours, _shrink(found, _expect_by_day(hourly, since, now), _DAY_WEIGHT))
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """A quarter of each neighbour and half of the value, around the clock."""
+    return [(values[at - 1] + 2 * value + values[(at + 1) % len(values)]) / 4 for at, value in enumerate(values)]
+
+
+def _shrink(found: Sequence[float], expected: Sequence[float], weight: float) -> tuple[float, ...]:
+    return tuple((count + weight) / (expectation + weight) for count, expectation in zip(found, expected, strict=True))
+
+
+def _expect_by_hour(rates: PublicationRates, start: datetime, end: datetime) -> list[float]:
+    expected, at = [0.0] * 24, start
+    while at < end:
+        stop = min(end, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
+        expected[at.hour] += rates.at(at) * (stop - at).total_seconds() / 60
+        at = stop
+    return expected
+
+
+def _expect_by_day(rates: PublicationRates, start: datetime, end: datetime) -> list[float]:
+    expected, at = [0.0] * 7, start
+    while at < end:
+        stop = min(end, at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
+        expected[at.weekday()] += rates.expect(at, stop)
+        at = stop
+    return expected
+
+
+def compute_today_factor(rates: PublicationRates, recent: int, now: datetime) -> float:
+    """How much today deviates from the rates, by the number of articles of the last RECENT_HOURS."""
+    expected = rates.expect(now - timedelta(hours=RECENT_HOURS), now)
+    return (recent + _RECENT_WEIGHT) / (expected + _RECENT_WEIGHT)
+
+
+# ---- listings
+
+
+class Reason(StrEnum):
+    """Why a listing is read when it is."""
+
+    LEAD = "lead"  # it shows articles that no other listing shows, or shows most of them
+    COPY = "copy"  # all that it showed lately was on other listings too
+    SPIDER = "spider"
+    PUSHED = "pushed"
+    CACHED = "cached"
+    FAILING = "failing"
+    FIXED = "fixed"  # the source has `every` or `cron`
+
+
+@dataclass(frozen=True, slots=True)
+class ListingFacts:
+    """What is known about one listing when its next poll is planned."""
+
+    polled_at: datetime  # the last time it was read
+    polls: int
+    cache_seconds: float = 0.0  # for which the last response may be reused: Cache-Control
+    failing_since: datetime | None = None
+    is_spider: bool = False
+    is_pushed: bool = False  # a hub sends its changes (WebSub)
+
+
+@dataclass(frozen=True, slots=True)
+class NextPoll:
+    """When a listing is read next, and why."""
+
+    at: datetime
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePattern:
+    """What was learnt about a source: its rates, and of each listing (ledger id) the share of articles that only it shows.
+
+    The shares are those of a greedy choice: the first listing has the share of all articles that it shows, the second that of the articles
+    which the first does not show, and so on. Listings with the share 0 are left out.
+    """
+
+    rates: PublicationRates
+    shares: Mapping[int, float]
+
+
+def choose_listings(shown: Mapping[int, frozenset[str]], order: Sequence[int]) -> dict[int, float]:
+    """The shares of SourcePattern. `shown`: the articles that each listing showed in time. Of equal listings the first in `order` wins."""
+    every = frozenset().union(*shown.values()) if shown else frozenset()
+    shares: dict[int, float] = {}
+    missing = set(every)
+    while missing:
+        best = max((listing for listing in order if listing in shown), key=lambda listing: len(shown[listing] & missing), default=None)
+        if best is None or not (gain := shown[best] & missing):
+            break
+        shares[best] = len(gain) / len(every)
+        missing -= gain
+    return shares
+
+
+def plan_poll(
+    listing: int, facts: ListingFacts, pattern: SourcePattern, *, copies: int, today: float, now: datetime, delay: float = 1.0
+) -> NextPoll:
+    """When to read a listing next. `copies`: the source's listings without a share; `today`: compute_today_factor.
+
+    `delay` is the politeness of the source in seconds between two requests: listings take a tenth of a host's requests at most.
+    """
+    if facts.failing_since is not None:
+        return NextPoll(facts.polled_at + compute_failing_interval(now - facts.failing_since), Reason.FAILING)
+    if facts.is_spider:
+        return NextPoll(facts.polled_at + SPIDER_INTERVAL, Reason.SPIDER)
+    share = pattern.shares.get(listing, 0.0) if pattern.shares else 1.0  # before the first article each listing may have it
+    reason = Reason.LEAD if share > 0 else Reason.COPY
+    if share > 0:
+        interval = compute_interval(pattern.rates, share * today, facts.polled_at)
+    else:
+        explored = compute_interval(pattern.rates, today, facts.polled_at) * max(copies, 1) / EXPLORATION_SHARE
+        interval = FIRST_INTERVALS[facts.polls - 1] if 1 <= facts.polls <= len(FIRST_INTERVALS) else explored
+    if facts.is_pushed:
+        interval, reason = max(interval, PUSHED_INTERVAL), Reason.PUSHED
+    elif (cached := timedelta(seconds=min(facts.cache_seconds, MAX_CACHE_SECONDS))) > interval:
+        interval, reason = cached, Reason.CACHED
+    shortest = max(MIN_INTERVAL, timedelta(seconds=10 * delay))
+    return NextPoll(facts.polled_at + min(max(interval, shortest), MAX_INTERVAL), reason)
+
+
+def compute_interval(rates: PublicationRates, factor: float, start: datetime) -> timedelta:
+    """How long after `start` the expected delays of the articles that come after it add up to MINUTES_PER_POLL; at most MAX_INTERVAL."""
+    waiting = delay = 0.0
+    for minute in range(int(MAX_INTERVAL.total_seconds() // 60)):
+        rate = rates.at(start + timedelta(minutes=minute)) * factor
+        delay += waiting + rate / 2
+        waiting += rate
+        if delay >= MINUTES_PER_POLL:
+            return timedelta(minutes=minute + 1)
+    return MAX_INTERVAL
+
+
+def compute_failing_interval(failing_for: timedelta) -> timedelta:
+    """How long to wait before a failing listing is read again: an hour, after a day of failures a day, after 30 days 30 days."""
+    return next((interval for limit, interval in FAILING_INTERVALS if failing_for < limit), MAX_FAILING_INTERVAL)

@@ -56,7 +56,7 @@ class Source:
     sitemaps: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     language: str | None = None  # BCP 47; used if the page declares none
-    every: timedelta | None = timedelta(minutes=15)  # exactly one of `every` and `cron`
+    every: timedelta | None = None  # `every` or `cron`: all listings are read at these times; neither: each when news is to be expected
     cron: str | None = None
     allow: tuple[str, ...] = ()  # regular expressions searched in the URL of an article; empty: all URLs
     deny: tuple[str, ...] = ()
@@ -70,6 +70,11 @@ class Source:
     spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
     spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
     render: Render = Render.NEVER
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the times of its polls are learnt from what its listings showed."""
+        return self.every is None and self.cron is None
 
 
 class Kind(StrEnum):

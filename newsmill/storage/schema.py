@@ -50,6 +50,7 @@ hosts = Table(
     Column("leased_at", UtcDateTime, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("next_fetch_at", UtcDateTime),
+    Column("paused_at", UtcDateTime),  # when next_fetch_at was set: one in the future shows a wrong clock
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("crawl_delay", Float),
     Column("robots_status", Integer),
@@ -139,6 +140,46 @@ ledger = Table(
         postgresql_where=text("failing_since IS NOT NULL"),
     ),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
+)
+
+# The polls of listings, and when each is read next; ledger/polls.py. A row without `planned_at` waits for the scheduler to plan it.
+listing_schedules = Table(
+    "listing_schedules",
+    metadata,
+    Column("ledger_id", Id, ForeignKey("ledger.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("polled_at", UtcDateTime, nullable=False),  # the last try
+    Column("read_at", UtcDateTime),  # the last try that succeeded; NULL: none did
+    Column("reads", Integer, nullable=False),
+    Column("cache_seconds", Float, nullable=False, server_default="0"),  # Cache-Control of the last response
+    Column("shown_at", UtcDateTime),  # the last time it showed a page that it had not shown before
+    Column("planned_at", UtcDateTime),
+    Column("next_poll_at", UtcDateTime),  # NULL: only with its source's ticks
+    Column("reason", String(16)),  # discovery.schedule.Reason
+    Index(
+        "ix_listing_schedules_unplanned", "ledger_id", sqlite_where=text("planned_at IS NULL"), postgresql_where=text("planned_at IS NULL")
+    ),
+    Index("ix_listing_schedules_next", "next_poll_at"),
+)
+
+# What was learnt about the sources: discovery.schedule.SourcePattern.
+source_patterns = Table(
+    "source_patterns",
+    metadata,
+    Column("source", StorableText, ForeignKey("sources.name", ondelete="CASCADE"), primary_key=True),
+    Column("computed_at", UtcDateTime, nullable=False),
+    Column("pattern", Json, nullable=False),
+)
+
+# The first time that a listing showed a page.
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("page_id", Id, ForeignKey("ledger.id", ondelete="CASCADE"), nullable=False),
+    Column("listing_id", Id, ForeignKey("ledger.id", ondelete="CASCADE"), nullable=False),
+    Column("sighted_at", UtcDateTime, nullable=False),
+    Column("is_late", Boolean, nullable=False),  # another listing had shown it before this one was read without it
+    PrimaryKeyConstraint("page_id", "listing_id"),
+    Index("ix_sightings_listing", "listing_id"),
 )
 
 # `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing

@@ -1,15 +1,43 @@
 """Schedule: the next due time is in the future whatever the clock does; a failed fetch waits longer each time and then ends."""
 
+import importlib.util
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.schedule import compute_next_due, compute_retry_delay
+from newsmill.discovery.schedule import (
+    MAX_INTERVAL,
+    MAX_RETRY_DELAY,
+    ListingFacts,
+    NextPoll,
+    PublicationRates,
+    Reason,
+    SourcePattern,
+    choose_listings,
+    compute_next_due,
+    compute_retry_delay,
+    compute_today_factor,
+    estimate_rates,
+    plan_poll,
+)
 
+
+def load_simulation():
+    path = Path(__file__).parents[2] / "benchmarks" / "schedule.py"
+    spec = importlib.util.spec_from_file_location("benchmark_schedule", path)
+    module = sys.modules["benchmark_schedule"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+simulation = load_simulation()
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 zones = st.sampled_from(
     [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe"), timezone(timedelta(hours=14))]
@@ -64,17 +92,129 @@ def test_summer_time_neither_skips_nor_doubles_a_day():
 
 
 def test_retry_delay_grows_and_ends():
-    assert [compute_retry_delay(n) for n in range(6)] == [
-        None,
-        timedelta(minutes=1),
-        timedelta(minutes=5),
-        timedelta(minutes=30),
-        timedelta(hours=2),
-        None,
+    delays = [compute_retry_delay(n) for n in range(1, 9)]
+    assert delays == sorted(delays)
+    assert sum(delays, timedelta()) > timedelta(days=2), "an outage of a weekend loses nothing"
+    assert (compute_retry_delay(0), compute_retry_delay(9)) == (None, None)
+    assert compute_retry_delay(3, is_listing=True) is None, "a listing is read again by its schedule"
+
+
+@given(st.integers(), st.booleans())
+def test_retry_delay_takes_any_number(attempts, is_listing):
+    wait = compute_retry_delay(attempts, is_listing=is_listing)
+    assert wait is None or timedelta(0) < wait <= MAX_RETRY_DELAY
+
+
+# ---- rates
+
+LEAD, COPY = 1, 2
+SINCE = NOW - timedelta(days=14)
+
+
+def daytime(days: int = 14, per_hour: int = 6) -> list[datetime]:
+    """Articles between 08:00 and 20:00 UTC."""
+    return [
+        SINCE + timedelta(days=day, hours=hour - 12, minutes=60 * number / per_hour)
+        for day in range(1, days)
+        for hour in range(8, 20)
+        for number in range(per_hour)
     ]
 
 
-@given(st.integers())
-def test_retry_delay_takes_any_number(attempts):
-    wait = compute_retry_delay(attempts)
-    assert wait is None or timedelta(0) < wait <= timedelta(hours=2)
+def test_rates_follow_the_hours_of_the_day():
+    rates = estimate_rates(daytime(), SINCE, NOW)
+    assert rates.at(NOW - timedelta(days=1)) * 60 == pytest.approx(6, rel=0.25)
+    assert rates.at(NOW.replace(hour=2)) * 60 < 0.5
+    assert rates.expect(NOW - timedelta(days=7), NOW) == pytest.approx(7 * 72, rel=0.15)
+
+
+def test_without_articles_the_rate_falls_with_time_and_never_to_zero():
+    rates = [estimate_rates([], NOW - timedelta(hours=hours), NOW).per_minute for hours in (1, 24, 240, 2400)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+
+
+def test_one_day_of_another_kind_changes_today_only():
+    rates = estimate_rates(daytime(), SINCE, NOW)
+    assert compute_today_factor(rates, 60, NOW) > 2 > 1 > compute_today_factor(rates, 0, NOW) > 0.1
+
+
+@given(st.lists(st.integers(0, 14 * 1440), max_size=200), st.integers(1, 14 * 1440))
+def test_rates_are_positive_and_finite_for_any_articles(minutes, window):
+    since = NOW - timedelta(minutes=window)
+    rates = estimate_rates([NOW - timedelta(minutes=minute) for minute in minutes], since, NOW)
+    assert all(0 < rates.at(NOW + timedelta(hours=hour)) < 1000 for hour in range(168))
+
+
+# ---- polls
+
+
+def pattern(shares: dict[int, float], per_day: float = 60) -> SourcePattern:
+    return SourcePattern(PublicationRates(per_day / 1440), shares)
+
+
+def plan(listing: int = LEAD, *, facts: ListingFacts | None = None, per_day: float = 60, **changes: float) -> NextPoll:
+    facts = facts or ListingFacts(NOW, 9)
+    return plan_poll(listing, facts, pattern({LEAD: 1.0}, per_day), copies=9, today=changes.get("today", 1.0), now=NOW)
+
+
+def test_four_times_the_articles_are_polled_twice_as_often():
+    intervals = [(plan(per_day=per_day).at - NOW).total_seconds() / 60 for per_day in (15, 60, 240)]
+    assert intervals == pytest.approx([22, 11, 5.5], rel=0.15)
+
+
+def test_what_shows_the_same_as_another_listing_is_polled_now_and_then():
+    lead, copy = plan(LEAD), plan(COPY)
+    assert (lead.reason, copy.reason) == (Reason.LEAD, Reason.COPY)
+    assert (copy.at - NOW) > 20 * (lead.at - NOW)
+    assert plan(COPY, facts=ListingFacts(NOW, 1)).at == NOW + timedelta(hours=1), "the second poll of a listing comes soon"
+    assert plan(COPY, per_day=0.1).at <= NOW + MAX_INTERVAL
+
+
+def test_the_fewest_listings_that_show_everything_are_chosen():
+    every, sport = frozenset("abcdefgh"), frozenset("gh")
+    assert choose_listings({1: sport, 2: every, 3: every}, [3, 2, 1]) == {3: 1.0}
+    assert choose_listings({1: sport, 2: frozenset("abcdef"), 3: frozenset("abc")}, [1, 2, 3]) == {2: 0.75, 1: 0.25}
+    assert choose_listings({}, [1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("failing", "interval"),
+    [(timedelta(minutes=1), timedelta(hours=1)), (timedelta(days=2), timedelta(days=1)), (timedelta(days=90), timedelta(days=30))],
+)
+def test_a_failing_listing_is_probed_more_and_more_rarely_and_never_given_up(failing, interval):
+    assert plan(facts=ListingFacts(NOW, 9, failing_since=NOW - failing)) == NextPoll(NOW + interval, Reason.FAILING)
+
+
+def test_a_cache_and_a_hub_save_polls():
+    assert plan(per_day=5000, facts=ListingFacts(NOW, 9, cache_seconds=300)) == NextPoll(NOW + timedelta(minutes=5), Reason.CACHED)
+    assert plan(per_day=5000, facts=ListingFacts(NOW, 9, cache_seconds=1e9)).at <= NOW + timedelta(minutes=10), (
+        "news does not wait for a day"
+    )
+    assert plan(facts=ListingFacts(NOW, 9, is_pushed=True)).at >= NOW + timedelta(hours=6)
+
+
+@given(
+    st.floats(0, 1), st.floats(0.001, 100), st.floats(0, 1e6), st.integers(0, 1000), st.integers(0, 500), st.booleans(),
+    st.one_of(st.none(), st.integers(-1440, 10**6)), st.floats(0, 3600),
+)  # fmt: skip
+def test_every_plan_lies_between_a_minute_and_thirty_days_ahead(share, today, per_day, cache, copies, pushed, failing, delay):
+    since = None if failing is None else NOW - timedelta(minutes=failing)
+    facts = ListingFacts(NOW, 5, cache_seconds=cache, failing_since=since, is_pushed=pushed)
+    found = plan_poll(LEAD, facts, pattern({LEAD: share}, per_day), copies=copies, today=today, now=NOW, delay=delay)
+    assert timedelta(minutes=1) <= found.at - NOW <= timedelta(days=30)
+    assert found.at - NOW <= timedelta(days=1) or found.reason is Reason.FAILING
+
+
+@pytest.mark.parametrize("per_day", [60, 200])
+def test_the_policy_costs_little_more_than_one_that_knows_the_rates(per_day):
+    """Nine listings, eight of them copies, against one listing with known rates."""
+    found, bound = [], []
+    known = simulation.poll_by_true_rates(per_day, 3)
+    for seed in range(3):
+        times = simulation.publish(per_day, 3, seed)
+        polls, seen = simulation.simulate(times, 3)
+        found.append(simulation.measure(times, polls, seen.get))
+        bound.append(simulation.measure(times, known, simulation.find_next(known, times)))
+    for figure in ("polls", "median", "p95"):
+        assert fmean(getattr(one, figure) for one in found) <= 1.3 * fmean(getattr(one, figure) for one in bound), figure

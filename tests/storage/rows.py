@@ -36,7 +36,7 @@ NewDatabase = Callable[..., str]  # () or (empty=True) → the URL of a fresh da
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOST = "paper.example"
 SITE = f"https://{HOST}"
-SOURCE = Source(name="paper", homepage=f"{SITE}/", feeds=(f"{SITE}/rss",))
+SOURCE = Source(name="paper", homepage=f"{SITE}/", feeds=(f"{SITE}/rss",), every=timedelta(minutes=15))
 SEGMENT = "20261125T120000Z-00000001"
 
 

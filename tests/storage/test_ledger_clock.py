@@ -9,7 +9,6 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, links
 from sqlalchemy import Engine
 
-from crawler import throttle
 from newsmill.discovery import robots, schedule
 from newsmill.model import LeasedUrl, State
 from newsmill.storage.ledger import HostLease, Ledger, Postponed, clocks
@@ -34,7 +33,6 @@ def postponed(row: LeasedUrl, at: datetime) -> Postponed:
 def test_the_longest_waits_are_those_that_are_asked_for() -> None:
     backoffs = [wait for attempts in range(1, 20) if (wait := schedule.compute_retry_delay(attempts)) is not None]
     assert max(*backoffs, timedelta(seconds=robots.MAX_RETRY_AFTER_SECONDS)) < clocks.MAX_ROW_WAIT
-    assert timedelta(seconds=max(robots.MAX_RETRY_AFTER_SECONDS, throttle.MAX_PAUSE_SECONDS)) < clocks.MAX_HOST_PAUSE
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
@@ -68,9 +66,9 @@ def test_a_clock_that_was_ahead_for_some_seconds_puts_no_host_and_no_row_to_slee
     (row,) = mill.lease()
     ledger.postpone([postponed(row, after(days=2))], now=NOON)
     for host in (HOST, "other.example"):
-        assert ledger.release_host(host, mill.crawler, now=NOON, next_fetch_at=after(days=2), failures=1)
+        assert ledger.release_host(host, mill.crawler, now=after(days=2), next_fetch_at=after(days=2), failures=1)
     assert ledger.lease_host(HOST, "crawler-2", seconds=60, now=NOON) is not None
-    assert ledger.release_host(HOST, "crawler-2", now=NOON, next_fetch_at=after(days=2))
+    assert ledger.release_host(HOST, "crawler-2", now=after(days=2), next_fetch_at=after(days=2))
     assert sorted(hosts(ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON))) == sorted([HOST, "other.example"])
     assert len(ledger.lease_urls(HOST, "crawler-2", limit=9, seconds=60, now=NOON)) == 1
 

@@ -184,7 +184,7 @@ def test_a_new_schedule_counts_from_now(ledger: Ledger) -> None:
     ],
 )
 def test_which_discovered_listings_come_due_again(ledger: Ledger, outcome: Outcome, found_by: str, due: bool) -> None:
-    ledger.put_source(Source(name="paper"), now=NOON)
+    ledger.put_source(Source(name="paper", every=timedelta(minutes=15)), now=NOON)
     ledger.add([Link(f"{SITE}/found.xml", kind=Kind.SITEMAP, source="paper", found_by=found_by)], now=NOON)
     end_all(ledger, NOON, outcome)
     ledger.tick(now=after(minutes=15), next_tick=next_tick)
@@ -205,7 +205,7 @@ def test_the_plan_s_own_listing_is_tried_again_though_it_was_gone(ledger: Ledger
 
 
 def test_a_listing_s_rounds_all_count(ledger: Ledger) -> None:
-    ledger.put_source(Source(name="paper", feeds=(f"{SITE}/rss",)), now=NOON)
+    ledger.put_source(Source(name="paper", feeds=(f"{SITE}/rss",), every=timedelta(minutes=15)), now=NOON)
     for round_ in range(3):
         ledger.tick(now=after(minutes=15 * round_), next_tick=next_tick)
         end_all(ledger, after(minutes=15 * round_))

@@ -55,7 +55,7 @@ def test_leased_by_rank(ledger: Ledger) -> None:
 
 def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:
     """The parts of a sitemap index and the further pages of a section come due through what leads to them."""
-    ledger.put_source(Source("paper", feeds=("http://a.example/feed",)), now=NOW)
+    ledger.put_source(Source("paper", feeds=("http://a.example/feed",), every=timedelta(hours=1)), now=NOW)
     walked = [
         Link("http://a.example/s/2", Kind.SECTION, "paper", "section"),
         Link("http://a.example/1.xml", Kind.SITEMAP, "paper", "sitemap"),

@@ -14,13 +14,13 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select, text, true, update
 
-from newsmill.storage.schema import deliveries, hosts, ledger, processes
+from newsmill.discovery.schedule import MAX_RETRY_DELAY
+from newsmill.storage.schema import deliveries, hosts, ledger, listing_schedules, processes
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
 MAX_LEASE = timedelta(minutes=5)  # five times what crawlers and workers ask for
-MAX_ROW_WAIT = timedelta(hours=2) + CLOCK_SLACK  # discovery.schedule.backoff; a Retry-After counts for an hour at most
-MAX_HOST_PAUSE = timedelta(hours=1) + CLOCK_SLACK  # the longest pauses of discovery.robots and crawler.throttle
+MAX_ROW_WAIT = MAX_RETRY_DELAY + CLOCK_SLACK  # a Retry-After counts for an hour at most
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _KEY = int.from_bytes(b"nm clock")
@@ -32,8 +32,10 @@ Wait = tuple[Table, Column[Any], Column[Any], ColumnElement[bool]]  # table, key
 _WAITS: tuple[Wait, ...] = (
     (ledger, ledger.c.id, ledger.c.next_at, state_is("due", "fetched")),
     (hosts, hosts.c.host, hosts.c.next_fetch_at, true()),
+    (listing_schedules, listing_schedules.c.ledger_id, listing_schedules.c.next_poll_at, true()),
     (deliveries, deliveries.c.id, deliveries.c.next_at, deliveries.c.state == "due"),
 )
+_PAST_TIMES = (hosts.c.leased_at, hosts.c.paused_at, hosts.c.robots_fetched_at, processes.c.beat_at, listing_schedules.c.planned_at)
 _LEASES = (
     select(hosts.c.host).where(hosts.c.lease_until > bindparam("b_latest", type_=hosts.c.lease_until.type)).limit(1),
     select(ledger.c.id).where(IN_FLIGHT, ledger.c.lease_until > bindparam("b_latest", type_=ledger.c.lease_until.type)).limit(1),
@@ -54,7 +56,13 @@ def adjust(conn: Connection, now: datetime) -> timedelta:
     if old_time > now:
         for wait in _WAITS:
             _shift(conn, wait, now, old_time)
-        for column in (hosts.c.leased_at, processes.c.beat_at, hosts.c.robots_fetched_at):
+        for column in (
+            hosts.c.leased_at,
+            hosts.c.paused_at,
+            processes.c.beat_at,
+            hosts.c.robots_fetched_at,
+            listing_schedules.c.planned_at,
+        ):
             conn.execute(update(column.table).where(column > now).values({column: now}))
     # A live owner renews its lease in time.
     for column, condition in ((ledger.c.lease_until, IN_FLIGHT), (hosts.c.lease_until, true())):

@@ -8,14 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, case, exists, func, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Rendering, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
+from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
+from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
+
+READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 
 
 def _make_lease(*of_source: Any) -> Any:
@@ -186,6 +190,8 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
+    listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
+    polls.record(conn, [Poll(ended.id, ended.ending.outcome in READ_OUTCOMES, ended.cache_seconds) for ended in listings], now)
     counters = CounterUpdates()
     for key, ended in current.items():
         counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)

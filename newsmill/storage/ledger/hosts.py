@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, literal_column, not_, or_, select, update
 
-from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
+from newsmill.storage.ledger.clocks import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, state_is
@@ -34,7 +34,7 @@ def _rows_due(*of_source: Any) -> tuple[Any, ...]:
 _MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at.is_(None),
     hosts.c.next_fetch_at <= NOW,
-    hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
+    hosts.c.paused_at > bindparam("b_wrong", type_=hosts.c.paused_at.type),  # by a clock that was ahead
 )
 _IS_SPIDER = hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'"))
 
@@ -87,9 +87,9 @@ _RENEW_ROWS = (
     .values(lease_until=UNTIL)
 )
 _HELD_BY_OWNER = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)
-_RELEASE = update(hosts).where(_HELD_BY_OWNER).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"))
+_RELEASE = update(hosts).where(_HELD_BY_OWNER).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"), paused_at=NOW)
 _RELEASE_FAILURES = _RELEASE.values(failures=bindparam("b_failures"))
-_PAUSE = update(hosts).where(_HELD_BY_OWNER).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"))
+_PAUSE = update(hosts).where(_HELD_BY_OWNER).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"), paused_at=NOW)
 _SAVE_ROBOTS = (
     update(hosts)
     .where(_HELD_BY_OWNER)
@@ -109,7 +109,7 @@ def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
 
 def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime, source: str | None, spiders: bool) -> list[HostLease]:
     values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
-    values |= {"b_now": now, "b_longest": now + MAX_HOST_PAUSE}
+    values |= {"b_now": now, "b_wrong": now + CLOCK_SLACK}
     if source is not None:
         return [_lease(row) for row in conn.execute(_LEASE_OF_SOURCE[spiders], {**values, "b_source": source})]
     return [_lease(row) for row in conn.execute(_LEASE[spiders], values)]
@@ -118,7 +118,7 @@ def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetim
 def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:
     insert_hosts(conn, [host])
     values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
-    values |= {"b_longest": now + MAX_HOST_PAUSE}
+    values |= {"b_wrong": now + CLOCK_SLACK}
     row = conn.execute(_LEASE_ONE, values).one_or_none()
     return None if row is None else _lease(row)
 
@@ -146,14 +146,14 @@ def renew(conn: Connection, owner: str, names: Sequence[str], seconds: float, no
 
 
 def release(conn: Connection, host: str, owner: str, now: datetime, next_fetch_at: datetime | None, failures: int | None) -> bool:
-    values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at}
+    values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at, "b_now": now}
     if failures is None:
         return conn.execute(_RELEASE, values).rowcount == 1
     return conn.execute(_RELEASE_FAILURES, {**values, "b_failures": failures}).rowcount == 1
 
 
-def pause(conn: Connection, host: str, owner: str, until: datetime | None, failures: int) -> bool:
-    values = {"b_host": host, "b_owner": owner, "b_next": until, "b_failures": failures}
+def pause(conn: Connection, host: str, owner: str, until: datetime | None, failures: int, now: datetime) -> bool:
+    values = {"b_host": host, "b_owner": owner, "b_next": until, "b_failures": failures, "b_now": now}
     return conn.execute(_PAUSE, values).rowcount == 1
 
 

@@ -19,11 +19,12 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment,
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.claims import DeferredPages
+from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import (
     Added,
@@ -107,14 +108,29 @@ class Ledger:
 
     # ---- links
 
-    def add(self, links: Iterable[Link], *, now: datetime, again: bool = False) -> Added:
+    def add(self, links: Iterable[Link], *, now: datetime, again: bool = False, listing_id: int | None = None) -> Added:
         """One row per URL. A known row stays as it is; with `again`, one that has an outcome is due again.
+
+        `listing_id` is the row of the listing that shows the links: its sightings are recorded, pages from its first poll rank behind new
+        ones, and a page that failed for a passing reason and is still shown is due again.
 
         An invalid URL that a person or a program requested (found_by manual, api) gets a row with the outcome bad_url. Others are only
         counted in the result.
         """
         with writing(self._engine) as conn:
-            return ledger_links.add(conn, links, now, again)
+            return ledger_links.add(conn, links, now, again, listing_id)
+
+    # ---- polls
+
+    def select_changed(self, links: Sequence[Link], *, now: datetime) -> list[Link]:
+        """Of the parts that a sitemap index names, those to poll again."""
+        with reading(self._engine) as conn:
+            return polls.select_changed(conn, links, now)
+
+    def list_polled(self, source: str) -> list[PolledListing]:
+        """The listings of a source that were polled, with their plans."""
+        with reading(self._engine) as conn:
+            return polls.list_polled(conn, source)
 
     # ---- pages from outside
 
@@ -161,10 +177,10 @@ class Ledger:
         with writing(self._engine) as conn:
             return hosts.release(conn, host, owner, now, next_fetch_at, failures)
 
-    def pause_host(self, host: str, owner: str, *, until: datetime | None, failures: int) -> bool:
+    def pause_host(self, host: str, owner: str, *, until: datetime | None, failures: int, now: datetime) -> bool:
         """Record the politeness state during the lease, so that Retry-After and backoff survive a crash."""
         with writing(self._engine) as conn:
-            return hosts.pause(conn, host, owner, until, failures)
+            return hosts.pause(conn, host, owner, until, failures, now)
 
     def save_robots(
         self, host: str, owner: str, *, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime

@@ -19,7 +19,7 @@ from newsmill.model import OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
-from newsmill.storage.ledger import hosts
+from newsmill.storage.ledger import hosts, polls
 from newsmill.storage.ledger.failures import KEEP_FAILURE
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import ledger
@@ -27,15 +27,31 @@ from newsmill.storage.statements import AnyRow, Upsert, state_is
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it
-RANK_NEW = 2  # from a feed, a section or the home page
-RANK_RECENT = 3  # from a sitemap, dated within MAX_RECENT_AGE
-RANK_OLD = 4  # from a sitemap, older or without a date
+RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
+RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
+RANK_OLD = 4  # from a sitemap, older or without a date; older pages from the first poll of another listing
 
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
 MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
+REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
+# Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
+PASSING_FAILURES = frozenset(
+    {
+        Outcome.DNS,
+        Outcome.REFUSED,
+        Outcome.TIMEOUT,
+        Outcome.CONNECTION,
+        Outcome.DATA_LOSS,
+        Outcome.ROBOTS_UNREACHABLE,
+        Outcome.PROXY_ERROR,
+        Outcome.MIDDLEWARE_ERROR,
+        Outcome.BLOCKED,
+    }
+)
+PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
 REQUEUED: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
     **KEEP_FAILURE,
@@ -45,6 +61,9 @@ REQUEUED: dict[str, Any] = {
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
+_PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger.c.detail).where(
+    ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
+)
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
@@ -56,15 +75,38 @@ _REQUEUE = (
 )
 
 
-def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:
-    rows, bad = _make_rows(links, now)
+def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:
+    read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
+    rows, shown, bad = _make_rows(links, now, is_first_read=listing_id is not None and read_at is None)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
-    raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= RANK_NEW]
+    again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
+    news = set(known)
+    if listing_id is not None:
+        news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
+    raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     return Added(new=len(new), known=len(known), bad=bad, again=again_due)
+
+
+def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
+    """Record the pages that a listing shows, and open failed ones again; returns the keys that it had not shown before."""
+    new: set[str] = set()
+    for batch in batches(keys):
+        pages = {row.id: row for row in conn.execute(_PAGES, {"keys": batch})}
+        sighted = polls.record_sightings(conn, listing_id, read_at, {row.id: row.first_seen_at for row in pages.values()}, now)
+        new |= {pages[page].url_key for page in sighted}
+        requeue(conn, [row for row in pages.values() if _is_open(row, now)], now)
+    return new
+
+
+def _is_open(row: AnyRow, now: datetime) -> bool:
+    """Whether a failed page is worth another try because a listing still shows it."""
+    if row.state != "failed" or row.ended_at is None or row.ended_at > now - REOPEN_AFTER:
+        return False
+    outcome = Outcome(row.outcome)
+    return outcome in PASSING_FAILURES or (outcome is Outcome.HTTP_ERROR and (row.detail or "").startswith(PASSING_STATUSES))
 
 
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
@@ -101,36 +143,41 @@ def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[at : at + BATCH_SIZE] for at in range(0, len(keys), BATCH_SIZE))
 
 
-def rank(link: Link, now: datetime) -> int:
-    """The rank of a link; the smaller is fetched first."""
+def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
+    """The rank of a link; the smaller is fetched first. `is_first_read`: it comes from the first poll of its listing."""
     if link.kind is not Kind.PAGE:
         return RANK_LISTING
     if link.found_by in REQUESTED_BY:
         return RANK_REQUESTED
-    if link.found_by != Kind.SITEMAP:
-        return RANK_NEW
     published_at = link.hint.published_at or link.hint.modified_at
     age = None if published_at is None else now - published_at
-    return RANK_OLD if age is None or age > MAX_RECENT_AGE else RANK_RECENT if age > MAX_NEWS_AGE else RANK_NEW
+    if link.found_by != Kind.SITEMAP:
+        return RANK_NEW if not is_first_read else RANK_OLD if age is not None and age > MAX_RECENT_AGE else RANK_RECENT
+    if age is None or age > MAX_RECENT_AGE:
+        return RANK_OLD
+    return RANK_RECENT if age > MAX_NEWS_AGE or is_first_read else RANK_NEW
 
 
-def _make_rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
-    """(rows by key, of several links to one URL the first; number of invalid URLs that get no row)."""
+def _make_rows(links: Iterable[Link], now: datetime, *, is_first_read: bool) -> tuple[dict[str, dict[str, Any]], set[str], int]:
+    """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row)."""
     rows: dict[str, dict[str, Any]] = {}
+    shown: set[str] = set()
     bad = 0
     for link in links:
         try:
-            row = make_row(link, now)
+            row = make_row(link, now, is_first_read=is_first_read)
         except UrlError as error:
             if link.found_by not in REQUESTED_BY:
                 bad += 1
                 continue
             row = _make_bad_row(link, str(error), now)
         rows.setdefault(row["url_key"], row)
-    return rows, bad
+        if polls.is_sighting(link, now):
+            shown.add(row["url_key"])
+    return rows, shown, bad
 
 
-def make_row(link: Link, now: datetime) -> dict[str, Any]:
+def make_row(link: Link, now: datetime, *, is_first_read: bool = False) -> dict[str, Any]:
     """A new row for a link, due now. Raises UrlError."""
     if link.kind is Kind.SPIDER:
         url, key, host = link.url, urls.make_spider_key(link.url), urls.make_spider_host(link.source or "")
@@ -143,7 +190,7 @@ def make_row(link: Link, now: datetime) -> dict[str, Any]:
         "host": host,
         "source": link.source,
         "kind": link.kind.value,
-        "rank": rank(link, now),
+        "rank": rank(link, now, is_first_read=is_first_read),
         "found_by": link.found_by,
         "found_on": link.found_on,
         "hint": dump_hint(link.hint),

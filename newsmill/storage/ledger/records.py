@@ -79,6 +79,7 @@ class Ended:
     ending: OutcomeRecord
     etag: str | None = None  # for the next fetch; None deletes the stored one
     last_modified: str | None = None
+    cache_seconds: float = 0.0  # of a listing: for how long the response may be reused
 
 
 @dataclass(frozen=True, slots=True)

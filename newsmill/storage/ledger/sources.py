@@ -1,6 +1,7 @@
 """Sources: their plans, the listings that a plan names, the ticks that make these listings due, and whose pages need a browser.
 
-A listing that the plan no longer names is retired.
+A listing that the plan no longer names is retired. A source with `every` or `cron` has ticks, which make all its listings due; the listings
+of an adaptive source are planned one by one (`polls`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
+from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
-from newsmill.storage.schema import ledger, sources
+from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_spider_url
 
@@ -135,15 +137,23 @@ _ENABLE = update(sources).where(_BY_NAME).values(enabled=bindparam("b_enabled"))
 _ENABLED = select(sources).where(sources.c.enabled).order_by(sources.c.name)
 _NOT_TICKED = and_(_BY_NAME, sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_NOT_TICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
+_NEXT_POLL = update(sources).where(_BY_NAME).values(next_tick_at=bindparam("b_next"))
+_LAST_POLL = update(sources).where(_BY_NAME).values(last_tick_at=NOW)
 _RESCHEDULE = update(sources).where(_NOT_TICKED).values(next_tick_at=bindparam("b_next"))
-# A tick leaves out retired listings, and those that discovery found or guessed and that are gone. It also leaves out what a sitemap or a
-# section found (parts, next pages): an index may name 50,000 parts, and the crawler adds those that have changed.
+# A tick leaves out retired listings, and those that discovery found or guessed and that are gone. It also leaves out what a section found
+# (next pages), and the parts of a sitemap index that have shown nothing new lately: an index may name 50,000 of them.
+_HAS_NEWS = exists().where(
+    listing_schedules.c.ledger_id == ledger.c.id,
+    listing_schedules.c.shown_at > bindparam("b_recent", type_=listing_schedules.c.shown_at.type),
+)
+_IS_FAILING = exists().where(listing_schedules.c.ledger_id == ledger.c.id, listing_schedules.c.next_poll_at > NOW)
 _LISTINGS_DUE = (
     update(ledger)
     .where(
         ledger.c.source == bindparam("b_name"),
         IS_LISTING,
-        ledger.c.found_by.not_in(("sitemap", "section")),
+        ledger.c.found_by != "section",
+        or_(ledger.c.found_by != "sitemap", _HAS_NEWS),
         or_(
             state_is("done", "failed"),
             and_(state_is("dropped"), ledger.c.outcome != "denied", or_(ledger.c.outcome != "gone", ledger.c.found_by == FROM_PLAN)),
@@ -152,6 +162,16 @@ _LISTINGS_DUE = (
     )
     .values(state="due", next_at=NOW, attempts=0)
 )
+_LISTINGS_DUE_BUT_FAILING = _LISTINGS_DUE.where(~_IS_FAILING)
+_END_PAUSES = (
+    update(hosts)
+    .where(
+        hosts.c.host.in_(select(ledger.c.host).where(ledger.c.source == bindparam("b_name"), IS_LISTING)),
+        hosts.c.next_fetch_at > bindparam("b_long", type_=hosts.c.next_fetch_at.type),
+    )
+    .values(next_fetch_at=None)
+)
+MAX_KEPT_PAUSE = timedelta(hours=1)  # of a host when an administrator has its source read now; the longest Retry-After
 
 
 def put(conn: Connection, source: Source, now: datetime) -> None:
@@ -166,6 +186,8 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         same_times = (old.every, old.cron) == (source.every, source.cron)
         next_at = stored.next_tick_at if same_times else now
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
+        if not same_times or (source.enabled and not old.enabled):
+            polls.unplan(conn, source.name)
     update_listings(conn, source.name, listings, now)
 
 
@@ -179,6 +201,8 @@ def get_source(conn: Connection, name: str) -> Source | None:
 
 
 def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
+    if enabled:
+        polls.unplan(conn, name)
     return conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 1
 
 
@@ -186,19 +210,37 @@ def tick(conn: Connection, now: datetime, next_tick: NextTick) -> list[str]:
     names = []
     for row in conn.execute(_ENABLED).all():
         source = load_source(row.plan, row.enabled)
+        if source.is_adaptive:
+            continue  # its listings are planned one by one
         ticks, next_at = decide_tick(source, row.next_tick_at, row.last_tick_at, now, next_tick)
         if next_at is None:
             continue
         values = {"b_name": source.name, "b_seen": row.next_tick_at, "b_next": next_at}
         won = conn.execute(_TICK if ticks else _RESCHEDULE, {**values, "b_now": now} if ticks else values).rowcount == 1
         if ticks and won:
-            make_listings_due(conn, source.name, now)
+            conn.execute(_LISTINGS_DUE_BUT_FAILING, {"b_name": source.name, "b_now": now, "b_recent": now - polls.RECENT})
             names.append(source.name)
     return names
 
 
 def make_listings_due(conn: Connection, name: str, now: datetime) -> None:
-    conn.execute(_LISTINGS_DUE, {"b_name": name, "b_now": now})
+    """Make all listings due, failing ones too, and end the long pauses of their hosts."""
+    conn.execute(_LISTINGS_DUE, {"b_name": name, "b_now": now, "b_recent": now - polls.RECENT})
+    conn.execute(_END_PAUSES, {"b_name": name, "b_long": now + MAX_KEPT_PAUSE})
+
+
+def note_polls(conn: Connection, name: str, next_poll_at: datetime | None, polled_at: datetime | None) -> None:
+    """Record when the listings of an adaptive source are read next, and that some became due at `polled_at`."""
+    if next_poll_at is not None:
+        conn.execute(_NEXT_POLL, {"b_name": name, "b_next": next_poll_at})
+    if polled_at is not None:
+        conn.execute(_LAST_POLL, {"b_name": name, "b_now": polled_at})
+
+
+def get_enabled(conn: Connection, name: str) -> tuple[Source, datetime] | None:
+    """A source and the time when it was added; None if it is paused or does not exist."""
+    row = conn.execute(_ONE, {"b_name": name}).one_or_none()
+    return (load_source(row.plan, row.enabled), row.created_at) if row is not None and row.enabled else None
 
 
 def decide_tick(

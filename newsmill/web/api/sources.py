@@ -63,7 +63,9 @@ class SourcePlan(BaseModel):
     sections: list[Url] = Field(default=[], max_length=200)
     language: str | None = Field(default=None, max_length=40, description='Default language (BCP 47), such as "de".')
     every: str | None = Field(
-        default=None, max_length=40, description='Check every "15m", "2h" or "1d"; default without `cron`: 15 minutes.'
+        default=None,
+        max_length=40,
+        description='Check every "15m", "2h" or "1d". Without it and `cron`, each listing is read when news is to be expected.',
     )
     cron: QueryText | None = Field(default=None, description="Check at these times: five cron fields, UTC.")
     allow: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; a page's URL must match one.")

@@ -31,7 +31,7 @@ def show_sources(request: Request, after: str | None = None) -> Response:
 
 
 @router.post("", dependencies=[Depends(require_scope(Scope.WRITE)), Depends(require_csrf)])
-def add_source(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
+def add_source(request: Request, homepage: Text, name: Text = "", every: Text = "", language: Text = "") -> Response:
     """Add a source. A mistake is shown on the page, beside the submitted text."""
     context: AppContext = request.app.state.context
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
@@ -77,7 +77,7 @@ def render_sources(
         sources=page,
         health=read_health(context, [stats.source for stats in page], view.words, view.now),
         later=f"?after={page[-1].source.name}" if len(rows) > MAX_SOURCES else None,
-        values=values or {"every": "15m"},
+        values=values or {},
         problem=problem,
         notice=None,
     )

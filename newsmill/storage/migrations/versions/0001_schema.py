@@ -88,6 +88,7 @@ def create_tables() -> None:
         Column("leased_at", UtcDateTime(), nullable=False),
         Column("fence", Integer(), server_default="0", nullable=False),
         Column("next_fetch_at", UtcDateTime(), nullable=True),
+        Column("paused_at", UtcDateTime(), nullable=True),
         Column("failures", Integer(), server_default="0", nullable=False),
         Column("crawl_delay", Float(), nullable=True),
         Column("robots_status", Integer(), nullable=True),
@@ -402,6 +403,41 @@ def create_tables() -> None:
         PrimaryKeyConstraint("document_id", "user_name", "kind", "tag", name="pk_marks"),
     )
     op.create_index("ix_marks_tag", "marks", ["user_name", "tag"], **only("kind = 'tag'"))
+    op.create_table(
+        "listing_schedules",
+        Column("ledger_id", Id, autoincrement=False, nullable=False),
+        Column("polled_at", UtcDateTime(), nullable=False),
+        Column("read_at", UtcDateTime(), nullable=True),
+        Column("reads", Integer(), nullable=False),
+        Column("cache_seconds", Float(), server_default="0", nullable=False),
+        Column("shown_at", UtcDateTime(), nullable=True),
+        Column("planned_at", UtcDateTime(), nullable=True),
+        Column("next_poll_at", UtcDateTime(), nullable=True),
+        Column("reason", String(length=16), nullable=True),
+        ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name="fk_listing_schedules_ledger_id", ondelete="CASCADE"),
+        PrimaryKeyConstraint("ledger_id", name="pk_listing_schedules"),
+    )
+    op.create_index("ix_listing_schedules_unplanned", "listing_schedules", ["ledger_id"], **only("planned_at IS NULL"))
+    op.create_index("ix_listing_schedules_next", "listing_schedules", ["next_poll_at"])
+    op.create_table(
+        "source_patterns",
+        Column("source", StorableText(), nullable=False),
+        Column("computed_at", UtcDateTime(), nullable=False),
+        Column("pattern", Json(), nullable=False),
+        ForeignKeyConstraint(["source"], ["sources.name"], name="fk_source_patterns_source", ondelete="CASCADE"),
+        PrimaryKeyConstraint("source", name="pk_source_patterns"),
+    )
+    op.create_table(
+        "sightings",
+        Column("page_id", Id, nullable=False),
+        Column("listing_id", Id, nullable=False),
+        Column("sighted_at", UtcDateTime(), nullable=False),
+        Column("is_late", Boolean(), nullable=False),
+        ForeignKeyConstraint(["page_id"], ["ledger.id"], name="fk_sightings_page_id", ondelete="CASCADE"),
+        ForeignKeyConstraint(["listing_id"], ["ledger.id"], name="fk_sightings_listing_id", ondelete="CASCADE"),
+        PrimaryKeyConstraint("page_id", "listing_id", name="pk_sightings"),
+    )
+    op.create_index("ix_sightings_listing", "sightings", ["listing_id"])
 
 
 # A document is indexed again when one of these columns changes: the index holds them, or its order depends on them.

@@ -1,0 +1,97 @@
+"""Plans the polls of listings, and makes due those whose time has come; called in each pass of the scheduler.
+
+The policy is `newsmill.discovery.schedule`; this module feeds it with what the ledger knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection, Engine
+
+from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_failing_interval, compute_today_factor, plan_poll
+from newsmill.model import Kind, Outcome, Source
+from newsmill.storage import source_patterns
+from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import polls, sources
+from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger.sources import FROM_PLAN
+
+MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond
+MAX_POLLS_PER_MINUTE = 3000  # of all sources together, half of what one crawler can send
+
+
+def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float) -> dict[str, int]:
+    """Plan the listings that were polled since the last pass, and make due those whose time has come; their number by source.
+
+    `pass_seconds`: how often this is called. Raises ServiceError.
+    """
+    with reading(engine) as conn:
+        if not polls.list_unplanned(conn, 1) and not polls.has_due(conn, now):
+            return {}
+    with writing(engine) as conn:
+        for name, listings in groupby(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source):
+            _plan(conn, name, list(listings), now)
+        limit = max(1, int(MAX_POLLS_PER_MINUTE * pass_seconds / 60))
+        due = polls.make_planned_due(conn, limit, now)
+        for name in due:
+            sources.note_polls(conn, name, None, now)
+    return due
+
+
+def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing], now: datetime) -> None:
+    found = None if name is None else sources.get_enabled(conn, name)
+    if found is not None:
+        _plan_source(conn, *found, unplanned, now)
+        return
+    for listing in unplanned:  # of a paused source, or of none
+        polls.plan(conn, listing, None, Reason.FIXED, now)
+
+
+def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime) -> None:
+    if not source.is_adaptive:
+        for listing in unplanned:
+            is_failing = listing.failing_since is not None
+            next_poll = _plan_failing(listing, now) if is_failing else None
+            polls.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
+        return
+    listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
+    pattern = source_patterns.read(conn, source.name, added_at, list(listings.values()), now)
+    today = compute_today_factor(pattern.rates, source_patterns.count_recent(conn, source.name, now), now)
+    copies = sum(number not in pattern.shares for number in listings)
+    planned: list[datetime] = [listing.next_poll_at for listing in listings.values() if listing.next_poll_at is not None]
+    for listing in unplanned:
+        if listing.id not in listings:
+            polls.plan(conn, listing, None, Reason.FIXED, now)
+            continue
+        next_poll = plan_poll(listing.id, to_facts(listing), pattern, copies=copies, today=today, now=now, delay=source.politeness.delay)
+        polls.plan(conn, listing, next_poll, next_poll.reason, now)
+        planned.append(next_poll.at)
+    sources.note_polls(conn, source.name, min(planned, default=None), None)
+
+
+def is_polled(listing: PolledListing, now: datetime) -> bool:
+    """Whether a listing is polled by itself: not a next page, an archive in a sitemap index, or one that was guessed and does not exist."""
+    if listing.outcome in (Outcome.DENIED, Outcome.BAD_URL) or listing.found_by == "section":
+        return False
+    if listing.found_by == "sitemap":
+        return listing.shown_at is not None and listing.shown_at > now - polls.RECENT
+    return listing.found_by == FROM_PLAN or listing.outcome is not Outcome.GONE
+
+
+def to_facts(listing: PolledListing) -> ListingFacts:
+    """What the policy needs to know about a listing."""
+    return ListingFacts(
+        polled_at=listing.polled_at,
+        polls=listing.reads,
+        cache_seconds=listing.cache_seconds,
+        failing_since=listing.failing_since,
+        is_spider=listing.kind is Kind.SPIDER,
+    )
+
+
+def _plan_failing(listing: PolledListing, now: datetime) -> NextPoll:
+    assert listing.failing_since is not None
+    return NextPoll(listing.polled_at + compute_failing_interval(now - listing.failing_since), Reason.FAILING)

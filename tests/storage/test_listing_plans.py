@@ -1,0 +1,185 @@
+"""Polls of listings: what the crawler records, when the scheduler has each listing polled again, and what stays open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from rows import HOST, NOON, SITE, SOURCE, Mill, after
+from sqlalchemy import Engine, select, update
+
+from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Source, State
+from newsmill.storage.ledger import Ended, Ledger
+from newsmill.storage.ledger.links import RANK_NEW, RANK_RECENT
+from newsmill.storage.listing_plans import plan_listings
+from newsmill.storage.schema import hosts, listing_schedules, sightings
+from newsmill.storage.schema import ledger as rows
+
+ADAPTIVE = replace(SOURCE, every=None)
+FEED, HOME = f"{SITE}/rss", f"{SITE}/"
+
+
+class Site:
+    """A source whose listings are polled by hand."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, source: Source = ADAPTIVE) -> None:
+        self.ledger, self.engine, self.source, self.mill = ledger, engine, source, Mill(ledger)
+        ledger.put_source(source, now=NOON)
+
+    def id_of(self, url: str) -> int:
+        trace = self.ledger.trace(url)
+        assert trace is not None
+        return trace.id
+
+    def poll(self, minutes: float, pages: dict[str, list[int]], outcome: Outcome = Outcome.LISTED) -> set[str]:
+        """Poll all due listings; `pages` has the articles of each. Returns the URLs that were polled."""
+        now = after(minutes=minutes)
+        (host,) = self.ledger.lease_hosts("me", limit=1, seconds=60, now=now) or (None,)
+        if host is None:
+            return set()
+        found = self.ledger.lease_urls(HOST, "me", limit=99, seconds=60, now=now)
+        for row in found:
+            if row.kind is Kind.PAGE:
+                continue
+            shown = [Link(f"{SITE}/{number}", source="paper", found_by=row.kind.value) for number in pages.get(row.url, ())]
+            self.ledger.add(shown, now=now, listing_id=row.id)
+            self.ledger.end([Ended(row.id, row.fence, OutcomeRecord(outcome))], now=now)
+        self.ledger.release_urls([row for row in found if row.kind is Kind.PAGE], now=now)
+        self.ledger.release_host(HOST, "me", now=now)
+        return {row.url for row in found if row.kind is not Kind.PAGE}
+
+    def plan(self, minutes: float) -> dict[str, int]:
+        return plan_listings(self.engine, after(minutes=minutes), pass_seconds=3)
+
+    def next_polls(self) -> dict[str, tuple[timedelta | None, str | None]]:
+        polled = self.ledger.list_polled("paper")
+        return {one.url: (None if one.next_poll_at is None else one.next_poll_at - one.polled_at, one.reason) for one in polled}
+
+
+@pytest.fixture
+def site(ledger: Ledger, engine: Engine) -> Site:
+    return Site(ledger, engine)
+
+
+def test_each_listing_is_polled_at_its_own_time(site: Site) -> None:
+    assert site.poll(0, {FEED: [1, 2, 3], HOME: [1, 2]}) == {FEED, HOME}
+    assert site.plan(0) == {}
+    planned = site.next_polls()
+    assert all(wait is not None and timedelta(minutes=1) <= wait <= timedelta(days=1) for wait, _ in planned.values())
+    assert site.poll(0.5, {}) == set(), "nothing is due before its time"
+    soonest = min(wait for wait, _ in planned.values() if wait is not None)
+    assert site.plan(soonest.total_seconds() / 60) != {}
+    assert site.poll(soonest.total_seconds() / 60, {})
+
+
+def test_a_failing_listing_is_polled_once_an_hour_and_then_once_a_day(site: Site) -> None:
+    site.poll(0, {}, Outcome.HTTP_ERROR)
+    site.plan(0)
+    assert set(site.next_polls().values()) == {(timedelta(hours=1), "failing")}
+    site.plan(60)
+    with site.engine.begin() as conn:
+        conn.execute(update(rows).values(failing_since=after(days=-2)))
+    site.poll(60, {}, Outcome.HTTP_ERROR)
+    site.plan(60)
+    assert set(site.next_polls().values()) == {(timedelta(days=1), "failing")}
+
+
+def test_a_source_with_fixed_times_keeps_them_and_leaves_out_what_fails(ledger: Ledger, engine: Engine) -> None:
+    site = Site(ledger, engine, SOURCE)
+    site.poll(0, {FEED: [1]})
+    site.plan(0)
+    assert set(site.next_polls().values()) == {(None, "fixed")}
+    with engine.begin() as conn:
+        conn.execute(update(listing_schedules).where(listing_schedules.c.ledger_id == site.id_of(FEED)).values(next_poll_at=after(hours=9)))
+    ledger.tick(now=after(minutes=15), next_tick=lambda source, at: at + timedelta(minutes=15))
+    assert site.poll(15, {}) == {HOME}
+    ledger.read_listings("paper", now=after(minutes=16))
+    assert site.poll(16, {}) == {HOME, FEED}, "an administrator's crawl reads all"
+
+
+def test_a_plan_by_a_clock_that_was_ahead_costs_no_interval(site: Site) -> None:
+    site.poll(0, {FEED: [1]})
+    site.plan(0)
+    assert site.plan(1) == {}
+    with site.engine.begin() as conn:
+        conn.execute(update(listing_schedules).values(planned_at=after(days=2), next_poll_at=after(days=3)))
+    assert site.plan(1) == {"paper": 2}
+
+
+def test_a_host_pause_by_a_clock_that_was_ahead_is_no_pause_and_a_long_one_is_kept(site: Site) -> None:
+    ledger = site.ledger
+    (host,) = ledger.lease_hosts("me", limit=1, seconds=60, now=NOON)
+    ledger.release_host(host.host, "me", now=NOON, next_fetch_at=after(days=30), failures=64)
+    assert ledger.lease_hosts("me", limit=1, seconds=60, now=after(days=29)) == []
+    with site.engine.begin() as conn:
+        conn.execute(update(hosts).values(paused_at=after(days=31)))
+    assert ledger.lease_hosts("me", limit=1, seconds=60, now=after(days=29))
+
+
+def test_sightings_are_recorded_once_with_those_that_came_late(site: Site) -> None:
+    site.poll(0, {FEED: [1], HOME: [1]})
+    site.ledger.read_listings("paper", now=after(minutes=5))
+    site.poll(5, {FEED: [1, 2]})  # the homepage does not show it yet
+    site.ledger.read_listings("paper", now=after(minutes=10))
+    site.poll(10, {FEED: [1, 2], HOME: [2]})
+    names = {site.id_of(f"{SITE}/{number}"): number for number in (1, 2)} | {site.id_of(FEED): "feed", site.id_of(HOME): "home"}
+    with site.engine.connect() as conn:
+        found = {(names[row.page_id], names[row.listing_id]): (row.sighted_at, row.is_late) for row in conn.execute(select(sightings))}
+    assert found == {
+        (1, "feed"): (NOON, False),
+        (1, "home"): (NOON, False),
+        (2, "feed"): (after(minutes=5), False),
+        (2, "home"): (after(minutes=10), True),
+    }
+
+
+def test_news_goes_before_the_first_import(site: Site) -> None:
+    site.poll(0, {FEED: [1], HOME: [2, 3]})
+    site.ledger.read_listings("paper", now=after(minutes=5))
+    site.poll(5, {FEED: [4, 1], HOME: [3]})
+    with site.engine.connect() as conn:
+        ranks = {row.url.rpartition("/")[2]: row.rank for row in conn.execute(select(rows.c.url, rows.c.rank).where(rows.c.kind == "page"))}
+    assert ranks == {"1": RANK_RECENT, "2": RANK_RECENT, "3": RANK_RECENT, "4": RANK_NEW}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "detail", "is_open"),
+    [
+        (Outcome.HTTP_ERROR, "HTTP 403", True),
+        (Outcome.HTTP_ERROR, "HTTP 503", True),
+        (Outcome.TIMEOUT, None, True),
+        (Outcome.DNS, None, True),
+        (Outcome.HTTP_ERROR, "HTTP 406", False),
+        (Outcome.TOO_LARGE, None, False),
+        (Outcome.GONE, "HTTP 404", False),
+    ],
+)
+def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
+    site: Site, outcome: Outcome, detail: str | None, is_open: bool
+) -> None:
+    site.poll(0, {FEED: [1]})
+    site.ledger.lease_hosts("me", limit=1, seconds=60, now=NOON)
+    (page,) = site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=NOON)
+    site.ledger.end([Ended(page.id, page.fence, OutcomeRecord(outcome, detail))], now=NOON)
+    site.ledger.release_host(HOST, "me", now=NOON)
+    for hours, expected in ((1, False), (25, is_open)):
+        site.ledger.read_listings("paper", now=after(hours=hours))
+        site.poll(60 * hours, {FEED: [1]})
+        trace = site.ledger.trace(f"{SITE}/1")
+        assert trace is not None
+        assert (trace.state is State.DUE) == expected
+
+
+def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
+    dated = Link(f"{SITE}/dated.xml", Kind.SITEMAP, "paper", "sitemap", hint=Hint(modified_at=after(days=-1)))
+    undated = Link(f"{SITE}/undated.xml", Kind.SITEMAP, "paper", "sitemap")
+    site.ledger.add([dated, undated], now=NOON)
+    assert len(site.ledger.select_changed([dated, undated], now=NOON)) == 2
+    site.poll(0, {})
+    assert site.ledger.select_changed([dated, undated], now=after(minutes=5)) == []
+    changed = replace(dated, hint=Hint(modified_at=after(minutes=3)))
+    assert site.ledger.select_changed([changed, undated], now=after(minutes=5)) == [changed]
+    news = Link(f"{SITE}/9", source="paper", found_by="sitemap", hint=Hint(published_at=after(minutes=4)))
+    site.ledger.add([news], now=after(minutes=5), listing_id=site.id_of(undated.url))
+    assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
