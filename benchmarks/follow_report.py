@@ -73,10 +73,11 @@ def measure(
         "hours": options.hours,
         "speed": options.speed,
         "new articles": len(new),
+        "due": len(due),
         "requests": requests,
-        "requests per new article": round(figures.count_counted(requests) / max(1, len(new)), 2),
-        "per class": {kind: round(count / max(1, len(new)), 2) for kind, count in requests.items()},
-        "per site": requests_by_site(world, classified, new),
+        "requests per new article": round(figures.count_counted(requests) / max(1, len(due)), 2),
+        "per class": {kind: round(count / max(1, len(due)), 2) for kind, count in requests.items()},
+        "per site": requests_by_site(world, classified, due),
         "searchable, minutes": lags,
         "searchable, sites with a hub": figures.spread([lag for key, lag in searchable.items() if due[key]["site"] in hubs]),
         "searchable, other sites": figures.spread([lag for key, lag in searchable.items() if due[key]["site"] not in hubs]),
@@ -107,12 +108,12 @@ def measure(
     }
 
 
-def requests_by_site(world: World, classified: Sequence[tuple[figures.Row, str]], new: Mapping[str, figures.Row]) -> dict[str, float]:
+def requests_by_site(world: World, classified: Sequence[tuple[figures.Row, str]], due: Mapping[str, figures.Row]) -> dict[str, float]:
     """Counted requests per new article of each site, with what is special about the site."""
     return {
         f"{site} ({world.kind(site)})": round(
             figures.count_counted(figures.count_requests([pair for pair in classified if pair[0]["site"] == site]))
-            / max(1, sum(row["site"] == site for row in new.values())),
+            / max(1, sum(row["site"] == site for row in due.values())),
             2,
         )
         for site in sorted(world.sites)
@@ -127,7 +128,8 @@ def judge_gone(world: World, log: Sequence[figures.Row], window: Window) -> dict
 
 
 def compute_bounds(world: World, future: list[dict[str, Any]], window: Window, lags: Mapping[str, float]) -> dict[str, Any]:
-    """Polls of the two ideal schedulers with the lags that were measured, for the articles of the window."""
+    """Polls of the two ideal schedulers with the lags that were measured, for the articles that are due."""
+    due = {row["url"] for row in world.due(window).values()}
     if not lags["n"]:
         return {}
     published: dict[str, list[float]] = {}
@@ -136,7 +138,7 @@ def compute_bounds(world: World, future: list[dict[str, Any]], window: Window, l
         if row["expected"] == "article" and moment(row["published"]) > moment(world.sites[row["site"]]["start"]):
             at = hours(moment(row["published"]))
             published.setdefault(row["site"], []).append(at)
-            if moment(row["published"]) in window:
+            if row["url"] in due:
                 inside.setdefault(row["site"], []).append(at)
     site = next(iter(world.sites.values()))
     start = hours(moment(site["start"]))
@@ -233,7 +235,7 @@ def describe(report: Mapping[str, Any]) -> str:
     ]
     title = f"{report['follower']}: seed {report['seed']}, {report['hours']:g} simulated hours at speed {report['speed']:g}"
     details = [
-        f"new articles: {report['new articles']}",
+        f"new articles: {report['new articles']}, due: {report['due']}",
         f"requests: {report['requests']}",
         f"requests per new article: {report['per class']}",
         f"… by site: {report['per site']}",

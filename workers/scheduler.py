@@ -18,6 +18,7 @@ from newsmill.model import Source
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
+from newsmill.storage.completeness import update_completeness
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
 from workers.process import open_heartbeat, stop_on_signals
@@ -111,6 +112,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.info("source %s is due", name)
     for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval).items():
         log.info("source %s: listings due: %d", name, count)
+    update_completeness(context.app.engine, now)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):

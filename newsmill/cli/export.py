@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,13 +27,14 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.manifest import ExportedWeek, ExportPlan, Manifest
 from newsmill.exports.records import MarkedDocument
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.storage import database
+from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
@@ -175,11 +176,24 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
         is_whole_export = initial.place.cursor is None and plan.since is None
         total = count_matches(store, plan.query) if is_whole_export else None
         with Interrupt() as interrupt, count_progress("documents", total=total) as advance:
-            job = Export(target, layout, initial, now=lambda: database.read_clock(store.engine), version=__version__)
+            job = Export(
+                target,
+                layout,
+                initial,
+                now=lambda: database.read_clock(store.engine),
+                version=__version__,
+                read_weeks=lambda names: read_weeks(store, names),
+            )
             manifest = job.run(scan, stop=lambda: interrupt.is_set, advance=advance)
     report(manifest, initial, target.url)
     if not manifest.complete:
         raise typer.Exit(130)
+
+
+def read_weeks(store: AppContext, names: Collection[str]) -> dict[str, tuple[ExportedWeek, ...]]:
+    """The completeness of these sources, for the manifest."""
+    weeks = CompletenessReader(store.engine).read(names, now())
+    return {name: tuple(ExportedWeek(one.week, one.articles, one.late, one.at_most, one.unknown) for one in weeks[name]) for name in weeks}
 
 
 def choose_layout(store: AppContext, plan: ExportPlan) -> Layout:

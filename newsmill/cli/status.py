@@ -10,7 +10,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import site_profiles, source_health
+from newsmill.cli import site_profiles, source_completeness, source_health
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_row
 from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
@@ -18,6 +18,7 @@ from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.alerts import Alerts
+from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_health import SourceHealthReader
@@ -40,6 +41,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     progress = store.ledger.progress()
     sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
     health = SourceHealthReader(store.engine).read_all(sources)
+    weeks = CompletenessReader(store.engine).read(list(health), now())
     waiting, refused = context.queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
@@ -65,6 +67,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
                 "enabled": source.enabled,
                 "health": source_health.to_record(health[source.name]),
                 "progress": store.ledger.progress(source.name),
+                "completeness": weeks[source.name],
                 "rendered": rendered.get(source.name, 0),
             }
             for source in sources
@@ -102,6 +105,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     if sources := store.ledger.sources():
         health = SourceHealthReader(store.engine).read_all(sources)
         print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
+        source_completeness.print_weeks(report["sources"])
     if report["profiles"]:
         print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -81,6 +81,17 @@ class ExportSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportedWeek:
+    """What is known of the articles of one source and week that no listing showed."""
+
+    week: date  # its Monday, UTC
+    articles: int  # that a listing showed
+    late: int  # found in this week, published more than two days before
+    at_most: float | None = None  # the share in no listing, with 95 % confidence
+    unknown: str | None = None  # why that cannot be told
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     plan: ExportPlan
     complete: bool = False
@@ -92,6 +103,7 @@ class Manifest:
     missing: tuple[MissingPage, ...] = ()
     runs: tuple[ExportRun, ...] = ()
     summary: ExportSummary = field(default_factory=ExportSummary)
+    completeness: Mapping[str, tuple[ExportedWeek, ...]] = field(default_factory=dict)  # by source, at the end of the last run
     manifest: Literal[1] = 1  # the version of this format
 
 

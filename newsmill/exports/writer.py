@@ -6,14 +6,14 @@ Over several runs, no document is omitted and none is written twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.layouts import Layout, WrittenFiles
-from newsmill.exports.manifest import MAX_LISTED_MISSING, ExportPlan, ExportPosition, ExportRun, FieldCounts, Manifest
+from newsmill.exports.manifest import MAX_LISTED_MISSING, ExportedWeek, ExportPlan, ExportPosition, ExportRun, FieldCounts, Manifest
 from newsmill.exports.target import ExportTarget
 from newsmill.model import Document
 from newsmill.search import Search, StoredHit
@@ -47,8 +47,18 @@ def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = F
 class Export:
     """Writes documents into a claimed target."""
 
-    def __init__(self, target: ExportTarget, layout: Layout, state: Manifest, *, now: Callable[[], datetime], version: str) -> None:
-        """`state` is from `begin_export`; `version` is the program's."""
+    def __init__(
+        self,
+        target: ExportTarget,
+        layout: Layout,
+        state: Manifest,
+        *,
+        now: Callable[[], datetime],
+        version: str,
+        read_weeks: Callable[[Collection[str]], Mapping[str, tuple[ExportedWeek, ...]]] = lambda _: {},
+    ) -> None:
+        """`state` is from `begin_export`; `version` is the program's; `read_weeks` returns the completeness of sources."""
+        self._read_weeks = read_weeks
         self._target = target
         self._layout = layout
         self._state = state
@@ -67,7 +77,8 @@ class Export:
             self._save(self._after(part, written, documents.place))
             if stop():
                 return self._state
-        self._save(replace(self._state, complete=True, place=documents.place))
+        weeks = self._read_weeks(self._state.summary.sources)
+        self._save(replace(self._state, complete=True, place=documents.place, completeness=weeks))
         return self._state
 
     def _after(self, part: ExportPart, written: WrittenFiles, place: ExportPosition) -> Manifest:

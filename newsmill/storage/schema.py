@@ -183,6 +183,20 @@ sightings = Table(
     Index("ix_sightings_listing", "listing_id"),
 )
 
+# What is known of missed articles, by source and week (its Monday); storage/completeness.py.
+completeness = Table(
+    "completeness",
+    metadata,
+    Column("source", StorableText, ForeignKey("sources.name", ondelete="CASCADE"), nullable=False),
+    Column("week", Date, nullable=False),
+    Column("computed_at", UtcDateTime, nullable=False),
+    Column("articles", Integer, nullable=False),
+    Column("late", Integer, nullable=False),
+    Column("at_most", Float),
+    Column("unknown", String(16)),  # completeness.Unknown
+    PrimaryKeyConstraint("source", "week"),
+)
+
 # `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing
 # counts at every read.
 counts = Table(

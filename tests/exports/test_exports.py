@@ -9,7 +9,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -24,7 +24,7 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
 from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.manifest import ExportedWeek, ExportPlan, Manifest
 from newsmill.exports.target import ExportTarget, format_partition_name, format_text_name
 from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
 from newsmill.model import Document
@@ -60,7 +60,9 @@ def export(where: str | Path, found: list[Document], layout: Layout | None = Non
     target = ExportTarget(str(where), options)
     with target.lock():
         stand = begin_export(target, plan, **how)
-        job = Export(target, layout or layouts.one_file_layout(find_format("jsonl")), stand, now=lambda: datetime.now(UTC), version="1")
+        weeks = lambda names: {name: (ExportedWeek(date(2026, 11, 23), 401, 2, 0.01),) for name in names}  # noqa: E731
+        chosen = layout or layouts.one_file_layout(find_format("jsonl"))
+        job = Export(target, chosen, stand, now=lambda: datetime.now(UTC), version="1", read_weeks=weeks)
         return job.run(reading(found, stand.place), stop=stop, advance=advance)
 
 
@@ -73,6 +75,8 @@ def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert (written["complete"], written["documents"], written["parts"], written["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
     assert written["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
+    assert written["completeness"]["s1"] == [{"week": "2026-11-23", "articles": 401, "late": 2, "at_most": 0.01, "unknown": None}]
+    assert sorted(written["completeness"]) == ["s0", "s1", "s2"]
     assert written["summary"]["free"] == {"false": 10}
     assert written["summary"]["signals"] == {"robots: noarchive": 10, "tdm: 1": 10}
     assert written["runs"][0]["newsmill"] == "1"

@@ -12,11 +12,13 @@ from starlette.exceptions import HTTPException
 
 from newsmill import address_guard
 from newsmill.address_guard import Guard
+from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.failures import describe_failure
 from newsmill.model import Kind, Outcome, Source
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
+from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
 from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
@@ -120,6 +122,17 @@ class SourceHealthResponse(BaseModel):
     listings: int = Field(default=0, description="Listings that were read or have failed; 0 if none of them fails.")
 
 
+class SourceWeek(BaseModel):
+    """What is known of the articles of one week that no listing showed."""
+
+    model_config = ConfigDict(from_attributes=True)
+    week: date = Field(description="Its Monday (UTC).")
+    articles: int = Field(description="Articles that a listing showed.")
+    late: int = Field(description="Articles that were found in this week and published more than two days before.")
+    at_most: float | None = Field(description="At most this share of the articles was in no listing (95 % confidence).", examples=[0.012])
+    unknown: Unknown | None = Field(description="Why that cannot be told.")
+
+
 class ListedSource(SourceResponse):
     """A source with its state."""
 
@@ -197,6 +210,7 @@ class SourceDetails(BaseModel):
     health: SourceHealthResponse
     progress: LedgerProgress
     rendered: int = Field(description="Archived pages that a browser rendered.")
+    completeness: tuple[SourceWeek, ...] = Field(description="The last eight weeks, the newest first.")
     listings: tuple[Trace, ...] = Field(description="Feeds, sitemaps, sections and homepage, with the result of the last check.")
 
 
@@ -216,7 +230,15 @@ def get_source(context: Context, name: Name) -> SourceDetails:
     rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
     listings = tuple(context.ledger.listings(source.name))
     health = to_health(SourceHealthReader(context.engine).read(source))
-    return SourceDetails(source=to_response(source), health=health, progress=progress, rendered=rendered, listings=listings)
+    weeks = CompletenessReader(context.engine).read([source.name], context.now())[source.name]
+    return SourceDetails(
+        source=to_response(source),
+        health=health,
+        progress=progress,
+        rendered=rendered,
+        completeness=tuple(map(SourceWeek.model_validate, weeks)),
+        listings=listings,
+    )
 
 
 @router.post("", status_code=201, responses=error_responses(403, 409))

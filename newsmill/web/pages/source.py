@@ -20,6 +20,7 @@ from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
+from newsmill.storage.completeness import CompletenessReader, choose_week
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.urls import make_spider_url
@@ -126,6 +127,7 @@ def render_source(
         found=totals.found,
         pending=totals.pending,
         rendered=context.ledger.count_rendered(name).get(name, 0),
+        completeness=choose_week(CompletenessReader(context.engine).read([name], view.now)[name]),
         ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),

@@ -9,9 +9,13 @@ from page_client import FOREIGN_SCRIPTS, HTML, MAX_BYTES, read, text_of, token
 from rows import SITE, SOURCE, Mill, bad, document_of, good, links, saved
 from sample_store import NOON
 from site_of_tests import RunningApp
+from sqlalchemy import insert, update
 
 from newsmill.model import Block, BlockType, Image, Kind, Outcome, OutcomeRecord, Render, Rendering, Segment
+from newsmill.storage.completeness import get_week
+from newsmill.storage.database import writing
 from newsmill.storage.ledger import Postponed
+from newsmill.storage.schema import completeness
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
@@ -163,6 +167,28 @@ def test_the_share_of_rendered_pages_and_the_key_stand_on_the_page_of_the_source
     changed = web.context.ledger.source("paper")
     assert changed is not None and changed.render is Render.ALWAYS
     assert client.post("/sources/paper", data=form | {"render": "maybe"}, headers=HTML).status_code == 422
+
+
+def test_what_may_be_missed_stands_on_the_page_and_in_the_api(web: RunningApp) -> None:
+    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    client, week = web.browser(), get_week(web.context.now())
+    row = {
+        "source": "paper",
+        "week": week,
+        "computed_at": web.context.now(),
+        "articles": 1401,
+        "late": 2,
+        "unknown": None,
+        "at_most": 0.0123,
+    }
+    with writing(web.context.engine) as conn:
+        conn.execute(insert(completeness).values(row))
+    assert "In no listing (95 %, newest week)at most 1.2 % (1,401 articles)" in text_of(read(client, "/sources/paper"))
+    (told,) = client.get("/api/v1/sources/paper").json()["completeness"]
+    assert told == {"week": week.isoformat(), "articles": 1401, "late": 2, "at_most": 0.0123, "unknown": None}
+    with writing(web.context.engine) as conn:
+        conn.execute(update(completeness).values(at_most=None, unknown="one_listing"))
+    assert "cannot be told" in text_of(read(client, "/sources/paper"))
 
 
 def test_rules_are_tried_before_they_are_used(filled: RunningApp) -> None:

@@ -492,6 +492,18 @@ def create_tables() -> None:
         PrimaryKeyConstraint("page_id", "listing_id", name="pk_sightings"),
     )
     op.create_index("ix_sightings_listing", "sightings", ["listing_id"])
+    op.create_table(
+        "completeness",
+        Column("source", StorableText(), nullable=False),
+        Column("week", Date(), nullable=False),
+        Column("computed_at", UtcDateTime(), nullable=False),
+        Column("articles", Integer(), nullable=False),
+        Column("late", Integer(), nullable=False),
+        Column("at_most", Float(), nullable=True),
+        Column("unknown", String(length=16), nullable=True),
+        ForeignKeyConstraint(["source"], ["sources.name"], name="fk_completeness_source", ondelete="CASCADE"),
+        PrimaryKeyConstraint("source", "week", name="pk_completeness"),
+    )
 
 
 # A document is indexed again when one of these columns changes: the index holds them, or its order depends on them.

@@ -1,0 +1,79 @@
+"""The bound of missed articles by source and week, from sightings in the database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from rows import NOON, SITE, SOURCE, after, document_of
+from sqlalchemy import Engine, insert, select, update
+
+from newsmill.cli.source_completeness import describe_missed
+from newsmill.completeness import Unknown
+from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week, update_completeness
+from newsmill.storage.database import writing
+from newsmill.storage.documents import to_row
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.schema import completeness, documents, ledger, sightings
+
+MONDAY = date(2026, 11, 23)  # NOON is a Wednesday
+ADDED = after(days=-9)
+
+
+def fill(engine: Engine, counts: dict[str, int], *, published: datetime | None = None, first: int = 0) -> None:
+    """`{"feed homepage": 3}`: three articles that both showed."""
+    row = {"host": "h", "source": "paper", "found_by": "feed", "state": "done", "first_seen_at": NOON, "next_at": NOON}
+    with writing(engine) as conn:
+        listings = {one.kind: one.id for one in conn.execute(select(ledger).where(ledger.c.kind != "page"))}
+        number = first
+        for kinds, count in counts.items():
+            for _ in range(count):
+                number += 1
+                url = f"{SITE}/{number}"
+                page = conn.execute(insert(ledger).values(**row, url_key=url, url=url, kind="page")).inserted_primary_key[0]
+                document = replace(document_of(url), published_at=published or NOON)
+                conn.execute(insert(documents), {**to_row(document), "ledger_id": page, "stored_at": NOON})
+                for kind in kinds.split():
+                    conn.execute(insert(sightings).values(page_id=page, listing_id=listings[kind], sighted_at=NOON, is_late=False))
+
+
+def read(engine: Engine, now: datetime = NOON) -> tuple[WeekCompleteness, ...]:
+    return CompletenessReader(engine).read(["paper"], now)["paper"]
+
+
+def test_a_week_has_a_bound_from_its_sightings(ledger: Ledger, engine: Engine) -> None:
+    ledger.put_source(SOURCE, now=ADDED)
+    fill(engine, {"feed homepage": 60, "feed": 30, "homepage": 2})
+    fill(engine, {"feed": 4}, published=after(days=-4), first=100)  # found late
+    fill(engine, {"feed": 5}, published=after(days=-40), first=200)  # older than the source
+    fill(engine, {"": 3}, first=300)  # by hand or by an API: no listing showed them
+    assert update_completeness(engine, NOON) == 1
+    (week,) = read(engine)
+    assert (week.week, week.articles, week.late, week.unknown) == (MONDAY, 92, 4, None)
+    assert week.at_most is not None and 1 / 93 <= week.at_most < 0.2
+    assert choose_week([replace(week, at_most=None), week]) == week
+
+
+def test_rows_are_computed_again_each_hour_and_two_days_beyond_the_week(ledger: Ledger, engine: Engine) -> None:
+    ledger.put_source(SOURCE, now=ADDED)
+    ledger.put_source(replace(SOURCE, name="new"), now=NOON)
+    assert update_completeness(engine, NOON) == 2
+    assert update_completeness(engine, after(minutes=59)) == 0
+    fill(engine, {"feed homepage": 30})
+    assert update_completeness(engine, after(minutes=60)) == 2
+    assert read(engine)[0] == WeekCompleteness(MONDAY, 30, 0, None, Unknown.ONE_LISTING)
+    tuesday = after(days=6)  # of the next week: both weeks of both sources
+    assert update_completeness(engine, tuesday) == 4
+    assert [week.week for week in read(engine, tuesday)] == [MONDAY + timedelta(days=7), MONDAY]
+    assert update_completeness(engine, tuesday + timedelta(days=2)) == 2
+    with writing(engine) as conn:
+        conn.execute(update(completeness).values(computed_at=after(days=60)))  # by a clock that was ahead
+    assert update_completeness(engine, tuesday + timedelta(days=2)) == 2
+    assert read(engine, after(days=120)) == ()
+
+
+def test_status_says_it_in_words() -> None:
+    week = WeekCompleteness(MONDAY, 401, 2, 0.0123, None)
+    assert describe_missed(week) == "at most 1.2 %"
+    for reason in Unknown:
+        assert describe_missed(replace(week, at_most=None, unknown=reason)).startswith("cannot be told: ")
