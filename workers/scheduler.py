@@ -106,6 +106,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     ledger.expire_leases(now=now)
     for name in ledger.tick(now=now, next_tick=find_next_tick):
         log.info("source %s is due", name)
+    if revisits := ledger.make_revisits_due(now=now):
+        log.debug("%d stored articles are fetched again", revisits)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):

@@ -112,6 +112,7 @@ ledger = Table(
     Column("offset", Id),
     Column("document_id", String(64)),
     Column("rendering", String(8)),  # model.Rendering
+    Column("revisit_at", UtcDateTime),  # when a stored article is fetched again; NULL: not planned, or due already. ledger.revisits
     # Partial indexes: their size is that of the work in progress, not that of the ledger. SQLite uses one only where a statement spells
     # the state as a literal: with bound states it scans the table (17 ms instead of 0.8 ms at a million rows).
     # Hosts with due work are found by time, the first row of a host by rank: neither index serves the other query.
@@ -138,6 +139,7 @@ ledger = Table(
         sqlite_where=text("failing_since IS NOT NULL"),
         postgresql_where=text("failing_since IS NOT NULL"),
     ),
+    Index("ix_ledger_revisit", "revisit_at", sqlite_where=text("revisit_at IS NOT NULL"), postgresql_where=text("revisit_at IS NOT NULL")),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 
@@ -187,6 +189,7 @@ documents = Table(
     Column("published_source", StorableText),
     Column("published_precision", StorableText),
     Column("published_day", StorableText),
+    Column("gone_at", UtcDateTime),
     Column("language", StorableText),
     Column("section", StorableText),
     Column("tags", Json, nullable=False),

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from newsmill.model import Document, Outcome, OutcomeRecord
+from newsmill.near_duplicates import shingles, similarity
+from newsmill.storage.columns import make_storable
 from newsmill.storage.ledger.records import Result
+
+MIN_SIMILARITY = 0.3  # of the texts before and after an edit; those of two articles share few runs of five words
+OtherContent = tuple[tuple[str | None, ...], ...]  # what a reader sees beside title and text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class StoredPage:
     stored_at: datetime
     is_canonical: bool  # the URL of its page is the canonical one
     archive_ref: str | None = None
+    other_content: OtherContent = ()
+    gone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,8 @@ def decide(
                 decision.stored_at,
                 is_canonical(document),
                 document.archive_ref,
+                list_other_content(document),
+                document.gone_at,
             )
         if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
             earlier = decisions[decision.displaced]
@@ -60,6 +69,22 @@ def decide(
             decision = replace(decision, displaced=None)
         decisions[result.claim.id] = decision
     return list(decisions.values())
+
+
+def list_other_content(document: Document) -> OtherContent:
+    """The authors and the live updates: changed by a new fetch, they make a revision, as title and text do."""
+    authors = [(make_storable(author.name),) for author in document.authors]
+    updates = [
+        (None if update.title is None else make_storable(update.title), make_storable(update.text)) for update in document.live_updates
+    ]
+    return (*authors, *updates)
+
+
+def is_same_article(document: Document, title: str | None, text: str) -> bool:
+    """Whether a page that has another identity now is still the article with this title and text: a redirect may lead anywhere."""
+    if document.title is not None and document.title == title:
+        return True
+    return similarity(shingles(document.text), shingles(text)) >= MIN_SIMILARITY
 
 
 def duplicate_of(document_id: str | None) -> OutcomeRecord:
@@ -85,13 +110,15 @@ def _decide_one(result: Result, stored: Mapping[str, StoredPage], is_canonical: 
 
 def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> StoreDecision:
     """The document with its new content; a changed content is a new revision."""
-    changed = document.content_hash != old.content_hash
+    # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
+    is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
+    changed = document.content_hash != old.content_hash or (not is_same_fetch and list_other_content(document) != old.other_content)
     document = replace(
         document,
         revision=old.revision + changed,
         first_seen_at=min(old.first_seen_at, document.first_seen_at),
+        gone_at=old.gone_at if is_same_fetch else None,
     )
-    # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
-    is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
     record = result.reading.ending if changed or is_same_fetch else OutcomeRecord(Outcome.UNCHANGED)
-    return StoreDecision(result, record, document, now if changed else old.stored_at, document.id)
+    is_news = changed or document.gone_at != old.gone_at  # readers of changes see that it is back
+    return StoreDecision(result, record, document, now if is_news else old.stored_at, document.id)

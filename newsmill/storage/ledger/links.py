@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -29,7 +29,8 @@ RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they anno
 RANK_REQUESTED = 1  # a person or a program waits for it
 RANK_NEW = 2  # from a feed, a section or the home page
 RANK_RECENT = 3  # from a sitemap, dated within MAX_RECENT_AGE
-RANK_OLD = 4  # from a sitemap, older or without a date
+RANK_REVISIT = 4  # a stored article is fetched again; ledger.revisits
+RANK_OLD = 5  # from a sitemap, older or without a date
 
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
@@ -37,7 +38,7 @@ MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REQUEUED: dict[str, Any] = {
-    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
+    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress", "revisit_at")),
     **KEEP_FAILURE,
     "attempts": 0,
     "crashes": 0,
@@ -48,11 +49,20 @@ INSERT = Upsert(ledger, ("url_key",))
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
-    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
+    # A row with an outcome is a stored article that is revisited; it is on the listing that showed it before.
+    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
 _REQUEUE = (
-    update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), rendering=None, **REQUEUED)
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **REQUEUED,
+        state="due",
+        next_at=bindparam("b_now"),
+        rendering=None,
+        rank=case((ledger.c.rank == RANK_REVISIT, RANK_NEW), else_=ledger.c.rank),
+    )
 )
 
 
@@ -93,8 +103,14 @@ def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
 
 
 def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    ended = [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if row.state in END_STATES and row.outcome != Outcome.BAD_URL]
-    return requeue(conn, ended, now)
+    return requeue(conn, [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if _can_requeue(row)], now)
+
+
+def _can_requeue(row: AnyRow) -> bool:
+    """Whether a row has an outcome and nothing happens to it: it has ended, or waits for a revisit."""
+    return (row.state in END_STATES and row.outcome != Outcome.BAD_URL) or (
+        row.state == "due" and row.kind == Kind.PAGE and row.outcome is not None
+    )
 
 
 def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

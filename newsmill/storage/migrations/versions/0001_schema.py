@@ -325,6 +325,7 @@ def create_tables() -> None:
         Column("offset", Id, nullable=True),
         Column("document_id", String(length=64), nullable=True),
         Column("rendering", String(length=8), nullable=True),
+        Column("revisit_at", UtcDateTime(), nullable=True),
         ForeignKeyConstraint(["segment"], ["segments.id"], name="fk_ledger_segment"),
         PrimaryKeyConstraint("id", name="pk_ledger"),
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
@@ -336,6 +337,7 @@ def create_tables() -> None:
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
+    op.create_index("ix_ledger_revisit", "ledger", ["revisit_at"], **only("revisit_at IS NOT NULL"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
     op.create_table(
         "documents",
@@ -360,6 +362,7 @@ def create_tables() -> None:
         Column("published_source", StorableText(), nullable=True),
         Column("published_precision", StorableText(), nullable=True),
         Column("published_day", StorableText(), nullable=True),
+        Column("gone_at", UtcDateTime(), nullable=True),
         Column("language", StorableText(), nullable=True),
         Column("section", StorableText(), nullable=True),
         Column("tags", Json(), nullable=False),
