@@ -23,14 +23,17 @@ from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of, is_same_article
+from newsmill.storage.ledger.claims import REEXTRACT, RENEW
+from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of, is_same_article, list_identities
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
+from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
 from newsmill.urls import get_profile_site
+
+MAX_COMPARED_CHARACTERS = 20_000  # of a stored text
 
 # A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
 _LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
@@ -46,6 +49,9 @@ _STORED = select(
     documents.c.authors,
     documents.c.live_updates,
     documents.c.gone_at,
+    documents.c.canonical_url,
+    documents.c.title,
+    func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
 ).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 _ROWS = (
     select(
@@ -95,7 +101,6 @@ _RETRY = (
 )
 _RETRY_FAILED = _RETRY.values(**RECORD_FAILURE)
 _RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
-_CONTENT = select(documents.c.title, documents.c.text, documents.c.content_hash).where(documents.c.id == bindparam("b_id"))
 _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -106,19 +111,24 @@ _DISPLACE = (
         revisit_at=None,
     )
 )
+_EXTRACT_DISPLACED = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
+)
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
 def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
-    revisited = revisits.find_revisited(conn, [result.claim.id for result in results])
-    stored = _lock_documents(conn, results, revisited.values())
+    owned = revisits.find_owned(conn, [result.claim.id for result in results])
+    stored = _lock_documents(conn, results, owned.values())
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
-    current = _end_failed_revisits(conn, current, revisited, stored, rows, now)
+    current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
     stamp = stored_order.stamp(conn, now) if _documents(current) else now
-    decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp)
+    decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
@@ -132,9 +142,9 @@ def _documents(results: Sequence[Result]) -> list[Document]:
     return [result.reading.document for result in results if result.reading.document is not None]
 
 
-def _lock_documents(conn: Connection, results: Sequence[Result], revisited: Iterable[str]) -> dict[str, StoredPage]:
-    """Lock the documents that the results may write, and those under a revisit; those that are stored, by id."""
-    ids = sorted({document.id for document in _documents(results)} | set(revisited))
+def _lock_documents(conn: Connection, results: Sequence[Result], owned: Iterable[str]) -> dict[str, StoredPage]:
+    """Lock the documents that the results may write; those that are stored, by id. `owned`: the documents that their rows have."""
+    ids = sorted({document_id for document in _documents(results) for document_id in list_identities(document)} | set(owned))
     if not ids:
         return {}
     if conn.dialect.name == "postgresql":
@@ -155,6 +165,9 @@ def _stored_page(row: AnyRow) -> StoredPage:
         archive_ref=row.archive_ref,
         other_content=(*authors, *updates),
         gone_at=row.gone_at,
+        title=row.title,
+        text=row.text,
+        canonical_url=row.canonical_url,
     )
 
 
@@ -182,7 +195,7 @@ def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
 def _end_failed_revisits(
     conn: Connection,
     results: Sequence[Result],
-    revisited: Mapping[int, str],
+    owned: Mapping[int, str],
     stored: Mapping[str, StoredPage],
     rows: Mapping[int, AnyRow],
     now: datetime,
@@ -191,11 +204,11 @@ def _end_failed_revisits(
     kept: list[Result] = []
     failed: list[EndedRevisit] = []
     for result in results:
-        row, document_id = rows[result.claim.id], revisited.get(result.claim.id)
+        row, document_id = rows[result.claim.id], owned.get(result.claim.id)
         stored_page = None if document_id is None else stored.get(document_id)
         if document_id is None or stored_page is None or stored_page.ledger_id != row.id or not revisits.is_revisit(row):
             kept.append(result)
-        elif (failure := _find_revisit_failure(conn, result, document_id, stored)) is not None:
+        elif (failure := _find_revisit_failure(result, document_id, stored)) is not None:
             failed.append(EndedRevisit(row, failure, result.retry_at, has_saved_page=True))
         elif result.reading.document is not None:  # the article keeps its id when its URL or its canonical URL changes
             document = replace(result.reading.document, id=document_id)
@@ -207,7 +220,7 @@ def _end_failed_revisits(
     return kept
 
 
-def _find_revisit_failure(conn: Connection, result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
+def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
     """Why the page of a revisit must not replace the document; None if it is the same article."""
     document = result.reading.document
     if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
@@ -216,8 +229,7 @@ def _find_revisit_failure(conn: Connection, result: Result, document_id: str, st
         return None
     if document.id in stored:
         return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
-    old = conn.execute(_CONTENT, {"b_id": document_id}).one()
-    if is_same_article(document, old.title, old.text):
+    if is_same_article(document, stored[document_id].title, stored[document_id].text):
         return None
     return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")
 
@@ -265,7 +277,7 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)  # a row under a revisit has one
         counters.add(at, row.source, row.kind, _outcome_of(decision, row).outcome.value)
         if decision.displaced is not None:
-            _displace(conn, rows[decision.displaced], decision, counters)
+            _displace(conn, rows[decision.displaced], decision, counters, now)
     rows_to_write = _document_rows(decisions)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
@@ -323,13 +335,18 @@ def _get_profile_site(document: Document) -> str | None:
     return None if document.extractor == SPIDER else get_profile_site(document.url)
 
 
-def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates) -> None:
+def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates, now: datetime) -> None:
     """Make the row that owned the document a duplicate. One that is fetched or extracted again gets its outcome then.
+
+    A row with another article named this canonical URL by mistake: its page is extracted again, and gets a document of its own.
 
     The outcome of one under a revisit is changed at once: the revisit ends with it.
     """
     if row.state != "done" and not revisits.is_revisit(row):
         return
-    conn.execute(_DISPLACE, {"b_id": row.id, "b_detail": duplicate_of(decision.document_id).detail})
     counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    if decision.extracts_displaced and row.state == "done":
+        conn.execute(_EXTRACT_DISPLACED, {"b_id": row.id, "b_now": now})
+        return
+    conn.execute(_DISPLACE, {"b_id": row.id, "b_detail": duplicate_of(decision.document_id).detail})
     counters.add(row.ended_at, row.source, row.kind, Outcome.DUPLICATE.value)

@@ -51,7 +51,7 @@ _QUEUED = (
 _OF_ID = ledger.c.id == bindparam("b_id")
 _MAKE_DUE = update(ledger).where(_OF_ID).values(state="due", rank=RANK_REVISIT, next_at=NOW, attempts=0, revisit_at=None)
 _PLAN = update(ledger).where(_OF_ID).values(revisit_at=_REVISIT_AT)
-_REVISITED = select(ledger.c.id, ledger.c.document_id).where(ledger.c.id.in_(_IDS), ~NOT_A_REVISIT)
+_OWNERS = select(ledger.c.id, ledger.c.document_id).where(ledger.c.id.in_(_IDS), ledger.c.document_id.is_not(None))
 _DOCUMENTS = select(
     *(documents.c[name] for name in ("id", "ledger_id", "url", "fetched_at", "archive_ref", "extractor")),
     *(documents.c[name] for name in ("first_seen_at", "published_at", "published_precision", "gone_at")),
@@ -180,9 +180,9 @@ class RevisitPlans:
 # ---- how it ends
 
 
-def find_revisited(conn: Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Of open rows, those under a revisit, with the ids of their documents. Reads without a lock."""
-    return {row.id: row.document_id for row in conn.execute(_REVISITED, {"b_ids": sorted(ids)}) if row.document_id is not None}
+def find_owned(conn: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """The ids of the documents that rows have, or whose copies they are. Reads without a lock."""
+    return {row.id: row.document_id for row in conn.execute(_OWNERS, {"b_ids": sorted(ids)})}
 
 
 def end(conn: Connection, revisits: Sequence[EndedRevisit], now: datetime) -> None:
