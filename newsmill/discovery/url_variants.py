@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from newsmill import urls
 from newsmill.exceptions import UrlError
 
-MAX_PARAMETERS = 8  # of a URL whose variants are listed
+MAX_PARAMETERS = 8  # names of a URL whose variants are listed
 
 _HOST = re.compile(r"(?:m|mobile|mobil|touch|wap|amp)\.(?=[^.]+\.)", re.I)
 _PATH = re.compile(r"/(?:amp|print|drucken|druckversion)(?=/?$)|^/(?:amp|print)(?=/)|[-._](?:amp|print|druck)(?=\.\w{2,5}$)|\.amp$", re.I)
@@ -39,13 +39,14 @@ def find_plain_url(url: str) -> str | None:
 
 
 def drop_each_parameter(url: str) -> dict[str, str]:
-    """For each name of a parameter, the URL without it; empty for a URL with more than MAX_PARAMETERS parameters."""
-    parts = urlsplit(url)
-    parameters = [parameter for parameter in parts.query.split("&") if parameter]
-    if len(parameters) > MAX_PARAMETERS:
-        return {}
-    names = dict.fromkeys(name_of(parameter) for parameter in parameters)
-    return {name: drop_parameters(url, {name}) for name in names}
+    """For each name of a parameter, the URL without it; empty for a URL with more than MAX_PARAMETERS names."""
+    names = list_names(url)
+    return {name: drop_parameters(url, {name}) for name in names} if len(names) <= MAX_PARAMETERS else {}
+
+
+def list_names(url: str) -> list[str]:
+    """The names of the parameters of a URL, in lower case, each once."""
+    return list(dict.fromkeys(name_of(parameter) for parameter in urlsplit(url).query.split("&") if parameter))
 
 
 def drop_parameters(url: str, names: set[str]) -> str:
@@ -57,14 +58,16 @@ def drop_parameters(url: str, names: set[str]) -> str:
 
 def find_only_difference(one: str, other: str) -> str | None:
     """The name of the parameter in which two URLs differ; None if they differ in something else, or in several."""
-    names = {name_of(parameter) for url in (one, other) for parameter in urlsplit(url).query.split("&") if parameter}
+    names = {*list_names(one), *list_names(other)}
+    if len(names) > 2 * MAX_PARAMETERS:
+        return None
     try:
         found = [
             name for name in sorted(names) if urls.make_key(drop_parameters(one, {name})) == urls.make_key(drop_parameters(other, {name}))
         ]
     except UrlError:
         return None
-    return found[0] if len(found) == 1 and len(names) <= 2 * MAX_PARAMETERS else None
+    return found[0] if len(found) == 1 else None
 
 
 def name_of(parameter: str) -> str:

@@ -219,6 +219,16 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
+# What the parameters of a site's URLs are worth; storage.url_parameters.
+url_parameters = Table(
+    "url_parameters",
+    metadata,
+    Column("site", StorableText, primary_key=True),  # urls.get_profile_site
+    Column("name", StorableText, primary_key=True),  # lower case
+    Column("copies", Integer, nullable=False),
+    Column("articles", Integer, nullable=False),
+)
+
 # The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 table search_words, whose rowid is
 # `moment`.
 search_entries = Table(

@@ -8,6 +8,7 @@ from rows import NOON, SITE, Mill, document_of, good
 from newsmill.model import Document, Link, Outcome
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.url_parameters import MIN_COPIES
 
 WORDS = {name: " ".join(f"{name} {number}." for number in range(90)) for name in ("bridge", "budget", "storm")}
 
@@ -92,3 +93,22 @@ def test_an_article_keeps_its_id_when_its_page_names_another_url(mill: Mill, doc
     after = documents.get(f"{SITE}/storm")
     assert before is not None and after is not None and (after.id, after.revision) == (before.id, 2)
     assert documents.count() == 1
+
+
+def test_a_parameter_that_only_makes_copies_is_learnt(mill: Mill, documents: Documents) -> None:
+    """Per site, from texts. One that selects articles stays, although two of its numbers lead to one article."""
+    for number in range(4):
+        path, topic = f"/story?id={number}", ("bridge", "budget", "storm", "storm")[number]
+        canonical = "/story?id=2" if number == 3 else None
+        assert store(mill, path, topic, canonical) is (Outcome.DUPLICATE if canonical else Outcome.STORED)
+    for number in range(MIN_COPIES):
+        assert store(mill, f"/story?id={number}&from=app{number}", ("bridge", "budget", "storm")[number]) is Outcome.DUPLICATE
+    links = [Link(f"{SITE}/story?from=mail&id={number}", source="paper", found_by="feed") for number in range(6)]
+    elsewhere = Link("https://other.example/story?id=1&from=mail", source="paper", found_by="feed")
+    added = mill.ledger.add([*links, elsewhere], now=NOON)
+    assert (added.known, added.new) == (4, 3)
+    leased = {row.url for host in ("paper.example", "other.example") for row in mill.lease(host)}
+    assert leased == {f"{SITE}/story?id=4", f"{SITE}/story?id=5", elsewhere.url}
+    assert topic_of(documents, "/story?id=1&from=a-friend") == "budget"
+    trace = mill.ledger.trace(f"{SITE}/story?id=5&from=a-friend")
+    assert trace is not None and trace.url == f"{SITE}/story?id=5"

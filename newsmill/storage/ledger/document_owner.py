@@ -35,6 +35,7 @@ class StoredPage:
     title: str | None = None
     text: str = ""
     canonical_url: str | None = None
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class StoreDecision:
     stored_at: datetime | None = None
     document_id: str | None = None  # of a duplicate: the document that its page repeats
     displaced: int | None = None  # the ledger row that owned the document before
+    copy_of: str | None = None  # of a duplicate with the same text: the URL of the document
     extracts_displaced: bool = False  # the page of that row is another article, and gets a document of its own
 
 
@@ -80,6 +82,7 @@ def decide(
                 document.title,
                 document.text,
                 document.canonical_url,
+                document.url,
             )
         if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
             earlier = decisions[decision.displaced]
@@ -195,7 +198,8 @@ def _decide_one(
         # A page without a canonical URL was named by the spelling of its URL, so the title of the site is not enough.
         is_same = _is_same_text(document, old) or (old.canonical_url is not None and is_same_article(document, old.title, old.text))
         return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id, extracts_displaced=not is_same)
-    return StoreDecision(result, duplicate_of(document.id), document_id=document.id)
+    copy_of = old.url if _is_same_text(document, old) else None
+    return StoreDecision(result, duplicate_of(document.id), document_id=document.id, copy_of=copy_of)
 
 
 def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> StoreDecision:

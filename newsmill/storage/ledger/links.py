@@ -24,6 +24,7 @@ from newsmill.storage.ledger.failures import KEEP_FAILURE
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.storage.url_parameters import drop_useless
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it
@@ -67,7 +68,9 @@ _REQUEUE = (
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:
-    rows, bad = _make_rows(links, now)
+    links = [*links]
+    found = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    rows, bad = _make_rows([*(link for link in links if link.found_by in REQUESTED_BY), *found], now)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= RANK_NEW]

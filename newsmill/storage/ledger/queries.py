@@ -18,6 +18,7 @@ from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiti
 from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
+from newsmill.storage.url_parameters import drop_useless_from
 
 By = Literal["day", "source", "kind", "outcome"]
 
@@ -103,6 +104,8 @@ def key_of(url: str) -> str:
 
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
+    if row is None and "?" in url:  # listings may have shown it, and its row is that of the URL without useless parameters
+        row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
     if row is None:
         if not url.startswith(urls.SPIDER_SCHEME):
             urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown

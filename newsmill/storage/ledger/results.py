@@ -31,6 +31,7 @@ from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
+from newsmill.storage.url_parameters import ParameterEvidence
 from newsmill.urls import get_profile_site
 
 MAX_COMPARED_CHARACTERS = 20_000  # of a stored text
@@ -168,6 +169,7 @@ def _stored_page(row: AnyRow) -> StoredPage:
         title=row.title,
         text=row.text,
         canonical_url=row.canonical_url,
+        url=row.url,
     )
 
 
@@ -278,11 +280,24 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
         counters.add(at, row.source, row.kind, _outcome_of(decision, row).outcome.value)
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, counters, now)
+    _learn_parameters(conn, decisions)
     rows_to_write = _document_rows(decisions)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
     fingerprints.refresh(conn, rows_to_write)
     counters.write(conn)
+
+
+def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> None:
+    """Note what new documents and copies say about the parameters of their URLs. A page that is extracted again says nothing new."""
+    evidence = ParameterEvidence()
+    for decision in decisions:
+        document, is_first = decision.document, not decision.result.claim.again
+        if document is not None and is_first and document.revision == 1 and decision.record.outcome is Outcome.STORED:
+            evidence.add_article(document.canonical_url or document.url)
+        if decision.copy_of is not None and is_first:
+            evidence.add_copy(decision.result.claim.url, decision.copy_of)
+    evidence.write(conn)
 
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:

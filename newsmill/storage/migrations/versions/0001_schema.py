@@ -394,6 +394,14 @@ def create_tables() -> None:
     op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
     op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])
     op.create_table(
+        "url_parameters",
+        Column("site", StorableText(), nullable=False),
+        Column("name", StorableText(), nullable=False),
+        Column("copies", Integer(), nullable=False),
+        Column("articles", Integer(), nullable=False),
+        PrimaryKeyConstraint("site", "name", name="pk_url_parameters"),
+    )
+    op.create_table(
         "marks",
         Column("document_id", String(length=64), nullable=False),
         Column("user_name", StorableText(), nullable=False),
