@@ -83,6 +83,15 @@ def test_a_canonical_url_of_many_articles_is_not_believed(mill: Mill, documents:
     assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: 4, Outcome.DUPLICATE: 1}
 
 
+def test_articles_of_one_commit_that_name_one_canonical_url(mill: Mill, documents: Documents) -> None:
+    pages = {**{f"/{topic}": topic for topic in WORDS}, "/news": "storm"}
+    claims = mill.fetch(*(Link(f"{SITE}{path}", source="paper", found_by="feed") for path in pages))
+    claims.sort(key=lambda claim: [*pages].index(claim.url.removeprefix(SITE)))
+    mill.store(*(good(claim, article(claim.url, pages[claim.url.removeprefix(SITE)], "/news")) for claim in claims))
+    assert {path: topic_of(documents, path) for path in pages} == pages
+    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: 4}
+
+
 def test_an_article_keeps_its_id_when_its_page_names_another_url(mill: Mill, documents: Documents) -> None:
     assert store(mill, "/storm", "storm") is Outcome.STORED
     before = documents.get(f"{SITE}/storm")

@@ -67,29 +67,40 @@ def decide(
     decisions: dict[int, StoreDecision] = {}
     for result in results:
         decision = _decide_one(result, stored, is_canonical, now, owned or {})
-        document = decision.document
-        if document is not None and decision.stored_at is not None:
-            stored[document.id] = StoredPage(
-                result.claim.id,
-                document.content_hash,
-                document.revision,
-                document.first_seen_at,
-                decision.stored_at,
-                is_canonical(document),
-                document.archive_ref,
-                list_other_content(document),
-                document.gone_at,
-                document.title,
-                document.text,
-                document.canonical_url,
-                document.url,
-            )
+        _note(decision, stored, is_canonical)
         if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
             earlier = decisions[decision.displaced]
-            decisions[decision.displaced] = replace(earlier, record=duplicate_of(decision.document_id), document=None)
+            if decision.extracts_displaced:
+                earlier = _decide_one(earlier.result, stored, is_canonical, now, {})
+                _note(earlier, stored, is_canonical)
+            else:
+                earlier = replace(earlier, record=duplicate_of(decision.document_id), document=None)
+            decisions[decision.displaced] = earlier
             decision = replace(decision, displaced=None)
         decisions[result.claim.id] = decision
     return list(decisions.values())
+
+
+def _note(decision: StoreDecision, stored: dict[str, StoredPage], is_canonical: Callable[[Document], bool]) -> None:
+    """Put the document that a decision writes among the stored ones."""
+    document = decision.document
+    if document is None or decision.stored_at is None:
+        return
+    stored[document.id] = StoredPage(
+        ledger_id=decision.result.claim.id,
+        content_hash=document.content_hash,
+        revision=document.revision,
+        first_seen_at=document.first_seen_at,
+        stored_at=decision.stored_at,
+        is_canonical=is_canonical(document),
+        archive_ref=document.archive_ref,
+        other_content=list_other_content(document),
+        gone_at=document.gone_at,
+        title=document.title,
+        text=document.text,
+        canonical_url=document.canonical_url,
+        url=document.url,
+    )
 
 
 def list_other_content(document: Document) -> OtherContent:
