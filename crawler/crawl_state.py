@@ -97,7 +97,7 @@ class CrawlState(LedgerCalls):
         return self.max_pages is not None and self.requested_pages >= self.max_pages
 
     def count_request(self, leased_url: LeasedUrl) -> None:
-        self.requested_pages += leased_url.kind is Kind.PAGE
+        self.requested_pages += leased_url.kind is Kind.PAGE and not leased_url.is_revisit
 
     # ---- backlog
 

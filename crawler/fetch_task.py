@@ -20,7 +20,7 @@ from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle, StopRequestedError
 from newsmill import urls
 from newsmill.exceptions import ServiceError
-from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Source
+from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.publishers import PublisherOrder
 
@@ -83,7 +83,8 @@ class FetchTask:
         if isinstance(response, OutcomeRecord):
             decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)
         else:
-            decision = decide_response(response, self.leased_url.kind, self.leased_url.attempts, now)
+            leased_url = self.leased_url
+            decision = decide_response(response, leased_url.kind, leased_url.attempts, now, is_revisit=leased_url.is_revisit)
         match decision:
             case None:
                 assert isinstance(response, Page)
@@ -109,12 +110,18 @@ class FetchTask:
         return pause
 
     def _request(self) -> FetchRequest:
-        """A page is fetched again only for its bytes, so its request is never conditional."""
+        """The request of a page is conditional only at a revisit: at any other fetch its bytes are wanted.
+
+        A page that a browser displays may change while the response stays the same.
+        """
         leased_url = self.leased_url
         accept = ACCEPT.get(leased_url.kind, PAGE_ACCEPT)
         cookiejar = f"host {self.throttle.host}" if leased_url.source is None else f"source {leased_url.source}"
         if leased_url.kind is Kind.PAGE:
-            return FetchRequest(leased_url.url, accept, cookiejar=cookiejar)
+            is_rendered = leased_url.is_rendering_wanted or (self.source is not None and self.source.render is Render.ALWAYS)
+            if not leased_url.is_revisit or is_rendered:
+                return FetchRequest(leased_url.url, accept, cookiejar=cookiejar)
+            return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, cookiejar=cookiejar)
         max_body = MAX_SITEMAP_BYTES if leased_url.kind is Kind.SITEMAP else MAX_BODY_BYTES
         return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, max_body, cookiejar)
 

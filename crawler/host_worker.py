@@ -75,8 +75,8 @@ class HostWorker:
 
     @property
     def pages_in_progress(self) -> int:
-        """Article URLs that are being fetched."""
-        return sum(leased_url.kind is Kind.PAGE for leased_url in self._in_progress.values())
+        """Article URLs that are being fetched, without revisits, which bring no further document."""
+        return sum(leased_url.kind is Kind.PAGE and not leased_url.is_revisit for leased_url in self._in_progress.values())
 
     @property
     def _may_go_on(self) -> bool:

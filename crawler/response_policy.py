@@ -47,10 +47,10 @@ class RetryAt:
     failure: OutcomeRecord | None = None
 
 
-def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
+def decide_response(page: Page, kind: Kind, attempts: int, now: datetime, *, is_revisit: bool = False) -> OutcomeRecord | RetryAt | None:
     """Decide by status, headers and first bytes. None: the body is what was requested. `attempts` counts the earlier fetches."""
     status = page.status
-    if status == 304 and kind is not Kind.PAGE:
+    if status == 304 and (kind is not Kind.PAGE or is_revisit):
         return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE_STATUSES:
         return OutcomeRecord(Outcome.GONE, f"HTTP {status}")

@@ -73,6 +73,7 @@ class DocumentText:
     authors: tuple[str, ...]
     published_at: datetime | None
     modified_at: datetime | None
+    gone_at: datetime | None
     language: str | None
     section: str | None
     tags: tuple[str, ...]
@@ -197,6 +198,7 @@ def _document_text(document: Document, start: int) -> DocumentText:
         tuple(author.name for author in document.authors),
         document.published_at,
         document.modified_at,
+        document.gone_at,
         document.language,
         document.section,
         document.tags,

@@ -21,6 +21,7 @@ from newsmill.redaction import redact
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # safe in tables, file names and metric labels
 SPIDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:ClassName
+MAX_REVISITS = 20
 MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
 NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
 
@@ -217,6 +218,9 @@ class SourceTable(BaseModel):
     spider_args: dict[str, str] = Field(default={}, description="a table of strings")
     spider_limits: SpiderLimitsTable = Field(default=SpiderLimitsTable(), description="a table with time, memory_mb and pages")
     render: Literal["never", "auto", "always"] = Field(default="never", description='"never", "auto" or "always"')
+    revisit: list[Annotated[timedelta, BeforeValidator(parse_duration)]] | None = Field(
+        default=None, max_length=MAX_REVISITS, description=f'a list of at most {MAX_REVISITS} durations such as ["1h", "1d"]'
+    )
 
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
@@ -250,6 +254,7 @@ class SourceTable(BaseModel):
             spider_args=dict(self.spider_args),
             spider_limits=SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
             render=Render(self.render),
+            revisit=Source(name).revisit if self.revisit is None else tuple(sorted(set(self.revisit))),
         )
 
 

@@ -113,6 +113,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval).items():
         log.info("source %s: listings due: %d", name, count)
     update_completeness(context.app.engine, now)
+    if revisits := ledger.make_revisits_due(now=now):
+        log.debug("%d stored articles are fetched again", revisits)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):

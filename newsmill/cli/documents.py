@@ -191,6 +191,7 @@ SHOWN_FIELDS = (
     "published_at",
     "modified_at",
     "fetched_at",
+    "gone_at",
     "language",
     "section",
     "tags",
@@ -288,6 +289,8 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         attempts = f" after {format_count(trace.attempts, 'attempt')}" if trace.attempts else ""
         reason = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
         steps.append((trace.next_at, f"{trace.state}{attempts}{reason}"))
+    if trace.revisit_at is not None:
+        steps.append((trace.revisit_at, "fetched again, to see whether it changed"))
     return steps
 
 

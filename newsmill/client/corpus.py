@@ -33,6 +33,7 @@ class SearchHit:
     snippet: str  # of the text, around words of the query
     image: str | None = None  # URL of the main image
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
+    gone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class UnusualTerm:
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
 TimelineStep = Literal["day", "week", "month"]
-TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
+TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at")
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 

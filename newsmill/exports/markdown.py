@@ -18,8 +18,8 @@ from urllib.parse import quote
 from newsmill.model import Block, BlockType, Document, ListItem, Markup, TableCell, TextLink
 
 FRONT_MATTER = (
-    "id", "url", "canonical_url", "title", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at", "language", "source",
-    "site_name", "section", "tags", "description", "image", "article_type", "is_free", "license", "word_count", "confidence",
+    "id", "url", "canonical_url", "title", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at", "language",
+    "source", "site_name", "section", "tags", "description", "image", "article_type", "is_free", "license", "word_count", "confidence",
     "doubtful", "warnings", "revision", "content_hash", "archive_ref",
 )  # fmt: skip
 MAX_LIST_DEPTH = 8  # of lists inside lists, so that indentation stays small

@@ -22,7 +22,7 @@ MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a wh
 MAX_GROUP_CHARACTERS = 8_000_000  # of texts; writing a group takes about five times as much memory
 
 _DOCUMENT = TypeAdapter(Document)  # ten times as fast as dataclasses.asdict
-_TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
+_TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at")
 _PAIRS = ("rights", "provenance")
 
 

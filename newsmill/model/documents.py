@@ -162,6 +162,7 @@ class Document:
     revision: int = 1
     archive_ref: str | None = None  # "segment-id@offset"
     published_day: str | None = None  # ISO date of published_at in the time zone of the site; the date in UTC may differ
+    gone_at: datetime | None = None  # when a visit first got HTTP 404 or 410; None while the page exists
 
     @property
     def doubtful(self) -> bool:

@@ -76,7 +76,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.LISTED: (State.DONE, "Feed, sitemap or section read, or spider run; it has links"),
     Outcome.NOT_MODIFIED: (State.DONE, "HTTP 304: not modified since the last fetch"),
     Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read, or spider run; it has no links"),
-    Outcome.DUPLICATE: (State.DROPPED, "Another URL of a stored document (same canonical URL)"),
+    Outcome.DUPLICATE: (State.DROPPED, "Another URL of a stored document (same canonical URL, or same text)"),
     Outcome.NOT_ARTICLE: (State.DROPPED, "Not an article: an index, tag, author, search or other page (see detail)"),
     Outcome.NO_TEXT: (State.DROPPED, "The page has no article text"),
     Outcome.CONSENT_WALL: (State.DROPPED, "The site showed a consent dialog instead of the article"),

@@ -119,6 +119,7 @@ class LeasedUrl:
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
     is_rendering_wanted: bool = False  # the response of the last fetch had no text
+    is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
 
 
 @dataclass(frozen=True, slots=True)

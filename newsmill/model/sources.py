@@ -70,6 +70,8 @@ class Source:
     spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
     spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
     render: Render = Render.NEVER
+    # Ages, ascending, at which a stored article is fetched again to see whether it changed; empty: never.
+    revisit: tuple[timedelta, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7))
 
     @property
     def is_adaptive(self) -> bool:

@@ -38,6 +38,7 @@ class Hit:
     doubtful: bool
     title_snippet: Snippet  # the whole title; empty without one
     snippet: Snippet
+    gone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _FIELDS = (
     "first_seen_at",
     "word_count",
     "is_free",
+    "gone_at",
 )
 _ROWS = select(
     *(documents.c[name] for name in (*_FIELDS, "confidence", "authors")),

@@ -24,6 +24,8 @@ MAX_EXAMPLES = 5  # per finding
 ORPHAN_AGE = timedelta(hours=1)  # a younger file may not be in the ledger yet
 DEAD_LEASE_AGE = timedelta(minutes=10)  # a lease lasts one minute, and the scheduler ends expired ones every 30 s
 FAR_FUTURE = timedelta(days=1)  # no retry waits longer than two hours, so a clock was wrong
+# Of a page under a revisit (ledger.revisits); a duplicate is one whose document another URL took over meanwhile.
+REVISITED = (Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE)
 OPEN = frozenset(state.value for state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING))
 
 
@@ -219,7 +221,7 @@ def _finding(check: str, found: Sequence[str], says: str, remedy: str | None = N
 
 def _is_consistent(state: str, outcome: str | None) -> bool:
     if state in OPEN:
-        return outcome is None
+        return outcome in (None, *REVISITED)
     return outcome in set(Outcome) and OUTCOMES[Outcome(outcome)][0].value == state
 
 

@@ -21,6 +21,7 @@ from newsmill.storage.columns import Json
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
+from newsmill.storage.url_parameters import drop_useless_from
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
 PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements
@@ -93,7 +94,10 @@ class Documents:
         if found is not None:
             return found
         document_id = conn.execute(select(ledger.c.document_id).where(ledger.c.url_key == key)).scalar()
-        return None if document_id is None else _by_id(conn, document_id)
+        if document_id is not None:
+            return _by_id(conn, document_id)
+        plain = drop_useless_from(conn, url) if "?" in url else url
+        return None if plain == url else self._by_url(conn, plain)
 
     def count(self, source: str | None = None, since: datetime | None = None) -> int:
         with reading(self._engine) as conn:

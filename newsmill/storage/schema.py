@@ -113,6 +113,7 @@ ledger = Table(
     Column("offset", Id),
     Column("document_id", String(64)),
     Column("rendering", String(8)),  # model.Rendering
+    Column("revisit_at", UtcDateTime),  # when a stored article is fetched again; NULL: not planned, or due already. ledger.revisits
     # Partial indexes: their size is that of the work in progress, not that of the ledger. SQLite uses one only where a statement spells
     # the state as a literal: with bound states it scans the table (17 ms instead of 0.8 ms at a million rows).
     # Hosts with due work are found by time, the first row of a host by rank: neither index serves the other query.
@@ -140,6 +141,7 @@ ledger = Table(
         sqlite_where=text("failing_since IS NOT NULL"),
         postgresql_where=text("failing_since IS NOT NULL"),
     ),
+    Index("ix_ledger_revisit", "revisit_at", sqlite_where=text("revisit_at IS NOT NULL"), postgresql_where=text("revisit_at IS NOT NULL")),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 
@@ -243,6 +245,7 @@ documents = Table(
     Column("published_source", StorableText),
     Column("published_precision", StorableText),
     Column("published_day", StorableText),
+    Column("gone_at", UtcDateTime),
     Column("language", StorableText),
     Column("section", StorableText),
     Column("tags", Json, nullable=False),
@@ -270,6 +273,16 @@ documents = Table(
     Index("ix_documents_site", "site", "id"),
     Index("ix_documents_confidence", "confidence"),
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
+)
+
+# What the parameters of a site's URLs are worth; storage.url_parameters.
+url_parameters = Table(
+    "url_parameters",
+    metadata,
+    Column("site", StorableText, primary_key=True),  # urls.get_profile_site
+    Column("name", StorableText, primary_key=True),  # lower case
+    Column("copies", Integer, nullable=False),
+    Column("articles", Integer, nullable=False),
 )
 
 # The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 table search_words, whose rowid is

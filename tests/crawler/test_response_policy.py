@@ -96,6 +96,7 @@ def test_a_binary_file_behind_html(body: bytes) -> None:
 def test_listings_may_be_anything_and_unchanged() -> None:
     assert decide_response(page(Content_Type="image/png"), Kind.FEED, 0, NOW) is None
     assert decide_response(page(304), Kind.FEED, 0, NOW) == OutcomeRecord(Outcome.NOT_MODIFIED)
+    assert decide_response(page(304), Kind.PAGE, 0, NOW, is_revisit=True) == OutcomeRecord(Outcome.NOT_MODIFIED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])

@@ -214,8 +214,8 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
     assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
     assert changed["homepage"] == "https://gazette.example.org/"
-    changed = program.patch(path, json={"render": "auto"}).json()
-    assert changed["render"] == "auto" and changed["cron"] == "0 6 * * *"
+    changed = program.patch(path, json={"render": "auto", "revisit": ["1d", "2h"]}).json()
+    assert changed["render"] == "auto" and changed["cron"] == "0 6 * * *" and changed["revisit"] == ["2h", "1d"]
     assert program.post(f"{path}/pause").json()["enabled"] is False
     assert program.post(f"{path}/resume").json()["enabled"] is True
     state = program.get(path).json()

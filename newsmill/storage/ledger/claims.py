@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
 
-from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Rendering, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.links import batches
+from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 
@@ -41,6 +43,8 @@ COLUMNS = (
     ledger.c.detail,
     ledger.c.first_seen_at,
     ledger.c.rendering,
+    ledger.c.outcome,
+    ledger.c.document_id,
 )
 # Rows without a worker: fetched and due, or claimed under a lease that ended. Those that crashed are claimed through `deferred`.
 _UNCLAIMED = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
@@ -206,6 +210,9 @@ def record_crash(conn: Connection, row: AnyRow, stage: str, reason: str, next_at
 def _quarantine(conn: Connection, row: AnyRow, crashes: int, stage: str, reason: str, now: datetime, counters: CounterUpdates) -> None:
     outcome = Outcome.DEADLINE if reason.startswith("deadline") else Outcome.DIED
     assert OUTCOMES[outcome][0] == "quarantined"
+    if revisits.is_revisit(row):
+        revisits.end(conn, [EndedRevisit(row, OutcomeRecord(outcome, reason), has_saved_page=True)], now)
+        return
     values = {"b_crashes": crashes, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
     conn.execute(_QUARANTINE, {"b_id": row.id, **values})
     counters.add(now, row.source, row.kind, outcome.value)

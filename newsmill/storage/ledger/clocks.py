@@ -41,6 +41,15 @@ _LEASES = (
     select(hosts.c.host).where(hosts.c.lease_until > bindparam("b_latest", type_=hosts.c.lease_until.type)).limit(1),
     select(ledger.c.id).where(IN_FLIGHT, ledger.c.lease_until > bindparam("b_latest", type_=ledger.c.lease_until.type)).limit(1),
 )
+# Their times follow from the ages of articles, so those behind the old time stay.
+_REVISIT_NOW = (
+    update(ledger)
+    .where(
+        ledger.c.revisit_at > bindparam("b_from", type_=ledger.c.revisit_at.type),
+        ledger.c.revisit_at <= bindparam("b_to", type_=ledger.c.revisit_at.type),
+    )
+    .values(revisit_at=bindparam("b_from", type_=ledger.c.revisit_at.type))
+)
 
 
 def needs_adjusting(conn: Connection, now: datetime) -> bool:
@@ -57,13 +66,8 @@ def adjust(conn: Connection, now: datetime) -> timedelta:
     if old_time > now:
         for wait in _WAITS:
             _shift(conn, wait, now, old_time)
-        for column in (
-            hosts.c.leased_at,
-            hosts.c.paused_at,
-            processes.c.beat_at,
-            hosts.c.robots_fetched_at,
-            listing_schedules.c.planned_at,
-        ):
+        conn.execute(_REVISIT_NOW, {"b_from": now, "b_to": old_time})
+        for column in _PAST_TIMES:
             conn.execute(update(column.table).where(column > now).values({column: now}))
     # A live owner renews its lease in time.
     for column, condition in ((ledger.c.lease_until, IN_FLIGHT), (hosts.c.lease_until, true())):

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, String, bindparam, case, exists, func, or_, s
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
-from newsmill.storage.ledger import polls
+from newsmill.storage.ledger import polls, revisits
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
+from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
 
@@ -54,6 +55,7 @@ def _make_lease(*of_source: Any) -> Any:
             ledger.c.last_modified,
             ledger.c.hint,
             ledger.c.rendering,
+            ledger.c.outcome,
             ledger.c.next_at,
             ledger.c.rank,
         )
@@ -87,7 +89,7 @@ _SAVE = (
     )
 )
 _LEASED_ROWS = (
-    select(ledger.c.id, ledger.c.fence, ledger.c.source, ledger.c.kind)
+    select(ledger.c.id, ledger.c.fence, ledger.c.source, ledger.c.kind, ledger.c.outcome, ledger.c.document_id)
     .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching"))
     .order_by(ledger.c.id)
     .with_for_update()
@@ -136,6 +138,7 @@ def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, n
 
 
 def _leased_url(row: AnyRow) -> LeasedUrl:
+    is_revisit = revisits.is_revisit(row)
     return LeasedUrl(
         id=row.id,
         url=row.url,
@@ -147,7 +150,8 @@ def _leased_url(row: AnyRow) -> LeasedUrl:
         etag=row.etag,
         last_modified=row.last_modified,
         hint=load_hint(row.hint),
-        is_rendering_wanted=row.rendering == Rendering.WANTED,
+        is_rendering_wanted=row.rendering == Rendering.WANTED or (is_revisit and row.rendering is not None),
+        is_revisit=is_revisit,
     )
 
 
@@ -188,6 +192,9 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
         return 0
     leased_rows = {(row.id, row.fence): row for row in conn.execute(_LEASED_ROWS, {"b_ids": [ended.id for ended in endings]})}
     current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
+    revisited = {key: ended for key, ended in current.items() if revisits.is_revisit(leased_rows[key])}
+    revisits.end(conn, [EndedRevisit(leased_rows[key], ended.ending) for key, ended in revisited.items()], now)
+    current = {key: ended for key, ended in current.items() if key not in revisited}
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
     listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
@@ -196,7 +203,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     for key, ended in current.items():
         counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
     counters.write(conn)
-    return len(current)
+    return len(current) + len(revisited)
 
 
 def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
@@ -214,7 +221,13 @@ def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
 
 
 def postpone(conn: Connection, rows: Sequence[Postponed], now: datetime) -> int:
-    ordered = sorted(rows, key=lambda row: row.id)
+    """A failed revisit is not retried but planned again."""
+    failures = {(row.id, row.fence): row for row in rows if row.failure is not None}
+    leased_rows = conn.execute(_LEASED_ROWS, {"b_ids": [id_ for id_, _ in failures]}).all() if failures else []
+    revisited = {(row.id, row.fence): row for row in leased_rows if revisits.is_revisit(row) and (row.id, row.fence) in failures}
+    ended = [(row, failures[key]) for key, row in revisited.items()]
+    revisits.end(conn, [EndedRevisit(row, failed.failure, failed.next_at) for row, failed in ended if failed.failure is not None], now)
+    ordered = sorted((row for row in rows if (row.id, row.fence) not in revisited), key=lambda row: row.id)
     waiting = [_postponed_values(row) for row in ordered if row.failure is None]
     failed = [
         {
@@ -226,7 +239,7 @@ def postpone(conn: Connection, rows: Sequence[Postponed], now: datetime) -> int:
         for row in ordered
         if row.failure is not None
     ]
-    changed = conn.execute(_POSTPONE, waiting).rowcount if waiting else 0
+    changed = len(revisited) + (conn.execute(_POSTPONE, waiting).rowcount if waiting else 0)
     return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)
 
 

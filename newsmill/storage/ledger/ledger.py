@@ -19,7 +19,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment,
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, revisits, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
@@ -89,6 +89,14 @@ class Ledger:
         """Make a source's listings due now, as a tick does. Its next tick stays."""
         with writing(self._engine) as conn:
             sources.make_listings_due(conn, name, now)
+
+    def make_revisits_due(self, *, now: datetime, limit: int = 500) -> int:
+        """Make up to `limit` stored articles due whose revisit has come. Returns their number; only reads if there is none."""
+        with reading(self._engine) as conn:
+            if not revisits.is_any_due(conn, now):
+                return 0
+        with writing(self._engine) as conn:
+            return revisits.make_due(conn, now, limit)
 
     # ---- rendering
 
@@ -212,7 +220,10 @@ class Ledger:
             return fetch_leases.find_awaited_rows(conn, rows)
 
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
-        """Give leased rows their outcomes and count them, in one commit. Returns the rows changed."""
+        """Give leased rows their outcomes and count them, in one commit. Returns the rows changed.
+
+        A row under a revisit keeps its outcome; what the revisit showed is noted (`revisits`).
+        """
         with writing(self._engine) as conn:
             return fetch_leases.end(conn, endings, now)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -24,12 +24,14 @@ from newsmill.storage.ledger.failures import KEEP_FAILURE
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.storage.url_parameters import drop_useless
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it
 RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
 RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
-RANK_OLD = 4  # from a sitemap, older or without a date; older pages from the first poll of another listing
+RANK_REVISIT = 4  # a stored article is fetched again; ledger.revisits
+RANK_OLD = 5  # from a sitemap, older or without a date; older pages from the first poll of another listing
 
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
@@ -53,7 +55,7 @@ PASSING_FAILURES = frozenset(
 )
 PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
 REQUEUED: dict[str, Any] = {
-    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
+    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress", "revisit_at")),
     **KEEP_FAILURE,
     "attempts": 0,
     "crashes": 0,
@@ -67,17 +69,29 @@ _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
-    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
+    # A row with an outcome is a stored article that is revisited; it is on the listing that showed it before.
+    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
 _REQUEUE = (
-    update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), rendering=None, **REQUEUED)
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **REQUEUED,
+        state="due",
+        next_at=bindparam("b_now"),
+        rendering=None,
+        rank=case((ledger.c.rank == RANK_REVISIT, RANK_NEW), else_=ledger.c.rank),
+    )
 )
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:
+    links = [*links]
+    found = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
-    rows, shown, bad = _make_rows(links, now, is_first_read=listing_id is not None and read_at is None)
+    rows, shown, bad = _make_rows([*requested, *found], now, is_first_read=listing_id is not None and read_at is None)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
     again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
@@ -137,8 +151,14 @@ def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
 
 
 def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    ended = [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if row.state in END_STATES and row.outcome != Outcome.BAD_URL]
-    return requeue(conn, ended, now)
+    return requeue(conn, [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if _can_requeue(row)], now)
+
+
+def _can_requeue(row: AnyRow) -> bool:
+    """Whether a row has an outcome and nothing happens to it: it has ended, or waits for a revisit."""
+    return (row.state in END_STATES and row.outcome != Outcome.BAD_URL) or (
+        row.state == "due" and row.kind == Kind.PAGE and row.outcome is not None
+    )
 
 
 def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

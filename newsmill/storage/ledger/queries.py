@@ -15,8 +15,10 @@ from newsmill.model import OUTCOMES, Kind, Outcome, Rendering, State
 from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
+from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
+from newsmill.storage.url_parameters import drop_useless_from
 
 By = Literal["day", "source", "kind", "outcome"]
 
@@ -57,7 +59,11 @@ _PAGE_TOTALS = (
     select(count_totals.c.outcome, func.sum(count_totals.c.n)).where(count_totals.c.kind == "page").group_by(count_totals.c.outcome)
 )
 _PAGE_TOTALS_OF = _PAGE_TOTALS.where(count_totals.c.source == _SOURCE)
-_IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
+_IN_FLIGHT = (  # a page under a revisit counts with its outcome
+    select(ledger.c.state, func.count())
+    .where(IN_FLIGHT, ledger.c.kind == "page", ledger.c.outcome.is_(None), _OF_SOURCE)
+    .group_by(ledger.c.state)
+)
 _LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
 # A due row waits for the later of its own time and that of its host (Retry-After, backoff).
 _DUE_AT = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
@@ -69,15 +75,15 @@ _DUE = (
         func.min(_DUE_AT).filter(_DUE_AT > _UNTIL).label("next_at"),
     )
     .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
-    .where(state_is("due"), _OF_SOURCE)
+    .where(state_is("due"), NOT_A_REVISIT, _OF_SOURCE)
 )
 _CRASHED = and_(state_is("fetched"), ledger.c.next_at > _UNTIL)  # a page that crashed a worker waits for its next try
 _IN_PROGRESS = select(
     func.count().filter(not_(_CRASHED)).label("soon"),
     func.count().filter(_CRASHED).label("later"),
     func.min(ledger.c.next_at).filter(_CRASHED).label("next_at"),
-).where(IN_FLIGHT, _OF_SOURCE)
-_FETCHING = select(func.count()).where(IN_FLIGHT, state_is("fetching"), _OF_SOURCE)
+).where(IN_FLIGHT, NOT_A_REVISIT, _OF_SOURCE)
+_FETCHING = select(func.count()).where(IN_FLIGHT, state_is("fetching"), NOT_A_REVISIT, _OF_SOURCE)
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
@@ -98,6 +104,8 @@ def key_of(url: str) -> str:
 
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
+    if row is None and "?" in url:  # listings may have shown it, and its row is that of the URL without useless parameters
+        row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
     if row is None:
         if not url.startswith(urls.SPIDER_SCHEME):
             urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
@@ -136,6 +144,7 @@ def to_trace(row: AnyRow) -> Trace:
         failure=None if row.failure is None else Outcome(row.failure),
         failure_detail=row.failure_detail,
         failed_at=row.failed_at,
+        revisit_at=row.revisit_at,
     )
 
 

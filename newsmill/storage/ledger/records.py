@@ -140,6 +140,7 @@ class Trace:
     failure: Outcome | None = None  # the last failed try that has left outcome and detail
     failure_detail: str | None = None
     failed_at: datetime | None = None
+    revisit_at: datetime | None = None  # when a stored article is fetched again
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """URLs without an outcome, by the time of their next step."""
+    """URLs without an outcome, by the time of their next step. Revisits of stored articles are not among them."""
 
     soon: int  # in progress, or due by the given time
     later: int  # due later: a retry, or a host that must not be fetched from yet

@@ -7,26 +7,34 @@ ledger rows next, in the order of theirs. Results whose fence is outdated are th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, func, select, text, update
+from sqlalchemy import Connection, String, bindparam, case, func, select, text, update
 
 from newsmill import urls
+from newsmill.discovery.revisits import RevisitResult
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, Rendering
+from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
-from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of
+from newsmill.storage.ledger import revisits
+from newsmill.storage.ledger.claims import REEXTRACT, RENEW
+from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of, is_same_article, list_identities
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
+from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
+from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
+from newsmill.storage.url_parameters import ParameterEvidence
 from newsmill.urls import get_profile_site
+
+MAX_COMPARED_CHARACTERS = 20_000  # of a stored text
 
 # A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
 _LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
@@ -39,6 +47,12 @@ _STORED = select(
     documents.c.stored_at,
     documents.c.url,
     documents.c.archive_ref,
+    documents.c.authors,
+    documents.c.live_updates,
+    documents.c.gone_at,
+    documents.c.canonical_url,
+    documents.c.title,
+    func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
 ).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 _ROWS = (
     select(
@@ -67,6 +81,7 @@ _END = (
         stage=None,
         ended_at=bindparam("b_at", type_=ledger.c.ended_at.type),
         document_id=func.coalesce(bindparam("b_document", type_=String), ledger.c.document_id),
+        revisit_at=bindparam("b_revisit_at", type_=ledger.c.revisit_at.type),
     )
 )
 _RETRY = (
@@ -86,22 +101,35 @@ _RETRY = (
     )
 )
 _RETRY_FAILED = _RETRY.values(**RECORD_FAILURE)
+_RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
 _DISPLACE = (
     update(ledger)
-    .where(ledger.c.id == bindparam("b_id"), state_is("done"))
-    .values(state=OUTCOMES[Outcome.DUPLICATE][0].value, outcome=Outcome.DUPLICATE.value, detail=bindparam("b_detail"))
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        state=case((state_is("done"), OUTCOMES[Outcome.DUPLICATE][0].value), else_=ledger.c.state),
+        outcome=Outcome.DUPLICATE.value,
+        detail=bindparam("b_detail"),
+        revisit_at=None,
+    )
+)
+_EXTRACT_DISPLACED = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
 )
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
 def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
-    stored = _lock_documents(conn, results)
+    owned = revisits.find_owned(conn, [result.claim.id for result in results])
+    stored = _lock_documents(conn, results, owned.values())
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
+    current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
     stamp = stored_order.stamp(conn, now) if _documents(current) else now
-    decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp)
+    decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
@@ -115,9 +143,9 @@ def _documents(results: Sequence[Result]) -> list[Document]:
     return [result.reading.document for result in results if result.reading.document is not None]
 
 
-def _lock_documents(conn: Connection, results: Sequence[Result]) -> dict[str, StoredPage]:
-    """Lock the documents that the results may write; those that are stored, by id."""
-    ids = sorted({document.id for document in _documents(results)})
+def _lock_documents(conn: Connection, results: Sequence[Result], owned: Iterable[str]) -> dict[str, StoredPage]:
+    """Lock the documents that the results may write; those that are stored, by id. `owned`: the documents that their rows have."""
+    ids = sorted({document_id for document in _documents(results) for document_id in list_identities(document)} | set(owned))
     if not ids:
         return {}
     if conn.dialect.name == "postgresql":
@@ -126,8 +154,23 @@ def _lock_documents(conn: Connection, results: Sequence[Result]) -> dict[str, St
 
 
 def _stored_page(row: AnyRow) -> StoredPage:
-    is_canonical = _is_canonical(row.id, row.url)
-    return StoredPage(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, is_canonical, row.archive_ref)
+    authors = [(author["name"],) for author in row.authors]
+    updates = [(update.get("title"), update["text"]) for update in row.live_updates]
+    return StoredPage(
+        ledger_id=row.ledger_id,
+        content_hash=row.content_hash,
+        revision=row.revision,
+        first_seen_at=row.first_seen_at,
+        stored_at=row.stored_at,
+        is_canonical=_is_canonical(row.id, row.url),
+        archive_ref=row.archive_ref,
+        other_content=(*authors, *updates),
+        gone_at=row.gone_at,
+        title=row.title,
+        text=row.text,
+        canonical_url=row.canonical_url,
+        url=row.url,
+    )
 
 
 def _lock_number(document_id: str) -> int:
@@ -149,6 +192,48 @@ def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, St
 def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
     row = rows.get(result.claim.id)
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
+
+
+def _end_failed_revisits(
+    conn: Connection,
+    results: Sequence[Result],
+    owned: Mapping[int, str],
+    stored: Mapping[str, StoredPage],
+    rows: Mapping[int, AnyRow],
+    now: datetime,
+) -> list[Result]:
+    """End the revisits that brought nothing for the document of their row. Returns the other results, with the ids of these documents."""
+    kept: list[Result] = []
+    failed: list[EndedRevisit] = []
+    for result in results:
+        row, document_id = rows[result.claim.id], owned.get(result.claim.id)
+        stored_page = None if document_id is None else stored.get(document_id)
+        if document_id is None or stored_page is None or stored_page.ledger_id != row.id or not revisits.is_revisit(row):
+            kept.append(result)
+        elif (failure := _find_revisit_failure(result, document_id, stored)) is not None:
+            failed.append(EndedRevisit(row, failure, result.retry_at, has_saved_page=True))
+        elif result.reading.document is not None:  # the article keeps its id when its URL or its canonical URL changes
+            document = replace(result.reading.document, id=document_id)
+            kept.append(replace(result, reading=replace(result.reading, document=document)))
+    revisits.end(conn, failed, now)
+    to_render = [{"b_id": result.claim.id} for result in results if result.wants_rendering and result not in kept]
+    if to_render:
+        conn.execute(_RENDER_NEXT, to_render)
+    return kept
+
+
+def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
+    """Why the page of a revisit must not replace the document; None if it is the same article."""
+    document = result.reading.document
+    if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
+        return result.reading.ending
+    if document.id == document_id:
+        return None
+    if document.id in stored:
+        return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
+    if is_same_article(document, stored[document_id].title, stored[document_id].text):
+        return None
+    return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")
 
 
 def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
@@ -185,17 +270,34 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
     counters = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
-        conn.execute(_END, [_outcome_values(decision, rows[decision.result.claim.id].kind, at) for decision, at in ends])
+        plans = revisits.RevisitPlans(
+            conn, {rows[decision.result.claim.id].source for decision in decisions if decision.document is not None}
+        )
+        conn.execute(_END, [_outcome_values(decision, rows[decision.result.claim.id], at, now, plans) for decision, at in ends])
     for decision, at in ends:
         row = rows[decision.result.claim.id]
-        counters.add(at, row.source, row.kind, decision.record.outcome.value)
+        counters.undo(row.ended_at, row.source, row.kind, row.outcome)  # a row under a revisit has one
+        counters.add(at, row.source, row.kind, _outcome_of(decision, row).outcome.value)
         if decision.displaced is not None:
-            _displace(conn, rows[decision.displaced], decision, counters)
+            _displace(conn, rows[decision.displaced], decision, counters, now)
+    _learn_parameters(conn, decisions)
     rows_to_write = _document_rows(decisions)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
     fingerprints.refresh(conn, rows_to_write)
     counters.write(conn)
+
+
+def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> None:
+    """Note what new documents and copies say about the parameters of their URLs. A page that is extracted again says nothing new."""
+    evidence = ParameterEvidence()
+    for decision in decisions:
+        document, is_first = decision.document, not decision.result.claim.again
+        if document is not None and is_first and document.revision == 1 and decision.record.outcome is Outcome.STORED:
+            evidence.add_article(document.canonical_url or document.url)
+        if decision.copy_of is not None and is_first:
+            evidence.add_copy(decision.result.claim.url, decision.copy_of)
+    evidence.write(conn)
 
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
@@ -204,9 +306,19 @@ def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
     return ended_at if decision.document is not None and ended_at is not None else now
 
 
-def _outcome_values(decision: StoreDecision, kind: str, at: datetime) -> dict[str, Any]:
-    claim, ending = decision.result.claim, decision.record
+def _outcome_of(decision: StoreDecision, row: AnyRow) -> OutcomeRecord:
+    """The outcome of the row: after a revisit of its document the one that it had."""
+    if decision.document is not None and row.outcome is not None:
+        return OutcomeRecord(Outcome(row.outcome))
+    return decision.record
+
+
+def _outcome_values(decision: StoreDecision, row: AnyRow, at: datetime, now: datetime, plans: RevisitPlans) -> dict[str, Any]:
+    claim, ending, document = decision.result.claim, _outcome_of(decision, row), decision.document
+    is_changed = row.outcome is not None and decision.record.outcome is Outcome.STORED
+    result = RevisitResult.CHANGED if is_changed else RevisitResult.UNCHANGED
     return {
+        "b_revisit_at": None if document is None else plans.find_next(row.source, document, now, result),
         "b_id": claim.id,
         "b_fence": claim.fence,
         "b_state": OUTCOMES[ending.outcome][0].value,
@@ -214,7 +326,7 @@ def _outcome_values(decision: StoreDecision, kind: str, at: datetime) -> dict[st
         "b_detail": ending.detail,
         "b_document": decision.document_id,
         "b_at": at,
-        "b_failed_at": at if is_failure(kind, ending.outcome) else None,
+        "b_failed_at": at if is_failure(row.kind, ending.outcome) else None,
     }
 
 
@@ -238,10 +350,18 @@ def _get_profile_site(document: Document) -> str | None:
     return None if document.extractor == SPIDER else get_profile_site(document.url)
 
 
-def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates) -> None:
-    """Make the row that owned the document a duplicate. One that is fetched or extracted again gets its outcome then."""
-    if row.state != "done":
+def _displace(conn: Connection, row: AnyRow, decision: StoreDecision, counters: CounterUpdates, now: datetime) -> None:
+    """Make the row that owned the document a duplicate. One that is fetched or extracted again gets its outcome then.
+
+    A row with another article named this canonical URL by mistake: its page is extracted again, and gets a document of its own.
+
+    The outcome of one under a revisit is changed at once: the revisit ends with it.
+    """
+    if row.state != "done" and not revisits.is_revisit(row):
+        return
+    counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    if decision.extracts_displaced and row.state == "done":
+        conn.execute(_EXTRACT_DISPLACED, {"b_id": row.id, "b_now": now})
         return
     conn.execute(_DISPLACE, {"b_id": row.id, "b_detail": duplicate_of(decision.document_id).detail})
-    counters.undo(row.ended_at, row.source, row.kind, row.outcome)
     counters.add(row.ended_at, row.source, row.kind, Outcome.DUPLICATE.value)

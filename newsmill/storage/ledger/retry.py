@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.claims import REEXTRACT
 from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, REQUEUED, requeue
+from newsmill.storage.ledger.revisits import IS_REVISIT_DUE
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import LIMIT, NOW, AnyRow, state_is
 
@@ -37,7 +38,7 @@ EXTRACTED = frozenset(
 )
 
 _COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
-_ENDED = select(*_COLUMNS).where(state_is(*sorted(END_STATES)), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
+_ENDED = select(*_COLUMNS).where(or_(state_is(*sorted(END_STATES)), IS_REVISIT_DUE), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
 _BY_KEY = _ENDED.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
 _BY_OUTCOME = (
     _ENDED.where(ledger.c.outcome == bindparam("b_outcome"), ledger.c.id > bindparam("b_after"))

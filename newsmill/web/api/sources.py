@@ -82,6 +82,9 @@ class SourcePlan(BaseModel):
         default="never",
         description="Display pages in a browser, so that their scripts run: none, those without text, or all. Needs `newsmill[render]`.",
     )
+    revisit: list[QueryText] | None = Field(
+        default=None, max_length=20, description='Ages at which a stored article is fetched again; default: "1h", "6h", "1d", "7d".'
+    )
 
 
 class SourceRequest(SourcePlan):
@@ -189,6 +192,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "robots": source.robots,
         **spider_table(source),
         "render": source.render.value,
+        "revisit": [format_duration(step) for step in source.revisit],
     }
     return drop_nulls(table)
 

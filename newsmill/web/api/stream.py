@@ -32,6 +32,7 @@ BATCH_SIZE = 50  # documents of one query
 SUMMARY_FIELDS = (
     *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
     *("modified_at", "first_seen_at", "stored_at", "word_count", "confidence", "doubtful", "is_free", "content_hash", "revision"),
+    "gone_at",
 )
 
 DOCUMENT_ADAPTER = TypeAdapter(StoredDocument)

@@ -39,7 +39,7 @@ MAX_TAGS = 50  # suggested
 MAX_MAPPING_ITEMS = 12  # of a field that is a mapping
 FIELDS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "license", "rights",
+    "gone_at", "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "license", "rights",
     "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
 )  # fmt: skip
 URL_FIELDS = ("url", "canonical_url", "requested_url", "image")

@@ -15,11 +15,14 @@ from browsing import page_urls
 from fastapi.routing import iter_route_contexts
 from lxml import etree, html
 from page_client import FOREIGN_SCRIPTS, HTML, read, text_of
-from rows import SOURCE
+from rows import NOON, SOURCE
 from site_of_tests import RunningApp
+from sqlalchemy import update
 from starlette.testclient import TestClient as Client
 
 from newsmill.search import postgres, scan, sqlite
+from newsmill.storage.database import writing
+from newsmill.storage.schema import documents
 from newsmill.storage.statistics import Statistics
 from newsmill.web.pages import search
 
@@ -346,6 +349,22 @@ def test_the_text_with_updates_is_one_tab_away(filled: RunningApp, ids: dict[str
     assert len(document.text_with_updates()) > len(document.text)
     assert "Text mit Aktualisierungen" in text_of(read(filled.client(), f"{path}?lang=de"))
     assert not read(filled.stranger, f"/documents/{ids['paper']}").xpath("//nav[@class='tabs']/a[contains(@href, '/updates')]")
+
+
+def test_a_removed_article_says_so(filled: RunningApp, ids: dict[str, str]) -> None:
+    path = f"/documents/{ids['paper']}"
+    of_paper = update(documents).where(documents.c.id == ids["paper"])
+    assert not read(filled.stranger, path).xpath("//p[@class='notice']")
+    with writing(filled.context.engine) as conn:
+        conn.execute(of_paper.values(gone_at=NOON))
+    for client, notice, field in (
+        (filled.stranger, "The site has removed this article. Noticed: 25 Nov 2026", "Removed from the site"),
+        (filled.client(), "Die Website hat diesen Artikel entfernt. Bemerkt: 25.", "Von der Website entfernt"),
+    ):
+        page = read(client, path if client is filled.stranger else f"{path}?lang=de")
+        assert notice in text_of(page.xpath("//p[@class='notice']")[0]) and field in text_of(page)
+    with writing(filled.context.engine) as conn:
+        conn.execute(of_paper.values(gone_at=None))
 
 
 def test_doubtful_documents_are_marked_and_counted(filled: RunningApp) -> None:

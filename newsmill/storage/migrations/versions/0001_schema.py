@@ -326,6 +326,7 @@ def create_tables() -> None:
         Column("offset", Id, nullable=True),
         Column("document_id", String(length=64), nullable=True),
         Column("rendering", String(length=8), nullable=True),
+        Column("revisit_at", UtcDateTime(), nullable=True),
         ForeignKeyConstraint(["segment"], ["segments.id"], name="fk_ledger_segment"),
         PrimaryKeyConstraint("id", name="pk_ledger"),
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
@@ -338,6 +339,7 @@ def create_tables() -> None:
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
+    op.create_index("ix_ledger_revisit", "ledger", ["revisit_at"], **only("revisit_at IS NOT NULL"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
     op.create_table(
         "publisher_orders",
@@ -415,6 +417,7 @@ def create_tables() -> None:
         Column("published_source", StorableText(), nullable=True),
         Column("published_precision", StorableText(), nullable=True),
         Column("published_day", StorableText(), nullable=True),
+        Column("gone_at", UtcDateTime(), nullable=True),
         Column("language", StorableText(), nullable=True),
         Column("section", StorableText(), nullable=True),
         Column("tags", Json(), nullable=False),
@@ -445,6 +448,14 @@ def create_tables() -> None:
     op.create_index("ix_documents_site", "documents", ["site", "id"])
     op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
     op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])
+    op.create_table(
+        "url_parameters",
+        Column("site", StorableText(), nullable=False),
+        Column("name", StorableText(), nullable=False),
+        Column("copies", Integer(), nullable=False),
+        Column("articles", Integer(), nullable=False),
+        PrimaryKeyConstraint("site", "name", name="pk_url_parameters"),
+    )
     op.create_table(
         "marks",
         Column("document_id", String(length=64), nullable=False),

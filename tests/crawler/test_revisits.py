@@ -1,0 +1,74 @@
+"""Stored articles are fetched again by a real crawler, with conditional requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fake_site import Farm, Hit, Response
+from sqlalchemy import update
+from world import World, now
+
+from newsmill.extraction.pipeline import read
+from newsmill.model import Outcome, State
+from newsmill.storage.database import writing
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Result
+from newsmill.storage.schema import ledger
+
+MODIFIED = "Wed, 25 Nov 2026 12:00:00 GMT"
+
+
+def extract_all(world: World) -> None:
+    """Do the worker's part."""
+    for segment in world.ledger.pending_segments(now=now(), limit=100):
+        claims = world.ledger.claim_segment(segment, "worker", seconds=60, now=now())
+        pages = [(claim, world.archive.read_page(claim.segment, claim.offset)) for claim in claims]
+        results = [Result(claim, read(page, first_seen_at=claim.first_seen_at)) for claim, page in pages]
+        world.ledger.store(results, now=now(), owner="worker", seconds=60)
+
+
+def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -> None:
+    site = sites.site()
+    names = ("same", "edited", "gone", "walled", "down")
+    validators = {"ETag": '"v1"', "Last-Modified": MODIFIED}
+    articles = {name: site.article(f"/2026/{name}", f"The {name} bridge") for name in names}
+    for path, response in [*site.pages.items()]:
+        assert isinstance(response, Response)
+        site.pages[path] = Response(200, (*response.headers, *validators.items()), response.body)
+    world.source(feeds=(site.feed("/rss.xml", *articles.values()),), discover=False)
+    world.crawl()
+    extract_all(world)
+    documents = Documents(world.engine)
+    before = {name: documents.get(url) for name, url in articles.items()}
+    ended_at = {name: world.trace(url).ended_at for name, url in articles.items()}
+    assert all(before.values()) and all("if-none-match" not in hit.headers for hit in site.log)
+
+    def same(hit: Hit) -> Response:
+        sent = (hit.headers.get("if-none-match"), hit.headers.get("if-modified-since"))
+        return Response(304 if sent == ('"v1"', MODIFIED) else 200)
+
+    site.pages["/2026/same"] = same
+    site.article("/2026/edited", "The edited bridge is closed")
+    site.page("/2026/gone", status=410)
+    site.page("/2026/walled", status=403)
+    site.page("/2026/down", status=503)
+    site.log.clear()
+    with writing(world.engine) as conn:
+        conn.execute(update(ledger).where(ledger.c.revisit_at.is_not(None)).values(revisit_at=now()))
+    assert world.ledger.make_revisits_due(now=now()) == len(names)
+    world.crawl(done=lambda: all(world.trace(url).state not in (State.DUE, State.FETCHING) for url in articles.values()))
+    assert sorted(hit.path for hit in site.log if hit.path != "/rss.xml") == sorted(
+        [*(f"/2026/{name}" for name in names), *(hit.path for hit in site.log if hit.path == "/robots.txt")]
+    )
+    assert all(hit.headers["if-none-match"] == '"v1"' for hit in site.log if hit.path.startswith("/2026"))
+    extract_all(world)
+    after = {name: documents.get(url) for name, url in articles.items()}
+    assert {name for name in names if after[name] == before[name]} == {"same", "walled", "down"}
+    assert after["edited"] is not None and (after["edited"].title, after["edited"].revision) == ("The edited bridge is closed", 2)
+    assert after["gone"] is not None and after["gone"].gone_at is not None and after["gone"].revision == 1
+    for name, url in articles.items():
+        trace = world.trace(url)
+        assert (trace.state, trace.outcome, trace.ended_at) == (State.DONE, Outcome.STORED, ended_at[name])
+        assert trace.revisit_at is not None and trace.revisit_at > now() + timedelta(minutes=30)
+    failures = {name: world.trace(url).failure for name, url in articles.items() if world.trace(url).failure}
+    assert failures == {"gone": Outcome.GONE, "walled": Outcome.HTTP_ERROR, "down": Outcome.HTTP_ERROR}
