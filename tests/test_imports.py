@@ -19,6 +19,7 @@ LAYERS = (
     (
         "newsmill.context",
         "newsmill.reextract",
+        "newsmill.site_inspection",
         "newsmill.submission",
         "newsmill.submitted_pages",
         "newsmill.submitted_requests",
@@ -39,6 +40,9 @@ LAYERS = (
         "newsmill.sandbox",
         "newsmill.settings",
         "newsmill.sources",
+        "newsmill.sources_file",
+        "newsmill.source_additions",
+        "newsmill.source_lists",
     ),
     ("newsmill.extraction", "newsmill.discovery", "newsmill.near_duplicates", "newsmill.address_guard"),
     (
