@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -162,32 +162,45 @@ def is_homepage(url: str) -> bool:
     return not parts.query and _HOMEPAGE_PATH.fullmatch(parts.path) is not None
 
 
-def inspect_site(url: str, *, delay: float | None = None) -> SiteInspection:
+OnStart = Callable[["subprocess.Popen[bytes]"], object]
+
+
+def inspect_site(url: str, *, delay: float | None = None, on_start: OnStart | None = None) -> SiteInspection:
     """Inspect the site of a homepage, section, feed or sitemap, in a process of its own. Takes 5 to 30 s, and at most MAX_PROCESS_SECONDS.
 
     If `url` has no scheme and https fails, http is tried. `delay`: seconds between two requests to a host (default 1).
+    `on_start` is called with each process, so that another thread may kill it.
     Raises NewsmillError if no process can do it, ConfigError for wrong settings, UrlError for a text that is not an http(s) URL.
     """
     normal = urls.normalize(add_scheme(url))
-    inspection = _run(normal, delay)
+    inspection = _run(normal, delay, on_start)
     failure = inspection.failure
     if normal.startswith("https:") and not url.startswith("https:") and failure is not None and failure.outcome in NO_HTTPS:
-        plain = _run(urls.normalize(f"http://{url}"), delay)
+        plain = _run(urls.normalize(f"http://{url}"), delay, on_start)
         return plain if plain.failure is None else inspection
     return inspection
 
 
-def _run(url: str, delay: float | None) -> SiteInspection:
+def _run(url: str, delay: float | None, on_start: OnStart | None) -> SiteInspection:
     command = [sys.executable, "-P", "-m", "crawler.site_inspector", url, *([] if delay is None else [str(delay)])]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_PROCESS_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        if on_start is not None:
+            on_start(process)
+        try:
+            out, err = process.communicate(timeout=MAX_PROCESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = None, b""
+        except BaseException:  # also Ctrl-C
+            process.kill()
+            raise
+    if out is None:
         failure = OutcomeRecord(Outcome.TIMEOUT, f"no result within {MAX_PROCESS_SECONDS:.0f} s")
         return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=failure)
     try:
-        return load_inspection(done.stdout)
+        return load_inspection(out)
     except ValidationError:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        lines = err.decode("utf-8", "replace").strip().splitlines() or ["no message"]
         raise NewsmillError(f"{url} cannot be inspected: {lines[-1]}") from None
 
 
