@@ -159,8 +159,9 @@ def make_table(source: Source) -> dict[str, Any]:
     for key in ("homepage", *_LIST_COLUMNS, "language", "cron", "allow", "deny", "discover", "enabled", "robots", "render"):
         if (value := getattr(source, key)) != getattr(default, key):
             table[key] = list(value) if isinstance(value, tuple) else value.value if key == "render" else value
-    if source.every is not None and source.every != default.every:
-        table["every"] = format_duration(source.every)
+    for key, span, usual in (("every", source.every, default.every), ("max_age", source.max_age, None)):
+        if span is not None and span != usual:
+            table[key] = format_duration(span)
     table |= spider_table(source)
     for key in ("rules", "politeness", "expect"):
         if changed := _list_changes(getattr(source, key), getattr(default, key)):

@@ -18,6 +18,7 @@ LAYERS = (
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
     (
         "newsmill.context",
+        "newsmill.backfill",
         "newsmill.reextract",
         "newsmill.site_inspection",
         "newsmill.submission",

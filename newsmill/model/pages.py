@@ -119,6 +119,7 @@ class LeasedUrl:
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
     is_rendering_wanted: bool = False  # the response of the last fetch had no text
+    found_by: str = "manual"  # Link.found_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Source:
     language: str | None = None  # BCP 47; used if the page declares none
     every: timedelta | None = timedelta(minutes=15)  # exactly one of `every` and `cron`
     cron: str | None = None
+    max_age: timedelta | None = None  # pages that a listing dates further back are not fetched; None: all
     allow: tuple[str, ...] = ()  # regular expressions searched in the URL of an article; empty: all URLs
     deny: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)

@@ -49,6 +49,7 @@ def _make_lease(*of_source: Any) -> Any:
             ledger.c.etag,
             ledger.c.last_modified,
             ledger.c.hint,
+            ledger.c.found_by,
             ledger.c.rendering,
             ledger.c.next_at,
             ledger.c.rank,
@@ -144,6 +145,7 @@ def _leased_url(row: AnyRow) -> LeasedUrl:
         last_modified=row.last_modified,
         hint=load_hint(row.hint),
         is_rendering_wanted=row.rendering == Rendering.WANTED,
+        found_by=row.found_by,
     )
 
 

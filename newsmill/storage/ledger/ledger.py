@@ -23,6 +23,7 @@ from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
+from newsmill.storage.ledger.backfills import Backfills
 from newsmill.storage.ledger.claims import DeferredPages
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import (
@@ -51,6 +52,7 @@ class Ledger:
         self._engine = engine
         self._pending_list = PendingList(engine)
         self.deferred = DeferredPages(engine)
+        self.backfills = Backfills(engine)
 
     # ---- sources
 

@@ -30,6 +30,8 @@ RANK_REQUESTED = 1  # a person or a program waits for it
 RANK_NEW = 2  # from a feed, a section or the home page
 RANK_RECENT = 3  # from a sitemap, dated within MAX_RECENT_AGE
 RANK_OLD = 4  # from a sitemap, older or without a date
+RANK_BACKFILL = 5  # what a backfill finds and reads: behind everything else
+FROM_BACKFILL = "backfill"  # `found_by` of what a backfill finds
 
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
@@ -103,6 +105,8 @@ def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def rank(link: Link, now: datetime) -> int:
     """The rank of a link; the smaller is fetched first."""
+    if link.found_by == FROM_BACKFILL:
+        return RANK_BACKFILL
     if link.kind is not Kind.PAGE:
         return RANK_LISTING
     if link.found_by in REQUESTED_BY:

@@ -15,7 +15,7 @@ from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
+from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import ledger, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_spider_url
@@ -143,7 +143,7 @@ _LISTINGS_DUE = (
     .where(
         ledger.c.source == bindparam("b_name"),
         IS_LISTING,
-        ledger.c.found_by.not_in(("sitemap", "section")),
+        ledger.c.found_by.not_in(("sitemap", "section", FROM_BACKFILL)),
         or_(
             state_is("done", "failed"),
             and_(state_is("dropped"), ledger.c.outcome != "denied", or_(ledger.c.outcome != "gone", ledger.c.found_by == FROM_PLAN)),

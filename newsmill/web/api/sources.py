@@ -68,6 +68,9 @@ class SourcePlan(BaseModel):
         default=None, max_length=40, description='Check every "15m", "2h" or "1d"; default without `cron`: 15 minutes.'
     )
     cron: QueryText | None = Field(default=None, description="Check at these times: five cron fields, UTC.")
+    max_age: str | None = Field(
+        default=None, max_length=40, description='Pages that a listing dates further back, such as "90d", are not fetched.'
+    )
     allow: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; a page's URL must match one.")
     deny: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; a page's URL must match none.")
     rules: SourceRules = SourceRules()
@@ -168,6 +171,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "language": source.language,
         "every": None if source.every is None else format_duration(source.every),
         "cron": source.cron,
+        "max_age": None if source.max_age is None else format_duration(source.max_age),
         "rules": rules,
         "politeness": {"delay": source.politeness.delay, "concurrency": source.politeness.concurrency},
         "expect": dict(source.expect),

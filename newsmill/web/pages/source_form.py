@@ -61,6 +61,7 @@ def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
         "discover": before.discover,
         "enabled": before.enabled,
         "robots": before.robots,
+        **({} if before.max_age is None else {"max_age": format_duration(before.max_age)}),
         **spider_table(before),
     }
     return {name: value for name, value in changed.items() if value} | unchanged
