@@ -146,7 +146,7 @@ class SiteInspector:
                 if not is_guess:
                     self._add(FoundListing(link.url, link.kind, link.found_by, failure=page))
                 continue
-            listing = await self._read_listing(link, page)
+            listing = await self._read_listing(replace(link, found_by="guess") if is_guess else link, page)
             if listing.is_usable or not is_guess:
                 usable = self._add(listing) or usable
             if listing.is_usable and listing.parts:

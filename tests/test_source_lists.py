@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from lxml import etree
 
 from newsmill.exceptions import ConfigError
-from newsmill.model import Source
-from newsmill.source_lists import ListedSite, read_list, write_csv, write_opml
+from newsmill.model import Render, Source
+from newsmill.source_lists import ListedSite, make_table, read_list, write_csv, write_opml
 from newsmill.sources import parse_source
 
 OPML = b"""<?xml version="1.0" encoding="ISO-8859-1"?>
@@ -79,3 +81,13 @@ def test_what_is_exported_is_read_back() -> None:
     ]
     assert outlines[0].get("htmlUrl") == sources[0].homepage
     assert [site.url for site in read_list(opml, "opml")] == ["https://a.example/feed", "https://b.example/1", "https://b.example/2"]
+
+
+def test_a_table_has_only_the_keys_without_their_default() -> None:
+    source = Source(
+        "a", homepage="https://a.example/", max_age=timedelta(days=90), deny=("x",), expect={"documents_per_day": 5}, render=Render.AUTO
+    )
+    table = make_table(source)
+    assert set(table) == {"homepage", "max_age", "deny", "expect", "render"}
+    assert parse_source("a", table, "table") == source
+    assert make_table(Source("a")) == {}

@@ -238,6 +238,7 @@ class AddRun:
                 note(printable(f"  {failure}"))
         if self.results[Action.NEW] or self.results[Action.EXTENDED]:
             note("run `newsmill up` to fetch it, if no crawler is running")
+            note("`newsmill backfill NAME --since 2024-01` fetches older articles")
 
 
 def _list_extras(site: ListedSite) -> dict[str, Any]:

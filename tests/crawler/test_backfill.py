@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fake_site import Farm
 from world import World, now
 
+from crawler.listing_task import ListingTask
+from crawler.listings import ParsedLinks
 from newsmill.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.cli import main
 from newsmill.context import build_context
 from newsmill.discovery.archive_dates import Period
 from newsmill.exceptions import ConfigError
-from newsmill.model import Kind, Link, Source, State
+from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
 from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_BACKFILL
 
 JANUARY = Period(date(2024, 1, 1), date(2024, 1, 31))
@@ -117,6 +119,19 @@ def test_rows_of_a_backfill_come_last(world: World) -> None:
     assert ranks[old.url] == ranks[part.url] == RANK_BACKFILL == max(ranks.values())
     assert estimate_time(source, 100, 0, timedelta(0)) == timedelta(0)
     assert estimate_time(Source("slow"), 100, 10, timedelta(seconds=40)) == timedelta(seconds=400)
+
+
+def test_a_source_leaves_what_is_older_than_its_max_age() -> None:
+    task = ListingTask(None, LeasedUrl(1, "https://a.example/feed", Kind.FEED, "a.example", "a", 1, 0), Source("a"), None)  # type: ignore[arg-type]
+    pages = (
+        Link("https://a.example/2024/05/01/old"),
+        Link("https://a.example/2026/11/20/new"),
+        Link("https://a.example/undated"),
+        Link("https://a.example/dated", hint=Hint(published_at=datetime(2026, 1, 1, tzinfo=UTC))),
+    )
+    assert task._leave_old_pages(ParsedLinks(pages)).pages == pages
+    task.source, task.read_at = Source("a", max_age=timedelta(days=30)), datetime(2026, 11, 28, tzinfo=UTC)
+    assert task._leave_old_pages(ParsedLinks(pages)).pages == pages[1:3]
 
 
 def test_periods() -> None:

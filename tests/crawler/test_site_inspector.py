@@ -111,7 +111,7 @@ async def inspect_all() -> None:
         # a homepage that names nothing: usual URLs are tried until one is right
         guessed = await run(parser, "/", {"/": home(), "/rss.xml": rss("/1", "/2"), "/sitemap_index.xml": INDEX})
         assert finish(guessed).plan["feeds"] == [f"{SITE}/rss.xml"]
-        assert [one.found_by for one in guessed.found.feeds] == ["homepage"]
+        assert [one.found_by for one in guessed.found.feeds] == ["guess"]
         assert "/atom.xml" not in guessed.fetcher.fetched  # type: ignore[attr-defined]
 
         # a feed and a sitemap are told by content, under any name
