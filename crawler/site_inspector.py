@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from scrapy import Spider
@@ -20,6 +19,7 @@ from scrapy import Spider
 from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
+from crawler.site_samples import choose_articles, is_article, read_article, sort_date
 from newsmill import site_inspection, urls
 from newsmill.address_guard import Guard
 from newsmill.discovery.declarations import (
@@ -34,18 +34,15 @@ from newsmill.discovery.declarations import (
 )
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Document, Kind, Link, Outcome, OutcomeRecord, Page
-from newsmill.sandbox.pages import Sandbox, SandboxCrash
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection import (
     MAX_INSPECTION_SECONDS,
-    MIN_ARTICLE_LINKS,
     FoundListing,
     Obstacle,
     RobotsSummary,
-    SampleArticle,
     SiteInspection,
     is_homepage,
 )
@@ -54,8 +51,6 @@ MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4
 MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
 MAX_SECTIONS = 40
-SAMPLE_ARTICLES = 3
-SAMPLE_CHARACTERS = 600  # of an article's text
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
 LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
@@ -160,7 +155,7 @@ class SiteInspector:
         links, pages, failure = await self._parse(page, link.kind, link.url)
         self._links += pages
         parts = [part for part in links if part.kind is Kind.SITEMAP][:MAX_INDEX_SITEMAPS]
-        parts.sort(key=lambda part: (_is_news_url(part.url), _sort_date(part.hint.modified_at)), reverse=True)
+        parts.sort(key=lambda part: (_is_news_url(part.url), sort_date(part.hint.modified_at)), reverse=True)
         self._newest_parts = [replace(part, found_by="sitemap") for part in parts[:1]]
         dates = [date for one in (*pages, *parts) if (date := one.hint.published_at or one.hint.modified_at) is not None]
         is_news = link.kind is Kind.SITEMAP and bool(pages) and all(one.hint.title for one in pages[:10])
@@ -255,23 +250,6 @@ class SiteInspector:
             self.articles.append(page if isinstance(page, OutcomeRecord) else replace(page, hint=link.hint))
 
 
-def choose_articles(links: Iterable[Link]) -> list[Link]:
-    """The links to sample: the newest with a date, else the first; each URL once.
-
-    >>> [link.url for link in choose_articles([Link("https://a.example/1"), Link("https://a.example/2"), Link("https://a.example/1")])]
-    ['https://a.example/1', 'https://a.example/2']
-    """
-    unique: dict[str, Link] = {}
-    for link in links:
-        unique.setdefault(link.url, link)
-    ordered = sorted(unique.values(), key=lambda link: _sort_date(link.hint.published_at or link.hint.modified_at), reverse=True)
-    return ordered[:SAMPLE_ARTICLES]
-
-
-def _sort_date(date: datetime | None) -> float:
-    return 0.0 if date is None else date.timestamp()
-
-
 def _is_news_url(url: str) -> bool:
     return "news" in url.rpartition("/")[2].lower()
 
@@ -331,42 +309,6 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
             if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
                 found = replace(found, obstacle=Obstacle.ARTICLE)
     return site_inspection.complete(found, delay=delay)
-
-
-def is_article(sandbox: Sandbox, page: Page, found: SiteInspection) -> bool:
-    """Whether the given page is one article: by its URL or for want of links to others, and by its text."""
-    if score_article_url(page.url) < MIN_ARTICLE_SCORE and found.article_links >= MIN_ARTICLE_LINKS:
-        return False
-    return read_article(sandbox, page.url, page).outcome is Outcome.STORED
-
-
-def read_article(sandbox: Sandbox, url: str, page: Page | OutcomeRecord) -> SampleArticle:
-    """The sample of a fetched article, or the outcome that its fetch or its extraction ended with."""
-    if isinstance(page, OutcomeRecord):
-        return SampleArticle(url, page.outcome, page.detail)
-    result = sandbox.read(page, brief=True)
-    if isinstance(result, SandboxCrash):
-        return SampleArticle(url, Outcome.DIED, result.reason)
-    if result.document is None:
-        return SampleArticle(url, result.ending.outcome, result.ending.detail)
-    return make_sample(url, result.document)
-
-
-def make_sample(url: str, document: Document) -> SampleArticle:
-    """The fields of a document that are shown."""
-    return SampleArticle(
-        url,
-        Outcome.STORED,
-        None,
-        document.title,
-        document.published_at,
-        document.published_day,
-        tuple(author.name for author in document.authors),
-        document.language,
-        document.text[:SAMPLE_CHARACTERS],
-        document.word_count,
-        document.confidence,
-    )
 
 
 def main() -> None:

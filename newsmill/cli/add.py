@@ -169,6 +169,9 @@ class AddRun:
 
     def _plan(self, site: ListedSite, table: dict[str, Any], host: str | None) -> Addition:
         sources = self.store.ledger.sources()
+        if (path := self.settings.sources_file) is not None:  # it is read at the next start
+            known = {source.name for source in sources}
+            sources += [source for source in configuration.read_sources(path) if source.name not in known]
         return plan_addition(sources, self.options.complete(table), host or "", self.options.name or site.name)
 
     def _apply(self, addition: Addition) -> str:
@@ -209,7 +212,7 @@ class AddRun:
                 elif in_file:
                     extend_source(path, addition.name, addition.added)
             except ConfigError as error:
-                note(printable(f"WARNING: {error}; {addition.name} is followed until then all the same"))
+                note(printable(f"WARNING: {error}; the store follows {addition.name} all the same"))
         self.store.ledger.put_source(addition.source, now=now())
         if addition.action is Action.EXTENDED:
             added = ", ".join(format_count(len(urls), key.removesuffix("s")) for key, urls in addition.added.items())
