@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import date, datetime
 
 from crawler.crawl_state import CrawlState
 from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
+from newsmill.discovery.archive_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.hubs import find_announcement
 from newsmill.discovery.robots import parse_cache_seconds
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
-from newsmill.storage.ledger import Added, Ended
+from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 
 MAX_WARNINGS = 10  # of one listing, in its outcome; a reader has a sentence for each kind of oddity
+MAX_BACKFILL_DEPTH = 2_000  # next pages of one section in a backfill: a loop of pages that differ in a parameter must end
 MAX_SECTION_DEPTH = 50  # next pages of one section: 1,000 articles of a paper that lists 20 on a page
 
 
@@ -34,6 +37,9 @@ class ListingTask:
         self.source = source
         self.throttle = throttle
         self.is_pushed = is_pushed
+        self.backfill: Backfill | None = None  # in progress for this source
+        self.read_at: datetime | None = None
+        self.skipped_parts = 0  # of a sitemap index: old, so that only a backfill reads them
 
     async def run(self, page: Page) -> Ended:
         """Add the listing's links to the ledger, then return how the listing ends: after a crash in between, it is read again."""
@@ -42,6 +48,7 @@ class ListingTask:
         warnings: tuple[str, ...] = ()
         hub: str | None = None
         topic: str | None = None
+        self.backfill, self.read_at = await self._find_backfill(), page.fetched_at
         try:
             async with aclosing(self.state.parser.read(self._parse_request(page), page.body)) as batches:
                 async for links in batches:
@@ -57,7 +64,8 @@ class ListingTask:
         if self.leased_url.kind is Kind.FEED and not self.is_pushed:
             await self._record_hub(page, hub, topic, total.new)
         outcome = Outcome.LISTED if has_links else Outcome.EMPTY_LISTING
-        detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:MAX_WARNINGS]))
+        skipped = (f"{self.skipped_parts} older parts left to a backfill",) if self.skipped_parts else ()
+        detail = "; ".join((f"{total.new} new, {total.known} known", *skipped, *warnings[:MAX_WARNINGS]))
         return self._ended(OutcomeRecord(outcome, detail), page)
 
     def _ended(self, outcome: OutcomeRecord, page: Page | None = None) -> Ended:
@@ -88,6 +96,13 @@ class ListingTask:
 
     async def _add_all(self, links: ParsedLinks) -> Added:
         """Add all links; returns the counts of the pages."""
+        if self.leased_url.found_by == FROM_BACKFILL:
+            return await self._add_backfilled(links)
+        links = self._leave_old_pages(links)
+        if self.leased_url.kind is Kind.SITEMAP:
+            links = await self._leave_old_parts(links)
+        elif self.leased_url.kind is Kind.SECTION:
+            await self._backfill_listings(links.next_pages)
         listing = self.leased_url.id
         pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
         await self._add_listings(self._with_discovered(links.listings), refetch=False)
@@ -102,6 +117,57 @@ class ListingTask:
             # listed the same links a moment earlier.
             await self._add_listings(links.next_pages, refetch=bool(pages.new))
         return pages
+
+    # ---- the archive
+
+    async def _find_backfill(self) -> Backfill | None:
+        """The backfill of this source, if one is in progress. A listing that an ended one has left over is not read any more."""
+        if self.source is None or self.leased_url.kind not in (Kind.SITEMAP, Kind.SECTION):
+            return None
+        name, ledger = self.source.name, self.state.ledger
+        found = await self.state.call_ledger(lambda _: ledger.backfills.get(name))
+        return found if found is not None and found.ended_at is None else None
+
+    def _leave_old_pages(self, links: ParsedLinks) -> ParsedLinks:
+        """The links without the pages that are older than the source wants."""
+        if self.source is None or self.source.max_age is None or self.read_at is None:
+            return links
+        period = Period((self.read_at - self.source.max_age).date(), date.max)
+        return replace(links, pages=tuple(link for link in links.pages if is_page_wanted(link.url, link.hint, period)))
+
+    async def _leave_old_parts(self, links: ParsedLinks) -> ParsedLinks:
+        """The links without the old parts of a sitemap index, which a backfill reads."""
+        if links.listings:
+            self.skipped_parts += len(links.listings)
+            await self._backfill_listings(links.listings)
+        return replace(links, listings=())
+
+    async def _backfill_listings(self, links: Sequence[Link]) -> None:
+        """Add listings that may have pages of the wanted days. Without a backfill in progress, nothing is added."""
+        if (backfill := self.backfill) is None:
+            return
+        period = Period(backfill.first_day, backfill.last_day)
+        wanted = [replace(link, found_by=FROM_BACKFILL) for link in links if is_part_wanted(link.url, link.hint.modified_at, period)]
+        if wanted:
+            await self.state.call_ledger(lambda now: self.state.ledger.backfills.add(backfill, wanted, now=now))
+
+    async def _add_backfilled(self, links: ParsedLinks) -> Added:
+        """Add what a listing of a backfill holds: pages of the wanted days, further parts, and the next page until all are older."""
+        if (backfill := self.backfill) is None:
+            return Added()
+        period = Period(backfill.first_day, backfill.last_day)
+        pages = [replace(link, found_by=FROM_BACKFILL) for link in links.pages if is_page_wanted(link.url, link.hint, period)]
+        added = await self.state.call_ledger(lambda now: self.state.ledger.backfills.add(backfill, pages, now=now))
+        await self._backfill_listings((*links.listings, *links.refetch))
+        newest = find_newest_day((link.url, link.hint) for link in links.pages)
+        if links.pages and (newest is None or newest >= period.first):
+            depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
+            if depth <= MAX_BACKFILL_DEPTH:
+                self.state.set_section_depth(links.next_pages, depth)
+                await self._backfill_listings(links.next_pages)
+        return added
+
+    # ---- what is polled
 
     async def _add_listings(self, links: Sequence[Link], *, refetch: bool) -> None:
         if links:

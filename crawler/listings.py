@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
+from newsmill.discovery.archive_dates import Period, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import SitemapReader
@@ -159,9 +160,10 @@ def _select_sitemaps(request: ParseRequest, links: list[Link], limit: int) -> It
 
 
 def _select_changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:
-    """The sitemaps to fetch again: those that changed recently, and some of those without a date."""
+    """The sitemaps to fetch again: those that changed recently, and some of those that have no date, nor an old one in their URL."""
     dated = [link for link in sitemaps if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT_SITEMAP_AGE]
-    undated = [link for link in sitemaps if link.hint.modified_at is None]
+    oldest = (now - RECENT_SITEMAP_AGE).date()
+    undated = [link for link in sitemaps if link.hint.modified_at is None and is_part_wanted(link.url, None, Period(oldest, date.max))]
     return (*dated, *undated[:MAX_UNDATED_SITEMAPS])
 
 

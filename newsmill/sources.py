@@ -204,6 +204,9 @@ class SourceTable(BaseModel):
     cron: Annotated[str, AfterValidator(_check_cron)] | None = Field(
         default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)'
     )
+    max_age: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
+        None, strict=False, description='a duration such as "15m", "2h" or "1d"'
+    )
     allow: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
     deny: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
     rules: RulesTable = Field(
@@ -242,6 +245,7 @@ class SourceTable(BaseModel):
             language=self.language,
             every=self.every,
             cron=self.cron,
+            max_age=self.max_age,
             allow=tuple(self.allow),
             deny=tuple(self.deny),
             rules=self.rules.to_rules(),

@@ -18,7 +18,9 @@ LAYERS = (
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
     (
         "newsmill.context",
+        "newsmill.backfill",
         "newsmill.reextract",
+        "newsmill.site_inspection",
         "newsmill.submission",
         "newsmill.submitted_pages",
         "newsmill.submitted_requests",
@@ -40,6 +42,9 @@ LAYERS = (
         "newsmill.sandbox",
         "newsmill.settings",
         "newsmill.sources",
+        "newsmill.sources_file",
+        "newsmill.source_additions",
+        "newsmill.source_lists",
     ),
     ("newsmill.extraction", "newsmill.discovery", "newsmill.near_duplicates", "newsmill.completeness", "newsmill.address_guard"),
     (

@@ -28,8 +28,8 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
+from newsmill.cli.site_urls import make_source
 from newsmill.cli.source_health import describe_health
-from newsmill.cli.submit import make_source
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer

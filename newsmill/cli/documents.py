@@ -15,7 +15,6 @@ import newsmill
 from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
-from newsmill.cli.submit import add_scheme
 from newsmill.cli.terminal import format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
@@ -34,6 +33,7 @@ from newsmill.search import (
     indexer,
     list_counts,
 )
+from newsmill.site_inspection import add_scheme
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
 

@@ -1,4 +1,4 @@
-"""Runs `crawler.page_fetch`, which fetches one page in a process of its own, for `newsmill extract URL` and `newsmill add`."""
+"""Runs `crawler.page_fetch`, which fetches one page in a process of its own, for `newsmill extract URL`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ class PageResponse:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SiteCheck:
-    """What a homepage and its robots.txt lead to."""
-
-    feeds: list[str]
-    sitemaps: list[str]
-    sections: int
-    articles: int
-
-
 def fetch_page(url: str) -> PageResponse | OutcomeRecord:
     """Fetch a page as the crawler does. Raises NewsmillError if no process can do it, ConfigError for wrong settings."""
     found = _run(url)
@@ -43,14 +33,8 @@ def fetch_page(url: str) -> PageResponse | OutcomeRecord:
     return PageResponse(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
 
 
-def check_site(homepage: str) -> SiteCheck | OutcomeRecord:
-    """Fetch a homepage, and read what it leads to. Raises as `fetch_page`."""
-    found = _run(homepage, "--links")
-    return found if isinstance(found, OutcomeRecord) else SiteCheck(**found)
-
-
-def _run(*arguments: str) -> dict[str, Any] | OutcomeRecord:
-    command = [sys.executable, "-P", "-m", "crawler.page_fetch", *arguments]
+def _run(url: str) -> dict[str, Any] | OutcomeRecord:
+    command = [sys.executable, "-P", "-m", "crawler.page_fetch", url]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_FETCH_SECONDS, check=False, encoding="utf-8"
@@ -60,5 +44,5 @@ def _run(*arguments: str) -> dict[str, Any] | OutcomeRecord:
         return OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
     except ValueError:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise NewsmillError(f"{arguments[0]} cannot be fetched: {lines[-1]}") from None
+        raise NewsmillError(f"{url} cannot be fetched: {lines[-1]}") from None
     return OutcomeRecord(Outcome(found["outcome"]), found["detail"]) if "outcome" in found else found

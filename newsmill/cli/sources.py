@@ -22,12 +22,13 @@ from newsmill.model import Kind, Outcome, Source, State
 from newsmill.reextract import ReextractionDiff
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
+from newsmill.source_lists import ListFormat, write_list
 from newsmill.sources import NAME, format_duration
 from newsmill.storage.ledger import Trace
 from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
-app = typer.Typer(no_args_is_help=True, help="List, pause, resume, rename, remove, check and test sources.")
+app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check and test sources.")
 app.command("test")(test_source)
 app.command("schedule")(schedule_source)
 
@@ -84,7 +85,28 @@ def format_schedule(source: Source) -> str:
 def to_record(source: Source) -> dict[str, Any]:
     """A source as JSON, with `every` as in sources.toml and the API."""
     record: dict[str, Any] = to_json(source)
-    return record | {"every": None if source.every is None else format_duration(source.every)}
+    spans = {"every": source.every, "max_age": source.max_age}
+    return record | {key: None if span is None else format_duration(span) for key, span in spans.items()}
+
+
+@app.command("export")
+def export_sources(
+    format: Annotated[ListFormat, typer.Option("--format", help="opml (feed readers), csv or toml.")] = ListFormat.TOML,
+) -> None:
+    """Print all sources as OPML, CSV or TOML; `newsmill add --file` reads each of them.
+
+    OPML holds feeds only, those that Newsmill found itself included.
+    """
+    with context.open_context(configuration.load()) as store:
+        sources = store.ledger.sources()
+        feeds = {source.name: list_feeds(store, source.name) for source in sources} if format is ListFormat.OPML else {}
+    typer.echo(write_list(format, sources, feeds), nl=False)
+
+
+def list_feeds(store: AppContext, source: str) -> list[str]:
+    """The feeds of a source that were read at least once without a failure."""
+    listings = store.ledger.listings(source)
+    return [trace.url for trace in listings if trace.kind is Kind.FEED and trace.outcome in (Outcome.LISTED, Outcome.NOT_MODIFIED)]
 
 
 @app.command()

@@ -111,7 +111,7 @@ class _Scanner:
 
     def _start(self, name: str, attributes: str) -> None:
         if name == "a":
-            self._open_anchor(_read_attributes(attributes))
+            self._open_anchor(read_attributes(attributes))
         elif name in _CONTAINERS:
             if name in _HEADINGS and self.anchor is not None:
                 self.anchor.landmarks.add("heading")
@@ -119,11 +119,11 @@ class _Scanner:
                 self.open.append((name, _find_landmark(name, attributes)))
                 self.counts[name] += 1
         elif name == "link" and len(self.page.links) < MAX_LINKS:
-            self.page.links.append(_read_attributes(attributes))
+            self.page.links.append(read_attributes(attributes))
         elif name == "base" and self.page.base is None:
-            self.page.base = _read_attributes(attributes).get("href")
+            self.page.base = read_attributes(attributes).get("href")
         elif name == "html" and self.page.language is None:
-            self.page.language = _read_attributes(attributes).get("lang")
+            self.page.language = read_attributes(attributes).get("lang")
 
     def _end(self, name: str) -> None:
         if name == "a":
@@ -150,7 +150,7 @@ class _Scanner:
         self.anchor, self.text = None, []
 
 
-def _read_attributes(attributes: str) -> dict[str, str]:
+def read_attributes(attributes: str) -> dict[str, str]:
     """The attributes by lower-case name. Of two with one name, the first counts."""
     values: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(attributes):
@@ -166,6 +166,6 @@ def _find_landmark(name: str, attributes: str) -> str:
         return name
     if not attributes or name in ("main", "table"):
         return ""
-    names = _read_attributes(attributes)
+    names = read_attributes(attributes)
     match = _LANDMARK_CLASSES.search(f"{names.get('class', '')} {names.get('id', '')} {names.get('role', '')}".lower()[:500])
     return (match.lastgroup or "") if match else ""

@@ -120,6 +120,7 @@ class LeasedUrl:
     hint: Hint = field(default_factory=Hint)
     is_rendering_wanted: bool = False  # the response of the last fetch had no text
     is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
+    found_by: str = "manual"  # Link.found_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import source_patterns, websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import polls, sources
+from newsmill.storage.ledger.links import FROM_BACKFILL
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.sources import FROM_PLAN
 
@@ -83,7 +84,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
 
 def is_polled(listing: PolledListing, now: datetime) -> bool:
     """Whether a listing is polled by itself: not a next page, an archive in a sitemap index, or one that was guessed and does not exist."""
-    if listing.outcome in (Outcome.DENIED, Outcome.BAD_URL) or listing.found_by == "section":
+    if listing.outcome in (Outcome.DENIED, Outcome.BAD_URL) or listing.found_by in ("section", FROM_BACKFILL):
         return False
     if listing.found_by == "sitemap":
         times = (listing.shown_at, listing.modified_at or listing.shown_at)

@@ -142,6 +142,13 @@ ledger = Table(
         postgresql_where=text("failing_since IS NOT NULL"),
     ),
     Index("ix_ledger_revisit", "revisit_at", sqlite_where=text("revisit_at IS NOT NULL"), postgresql_where=text("revisit_at IS NOT NULL")),
+    Index(
+        "ix_ledger_backfill",
+        "source",
+        "kind",
+        sqlite_where=text("state = 'due' AND found_by = 'backfill'"),
+        postgresql_where=text("state = 'due' AND found_by = 'backfill'"),
+    ),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 
@@ -197,6 +204,19 @@ completeness = Table(
     Column("at_most", Float),
     Column("unknown", String(16)),  # completeness.Unknown
     PrimaryKeyConstraint("source", "week"),
+)
+
+# Backfills of sources: the last one of each. What it has found and not fetched yet is in the ledger (found_by = 'backfill').
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("source", StorableText, primary_key=True),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),  # when nothing was left to fetch
+    Column("listings", Id, nullable=False, server_default="0"),  # found by it
+    Column("pages", Id, nullable=False, server_default="0"),
 )
 
 # `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing

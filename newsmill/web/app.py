@@ -22,6 +22,7 @@ from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
+from newsmill.web.inspections import Inspections
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.round_thread import RoundThread
@@ -115,6 +116,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
+    inspections = app.state.inspections = Inspections()
     config: WebConfig = app.state.config
     if config.shows_images:
         settings = app.state.context.settings
@@ -133,5 +135,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for sender in senders:
             await anyio.to_thread.run_sync(sender.stop)
         executor.close()
+        await anyio.to_thread.run_sync(inspections.close)
         if app.state.lead_images is not None:
             app.state.lead_images.close()

@@ -68,7 +68,7 @@ def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_
     assert newsmill("db", "check").returncode == 0
     with ExitStack() as resources:
         paper = resources.enter_context(newspaper.serve())
-        assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0").returncode == 0
+        assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0", "--yes").returncode == 0
         logs = {role: (tmp_path / f"{role}.log").open("wb") for role in ROLES}
         running = {role: subprocess.Popen([*COMMAND, role], cwd=tmp_path, env=environ, stderr=logs[role]) for role in ROLES}
         try:

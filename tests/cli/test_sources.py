@@ -1,4 +1,4 @@
-"""Sources are added with what their homepage leads to, renamed and removed."""
+"""Sources are renamed and removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from command_result import Newsmill
 from rows import NOON, Mill, document_of, ended, good
 
 from newsmill import context, settings
-from newsmill import demo as newspaper
 from newsmill.model import Link, Outcome
 from newsmill.sources import make_name
 
@@ -19,23 +18,6 @@ from newsmill.sources import make_name
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_add_says_what_the_homepage_leads_to(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    with newspaper.serve() as paper:
-        monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1/32")
-        done = newsmill("add", f"{paper.url}/")
-        assert done.code == 0
-        assert "found on the homepage: " in done.err
-        assert f"  feed {paper.url}/" in done.err
-        assert f"  sitemap {paper.url}/" in done.err
-        assert all(request.path in ("/robots.txt", "/") for request in paper.log)
-        other = newsmill("add", paper.url.removeprefix("http://"), "--name", "other")  # the newspaper answers no TLS
-        assert f"; following {paper.url}\n" in other.err
-        assert f"WARNING: source {make_name(paper.url)} follows this homepage already" in other.err
-        assert {row["source"]["homepage"] for row in newsmill("sources", "list", "--json").json} == {paper.url, f"{paper.url}/"}
-    closed = newsmill("add", f"{paper.url}/")
-    assert (closed.code, f"{paper.url}/ cannot be read now: connection refused; Newsmill tries again" in closed.err) == (0, True)
 
 
 def test_a_default_name_needs_no_quotes_in_toml(newsmill: Newsmill) -> None:

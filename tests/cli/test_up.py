@@ -89,7 +89,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_up_restarts_each_of_its_processes(machine: Machine, paper: newspaper.Newspaper) -> None:
-    assert machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2").returncode == 0
+    assert machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2", "--no-check").returncode == 0
     up = machine.start("up")
     wait_for(lambda: machine.status()["pages"] > 5, machine)
     first = children_of(up.pid)
@@ -126,7 +126,7 @@ def free_port() -> int:
 def test_a_killed_up_that_is_restarted_completes_the_crawl(machine: Machine, paper: newspaper.Newspaper) -> None:
     """The children of the killed process stop, while those of the new one take over their port, hosts and pages."""
     machine.environ["NEWSMILL_WEB"] = f"127.0.0.1:{free_port()}"
-    machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2")
+    machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2", "--no-check")
     orphans: set[int] = set()
 
     def started(up: subprocess.Popen[str], pages: int) -> bool:

@@ -8,11 +8,11 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, event, text
 
-from newsmill.model import ExtractionPath, Outcome, Profile
+from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.fast_path_stats import FastPathStats
-from newsmill.storage.ledger import Ledger, Postponed
+from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.profiles import Profiles
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
@@ -34,6 +34,11 @@ def a_day(ledger: Ledger) -> None:
     ledger.tick(now=NOON, next_tick=lambda source, at: after(days=1))
     ledger.read_listings("paper", now=NOON)
     ledger.add(links(9), now=NOON, again=True)
+    backfill = ledger.backfills.start("paper", NOON.date(), NOON.date(), now=NOON)
+    ledger.backfills.add(backfill, [Link(f"{SITE}/part.xml", Kind.SITEMAP, "paper", FROM_BACKFILL)], now=after(hours=1))
+    ledger.backfills.get("paper")
+    ledger.backfills.count_pending("paper")
+    ledger.backfills.end("paper", now=NOON)
     rows = mill.lease()
     ledger.renew_hosts(mill.crawler, [HOST], seconds=60, now=NOON)
     ledger.save_robots(HOST, mill.crawler, status=None, body=None, crawl_delay=None, now=NOON)

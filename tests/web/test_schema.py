@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from site_of_tests import RunningApp, archive, open_door, quarantine, served, stock
 
+from newsmill.site_inspection import SiteInspection
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
+from newsmill.web.inspections import Inspections
 
 EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
 
@@ -28,7 +30,9 @@ def web(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Ru
     stock(made, 3)
     archive(made)
     quarantine(made)
-    yield made
+    with pytest.MonkeyPatch.context() as patch:  # no requests to generated hosts
+        patch.setattr("newsmill.web.app.Inspections", lambda: Inspections(lambda url, on_start: SiteInspection(url)))
+        yield made
     made.close()
 
 

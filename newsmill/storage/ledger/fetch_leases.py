@@ -54,6 +54,7 @@ def _make_lease(*of_source: Any) -> Any:
             ledger.c.etag,
             ledger.c.last_modified,
             ledger.c.hint,
+            ledger.c.found_by,
             ledger.c.rendering,
             ledger.c.outcome,
             ledger.c.next_at,
@@ -152,6 +153,7 @@ def _leased_url(row: AnyRow) -> LeasedUrl:
         hint=load_hint(row.hint),
         is_rendering_wanted=row.rendering == Rendering.WANTED or (is_revisit and row.rendering is not None),
         is_revisit=is_revisit,
+        found_by=row.found_by,
     )
 
 

@@ -23,6 +23,7 @@ from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, 
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
+from newsmill.storage.ledger.backfills import Backfills
 from newsmill.storage.ledger.claims import DeferredPages
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow
@@ -54,6 +55,7 @@ class Ledger:
         self._engine = engine
         self._pending_list = PendingList(engine)
         self.deferred = DeferredPages(engine)
+        self.backfills = Backfills(engine)
 
     # ---- sources
 

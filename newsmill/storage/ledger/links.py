@@ -32,6 +32,8 @@ RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
 RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
 RANK_REVISIT = 4  # a stored article is fetched again; ledger.revisits
 RANK_OLD = 5  # from a sitemap, older or without a date; older pages from the first poll of another listing
+RANK_BACKFILL = 6  # what a backfill finds and reads: behind everything else
+FROM_BACKFILL = "backfill"  # `found_by` of what a backfill finds
 
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
@@ -167,6 +169,8 @@ def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
     """The rank of a link; the smaller is fetched first. `is_first_read`: it comes from the first poll of its listing."""
+    if link.found_by == FROM_BACKFILL:
+        return RANK_BACKFILL
     if link.kind is not Kind.PAGE:
         return RANK_LISTING
     if link.found_by in REQUESTED_BY:

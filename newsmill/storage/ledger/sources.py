@@ -17,7 +17,7 @@ from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
+from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_spider_url
@@ -152,7 +152,7 @@ _LISTINGS_DUE = (
     .where(
         ledger.c.source == bindparam("b_name"),
         IS_LISTING,
-        ledger.c.found_by != "section",
+        ledger.c.found_by.not_in(("section", FROM_BACKFILL)),
         or_(ledger.c.found_by != "sitemap", _HAS_NEWS),
         or_(
             state_is("done", "failed"),

@@ -17,6 +17,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.failures import describe_failure
 from newsmill.model import Kind, Outcome, Source
+from newsmill.site_inspection import SiteInspection
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
@@ -25,6 +26,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
+from newsmill.web.inspections import Inspections
 
 
 class SourceRules(BaseModel):
@@ -70,6 +72,9 @@ class SourcePlan(BaseModel):
         description='Check every "15m", "2h" or "1d". Without it and `cron`, each listing is read when news is to be expected.',
     )
     cron: QueryText | None = Field(default=None, description="Check at these times: five cron fields, UTC.")
+    max_age: str | None = Field(
+        default=None, max_length=40, description='Pages that a listing dates further back, such as "90d", are not fetched.'
+    )
     allow: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; a page's URL must match one.")
     deny: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; a page's URL must match none.")
     rules: SourceRules = SourceRules()
@@ -184,6 +189,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "language": source.language,
         "every": None if source.every is None else format_duration(source.every),
         "cron": source.cron,
+        "max_age": None if source.max_age is None else format_duration(source.max_age),
         "rules": rules,
         "politeness": {"delay": source.politeness.delay, "concurrency": source.politeness.concurrency},
         "expect": dict(source.expect),
@@ -255,6 +261,22 @@ def add_source(request: Request, response: Response, context: Context, caller: W
     context.ledger.put_source(source, now=context.now())
     response.headers["Location"] = f"/api/v1/sources/{source.name}"
     return to_response(source)
+
+
+class InspectionRequest(BaseModel):
+    """The site to inspect."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: Url = Field(description="A homepage, section, feed or sitemap.", examples=["https://www.example.org/"])
+
+
+@router.post("/inspections", responses=error_responses(403, 503))
+async def inspect(request: Request, caller: Writer, site: InspectionRequest) -> SiteInspection:
+    """Inspect a site: its listings, robots.txt, three articles, and the plan to follow it. Takes 10 to 60 s and adds nothing."""
+    if reason := address_guard.refusal_reason(site.url, Guard.from_networks(request.app.state.config.allow_nets)):
+        raise HTTPException(422, reason)
+    inspections: Inspections = request.app.state.inspections
+    return await inspections.run(site.url, caller.user)
 
 
 @router.patch("/{name}", responses=error_responses(403, 404))

@@ -19,27 +19,18 @@ from newsmill.web.pages import (
     rendering,
     saved_searches,
     search,
+    site_inspection,
     source,
     sources,
 )
 from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
-for part in (
-    home,
-    bot,
-    search,
-    explore,
-    saved_searches,
-    marks,
-    document,
-    lead_image,
-    preferences_page,
-    sources,
-    source,
-    operations,
-    rendering,
-):
+PARTS = (
+    *(home, bot, search, explore, saved_searches, marks, document, lead_image, preferences_page),
+    *(sources, site_inspection, source, operations, rendering),  # the fixed paths under /sources before /sources/{name}
+)
+for part in PARTS:
     router.include_router(part.router)
 
 

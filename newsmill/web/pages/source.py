@@ -42,7 +42,7 @@ WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
 # Patterns and selectors run as written, in every process, so even a preview needs the scope admin, as in the API.
 ADMIN_ACCESS = [Depends(require_scope(Scope.ADMIN)), Depends(require_csrf)]
 PREVIEW_PAGES = 20  # as in `newsmill sources preview`; each is extracted twice, which takes about 0.05 s
-NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # values of `done` after a redirect
+NOTICES = ("added", "extended", "changed", "paused", "resumed", "due", "rules")  # values of `done` after a redirect
 
 
 @router.get("/{name}")

@@ -62,6 +62,7 @@ def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
         "enabled": before.enabled,
         "robots": before.robots,
         "revisit": [format_duration(step) for step in before.revisit],
+        **({} if before.max_age is None else {"max_age": format_duration(before.max_age)}),
         **spider_table(before),
     }
     return {name: value for name, value in changed.items() if value} | unchanged

@@ -41,6 +41,17 @@ def only(condition: str) -> dict[str, Any]:
 
 def create_tables() -> None:
     op.create_table(
+        "backfills",
+        Column("source", StorableText(), nullable=False),
+        Column("first_day", Date(), nullable=False),
+        Column("last_day", Date(), nullable=False),
+        Column("started_at", UtcDateTime(), nullable=False),
+        Column("ended_at", UtcDateTime()),
+        Column("listings", Id, server_default="0", nullable=False),
+        Column("pages", Id, server_default="0", nullable=False),
+        PrimaryKeyConstraint("source", name="pk_backfills"),
+    )
+    op.create_table(
         "count_totals",
         Column("source", StorableText(), nullable=False),
         Column("kind", String(length=16), nullable=False),
@@ -332,6 +343,7 @@ def create_tables() -> None:
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_backfill", "ledger", ["source", "kind"], **only("state = 'due' AND found_by = 'backfill'"))
     op.create_index("ix_ledger_failing", "ledger", ["source", "failing_since"], **only("failing_since IS NOT NULL"))
     op.create_index("ix_ledger_host", "ledger", ["host", "id"])
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))

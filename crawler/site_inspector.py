@@ -1,0 +1,321 @@
+"""Inspects a site before it is followed: its listings, robots.txt, declarations, and three articles with the text that would be stored.
+
+`python -m crawler.site_inspector URL [DELAY]` prints one JSON object (`newsmill.site_inspection.SiteInspection`). The requests are few and
+polite: one after the other, at the pace that robots.txt asks for. Listings and articles are parsed in child processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from scrapy import Spider
+
+from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
+from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
+from crawler.robots import robots_url
+from crawler.site_samples import choose_articles, is_article, read_article, sort_date
+from newsmill import site_inspection, urls
+from newsmill.address_guard import Guard
+from newsmill.discovery.declarations import (
+    AI_TXT_PATH,
+    TDMREP_PATH,
+    Declaration,
+    find_header_declarations,
+    find_meta_declarations,
+    find_robots_declarations,
+    read_ai_txt,
+    read_tdmrep,
+)
+from newsmill.discovery.html_listings import make_well_known_links
+from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
+from newsmill.exceptions import DecodeError, ListingError, UrlError
+from newsmill.extraction.decode import decode_body
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.sandbox.pages import Sandbox
+from newsmill.site_inspection import (
+    MAX_INSPECTION_SECONDS,
+    FoundListing,
+    Obstacle,
+    RobotsSummary,
+    SiteInspection,
+    is_homepage,
+)
+
+MAX_FEEDS = 4  # fetched; a site names one for each section
+MAX_SITEMAPS = 4
+MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
+MAX_SECTIONS = 40
+GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
+
+LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
+
+
+class SiteInspector:
+    """The fetches of one inspection, in the order of what matters most: the time may end at any of them."""
+
+    def __init__(self, url: str, fetcher: PoliteFetcher, parser: ListingParser) -> None:
+        self.found = SiteInspection(url)
+        self.fetcher, self.parser = fetcher, parser
+        self.given: Page | None = None
+        self.articles: list[Page | OutcomeRecord] = []
+        self.article_urls: list[str] = []
+        self._links: list[Link] = []  # to articles, of the listings in the order of their fetches
+        self._newest_parts: list[Link] = []  # of the sitemap index that was read last: its news sitemap, or the one that changed last
+        self._listing_pages: list[frozenset[str]] = []  # of the feeds: two formats of one feed are one
+
+    async def run(self) -> None:
+        """Fetch; `found`, `given` and `articles` are the result."""
+        page = await self.fetcher.fetch(self.found.url, Kind.HOMEPAGE)
+        self.found = replace(self.found, robots=self._summarise_robots())
+        if isinstance(page, OutcomeRecord):
+            is_forbidden = page.outcome is Outcome.ROBOTS_DISALLOWED
+            self.found = replace(self.found, obstacle=Obstacle.ROBOTS if is_forbidden else Obstacle.UNREACHABLE, failure=page)
+            return
+        self.given = page
+        self.found = replace(self.found, final_url=page.url)
+        try:
+            body = decode_body(page.header("Content-Encoding"), page.body)
+        except DecodeError as error:
+            failure = OutcomeRecord(Outcome(error.outcome), str(error))
+            self.found = replace(self.found, obstacle=Obstacle.UNREACHABLE, failure=failure)
+            return
+        kind = tell_body_kind(body, page.header("Content-Type"))
+        if kind in LISTING_KINDS:
+            await self._inspect_listing(page, LISTING_KINDS[kind])
+        elif kind is BodyKind.HTML:
+            await self._inspect_html(page, body)
+        else:
+            self.found = replace(self.found, obstacle=Obstacle.OPML if kind is BodyKind.OPML else Obstacle.NOT_A_PAGE)
+        if self.found.obstacle is None:
+            await self._fetch_articles()
+            await self._read_declarations(page, body if kind is BodyKind.HTML else b"")
+
+    # ---- listings
+
+    async def _inspect_listing(self, page: Page, kind: Kind) -> None:
+        self._add(await self._read_listing(Link(self.found.url, kind, found_by="given"), page))
+        self.found = replace(self.found, kind=kind)
+        if self._newest_parts:  # of a sitemap index; its articles are the samples
+            part = await self.fetcher.fetch(self._newest_parts[0].url, Kind.SITEMAP)
+            if isinstance(part, Page):
+                await self._read_listing(self._newest_parts[0], part)
+
+    async def _inspect_html(self, page: Page, body: bytes) -> None:
+        """Read a page as a homepage or a section: its feeds, sitemaps and sections, and the first of each kind itself."""
+        whole = is_homepage(self.found.url)
+        links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+        if failure is not None:
+            self.found = replace(self.found, obstacle=Obstacle.NOT_A_PAGE, failure=failure)
+            return
+        self._links += pages
+        self.found = replace(self.found, kind=Kind.HOMEPAGE if whole else Kind.SECTION, article_links=len(pages))
+        named = [link for link in links if link.kind is Kind.FEED]
+        if not whole:  # a section is followed alone: of the feeds that it names, those below its path are its own
+            await self._try([link for link in named if _is_below(link.url, page.url)][:MAX_FEEDS])
+            return
+        sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
+        self.found = replace(self.found, sections=sections)
+        guesses = make_well_known_links(page.url)
+        if not await self._try(named[:MAX_FEEDS]):
+            await self._try([link for link in guesses if link.kind is Kind.FEED][:MAX_GUESSES], is_guess=True)
+        sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps()
+        sitemaps.sort(key=lambda link: not _is_news_url(link.url))
+        if not await self._try(sitemaps[:MAX_SITEMAPS]):
+            await self._try([_make_guess(path, page.url) for path in GUESSED_SITEMAPS], is_guess=True)
+
+    async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
+        """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""
+        known = {listing.url for listing in (*self.found.feeds, *self.found.sitemaps)}
+        pending = list(dict.fromkeys(link for link in links if link.url not in known))
+        usable = False
+        while pending:
+            link = pending.pop(0)
+            page = await self.fetcher.fetch(link.url, link.kind)
+            if isinstance(page, OutcomeRecord):
+                if not is_guess:
+                    self._add(FoundListing(link.url, link.kind, link.found_by, failure=page))
+                continue
+            listing = await self._read_listing(replace(link, found_by="guess") if is_guess else link, page)
+            if listing.is_usable or not is_guess:
+                usable = self._add(listing) or usable
+            if listing.is_usable and listing.parts:
+                pending = [*(part for part in self._newest_parts if _is_news_url(part.url)), *pending]
+            if usable and is_guess and not (listing.parts and pending):
+                break
+        return usable
+
+    async def _read_listing(self, link: Link, page: Page) -> FoundListing:
+        """What a fetched feed or sitemap holds. Its articles are kept for samples, and of an index the part with the news."""
+        links, pages, failure = await self._parse(page, link.kind, link.url)
+        self._links += pages
+        parts = [part for part in links if part.kind is Kind.SITEMAP][:MAX_INDEX_SITEMAPS]
+        parts.sort(key=lambda part: (_is_news_url(part.url), sort_date(part.hint.modified_at)), reverse=True)
+        self._newest_parts = [replace(part, found_by="sitemap") for part in parts[:1]]
+        dates = [date for one in (*pages, *parts) if (date := one.hint.published_at or one.hint.modified_at) is not None]
+        is_news = link.kind is Kind.SITEMAP and bool(pages) and all(one.hint.title for one in pages[:10])
+        urls_found = frozenset(one.url for one in pages)
+        if link.kind is Kind.FEED and urls_found and urls_found in self._listing_pages:
+            failure = OutcomeRecord(Outcome.DENIED, "the same entries as another feed")
+        self._listing_pages.append(urls_found)
+        return FoundListing(link.url, link.kind, link.found_by, len(pages), len(parts), max(dates, default=None), is_news, failure)
+
+    def _add(self, listing: FoundListing) -> bool:
+        if listing.kind is Kind.FEED:
+            self.found = replace(self.found, feeds=(*self.found.feeds, listing))
+        else:
+            sitemaps = sorted((*self.found.sitemaps, listing), key=lambda one: not one.is_news)  # news first
+            self.found = replace(self.found, sitemaps=tuple(sitemaps))
+        return listing.is_usable
+
+    async def _parse(self, page: Page, kind: Kind, url: str) -> tuple[list[Link], list[Link], OutcomeRecord | None]:
+        """(listings, pages, failure) of a fetched listing. Reads until there are 500 links to pages."""
+        request = ParseRequest(
+            kind=kind,
+            listed_at=url,
+            url=page.url,
+            source=None,
+            sites=own_sites(None, url),
+            now=page.fetched_at,
+            content_type=page.header("Content-Type"),
+            content_encoding=page.header("Content-Encoding"),
+        )
+        listings: list[Link] = []
+        pages: list[Link] = []
+        try:
+            async with aclosing(self.parser.read(request, page.body)) as batches:
+                async for links in batches:
+                    listings += (*links.listings, *links.refetch)
+                    pages += links.pages
+                    if len(pages) >= site_inspection.MAX_COUNTED_PAGES:
+                        break
+        except ListingError as error:
+            return listings, pages, OutcomeRecord(Outcome.BAD_LISTING, str(error))
+        except DecodeError as error:
+            return listings, pages, OutcomeRecord(Outcome(error.outcome), str(error))
+        return listings, pages[: site_inspection.MAX_COUNTED_PAGES], None
+
+    # ---- robots.txt and declarations
+
+    def _summarise_robots(self) -> RobotsSummary | None:
+        throttle = self.fetcher.get_throttle(self.found.url)
+        if (robots := throttle.robots) is None:
+            return None
+        return RobotsSummary(
+            robots_url(self.found.url),
+            robots.is_reachable,
+            robots.can_fetch(self.found.url, throttle.agent),
+            robots.crawl_delay(throttle.agent),
+            len(robots.sitemaps),
+        )
+
+    def _list_robots_sitemaps(self) -> list[Link]:
+        robots = self.fetcher.get_throttle(self.found.url).robots
+        links = []
+        for line in () if robots is None else robots.sitemaps[:MAX_INDEX_SITEMAPS]:
+            with contextlib.suppress(UrlError):
+                links.append(Link(urls.normalize(line, self.found.url), Kind.SITEMAP, found_by="robots"))
+        return links
+
+    async def _read_declarations(self, page: Page, html: bytes) -> None:
+        found = [*find_header_declarations(page.headers), *find_meta_declarations(html, page.header("Content-Type"))]
+        host = urls.get_host(self.found.url)
+        if host in self.fetcher.robots:
+            found += find_robots_declarations(self.fetcher.robots[host].body, robots_url(self.found.url))
+        for path in (TDMREP_PATH, AI_TXT_PATH):
+            found += await self._read_declaration_file(urls.normalize(path, self.found.url), path)
+        self.found = replace(self.found, declarations=tuple(dict.fromkeys(found)))
+
+    async def _read_declaration_file(self, url: str, path: str) -> list[Declaration]:
+        page = await self.fetcher.fetch(url, Kind.FEED)
+        if isinstance(page, OutcomeRecord):
+            return []
+        try:
+            body = decode_body(page.header("Content-Encoding"), page.body)
+        except DecodeError:
+            return []
+        return read_tdmrep(body, url) if path == TDMREP_PATH else read_ai_txt(body, page.header("Content-Type"), url)
+
+    # ---- articles
+
+    async def _fetch_articles(self) -> None:
+        for link in choose_articles(self._links):
+            self.article_urls.append(link.url)
+            page = await self.fetcher.fetch(link.url)
+            self.articles.append(page if isinstance(page, OutcomeRecord) else replace(page, hint=link.hint))
+
+
+def _is_news_url(url: str) -> bool:
+    return "news" in url.rpartition("/")[2].lower()
+
+
+def _is_below(url: str, section: str) -> bool:
+    return url.startswith(section.rstrip("/") + "/")
+
+
+def _make_guess(path: str, base: str) -> Link:
+    return Link(urls.normalize(path, base), Kind.SITEMAP, found_by="guess")
+
+
+# ---- the process
+
+
+class InspectionSpider(Spider):
+    """Runs one SiteInspector in Scrapy's engine."""
+
+    name = "site_inspection"
+
+    def __init__(self, url: str, guard: Guard, agent: str, delay: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.url, self.guard, self.agent, self.delay = url, guard, agent, delay
+        self.inspector: SiteInspector | None = None
+
+    async def start(self) -> AsyncIterator[Any]:
+        parser = ListingParser()
+        inspector = self.inspector = SiteInspector(self.url, make_fetcher(self, self.delay), parser)
+        try:
+            async with asyncio.timeout(MAX_INSPECTION_SECONDS):
+                await inspector.run()
+        except TimeoutError:
+            inspector.found = replace(inspector.found, note=f"the inspection ended after {MAX_INSPECTION_SECONDS:.0f} s")
+        finally:
+            await parser.close()
+        inspector.found = replace(inspector.found, requests=inspector.fetcher.requests)
+        return
+        yield  # makes start() the generator that Scrapy expects; it yields no requests
+
+
+def inspect(url: str, delay: float | None) -> SiteInspection:
+    """The inspection of a URL in normal form. Runs Scrapy's reactor, so a process calls it once."""
+    spider = run_spider(InspectionSpider, url=url, delay=DELAY_SECONDS if delay is None else delay)
+    inspector = spider.inspector
+    if inspector is None:
+        return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.CONNECTION, "the fetch was interrupted"))
+    found = inspector.found
+    if found.obstacle is None and found.kind is None:  # the time ended before the page was read
+        found = replace(found, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.TIMEOUT, found.note or "no page"))
+    elif found.obstacle is None:
+        with Sandbox() as sandbox:
+            samples = tuple(
+                read_article(sandbox, article_url, page)
+                for article_url, page in zip(inspector.article_urls, inspector.articles, strict=False)
+            )
+            found = replace(found, articles=samples)
+            if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
+                found = replace(found, obstacle=Obstacle.ARTICLE)
+    return site_inspection.complete(found, delay=delay)
+
+
+def main() -> None:
+    """Print the inspection of the URL of the command line."""
+    delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
+    sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
+
+
+if __name__ == "__main__":
+    main()

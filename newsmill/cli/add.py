@@ -1,0 +1,298 @@
+"""`newsmill add`: inspect sites, show what would be stored of them, and follow them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from newsmill import context, source_lists
+from newsmill import settings as configuration
+from newsmill.cli.inspection_view import describe_obstacle, print_inspection
+from newsmill.cli.site_urls import make_source
+from newsmill.cli.terminal import format_count, note, now, print_json, printable
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
+from newsmill.model import Source
+from newsmill.settings import Settings
+from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_site
+from newsmill.source_additions import Action, Addition, plan_addition
+from newsmill.source_lists import ListedSite
+from newsmill.sources_file import add_source, extend_source, render_table
+from newsmill.urls import get_host, normalize
+
+FAILED = "failed"  # of `results`, beside the actions
+DECLINED = "declined"
+RESULTS = {
+    "new": "added",
+    "extended": "added to a source",
+    "known": "followed already",
+    DECLINED: "not added",
+    "refused": "refused",
+    FAILED: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """The options of the command."""
+
+    name: str | None
+    every: str | None
+    language: str | None
+    delay: float | None
+    check: bool
+    yes: bool
+    as_json: bool
+
+    def complete(self, table: dict[str, Any]) -> dict[str, Any]:
+        """The table with the options that were given."""
+        given: dict[str, Any] = {"every": self.every, "language": self.language}
+        table = table | {key: value for key, value in given.items() if value is not None}
+        return table if self.delay is None else table | {"politeness": {"delay": float(self.delay)}}
+
+
+def add(
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="URL…", help="Homepages, sections, feeds or sitemaps of sites.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A list of sites (OPML, CSV), or a sources.toml.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
+    every: Annotated[str | None, typer.Option("--every", help='Fixed interval: "15m", "2h", "1d". Default: adaptive.')] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
+    delay: Annotated[
+        float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Inspect the site first; without, it is added as it is.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Add without asking.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per site; adds only with --yes.")] = False,
+) -> None:
+    """Follow news sites: their feeds, sitemaps and sections are found and read regularly.
+
+    Fetches the site, shows three of its articles and the table for sources.toml, asks, and adds it there (if the file exists) and to the
+    store. Exits with 1 if a site cannot be followed. `newsmill up` fetches the rest.
+    """
+    if (not urls) == (file is None):
+        raise typer.BadParameter("give either URLs or --file")
+    settings, options = configuration.load(), AddOptions(name, every, language, delay, check, yes, as_json)
+    if file is not None and is_toml(file):
+        add_tables(settings, configuration.read_sources(file))
+        return
+    sites = read_sites(urls or [], file, options)
+    if name is not None and len(sites) > 1:
+        raise typer.BadParameter("--name names one source; give one URL with it")
+    with context.open_context(settings, create=True) as store:
+        run = AddRun(settings, store, options)
+        try:
+            for number, site in enumerate(sites, 1):
+                run.add(site, f"[{number}/{len(sites)}] " if len(sites) > 1 else "")
+        except KeyboardInterrupt:
+            run.summarise(len(sites))
+            raise typer.Exit(130) from None
+        run.summarise(len(sites))
+    if run.unconfirmed:
+        raise ConfigError("nothing was added; confirm with --yes")
+    if run.results[FAILED] or run.results[Action.REFUSED]:
+        raise typer.Exit(1)
+
+
+def is_toml(file: Path) -> bool:
+    """Whether a file holds tables of sources: by its name, or by its first lines. Raises ConfigError if it cannot be read."""
+    if file.suffix.lower() == ".toml":
+        return True
+    return any(line.strip().startswith(b"[sources") for line in read_file(file).splitlines()[:200])
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a list of sources. Raises ConfigError."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(source_lists.MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> tuple[ListedSite, ...]:
+    """The sites of the arguments or of the file. Raises ConfigError for a URL or an option that is invalid, before anything is added."""
+    if file is not None:
+        return source_lists.read_list(read_file(file), str(file))
+    for url in urls:
+        make_source(url, name=options.name, every=options.every, language=options.language, delay=options.delay)
+    return tuple(ListedSite(url) for url in dict.fromkeys(urls))
+
+
+class AddRun:
+    """One run of the command: `results` counts what became of each site; what was added stays, also after Ctrl-C."""
+
+    def __init__(self, settings: Settings, store: AppContext, options: AddOptions) -> None:
+        self.settings, self.store, self.options = settings, store, options
+        self.results: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.unconfirmed = False  # a site was not added, because nobody could be asked
+        self._yes = options.yes or not options.check
+
+    def add(self, site: ListedSite, progress: str) -> None:
+        """Inspect one site, show it, ask, and add it. A site that cannot be followed is counted and noted."""
+        note(printable(f"{progress}{site.url}"))
+        inspection: SiteInspection | None = None
+        try:
+            if self.options.check:
+                inspection = inspect_site(site.url, delay=self.options.delay)
+                if not inspection.can_follow:
+                    self._fail(site, describe_obstacle(inspection), inspection)
+                    return
+                addition = self._plan(site, {**inspection.plan, **_list_extras(site)}, get_article_host(inspection))
+            else:
+                table = dict(site.table) or {"homepage": site.url}
+                if "homepage" in table:
+                    table["homepage"] = add_scheme(table["homepage"])
+                addition = self._plan(site, table, get_host(normalize(add_scheme(site.url))))
+        except UrlError as error:
+            self._fail(site, f"not the URL of a site: {error}", None)
+            return
+        except ServiceError:
+            raise
+        except NewsmillError as error:  # of one entry of a list; the next one may be right
+            self._fail(site, str(error), inspection)
+            return
+        if inspection is not None and not self.options.as_json:
+            print_inspection(inspection)
+        result = self._apply(addition)
+        self.results[result] += 1
+        if self.options.as_json:
+            print_json(make_record(site, result, inspection, addition))
+
+    def _plan(self, site: ListedSite, table: dict[str, Any], host: str | None) -> Addition:
+        sources = self.store.ledger.sources()
+        if (path := self.settings.sources_file) is not None:  # it is read at the next start
+            known = {source.name for source in sources}
+            sources += [source for source in configuration.read_sources(path) if source.name not in known]
+        return plan_addition(sources, self.options.complete(table), host or "", self.options.name or site.name)
+
+    def _apply(self, addition: Addition) -> str:
+        """Show the plan, ask, and add it. Returns the result."""
+        if addition.action is Action.REFUSED:
+            self.failures.append(f"{addition.name}: {addition.reason}")
+            note(printable(f"refused: {addition.reason}"))
+            return addition.action
+        if addition.action is Action.KNOWN:
+            note(f"source {addition.name} follows this already; nothing changes")
+            return addition.action
+        if not self.options.as_json:
+            show_plan(addition)
+        if not self._confirm(addition):
+            return DECLINED
+        self._store(addition)
+        return addition.action
+
+    def _confirm(self, addition: Addition) -> bool:
+        if self._yes:
+            return True
+        if self.options.as_json or not sys.stdin.isatty():
+            self.unconfirmed = True
+            return False
+        answer = typer.prompt(f"Add {addition.name}? [y]es, [n]o, [a]ll", default="y", err=True).strip().lower()
+        self._yes = answer.startswith("a")
+        return answer[:1] in ("y", "a", "j")
+
+    def _store(self, addition: Addition) -> None:
+        """Write the file first: the store takes over what the file says at every start."""
+        assert addition.source is not None
+        path = self.settings.sources_file
+        if path is not None:
+            in_file = any(source.name == addition.name for source in configuration.read_sources(path))
+            try:
+                if addition.action is Action.NEW:
+                    add_source(path, addition.name, addition.table)
+                elif in_file:
+                    extend_source(path, addition.name, addition.added)
+            except ConfigError as error:
+                note(printable(f"WARNING: {error}; the store follows {addition.name} all the same"))
+        self.store.ledger.put_source(addition.source, now=now())
+        if addition.action is Action.EXTENDED:
+            added = ", ".join(format_count(len(urls), key.removesuffix("s")) for key, urls in addition.added.items())
+            note(f"source {addition.name} follows this site already: {added} added to it")
+        else:
+            start = addition.source.homepage or next(
+                iter((*addition.source.feeds, *addition.source.sitemaps, *addition.source.sections)), ""
+            )
+            note(printable(f"following {addition.name} ({start})"))
+
+    def _fail(self, site: ListedSite, reason: str, inspection: SiteInspection | None) -> None:
+        self.results[FAILED] += 1
+        self.failures.append(f"{site.url}: {reason}")
+        note(printable(f"not added: {reason}"))
+        if self.options.as_json:
+            print_json(make_record(site, FAILED, inspection, None, reason))
+
+    def summarise(self, total: int) -> None:
+        """Print the summary of many sites, and what to do next."""
+        done = sum(self.results.values())
+        if total > 1:
+            counts = ", ".join(f"{self.results[key]} {words}" for key, words in RESULTS.items() if self.results[key])
+            left = f"; interrupted, {total - done} left: run the same command again" if done < total else ""
+            note(f"{format_count(done, 'site')}: {counts or 'none'}{left}")
+            for failure in self.failures:
+                note(printable(f"  {failure}"))
+        if self.results[Action.NEW] or self.results[Action.EXTENDED]:
+            note("run `newsmill up` to fetch it, if no crawler is running")
+            note("`newsmill backfill NAME --since 2024-01` fetches older articles")
+
+
+def _list_extras(site: ListedSite) -> dict[str, Any]:
+    """The keys of a list that no inspection finds."""
+    return {key: value for key, value in site.table.items() if key in ("language", "enabled")}
+
+
+def show_plan(addition: Addition) -> None:
+    """Print what sources.toml gets."""
+    if addition.action is Action.NEW:
+        typer.echo(printable(render_table(addition.name, addition.table)))
+        return
+    typer.echo(f"[sources.{addition.name}] gets:")
+    for key, urls in addition.added.items():
+        for url in urls:
+            typer.echo(printable(f"  {key}: {url}"))
+
+
+def make_record(
+    site: ListedSite, result: str, inspection: SiteInspection | None, addition: Addition | None, reason: str | None = None
+) -> dict[str, Any]:
+    """The JSON line of one site."""
+    record: dict[str, Any] = {"url": site.url, "result": result, "reason": reason, "inspection": inspection}
+    if addition is not None:
+        record |= {"name": addition.name, "table": addition.table, "added": addition.added, "reason": addition.reason}
+    return record
+
+
+# ---- a sources.toml
+
+
+def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
+    """Add or change the sources of a file, without an inspection: whoever wrote it knows them."""
+    check_spiders(settings, [source for source in sources if source.spider is not None])
+    with context.open_context(settings, create=True) as store:
+        for source in sources:
+            store.ledger.put_source(source, now=now())
+            start = source.homepage or source.spider or "its listings"
+            note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
+    note("run `newsmill up` to fetch it, if no crawler is running")
+
+
+def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:
+    """Raise ConfigError for an argument that a source's spider does not take. A spider that only the crawlers may have is noted."""
+    for source in sources:
+        # Scrapy costs 0.5 s of CPU, which sources without a spider need not spend
+        from crawler.spider_loader import check_arguments, load_spider
+
+        try:
+            spider_class = load_spider(settings, source)
+        except ConfigError as error:
+            note(f"{error}; the machine of each crawler needs it")
+            continue
+        check_arguments(spider_class, source)

@@ -1,0 +1,126 @@
+"""`newsmill backfill`: fetch the older articles of a source, behind everything that is new."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from newsmill import backfill as backfills
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.cli.terminal import Interrupt, format_count, note, print_json, printable
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError
+from newsmill.model import Source
+from newsmill.storage.ledger import Backfill
+from newsmill.storage.processes import list_live_processes
+
+POLL_SECONDS = 5.0
+MAX_SHOWN = 30  # archives in a dry run
+
+
+def backfill(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")],
+    since: Annotated[str | None, typer.Option("--since", help="First day, month or year: 2024-05-17, 2024-05 or 2024.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last day, month or year; default: today.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where it would begin, and change nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until it is done.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON, and do not wait.")] = False,
+) -> None:
+    """Fetch the older articles of a source, behind everything that is new.
+
+    The crawler of a running `newsmill up` reads the parts of sitemap indexes, the next pages of sections, and archives with a date in their
+    URL. Ctrl-C ends only this display. Without --since, shows the last backfill. The same command again goes on where it stopped.
+    """
+    with context.open_context(configuration.load()) as store:
+        source = store.ledger.source(name)
+        if source is None:
+            raise context.unknown_source(store, name)
+        found = store.ledger.backfills.get(name)
+        if since is not None:
+            plan = backfills.plan_backfill(store, source, backfills.make_period(since, until, store.now().date()))
+            if dry_run:
+                show_plan(plan, source)
+                return
+            if plan.is_empty:
+                raise ConfigError(
+                    f"{name}: no sitemap, section or dated archive is known; run `newsmill up` until its homepage has been read"
+                )
+            found = backfills.start_backfill(store, source, plan)
+        elif until is not None or dry_run:
+            raise typer.BadParameter("--until and --dry-run need --since")
+        if found is None:
+            raise ConfigError(f"{name}: no backfill was started; begin one with --since 2024-01")
+        if as_json:
+            print_json(make_record(store, source, found))
+        elif wait:
+            watch(store, source)
+        else:
+            note(describe(store, source, found))
+
+
+def show_plan(plan: backfills.BackfillPlan, source: Source) -> None:
+    """Print where a backfill would begin."""
+    typer.echo(f"{source.name}: articles from {plan.period.first} to {plan.period.last}")
+    for title, links in (("read again", plan.polled), ("tried", plan.archives)):
+        for line in backfills.describe_start(links)[:MAX_SHOWN]:
+            typer.echo(printable(f"  {title}: {line}"))
+        if len(links) > MAX_SHOWN:
+            typer.echo(f"  {title}: {len(links) - MAX_SHOWN:,} more")
+    first = timedelta(seconds=round((len(plan.polled) + len(plan.archives)) * source.politeness.delay))
+    typer.echo(f"  these {format_count(len(plan.polled) + len(plan.archives), 'listing')} take at least {first}; they lead to the articles")
+
+
+def make_record(store: AppContext, source: Source, found: Backfill) -> dict[str, Any]:
+    """The state of a backfill as JSON. `remaining` is a number of seconds."""
+    pending = store.ledger.backfills.count_pending(source.name)
+    done = found.listings + found.pages - pending.total
+    end = found.ended_at or store.now()
+    rest = backfills.estimate_time(source, pending.total, max(done, 0), end - found.started_at)
+    return {**asdict(found), "pending_listings": pending.listings, "pending_pages": pending.pages, "remaining": rest.total_seconds()}
+
+
+def describe(store: AppContext, source: Source, found: Backfill) -> str:
+    """The state of a backfill in one line."""
+    record = make_record(store, source, found)
+    read, fetched = found.listings - record["pending_listings"], found.pages - record["pending_pages"]
+    days = f"{found.first_day} to {found.last_day}"
+    counts = f"{read:,} of {format_count(found.listings, 'listing')} read, {fetched:,} of {format_count(found.pages, 'page')} fetched"
+    if found.ended_at is not None:
+        return f"{source.name}: {days}: done; {counts}"
+    return f"{source.name}: {days}: {counts}; about {timedelta(seconds=round(record['remaining']))} left"
+
+
+def watch(store: AppContext, source: Source) -> None:
+    """Show the progress until everything that was found is fetched, or until Ctrl-C."""
+    last, quiet = "", 0
+    with Interrupt() as interrupt:
+        while True:
+            found = store.ledger.backfills.get(source.name)
+            if found is None:
+                return
+            pending = store.ledger.backfills.count_pending(source.name).total
+            is_idle = pending == 0 and found.ended_at is None and not is_reading(store, source)
+            quiet = quiet + 1 if is_idle else 0
+            if quiet > 1:  # twice in a row: a page may just have led to more
+                store.ledger.backfills.end(source.name, now=store.now())
+                continue
+            if (line := describe(store, source, found)) != last:
+                note(last := line)
+            if found.ended_at is not None:
+                return
+            if not any(process.role == "crawler" for process in list_live_processes(store.engine, now=store.now())):
+                note("no crawler is running: run `newsmill up`; the backfill goes on there")
+                return
+            if interrupt.wait(POLL_SECONDS):
+                note("the crawler goes on with it; run the same command to see the progress")
+                return
+
+
+def is_reading(store: AppContext, source: Source) -> bool:
+    """Whether a listing that the backfill begins with is still due or being read."""
+    traces = store.ledger.listings(source.name, limit=backfills.MAX_LISTINGS)
+    return any(trace.outcome is None and trace.kind in ("sitemap", "section") for trace in traces)

@@ -1,0 +1,27 @@
+"""URLs of sites as people type them, and the sources that commands make of them."""
+
+from __future__ import annotations
+
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.model import Source
+from newsmill.site_inspection import add_scheme
+from newsmill.sources import make_name, parse_source
+
+
+def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
+    """The source for a homepage. Raises ConfigError, as for a table of sources.toml."""
+    homepage = add_scheme(url)
+    table: dict[str, object] = {"homepage": homepage, "every": every, "language": language}
+    if delay is not None:
+        table["politeness"] = {"delay": float(delay)}
+    table = {key: value for key, value in table.items() if value is not None}
+    return parse_source(name or get_default_name(homepage), table, url)
+
+
+def get_default_name(url: str) -> str:
+    """The default name of a source with this homepage. Raises ConfigError if it is not a URL."""
+    try:
+        return make_name(url)
+    except UrlError as error:
+        reason = "" if str(error).startswith("not a URL") else f": {error}"
+        raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None

@@ -1,0 +1,270 @@
+"""The inspection of a site before it is followed: what it offers, what three of its articles look like, and the plan that follows from it.
+
+The fetches run in a process of their own (`crawler.site_inspector`), so that a command or a web server without Scrapy can ask for them.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from newsmill import urls
+from newsmill.discovery.declarations import Declaration
+from newsmill.exceptions import NewsmillError, UrlError
+from newsmill.model import Kind, Outcome, OutcomeRecord
+
+MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
+MAX_PROCESS_SECONDS = 240.0  # the process with its start, and with three articles that take their whole time
+NO_HTTPS = (Outcome.TLS, Outcome.REFUSED, Outcome.CONNECTION, Outcome.TIMEOUT)  # of a server that may know only http
+MIN_ARTICLE_LINKS = 3  # of a homepage without feeds and sitemaps; a section may be young
+MAX_COUNTED_PAGES = 500  # of one listing
+
+_WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+_HOMEPAGE_PATH = re.compile(r"/?(?:[a-z]{2}(?:[-_][a-z]{2})?/?)?(?:(?:index|home|default)\.\w+)?", re.I)  # "/", "/en/", "/index.html"
+
+
+class Obstacle(StrEnum):
+    """Why a site cannot be followed as it is, or not well. `FATAL` ones leave nothing to follow."""
+
+    UNREACHABLE = "unreachable"  # `failure` says how
+    ROBOTS = "robots"  # robots.txt forbids the URL
+    OPML = "opml"  # the URL is a list of feeds
+    ARTICLE = "article"  # the URL is one article
+    NOT_A_PAGE = "not_a_page"  # neither a web page, a feed nor a sitemap
+    NO_LINKS = "no_links"  # no feed, no sitemap, and hardly a link to an article
+    EMPTY = "empty"  # the feed or sitemap has no entry
+    NEEDS_SCRIPT = "needs_script"  # the articles have no text without JavaScript
+    ARTICLES_FORBIDDEN = "articles_forbidden"  # robots.txt forbids the articles
+    ARTICLES_FAIL = "articles_fail"  # no article could be fetched, or none has a text
+
+
+FATAL = frozenset(
+    {Obstacle.UNREACHABLE, Obstacle.ROBOTS, Obstacle.OPML, Obstacle.ARTICLE, Obstacle.NOT_A_PAGE, Obstacle.NO_LINKS, Obstacle.EMPTY}
+)
+# What would help: a key of sources.toml.
+REMEDIES = {
+    Obstacle.ROBOTS: "robots",
+    Obstacle.NO_LINKS: "spider",
+    Obstacle.NEEDS_SCRIPT: "render",
+    Obstacle.ARTICLES_FORBIDDEN: "robots",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundListing:
+    """A feed, a sitemap or a section of the site. One that was not fetched has no number of pages."""
+
+    url: str
+    kind: Kind
+    found_by: str  # given, homepage, robots, sitemap, guess
+    pages: int | None = None  # links to articles; counted up to 500
+    parts: int = 0  # further sitemaps that a sitemap index names
+    newest: datetime | None = None  # the newest date of an entry
+    is_news: bool = False  # a news sitemap: its entries have titles
+    failure: OutcomeRecord | None = None  # why it cannot be read
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it was read and leads to something."""
+        return self.failure is None and bool(self.pages or self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleArticle:
+    """One article of the site, as Newsmill would store it, or the outcome that says why it would not."""
+
+    url: str
+    outcome: Outcome
+    detail: str | None = None
+    title: str | None = None
+    published_at: datetime | None = None
+    published_day: str | None = None
+    authors: tuple[str, ...] = ()
+    language: str | None = None
+    text: str = ""  # the first lines
+    word_count: int = 0
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsSummary:
+    """What the robots.txt of the site's host says to this crawler."""
+
+    url: str
+    is_reachable: bool
+    is_allowed: bool  # whether the given URL may be fetched
+    crawl_delay: float | None = None  # seconds
+    sitemaps: int = 0  # Sitemap lines
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInspection:
+    """What a URL is and leads to. `kind` is None for a URL that is no listing; `obstacle` says why a site cannot be followed."""
+
+    url: str  # as given, in normal form
+    kind: Kind | None = None  # homepage, section, feed or sitemap
+    final_url: str | None = None
+    feeds: tuple[FoundListing, ...] = ()
+    sitemaps: tuple[FoundListing, ...] = ()
+    sections: tuple[str, ...] = ()
+    article_links: int = 0  # on the page itself
+    language: str | None = None  # of all sample articles
+    robots: RobotsSummary | None = None
+    declarations: tuple[Declaration, ...] = ()
+    articles: tuple[SampleArticle, ...] = ()
+    obstacle: Obstacle | None = None
+    failure: OutcomeRecord | None = None  # of the given URL
+    note: str | None = None  # what was left out
+    requests: int = 0
+    plan: dict[str, Any] = field(default_factory=dict)  # a table of sources.toml; empty after a fatal obstacle
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether there is anything to follow."""
+        return self.obstacle not in FATAL and bool(self.plan)
+
+    @property
+    def remedy(self) -> str | None:
+        """The key of sources.toml that would help: "render", "spider" or "robots"."""
+        return None if self.obstacle is None else REMEDIES.get(self.obstacle)
+
+
+_JSON: TypeAdapter[SiteInspection] = TypeAdapter(SiteInspection)
+
+
+def dump_inspection(inspection: SiteInspection) -> bytes:
+    """The inspection as JSON, without lone surrogates."""
+    return _JSON.dump_json(inspection)
+
+
+def load_inspection(text: str | bytes) -> SiteInspection:
+    """The inspection in JSON of `dump_inspection`. Raises ValueError."""
+    return _JSON.validate_json(text)
+
+
+def add_scheme(url: str) -> str:
+    """`example.org/a` → `https://example.org/a`; anything else is unchanged."""
+    return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
+
+
+def is_homepage(url: str) -> bool:
+    """Whether a page at this URL speaks for its whole host: the root, an index page, or an edition such as /en/."""
+    parts = urlsplit(url)
+    return not parts.query and _HOMEPAGE_PATH.fullmatch(parts.path) is not None
+
+
+OnStart = Callable[["subprocess.Popen[bytes]"], object]
+
+
+def inspect_site(url: str, *, delay: float | None = None, on_start: OnStart | None = None) -> SiteInspection:
+    """Inspect the site of a homepage, section, feed or sitemap, in a process of its own. Takes 5 to 30 s, and at most MAX_PROCESS_SECONDS.
+
+    If `url` has no scheme and https fails, http is tried. `delay`: seconds between two requests to a host (default 1).
+    `on_start` is called with each process, so that another thread may kill it.
+    Raises NewsmillError if no process can do it, ConfigError for wrong settings, UrlError for a text that is not an http(s) URL.
+    """
+    normal = urls.normalize(add_scheme(url))
+    inspection = _run(normal, delay, on_start)
+    failure = inspection.failure
+    if normal.startswith("https:") and not url.startswith("https:") and failure is not None and failure.outcome in NO_HTTPS:
+        plain = _run(urls.normalize(f"http://{url}"), delay, on_start)
+        return plain if plain.failure is None else inspection
+    return inspection
+
+
+def _run(url: str, delay: float | None, on_start: OnStart | None) -> SiteInspection:
+    command = [sys.executable, "-P", "-m", "crawler.site_inspector", url, *([] if delay is None else [str(delay)])]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        if on_start is not None:
+            on_start(process)
+        try:
+            out, err = process.communicate(timeout=MAX_PROCESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = None, b""
+        except BaseException:  # also Ctrl-C
+            process.kill()
+            raise
+    if out is None:
+        failure = OutcomeRecord(Outcome.TIMEOUT, f"no result within {MAX_PROCESS_SECONDS:.0f} s")
+        return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=failure)
+    try:
+        return load_inspection(out)
+    except ValidationError:
+        lines = err.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        raise NewsmillError(f"{url} cannot be inspected: {lines[-1]}") from None
+
+
+# ---- the plan
+
+
+def make_plan(inspection: SiteInspection, *, delay: float | None = None) -> dict[str, Any]:
+    """The table of sources.toml that follows the site. `delay`: seconds between two requests, if it differs from the default."""
+    table: dict[str, Any] = {}
+    feeds = [feed.url for feed in inspection.feeds if feed.is_usable]
+    sitemaps = [sitemap.url for sitemap in inspection.sitemaps if sitemap.is_usable]
+    if inspection.kind is Kind.HOMEPAGE:
+        table = {"homepage": inspection.url, "feeds": feeds, "sitemaps": sitemaps}
+    elif inspection.kind is Kind.SECTION:
+        table = {"feeds": feeds, "sections": [inspection.url], "discover": False}
+    elif inspection.kind is not None:
+        table = {"feeds": feeds, "sitemaps": sitemaps, "discover": False}
+    if inspection.language is not None:
+        table["language"] = inspection.language
+    if delay is not None:
+        table["politeness"] = {"delay": float(delay)}
+    return {key: value for key, value in table.items() if value not in ([], None)}
+
+
+def find_obstacle(inspection: SiteInspection) -> Obstacle | None:
+    """Why the listings that were found, or the articles that were fetched, cannot be used."""
+    listings = (*inspection.feeds, *inspection.sitemaps)
+    if inspection.kind in (Kind.FEED, Kind.SITEMAP) and not any(listing.is_usable for listing in listings):
+        return Obstacle.EMPTY
+    min_links = MIN_ARTICLE_LINKS if inspection.kind is Kind.HOMEPAGE else 1
+    if not any(listing.is_usable for listing in listings) and inspection.article_links < min_links:
+        return Obstacle.NO_LINKS
+    return _judge_articles([article.outcome for article in inspection.articles])
+
+
+def _judge_articles(outcomes: Sequence[Outcome]) -> Obstacle | None:
+    if not outcomes or Outcome.STORED in outcomes:
+        return None
+    if Outcome.NEEDS_SCRIPT in outcomes:
+        return Obstacle.NEEDS_SCRIPT
+    if all(outcome is Outcome.ROBOTS_DISALLOWED for outcome in outcomes):
+        return Obstacle.ARTICLES_FORBIDDEN
+    return Obstacle.ARTICLES_FAIL
+
+
+def complete(inspection: SiteInspection, *, delay: float | None = None) -> SiteInspection:
+    """The inspection with what follows from its findings: language, obstacle and plan."""
+    languages = {article.language for article in inspection.articles if article.outcome is Outcome.STORED}
+    language = languages.pop() if len(languages) == 1 else None
+    inspection = replace(inspection, language=language)
+    if inspection.obstacle is None:
+        inspection = replace(inspection, obstacle=find_obstacle(inspection))
+    if inspection.obstacle in FATAL:
+        return inspection
+    return replace(inspection, plan=make_plan(inspection, delay=delay))
+
+
+def get_article_host(inspection: SiteInspection) -> str | None:
+    """The host that a source of this plan is named after: that of its articles where a feed is served elsewhere, else of its URL."""
+    table = inspection.plan
+    if "homepage" in table or "sections" in table or not inspection.articles:
+        return urls.get_host(inspection.url)
+    try:
+        own, articles = urls.get_site(inspection.url), {urls.get_site(article.url) for article in inspection.articles}
+        return urls.get_host(inspection.articles[0].url) if len(articles) == 1 and own not in articles else urls.get_host(inspection.url)
+    except UrlError:
+        return None

@@ -1,0 +1,119 @@
+"""What adding a site means beside the sources that exist: a new source, more URLs for one of them, nothing, or a refusal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from newsmill import urls
+from newsmill.exceptions import UrlError
+from newsmill.model import Source
+from newsmill.sources import make_name, parse_source
+
+LISTING_FIELDS = ("feeds", "sitemaps", "sections")
+
+
+class Action(StrEnum):
+    """What adding a site does."""
+
+    NEW = "new"
+    EXTENDED = "extended"  # a source follows the host already, and gets more URLs
+    KNOWN = "known"  # a source follows all of it already
+    REFUSED = "refused"  # `reason` says why, and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """One addition. `source` is the source after it; `added` holds the URLs that an existing source gets."""
+
+    action: Action
+    name: str
+    source: Source | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)  # of a new source, as in sources.toml
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def plan_addition(sources: Sequence[Source], table: Mapping[str, Any], host: str, name: str | None = None) -> Addition:
+    """Decide what adding the table of a site does. `host`: of its articles; `name`: as the user asks for.
+
+    Raises ConfigError for a table or a name that is invalid.
+    """
+    site = _strip(host)
+    named = next((source for source in sources if source.name == (name or make_name(f"https://{host}"))), None)
+    owner = named or (None if name else next((source for source in sources if site in list_hosts(source)), None))
+    new_name = name or (owner.name if owner else make_name(f"https://{host}"))
+    if owner is None:
+        return _plan_new(sources, table, new_name)
+    if site not in list_hosts(owner):
+        followed = ", ".join(sorted(list_hosts(owner))) or "a spider"
+        return Addition(Action.REFUSED, new_name, reason=f"source {owner.name} exists and follows {followed}; choose another name")
+    return _plan_extension(owner, table)
+
+
+def _plan_new(sources: Sequence[Source], table: Mapping[str, Any], name: str) -> Addition:
+    source = parse_source(name, dict(table), name)
+    keys = set(_list_keys(source))
+    for other in sources:
+        if keys & set(_list_keys(other)):
+            reason = f"source {other.name} follows this URL already, and a URL belongs to one source; remove or rename that source first"
+            return Addition(Action.REFUSED, name, reason=reason)
+    return Addition(Action.NEW, source.name, source, table)
+
+
+def _plan_extension(owner: Source, table: Mapping[str, Any]) -> Addition:
+    """More URLs for a source of the same host. A second homepage becomes a section of it."""
+    homepage = table.get("homepage")
+    known = set(_list_keys(owner))
+    if homepage is not None and owner.homepage is None and owner.spider is None:
+        reason = (
+            f"source {owner.name} follows only parts of this site; give it the homepage {homepage} in sources.toml, "
+            f"or remove it with `newsmill sources remove {owner.name}` first"
+        )
+        return Addition(Action.REFUSED, owner.name, owner, reason=reason)
+    if homepage is not None and _key(homepage) in known:
+        return Addition(Action.KNOWN, owner.name, owner)  # it finds the feeds and sitemaps of its homepage itself
+    wanted = {key: tuple(table.get(key, ())) for key in LISTING_FIELDS}
+    if homepage is not None:
+        wanted["sections"] = (homepage, *wanted["sections"])
+    added = {key: tuple(url for url in found if _key(url) not in known) for key, found in wanted.items()}
+    added = {key: found for key, found in added.items() if found}
+    if not added:
+        return Addition(Action.KNOWN, owner.name, owner)
+    changes: dict[str, Any] = {key: (*getattr(owner, key), *found) for key, found in added.items()}
+    return Addition(Action.EXTENDED, owner.name, replace(owner, **changes), added=added)
+
+
+def list_hosts(source: Source) -> set[str]:
+    """The hosts that a source names, without "www."."""
+    return {host for url in _list_urls(source) if (host := _strip(_host(url)))}
+
+
+def _list_urls(source: Source) -> Iterator[str]:
+    yield from () if source.homepage is None else (source.homepage,)
+    for key in LISTING_FIELDS:
+        yield from getattr(source, key)
+
+
+def _list_keys(source: Source) -> Iterable[str]:
+    return map(_key, _list_urls(source))
+
+
+def _key(url: str) -> str:
+    try:
+        return urls.make_key(urls.normalize(url))
+    except UrlError:
+        return url
+
+
+def _host(url: str) -> str:
+    try:
+        return urls.get_host(url)
+    except UrlError:
+        return ""
+
+
+def _strip(host: str) -> str:
+    return host.removeprefix("www.")

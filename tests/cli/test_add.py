@@ -1,0 +1,99 @@
+"""`newsmill add` inspects real sites, asks, and adds to sources.toml and to the store without replacing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+
+from newsmill import demo as newspaper
+from newsmill.cli import add as add_command
+from newsmill.exceptions import UrlError
+from newsmill.site_inspection import SiteInspection
+from newsmill.sources import make_name
+
+FILE = '# ours\n[sources.old]   # first\nhomepage = "https://old.example/"\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "sources.toml").write_text(FILE)
+    return tmp_path
+
+
+def test_sites_are_shown_and_added(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1/32")
+    file = folder / "config" / "sources.toml"
+    with newspaper.serve(with_crawl_delay=False) as paper:
+        name = make_name(paper.url)
+        shown = newsmill("add", paper.url.removeprefix("http://"), "--delay", "0")  # the newspaper answers no TLS
+        assert shown.code == 2 and "nothing was added; confirm with --yes" in shown.err
+        assert file.read_text() == FILE
+        for text in (f"news sitemap {paper.url}/sitemap-news.xml: 4 articles", f"feed {paper.url}/rss.xml: 4 articles", "confidence 0.9"):
+            assert text in shown.out
+        assert "Russland und die NATO treffen sich zu Gesprächen" in shown.out
+        table = shown.out[shown.out.index(f"[sources.{name}]") :]
+        paths = [request.path for request in paper.log]
+        assert len(paths) == 12 and paths[:2] == ["/robots.txt", "/"] and "/intern/" not in "".join(paths)
+        added = newsmill("add", paper.url, f"{paper.url}/nothing", "--delay", "0", "--yes", "--json")
+        assert added.code == 1
+        assert [(line["result"], line["inspection"]["obstacle"]) for line in added.lines] == [("new", None), ("failed", "unreachable")]
+        assert "2 sites: 1 added, 1 failed" in added.err and "cannot be read: not found: HTTP 404; check the URL" in added.err
+        assert file.read_text() == f"{FILE}\n{table.strip()}\n"
+        listed = newsmill("sources", "list", "--json").json
+        assert [row["source"]["name"] for row in listed] == [name]  # the others of the file are read at the next start
+
+
+def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(
+    newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inspections are given: what is tested is what follows from them."""
+    plans = {
+        "https://a.example/": {"homepage": "https://a.example/", "feeds": ["https://a.example/feed"]},
+        "https://a.example/s/": {"sections": ["https://a.example/s/"], "discover": False},
+        "https://b.example/rss": {"feeds": ["https://b.example/rss"], "discover": False},
+    }
+
+    def inspect(url: str, *, delay: float | None = None) -> SiteInspection:
+        if " " in url:
+            raise UrlError(f"not a URL: {url!r}")
+        if url not in plans:
+            raise KeyboardInterrupt
+        return SiteInspection(url, plan=plans[url])
+
+    monkeypatch.setattr(add_command, "inspect_site", inspect)
+    (folder / "list.opml").write_text(
+        '<opml version="2.0"><body><outline xmlUrl="https://a.example/"/><outline xmlUrl="https://a.example/s/"/>'
+        '<outline xmlUrl="not a url"/><outline xmlUrl="https://stop.example/"/><outline xmlUrl="https://b.example/rss"/></body></opml>'
+    )
+    stopped = newsmill("add", "--file", "list.opml", "--yes")
+    assert stopped.code == 130
+    assert "source a-example follows this site already: 1 section added to it" in stopped.err
+    assert "3 sites: 1 added, 1 added to a source, 1 failed; interrupted, 2 left" in stopped.err
+    rows = {row["source"]["name"]: row["source"] for row in newsmill("sources", "list", "--json").json}
+    assert rows["a-example"]["homepage"] == "https://a.example/" and rows["a-example"]["sections"] == ["https://a.example/s/"]
+    text = (folder / "config" / "sources.toml").read_text()
+    assert text.startswith(FILE) and 'sections = ["https://a.example/s/"]' in text
+    again = newsmill("add", "https://a.example/", "https://b.example/rss", "--yes")
+    assert (again.code, "2 sites: 1 added, 1 followed already" in again.err) == (0, True)
+    other = newsmill("add", "https://b.example/rss", "--name", "a-example", "--yes")
+    assert (other.code, "source a-example exists and follows a.example; choose another name" in other.err) == (1, True)
+    assert newsmill("add", "https://b.example/rss", "https://a.example/", "--name", "x").code == 2
+
+
+def test_lists_without_an_inspection(newsmill: Newsmill, folder: Path) -> None:
+    (folder / "config" / "sources.toml").unlink()
+    (folder / "list.csv").write_text("name,homepage,feeds\nmine,https://c.example/,https://c.example/1 https://c.example/2\n,d.example,\n")
+    assert newsmill("add", "--file", "list.csv", "--no-check").code == 0
+    exported = newsmill("sources", "export", "--format", "csv")
+    assert exported.out.splitlines()[2] == "mine,https://c.example/,https://c.example/1 https://c.example/2,,,,true"
+    toml = newsmill("sources", "export", "--format", "toml").out
+    (folder / "copy.toml").write_text(toml)
+    assert newsmill("add", "--file", "copy.toml").code == 0
+    assert newsmill("sources", "export", "--format", "toml").out == toml
+    assert newsmill("sources", "export", "--format", "opml").out.count("xmlUrl") == 2
+    broken = newsmill("add", "--file", "none.csv")
+    assert (broken.code, "none.csv: cannot be read" in broken.err) == (2, True)

@@ -1,0 +1,157 @@
+"""What an inspection finds on sites of every kind, and what it says of those that cannot be followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from crawler.listings import ListingParser
+from crawler.robots import RobotsResponse
+from crawler.site_inspector import SiteInspector
+from crawler.throttle import HostThrottle, StopSignal
+from newsmill.discovery.robots import RobotsTxt
+from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+from newsmill.site_inspection import Obstacle, SampleArticle, SiteInspection, complete, get_article_host
+
+SITE = "https://paper.example"
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def rss(*paths: str, site: str = SITE) -> str:
+    items = "".join(f"<item><link>{site}{path}</link><title>A title of {path}</title></item>" for path in paths)
+    return f"<rss version='2.0'><channel>{items}</channel></rss>"
+
+
+def home(*links: str, head: str = "") -> str:
+    anchors = "".join(f'<h2><a href="{link}">Five words are a headline here</a></h2>' for link in links)
+    return f'<html><head>{head}</head><body><nav><a href="/politics/">Politics</a></nav><main>{anchors}</main></body></html>'
+
+
+INDEX = (
+    "<sitemapindex><sitemap><loc>https://paper.example/old.xml</loc></sitemap>"
+    "<sitemap><loc>https://paper.example/sitemap-news.xml</loc></sitemap></sitemapindex>"
+)
+NEWS = (
+    '<urlset xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"><url><loc>https://paper.example/2026/11/24/from-the-news-sitemap</loc>'
+    "<news:news><news:publication_date>2026-11-24T10:00:00Z</news:publication_date><news:title>News</news:title></news:news></url></urlset>"
+)
+FEED_LINK = '<link rel="alternate" type="application/rss+xml" href="/feed">'
+JSON_LINK = '<link rel="alternate" type="application/feed+json" href="/feed.json">'
+JSON_FEED = '{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "1", "url": "https://paper.example/2026/json-story"}]}'
+STORIES = [f"/2026/11/24/a-story-with-number-{number}" for number in range(5)]
+
+
+class FakeFetcher:
+    """Answers from a table of paths. Anything else is HTTP 404."""
+
+    def __init__(self, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str) -> None:
+        self.pages, self.requests = pages, 0
+        self.fetched: list[str] = []
+        self.throttle = HostThrottle("paper.example", "Newsmill", StopSignal())
+        self.throttle.robots = RobotsTxt.parse(robots.encode())
+        self.robots = {"paper.example": RobotsResponse(200, robots.encode())}
+
+    async def fetch(self, url: str, kind: Kind = Kind.PAGE) -> Page | OutcomeRecord:
+        self.requests += 1
+        path = url.removeprefix(SITE)
+        self.fetched.append(path)
+        if not self.throttle.robots or not self.throttle.robots.can_fetch(url, "Newsmill"):
+            return OutcomeRecord(Outcome.ROBOTS_DISALLOWED)
+        body = self.pages.get(path, OutcomeRecord(Outcome.GONE, "HTTP 404"))
+        if isinstance(body, OutcomeRecord):
+            return body
+        return Page(url, url, NOW, 200, (("TDM-Reservation", "1"),), body.encode() if isinstance(body, str) else body)
+
+    def get_throttle(self, url: str) -> HostThrottle:
+        return self.throttle
+
+
+async def run(parser: ListingParser, path: str, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str = "") -> SiteInspector:
+    inspector = SiteInspector(f"{SITE}{path}", FakeFetcher(pages, robots), parser)  # type: ignore[arg-type]
+    await inspector.run()
+    return inspector
+
+
+def finish(inspector: SiteInspector, outcome: Outcome = Outcome.STORED) -> SiteInspection:
+    """The inspection with articles of that outcome, which the process extracts after the fetches."""
+    samples = tuple(SampleArticle(url, outcome, language="en") for url in inspector.article_urls)
+    return complete(replace(inspector.found, articles=samples))
+
+
+async def inspect_all() -> None:
+    parser = ListingParser()
+    try:
+        # a homepage with everything: the news sitemap of the index comes first, two formats of one feed are one
+        pages = {
+            "/": home(*STORIES, head=FEED_LINK + JSON_LINK + '<meta name="robots" content="noai">'),
+            "/feed": rss(*STORIES[:2]),
+            "/feed.json": JSON_FEED,
+            "/sitemap.xml": INDEX,
+            "/sitemap-news.xml": NEWS,
+            "/.well-known/tdmrep.json": '[{"location": "/", "tdm-reservation": 1}]',
+        }
+        whole = await run(parser, "/", pages, "Sitemap: https://paper.example/sitemap.xml\nContent-Signal: ai-train=no\n")
+        found = finish(whole)
+        assert found.kind is Kind.HOMEPAGE and found.obstacle is None and found.language == "en"
+        assert found.plan == {
+            "homepage": f"{SITE}/",
+            "feeds": [f"{SITE}/feed", f"{SITE}/feed.json"],
+            "sitemaps": [f"{SITE}/sitemap-news.xml", f"{SITE}/sitemap.xml"],
+            "language": "en",
+        }
+        assert found.sections == (f"{SITE}/politics/",)
+        assert whole.article_urls[0] == f"{SITE}/2026/11/24/from-the-news-sitemap" and len(whole.article_urls) == 3
+        assert {one.name for one in found.declarations} == {"tdm-reservation", "robots", "content-signal", "tdmrep"}
+        assert len(whole.fetcher.fetched) == 10  # type: ignore[attr-defined]
+
+        # a homepage that names nothing: usual URLs are tried until one is right
+        guessed = await run(parser, "/", {"/": home(), "/rss.xml": rss("/1", "/2"), "/sitemap_index.xml": INDEX})
+        assert finish(guessed).plan["feeds"] == [f"{SITE}/rss.xml"]
+        assert [one.found_by for one in guessed.found.feeds] == ["guess"]
+        assert "/atom.xml" not in guessed.fetcher.fetched  # type: ignore[attr-defined]
+
+        # a feed and a sitemap are told by content, under any name
+        feed = await run(parser, "/data", {"/data": rss("/a", site="https://other.example")})
+        assert finish(feed).plan == {"feeds": [f"{SITE}/data"], "discover": False, "language": "en"}
+        assert get_article_host(finish(feed)) == "other.example"
+        sitemap = await run(parser, "/x.php", {"/x.php": INDEX, "/sitemap-news.xml": NEWS})
+        assert finish(sitemap).plan["sitemaps"] == [f"{SITE}/x.php"] and len(sitemap.article_urls) == 1
+        section = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
+        assert finish(section).plan == {"sections": [f"{SITE}/sport/"], "discover": False, "language": "en"}
+
+        # what cannot be followed
+        cases: list[tuple[str, Mapping[str, str | bytes | OutcomeRecord], str, Obstacle]] = [
+            ("/", {}, "", Obstacle.UNREACHABLE),
+            ("/", {"/": OutcomeRecord(Outcome.DNS, "no address")}, "", Obstacle.UNREACHABLE),
+            ("/", {"/": home(*STORIES)}, "User-agent: *\nDisallow: /", Obstacle.ROBOTS),
+            ("/l", {"/l": "<?xml version='1.0'?><opml><body/></opml>"}, "", Obstacle.OPML),
+            ("/", {"/": "<html><body><div id=root></div><script src=/app.js></script></body></html>"}, "", Obstacle.NO_LINKS),
+            ("/", {"/": b"%PDF-1.7 \0\0"}, "", Obstacle.NOT_A_PAGE),
+            ("/f", {"/f": "<rss><channel/></rss>"}, "", Obstacle.EMPTY),
+        ]
+        for path, answers, robots, obstacle in cases:
+            result = finish(await run(parser, path, answers, robots))
+            assert (result.obstacle, result.can_follow, result.plan) == (obstacle, False, {}), path
+        script = finish(whole, Outcome.NEEDS_SCRIPT)
+        assert (script.obstacle, script.remedy, script.can_follow) == (Obstacle.NEEDS_SCRIPT, "render", True)
+        assert finish(whole, Outcome.ROBOTS_DISALLOWED).remedy == "robots"
+        assert finish(whole, Outcome.NO_TEXT).obstacle is Obstacle.ARTICLES_FAIL
+    finally:
+        await parser.close()
+
+
+def test_sites_of_every_kind() -> None:
+    asyncio.run(inspect_all())
+
+
+@pytest.mark.parametrize("url", ["x" * 9000, "ftp://a.example", "http://"])
+def test_texts_that_are_no_url(url: str) -> None:
+    from newsmill.exceptions import UrlError
+    from newsmill.site_inspection import inspect_site
+
+    with pytest.raises(UrlError):
+        inspect_site(url)

@@ -1,0 +1,93 @@
+"""OPML and CSV: what other programs write is read, what is written is read back, and hostile files are refused or harmless."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from lxml import etree
+
+from newsmill.exceptions import ConfigError
+from newsmill.model import Render, Source
+from newsmill.source_lists import ListedSite, make_table, read_list, write_csv, write_opml
+from newsmill.sources import parse_source
+
+OPML = b"""<?xml version="1.0" encoding="ISO-8859-1"?>
+<!DOCTYPE opml [<!ENTITY lol "lol"><!ENTITY x SYSTEM "file:///etc/passwd">]>
+<opml version="1.0"><head><title>Abonnements \xe9</title></head><body>
+<outline text="Folder"><outline text="A &amp; B" type="rss" xmlUrl="https://a.example/feed?x=1&amp;y=2" htmlUrl="https://a.example/"
+ language="de"/>
+<outline text="&lol;&x;" xmlUrl='https://b.example/rss'/></outline>
+<outline type="link" text="C" url="https://c.example/"/>
+<outline text="A again" xmlUrl="https://a.example/feed?x=1&amp;y=2"><outline xmlUrl="
+"""
+
+
+def test_opml_of_feed_readers() -> None:
+    assert read_list(OPML, "list.opml") == (
+        ListedSite(
+            "https://a.example/feed?x=1&y=2", None, {"feeds": ["https://a.example/feed?x=1&y=2"], "discover": False, "language": "de"}
+        ),
+        ListedSite("https://b.example/rss", None, {"feeds": ["https://b.example/rss"], "discover": False}),
+        ListedSite("https://c.example/", None, {"homepage": "https://c.example/"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://a.example/\nhttps://b.example/rss\n", ["https://a.example/", "https://b.example/rss"]),
+        ("a.example,The A\n# none\nb.example;x\n", ["a.example", "b.example;x"][:1]),
+        ("Name;URL;Country\nA;https://a.example/;DE\n;;\nB;b.example;FR\n", ["https://a.example/", "b.example"]),
+        ("\ufefftitle,feed_url\nA,https://a.example/feed\n", ["https://a.example/feed"]),
+    ],
+)
+def test_csv_of_spreadsheets(text: str, expected: list[str]) -> None:
+    assert [site.url for site in read_list(text.encode(), "list.csv")] == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"<html><body>a", "expected OPML, CSV or TOML with sources, not HTML"),
+        (b"<rss><channel/></rss>", "not FEED"),
+        (b"<opml><body/></opml>", "no source in it"),
+        (b"name,url\n", "no source in it"),
+        (b"\0\1\2\3" * 100, "no source in it"),
+        (b"x" * 10_000_001, "10,000,001 bytes"),
+        (b'url\n"' + b"x" * 200_000, "not CSV"),
+    ],
+)
+def test_files_that_are_no_list(body: bytes, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        read_list(body, "list")
+
+
+def test_what_is_exported_is_read_back() -> None:
+    sources = [
+        Source("a", homepage="https://a.example/?q='<&\">", language="de"),
+        Source(
+            "b", feeds=("https://b.example/1", "https://b.example/2"), sections=("https://b.example/s/",), discover=False, enabled=False
+        ),
+    ]
+    restored = [parse_source(site.name or "", dict(site.table), "csv") for site in read_list(write_csv(sources).encode(), "csv")]
+    assert restored == sources
+    opml = write_opml(sources, {"a": ["https://a.example/feed"]}).encode()
+    outlines = etree.fromstring(opml).findall("body/outline")
+    assert [(one.get("text"), one.get("xmlUrl")) for one in outlines] == [
+        ("a", "https://a.example/feed"),
+        ("b", "https://b.example/1"),
+        ("b", "https://b.example/2"),
+    ]
+    assert outlines[0].get("htmlUrl") == sources[0].homepage
+    assert [site.url for site in read_list(opml, "opml")] == ["https://a.example/feed", "https://b.example/1", "https://b.example/2"]
+
+
+def test_a_table_has_only_the_keys_without_their_default() -> None:
+    source = Source(
+        "a", homepage="https://a.example/", max_age=timedelta(days=90), deny=("x",), expect={"documents_per_day": 5}, render=Render.AUTO
+    )
+    table = make_table(source)
+    assert set(table) == {"homepage", "max_age", "deny", "expect", "render"}
+    assert parse_source("a", table, "table") == source
+    assert make_table(Source("a")) == {}
