@@ -53,6 +53,8 @@ LAYERS = (
         "newsmill.failures",
         "newsmill.install_hints",
         "newsmill.alert_schedule",
+        "newsmill.health",
+        "newsmill.source_rhythm",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another
