@@ -143,7 +143,6 @@ class LayoutFit:
     recent: float | None = None  # median share of their words at known positions; None: too few documents
     usual: float | None = None
     has_changed: bool = False
-    changed_at: datetime | None = None  # of the oldest of the newest documents that do not fit
     version_since: datetime | None = None
 
 
@@ -345,7 +344,7 @@ def _find_layout_change(seen: Observation) -> Iterable[Finding]:
     if layout is None:
         return
     if layout.has_changed or layout.version_since is not None:
-        since = (layout.changed_at if layout.has_changed else layout.version_since) or seen.at
+        since = layout.version_since or seen.at
         yield Finding(Cause.LAYOUT_CHANGE, since, Evidence(site=layout.site, fit=layout.recent, usual=layout.usual))
 
 

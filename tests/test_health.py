@@ -48,7 +48,7 @@ def window(recent: dict[Outcome, int]) -> list[OutcomeWindow]:
     return [OutcomeWindow(OLD, recent, USUAL)]
 
 
-LAYOUT = LayoutFit("a.example", 2, recent=0.1, usual=0.9, has_changed=True, changed_at=OLD)
+LAYOUT = LayoutFit("a.example", 2, recent=0.1, usual=0.9, has_changed=True, version_since=OLD)
 FAULTS = {
     "403": (observe(failing(FEED, FORBIDDEN), failing(HOME, FORBIDDEN)), Cause.REFUSED, HealthState.BLOCKED),
     "bot filter": (observe(failing(HOME, OutcomeRecord(Outcome.BLOCKED))), Cause.BOT_FILTER, HealthState.BLOCKED),

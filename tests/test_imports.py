@@ -54,6 +54,7 @@ LAYERS = (
         "newsmill.install_hints",
         "newsmill.alert_schedule",
         "newsmill.health",
+        "newsmill.health_texts",
         "newsmill.source_rhythm",
     ),
 )

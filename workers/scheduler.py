@@ -19,6 +19,7 @@ from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
 from newsmill.storage.processes import Heartbeat, is_dead
+from workers.health_checks import check_sources
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 
@@ -110,6 +111,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
+    check_sources(context.app, now)
     context.ensure_redis()
     if context.learning is not None:
         request_learning(context, context.learning, now)

@@ -36,7 +36,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     """The output of `status --json`."""
     progress = store.ledger.progress()
     sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
-    health = SourceHealthReader(store.engine).read_all(sources)
+    health = SourceHealthReader(store.engine).read_all(sources, now=now())
     waiting, refused = context.queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
@@ -90,7 +90,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
     if sources := store.ledger.sources():
-        health = SourceHealthReader(store.engine).read_all(sources)
+        health = SourceHealthReader(store.engine).read_all(sources, now=now())
         print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
     if report["profiles"]:
         print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
-from rows import NOON, SITE, SOURCE, Mill, after, bad, ended, good, links
+from rows import NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine
 
+from newsmill.context import build_context
 from newsmill.failures import describe_failure
+from newsmill.health import Cause, Finding
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, State
 from newsmill.storage.ledger import Ledger, Postponed
+from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
 TWO_FEEDS = replace(SOURCE, homepage=None, feeds=(f"{SITE}/rss", f"{SITE}/atom"))
 
 
-def read_health(engine: Engine, name: str = "paper") -> SourceHealth:
+def read_health(engine: Engine, name: str = "paper", at: datetime = NOON) -> SourceHealth:
     source = Ledger(engine).source(name)
     assert source is not None
-    return SourceHealthReader(engine).read(source)
+    return SourceHealthReader(engine).read(source, now=at)
 
 
 def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDDEN) -> None:
@@ -29,9 +36,9 @@ def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDD
 
 def test_a_new_source_is_unread_and_a_paused_one_paused(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(SOURCE, now=NOON)
-    assert read_health(engine) == SourceHealth(HealthState.UNREAD)
+    assert read_health(engine).state is HealthState.UNREAD
     ledger.set_enabled("paper", False)
-    assert read_health(engine) == SourceHealth(HealthState.PAUSED)
+    assert read_health(engine).state is HealthState.PAUSED
 
 
 def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledger: Ledger) -> None:
@@ -39,7 +46,7 @@ def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledge
     mill = Mill(ledger)
     postpone(mill, mill.lease())
     health = read_health(engine)
-    assert (health.state, health.failure, health.since, health.url) == (HealthState.FAILING, FORBIDDEN, NOON, f"{SITE}/rss")
+    assert (health.state, health.failure, health.since, health.url) == (HealthState.BLOCKED, FORBIDDEN, NOON, f"{SITE}/rss")
     mill.now = after(hours=3, minutes=1)
     (row,) = mill.lease()
     ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
@@ -48,37 +55,44 @@ def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledge
     assert (read_health(engine).failure, read_health(engine).since) == (FORBIDDEN, NOON)
     (row,) = mill.lease()
     ledger.end([ended(row, Outcome.LISTED)], now=mill.now)
-    assert read_health(engine) == SourceHealth(HealthState.HEALTHY)
+    assert (read_health(engine).state, read_health(engine).failure) == (HealthState.OK, None)
 
 
-def test_one_of_two_feeds_degrades_a_source(engine: Engine, ledger: Ledger) -> None:
+def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(TWO_FEEDS, now=NOON)
     mill = Mill(ledger)
     first, second = mill.lease()
     ledger.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
     health = read_health(engine)
-    assert (health.state, health.failing, health.of, health.url) == (HealthState.DEGRADED, 1, 2, second.url)
+    assert (health.state, health.failing, health.of, health.url) == (HealthState.OK, 1, 2, second.url)
+    mill.now = after(hours=1)
+    ledger.read_listings("paper", now=mill.now)
+    first, second = mill.lease()
+    ledger.end([ended(first, Outcome.NOT_MODIFIED), ended(second, Outcome.GONE, "HTTP 404")], now=mill.now)
+    health = read_health(engine, at=mill.now)
+    assert (health.state, [finding.cause for finding in health.causes]) == (HealthState.MOVED, [Cause.MISSING_LISTINGS])
 
 
-def test_pages_that_are_all_refused_make_a_source_fail(engine: Engine, ledger: Ledger) -> None:
+def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
     (feed,) = mill.lease()
     ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
     (claim,) = mill.fetch(links(1)[0])
     mill.store(good(claim))
-    assert read_health(engine).state is HealthState.HEALTHY
+    assert read_health(engine).state is HealthState.OK
     mill.now = after(hours=1)
     ledger.add(links(4), now=mill.now)
     postpone(mill, mill.lease())
-    health = read_health(engine)
-    assert (health.state, health.failure, health.since, health.failing) == (HealthState.FAILING, FORBIDDEN, after(hours=1), 3)
-    assert SourceHealthReader(engine).list_failing_names() == ["paper"]
+    assert read_health(engine, at=mill.now).state is HealthState.OK, "one try proves nothing"
     mill.now = after(hours=3, minutes=1)
+    postpone(mill, mill.lease())
+    health = read_health(engine, at=mill.now)
+    assert (health.state, health.failure, health.since, health.failing) == (HealthState.BLOCKED, FORBIDDEN, after(hours=1), 3)
+    mill.now = after(hours=6, minutes=1)
     mill.lease()
-    mill.store(*(good(claim) for claim in mill.claim(mill.save())))
-    assert read_health(engine).state is HealthState.HEALTHY
-    assert SourceHealthReader(engine).list_failing_names() == []
+    mill.store(*(good(claim, document_of(claim.url, first_seen_at=mill.now)) for claim in mill.claim(mill.save())))
+    assert read_health(engine, at=mill.now).state is HealthState.OK
 
 
 def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, ledger: Ledger) -> None:
@@ -88,8 +102,45 @@ def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, led
     ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
     mill.store(*(bad(claim, Outcome.NEEDS_SCRIPT) for claim in mill.fetch(*links(6))))
     health = read_health(engine)
-    assert health.state is HealthState.DEGRADED
-    assert (health.failure, health.failing) == (OutcomeRecord(Outcome.NEEDS_SCRIPT), 6)
+    assert (health.state, health.cause and health.cause.cause) == (HealthState.EXTRACTION_BROKEN, Cause.NEEDS_SCRIPT)
+    assert health.cause is not None and health.cause.evidence.failing == 6
+
+
+def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """A feed loses its entries, moves, and the whole site refuses the client: one alarm each, which survives retries and ends once."""
+    app, alarms = build_context(engine, str(tmp_path)), SourceAlarms(engine)
+    ledger.put_source(TWO_FEEDS, now=NOON)
+    mill = Mill(ledger)
+
+    def poll(hours: float, *outcomes: Outcome, detail: str | None = None) -> list[tuple[str, bool]]:
+        mill.now = after(hours=hours)
+        ledger.read_listings("paper", now=mill.now)
+        rows = sorted(mill.lease(), key=lambda row: row.id)
+        ledger.end([ended(row, outcome, detail) for row, outcome in zip(rows, outcomes, strict=True)], now=mill.now)
+        check_sources(app, mill.now)
+        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
+
+    refused, read, empty = Outcome.HTTP_ERROR, Outcome.LISTED, Outcome.EMPTY_LISTING
+    assert poll(0, read, read) == []
+    assert poll(1, read, empty) == []
+    assert poll(2, read, Outcome.NOT_MODIFIED) == [("emptied_listing", True)], "unchanged means: still without entries"
+    assert poll(3, read, empty) == [("emptied_listing", True)]
+    assert poll(4, read, read) == [("emptied_listing", False)]
+    assert poll(5, refused, refused, detail="HTTP 403") == [("emptied_listing", False)]
+    assert poll(6, refused, refused, detail="HTTP 403")[1:] == [("refused", True)]
+    assert poll(7, refused, refused, detail="HTTP 503")[1:] == [("refused", True)]
+    assert read_health(engine, at=mill.now).state is HealthState.BLOCKED
+    assert poll(8, read, refused, detail="HTTP 403")[1:] == [("refused", False)]
+    assert check_sources(app, mill.now) == 0, "a source is not checked twice within minutes"
+    assert SourceHealthReader(engine).list_problem_names() == []
+    alarms.begin("paper", Finding(Cause.SILENT, NOON), now=mill.now)
+    alarms.begin("paper", Finding(Cause.SILENT, mill.now), now=mill.now)
+    assert [alarm.finding.since for alarm in alarms.list_open()] == [NOON], "one open alarm of a cause"
+    changes = SourceChanges(engine)
+    changes.rename(TWO_FEEDS, "gazette", now=mill.now)
+    assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
+    changes.remove("gazette")
+    assert alarms.list_open() == []
 
 
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:
