@@ -18,6 +18,7 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.alerts import Alerts
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_health import SourceHealthReader
 
 
@@ -53,6 +54,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "deferred": store.ledger.deferred.count(),
         "archive_bytes": store.archive.total_bytes(),
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
+        "alarms": [source_health.to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
@@ -86,6 +88,8 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
     print_failing(Alerts(store.engine).list_failing())
+    for alarm in report["alarms"]:
+        typer.echo(f"ALARM: no source has given a document since {alarm['evidence']['last_at']}; {alarm['remedy']}")
     roles = Counter(process.role for process in report["processes"])
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")

@@ -476,3 +476,18 @@ source_alarms = Table(
         "ux_source_alarms_open", "source", "cause", unique=True, sqlite_where=text("until IS NULL"), postgresql_where=text("until IS NULL")
     ),
 )
+
+# Messages about alarms, one for each beginning and end and each target.
+alarm_messages = Table(
+    "alarm_messages",
+    metadata,
+    Column("id", String(40), nullable=False, unique=True),  # the same in every try
+    Column("alarm", Id, primary_key=True, autoincrement=False),
+    Column("event", String(8), primary_key=True),  # source_alarms.Told
+    Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up
+    Column("sent_at", UtcDateTime),
+    Column("detail", StorableText),  # why the last try failed
+    Index("ix_alarm_messages_due", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),
+)

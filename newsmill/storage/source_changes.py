@@ -18,7 +18,18 @@ from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS
-from newsmill.storage.schema import count_totals, counts, documents, ledger, source_alarms, source_checks, sources, submissions, webhooks
+from newsmill.storage.schema import (
+    alarm_messages,
+    count_totals,
+    counts,
+    documents,
+    ledger,
+    source_alarms,
+    source_checks,
+    sources,
+    submissions,
+    webhooks,
+)
 from newsmill.storage.statements import IS_LISTING, AnyRow
 from newsmill.urls import make_spider_url
 
@@ -61,6 +72,8 @@ class SourceChanges:
         with writing(self._engine) as conn:
             conn.execute(delete(sources).where(sources.c.name == name))
             conn.execute(delete(source_checks).where(source_checks.c.source == name))
+            its_alarms = select(source_alarms.c.id).where(source_alarms.c.source == name)
+            conn.execute(delete(alarm_messages).where(alarm_messages.c.alarm.in_(its_alarms)))
             conn.execute(delete(source_alarms).where(source_alarms.c.source == name))
         removed = 0 if keep_documents else self._remove_documents(name)
         urls = self._remove_rows(name) + self._remove_rows(name)

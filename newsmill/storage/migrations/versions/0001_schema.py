@@ -308,6 +308,20 @@ def create_tables() -> None:
     )
     op.create_index("ix_source_alarms_source", "source_alarms", ["source", "begun_at"])
     op.create_index("ix_source_alarms_told", "source_alarms", ["told", "id"])
+    op.create_table(
+        "alarm_messages",
+        Column("id", String(length=40), nullable=False),
+        Column("alarm", Id, autoincrement=False, nullable=False),
+        Column("event", String(length=8), nullable=False),
+        Column("target", StorableText(), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("next_at", UtcDateTime(), nullable=True),
+        Column("sent_at", UtcDateTime(), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        PrimaryKeyConstraint("alarm", "event", "target", name="pk_alarm_messages"),
+        UniqueConstraint("id", name="uq_alarm_messages_id"),
+    )
+    op.create_index("ix_alarm_messages_due", "alarm_messages", ["next_at"], **only("next_at IS NOT NULL"))
     op.create_index("ux_source_alarms_open", "source_alarms", ["source", "cause"], unique=True, **only("until IS NULL"))
     op.create_table(
         "ledger",
