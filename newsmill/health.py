@@ -91,6 +91,7 @@ EXTRACTION_CAUSES = frozenset(_PAGE_CAUSES.values()) - {Cause.BOT_FILTER}
 _READ_OUTCOMES = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE, *_PAGE_CAUSES})
 
 PROOF = timedelta(minutes=30)  # from the first failed try to a later one: a restart, or a wall of some minutes, is over by then
+MISSING_PROOF = timedelta(hours=3)  # a listing that was found by discovery is not tried again after a 404
 PART_PROOF = timedelta(hours=24)  # the same while other listings of the source are read
 MIN_FAILING_PAGES = 3  # one broken page is not a broken source
 MIN_PAGES = 5  # with the same outcome, in a row or nearly so
@@ -225,15 +226,19 @@ def _find_failing_listings(seen: Observation) -> Iterable[Finding]:
         return
     for cause, some in _group(failing).items():
         since = min(_since(listing) for listing in some)
-        proof = PROOF if cause is Cause.MISSING_LISTINGS else PART_PROOF
-        if max(_tried(listing) for listing in some) - since < proof:
-            continue
         moved = _find_new_place(some, seen.listings) if cause is Cause.MISSING_LISTINGS else None
         if moved is not None:
             listing, new_url = moved
             yield Finding(Cause.MOVED_LISTING, since, Evidence(listing.failure, listing.url, new_url, 1, len(read)))
-        elif cause is not Cause.ROBOTS:  # robots.txt may rightly name some listings only
+        elif _is_part_proven(cause, some, since, seen.at):
             yield Finding(cause, since, Evidence(some[0].failure, some[0].url, None, len(some), len(read)))
+
+
+def _is_part_proven(cause: Cause, some: Sequence[ListingRecord], since: datetime, at: datetime) -> bool:
+    """Whether a part of the listings fails for long enough. robots.txt may rightly name some listings only."""
+    if cause is Cause.MISSING_LISTINGS:
+        return at - since >= MISSING_PROOF
+    return cause is not Cause.ROBOTS and max(_tried(listing) for listing in some) - since >= PART_PROOF
 
 
 def _judge_whole(failing: Sequence[ListingRecord], seen: Observation) -> Iterable[Finding]:
@@ -268,10 +273,17 @@ def _find_new_place(missing: Sequence[ListingRecord], listings: Sequence[Listing
     """A missing feed or sitemap, and the URL of one of its kind that was found about when it began to fail, and that is read."""
     for old in missing:
         for new in listings:
-            is_later = new.first_seen_at is not None and new.first_seen_at >= _since(old) - timedelta(days=1)
-            if new.kind is old.kind and new.kind is not Kind.HOMEPAGE and new.failure is None and new.had_entries and is_later:
+            is_same_kind = new.kind is old.kind and new.kind is not Kind.HOMEPAGE
+            if is_same_kind and new.failure is None and new.had_entries and _is_successor(old, new):
                 return old, new.url
     return None
+
+
+def _is_successor(old: ListingRecord, new: ListingRecord) -> bool:
+    """Whether a listing was found about when the other one began to fail, and not together with it."""
+    if old.first_seen_at is None or new.first_seen_at is None:
+        return False
+    return new.first_seen_at >= max(_since(old) - timedelta(hours=2), old.first_seen_at + timedelta(hours=1))
 
 
 def _find_lists_without_entries(seen: Observation) -> Iterable[Finding]:
@@ -391,7 +403,9 @@ def is_over(one: Finding, seen: Observation) -> bool:
         is_followed = fit is not None and not fit.has_changed and fit.version_since is None and fit.recent is not None
         return is_followed and seen.at - one.since >= CHANGE_IS_SHOWN
     if cause is Cause.MOVED_LISTING:
-        return seen.at - one.since >= CHANGE_IS_SHOWN and _is_read(evidence.new_url, one.since, seen.listings)
+        return seen.at - one.since >= CHANGE_IS_SHOWN and not any(
+            listing.url == evidence.new_url and listing.failure is not None for listing in seen.listings
+        )
     if cause is Cause.EMPTIED_LISTING:
         return not any(listing.emptied_at is not None and listing.failure is None for listing in seen.listings)
     if evidence.failing < evidence.of:  # a part of the listings

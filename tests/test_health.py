@@ -56,7 +56,7 @@ FAULTS = {
     "503": (observe(failing(HOME, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503"))), Cause.SERVER_ERROR, HealthState.GONE),
     "dead host": (observe(failing(HOME, OutcomeRecord(Outcome.DNS))), Cause.DEAD_HOST, HealthState.GONE),
     "all missing": (observe(failing(HOME, MISSING), failing(FEED, MISSING)), Cause.MISSING_LISTINGS, HealthState.GONE),
-    "feed missing": (observe(HOME, failing(FEED, MISSING)), Cause.MISSING_LISTINGS, HealthState.MOVED),
+    "feed missing": (observe(HOME, failing(FEED, MISSING), at=OLD + timedelta(hours=5)), Cause.MISSING_LISTINGS, HealthState.MOVED),
     "feed moved": (observe(HOME, failing(FEED, MISSING), NEW_FEED), Cause.MOVED_LISTING, HealthState.MOVED),
     "feed invalid": (observe(failing(FEED, OutcomeRecord(Outcome.BAD_LISTING))), Cause.INVALID_LISTING, HealthState.EXTRACTION_BROKEN),
     "feed emptied": (observe(HOME, replace(FEED, emptied_at=OLD)), Cause.EMPTIED_LISTING, HealthState.STALE),
@@ -74,6 +74,8 @@ NO_FAULTS = {
     "one try failed": observe(failing(HOME, FORBIDDEN, NOW), failing(FEED, FORBIDDEN, NOW)),
     "a wall of some minutes": observe(failing(HOME, FORBIDDEN, NOW - timedelta(minutes=10))),
     "one feed fails for hours": observe(HOME, failing(FEED, FORBIDDEN)),
+    "a feed is missing for a moment": observe(HOME, failing(FEED, MISSING)),
+    "another feed is as old": observe(HOME, failing(FEED, MISSING), replace(FEED, url="https://a.example/atom")),
     "one feed was emptied just now": observe(HOME, replace(FEED, emptied_at=NOW)),
     "a news sitemap is empty": observe(HOME, replace(FEED, kind=Kind.SITEMAP, emptied_at=OLD)),
     "some pages without text": observe(HOME, windows=window({Outcome.NO_TEXT: 5, Outcome.STORED: 5})),
@@ -123,7 +125,7 @@ def test_how_the_other_causes_end() -> None:
     later = NOW + CHANGE_IS_SHOWN
     assert not is_over(moved, observe(HOME, NEW_FEED)), "it is shown for a day"
     assert is_over(moved, observe(HOME, NEW_FEED, at=later))
-    assert not is_over(moved, observe(HOME, at=later))
+    assert not is_over(moved, observe(HOME, failing(NEW_FEED, FORBIDDEN), at=later))
     emptied = find_causes(FAULTS["feed emptied"][0])[0]
     assert is_over(emptied, observe(HOME, FEED))
     pages = find_causes(FAULTS["pages 403"][0])[0]

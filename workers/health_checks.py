@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from newsmill.context import AppContext
 from newsmill.extraction.site_profile import apply_profile
-from newsmill.health import LayoutFit, Observation, judge
+from newsmill.health import Cause, LayoutFit, Observation, judge
 from newsmill.model import Source
+from newsmill.storage.alarm_rows import read_open
 from newsmill.storage.database import reading
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.source_alarms import CheckResult, SourceAlarms, read_open
+from newsmill.storage.source_alarms import CheckResult, SourceAlarms
 from newsmill.storage.source_observation import SourceMemory, observe, read_memories
 
 MAX_CHECKED_PER_PASS = 50  # sources: 10,000 in 200 passes, which is 100 minutes at 30 s
@@ -35,6 +36,7 @@ def check_sources(app: AppContext, now: datetime) -> int:
         alarms.record(results, now=now)
         for result in results:
             log_changes(result)
+            follow_moves(app, result, now)
         checked += len(batch)
         if time.monotonic() >= deadline:
             break
@@ -61,6 +63,14 @@ def log_changes(result: CheckResult) -> None:
         log.warning("source %s: %s since %s", result.source, finding.cause, finding.since.isoformat(timespec="minutes"))
     for alarm in result.over:
         log.info("source %s: %s is over", result.source, alarm.finding.cause)
+
+
+def follow_moves(app: AppContext, result: CheckResult, now: datetime) -> None:
+    """Put the new URL of a moved listing in the place of the old one."""
+    for finding in result.begun:
+        evidence = finding.evidence
+        if finding.cause is Cause.MOVED_LISTING and evidence.url is not None and evidence.new_url is not None:
+            app.ledger.move_listing(result.source, evidence.url, evidence.new_url, evidence.failure, now=now)
 
 
 # ---- the layout of pages -----------------------------------------------------------------------------------------------------

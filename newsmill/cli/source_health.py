@@ -22,7 +22,7 @@ from newsmill.health_texts import (
     summarize,
 )
 from newsmill.model import Kind
-from newsmill.storage.source_alarms import SourceAlarm
+from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.source_health import SourceHealth
 
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, or_, select, update
 
+from newsmill.storage.alarm_rows import SourceAlarm, Told, to_alarm
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import alarm_messages, source_alarms
-from newsmill.storage.source_alarms import SourceAlarm, Told, to_alarm
 from newsmill.storage.statements import AnyRow, Upsert
 from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS
 

@@ -469,7 +469,7 @@ source_alarms = Table(
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
     Column("evidence", Json, nullable=False),  # health.Evidence
-    Column("told", String(8), nullable=False),  # source_alarms.Told
+    Column("told", String(8), nullable=False),  # alarm_rows.Told
     Index("ix_source_alarms_source", "source", "begun_at"),
     Index("ix_source_alarms_told", "told", "id"),
     Index(
@@ -483,7 +483,7 @@ alarm_messages = Table(
     metadata,
     Column("id", String(40), nullable=False, unique=True),  # the same in every try
     Column("alarm", Id, primary_key=True, autoincrement=False),
-    Column("event", String(8), primary_key=True),  # source_alarms.Told
+    Column("event", String(8), primary_key=True),  # alarm_rows.Told
     Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
     Column("attempts", Integer, nullable=False),
     Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, select
 
 from newsmill.health import Finding, HealthState, ListingRecord, Observation, decide_state, judge, weigh
 from newsmill.model import Kind, OutcomeRecord, Source
+from newsmill.storage.alarm_rows import SourceAlarm, read_open
 from newsmill.storage.database import reading
 from newsmill.storage.schema import source_alarms
-from newsmill.storage.source_alarms import SourceAlarm, read_open
 from newsmill.storage.source_observation import SourceMemory, find_failure, observe, read_memories
 
 MAX_PROBLEM_SOURCES = 50  # in one list

@@ -35,6 +35,7 @@ YOUNG_EVENTS = 100  # active hours; a history with fewer changes within hours
 SNAPSHOT_INTERVAL = timedelta(hours=1)
 MAX_SNAPSHOTS = 26  # a day and a bit
 WINDOWS = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+FORGET_AFTER = timedelta(days=7)
 UNCERTAIN = frozenset({Outcome.GONE, Outcome.BAD_LISTING, Outcome.ROBOTS_DISALLOWED, Outcome.OFF_SITE, Outcome.DENIED})
 
 _NAME: Any = bindparam("b_name")
@@ -121,7 +122,7 @@ def observe(conn: Connection, source: Source, memory: SourceMemory, now: datetim
     memory = replace(_remember_rhythm(conn, source, memory, last, now), listings=listings)
     seen = Observation(
         now,
-        [to_record(trace, listings) for trace in traces if is_relevant(trace, listings)],
+        [to_record(trace, listings) for trace in traces if is_relevant(trace, listings) and not is_forgotten(trace, now)],
         _read_failing_pages(conn, source, last),
         _build_windows(memory.snapshots, totals, now, is_new=last is None),
         None,
@@ -147,6 +148,12 @@ def is_relevant(trace: Trace, memory: Mapping[int, ListingMemory]) -> bool:
         return True
     failure = find_failure(trace)
     return trace.found_by not in ("sitemap", "section") and (failure is None or failure.outcome not in UNCERTAIN or trace.id in memory)
+
+
+def is_forgotten(trace: Trace, now: datetime) -> bool:
+    """Whether a listing that discovery found is missing for so long that the site has given it up."""
+    is_missing = trace.outcome is Outcome.GONE and trace.failing_since is not None
+    return is_missing and trace.found_by != FROM_PLAN and trace.failing_since is not None and now - trace.failing_since >= FORGET_AFTER
 
 
 def to_record(trace: Trace, memory: Mapping[int, ListingMemory]) -> ListingRecord:

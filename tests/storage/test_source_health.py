@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from rows import NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine
 
 from newsmill.context import build_context
 from newsmill.failures import describe_failure
 from newsmill.health import Cause, Finding
-from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, State
+from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, State
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_changes import SourceChanges
@@ -65,11 +66,7 @@ def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: E
     ledger.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
     health = read_health(engine)
     assert (health.state, health.failing, health.of, health.url) == (HealthState.OK, 1, 2, second.url)
-    mill.now = after(hours=1)
-    ledger.read_listings("paper", now=mill.now)
-    first, second = mill.lease()
-    ledger.end([ended(first, Outcome.NOT_MODIFIED), ended(second, Outcome.GONE, "HTTP 404")], now=mill.now)
-    health = read_health(engine, at=mill.now)
+    health = read_health(engine, at=after(hours=3))
     assert (health.state, [finding.cause for finding in health.causes]) == (HealthState.MOVED, [Cause.MISSING_LISTINGS])
 
 
@@ -141,6 +138,36 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
     changes.remove("gazette")
     assert alarms.list_open() == []
+
+
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_a_feed_that_is_missing_while_the_homepage_announces_another_has_moved(engine: Engine, tmp_path: Path, is_planned: bool) -> None:
+    """The new URL takes its place in the plan, or in the ledger where discovery found it; the old one is not fetched any more."""
+    app, ledger, old, new = build_context(engine, str(tmp_path)), Ledger(engine), f"{SITE}/rss", f"{SITE}/new.xml"
+    ledger.put_source(replace(SOURCE, feeds=(old,) if is_planned else ()), now=NOON)
+    ledger.add([Link(old, Kind.FEED, "paper", "homepage")], now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    check_sources(app, NOON)
+    mill.now = after(hours=5)
+    ledger.add([Link(new, Kind.FEED, "paper", "homepage")], now=mill.now)
+    ledger.read_listings("paper", now=mill.now)
+    results = {old: (Outcome.GONE, "HTTP 404")}
+    ledger.end([ended(row, *results.get(row.url, (Outcome.LISTED, None))) for row in mill.lease()], now=mill.now)
+    check_sources(app, mill.now)
+    (alarm,) = SourceAlarms(engine).list_history("paper")
+    assert (alarm.finding.cause, alarm.finding.evidence.url, alarm.finding.evidence.new_url) == (Cause.MOVED_LISTING, old, new)
+    source = ledger.source("paper")
+    assert source is not None and source.feeds == ((new,) if is_planned else ())
+    for hours in (6, 12, 31):
+        mill.now = after(hours=hours)
+        ledger.read_listings("paper", now=mill.now)
+        rows = mill.lease()
+        assert sorted(row.url for row in rows) == [f"{SITE}/", new]
+        ledger.end([ended(row, Outcome.LISTED) for row in rows], now=mill.now)
+        check_sources(app, mill.now)
+        assert read_health(engine, at=mill.now).state is (HealthState.MOVED if hours < 29 else HealthState.OK)
+    assert len(SourceAlarms(engine).list_history("paper")) == 1
 
 
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:

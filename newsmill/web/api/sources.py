@@ -19,8 +19,9 @@ from newsmill.health import Cause, Finding, HealthState, weigh
 from newsmill.health_texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
+from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.ledger import Trace
-from newsmill.storage.source_alarms import SourceAlarm, SourceAlarms
+from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
