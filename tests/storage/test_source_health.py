@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rows import NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine
 
 from newsmill.context import build_context
+from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.failures import describe_failure
 from newsmill.health import Cause, Finding
-from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, State
+from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, State
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_changes import SourceChanges
@@ -138,6 +140,43 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
     changes.remove("gazette")
     assert alarms.list_open() == []
+
+
+def test_a_layout_change_is_named_and_shown_for_a_day(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """The newest documents have their text at unknown positions; then learning finds a new layout, which they fit."""
+    app, alarms, path = build_context(engine, str(tmp_path)), SourceAlarms(engine), {"old": "body/main/p", "new": "body/section/div"}
+    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+
+    def learn(layout: str, since: datetime | None) -> None:
+        profile = Profile(HOST, 25, 2, paths={make_path_key(path[layout]): PathStats(25, 25, 900, 880, 2)}, fit=0.9, since=since)
+        assert app.profiles.put(replace(profile, version=version()), documents=5, now=mill.now) is not None
+
+    def version() -> int:
+        note = app.profiles.newest(HOST)
+        return 0 if note is None else note.version
+
+    def store(hours: float, layout: str) -> list[tuple[str, bool]]:
+        mill.now = after(hours=hours)
+        blocks = (Block(BlockType.PARAGRAPH, "Words of an article.", path=path[layout]),)
+        pages = [Link(f"{SITE}/{hours}-{number}", source="paper", found_by="feed") for number in range(8)]
+        known: dict[str, Any] = {"blocks": blocks, "first_seen_at": mill.now, "fetched_at": mill.now, "profile_version": version() or None}
+        mill.store(*(good(claim, document_of(claim.url, **known)) for claim in mill.fetch(*pages)))
+        check_sources(app, mill.now)
+        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
+
+    learn("old", None)
+    assert store(1, "old") == []
+    assert store(2, "old") == []
+    assert store(3, "new") == [("layout_change", True)]
+    assert alarms.list_open()[0].finding.evidence.fit == 0
+    learn("new", mill.now)
+    assert store(5, "new") == [("layout_change", True)]
+    assert read_health(engine, at=mill.now).state is HealthState.EXTRACTION_BROKEN
+    assert store(28, "new") == [("layout_change", False)]
+    learn("new", mill.now)
+    assert store(30, "new")[1:] == [("layout_change", True)], "also when learning is faster than the check"
 
 
 @pytest.mark.parametrize("is_planned", [True, False])
