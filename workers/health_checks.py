@@ -21,6 +21,7 @@ MAX_CHECKED_PER_PASS = 50  # sources: 10,000 in 200 passes, which is 100 minutes
 MAX_SECONDS_PER_PASS = 0.25  # of the scheduler, which has ticks to make
 BATCH_SOURCES = 10  # checked and recorded in one transaction each
 LAYOUT_INTERVAL = timedelta(minutes=30)  # a profile and ten documents are read, about 10 ms
+MAX_OFFLINE = timedelta(hours=24)  # for which an unreachable host may be explained by our own network
 RECENT_DOCUMENTS = 10  # whose fit to the profile is measured
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def check_sources(app: AppContext, now: datetime) -> int:
     due = alarms.list_to_check(MAX_CHECKED_PER_PASS, now=now)
     for start in range(0, len(due), BATCH_SOURCES):
         batch = due[start : start + BATCH_SOURCES]
-        results = read_results(app, batch, now)
+        results = [without_offline(alarms, result, now) for result in read_results(app, batch, now)]
         alarms.record(results, now=now)
         for result in results:
             log_changes(result)
@@ -56,6 +57,16 @@ def read_results(app: AppContext, batch: list[Source], now: datetime) -> list[Ch
         over, begun = judge([alarm.finding for alarm in alarms], seen)
         results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, memory))
     return results
+
+
+def without_offline(alarms: SourceAlarms, result: CheckResult, now: datetime) -> CheckResult:
+    """Leave out dead hosts while the network of the crawler explains them: one outage here is not an alarm for every source."""
+    begun = [
+        finding
+        for finding in result.begun
+        if finding.cause is not Cause.DEAD_HOST or now - finding.since >= MAX_OFFLINE or not alarms.is_offline(result.source, finding.since)
+    ]
+    return replace(result, begun=begun)
 
 
 def log_changes(result: CheckResult) -> None:

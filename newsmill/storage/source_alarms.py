@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, or_, select
+from sqlalchemy import Engine, and_, bindparam, or_, select
 
 from newsmill.health import Finding
 from newsmill.model import Source
 from newsmill.storage.alarm_rows import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, to_alarm
 from newsmill.storage.columns import load_source
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import source_alarms, source_checks, sources
+from newsmill.storage.schema import ledger, source_alarms, source_checks, sources
 from newsmill.storage.source_observation import SourceMemory, write_memories
+from newsmill.storage.statements import IS_LISTING
 
 MIN_CHECK_INTERVAL = timedelta(minutes=5)  # between two checks of one source
+OFFLINE_SLACK = timedelta(hours=1)  # between the first failures of two sources when the network of the crawler fails
 MAX_HISTORY = 20  # alarms of one source that are listed
 
 _HISTORY = (
@@ -35,6 +37,10 @@ _TO_CHECK = (
     .order_by(source_checks.c.checked_at.nulls_first(), sources.c.name)
     .limit(bindparam("b_limit"))
 )
+_SINCE: Any = bindparam("b_since", type_=ledger.c.ended_at.type)
+_IS_OTHER = and_(ledger.c.source.is_not(None), ledger.c.source != bindparam("b_name"))
+_OTHER_SUCCESS = select(ledger.c.id).where(IS_LISTING, _IS_OTHER, ledger.c.failing_since.is_(None), ledger.c.ended_at > _SINCE).limit(1)
+_OTHER_FAILURE = select(ledger.c.id).where(ledger.c.failing_since.is_not(None), ledger.c.failing_since > _SINCE, _IS_OTHER).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,16 @@ class SourceAlarms:
         with reading(self._engine) as conn:
             values = {"b_limit": limit, "b_now": now, "b_due": now - MIN_CHECK_INTERVAL}
             return [load_source(row.plan, row.enabled) for row in conn.execute(_TO_CHECK, values)]
+
+    def is_offline(self, name: str, since: datetime) -> bool:
+        """Whether the network of the crawler, not the host of this source, explains that it cannot be reached since that time.
+
+        Another source began to fail about then, and no listing of another source was read afterwards.
+        """
+        with reading(self._engine) as conn:
+            if conn.execute(_OTHER_SUCCESS, {"b_name": name, "b_since": since}).first() is not None:
+                return False
+            return conn.execute(_OTHER_FAILURE, {"b_name": name, "b_since": since - OFFLINE_SLACK}).first() is not None
 
     def record(self, results: Sequence[CheckResult], *, now: datetime) -> None:
         """Record the results of checks in one commit."""

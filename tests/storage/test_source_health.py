@@ -15,7 +15,7 @@ from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.failures import describe_failure
 from newsmill.health import Cause, Finding
-from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, State
+from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_changes import SourceChanges
@@ -140,6 +140,28 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
     changes.remove("gazette")
     assert alarms.list_open() == []
+
+
+def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """While nothing else is read, unreachable hosts are not alarms; once another source is read again, the one that is not is gone."""
+    app = build_context(engine, str(tmp_path))
+    for name in ("one", "two", "three"):
+        ledger.put_source(Source(name, feeds=(f"https://{name}.example/rss",), discover=False), now=NOON)
+    mill = Mill(ledger)
+
+    def poll(hours: float, **results: Outcome) -> list[str]:
+        mill.now = after(hours=hours)
+        for name, outcome in results.items():
+            ledger.read_listings(name, now=mill.now)
+            ledger.end([ended(row, outcome) for row in mill.lease(f"{name}.example")], now=mill.now)
+        check_sources(app, mill.now)
+        return SourceHealthReader(engine).list_problem_names()
+
+    assert poll(0, one=Outcome.LISTED, two=Outcome.LISTED, three=Outcome.LISTED) == []
+    for hours in (1, 2, 3):
+        assert poll(hours, one=Outcome.DNS, two=Outcome.TIMEOUT, three=Outcome.DNS) == []
+    assert poll(4, one=Outcome.DNS, two=Outcome.LISTED, three=Outcome.LISTED) == ["one"]
+    assert poll(5, one=Outcome.LISTED) == []
 
 
 def test_a_layout_change_is_named_and_shown_for_a_day(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
