@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -52,6 +52,7 @@ MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
 MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
 MAX_ERROR_CHARACTERS = 300
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})  # never archived
+PERMANENT_STATUSES = frozenset({301, 308})
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
 
@@ -117,6 +118,7 @@ class Downloader:
         """The final response, whatever its status, or the outcome. `check_redirect` is called before each redirect is followed."""
         seconds_left = min(DEADLINE_SECONDS, self.max_seconds)  # of network time: `check_redirect` may wait for the next host's throttle
         redirects: list[str] = []
+        is_moved = True
         url = fetch_request.url
         while True:
             started_at = time.monotonic()
@@ -125,8 +127,9 @@ class Downloader:
             if isinstance(response, OutcomeRecord):
                 return response if not redirects else OutcomeRecord(response.outcome, f"{response.detail} (redirected to {url})")
             if response.status not in REDIRECT_STATUSES:
-                return self._page(fetch_request, url, tuple(redirects), response)
+                return replace(self._page(fetch_request, url, tuple(redirects), response), is_moved=is_moved and bool(redirects))
             redirects.append(url)
+            is_moved = is_moved and response.status in PERMANENT_STATUSES
             target = redirect_target(url, response)
             if isinstance(target, OutcomeRecord):
                 return target

@@ -28,6 +28,7 @@ MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the ev
 STOPPED_HOST_PAUSE_SECONDS = 60.0  # until a host is looked at again; it is not leased while its owner's stop is in force
 STOPPED_DETAIL = "the owner of the host has stopped the crawler"
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
+LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
 
@@ -176,7 +177,24 @@ class FetchTask:
                 page = await self.state.renderer.render(page, self.source)
             await self.state.writer.put(leased_url, page)
         else:
-            await self._end(await ListingTask(self.state, leased_url, self.source, self.throttle).run(page))
+            ended = await ListingTask(self.state, leased_url, self.source, self.throttle).run(page)
+            if not await self._follow_move(page, ended.ending.outcome):
+                await self._end(ended)
+
+    async def _follow_move(self, page: Page, outcome: Outcome) -> bool:
+        """Put the target of a permanent redirect in the place of a listing, on a site of the source, or if it is a feed with entries.
+
+        True: it was done, which ends the row.
+        """
+        listing, source = self.leased_url, self.source
+        if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION):
+            return False
+        is_own_site = urls.get_site(page.url) in own_sites(source, listing.url)
+        if not (outcome in LISTING_OUTCOMES and is_own_site) and not (outcome is Outcome.LISTED and listing.kind is Kind.FEED):
+            return False
+        is_done = await self.state.call_ledger(lambda now: self.state.ledger.move_listing(source.name, listing.url, page.url, now=now))
+        await self.state.read_sources()
+        return is_done
 
     def _ended(self, outcome: OutcomeRecord) -> Ended:
         leased_url = self.leased_url

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,13 +24,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.redaction import redact
-from newsmill.sources import parse_source
+from newsmill.sources import parse_duration, parse_source
 from newsmill.version import __version__
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET_VARIABLES = frozenset(
     {"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN", "NEWSMILL_SMTP_URL"}
+    | {"NEWSMILL_HEALTH_ALERTS", "NEWSMILL_HEALTH_COMMAND", "NEWSMILL_HEALTH_SECRET", "NEWSMILL_HEALTH_PING"}
 )  # never shown in errors
 SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgres sqlite", "ARCHIVE_URL": "file s3"}
 
@@ -60,6 +63,20 @@ def _check_scheme(variable: str) -> AfterValidator:
 def _check_one_line(value: str) -> str:
     if not value.isprintable():  # a line break would add another header to every request
         raise ValueError("line break")
+    return value
+
+
+def _split_command(value: str) -> list[str]:
+    arguments = json.loads(value)
+    if not isinstance(arguments, list) or not arguments or not all(isinstance(one, str) and "\0" not in one for one in arguments):
+        raise ValueError("not a list of arguments")
+    return arguments
+
+
+def _check_http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not a URL")
     return value
 
 
@@ -265,6 +282,41 @@ class Settings(BaseModel):
         alias="NEWSMILL_APPRISE",
         title="Services of Apprise to which alerts may be sent: a scheme, or a scheme and a host. Default: none.",
         description="schemes such as tgram and services such as ntfys://ntfy.example.org, separated by commas",
+    )
+
+    health_alerts: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
+        default=(),
+        alias="NEWSMILL_HEALTH_ALERTS",
+        title="Where messages about alarms of sources go; see NEWSMILL_SMTP_URL and NEWSMILL_APPRISE. Default: nowhere.",
+        description="e-mail addresses, URLs of web hooks and URLs of Apprise services, separated by commas or spaces",
+    )
+    health_command: Annotated[tuple[str, ...], BeforeValidator(_split_command)] = Field(
+        default=(),
+        alias="NEWSMILL_HEALTH_COMMAND",
+        title="A program that gets each message about an alarm as JSON on its standard input, for at most 30 s and without a shell.",
+        description='a JSON list of arguments, such as ["/usr/local/bin/notify", "--from", "newsmill"]',
+    )
+    health_secret: str | None = Field(
+        default=None,
+        alias="NEWSMILL_HEALTH_SECRET",
+        title="Secret that signs messages about alarms to web hooks (Standard Webhooks). Default: they are not signed.",
+        pattern="^whsec_[A-Za-z0-9+/]{32,96}={0,2}$",
+        description="whsec_ and 24 to 64 bytes in Base64",
+    )
+    health_language: Literal["en", "de"] = Field(
+        default="en", alias="NEWSMILL_HEALTH_LANGUAGE", title="Language of messages about alarms.", description="en or de"
+    )
+    health_silence: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
+        default=None,
+        alias="NEWSMILL_HEALTH_SILENCE",
+        title="An alarm begins when no source gave a document for this time. Default: never.",
+        description="a duration such as 6h or 2d",
+    )
+    health_ping: Annotated[str, AfterValidator(_check_http_url)] | None = Field(
+        default=None,
+        alias="NEWSMILL_HEALTH_PING",
+        title="URL of a watching service such as healthchecks.io, which gets a POST each minute while documents arrive.",
+        description="http(s)://…",
     )
 
     @property

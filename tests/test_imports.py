@@ -60,6 +60,9 @@ LAYERS = (
         "newsmill.install_hints",
         "newsmill.alert_schedule",
         "newsmill.message_signatures",
+        "newsmill.health",
+        "newsmill.health_texts",
+        "newsmill.source_rhythm",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

@@ -21,6 +21,7 @@ from newsmill.storage import fingerprints
 from newsmill.storage.completeness import update_completeness
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
+from workers.health_checks import check_sources
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 
@@ -119,6 +120,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
+    check_sources(context.app, now)
     context.ensure_redis()
     if context.learning is not None:
         request_learning(context, context.learning, now)

@@ -161,7 +161,7 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     progress = store.ledger.progress(source.name)
     if count_stored(progress):
         return None
-    health = SourceHealthReader(store.engine).read(source)
+    health = SourceHealthReader(store.engine).read(source, now=now())
     if health.failure is not None and health.since is not None:
         return f"{source.homepage} cannot be used: {describe_health(health, now())}"
     trace = store.ledger.trace(source.homepage) if source.homepage else None

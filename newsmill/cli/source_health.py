@@ -1,28 +1,50 @@
-"""The state of a source in a few words, for `sources list`, `status` and `crawl`."""
+"""The state of a source in words and in JSON, for `sources list`, `sources doctor`, `status` and `crawl`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from newsmill.cli.terminal import format_count
-from newsmill.failures import describe_failure
-from newsmill.model import Kind
-from newsmill.storage.source_health import HealthState, SourceHealth
+import typer
 
-WORDS = {HealthState.PAUSED: "paused", HealthState.UNREAD: "not read yet", HealthState.HEALTHY: "ok"}
+from newsmill.cli.terminal import format_count, note, print_table, printable
+from newsmill.failures import describe_failure
+from newsmill.health import Finding, Observation, weigh
+from newsmill.health_texts import (
+    CAUSE_NAMES,
+    EVIDENCE_TEXTS,
+    REMEDIES,
+    STATE_NAMES,
+    ValueFormat,
+    choose_evidence_text,
+    format_values,
+    summarize,
+)
+from newsmill.model import Kind
+from newsmill.storage.alarm_rows import SourceAlarm
+from newsmill.storage.source_health import SourceHealth
 
 
 def describe_health(health: SourceHealth, now: datetime) -> str:
     """ "ok", or what fails and since when: "blocked: HTTP 403 since 13:33 UTC"."""
-    if health.failure is None:
-        return WORDS[health.state]
-    failure = describe_failure(health.failure)
-    since = f" since {format_since(health.since, now)}" if health.since else ""
-    if health.kind is Kind.PAGE:
-        return f"pages: {failure}{since}" if health.since else f"no documents: {failure}"
+    if (cause := health.cause) is not None:
+        text = summarize(STATE_NAMES[weigh(cause)[1]], cause, CAUSE_NAMES[cause.cause], english(now))
+        part = f" ({_count_failing(cause)})" if cause.evidence.failing < cause.evidence.of and not cause.evidence.is_pages else ""
+        return f"{text}{part} since {format_since(cause.since, now)}"
+    if health.failure is None or health.since is None or health.kind is Kind.PAGE:
+        return STATE_NAMES[health.state]
     part = f"{health.failing} of {format_count(health.of, 'listing')}: " if health.failing < health.of else ""
-    return f"{part}{failure}{since}"
+    return f"{STATE_NAMES[health.state]} ({part}{describe_failure(health.failure)} since {format_since(health.since, now)})"
+
+
+def _count_failing(cause: Finding) -> str:
+    return f"{cause.evidence.failing} of {format_count(cause.evidence.of, 'listing')}"
+
+
+def english(now: datetime) -> ValueFormat:
+    """How this command line writes values."""
+    return ValueFormat(lambda n: f"{n:,}", lambda share: f"{100 * share:.0f} %", lambda at: format_since(at, now), describe_failure, "none")
 
 
 def format_since(since: datetime, now: datetime) -> str:
@@ -31,11 +53,72 @@ def format_since(since: datetime, now: datetime) -> str:
     return f"{since:%H:%M} UTC" if since.date() == now.astimezone(UTC).date() else f"{since:%Y-%m-%d %H:%M} UTC"
 
 
+def describe_cause(name: str, finding: Finding, now: datetime) -> tuple[str, str, str]:
+    """What is wrong, the evidence, and what to do."""
+    title = f"{STATE_NAMES[weigh(finding)[1]]}: {CAUSE_NAMES[finding.cause]} since {format_since(finding.since, now)}"
+    evidence = EVIDENCE_TEXTS[choose_evidence_text(finding)].format(**format_values(finding.evidence, english(now)))
+    return title, evidence, REMEDIES[finding.cause].replace("NAME", name)
+
+
+def print_doctor(name: str, health: SourceHealth, history: list[SourceAlarm], now: datetime) -> None:
+    """The state with all its evidence, and the alarms of the past."""
+    typer.echo(f"{name}: {describe_health(health, now)}")
+    for finding in health.causes:
+        title, evidence, remedy = describe_cause(name, finding, now)
+        typer.echo(printable(f"\n{title}\n  evidence: {evidence}\n  what to do: {remedy}"))
+    if health.seen is not None:
+        _print_observation(health.seen, now)
+    if history:
+        rows = [
+            [
+                STATE_NAMES[weigh(alarm.finding)[1]],
+                CAUSE_NAMES[alarm.finding.cause],
+                alarm.finding.since,
+                alarm.until or "open",
+                _where(alarm),
+            ]
+            for alarm in history
+        ]
+        typer.echo("")
+        print_table(("state", "alarm", "since", "until", "URL"), rows)
+
+
+def _where(alarm: SourceAlarm) -> str:
+    evidence = alarm.finding.evidence
+    return f"{evidence.url} → {evidence.new_url}" if evidence.new_url else evidence.url or ""
+
+
+def _print_observation(seen: Observation, now: datetime) -> None:
+    typer.echo("")
+    if seen.last_document_at is None:
+        note("no document yet")
+    else:
+        rhythm, last = seen.rhythm, seen.last_document_at
+        typer.echo(
+            f"newest document: {format_since(last, now)}; usual: {rhythm.events_per_week:.0f} hours with documents a week,"
+            f" {rhythm.expect(last, now):.1f} since then"
+            f" (probability of none by chance: {rhythm.silence_probability(last, now):.2g}, alarm below {rhythm.level:.0e})"
+        )
+    rows = [
+        [
+            listing.kind,
+            listing.url,
+            "ok" if listing.failure is None else describe_failure(listing.failure),
+            listing.failing_since or "",
+            listing.tried_at or "not read yet",
+            "yes" if listing.had_entries and listing.emptied_at is None else "no",
+        ]
+        for listing in seen.listings
+    ]
+    print_table(("kind", "listing", "last result", "failing since", "last try", "entries"), rows)
+
+
 def to_record(health: SourceHealth) -> dict[str, Any]:
-    """The health in JSON: `state`, and what fails."""
+    """The health in JSON: `state`, the causes with their evidence, and what fails."""
     failure = health.failure
     return {
         "state": health.state,
+        "causes": [to_cause_record(finding) for finding in health.causes],
         "outcome": None if failure is None else failure.outcome,
         "detail": None if failure is None else failure.detail,
         "since": health.since,
@@ -44,3 +127,20 @@ def to_record(health: SourceHealth) -> dict[str, Any]:
         "failing": health.failing,
         "listings": health.of,
     }
+
+
+def to_cause_record(finding: Finding) -> dict[str, Any]:
+    """A cause in JSON."""
+    evidence = {key: value for key, value in asdict(finding.evidence).items() if value not in (None, 0, False)}
+    return {
+        "cause": finding.cause,
+        "state": weigh(finding)[1],
+        "since": finding.since,
+        "evidence": evidence,
+        "remedy": REMEDIES[finding.cause],
+    }
+
+
+def to_alarm_record(alarm: SourceAlarm) -> dict[str, Any]:
+    """An alarm in JSON."""
+    return {**to_cause_record(alarm.finding), "begun_at": alarm.begun_at, "until": alarm.until}

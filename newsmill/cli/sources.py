@@ -1,4 +1,4 @@
-"""`newsmill sources`: list, pause, resume, rename, remove and check sources, and try changed rules."""
+"""`newsmill sources`: list, pause, resume, rename, remove, check and diagnose sources, and try changed rules."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from newsmill.settings import Settings
 from newsmill.source_lists import ListFormat, write_list
 from newsmill.sources import NAME, format_duration
 from newsmill.storage.ledger import Trace
+from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
-app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check and test sources.")
+app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)
 app.command("schedule")(schedule_source)
 
@@ -42,7 +43,7 @@ def list_sources(as_json: Json = False) -> None:
     """List all sources with their state, schedule and progress."""
     with context.open_context(configuration.load()) as store:
         sources = store.ledger.sources()
-        health = SourceHealthReader(store.engine).read_all(sources)
+        health = SourceHealthReader(store.engine).read_all(sources, now=now())
         if as_json:
             print_json(
                 [
@@ -198,6 +199,24 @@ def is_in_file(settings: Settings, name: str) -> bool:
 def profile(name: Name, as_json: Json = False) -> None:
     """Show the profiles of a source's sites: positions of fields, lines that are removed, use of the fast path."""
     print_profiles(name, as_json)
+
+
+@app.command()
+def doctor(name: Name, as_json: Json = False) -> None:
+    """Show what is wrong with a source: state, causes with evidence, what to do, its listings, its rhythm, and past alarms.
+
+    Exits with 1 if the source needs an administrator.
+    """
+    with context.open_context(configuration.load()) as store:
+        health = SourceHealthReader(store.engine).read(find_source(store, name), now=store.now())
+        history = SourceAlarms(store.engine).list_history(name)
+        if as_json:
+            alarms = [source_health.to_alarm_record(alarm) for alarm in history]
+            print_json({"source": name, "health": source_health.to_record(health), "alarms": alarms})
+        else:
+            source_health.print_doctor(name, health, history, store.now())
+    if health.is_problem:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from newsmill.storage.alerts import Alerts
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
+from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.websub_requests import WebSubRequests
 
@@ -40,7 +41,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     """The output of `status --json`."""
     progress = store.ledger.progress()
     sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
-    health = SourceHealthReader(store.engine).read_all(sources)
+    health = SourceHealthReader(store.engine).read_all(sources, now=now())
     weeks = CompletenessReader(store.engine).read(list(health), now())
     waiting, refused = context.queue_state(settings)
     return {
@@ -60,6 +61,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
+        "alarms": [source_health.to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
@@ -99,11 +101,13 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     if report["websub"]["announced"]:
         typer.echo(format_websub(report["websub"], store.settings.public_url))
     print_failing(Alerts(store.engine).list_failing())
+    for alarm in report["alarms"]:
+        typer.echo(f"ALARM: no source has given a document since {alarm['evidence']['last_at']}; {alarm['remedy']}")
     roles = Counter(process.role for process in report["processes"])
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
     if sources := store.ledger.sources():
-        health = SourceHealthReader(store.engine).read_all(sources)
+        health = SourceHealthReader(store.engine).read_all(sources, now=now())
         print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
         source_completeness.print_weeks(report["sources"])
     if report["profiles"]:

@@ -32,6 +32,7 @@ class Page:
     is_item: bool = False  # no server sent it: the body is an ArticleItem as JSON
     rendered: bytes | None = None  # UTF-8; None: not rendered
     rendering_failure: str | None = None
+    is_moved: bool = False  # all its redirects are permanent (301, 308)
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header with that name (case-insensitive), or None."""

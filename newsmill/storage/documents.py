@@ -103,6 +103,11 @@ class Documents:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
 
+    def newest_time(self) -> datetime | None:
+        """When the newest document was first seen; None without documents."""
+        with reading(self._engine) as conn:
+            return conn.execute(select(func.max(documents.c.first_seen_at))).scalar()
+
     def count_doubtful(self) -> int:
         """The number of doubtful documents. Reads an index; the cost grows with that number only."""
         with reading(self._engine) as conn:

@@ -594,3 +594,47 @@ alerts = Table(
     Index("ix_alerts_search", "search"),
     Index("ix_alerts_due", "due_at", sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'")),
 )
+
+# What earlier checks of a source's health have seen; storage/source_observation.py.
+source_checks = Table(
+    "source_checks",
+    metadata,
+    Column("source", StorableText, primary_key=True),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("memory", Json, nullable=False),  # source_observation.SourceMemory
+    Index("ix_source_checks_age", "checked_at"),
+)
+
+# The causes for which a source needs an administrator, from their beginning to their end.
+source_alarms = Table(
+    "source_alarms",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("source", StorableText, nullable=False),  # '' for the whole installation
+    Column("cause", String(24), nullable=False),  # health.Cause
+    Column("since", UtcDateTime, nullable=False),  # when the problem began
+    Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
+    Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
+    Column("evidence", Json, nullable=False),  # health.Evidence
+    Column("told", String(8), nullable=False),  # alarm_rows.Told
+    Index("ix_source_alarms_source", "source", "begun_at"),
+    Index("ix_source_alarms_told", "told", "id"),
+    Index(
+        "ux_source_alarms_open", "source", "cause", unique=True, sqlite_where=text("until IS NULL"), postgresql_where=text("until IS NULL")
+    ),
+)
+
+# Messages about alarms, one for each beginning and end and each target.
+alarm_messages = Table(
+    "alarm_messages",
+    metadata,
+    Column("id", String(40), nullable=False, unique=True),  # the same in every try
+    Column("alarm", Id, primary_key=True, autoincrement=False),
+    Column("event", String(8), primary_key=True),  # alarm_rows.Told
+    Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up
+    Column("sent_at", UtcDateTime),
+    Column("detail", StorableText),  # why the last try failed
+    Index("ix_alarm_messages_due", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),
+)

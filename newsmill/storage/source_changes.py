@@ -18,7 +18,19 @@ from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS
-from newsmill.storage.schema import backfills, count_totals, counts, documents, ledger, sources, submissions, webhooks
+from newsmill.storage.schema import (
+    alarm_messages,
+    backfills,
+    count_totals,
+    counts,
+    documents,
+    ledger,
+    source_alarms,
+    source_checks,
+    sources,
+    submissions,
+    webhooks,
+)
 from newsmill.storage.statements import IS_LISTING, AnyRow
 from newsmill.urls import make_spider_url
 
@@ -61,6 +73,10 @@ class SourceChanges:
         with writing(self._engine) as conn:
             conn.execute(delete(sources).where(sources.c.name == name))
             conn.execute(delete(backfills).where(backfills.c.source == name))
+            conn.execute(delete(source_checks).where(source_checks.c.source == name))
+            its_alarms = select(source_alarms.c.id).where(source_alarms.c.source == name)
+            conn.execute(delete(alarm_messages).where(alarm_messages.c.alarm.in_(its_alarms)))
+            conn.execute(delete(source_alarms).where(source_alarms.c.source == name))
         removed = 0 if keep_documents else self._remove_documents(name)
         urls = self._remove_rows(name) + self._remove_rows(name)
         with writing(self._engine) as conn:
@@ -78,6 +94,8 @@ class SourceChanges:
             conn.execute(delete(sources).where(sources.c.name == old))
             ledger_sources.put(conn, replace(source, name=name), now)
             conn.execute(update(backfills).where(backfills.c.source == old).values(source=name))
+            conn.execute(update(source_checks).where(source_checks.c.source == old).values(source=name))
+            conn.execute(update(source_alarms).where(source_alarms.c.source == old).values(source=name))
             conn.execute(update(webhooks).where(webhooks.c.source == old).values(source=name))
             conn.execute(update(submissions).where(submissions.c.source == old).values(source=name))
         self._rename_rows(old, name)

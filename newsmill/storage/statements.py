@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Table, and_, bindparam, literal_column, or_
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Table, TextClause, and_, bindparam, literal_column, or_, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from newsmill.storage.schema import ledger
@@ -52,12 +52,14 @@ Changes = Callable[[Any], Mapping[str, ColumnElement[Any]]]  # of `insert.exclud
 class Upsert:
     """INSERT … ON CONFLICT: inserts rows, and applies `changes` to those whose key exists (None: leaves them unchanged).
 
-    A row that already has the new values is not written: no log, no triggers, no dead row on Postgres.
+    A row that already has the new values is not written: no log, no triggers, no dead row on Postgres. `index_where` is the condition of
+    the unique index on the keys, if it is partial.
     """
 
-    def __init__(self, table: Table, keys: Sequence[str], changes: Changes | None = None) -> None:
+    def __init__(self, table: Table, keys: Sequence[str], changes: Changes | None = None, index_where: str | None = None) -> None:
         inserts: dict[str, Any] = {"sqlite": sqlite.insert(table), "postgresql": postgresql.insert(table)}
-        self._statements = {name: _on_conflict(insert, table, keys, changes) for name, insert in inserts.items()}
+        where = None if index_where is None else text(index_where)
+        self._statements = {name: _on_conflict(insert, table, keys, changes, where) for name, insert in inserts.items()}
         self._returning = {name: statement.returning(*(table.c[key] for key in keys)) for name, statement in self._statements.items()}
 
     def run(self, conn: Connection, rows: Rows) -> None:
@@ -70,9 +72,9 @@ class Upsert:
         return list(conn.execute(self._returning[conn.dialect.name], rows).scalars()) if rows else []
 
 
-def _on_conflict(insert: Any, table: Table, keys: Sequence[str], changes: Changes | None) -> Any:
+def _on_conflict(insert: Any, table: Table, keys: Sequence[str], changes: Changes | None, where: TextClause | None) -> Any:
     if changes is None:
-        return insert.on_conflict_do_nothing(index_elements=keys)
+        return insert.on_conflict_do_nothing(index_elements=keys, index_where=where)
     new = changes(insert.excluded)
     differs = or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
     return insert.on_conflict_do_update(index_elements=keys, set_=new, where=differs)

@@ -37,6 +37,15 @@ class AlertContent:
     payload: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class AlertTarget:
+    """Where a message goes. `secret` signs messages to a web hook; without it they are not signed."""
+
+    channel: Channel
+    target: str
+    secret: str | None
+
+
 class TargetGoneError(DeliveryError):
     """Raised when a receiver says that it wants no more messages."""
 
@@ -88,46 +97,51 @@ def check_service(target: str, settings: Settings) -> None:
 
 
 def send_alert(context: AppContext, alert: Alert, message: AlertContent) -> None:
-    """Send a message to the target of an alert. Raises DeliveryError.
+    """Send a message to the target of an alert. Raises DeliveryError."""
+    send_message(context, AlertTarget(alert.channel, alert.target, alert.secret), message)
+
+
+def send_message(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
+    """Send a message. Raises DeliveryError.
 
     The target is checked again, because the administrator may have changed what is allowed.
     """
     settings = context.settings
     try:
-        if alert.channel is Channel.EMAIL:
-            check_recipient(alert.target, settings)
-        elif alert.channel is Channel.WEBHOOK:
-            check_webhook(alert.target, settings)
+        if target.channel is Channel.EMAIL:
+            check_recipient(target.target, settings)
+        elif target.channel is Channel.WEBHOOK:
+            check_webhook(target.target, settings)
     except ConfigError as error:
         raise DeliveryError(str(error)) from None
-    if alert.channel is Channel.EMAIL:
-        send_by_mail(alert, message, settings)
-    elif alert.channel is Channel.WEBHOOK:
-        send_by_webhook(context, alert, message)
+    if target.channel is Channel.EMAIL:
+        send_by_mail(target.target, message, settings)
+    elif target.channel is Channel.WEBHOOK:
+        send_by_webhook(context, target, message)
     else:
-        send_by_apprise(alert, message, settings)
+        send_by_apprise(target.target, message, settings)
 
 
-def send_by_mail(alert: Alert, message: AlertContent, settings: Settings) -> None:
+def send_by_mail(recipient: str, message: AlertContent, settings: Settings) -> None:
     server = mail_server(settings)
     if server is None:
         raise DeliveryError("e-mail is not set up")
     mail = Mail(message.id, message.title, message.text, message.html, message.at)
-    send_mail(server, build_mail(mail, server.sender, alert.target), alert.target)
+    send_mail(server, build_mail(mail, server.sender, recipient), recipient)
 
 
-def send_by_webhook(context: AppContext, alert: Alert, message: AlertContent) -> None:
+def send_by_webhook(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
     body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
     guard = Guard.from_networks(map(str, context.settings.allow_nets))
-    status = post(alert.target, body, build_headers(message.id, str(alert.secret), body, context.now()), guard)
+    status = post(target.target, body, build_headers(message.id, target.secret, body, context.now()), guard)
     if status == GONE:
         raise TargetGoneError(f"the receiver answered {status}")
     if not 200 <= status < 300:
         raise DeliveryError(f"the receiver answered {status}")
 
 
-def send_by_apprise(alert: Alert, message: AlertContent, settings: Settings) -> None:
+def send_by_apprise(url: str, message: AlertContent, settings: Settings) -> None:
     nets = [str(net) for net in settings.allow_nets]
-    problem = run_apprise(AppriseMessage(alert.target, settings.apprise, nets, message.title, message.text))
+    problem = run_apprise(AppriseMessage(url, settings.apprise, nets, message.title, message.text))
     if problem is not None:
         raise DeliveryError(redact(problem))

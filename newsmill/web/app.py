@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, key_directory, pages, problem_details, websub
+from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
@@ -112,7 +113,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Run the threads for extraction, webhooks, alerts and WebSub as long as the application runs."""
+    """Run the threads for extraction, webhooks, alerts, alarms and WebSub as long as the application runs."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
     executor = app.state.extraction_executor = ExtractionExecutor()
@@ -121,11 +122,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     if config.shows_images:
         settings = app.state.context.settings
         app.state.lead_images = LeadImages(data_folder(settings) / "images", config.allow_nets, settings.agent)
+    context: AppContext = app.state.context
     senders: list[RoundThread] = []
     if config.sends_webhooks:
-        senders += [WebhookSender(app.state.context, config.allow_nets), AlertSender(app.state.context, config.url)]
+        senders += [WebhookSender(context, config.allow_nets), AlertSender(context, config.url), AlarmSender(context, config.url)]
     if config.public_url is not None:
-        senders.append(WebSubSubscriber(app.state.context, config.public_url, config.allow_nets))
+        senders.append(WebSubSubscriber(context, config.public_url, config.allow_nets))
     for sender in senders:
         sender.start()
     try:

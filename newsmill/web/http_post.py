@@ -30,15 +30,17 @@ class DeliveryError(Exception):
     """Raised when a message was not delivered; its text is the reason."""
 
 
-def build_headers(delivery_id: str, secret: str, body: bytes, now: datetime) -> dict[str, str]:
-    """The headers of a delivery, with the symmetric signature v1 of Standard Webhooks."""
-    return {
+def build_headers(delivery_id: str, secret: str | None, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of a delivery, with the symmetric signature v1 of Standard Webhooks if there is a secret."""
+    headers = {
         "Content-Type": "application/json",
         "User-Agent": f"Newsmill/{__version__}",
         "webhook-id": delivery_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Signer(secret).sign(delivery_id, now.astimezone(UTC), body.decode()),
     }
+    if secret is not None:
+        headers["webhook-signature"] = Signer(secret).sign(delivery_id, now.astimezone(UTC), body.decode())
+    return headers
 
 
 @dataclass(frozen=True, slots=True)

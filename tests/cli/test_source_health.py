@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,17 +10,18 @@ import pytest
 from command_result import Newsmill
 
 from newsmill import context, settings
-from newsmill.cli.source_health import describe_health
+from newsmill.cli.source_health import describe_cause, describe_health
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
+from newsmill.health import Cause, Evidence, Finding
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.source_health import HealthState, SourceHealth
 
 FAILURES = {
     "forbidden": (OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), "blocked: HTTP 403 since "),
-    "closed": (OutcomeRecord(Outcome.REFUSED, "connection refused"), "connection refused since "),
-    "unknown": (OutcomeRecord(Outcome.DNS, "no address"), "host not found since "),
+    "closed": (OutcomeRecord(Outcome.REFUSED, "connection refused"), "gone: connection refused since "),
+    "unknown": (OutcomeRecord(Outcome.DNS, "no address"), "gone: host not found since "),
 }
 
 
@@ -45,8 +45,19 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
         assert words in listed.out
         assert words in status.out
     health = newsmill("status", "--json").json["sources"]["forbidden"]["health"]
-    assert (health["state"], health["detail"], health["url"]) == ("failing", "HTTP 403", "http://forbidden.example/")
+    assert (health["state"], health["detail"], health["url"]) == ("blocked", "HTTP 403", "http://forbidden.example/")
+    assert [cause["cause"] for cause in health["causes"]] == ["refused"]
     assert {row["health"]["outcome"] for row in newsmill("sources", "list", "--json").json} == {"http_error", "refused", "dns"}
+
+
+def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
+    shown = newsmill("sources", "doctor", "forbidden")
+    assert shown.code == 1
+    assert "1 of 1 listings fail: blocked: HTTP 403. One of them: http://forbidden.example/" in shown.out
+    assert "what to do: Ask the publisher for access" in shown.out
+    (cause,) = newsmill("sources", "doctor", "forbidden", "--json").json["health"]["causes"]
+    assert (cause["cause"], cause["state"], cause["evidence"]["of"]) == ("refused", "blocked", 1)
+    assert newsmill("sources", "doctor", "nobody").code == 2
 
 
 def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Newsmill) -> None:
@@ -62,11 +73,21 @@ def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Ne
 
 
 def test_states_in_words() -> None:
-    failing = SourceHealth(HealthState.FAILING, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), now(), "u", Kind.FEED, 1, 1)
-    at = f"{failing.since:%H:%M} UTC"
-    assert describe_health(failing, now()) == f"blocked: HTTP 403 since {at}"
-    assert describe_health(replace(failing, of=3), now()) == f"1 of 3 listings: blocked: HTTP 403 since {at}"
-    assert describe_health(replace(failing, kind=Kind.PAGE), now()) == f"pages: blocked: HTTP 403 since {at}"
-    assert describe_health(replace(failing, kind=Kind.PAGE, since=None), now()) == "no documents: blocked: HTTP 403"
-    assert describe_health(failing, now() + timedelta(days=2)) == f"blocked: HTTP 403 since {failing.since:%Y-%m-%d} {at}"
+    refused = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
+    unproven = SourceHealth(HealthState.OK, (), refused, now(), "u", Kind.FEED, 1, 3)
+    at = f"{unproven.since:%H:%M} UTC"
+    assert describe_health(unproven, now()) == f"ok (1 of 3 listings: blocked: HTTP 403 since {at})"
     assert describe_health(SourceHealth(HealthState.UNREAD), now()) == "not read yet"
+    blocked = SourceHealth(HealthState.BLOCKED, (Finding(Cause.REFUSED, now(), Evidence(refused, "u", None, 3, 3)),))
+    assert describe_health(blocked, now()) == f"blocked: HTTP 403 since {at}"
+    assert describe_health(blocked, now() + timedelta(days=2)) == f"blocked: HTTP 403 since {unproven.since:%Y-%m-%d} {at}"
+    missing = Finding(Cause.MISSING_LISTINGS, now(), Evidence(OutcomeRecord(Outcome.GONE, "HTTP 404"), "u", None, 1, 3))
+    assert describe_health(SourceHealth(HealthState.MOVED, (missing,)), now()) == f"moved: not found: HTTP 404 (1 of 3 listings) since {at}"
+    silent = SourceHealth(HealthState.STALE, (Finding(Cause.SILENT, now(), Evidence(last_at=now(), expected=30.0, probability=1e-9)),))
+    assert describe_health(silent, now()) == f"stale: no new documents since {at}"
+
+
+def test_every_cause_has_its_texts() -> None:
+    for cause in Cause:
+        title, evidence, remedy = describe_cause("paper", Finding(cause, now()), now())
+        assert title and evidence and remedy and "{" not in evidence

@@ -7,8 +7,10 @@ from datetime import timedelta
 from fake_site import Farm, Hit, Response, Site
 from world import World, now
 
+from newsmill.health import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
+from newsmill.storage.source_alarms import SourceAlarms
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:
@@ -55,6 +57,38 @@ def test_patterns_and_redirects_of_a_source(sites: Farm, world: World) -> None:
     assert world.page(by_hand).redirects == (by_hand,)
     assert {hit.path for hit in site.log}.isdisjoint({"/tag/x", "/blog/a"})
     assert [hit.path for hit in other.log] == ["/robots.txt", "/a"]
+
+
+def test_a_listing_that_has_moved_for_good_changes_the_plan(sites: Farm, world: World) -> None:
+    """301 and 308 are followed into the plan, once; not where one redirect of a chain is temporary, nor for a sitemap of another site."""
+    site, other, third = sites.site(), sites.site(), sites.site()
+    new = site.feed("/new.xml", site.article("/a"))
+    site.page("/half.xml", redirect="/new.xml", status=302)
+    away = other.feed("/away.xml", site.article("/b"))
+    foreign = third.page("/map.xml", f"<urlset><url><loc>{site.article('/c')}</loc></url></urlset>", content_type="application/xml")
+    moved = site.page("/old.xml", redirect="/step.xml", status=301)
+    site.page("/step.xml", redirect="/new.xml", status=308)
+    hosted = site.page("/hosted.xml", redirect=away, status=301)
+    half = site.page("/chain.xml", redirect="/half.xml", status=301)
+    sitemap = site.page("/sitemap.xml", redirect=foreign, status=301)
+    world.source(feeds=(moved, hosted, half), sitemaps=(sitemap,))
+    world.crawl(delay=0.0)
+    source = world.ledger.source("paper")
+    assert source is not None and (source.feeds, source.sitemaps) == ((new, away, half), (sitemap,))
+    assert [world.outcome(url) for url in (moved, hosted, half, sitemap)] == [
+        Outcome.DENIED,
+        Outcome.DENIED,
+        Outcome.LISTED,
+        Outcome.LISTED,
+    ]
+    assert world.trace(moved).detail == f"moved to {new}"
+    assert [world.outcome(url) for url in (new, away)] == [Outcome.LISTED] * 2
+    alarms = {alarm.finding.evidence.url: alarm for alarm in SourceAlarms(world.engine).list_history("paper")}
+    assert {alarm.finding.cause for alarm in alarms.values()} == {Cause.MOVED_LISTING}
+    site.log.clear()
+    world.ledger.read_listings("paper", now=now())
+    world.crawl(delay=0.0)
+    assert {"/old.xml", "/hosted.xml"}.isdisjoint(hit.path for hit in site.log)
 
 
 def links(*hrefs: str) -> str:

@@ -8,12 +8,16 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, event, text
 
+from newsmill.context import build_context
 from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
+from newsmill.storage.alarm_messages import AlarmMessages
 from newsmill.storage.database import reading
 from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.profiles import Profiles
+from newsmill.storage.source_health import SourceHealthReader
+from workers.health_checks import check_sources
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
 
@@ -86,6 +90,14 @@ def a_day(ledger: Ledger) -> None:
     stats = FastPathStats(ledger._engine)
     stats.add({(HOST, 1): {ExtractionPath.FAST: 3}})
     stats.of(HOST, 1)
+    app = build_context(ledger._engine, "archive")
+    for hours in (0, 1, 2):
+        check_sources(app, after(hours=hours))
+    SourceHealthReader(ledger._engine).read_all(ledger.sources(), now=NOON)
+    app.documents.newest_time()
+    AlarmMessages(ledger._engine).prepare([], now=NOON)
+    AlarmMessages(ledger._engine).claim_due(now=NOON, limit=5)
+    ledger.move_listing("paper", f"{SITE}/rss", f"{SITE}/new", now=NOON)
 
 
 def test_no_statement_scans_the_ledger(engine: Engine) -> None:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from rows import NOON, SITE, SOURCE, Mill, after, bad, ended, good, links
+import pytest
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine
 
+from newsmill.context import build_context
+from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.failures import describe_failure
-from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, State
+from newsmill.health import Cause, Finding
+from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
 from newsmill.storage.ledger import Ledger, Postponed
+from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
 TWO_FEEDS = replace(SOURCE, homepage=None, feeds=(f"{SITE}/rss", f"{SITE}/atom"))
 
 
-def read_health(engine: Engine, name: str = "paper") -> SourceHealth:
+def read_health(engine: Engine, name: str = "paper", at: datetime = NOON) -> SourceHealth:
     source = Ledger(engine).source(name)
     assert source is not None
-    return SourceHealthReader(engine).read(source)
+    return SourceHealthReader(engine).read(source, now=at)
 
 
 def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDDEN) -> None:
@@ -29,9 +39,9 @@ def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDD
 
 def test_a_new_source_is_unread_and_a_paused_one_paused(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(SOURCE, now=NOON)
-    assert read_health(engine) == SourceHealth(HealthState.UNREAD)
+    assert read_health(engine).state is HealthState.UNREAD
     ledger.set_enabled("paper", False)
-    assert read_health(engine) == SourceHealth(HealthState.PAUSED)
+    assert read_health(engine).state is HealthState.PAUSED
 
 
 def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledger: Ledger) -> None:
@@ -39,7 +49,7 @@ def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledge
     mill = Mill(ledger)
     postpone(mill, mill.lease())
     health = read_health(engine)
-    assert (health.state, health.failure, health.since, health.url) == (HealthState.FAILING, FORBIDDEN, NOON, f"{SITE}/rss")
+    assert (health.state, health.failure, health.since, health.url) == (HealthState.BLOCKED, FORBIDDEN, NOON, f"{SITE}/rss")
     mill.now = after(hours=3, minutes=1)
     (row,) = mill.lease()
     ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
@@ -48,37 +58,40 @@ def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledge
     assert (read_health(engine).failure, read_health(engine).since) == (FORBIDDEN, NOON)
     (row,) = mill.lease()
     ledger.end([ended(row, Outcome.LISTED)], now=mill.now)
-    assert read_health(engine) == SourceHealth(HealthState.HEALTHY)
+    assert (read_health(engine).state, read_health(engine).failure) == (HealthState.OK, None)
 
 
-def test_one_of_two_feeds_degrades_a_source(engine: Engine, ledger: Ledger) -> None:
+def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(TWO_FEEDS, now=NOON)
     mill = Mill(ledger)
     first, second = mill.lease()
     ledger.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
     health = read_health(engine)
-    assert (health.state, health.failing, health.of, health.url) == (HealthState.DEGRADED, 1, 2, second.url)
+    assert (health.state, health.failing, health.of, health.url) == (HealthState.OK, 1, 2, second.url)
+    health = read_health(engine, at=after(hours=3))
+    assert (health.state, [finding.cause for finding in health.causes]) == (HealthState.MOVED, [Cause.MISSING_LISTINGS])
 
 
-def test_pages_that_are_all_refused_make_a_source_fail(engine: Engine, ledger: Ledger) -> None:
+def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
     (feed,) = mill.lease()
     ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
     (claim,) = mill.fetch(links(1)[0])
     mill.store(good(claim))
-    assert read_health(engine).state is HealthState.HEALTHY
+    assert read_health(engine).state is HealthState.OK
     mill.now = after(hours=1)
     ledger.add(links(4), now=mill.now)
     postpone(mill, mill.lease())
-    health = read_health(engine)
-    assert (health.state, health.failure, health.since, health.failing) == (HealthState.FAILING, FORBIDDEN, after(hours=1), 3)
-    assert SourceHealthReader(engine).list_failing_names() == ["paper"]
+    assert read_health(engine, at=mill.now).state is HealthState.OK, "one try proves nothing"
     mill.now = after(hours=3, minutes=1)
+    postpone(mill, mill.lease())
+    health = read_health(engine, at=mill.now)
+    assert (health.state, health.failure, health.since, health.failing) == (HealthState.BLOCKED, FORBIDDEN, after(hours=1), 3)
+    mill.now = after(hours=6, minutes=1)
     mill.lease()
-    mill.store(*(good(claim) for claim in mill.claim(mill.save())))
-    assert read_health(engine).state is HealthState.HEALTHY
-    assert SourceHealthReader(engine).list_failing_names() == []
+    mill.store(*(good(claim, document_of(claim.url, first_seen_at=mill.now)) for claim in mill.claim(mill.save())))
+    assert read_health(engine, at=mill.now).state is HealthState.OK
 
 
 def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, ledger: Ledger) -> None:
@@ -88,8 +101,134 @@ def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, led
     ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
     mill.store(*(bad(claim, Outcome.NEEDS_SCRIPT) for claim in mill.fetch(*links(6))))
     health = read_health(engine)
-    assert health.state is HealthState.DEGRADED
-    assert (health.failure, health.failing) == (OutcomeRecord(Outcome.NEEDS_SCRIPT), 6)
+    assert (health.state, health.cause and health.cause.cause) == (HealthState.EXTRACTION_BROKEN, Cause.NEEDS_SCRIPT)
+    assert health.cause is not None and health.cause.evidence.failing == 6
+
+
+def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """A feed loses its entries, moves, and the whole site refuses the client: one alarm each, which survives retries and ends once."""
+    app, alarms = build_context(engine, str(tmp_path)), SourceAlarms(engine)
+    ledger.put_source(TWO_FEEDS, now=NOON)
+    mill = Mill(ledger)
+
+    def poll(hours: float, *outcomes: Outcome, detail: str | None = None) -> list[tuple[str, bool]]:
+        mill.now = after(hours=hours)
+        ledger.read_listings("paper", now=mill.now)
+        rows = sorted(mill.lease(), key=lambda row: row.id)
+        ledger.end([ended(row, outcome, detail) for row, outcome in zip(rows, outcomes, strict=True)], now=mill.now)
+        check_sources(app, mill.now)
+        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
+
+    refused, read, empty = Outcome.HTTP_ERROR, Outcome.LISTED, Outcome.EMPTY_LISTING
+    assert poll(0, read, read) == []
+    assert poll(1, read, empty) == []
+    assert poll(2, read, Outcome.NOT_MODIFIED) == [("emptied_listing", True)], "unchanged means: still without entries"
+    assert poll(3, read, empty) == [("emptied_listing", True)]
+    assert poll(4, read, read) == [("emptied_listing", False)]
+    assert poll(5, refused, refused, detail="HTTP 403") == [("emptied_listing", False)]
+    assert poll(6, refused, refused, detail="HTTP 403")[1:] == [("refused", True)]
+    assert poll(7, refused, refused, detail="HTTP 503")[1:] == [("refused", True)]
+    assert read_health(engine, at=mill.now).state is HealthState.BLOCKED
+    assert poll(8, read, refused, detail="HTTP 403")[1:] == [("refused", False)]
+    assert check_sources(app, mill.now) == 0, "a source is not checked twice within minutes"
+    assert SourceHealthReader(engine).list_problem_names() == []
+    alarms.begin("paper", Finding(Cause.SILENT, NOON), now=mill.now)
+    alarms.begin("paper", Finding(Cause.SILENT, mill.now), now=mill.now)
+    assert [alarm.finding.since for alarm in alarms.list_open()] == [NOON], "one open alarm of a cause"
+    changes = SourceChanges(engine)
+    changes.rename(TWO_FEEDS, "gazette", now=mill.now)
+    assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
+    changes.remove("gazette")
+    assert alarms.list_open() == []
+
+
+def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """While nothing else is read, unreachable hosts are not alarms; once another source is read again, the one that is not is gone."""
+    app = build_context(engine, str(tmp_path))
+    for name in ("one", "two", "three"):
+        ledger.put_source(Source(name, feeds=(f"https://{name}.example/rss",), discover=False), now=NOON)
+    mill = Mill(ledger)
+
+    def poll(hours: float, **results: Outcome) -> list[str]:
+        mill.now = after(hours=hours)
+        for name, outcome in results.items():
+            ledger.read_listings(name, now=mill.now)
+            ledger.end([ended(row, outcome) for row in mill.lease(f"{name}.example")], now=mill.now)
+        check_sources(app, mill.now)
+        return SourceHealthReader(engine).list_problem_names()
+
+    assert poll(0, one=Outcome.LISTED, two=Outcome.LISTED, three=Outcome.LISTED) == []
+    for hours in (1, 2, 3):
+        assert poll(hours, one=Outcome.DNS, two=Outcome.TIMEOUT, three=Outcome.DNS) == []
+    assert poll(4, one=Outcome.DNS, two=Outcome.LISTED, three=Outcome.LISTED) == ["one"]
+    assert poll(5, one=Outcome.LISTED) == []
+
+
+def test_a_layout_change_is_named_and_shown_for_a_day(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """The newest documents have their text at unknown positions; then learning finds a new layout, which they fit."""
+    app, alarms, path = build_context(engine, str(tmp_path)), SourceAlarms(engine), {"old": "body/main/p", "new": "body/section/div"}
+    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+
+    def learn(layout: str, since: datetime | None) -> None:
+        profile = Profile(HOST, 25, 2, paths={make_path_key(path[layout]): PathStats(25, 25, 900, 880, 2)}, fit=0.9, since=since)
+        assert app.profiles.put(replace(profile, version=version()), documents=5, now=mill.now) is not None
+
+    def version() -> int:
+        note = app.profiles.newest(HOST)
+        return 0 if note is None else note.version
+
+    def store(hours: float, layout: str) -> list[tuple[str, bool]]:
+        mill.now = after(hours=hours)
+        blocks = (Block(BlockType.PARAGRAPH, "Words of an article.", path=path[layout]),)
+        pages = [Link(f"{SITE}/{hours}-{number}", source="paper", found_by="feed") for number in range(8)]
+        known: dict[str, Any] = {"blocks": blocks, "first_seen_at": mill.now, "fetched_at": mill.now, "profile_version": version() or None}
+        mill.store(*(good(claim, document_of(claim.url, **known)) for claim in mill.fetch(*pages)))
+        check_sources(app, mill.now)
+        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
+
+    learn("old", None)
+    assert store(1, "old") == []
+    assert store(2, "old") == []
+    assert store(3, "new") == [("layout_change", True)]
+    assert alarms.list_open()[0].finding.evidence.fit == 0
+    learn("new", mill.now)
+    assert store(5, "new") == [("layout_change", True)]
+    assert read_health(engine, at=mill.now).state is HealthState.EXTRACTION_BROKEN
+    assert store(28, "new") == [("layout_change", False)]
+    learn("new", mill.now)
+    assert store(30, "new")[1:] == [("layout_change", True)], "also when learning is faster than the check"
+
+
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_a_feed_that_is_missing_while_the_homepage_announces_another_has_moved(engine: Engine, tmp_path: Path, is_planned: bool) -> None:
+    """The new URL takes its place in the plan, or in the ledger where discovery found it; the old one is not fetched any more."""
+    app, ledger, old, new = build_context(engine, str(tmp_path)), Ledger(engine), f"{SITE}/rss", f"{SITE}/new.xml"
+    ledger.put_source(replace(SOURCE, feeds=(old,) if is_planned else ()), now=NOON)
+    ledger.add([Link(old, Kind.FEED, "paper", "homepage")], now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    check_sources(app, NOON)
+    mill.now = after(hours=5)
+    ledger.add([Link(new, Kind.FEED, "paper", "homepage")], now=mill.now)
+    ledger.read_listings("paper", now=mill.now)
+    results = {old: (Outcome.GONE, "HTTP 404")}
+    ledger.end([ended(row, *results.get(row.url, (Outcome.LISTED, None))) for row in mill.lease()], now=mill.now)
+    check_sources(app, mill.now)
+    (alarm,) = SourceAlarms(engine).list_history("paper")
+    assert (alarm.finding.cause, alarm.finding.evidence.url, alarm.finding.evidence.new_url) == (Cause.MOVED_LISTING, old, new)
+    source = ledger.source("paper")
+    assert source is not None and source.feeds == ((new,) if is_planned else ())
+    for hours in (6, 12, 31):
+        mill.now = after(hours=hours)
+        ledger.read_listings("paper", now=mill.now)
+        rows = mill.lease()
+        assert sorted(row.url for row in rows) == [f"{SITE}/", new]
+        ledger.end([ended(row, Outcome.LISTED) for row in rows], now=mill.now)
+        check_sources(app, mill.now)
+        assert read_health(engine, at=mill.now).state is (HealthState.MOVED if hours < 29 else HealthState.OK)
+    assert len(SourceAlarms(engine).list_history("paper")) == 1
 
 
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:

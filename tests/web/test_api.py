@@ -233,7 +233,9 @@ def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> N
     ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=now)
     (listed,) = pages(program, f"{API}/sources")
     health = listed["health"]
-    assert (health["state"], health["failure"], health["outcome"], health["listings"]) == ("failing", "blocked: HTTP 403", "http_error", 1)
+    assert (health["state"], health["failure"], health["outcome"], health["listings"]) == ("blocked", "blocked: HTTP 403", "http_error", 1)
+    (cause,) = health["causes"]
+    assert (cause["cause"], cause["evidence"]["of"]) == ("refused", 1) and cause["remedy"].startswith("Ask the publisher")
     assert health["url"] == "https://gazette.example.org/" and datetime.fromisoformat(health["since"]) == now
     assert program.get(f"{API}/sources/gazette-example-org").json()["health"] == health
 

@@ -15,11 +15,11 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
-from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment, Source
+from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Segment, Source
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, revisits, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, moved_listings, polls, queries, revisits, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
@@ -99,6 +99,14 @@ class Ledger:
                 return 0
         with writing(self._engine) as conn:
             return revisits.make_due(conn, now, limit)
+
+    def move_listing(self, source: str, url: str, new_url: str, failure: OutcomeRecord | None = None, *, now: datetime) -> bool:
+        """Follow a listing that has moved for good, in the plan of its source too. False: the source has no such listing.
+
+        `failure`: what the old URL answers with; None for a permanent redirect.
+        """
+        with writing(self._engine) as conn:
+            return moved_listings.move_listing(conn, source, url, new_url, failure, now)
 
     # ---- rendering
 

@@ -16,12 +16,16 @@ from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.failures import describe_failure
+from newsmill.health import Cause, Finding, HealthState, weigh
+from newsmill.health_texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.site_inspection import SiteInspection
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
+from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
-from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
@@ -116,11 +120,42 @@ class SourceResponse(SourcePlan):
     spider: str | None = Field(default=None, description="Class of the Scrapy spider that runs; sources.toml sets it.")
 
 
-class SourceHealthResponse(BaseModel):
-    """The state of a source, and what fails: most of its listings, or its newest pages."""
+class HealthEvidence(BaseModel):
+    """The numbers, times and URLs that prove a cause; null where they do not belong to it."""
 
-    state: HealthState = Field(description="failing: nothing of it can be read; degraded: a part fails; unread: no listing has been read.")
+    model_config = ConfigDict(from_attributes=True)
+    url: str | None = Field(default=None, description="One of the URLs that fail, or the listing.")
+    new_url: str | None = Field(default=None, description="Where a moved listing is now.")
+    failing: int = Field(default=0, description="Listings or pages with this failure.")
+    of: int = Field(default=0, description="Of so many.")
+    is_pages: bool = Field(default=False, description="They are pages, not listings.")
+    last_at: datetime | None = Field(default=None, description="When the newest document was first seen.")
+    expected: float | None = Field(default=None, description="Hours with documents that were usual since then.")
+    probability: float | None = Field(default=None, description="That it is chance.")
+    site: str | None = None
+    fit: float | None = Field(default=None, description="Share of the words of the newest documents at known positions.")
+    usual: float | None = Field(default=None, description="What is usual: of `fit`, or of the share of pages.")
+
+
+class HealthCause(BaseModel):
+    """Why a source needs an administrator."""
+
+    cause: Cause
+    state: HealthState
+    since: datetime
     failure: str | None = Field(default=None, description="What fails, in a few words.", examples=["blocked: HTTP 403"])
+    evidence: HealthEvidence
+    remedy: str = Field(description="What to do.")
+
+
+class SourceHealthResponse(BaseModel):
+    """The state of a source with its causes, and what fails now: most of its listings, or its newest pages."""
+
+    state: HealthState = Field(
+        description="ok, quiet, stale, blocked, extraction_broken, moved, gone, paused, or unread: no listing has been read."
+    )
+    causes: list[HealthCause] = Field(default=[], description="Proven causes, the heaviest first.")
+    failure: str | None = Field(default=None, description="What fails now, proven or not.", examples=["blocked: HTTP 403"])
     outcome: Outcome | None = None
     detail: str | None = None
     since: datetime | None = Field(default=None, description="When the first of the failing URLs began to fail.")
@@ -139,6 +174,13 @@ class SourceWeek(BaseModel):
     late: int = Field(description="Articles that were found in this week and published more than two days before.")
     at_most: float | None = Field(description="At most this share of the articles was in no listing (95 % confidence).", examples=[0.012])
     unknown: Unknown | None = Field(description="Why that cannot be told.")
+
+
+class SourceAlarmResponse(HealthCause):
+    """An alarm of a source: a cause from its beginning to its end."""
+
+    begun_at: datetime = Field(description="When it was proven.")
+    until: datetime | None = Field(description="When the opposite was proven; null: it is open.")
 
 
 class ListedSource(SourceResponse):
@@ -163,6 +205,7 @@ def to_health(health: SourceHealth) -> SourceHealthResponse:
     failure = health.failure
     return SourceHealthResponse(
         state=health.state,
+        causes=[HealthCause.model_validate(describe_cause(finding)) for finding in health.causes],
         failure=None if failure is None else describe_failure(failure),
         outcome=None if failure is None else failure.outcome,
         detail=None if failure is None else failure.detail,
@@ -174,9 +217,27 @@ def to_health(health: SourceHealth) -> SourceHealthResponse:
     )
 
 
+def describe_cause(finding: Finding) -> dict[str, Any]:
+    """A cause as the fields of HealthCause."""
+    failure = finding.evidence.failure
+    return {
+        "cause": finding.cause,
+        "state": weigh(finding)[1],
+        "since": finding.since,
+        "failure": None if failure is None else describe_failure(failure),
+        "evidence": HealthEvidence.model_validate(finding.evidence),
+        "remedy": REMEDIES[finding.cause],
+    }
+
+
+def to_alarm(alarm: SourceAlarm) -> SourceAlarmResponse:
+    """An alarm in a response of the API."""
+    return SourceAlarmResponse(**describe_cause(alarm.finding), begun_at=alarm.begun_at, until=alarm.until)
+
+
 def to_listed(context: AppContext, sources: Sequence[Source]) -> tuple[ListedSource, ...]:
     """The sources with their states."""
-    states = SourceHealthReader(context.engine).read_all(sources)
+    states = SourceHealthReader(context.engine).read_all(sources, now=context.now())
     return tuple(ListedSource(**to_response(source).model_dump(), health=to_health(states[source.name])) for source in sources)
 
 
@@ -218,6 +279,7 @@ class SourceDetails(BaseModel):
 
     source: SourceResponse
     health: SourceHealthResponse
+    alarms: tuple[SourceAlarmResponse, ...] = Field(description="The newest alarms, newest first.")
     progress: LedgerProgress
     rendered: int = Field(description="Archived pages that a browser rendered.")
     completeness: tuple[SourceWeek, ...] = Field(description="The last eight weeks, the newest first.")
@@ -239,11 +301,13 @@ def get_source(context: Context, name: Name) -> SourceDetails:
     progress = LedgerProgress.model_validate(context.ledger.progress(source.name))
     rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
     listings = tuple(context.ledger.listings(source.name))
-    health = to_health(SourceHealthReader(context.engine).read(source))
+    health = to_health(SourceHealthReader(context.engine).read(source, now=context.now()))
+    alarms = tuple(to_alarm(alarm) for alarm in SourceAlarms(context.engine).list_history(source.name))
     weeks = CompletenessReader(context.engine).read([source.name], context.now())[source.name]
     return SourceDetails(
         source=to_response(source),
         health=health,
+        alarms=alarms,
         progress=progress,
         rendered=rendered,
         completeness=tuple(map(SourceWeek.model_validate, weeks)),

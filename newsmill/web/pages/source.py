@@ -28,7 +28,7 @@ from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
-from newsmill.web.pages.source_health_view import read_health
+from newsmill.web.pages.source_health_view import list_past_alarms, read_health
 from newsmill.web.pages.translations import Translations
 
 MAX_DOCUMENTS = 8
@@ -123,6 +123,7 @@ def render_source(
         source=stats.source,
         stats=stats,
         health=read_health(context, [stats.source], view.words, view.now)[name],
+        past_alarms=list_past_alarms(context, name, view.words, view.now),
         stored=context.documents.count(name),
         found=totals.found,
         pending=totals.pending,

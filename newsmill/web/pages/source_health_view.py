@@ -1,4 +1,4 @@
-"""The state of a source in the words of a page: "active", "paused", or what fails and since when."""
+"""The state of a source in the words of a page: its name, why and since when, the evidence, and what to do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.failures import get_refusal
+from newsmill.health import Finding, HealthState, weigh
+from newsmill.health_texts import ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
-from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.web.pages.messages import translate_message
 from newsmill.web.pages.translations import Translations
 
 MAX_PROBLEMS = 5  # on the home page
+MARKS = {HealthState.OK: "on", HealthState.QUIET: "on", HealthState.PAUSED: "off", HealthState.UNREAD: "on"}  # CSS classes
+
+
+@dataclass(frozen=True, slots=True)
+class CauseView:
+    """A cause: what is wrong and since when, the evidence, what to do, and when it was over."""
+
+    title: str
+    evidence: str
+    remedy: str
+    url: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +39,70 @@ class HealthView:
     mark: str
     text: str
     url: str | None = None
+    causes: tuple[CauseView, ...] = ()
 
 
 def read_health(context: AppContext, sources: Sequence[Source], words: Translations, now: datetime) -> Mapping[str, HealthView]:
     """The states of sources by their names."""
-    healths = SourceHealthReader(context.engine).read_all(sources)
+    healths = SourceHealthReader(context.engine).read_all(sources, now=now)
     return {name: describe_health(name, health, words, now) for name, health in healths.items()}
 
 
 def list_problems(context: AppContext, words: Translations, now: datetime) -> list[HealthView]:
     """The sources that an administrator should look at."""
     reader = SourceHealthReader(context.engine)
-    named = (context.ledger.source(name) for name in reader.list_failing_names())
-    healths = reader.read_all([source for source in named if source is not None])
+    named = (context.ledger.source(name) for name in reader.list_problem_names())
+    healths = reader.read_all([source for source in named if source is not None], now=now)
     return [describe_health(name, health, words, now) for name, health in healths.items() if health.is_problem]
+
+
+def list_past_alarms(context: AppContext, name: str, words: Translations, now: datetime) -> list[CauseView]:
+    """The newest alarms of a source that are over."""
+    return [
+        describe_cause(name, alarm.finding, words, now, alarm.until)
+        for alarm in SourceAlarms(context.engine).list_history(name)
+        if alarm.until is not None
+    ]
 
 
 def describe_health(name: str, health: SourceHealth, words: Translations, now: datetime) -> HealthView:
     """The state with its mark."""
-    if health.failure is None:
-        mark = "off" if health.state is HealthState.PAUSED else "on"
-        texts = {HealthState.PAUSED: words("sources.off"), HealthState.UNREAD: words("sources.unread")}
-        return HealthView(name, mark, texts.get(health.state, words("sources.on")))
-    text = describe_failure(health.failure, words)
-    if health.since is not None:
-        is_today = health.since.date() == now.date()
-        text = words("source_health.since", failure=text, at=words.clock(health.since) if is_today else words.short(health.since))
-    if health.kind is Kind.PAGE:
-        text = words("source_health.pages", failure=text) if health.since else words("source_health.no_documents", failure=text)
-    elif health.failing < health.of:
-        text = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=text)
-    return HealthView(name, "bad" if health.state is HealthState.FAILING else "doubtful", text, health.url)
+    state, causes = words(f"health.state.{health.state}"), tuple(describe_cause(name, one, words, now) for one in health.causes)
+    if (cause := health.cause) is not None:
+        text = summarize(words(f"health.state.{weigh(cause)[1]}"), cause, words(f"health.cause.{cause.cause}"), write_values(words, now))
+        text = words("source_health.since", failure=text, at=write_time(words, cause.since, now))
+        return HealthView(name, "bad", text, cause.evidence.url or health.url, causes)
+    if health.failure is None or health.since is None or health.kind is Kind.PAGE:
+        return HealthView(name, MARKS.get(health.state, "on"), state)
+    failure = words("source_health.since", failure=describe_failure(health.failure, words), at=write_time(words, health.since, now))
+    if health.failing < health.of:
+        failure = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=failure)
+    return HealthView(name, "doubtful", words("source_health.unproven", state=state, failure=failure), health.url)
+
+
+def describe_cause(name: str, finding: Finding, words: Translations, now: datetime, until: datetime | None = None) -> CauseView:
+    """A cause with its evidence and remedy."""
+    state, cause = words(f"health.state.{weigh(finding)[1]}"), words(f"health.cause.{finding.cause}")
+    title = words("source_health.since", failure=f"{state}: {cause}", at=write_time(words, finding.since, now))
+    evidence = words(f"health.evidence.{choose_evidence_text(finding)}", **format_values(finding.evidence, write_values(words, now)))
+    remedy = words(f"health.remedy.{finding.cause}").replace("NAME", name)
+    return CauseView(title, evidence, remedy, finding.evidence.url, until)
+
+
+def write_values(words: Translations, now: datetime) -> ValueFormat:
+    """How the reader's language writes values."""
+    return ValueFormat(
+        words.number,
+        lambda share: words.percent(share, 1),
+        lambda at: write_time(words, at, now),
+        lambda failure: describe_failure(failure, words),
+        words("sources.nothing"),
+    )
+
+
+def write_time(words: Translations, at: datetime, now: datetime) -> str:
+    """The time of day if it is today, else with the date."""
+    return words.clock(at) if at.date() == now.date() else words.short(at)
 
 
 def describe_failure(failure: OutcomeRecord, words: Translations) -> str:

@@ -299,6 +299,43 @@ def create_tables() -> None:
     op.create_index("ix_alerts_search", "alerts", ["search"])
     op.create_index("ix_alerts_due", "alerts", ["due_at"], **only("state = 'active'"))
     op.create_table(
+        "source_checks",
+        Column("source", StorableText(), nullable=False),
+        Column("checked_at", UtcDateTime(), nullable=False),
+        Column("memory", Json(), nullable=False),
+        PrimaryKeyConstraint("source", name="pk_source_checks"),
+    )
+    op.create_index("ix_source_checks_age", "source_checks", ["checked_at"])
+    op.create_table(
+        "source_alarms",
+        Column("id", Id, autoincrement=True, nullable=False),
+        Column("source", StorableText(), nullable=False),
+        Column("cause", String(length=24), nullable=False),
+        Column("since", UtcDateTime(), nullable=False),
+        Column("begun_at", UtcDateTime(), nullable=False),
+        Column("until", UtcDateTime(), nullable=True),
+        Column("evidence", Json(), nullable=False),
+        Column("told", String(length=8), nullable=False),
+        PrimaryKeyConstraint("id", name="pk_source_alarms"),
+    )
+    op.create_index("ix_source_alarms_source", "source_alarms", ["source", "begun_at"])
+    op.create_index("ix_source_alarms_told", "source_alarms", ["told", "id"])
+    op.create_table(
+        "alarm_messages",
+        Column("id", String(length=40), nullable=False),
+        Column("alarm", Id, autoincrement=False, nullable=False),
+        Column("event", String(length=8), nullable=False),
+        Column("target", StorableText(), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("next_at", UtcDateTime(), nullable=True),
+        Column("sent_at", UtcDateTime(), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        PrimaryKeyConstraint("alarm", "event", "target", name="pk_alarm_messages"),
+        UniqueConstraint("id", name="uq_alarm_messages_id"),
+    )
+    op.create_index("ix_alarm_messages_due", "alarm_messages", ["next_at"], **only("next_at IS NOT NULL"))
+    op.create_index("ux_source_alarms_open", "source_alarms", ["source", "cause"], unique=True, **only("until IS NULL"))
+    op.create_table(
         "ledger",
         Column("id", Id, autoincrement=True, nullable=False),
         Column("url_key", String(length=64), nullable=False),

@@ -1,0 +1,41 @@
+"""The content of messages about alarms: text and HTML for people, JSON for programs. Pure.
+
+URLs and details come from other sites and are hostile: HTML is escaped by the template, headers are checked by newsmill/web/mail.py.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from newsmill.storage.alarm_messages import AlarmMessage
+from newsmill.storage.alarm_rows import Told
+from newsmill.web.alert_channels import AlertContent
+from newsmill.web.api.sources import to_alarm
+from newsmill.web.mail import one_line
+from newsmill.web.pages.rendering import shorten, template_environment
+from newsmill.web.pages.source_health_view import describe_cause
+from newsmill.web.pages.translations import load_translations
+
+MAX_SUBJECT_CHARACTERS = 200
+MAX_LINE_CHARACTERS = 1000
+
+
+def build_content(message: AlarmMessage, language: str, now: datetime, *, base: str | None) -> AlertContent:
+    """The message in that language. `base`: the URL of the pages, if it is set."""
+    words, alarm = load_translations(language), message.alarm
+    name = alarm.source or words("alarmmail.all")
+    cause = describe_cause(alarm.source, alarm.finding, words, now)
+    is_over = message.event is Told.END
+    title = words("alarmmail.over", name=name, cause=cause.title) if is_over else words("alarmmail.begun", name=name, cause=cause.title)
+    lines = [f"{words('source_health.evidence')} {cause.evidence}"]
+    lines += [] if is_over else [f"{words('source_health.remedy')} {cause.remedy}"]
+    lines = [shorten(one_line(line), MAX_LINE_CHARACTERS) for line in lines]
+    url = f"{base}/{f'sources/{alarm.source}' if alarm.source else ''}" if base else None
+    title = shorten(one_line(title), MAX_SUBJECT_CHARACTERS)
+    html = template_environment().get_template("alarm_mail.html").render(t=words, title=title, lines=lines, url=url)
+    payload = {
+        "type": "source.alarm.ended" if is_over else "source.alarm.begun",
+        "timestamp": now.isoformat(),
+        "data": {"source": alarm.source or None, "title": title, "alarm": to_alarm(alarm).model_dump(mode="json"), "id": alarm.id},
+    }
+    return AlertContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)

@@ -1,0 +1,149 @@
+"""Alarms of sources with real receivers: one message when a cause begins, one when it is over; a watched output; a bounded command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from mail_server import mail_server
+from receiver import receiver
+from site_of_tests import RunningApp, stock
+
+from newsmill import settings
+from newsmill.exceptions import ConfigError
+from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.storage.ledger import Ended
+from newsmill.storage.webhooks import make_secret
+from newsmill.web.alarm_command import run_command
+from newsmill.web.alarm_sender import AlarmSender
+from newsmill.web.config import WebConfig
+from newsmill.web.http_post import DeliveryError
+from workers.health_checks import check_sources
+
+FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"
+
+
+class Installation:
+    """A source, the scheduler's checks and the sender, with a clock that the test sets."""
+
+    def __init__(self, web: RunningApp, **environ: str) -> None:
+        self.start, self.ahead = web.context.now(), timedelta()
+        given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
+        self.context = replace(web.context, settings=given, now=lambda: self.start + self.ahead)
+        self.sender = AlarmSender(self.context, "https://news.example.org/")
+        self.context.ledger.put_source(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
+
+    def poll(self, hours: float, outcome: Outcome, detail: str | None = None) -> None:
+        """Read the feed at this time, check the sources, and send."""
+        self.ahead = timedelta(hours=hours)
+        now = self.context.now()
+        ledger = self.context.ledger
+        ledger.read_listings("alarm", now=now)
+        ledger.lease_host("alarm.example", "crawler", seconds=60, now=now)
+        (row,) = ledger.lease_urls("alarm.example", "crawler", limit=1, seconds=60, now=now)
+        ledger.end([Ended(row.id, row.fence, OutcomeRecord(outcome, detail))], now=now)
+        ledger.release_host("alarm.example", "crawler", now=now)
+        while check_sources(self.context, now):
+            pass
+        self.send()
+
+    def send(self) -> None:
+        self.sender._next_watch = self.sender._next_ping = 0.0
+        with ThreadPoolExecutor(2) as pool:
+            while self.sender.round(pool):
+                pass
+
+
+def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Callable[..., RunningApp], tmp_path: Path) -> None:
+    got, secret = tmp_path / "command.jsonl", make_secret()
+    program = [sys.executable, "-c", f"import sys; open({str(got)!r}, 'a').write(sys.stdin.read() + '\\n')"]
+    with receiver() as hook, mail_server() as box:
+        web = make_web(WebConfig(sends_webhooks=False))
+        mill = Installation(
+            web,
+            NEWSMILL_SMTP_URL=box.url,
+            NEWSMILL_MAIL_FROM="Newsmill <news@example.org>",
+            NEWSMILL_HEALTH_ALERTS=f"ops@example.org, {hook.url} http://10.0.0.1/private",
+            NEWSMILL_HEALTH_COMMAND=json.dumps(program),
+            NEWSMILL_HEALTH_SECRET=secret,
+            NEWSMILL_HEALTH_LANGUAGE="de",
+        )
+        assert mill.sender.targets == ["command", "ops@example.org", hook.url], "a target that is not allowed is left out"
+        mill.poll(0, Outcome.LISTED)
+        mill.poll(1, Outcome.HTTP_ERROR, "HTTP 403")
+        assert hook.got == [], "one failed try is no alarm"
+        hook.statuses = [500]
+        mill.poll(2, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.poll(3, Outcome.HTTP_ERROR, "HTTP 503")
+        mill.poll(4, Outcome.HTTP_ERROR, "HTTP 403")
+        assert [headers["webhook-id"] for headers, _ in hook.got] == [hook.got[0][0]["webhook-id"]] * 2, "the second is a retry"
+        mill.poll(5, Outcome.NOT_MODIFIED)
+        mill.poll(6, Outcome.NOT_MODIFIED)
+    begun, ended = (json.loads(body) for _, body in hook.got[1:])
+    assert (begun["type"], ended["type"]) == ("source.alarm.begun", "source.alarm.ended")
+    alarm = begun["data"]["alarm"]
+    assert (alarm["cause"], alarm["state"], alarm["failure"], alarm["evidence"]["url"]) == (
+        "refused",
+        "blocked",
+        "blocked: HTTP 403",
+        FEED,
+    )
+    assert [json.loads(line)["type"] for line in got.read_text().splitlines()] == ["source.alarm.begun", "source.alarm.ended"]
+    assert len(box.got) == 2
+    first, second = (message for _, _, message in box.got)
+    assert "alarm: blockiert: Die Website verweigert den Zugriff seit" in str(first["Subject"])
+    html = first.get_body(("html",)).get_content()
+    assert "rss?a=1&amp;b=%3Cb%3E" in html
+    assert "https://news.example.org/sources/alarm" in first.get_body(("plain",)).get_content()
+    assert "funktioniert wieder" in str(second["Subject"])
+
+
+def test_the_output_is_watched_and_the_watcher_is_told_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
+    with receiver() as hook, receiver() as watcher:
+        web = make_web(WebConfig(sends_webhooks=False))
+        mill = Installation(
+            web, NEWSMILL_HEALTH_ALERTS=hook.url, NEWSMILL_HEALTH_SILENCE="6h", NEWSMILL_HEALTH_PING=watcher.url.replace("hook", "ping")
+        )
+        mill.send()
+        assert (len(watcher.got), hook.got) == (1, []), "an empty store is no alarm"
+        stock(web, 1, first_seen_at=mill.start)
+        mill.ahead = timedelta(hours=7)
+        mill.send()
+        mill.send()
+        assert (len(watcher.got), len(hook.got)) == (1, 1), "the watcher is not told, and raises the alarm if nobody else does"
+        assert json.loads(hook.got[0][1])["data"]["alarm"]["cause"] == "no_output"
+        stock(web, 1, first_seen_at=mill.context.now())
+        mill.send()
+        assert json.loads(hook.got[1][1])["type"] == "source.alarm.ended"
+        assert len(watcher.got) == 2
+
+
+def test_a_command_is_bounded_and_its_failure_is_a_reason() -> None:
+    with pytest.raises(DeliveryError, match="exit code 3"):
+        run_command([sys.executable, "-c", "raise SystemExit(3)"], b"{}")
+    with pytest.raises(DeliveryError, match="longer than"):
+        run_command(["/bin/sh", "-c", "sleep 60 & sleep 60"], b"{}", seconds=0.2)
+    with pytest.raises(DeliveryError, match="cannot be started"):
+        run_command(["/nowhere/notify"], b"{}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COMMAND", "notify me"),
+        ("COMMAND", '["a", 1]'),
+        ("SILENCE", "soon"),
+        ("PING", "ftp://a.example"),
+        ("SECRET", "abc"),
+        ("LANGUAGE", "fr"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"NEWSMILL_HEALTH_{name}: expected"):
+        settings.load({f"NEWSMILL_HEALTH_{name}": value})
