@@ -199,7 +199,7 @@ def show_sign_in(request: Request, key: str = "", next: str = "/") -> Response:
 
 
 @router.post("/login")
-def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=2000)] = "/") -> Response:
+def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=8000)] = "/") -> Response:
     """Start a session with a token. It has the token's scope and ends with the token."""
     check_origin(request)
     parent = request.app.state.context.tokens.check(token.strip(), now=request.app.state.context.now())

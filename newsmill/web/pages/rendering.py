@@ -59,6 +59,12 @@ class PageView:
         self.now: datetime = request.app.state.context.now()
         self.user = "" if self.caller is None else self.caller.user
 
+    @property
+    def here_url(self) -> str:
+        """The path of the request with its query, to which a form leads back."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
+
     def marks(self, ids: Iterable[str]) -> Mapping[str, DocumentMarks]:
         """The marks that the caller has made on documents, by id."""
         return Marks(self.request.app.state.context.engine, self.user).get(ids)
@@ -98,7 +104,7 @@ class PageView:
             "may_admin": caller is not None and caller.may(Scope.ADMIN),
             "user": name_user(caller, self.words),
             "csrf": make_csrf_token(self.request),
-            "here_url": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
+            "here_url": self.here_url,
             "has_images": self.request.app.state.config.shows_images,
             "zone_is_chosen": preferences.ZONE_COOKIE in self.request.cookies,
             "keys": preferences.has_keys(self.request),
@@ -287,7 +293,7 @@ def render_error_page(request: Request, status: int, detail: str) -> Response:
     translated = translate_message(detail, view.words.language)
     text = translated or detail
     title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
-    next_path = request.url.path if request.method == "GET" else "/"
+    target = view.here_url if request.method == "GET" and request.url.path != "/login" else "/"
     return view.page(
         "error.html",
         status,
@@ -295,7 +301,7 @@ def render_error_page(request: Request, status: int, detail: str) -> Response:
         detail=text[:1].upper() + text[1:],
         is_english=translated is None,
         number=status,
-        sign_in=f"/login?next={quote(next_path)}",
+        sign_in=f"/login?next={quote(target)}",
     )
 
 

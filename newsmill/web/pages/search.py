@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from typing import Literal
 
@@ -21,6 +18,7 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
+from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
 from newsmill.web.pages.query_filters import add_filter, field_of, link_bar, list_filters, remove_filters
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
@@ -92,6 +90,7 @@ def show_search(
         filters=list(list_filters(query)),
         is_first=not cursor,
         saved=list_saved(request, context),
+        builder=read_fields(query),
         period=period,
         dates=list_dates(query, period),
         timeline=timeline,
@@ -140,19 +139,13 @@ def set_range(q: str = "", after: str = "", before: str = "", order: Literal["re
     """Leads from the fields of the date range to the search. An empty field removes the filter."""
     query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     for name, value in (("after", after), ("before", before)):
-        query = add_filter(query, f"{name}:{value}") if _is_day(value) else remove_filters(query, name)
+        query = add_filter(query, f"{name}:{value}") if is_day(value) else remove_filters(query, name)
     return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(date.fromisoformat(text))
-    except ValueError:
-        return False
 
 
 @router.get("/search/build")
 def build_search(
+    keep: str = "",
     all: str = "",
     phrase: str = "",
     any: str = "",
@@ -163,34 +156,10 @@ def build_search(
     after: str = "",
     before: str = "",
 ) -> Response:
-    """Leads from the fields of the query builder to the search."""
-    fields = {"source": source, "lang": language, "after": after, "before": before}
-    query = build_query(all=all, phrase=phrase, any=any, none=none, title=title, fields=fields)
+    """Leads from the fields of the query builder to the search. `keep`: the parts of the query that no field expresses."""
+    filters = {"source": source, "lang": language, "after": after, "before": before}
+    query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
-
-
-def build_query(*, all: str, phrase: str, any: str, none: str, title: str, fields: Mapping[str, str]) -> str:
-    """The query for the fields of the query builder.
-
-    >>> build_query(all="rail", phrase="night train", any="bus ferry", none="strike", title="", fields={"lang": "de"})
-    'rail "night train" bus OR ferry -strike lang:de'
-    """
-    parts = [" ".join(_plain_words(all))]
-    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(phrase)) else []
-    parts += [
-        " OR ".join(_plain_words(any)),
-        *(f"-{word}" for word in _plain_words(none)),
-        *(f"title:{word}" for word in _plain_words(title)),
-    ]
-    for name, value in fields.items():
-        words = _plain_words(value)
-        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
-    return " ".join(part for part in parts if part)
-
-
-def _plain_words(text: str) -> list[str]:
-    """The words of a field, without quotation marks and brackets."""
-    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-="))]
 
 
 def _search_page(index: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from itertools import count, pairwise
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browsing import page_urls
@@ -107,6 +107,38 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
     query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
     assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("council lang:en after:2026-01-01", {"all": "council", "language": "en", "after": "2026-01-01"}),
+        (
+            'council climat* "night train" -strike title:flood source:"The Paper"',
+            {
+                "all": "council climat*",
+                "phrase": "night train",
+                "none": "strike",
+                "title": "flood",
+                "source": "The Paper",
+            },
+        ),
+        ("rail OR bus lang:en", {"keep": "rail OR bus lang:en"}),
+        ('=flood -lang:en is:starred after:"last week" x', {"all": "x", "keep": '=flood -lang:en is:starred after:"last week"'}),
+    ],
+)
+def test_the_query_builder_starts_with_the_query(filled: RunningApp, query: str, fields: dict[str, str]) -> None:
+    (form,) = read(filled.stranger, "/search?" + urlencode({"q": query})).xpath("//form[@action='/search/build']")
+    values = {field.get("name"): field.get("value") for field in form.xpath(".//input")}
+    assert {name: value for name, value in values.items() if value} == fields
+    answer = filled.stranger.get("/search/build", params=values, follow_redirects=False)
+    assert sorted(parse_qs(urlsplit(answer.headers["location"]).query)["q"][0].split()) == sorted(query.split())
+
+
+def test_signing_in_leads_back_to_the_search(filled: RunningApp) -> None:
+    (link,) = read(filled.stranger, "/search?q=a+%26+b&order=newest").xpath("//header//div[@class='account']/a/@href")
+    (target,) = read(filled.stranger, link).xpath("//main//form//input[@name='next']/@value")
+    assert target == "/search?q=a+%26+b&order=newest"
 
 
 def test_home_says_what_new_means(filled: RunningApp) -> None:
@@ -442,6 +474,8 @@ def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningAp
     web.program()  # from now on everybody needs a token
     refused = read(web.client(), "/sources", 401)
     assert refused.xpath("//a[@href='/login?next=/sources']")
+    (sign_in,) = read(web.client(), "/search?q=a+b", 401).xpath("//main//a[starts-with(@href, '/login')]/@href")
+    assert parse_qs(urlsplit(sign_in).query) == {"next": ["/search?q=a+b"]}
     assert "geben Sie ein Token ein" in text_of(read(web.client(), "/login?lang=de"))
     form = read(web.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
     assert form.xpath(".//input[@name='next']/@value") == ["/sources"]
