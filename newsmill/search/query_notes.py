@@ -33,9 +33,7 @@ OTHER_FILTERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("date", "day", "on", "published", "pubdate", "publish_date", "published_at", "published_day"), _BOTH),
     **dict.fromkeys(("headline", "heading", "intitle", "allintitle"), FILTER_EXAMPLES["title"]),
     **dict.fromkeys(("byline", "by", "writer", "authors"), FILTER_EXAMPLES["author"]),
-    **dict.fromkeys(
-        ("media", "outlet", "publisher", "publication", "newspaper", "media_id", "media_name"), FILTER_EXAMPLES["source"]
-    ),
+    **dict.fromkeys(("media", "outlet", "publisher", "publication", "newspaper", "media_id", "media_name"), FILTER_EXAMPLES["source"]),
     **dict.fromkeys(("domain", "host", "url", "inurl", "website", "canonical_domain"), FILTER_EXAMPLES["site"]),
     **dict.fromkeys(("category", "topic", "subject", "rubric"), FILTER_EXAMPLES["section"]),
     **dict.fromkeys(("label", "tags"), FILTER_EXAMPLES["tag"]),

@@ -27,12 +27,12 @@ class BuilderFields:
 
 
 def read_fields(query: str) -> BuilderFields:
-    """The fields that build a query again. A query with operators or brackets is kept as it is.
+    """The fields that build a query again. A query with operators, brackets or an open quotation mark is kept as it is.
 
     >>> read_fields('rail "night train" -strike lang:de is:starred')
     BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
     """
-    if _OPERATORS.search(query):
+    if _OPERATORS.search(query) or len(re.findall('["“”„]', query)) % 2:
         return BuilderFields(keep=" ".join(query.split()))
     fields = BuilderFields()
     for part in _PART.finditer(query):
@@ -44,7 +44,7 @@ def read_fields(query: str) -> BuilderFields:
 def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
     """Put a part of a query into its field; false if no field has its meaning."""
     name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
-    if part["equals"] or re.search('["“”„]', part["plain"] or "") or (part["minus"] and (name or is_quoted)):
+    if part["equals"] or (part["minus"] and (name or is_quoted)):
         return False
     if name is None:
         target = "none" if part["minus"] else "phrase" if is_quoted else "all"

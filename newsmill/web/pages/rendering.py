@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import ConfigError, NewsmillError
@@ -134,7 +134,7 @@ def template_environment() -> Environment:
         loader=FileSystemLoader(TEMPLATE_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params
+        link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params, sentence=sentence
     )
     environment.globals.update(
         charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
@@ -213,6 +213,16 @@ def breakable(url: object) -> Markup:
     """The URL with a line break allowed after each slash."""
     *folders, name = str(url).split("/")
     return Markup("<wbr>").join([*(f"{folder}/" for folder in folders), name])
+
+
+def sentence(text: str) -> Markup:
+    """A message as a sentence: what stands in backticks is code, and it ends with a full stop.
+
+    >>> sentence("Run `newsmill up`")
+    Markup('Run <code>newsmill up</code>.')
+    """
+    parts = [Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`"))]
+    return Markup("").join([*parts, "" if text.endswith((".", "!", "?", "…", ":")) else "."])
 
 
 def params(query: Mapping[str, object], **changes: object) -> str:

@@ -27,7 +27,8 @@ from newsmill.web.search_export import MAX_DOCUMENTS
 MAX_HITS = 20
 MAX_SAVED = 12
 MAX_TAGS = 50  # suggested for the chosen documents
-MAX_FACET_VALUES = 6  # shown of each facet
+MAX_FACET_VALUES = 24  # of each facet
+MAX_SHOWN_VALUES = 6  # of each facet, before the others are opened
 FACET_TIME_SHARE = 0.6  # of the time left after the matches
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
 MAX_QUERY_CHARACTERS = 2000
@@ -51,6 +52,8 @@ class FacetList:
 
     name: FacetName
     values: tuple[FacetLink, ...]
+    more: tuple[FacetLink, ...]  # those that the reader opens
+    is_cut: bool  # there are further ones
     query_without: str | None
 
 
@@ -76,7 +79,9 @@ def show_search(
     results, period = _search_page(index, query, cursor, order), choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
-    facets = count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES, seconds=left) if has_counts and left > 0 else None
+    facets = (
+        count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES + 1, seconds=left) if has_counts and left > 0 else None
+    )
     timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
     title = view.words(f"timeline.title.{period.step}")
     link = partial(link_bar, query, order)
@@ -118,12 +123,13 @@ def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
     active = {one.text.casefold() for one in list_filters(query)}
     found = []
     for name, counts in facets.values.items():
-        links = (
+        links = tuple(
             FacetLink(one.value, one.n, one.filter and add_filter(query, one.filter), (one.filter or "").casefold() in active)
-            for one in counts
+            for one in counts[:MAX_FACET_VALUES]
         )
         without = remove_filters(query, FACET_FIELDS[name])
-        found.append(FacetList(name, tuple(links), without if without != " ".join(query.split()) else None))
+        widened = without if without != " ".join(query.split()) else None
+        found.append(FacetList(name, links[:MAX_SHOWN_VALUES], links[MAX_SHOWN_VALUES:], len(counts) > MAX_FACET_VALUES, widened))
     return tuple(one for one in found if one.values)
 
 

@@ -166,6 +166,9 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     page.locator("#print-fields").check()
     page.emulate_media(media="print")
     assert page.locator(".facts dl").is_visible()
+    page.goto(f"{site.url}/search?q=ferry")
+    shown = page.locator("input:visible, button:visible, summary:visible")
+    assert page.locator("ol.documents").is_visible() and page.locator(".chart").first.is_visible() and shown.count() == 0
     context.close()
 
 
@@ -204,6 +207,7 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page = context.new_page()
     page.goto(f"{site.url}/search?q=ferry&order=newest")
     assert "nm_zone=Europe/Berlin" in page.evaluate("document.cookie")
+    page.get_by_text("Times: Europe/Berlin").wait_for()  # also on the first page
     links = page.locator("ol.documents h3 a")
     first, second = (links.nth(number).get_attribute("href").partition("?")[0].rpartition("/")[2] for number in range(2))  # type: ignore[union-attr]
     page.keyboard.press("/")
@@ -238,5 +242,7 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page.keyboard.press("u")
     page.wait_for_url(f"**/search?**#d-{first}")
     assert page.locator(f"#d-{first}.read").count() == 1
+    page.keyboard.press("j")  # goes on from the document that was left
+    assert page.locator(f"#d-{second} h3 a").evaluate("link => link === document.activeElement")
     marks.change([first], MarkChange(starred=False, read=False), now=world.now)
     context.close()

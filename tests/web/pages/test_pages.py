@@ -123,6 +123,7 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
                 "source": "The Paper",
             },
         ),
+        ('rail "night bus', {"keep": 'rail "night bus'}),
         ("rail OR bus lang:en", {"keep": "rail OR bus lang:en"}),
         ('=flood -lang:en is:starred after:"last week" x', {"all": "x", "keep": '=flood -lang:en is:starred after:"last week"'}),
     ],
@@ -301,6 +302,29 @@ def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp
     assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
 
 
+def test_further_values_of_a_facet_can_be_opened(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def authors(page: html.HtmlElement) -> tuple[list[int], int, list[str]]:
+        (group,) = page.xpath("//div[@class='facet'][h3[@id='facet-author']]")
+        numbers = [int(item.xpath("string(span[last()])")) for item in group.xpath(".//li")]
+        return numbers, len(group.xpath("ul/li")), [text_of(summary) for summary in group.xpath("details/summary")]
+
+    monkeypatch.setattr(search, "MAX_SHOWN_VALUES", 2)
+    numbers, shown, summary = authors(read(filled.stranger, "/search?q=lang:en"))
+    assert numbers == sorted(numbers, reverse=True) and shown == 2 and summary == [f"{len(numbers) - 2} more"]
+    monkeypatch.setattr(search, "MAX_FACET_VALUES", 4)
+    assert authors(read(filled.stranger, "/search?q=lang:en"))[2] == ["2 more, the most frequent"]
+
+
+def test_a_comparison_says_what_it_changed(filled: RunningApp) -> None:
+    def notices(query: str) -> list[str]:
+        return [text_of(notice) for notice in read(filled.stranger, f"/explore?q=ferry&{query}").xpath("//p[@class='notice']")]
+
+    assert notices("after=2026-11-20&before=2026-11-24&step=day") == []
+    assert "must be before" in notices("after=2026-11-20&before=2026-11-10")[0]
+    assert "ten years" in notices("after=2006-11-20&step=month")[0]
+    assert "Bars: Weeks" in notices("after=2018-11-20&step=day")[0]
+
+
 def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> None:
     client = filled.stranger
     for step in ("day", "week", "month"):
@@ -476,6 +500,7 @@ def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningAp
     assert refused.xpath("//a[@href='/login?next=/sources']")
     (sign_in,) = read(web.client(), "/search?q=a+b", 401).xpath("//main//a[starts-with(@href, '/login')]/@href")
     assert parse_qs(urlsplit(sign_in).query) == {"next": ["/search?q=a+b"]}
+    assert text_of(refused.xpath("//p[@class='lead']/code")[0]) == "newsmill token add NAME"
     assert "geben Sie ein Token ein" in text_of(read(web.client(), "/login?lang=de"))
     form = read(web.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
     assert form.xpath(".//input[@name='next']/@value") == ["/sources"]
