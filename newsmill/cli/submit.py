@@ -60,7 +60,7 @@ def add(
                 note(f"WARNING: source {other} follows this homepage already, and a URL belongs to one source")
         if url is not None and check and sources[0].homepage:
             report_check(find_site(store, url, sources[0]))
-    note("run `newsmill up` to fetch it, if no crawler is running")
+    note(f"run `newsmill up` to fetch {'it' if len(sources) == 1 else 'them'}, if no crawler is running")
 
 
 def find_same_homepage(store: AppContext, source: Source) -> str | None:
