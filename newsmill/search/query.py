@@ -334,13 +334,11 @@ def _is_phrase(node: Terms | SyntheticTerm) -> bool:
 
 
 def _combine(query: Query, nodes: list[Node]) -> Query:
-    if query.matches_nothing:
-        return query
-    if not nodes:
-        return query if query.since or query.until else replace(query, matches_nothing=True)
-    if not (query.since or query.until) and not any(_is_selective(node) for node in nodes):
-        return replace(query, matches_nothing=True)
-    return replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
+    """The query with its nodes, also if it finds nothing: what else is wrong with it is said too."""
+    if nodes:
+        query = replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
+    is_limited = query.matches_nothing or query.since or query.until or any(_is_selective(node) for node in nodes)
+    return query if is_limited else replace(query, matches_nothing=True)
 
 
 def _is_selective(node: Node) -> bool:

@@ -104,6 +104,8 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     for name in ("the-paper", "The Gazette"):
         ledger.put_source(Source(name=name, homepage="https://paper.example/"), now=NOW)
     assert search.check("harbour source:the-paper lang:en") == ()
+    assert [note.kind for note in search.check("harbour after:2026-13-45 source:nope foo:bar")] == ["date", "field", "source"]
+    assert search.search("harbour after:2026-13-45").hits == () and search.count("harbour after:2026-13-45") == 0
     assert search.search("source:the-papre").notes == (QueryNote("source", "the-papre", ("source:the-paper",)),)
     assert search.check("-source:nope")[0].options == ('source:"The Gazette"', "source:the-paper")
     assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"

@@ -10,7 +10,7 @@ import pytest
 import screens
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Canary, Site, canary, chromium, page_urls, serve_site, window
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page, Response, expect
 from sample_store import SampleStore
 
 from newsmill.model import DocumentMarks
@@ -223,6 +223,9 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page.locator(f"#d-{first} .star[aria-pressed=true]").wait_for()
     page.locator(f"#d-{second} input").check()
     assert page.locator("details.bulk").get_attribute("open") is not None
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    expect(page.locator("details.bulk button[value=tag]")).to_be_in_viewport()
+    page.evaluate("scrollTo(0, 0)")
     page.keyboard.press("j")  # a checkbox is a field too
     page.locator(f"#d-{second} input").blur()
     page.keyboard.press("?")
