@@ -16,7 +16,7 @@ SHORT_NAMES = {
     Outcome.GONE: "not found",
     Outcome.ROBOTS_DISALLOWED: "blocked by robots.txt",
     Outcome.ROBOTS_UNREACHABLE: "robots.txt unreachable",
-    Outcome.SSRF_BLOCKED: "private network; NEWSMILL_ALLOW_NETS permits networks",
+    Outcome.SSRF_BLOCKED: "private network (NEWSMILL_ALLOW_NETS permits networks)",
     Outcome.REDIRECT_LOOP: "redirect loop",
     Outcome.BAD_REDIRECT: "invalid redirect",
     Outcome.BAD_LISTING: "invalid feed, sitemap or page",

@@ -164,7 +164,7 @@ def print_total(store: AppContext, query: str, results: SearchResults) -> None:
         total = "very many documents" if results.total is None else format_count(results.total, "document")
         note(f"{len(results.hits):,} of {total}" + ("; use --limit for more" if results.cursor else ""))
     elif results.suggestion is not None:
-        note(f"No document matches {printable(query)}; did you mean {printable(results.suggestion)}")
+        note(f"No document matches {printable(query)}; did you mean {printable(results.suggestion)}?")
     elif store.search.count(max_count=1) == 0:
         note("No document is stored yet; run `newsmill crawl URL`, or `newsmill status` to see the progress")
     else:

@@ -35,7 +35,7 @@ def list_searches(as_json: Json = False) -> None:
     if as_json:
         print_json([search_record(search) for search in found])
     elif found:
-        columns = ("name", "user", "query", "new", "matches", "looked")
+        columns = ("name", "user", "query", "new", "since saved", "looked")
         print_table(columns, [[one.name, one.user or "-", one.query, one.new, one.matches, one.looked_at] for one in found])
     else:
         note("no search is saved; run `newsmill searches add NAME QUERY`")

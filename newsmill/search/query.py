@@ -13,7 +13,7 @@ from newsmill.model import MarkKind
 from newsmill.search.entry import MIN_POSITION, Span, mark_value, whole_value
 from newsmill.search.language_names import find_language
 from newsmill.search.query_dates import parse_date
-from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, NoteKind, QueryNote
+from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, OTHER_FILTERS, NoteKind, QueryNote
 from newsmill.search.tokens import fold, is_unspaced, split_runs, split_words, tokenize_phrase
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
@@ -100,6 +100,10 @@ _MARKS = {  # (filter, value) → the mark, and whether a document has it
     ("has", "tag"): (MarkKind.TAG, True),
     ("has", "note"): (MarkKind.NOTE, True),
 }
+# What other programs write for words near each other, and for letters that are not known.
+_OPERATOR = re.compile(r"(?:NEAR|ADJ|WITHIN)(?:/?\d+)?|[WwNn]/\d+|\w*~\d*")
+_WILDCARD = re.compile(r"[^\s/=]*(?:\w[*?]\w|(?<!\S)\*\w)[^\s/=]*")
+_LONE_WILDCARD = re.compile(r"\w\s+\*\s+\w")  # in a phrase
 MIN_PREFIX_CHARACTERS = 3  # of a word before *: shorter ones begin too many words
 
 
@@ -134,6 +138,8 @@ class _Parser:
         query = _combine(self._query, nodes)
         if query.matches_nothing and not any(note.kind in ("date", "value", "field") for note in self._notes):
             self._notes.append(QueryNote("exclusions" if nodes else "no_words"))
+        if query.since and query.until and query.since >= query.until:
+            self._notes.append(QueryNote("empty_period"))
         return replace(query, notes=tuple(dict.fromkeys(self._notes)))
 
     def _parse_group(self) -> list[Node]:
@@ -177,15 +183,29 @@ class _Parser:
             return None
         words = _Words(value, bool(item["equals"]) or is_quoted, is_prefix)
         if name is None or name == "title":
+            self._check_words(item, value, is_quoted)
             return self._parse_words(words, "title" if name else "")
         if name not in FILTERS:
             if not value.startswith("/"):  # https://… is not meant as a filter
-                self._notes.append(QueryNote("field", f"{item['name']}:", FILTERS))
+                options = OTHER_FILTERS.get(name)
+                self._notes.append(QueryNote("other_field" if options else "field", f"{item['name']}:", options or FILTERS))
             return self._parse_words(replace(words, text=f"{name} {value}"))
         if not fold(value.strip()):
             self._reject(f"{name}:", FILTER_EXAMPLES[name])
             return None
         return self._parse_filter(name, value, is_whole=bool(item["equals"]))
+
+    def _check_words(self, item: re.Match[str], value: str, is_quoted: bool) -> None:
+        """Notes on what other programs would understand."""
+        if is_quoted:
+            if item["star"] == "" and not item[0].endswith(('"', "“", "”", "„")) and value.strip():
+                self._notes.append(QueryNote("quote", value.strip()))
+            if _LONE_WILDCARD.search(value):
+                self._notes.append(QueryNote("wildcard", f'"{value}"'))
+        elif not item["equals"] and _OPERATOR.fullmatch(value):
+            self._notes.append(QueryNote("operator", value))
+        elif _WILDCARD.fullmatch(value):
+            self._notes.append(QueryNote("wildcard", value))
 
     def _parse_filter(self, name: str, value: str, is_whole: bool) -> Node | None:
         folded = fold(value.strip())
@@ -314,13 +334,11 @@ def _is_phrase(node: Terms | SyntheticTerm) -> bool:
 
 
 def _combine(query: Query, nodes: list[Node]) -> Query:
-    if query.matches_nothing:
-        return query
-    if not nodes:
-        return query if query.since or query.until else replace(query, matches_nothing=True)
-    if not (query.since or query.until) and not any(_is_selective(node) for node in nodes):
-        return replace(query, matches_nothing=True)
-    return replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
+    """The query with its nodes, also if it finds nothing: what else is wrong with it is said too."""
+    if nodes:
+        query = replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
+    is_limited = query.matches_nothing or query.since or query.until or any(_is_selective(node) for node in nodes)
+    return query if is_limited else replace(query, matches_nothing=True)
 
 
 def _is_selective(node: Node) -> bool:

@@ -25,6 +25,21 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "before": ("before:2026-01-31",),
 }
 FILTERS = tuple(FILTER_EXAMPLES)
+# Filters of other programs, and what is written here instead.
+_AFTER, _BEFORE, _BOTH = ("after:2026-01-31",), ("before:2026-01-31",), ("after:2026-01-31 before:2026-02-01",)
+OTHER_FILTERS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("since", "from", "start", "newer"), _AFTER),
+    **dict.fromkeys(("until", "till", "to", "end", "older"), _BEFORE),
+    **dict.fromkeys(("date", "day", "on", "published", "pubdate", "publish_date", "published_at", "published_day"), _BOTH),
+    **dict.fromkeys(("headline", "heading", "intitle", "allintitle"), FILTER_EXAMPLES["title"]),
+    **dict.fromkeys(("byline", "by", "writer", "authors"), FILTER_EXAMPLES["author"]),
+    **dict.fromkeys(("media", "outlet", "publisher", "publication", "newspaper", "media_id", "media_name"), FILTER_EXAMPLES["source"]),
+    **dict.fromkeys(("domain", "host", "url", "inurl", "website", "canonical_domain"), FILTER_EXAMPLES["site"]),
+    **dict.fromkeys(("category", "topic", "subject", "rubric"), FILTER_EXAMPLES["section"]),
+    **dict.fromkeys(("label", "tags"), FILTER_EXAMPLES["tag"]),
+    **dict.fromkeys(("langs", "language_code", "lingua"), FILTER_EXAMPLES["lang"]),
+    "article_type": FILTER_EXAMPLES["type"],
+}
 DATE_EXAMPLES = ("2026-01-31", "2026-01", "yesterday", '"last week"', "7d", "november")
 
 NoteKind = Literal[
@@ -32,6 +47,11 @@ NoteKind = Literal[
     "items",
     "date",
     "field",
+    "other_field",
+    "operator",
+    "wildcard",
+    "quote",
+    "empty_period",
     "value",
     "language",
     "prefix",
@@ -48,6 +68,11 @@ _MESSAGES: Mapping[str, str] = {
     "items": "The query has more than {value} words and filters; the rest is not searched",
     "date": "{value} is not a date; write {options}",
     "field": "{value} is not a filter and is searched as a word; the filters are {options}",
+    "other_field": "{value} is not a filter and is searched as a word; write {options}",
+    "operator": "{value} is not an operator and is searched as a word; write words side by side, or a phrase in quotation marks",
+    "wildcard": "{value}: only * at the end of a word stands for letters; write the beginning of the word and *",
+    "quote": "The quotation mark before {value} is not closed, so all that follows is one phrase",
+    "empty_period": "The day of after: is not before the day of before:, so the query finds nothing",
     "value": "{value} has no meaning; write {options}",
     "language": "{value} is not a language; write {options}",
     "prefix": "{value} begins too many words and is searched as a word; write at least three letters before *",
@@ -77,5 +102,7 @@ class QueryNote:
         """
         options = [f"{option}:" for option in self.options] if self.kind == "field" else list(self.options)
         listed = f"{', '.join(options[:-1])} or {options[-1]}" if len(options) > 1 else "".join(options)
-        text = _MESSAGES[self.kind].format(value=self.value, options=listed)
-        return text if options else text.partition("; write ")[0]
+        text = _MESSAGES[self.kind]
+        if not options:
+            text = text.removesuffix("; write {options}")
+        return text.format(value=self.value, options=listed)

@@ -75,7 +75,7 @@ def _find_caller(request: Request) -> Caller | None:
     if header is not None:
         token = context.tokens.check(read_token(header), now=context.now())
         if token is None or token.kind is not TokenKind.TOKEN:
-            raise unauthorized("token unknown or expired: create a token with `newsmill token add NAME`")
+            raise unauthorized(request, "token unknown or expired: create a token with `newsmill token add NAME`")
         return Caller(token.name, token.scope, token)
     if cookie := request.cookies.get(COOKIE):
         session = context.tokens.check(cookie, now=context.now())
@@ -112,8 +112,10 @@ def allows_anonymous_reading(request: Request) -> bool:
     return not context.tokens.has_program_token(now=context.now())
 
 
-def unauthorized(detail: str) -> HTTPException:
-    return HTTPException(401, detail, headers={"WWW-Authenticate": 'Bearer realm="newsmill"'})
+def unauthorized(request: Request, detail: str) -> HTTPException:
+    """The answer 401. Feed readers send a password only when they are asked for one."""
+    challenge = 'Basic realm="newsmill", charset="UTF-8"' if request.url.path.startswith("/feeds/") else 'Bearer realm="newsmill"'
+    return HTTPException(401, detail, headers={"WWW-Authenticate": challenge})
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Caller]:
@@ -126,7 +128,9 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
     def check(request: Request) -> Caller:
         caller = get_caller(request)
         if caller is None or (caller.token is None and not caller.may(scope)):
-            raise unauthorized("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
+            raise unauthorized(
+                request, "this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`"
+            )
         if not caller.may(scope):
             raise HTTPException(403, f"this needs the scope {scope.value}; the token {caller.name!r} has {caller.scope.value}")
         if request.method not in SAFE_METHODS and (caller.token is None or caller.token.kind is TokenKind.SESSION):
@@ -199,7 +203,7 @@ def show_sign_in(request: Request, key: str = "", next: str = "/") -> Response:
 
 
 @router.post("/login")
-def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=2000)] = "/") -> Response:
+def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=8000)] = "/") -> Response:
     """Start a session with a token. It has the token's scope and ends with the token."""
     check_origin(request)
     parent = request.app.state.context.tokens.check(token.strip(), now=request.app.state.context.now())

@@ -31,6 +31,8 @@ router = APIRouter(
 
 MAX_ITEMS = 50
 ATOM = "http://www.w3.org/2005/Atom"
+DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"  # RSS has an element for e-mail addresses of authors only
+etree.register_namespace("dc", DUBLIN_CORE)
 INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 excludes
 
 FeedQuery = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
@@ -173,6 +175,7 @@ def render_rss_item(document: Document) -> etree._Element:
         *([make_element("link", url)] if url else []),
         make_element("pubDate", format_datetime(document.published_at or document.first_seen_at)),
         make_element("description", render_paragraphs(document.text)),
+        *(make_element(f"{{{DUBLIN_CORE}}}creator", author.name) for author in document.authors),
         *(make_element("category", tag) for tag in document.tags),
     )
 

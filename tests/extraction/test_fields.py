@@ -36,6 +36,12 @@ def meta(name: str, content: str) -> str:
         (json_ld('"keywords":["bridge","council"]'), "tags", ("bridge", "council"), "json-ld"),
         (json_ld('"keywords":"bridge, council, bridge"'), "tags", ("bridge", "council"), "json-ld"),
         (meta("article:tag", "bridge") + meta("article:tag", "council"), "tags", ("bridge", "council"), "meta"),
+        (
+            meta("article:tag", "Spain,World news") + meta("article:tag", "Paris, Texas"),
+            "tags",
+            ("Spain", "World news", "Paris, Texas"),
+            "meta",
+        ),
         ('<meta name="keywords" content="bridge; council">', "tags", ("bridge", "council"), "meta"),
         (json_ld('"image":{"@type":"ImageObject","url":"/a.jpg"}'), "image", "https://paper.example/a.jpg", "json-ld"),
         (meta("og:image", "//cdn.example/a.jpg"), "image", "https://cdn.example/a.jpg", "meta"),

@@ -69,10 +69,21 @@ def test_names_of_languages() -> None:
         ("is_free:maybe", "value", "is_free:maybe has no meaning; write is_free:yes, is_free:no or is_free:unknown"),
         ("lang:germn", "language", "germn is not a language; write lang:de or lang:german"),
         ("colour:red", "field", "colour: is not a filter and is searched as a word; the filters are source:, lang:"),
+        ("since:yesterday", "other_field", "since: is not a filter and is searched as a word; write after:2026-01-31"),
+        ("on:2026-11-20", "other_field", "write after:2026-01-31 before:2026-02-01"),
+        ("harbour NEAR ferry", "operator", "NEAR is not an operator and is searched as a word; write words side by side"),
+        ("harbour w/5 ferry", "operator", "w/5 is not an operator"),
+        ('"harbour ferry"~10', "operator", "~10 is not an operator"),
+        ("harbor~", "operator", "harbor~ is not an operator"),
+        ("harb?ur", "wildcard", "harb?ur: only * at the end of a word stands for letters; write the beginning of the word"),
+        ("*bour", "wildcard", "*bour: only * at the end of a word"),
+        ('"harbour * ferry"', "wildcard", '"harbour * ferry": only * at the end'),
+        ('"harbour ferry', "quote", "The quotation mark before harbour ferry is not closed"),
+        ("harbour after:2026-02 before:2026-01", "empty_period", "The day of after: is not before the day of before:"),
         ("source:", "value", "source: has no meaning; write source:NAME"),
-        ("ma*", "prefix", "ma* begins too many words"),
+        ("ma*", "prefix", "ma* begins too many words and is searched as a word; write at least three letters before *"),
         ("-harbour", "exclusions", "The query only excludes documents"),
-        ("!!!", "no_words", "The query has no word"),
+        ("!!!", "no_words", "The query has no word and finds nothing; write a word or a filter"),
         ("a " * 41, "items", "The query has more than 40 words"),
         ("x" * 2001, "cut", "The query is longer than 2000 characters"),
     ],
@@ -80,7 +91,7 @@ def test_names_of_languages() -> None:
 def test_what_is_wrong_with_a_query(query: str, kind: str, message: str) -> None:
     (note,) = parse_query(query).notes
     assert note.kind == kind and message in note.message
-    assert parse_query('harbour https://paper.example/a "x:y" after:7d OR lang:de').notes == ()
+    assert parse_query('harbour https://paper.example/a?b=c "x:y" harb* "old har*" why? after:7d OR lang:de').notes == ()
 
 
 def test_a_filter_stands_before_its_value_with_or_without_a_space() -> None:
@@ -93,6 +104,8 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     for name in ("the-paper", "The Gazette"):
         ledger.put_source(Source(name=name, homepage="https://paper.example/"), now=NOW)
     assert search.check("harbour source:the-paper lang:en") == ()
+    assert [note.kind for note in search.check("harbour after:2026-13-45 source:nope foo:bar")] == ["date", "field", "source"]
+    assert search.search("harbour after:2026-13-45").hits == () and search.count("harbour after:2026-13-45") == 0
     assert search.search("source:the-papre").notes == (QueryNote("source", "the-papre", ("source:the-paper",)),)
     assert search.check("-source:nope")[0].options == ('source:"The Gazette"', "source:the-paper")
     assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"

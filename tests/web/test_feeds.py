@@ -43,7 +43,9 @@ def test_a_search_is_a_feed(web: RunningApp) -> None:
 def test_feed_readers_sign_in_with_a_password(web: RunningApp) -> None:
     token = web.program("read").headers["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"anybody:{token}".encode()).decode()
-    assert web.stranger.get("/feeds/rss").status_code == 401
+    refused = web.stranger.get("/feeds/rss")
+    assert refused.status_code == 401 and refused.headers["www-authenticate"].startswith("Basic realm=")
+    assert web.stranger.get("/api/v1/documents").headers["www-authenticate"].startswith("Bearer")
     assert web.client(authorization=f"Basic {basic}").get("/feeds/rss").status_code == 200
 
 

@@ -160,12 +160,16 @@ def _find_breadcrumb(structured: StructuredData) -> str | None:
     return names[1] if len(names) >= 3 else None
 
 
+_JOINED_TAGS = re.compile(r",(?=[^\s\d])")  # "Spain,Europe" are two tags, "Paris, Texas" and "1,000 words" one
+
+
 def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
     declared = (structured.article or {}).get("keywords")
     listed = (
         [read_text(item) for item in declared] if isinstance(declared, list) else _split_tags(declared if isinstance(declared, str) else "")
     )
-    metas = [normalise_line(unescape_html(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
+    contents = [unescape_html(tag) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
+    metas = [normalise_line(tag) for content in contents for tag in _JOINED_TAGS.split(content)]
     named = _split_tags(structured.first("news_keywords", "keywords", "parsely-tags") or "")
     for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):
         tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MAX_TAGS]

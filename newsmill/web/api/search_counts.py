@@ -80,7 +80,7 @@ class TermList(ItemList[TermItem]):
 def list_facets(
     context: Context, user: User, q: SearchQuery = "", limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES
 ) -> FacetList:
-    """Count the matches by language, source, section, author, type and site: `limit` values of each."""
+    """Count the matches by language, source, section, author, type and site, at most `limit` values of each."""
     found = count_facets(context.engine, q, user=user, limit=limit, matches=MAX_FACET_MATCHES, seconds=COUNT_SECONDS)
     items = tuple(FacetItem(facet=facet, value=one.value, n=one.n, filter=one.filter) for facet, one in list_counts(found))
     return FacetList(items=items, next=None, counted=found.counted, is_complete=found.is_complete)

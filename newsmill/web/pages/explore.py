@@ -56,6 +56,7 @@ class Comparison:
     timelines: tuple[Timeline, ...]
     whole: Timeline
     measure: Measure
+    changes: tuple[str, ...]  # what differs from the request: the end of a key of `explore.changed`
 
     @property
     def is_complete(self) -> bool:
@@ -105,12 +106,23 @@ def read_comparison(
     context: AppContext = request.app.state.context
     texts = (text[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip() for text in q)
     queries = tuple(dict.fromkeys(filter(None, texts)))[:MAX_QUERIES] or ("",)
-    period = choose_period(queries[0], context.now(), since=_parse_day(after), until=_parse_day(before), step=step)
+    since, until = _parse_day(after), _parse_day(before)
+    period = choose_period(queries[0], context.now(), since=since, until=until, step=step)
     seconds = COUNT_SECONDS / (len(queries) + 1)
     user = get_user(request)
     timelines = tuple(count_timeline(context.engine, query, period, user=user, seconds=seconds) for query in queries)
     whole = timelines[0] if queries == ("",) else count_timeline(context.engine, "", period, seconds=seconds)
-    return Comparison(period, queries, timelines, whole, measure)
+    return Comparison(period, queries, timelines, whole, measure, tuple(list_changes(period, since, until, step)))
+
+
+def list_changes(period: Period, since: datetime | None, until: datetime | None, step: TimelineStep | None) -> Iterator[str]:
+    """What a period does not have as it was requested."""
+    if since and until and since >= until:
+        yield "order"
+    elif since and since < period.since:
+        yield "since"
+    if step and step != period.step:
+        yield "step"
 
 
 Compared = Annotated[Comparison, Depends(read_comparison)]
@@ -132,6 +144,7 @@ def show_comparison(request: Request, compared: Compared, terms: str = "") -> Re
         measure=compared.measure,
         same=same,
         today=lambda days: (view.now.astimezone(UTC).date() - timedelta(days=days - 1)).isoformat(),
+        changes=compared.changes,
         notes=list(list_notes(Search(context.engine), queries)),
         chart=build_chart(compared, view.words),
         is_complete=compared.is_complete,

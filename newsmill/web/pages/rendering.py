@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import ConfigError, NewsmillError
@@ -58,6 +58,12 @@ class PageView:
         self.words = translations.load_translations(language, preferences.read_zone(request))
         self.now: datetime = request.app.state.context.now()
         self.user = "" if self.caller is None else self.caller.user
+
+    @property
+    def here_url(self) -> str:
+        """The path of the request with its query, to which a form leads back."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
 
     def marks(self, ids: Iterable[str]) -> Mapping[str, DocumentMarks]:
         """The marks that the caller has made on documents, by id."""
@@ -98,7 +104,7 @@ class PageView:
             "may_admin": caller is not None and caller.may(Scope.ADMIN),
             "user": name_user(caller, self.words),
             "csrf": make_csrf_token(self.request),
-            "here_url": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
+            "here_url": self.here_url,
             "has_images": self.request.app.state.config.shows_images,
             "zone_is_chosen": preferences.ZONE_COOKIE in self.request.cookies,
             "keys": preferences.has_keys(self.request),
@@ -128,7 +134,7 @@ def template_environment() -> Environment:
         loader=FileSystemLoader(TEMPLATE_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params
+        link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params, sentence=sentence
     )
     environment.globals.update(
         charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
@@ -209,6 +215,16 @@ def breakable(url: object) -> Markup:
     return Markup("<wbr>").join([*(f"{folder}/" for folder in folders), name])
 
 
+def sentence(text: str) -> Markup:
+    """A message as a sentence: what stands in backticks is code, and it ends with a full stop.
+
+    >>> sentence("Run `newsmill up`")
+    Markup('Run <code>newsmill up</code>.')
+    """
+    parts = [Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`"))]
+    return Markup("").join([*parts, "" if text.endswith((".", "!", "?", "…", ":")) else "."])
+
+
 def params(query: Mapping[str, object], **changes: object) -> str:
     """The query string `?a=b` with some parameters changed; empty and None values are left out."""
     values = {name: value for name, value in {**query, **changes}.items() if value not in (None, "")}
@@ -287,7 +303,7 @@ def render_error_page(request: Request, status: int, detail: str) -> Response:
     translated = translate_message(detail, view.words.language)
     text = translated or detail
     title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
-    next_path = request.url.path if request.method == "GET" else "/"
+    target = view.here_url if request.method == "GET" and request.url.path != "/login" else "/"
     return view.page(
         "error.html",
         status,
@@ -295,7 +311,7 @@ def render_error_page(request: Request, status: int, detail: str) -> Response:
         detail=text[:1].upper() + text[1:],
         is_english=translated is None,
         number=status,
-        sign_in=f"/login?next={quote(next_path)}",
+        sign_in=f"/login?next={quote(target)}",
     )
 
 

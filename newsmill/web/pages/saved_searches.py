@@ -180,7 +180,7 @@ def render_search(
         channels=[channel for channel, usable in is_usable.items() if usable],
         frequencies=list(Frequency),
         weekdays=range(WEEKDAYS),
-        values=values or {"channel": "", "target": "", "schedule": "at_once", "hour": "8", "weekday": "0", "zone": "UTC"},
+        values=values or {"channel": "", "target": "", "schedule": "at_once", "hour": "8", "weekday": "0", "zone": str(view.words.zone)},
         notice=view.words(f"searches.done.{notice}") if notice in DONE else None,
         problem=problem,
         secret=secret,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from typing import Literal
 
@@ -21,6 +18,7 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
+from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
 from newsmill.web.pages.query_filters import add_filter, field_of, link_bar, list_filters, remove_filters
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
@@ -29,7 +27,8 @@ from newsmill.web.search_export import MAX_DOCUMENTS
 MAX_HITS = 20
 MAX_SAVED = 12
 MAX_TAGS = 50  # suggested for the chosen documents
-MAX_FACET_VALUES = 6  # shown of each facet
+MAX_FACET_VALUES = 24  # of each facet
+MAX_SHOWN_VALUES = 6  # of each facet, before the others are opened
 FACET_TIME_SHARE = 0.6  # of the time left after the matches
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
 MAX_QUERY_CHARACTERS = 2000
@@ -53,6 +52,8 @@ class FacetList:
 
     name: FacetName
     values: tuple[FacetLink, ...]
+    more: tuple[FacetLink, ...]  # those that the reader opens
+    is_cut: bool  # there are further ones
     query_without: str | None
 
 
@@ -78,7 +79,9 @@ def show_search(
     results, period = _search_page(index, query, cursor, order), choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
-    facets = count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES, seconds=left) if has_counts and left > 0 else None
+    facets = (
+        count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES + 1, seconds=left) if has_counts and left > 0 else None
+    )
     timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
     title = view.words(f"timeline.title.{period.step}")
     link = partial(link_bar, query, order)
@@ -92,6 +95,7 @@ def show_search(
         filters=list(list_filters(query)),
         is_first=not cursor,
         saved=list_saved(request, context),
+        builder=read_fields(query),
         period=period,
         dates=list_dates(query, period),
         timeline=timeline,
@@ -119,12 +123,13 @@ def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
     active = {one.text.casefold() for one in list_filters(query)}
     found = []
     for name, counts in facets.values.items():
-        links = (
+        links = tuple(
             FacetLink(one.value, one.n, one.filter and add_filter(query, one.filter), (one.filter or "").casefold() in active)
-            for one in counts
+            for one in counts[:MAX_FACET_VALUES]
         )
         without = remove_filters(query, FACET_FIELDS[name])
-        found.append(FacetList(name, tuple(links), without if without != " ".join(query.split()) else None))
+        widened = without if without != " ".join(query.split()) else None
+        found.append(FacetList(name, links[:MAX_SHOWN_VALUES], links[MAX_SHOWN_VALUES:], len(counts) > MAX_FACET_VALUES, widened))
     return tuple(one for one in found if one.values)
 
 
@@ -140,19 +145,13 @@ def set_range(q: str = "", after: str = "", before: str = "", order: Literal["re
     """Leads from the fields of the date range to the search. An empty field removes the filter."""
     query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     for name, value in (("after", after), ("before", before)):
-        query = add_filter(query, f"{name}:{value}") if _is_day(value) else remove_filters(query, name)
+        query = add_filter(query, f"{name}:{value}") if is_day(value) else remove_filters(query, name)
     return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(date.fromisoformat(text))
-    except ValueError:
-        return False
 
 
 @router.get("/search/build")
 def build_search(
+    keep: str = "",
     all: str = "",
     phrase: str = "",
     any: str = "",
@@ -163,34 +162,10 @@ def build_search(
     after: str = "",
     before: str = "",
 ) -> Response:
-    """Leads from the fields of the query builder to the search."""
-    fields = {"source": source, "lang": language, "after": after, "before": before}
-    query = build_query(all=all, phrase=phrase, any=any, none=none, title=title, fields=fields)
+    """Leads from the fields of the query builder to the search. `keep`: the parts of the query that no field expresses."""
+    filters = {"source": source, "lang": language, "after": after, "before": before}
+    query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
-
-
-def build_query(*, all: str, phrase: str, any: str, none: str, title: str, fields: Mapping[str, str]) -> str:
-    """The query for the fields of the query builder.
-
-    >>> build_query(all="rail", phrase="night train", any="bus ferry", none="strike", title="", fields={"lang": "de"})
-    'rail "night train" bus OR ferry -strike lang:de'
-    """
-    parts = [" ".join(_plain_words(all))]
-    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(phrase)) else []
-    parts += [
-        " OR ".join(_plain_words(any)),
-        *(f"-{word}" for word in _plain_words(none)),
-        *(f"title:{word}" for word in _plain_words(title)),
-    ]
-    for name, value in fields.items():
-        words = _plain_words(value)
-        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
-    return " ".join(part for part in parts if part)
-
-
-def _plain_words(text: str) -> list[str]:
-    """The words of a field, without quotation marks and brackets."""
-    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-="))]
 
 
 def _search_page(index: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:

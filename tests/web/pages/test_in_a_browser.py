@@ -10,7 +10,7 @@ import pytest
 import screens
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Canary, Site, canary, chromium, page_urls, serve_site, window
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page, Response, expect
 from sample_store import SampleStore
 
 from newsmill.model import DocumentMarks
@@ -166,6 +166,9 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     page.locator("#print-fields").check()
     page.emulate_media(media="print")
     assert page.locator(".facts dl").is_visible()
+    page.goto(f"{site.url}/search?q=ferry")
+    shown = page.locator("input:visible, button:visible, summary:visible")
+    assert page.locator("ol.documents").is_visible() and page.locator(".chart").first.is_visible() and shown.count() == 0
     context.close()
 
 
@@ -204,6 +207,7 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page = context.new_page()
     page.goto(f"{site.url}/search?q=ferry&order=newest")
     assert "nm_zone=Europe/Berlin" in page.evaluate("document.cookie")
+    page.get_by_text("Times: Europe/Berlin").wait_for()  # also on the first page
     links = page.locator("ol.documents h3 a")
     first, second = (links.nth(number).get_attribute("href").partition("?")[0].rpartition("/")[2] for number in range(2))  # type: ignore[union-attr]
     page.keyboard.press("/")
@@ -219,6 +223,9 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page.locator(f"#d-{first} .star[aria-pressed=true]").wait_for()
     page.locator(f"#d-{second} input").check()
     assert page.locator("details.bulk").get_attribute("open") is not None
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    expect(page.locator("details.bulk button[value=tag]")).to_be_in_viewport()
+    page.evaluate("scrollTo(0, 0)")
     page.keyboard.press("j")  # a checkbox is a field too
     page.locator(f"#d-{second} input").blur()
     page.keyboard.press("?")
@@ -238,5 +245,7 @@ def test_shortcuts_marks_and_the_time_zone(browser: Browser, site: Site, world: 
     page.keyboard.press("u")
     page.wait_for_url(f"**/search?**#d-{first}")
     assert page.locator(f"#d-{first}.read").count() == 1
+    page.keyboard.press("j")  # goes on from the document that was left
+    assert page.locator(f"#d-{second} h3 a").evaluate("link => link === document.activeElement")
     marks.change([first], MarkChange(starred=False, read=False), now=world.now)
     context.close()

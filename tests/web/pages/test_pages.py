@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from itertools import count, pairwise
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browsing import page_urls
@@ -110,6 +110,39 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
     query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
     assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("council lang:en after:2026-01-01", {"all": "council", "language": "en", "after": "2026-01-01"}),
+        (
+            'council climat* "night train" -strike title:flood source:"The Paper"',
+            {
+                "all": "council climat*",
+                "phrase": "night train",
+                "none": "strike",
+                "title": "flood",
+                "source": "The Paper",
+            },
+        ),
+        ('rail "night bus', {"keep": 'rail "night bus'}),
+        ("rail OR bus lang:en", {"keep": "rail OR bus lang:en"}),
+        ('=flood -lang:en is:starred after:"last week" x', {"all": "x", "keep": '=flood -lang:en is:starred after:"last week"'}),
+    ],
+)
+def test_the_query_builder_starts_with_the_query(filled: RunningApp, query: str, fields: dict[str, str]) -> None:
+    (form,) = read(filled.stranger, "/search?" + urlencode({"q": query})).xpath("//form[@action='/search/build']")
+    values = {field.get("name"): field.get("value") for field in form.xpath(".//input")}
+    assert {name: value for name, value in values.items() if value} == fields
+    answer = filled.stranger.get("/search/build", params=values, follow_redirects=False)
+    assert sorted(parse_qs(urlsplit(answer.headers["location"]).query)["q"][0].split()) == sorted(query.split())
+
+
+def test_signing_in_leads_back_to_the_search(filled: RunningApp) -> None:
+    (link,) = read(filled.stranger, "/search?q=a+%26+b&order=newest").xpath("//header//div[@class='account']/a/@href")
+    (target,) = read(filled.stranger, link).xpath("//main//form//input[@name='next']/@value")
+    assert target == "/search?q=a+%26+b&order=newest"
 
 
 def test_home_says_what_new_means(filled: RunningApp) -> None:
@@ -270,6 +303,29 @@ def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp
     (wider,) = groups["Language"].xpath("h3/a/@href")
     assert parse_qs(urlsplit(wider).query)["q"] == ["council"]
     assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
+
+
+def test_further_values_of_a_facet_can_be_opened(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def authors(page: html.HtmlElement) -> tuple[list[int], int, list[str]]:
+        (group,) = page.xpath("//div[@class='facet'][h3[@id='facet-author']]")
+        numbers = [int(item.xpath("string(span[last()])")) for item in group.xpath(".//li")]
+        return numbers, len(group.xpath("ul/li")), [text_of(summary) for summary in group.xpath("details/summary")]
+
+    monkeypatch.setattr(search, "MAX_SHOWN_VALUES", 2)
+    numbers, shown, summary = authors(read(filled.stranger, "/search?q=lang:en"))
+    assert numbers == sorted(numbers, reverse=True) and shown == 2 and summary == [f"{len(numbers) - 2} more"]
+    monkeypatch.setattr(search, "MAX_FACET_VALUES", 4)
+    assert authors(read(filled.stranger, "/search?q=lang:en"))[2] == ["2 more, the most frequent"]
+
+
+def test_a_comparison_says_what_it_changed(filled: RunningApp) -> None:
+    def notices(query: str) -> list[str]:
+        return [text_of(notice) for notice in read(filled.stranger, f"/explore?q=ferry&{query}").xpath("//p[@class='notice']")]
+
+    assert notices("after=2026-11-20&before=2026-11-24&step=day") == []
+    assert "must be before" in notices("after=2026-11-20&before=2026-11-10")[0]
+    assert "ten years" in notices("after=2006-11-20&step=month")[0]
+    assert "Bars: Weeks" in notices("after=2018-11-20&step=day")[0]
 
 
 def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> None:
@@ -461,6 +517,9 @@ def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningAp
     web.program()  # from now on everybody needs a token
     refused = read(web.client(), "/sources", 401)
     assert refused.xpath("//a[@href='/login?next=/sources']")
+    (sign_in,) = read(web.client(), "/search?q=a+b", 401).xpath("//main//a[starts-with(@href, '/login')]/@href")
+    assert parse_qs(urlsplit(sign_in).query) == {"next": ["/search?q=a+b"]}
+    assert text_of(refused.xpath("//p[@class='lead']/code")[0]) == "newsmill token add NAME"
     assert "geben Sie ein Token ein" in text_of(read(web.client(), "/login?lang=de"))
     form = read(web.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
     assert form.xpath(".//input[@name='next']/@value") == ["/sources"]

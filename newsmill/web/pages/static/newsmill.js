@@ -5,11 +5,14 @@
   const one = (selector) => document.querySelector(selector);
   const form = one("#marks");
 
-  // The time zone of the browser, until the reader chooses one. The next page has it.
+  // The time zone of the browser, until the reader chooses one. The page is loaded again in it, if the cookie was kept and this is no refusal.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (root.dataset.zone === "" && zone) {
     const secure = location.protocol === "https:" ? ";secure" : "";
     document.cookie = `nm_zone=${zone};path=/;max-age=31536000;samesite=lax${secure}`;
+    const [entry] = performance.getEntriesByType("navigation");
+    const isKept = document.cookie.split("; ").includes(`nm_zone=${zone}`);
+    if (isKept && zone !== root.dataset.times && entry?.responseStatus < 400) location.reload();
   }
 
   // An image that cannot be shown leaves no gap.
@@ -88,7 +91,9 @@
     button.addEventListener("click", () => help.showModal());
   }
   const links = () => [...document.querySelectorAll("ol.documents > li > h3 a")];
-  const current = () => links().indexOf(document.activeElement.closest("ol.documents > li")?.querySelector("h3 a"));
+  // The document with the focus; without one, that from which the reader came back.
+  const item = () => document.activeElement.closest("ol.documents > li") ?? (document.activeElement === document.body ? one("ol.documents > li:target") : null);
+  const current = () => links().indexOf(item()?.querySelector("h3 a"));
 
   function move(step) {
     const neighbour = one(`nav.walk a[rel=${step > 0 ? "next" : "prev"}]`);
@@ -107,7 +112,7 @@
     j: () => move(1),
     k: () => move(-1),
     o: () => links()[current()]?.click(),
-    s: () => (document.activeElement.closest("ol.documents > li") ?? one("section.own"))?.querySelector("button.star")?.click(),
+    s: () => (item() ?? one("section.own"))?.querySelector("button.star")?.click(),
     u: () => one("a[data-key=u]")?.click(),
   };
 

@@ -1,0 +1,95 @@
+"""The query builder: the fields for people who type no operators, from a query and back. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+
+from newsmill.web.pages.query_filters import field_of
+
+_PART = re.compile(r'(?P<minus>-?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>\S+))', re.IGNORECASE)
+_OPERATORS = re.compile(r"[()]|(?<!\S)(?:OR|AND|NOT|\||&)(?!\S)")
+_ONE_VALUE = ("source", "lang", "after", "before")
+
+
+@dataclass(slots=True)
+class BuilderFields:
+    """The fields of the query builder. `keep`: parts of the query that no field expresses, as they were typed."""
+
+    keep: str = ""
+    all: str = ""
+    phrase: str = ""
+    any: str = ""
+    none: str = ""
+    title: str = ""
+    filters: dict[str, str] = field(default_factory=dict)  # source, lang, after, before
+
+
+def read_fields(query: str) -> BuilderFields:
+    """The fields that build a query again. A query with operators, brackets or an open quotation mark is kept as it is.
+
+    >>> read_fields('rail "night train" -strike lang:de is:starred')
+    BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
+    """
+    if _OPERATORS.search(query) or len(re.findall('["“”„]', query)) % 2:
+        return BuilderFields(keep=" ".join(query.split()))
+    fields = BuilderFields()
+    for part in _PART.finditer(query):
+        if not _read_part(fields, part):
+            fields.keep = f"{fields.keep} {part[0]}".strip()
+    return fields
+
+
+def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
+    """Put a part of a query into its field; false if no field has its meaning."""
+    name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
+    if part["equals"] or (part["minus"] and (name or is_quoted)):
+        return False
+    if name is None:
+        target = "none" if part["minus"] else "phrase" if is_quoted else "all"
+    elif name.lower() == "title" and not is_quoted:
+        target = "title"
+    else:
+        target = field_of(f"{name}:")
+        is_free = target in _ONE_VALUE and target not in fields.filters
+        if not is_free or (target in ("after", "before") and not is_day(value)):
+            return False
+        fields.filters[target] = value
+        return True
+    if target == "phrase" and fields.phrase:
+        return False
+    setattr(fields, target, f"{getattr(fields, target)} {value}".strip())
+    return True
+
+
+def build_query(fields: BuilderFields) -> str:
+    """The query for the fields.
+
+    >>> build_query(BuilderFields(all="rail", phrase="night train", any="bus ferry", none="strike", filters={"lang": "de"}))
+    'rail "night train" bus OR ferry -strike lang:de'
+    """
+    parts = [" ".join(fields.keep.split()), " ".join(_plain_words(fields.all))]
+    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(fields.phrase)) else []
+    parts += [
+        " OR ".join(_plain_words(fields.any)),
+        *(f"-{word}" for word in _plain_words(fields.none)),
+        *(f"title:{word}" for word in _plain_words(fields.title)),
+    ]
+    for name, value in fields.filters.items():
+        words = _plain_words(value)
+        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
+    return " ".join(part for part in parts if part)
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a date of the calendar, such as 2026-01-31."""
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words of a field, without quotation marks and brackets."""
+    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-="))]
