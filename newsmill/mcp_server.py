@@ -139,7 +139,7 @@ class Tools:
         """Documents that were stored or changed since, oldest first; ask again with `cursor` for what comes after them."""
         with reported_errors():
             cursor, documents = since if since and _parse_time(since) is None else None, []
-            for change in islice(self._corpus.stream(_parse_since(since), wait=self._corpus.min_wait_seconds), limit):
+            for change in islice(self._corpus.stream(_parse_since(since), wait=0), limit):
                 documents.append(_summarize_document(change.document))
                 cursor = change.cursor
             return NewDocuments(tuple(documents), cursor)

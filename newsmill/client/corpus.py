@@ -122,8 +122,6 @@ FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 class Corpus(ABC):
     """Documents to read, search, mark and follow. A context manager. Every method may raise ServiceError."""
 
-    min_wait_seconds: float = 0.0  # the least `wait` with which `stream` yields everything that is stored already
-
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         """Yields every document that matches, in the order of storage. Memory use does not depend on their number.
@@ -158,7 +156,7 @@ class Corpus(ABC):
         """Yields documents as they are stored or changed, about two seconds later.
 
         With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
-        It never ends, or, with `wait`, ends when nothing has come for that many seconds.
+        It never ends, or, with `wait`, ends when nothing has come for that many seconds; 0 reads what is stored already.
         """
 
     @abstractmethod

@@ -85,8 +85,6 @@ _TERMS = TypeAdapter(_TermPage)
 class HttpCorpus(ApiConnection, Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
-    min_wait_seconds = 2.0  # until the server first reads its stream on a busy machine
-
     def __repr__(self) -> str:
         return f"<corpus {self._base}>"
 
@@ -125,29 +123,32 @@ class HttpCorpus(ApiConnection, Corpus):
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
-        last_event_at, connected = time.monotonic(), False
+        last_event_at, connected, caught_up = time.monotonic(), False, False
         while True:
+            # `wait` counts from when everything stored is read: the server's first query may take longer
+            silence = TIMEOUT_SECONDS if wait is None else wait if caught_up else max(wait, TIMEOUT_SECONDS)
             try:
-                with self.open(
-                    "stream", {"full": "true", **place}, TIMEOUT_SECONDS if wait is None else min(TIMEOUT_SECONDS, max(wait, 1.0))
-                ) as answer:
+                with self.open("stream", {"full": "true", **place}, min(TIMEOUT_SECONDS, max(silence, 1.0))) as answer:
                     connected = True
-                    for cursor, data in _read_events(answer):
-                        place = {"cursor": cursor} if cursor else place
-                        if data is not None:
+                    for event in _read_events(answer):
+                        place = {"cursor": event.cursor} if event.cursor else place
+                        if event.data is not None:
+                            yield Change(self.read(_DOCUMENT, parse_json(event.data)), event.cursor or "")
                             last_event_at = time.monotonic()
-                            yield Change(self.read(_DOCUMENT, parse_json(data)), cursor or "")
-                        elif wait is not None and time.monotonic() - last_event_at >= wait:
+                        elif wait is not None and time.monotonic() - last_event_at >= silence:
                             return
+                        elif wait is not None and event.is_caught_up and not caught_up:
+                            caught_up, last_event_at = True, time.monotonic()
+                            break  # and connect again with the shorter time limit
             except ErrorResponse as refusal:
                 if refusal.status not in RETRY_STATUSES or not connected:
                     raise
             except (OSError, HTTPException) as error:  # silent for too long, or broken: the place is known
                 if not connected:
                     raise self.connection_error(error) from error
-            if wait is not None and time.monotonic() - last_event_at >= wait:
+            if wait is not None and time.monotonic() - last_event_at >= (wait if caught_up else silence):
                 return
-            time.sleep(1)
+            time.sleep(min(1, wait) if wait is not None and caught_up else 1)
 
     def document(self, id_or_url: str) -> Document | None:
         by_url = "://" in id_or_url
@@ -224,10 +225,18 @@ class HttpCorpus(ApiConnection, Corpus):
             query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
 
 
-def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
-    """The (id, data) of each server-sent event. A comment has no data."""
+@dataclass(frozen=True, slots=True)
+class _Event:
+    cursor: str | None
+    data: bytes | None  # None: a comment
+    is_caught_up: bool  # everything that was stored has been sent
+
+
+def _read_events(answer: HTTPResponse) -> Iterator[_Event]:
+    """The server-sent events and comments of a stream."""
     cursor: str | None = None
     data: bytes | None = None
+    is_caught_up = False
     while line := answer.readline(MAX_RESPONSE_BYTES):
         name, _, value = line.rstrip(b"\r\n").partition(b":")
         value = value.removeprefix(b" ")
@@ -235,8 +244,10 @@ def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | Non
             cursor = value.decode("utf-8", "replace")
         elif name == b"data":
             data = value
+        elif not name and value:  # a comment
+            is_caught_up = is_caught_up or value == b"caught-up"
         elif not line.strip():
-            yield cursor, data
+            yield _Event(cursor, data, is_caught_up)
             data = None
 
 

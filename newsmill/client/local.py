@@ -88,8 +88,8 @@ class LocalCorpus(Corpus):
         last_change_at = time.monotonic()
         while True:
             for stored in self._search.iterate("", since=position):
-                position, last_change_at = stored.cursor, time.monotonic()
                 yield Change(stored.document, stored.cursor)
+                position, last_change_at = stored.cursor, time.monotonic()
             if wait is not None and time.monotonic() - last_change_at >= wait:
                 return
             time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
