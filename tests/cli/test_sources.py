@@ -70,8 +70,11 @@ def test_remove_and_rename(newsmill: Newsmill, tmp_path: Path) -> None:
     assert newsmill("sources", "rename", "two", "three").err == "renamed two to three, with 1 document\n"
     assert newsmill("show", "https://two.example/1", "--json").json["source"] == "three"
     assert newsmill("search", "source:three").out.count("https://two.example/1") == 1
-    assert newsmill("sources", "remove", "three", "--keep-documents").err == "removed three: 0 documents, 1 URL\n"
+    kept = newsmill("sources", "remove", "three", "--keep-documents")
+    assert kept.err == "removed three: 0 documents, 1 URL; 1 document kept\n"
     assert newsmill("show", "https://two.example/1").code == 0
+    assert newsmill("sources", "remove", "three", "--yes").err == "removed three: 1 document, 1 URL\n"
+    assert newsmill("sources", "remove", "three", "--yes").code == 2
 
 
 def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def get_existing(context: Context, name: str) -> Source:
 
 
 def set_enabled(context: Context, name: str, enabled: bool) -> SourceResponse:
-    context.ledger.set_enabled(get_existing(context, name).name, enabled)
+    context.ledger.set_enabled(get_existing(context, name).name, enabled, now=context.now())
     return to_response(get_existing(context, name))
 
 
