@@ -119,8 +119,30 @@ TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
+def list_ids(ids: Iterable[str]) -> list[str]:
+    """The ids of documents, each once. Raises ConfigError for one string, which would be read letter by letter."""
+    if isinstance(ids, str):
+        raise ConfigError("expected a list of document ids, not one string; write [id]")
+    return sorted(set(ids))
+
+
+def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    """Raises ConfigError for a value that is none of the choices."""
+    if value is not None and value not in choices:
+        raise ConfigError(f"{name}= is one of {', '.join(choices)}, not {value!r}")
+
+
+def check_time(name: str, at: datetime | str | None) -> None:
+    """Raises ConfigError for a time without a time zone: machines would read it differently."""
+    if isinstance(at, datetime) and at.tzinfo is None:
+        raise ConfigError(f"{name}= needs a time zone, such as datetime(2026, 11, 1, tzinfo=UTC)")
+
+
 class Corpus(ABC):
-    """Documents to read, search, mark and follow. A context manager. Every method may raise ServiceError."""
+    """Documents to read, search, mark and follow. A context manager.
+
+    Every method may raise ServiceError, ConfigError for a bad argument, and CursorError for a string that is not the cursor of a `Change`.
+    """
 
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:

@@ -26,6 +26,8 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_time,
+    list_ids,
 )
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
@@ -89,6 +91,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return f"<corpus {self._base}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_time("since", since)
         if query:
             return self._matching(query, since)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
@@ -115,6 +118,8 @@ class HttpCorpus(ApiConnection, Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_time("since", since)
+        check_time("until", until)
         bounds = {"since": _format_time(since), "until": _format_time(until)}
         return self.read(_TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
 
@@ -122,6 +127,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        check_time("since", since)
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
         last_event_at, connected, caught_up = time.monotonic(), False, False
         while True:
@@ -163,7 +169,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
-        wanted = sorted(set(ids))
+        wanted = list_ids(ids)
         items = self.read(_ITEM_PAGE, self.get("marks", {"id": wanted})).items if wanted else []
         return {str(item.get("id")): self.read(_MARKS, item) for item in items}
 
@@ -178,12 +184,7 @@ class HttpCorpus(ApiConnection, Corpus):
         note: str | None = None,
     ) -> int:
         change = {"starred": starred, "read": read, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "note": note}
-        try:
-            found = self.post("marks", json.dumps({"ids": sorted(set(ids)), **change}).encode())
-        except ErrorResponse as error:
-            if error.status == 422:
-                raise ConfigError(str(error)) from None
-            raise
+        found = self.post("marks", json.dumps({"ids": list_ids(ids), **change}).encode())
         return self.read(_CHANGED, found).documents
 
     def tags(self) -> dict[str, int]:

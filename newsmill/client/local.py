@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import datetime
+from typing import get_args
 
 from newsmill import search
 from newsmill.client.corpus import (
@@ -20,6 +21,9 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_choice,
+    check_time,
+    list_ids,
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
@@ -54,9 +58,11 @@ class LocalCorpus(Corpus):
         return f"<corpus {database.describe_location(self._engine)}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_time("since", since)
         return (stored.document for stored in self._search.iterate(query, since=since))
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        check_choice("order", order, get_args(Order))
         found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
@@ -74,6 +80,9 @@ class LocalCorpus(Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_choice("step", step, get_args(TimelineStep))
+        check_time("since", since)
+        check_time("until", until)
         period = search.choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
         bars = search.count_timeline(self._engine, query, period).bars
         whole = search.count_timeline(self._engine, "", period).bars
@@ -84,6 +93,7 @@ class LocalCorpus(Corpus):
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        check_time("since", since)
         position = self._search.end_cursor() if since is None else since
         last_change_at = time.monotonic()
         while True:
@@ -102,7 +112,7 @@ class LocalCorpus(Corpus):
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
-        return Marks(self._engine).get(ids)
+        return Marks(self._engine).get(list_ids(ids))
 
     def mark(
         self,
@@ -114,10 +124,11 @@ class LocalCorpus(Corpus):
         remove_tags: Iterable[str] = (),
         note: str | None = None,
     ) -> int:
+        wanted = list_ids(ids)
         change = MarkChange(starred, read, tuple(add_tags), tuple(remove_tags), note)
         engine = database.connect(self._url)  # the corpus itself refuses every change
         try:
-            return Marks(engine).change(ids, change, now=database.read_clock(engine))
+            return Marks(engine).change(wanted, change, now=database.read_clock(engine))
         finally:
             engine.dispose()
 

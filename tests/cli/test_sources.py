@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
 from rows import NOON, Mill, document_of, ended, good
 
-from newsmill import context, settings
+from newsmill import context
 from newsmill import demo as newspaper
+from newsmill import settings as configuration
+from newsmill.cli.crawl import find_followed
+from newsmill.cli.submit import make_source
 from newsmill.model import Link, Outcome
 from newsmill.sources import make_name
 
@@ -47,7 +51,7 @@ def test_a_default_name_needs_no_quotes_in_toml(newsmill: Newsmill) -> None:
 
 
 def store_document(name: str, url: str) -> None:
-    with context.open_context(settings.load()) as store:
+    with context.open_context(configuration.load()) as store:
         mill = Mill(store.ledger)
         host = url.split("/")[2]
         mill.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease(host)], now=NOON)
@@ -84,3 +88,12 @@ def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) ->
     assert "sources.toml still has a: rename its table there" in newsmill("sources", "rename", "a", "b").err
     assert newsmill("add", "--file", "config/sources.toml").code == 0
     assert "sources.toml still has it: remove its table there" in newsmill("sources", "remove", "a").err
+
+
+def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: Newsmill) -> None:
+    assert newsmill("add", "paper.example", "--no-check", "--name", "paper", "--every", "2h").code == 0
+    with context.open_context(configuration.load()) as store:
+        followed = find_followed(store, make_source("https://paper.example", name=None, every=None, language=None, delay=0.5))
+        assert followed is not None
+        assert (followed.name, followed.every, followed.politeness.delay) == ("paper", timedelta(hours=2), 0.5)
+        assert find_followed(store, make_source("https://other.example/", name=None, every=None, language=None, delay=None)) is None
