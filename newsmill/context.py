@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -163,7 +162,7 @@ def require_store(settings: Settings) -> None:
 
 def is_writable(folder: Path) -> bool:
     """Whether the embedded database may be changed: not on a medium or copy that is read-only."""
-    return os.access(folder, os.W_OK) and os.access(folder / "newsmill.sqlite", os.W_OK)
+    return database.is_writable(folder) and database.is_writable(folder / "newsmill.sqlite")
 
 
 @contextmanager

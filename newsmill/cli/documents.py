@@ -255,7 +255,9 @@ def find_trace(store: AppContext, url: str) -> Trace:
     try:
         found = store.ledger.trace(add_scheme(url))
     except UrlError as error:
-        raise ConfigError(f"{url!r} is not a URL: {error}") from None
+        raise ConfigError(str(error)) from None
+    if found is None and url.startswith("spider:"):
+        raise NewsmillError(f"the spider of source {url.removeprefix('spider:')!r} has not run")
     if found is None:
         raise NewsmillError(f"Newsmill has not seen {url}; run `newsmill submit {url}` to queue it")
     return found

@@ -10,7 +10,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import finish_index, trace
+from newsmill.cli.documents import find_trace, finish_index, trace
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
@@ -37,7 +37,11 @@ def retry(
         raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:
         selected = parse_outcome(outcome) if outcome else None
+        if source and store.ledger.source(source) is None and not store.ledger.progress(source).pages:
+            raise context.unknown_source(store, source)
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
+        for url in () if count else urls or ():
+            find_trace(store, url)
     note(
         f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
         if count

@@ -175,7 +175,9 @@ class DocumentReporter:
         count = self._store.documents.count()
         if count != self._reported:
             pending = format_count(self._store.ledger.progress().pending, "URL")
-            note(f"{now():%H:%M} UTC  {count - self._reported:+,}, {format_count(count, 'document')} in total; {pending} pending")
+            new = count - self._reported  # negative: a source was removed
+            change = f"{new:,} new" if new > 0 else f"{-new:,} removed"
+            note(f"{now():%H:%M} UTC  {change}, {format_count(count, 'document')} in total; {pending} pending")
             self._reported = count
 
 

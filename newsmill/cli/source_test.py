@@ -93,6 +93,6 @@ def find_source(settings: Settings, name: str) -> Source:
             sources += store.ledger.sources()
     found = next((source for source in sources if source.name == name), None)
     if found is None:
-        names = [source.name for source in sources]
+        names = sorted({source.name for source in sources})
         raise ConfigError(f"source {name!r} does not exist" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))
     return found
