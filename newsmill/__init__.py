@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Corpus,
         FacetCount,
         FacetCounts,
+        QueryCheck,
         SearchHit,
         SourceSummary,
         TimelineBar,
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
     from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts
 
 _CORPUS_TYPES = frozenset(
-    {"Change", "Corpus", "FacetCount", "FacetCounts", "SearchHit", "SourceSummary", "TimelineBar", "UnusualTerm", "UrlOutcome"}
+    {
+        "Change",
+        "Corpus",
+        "FacetCount",
+        "FacetCounts",
+        "QueryCheck",
+        "SearchHit",
+        "SourceSummary",
+        "TimelineBar",
+        "UnusualTerm",
+        "UrlOutcome",
+    }
 )
 _MODEL_TYPES = frozenset({"Document", "DocumentMarks", "Listing", "NearDuplicate", "SubmissionCounts"})
 __all__ = [
@@ -44,6 +56,7 @@ __all__ = [
     "FacetCounts",
     "Listing",
     "NearDuplicate",
+    "QueryCheck",
     "SearchHit",
     "SourceSummary",
     "SubmissionCounts",

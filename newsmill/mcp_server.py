@@ -49,7 +49,11 @@ class DocumentSummary:
 
 @dataclass(frozen=True)
 class SearchResult:
+    """`notes` say what is wrong with the query; `suggestion` is a spelling that finds something, where this one does not."""
+
     documents: tuple[DocumentSummary, ...]
+    notes: tuple[str, ...] = ()
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,9 @@ class Tools:
     def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance") -> SearchResult:
         """Find documents, the best or the newest first. `read` gives a whole text."""
         with reported_errors():
-            return SearchResult(tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order))))
+            found = tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order)))
+            check = self._corpus.check_query(query)
+            return SearchResult(found, check.notes, None if found else check.suggestion)
 
     def read(
         self,

@@ -71,6 +71,14 @@ class UrlOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryCheck:
+    """What is wrong with a query, in sentences, and where it finds nothing a spelling that the index has."""
+
+    notes: tuple[str, ...]
+    suggestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FacetCount:
     """How many matches have one language, source, section, author, type or site."""
 
@@ -155,6 +163,10 @@ class Corpus(ABC):
     @abstractmethod
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
         """Returns the best or the newest matches."""
+
+    @abstractmethod
+    def check_query(self, query: str) -> QueryCheck:
+        """Says what is wrong with a query: every input is one, and a mistake, such as a date that does not exist, finds nothing."""
 
     @abstractmethod
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:

@@ -20,6 +20,7 @@ from newsmill.client.corpus import (
     FacetCount,
     FacetCounts,
     Order,
+    QueryCheck,
     SearchHit,
     SourceSummary,
     TimelineBar,
@@ -53,6 +54,17 @@ class _Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Note:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckedPage:
+    notes: list[_Note]
+    suggestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _FacetPage:
     items: tuple[FacetCount, ...]
     counted: int
@@ -79,6 +91,7 @@ _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
 _SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
+_CHECK = TypeAdapter(_CheckedPage)
 _FACETS = TypeAdapter(_FacetPage)
 _TIMELINE = TypeAdapter(_TimelinePage)
 _TERMS = TypeAdapter(_TermPage)
@@ -110,6 +123,10 @@ class HttpCorpus(ApiConnection, Corpus):
                 break
             found.append(self.read(_HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
         return found
+
+    def check_query(self, query: str) -> QueryCheck:
+        found = self.read(_CHECK, self.get("search", {"q": query, "limit": 1}))
+        return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
         found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": max(1, min(limit, 100))}))

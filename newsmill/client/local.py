@@ -15,6 +15,7 @@ from newsmill.client.corpus import (
     FacetCount,
     FacetCounts,
     Order,
+    QueryCheck,
     SearchHit,
     SourceSummary,
     TimelineBar,
@@ -71,6 +72,10 @@ class LocalCorpus(Corpus):
             if (cursor := page.cursor) is None:
                 break
         return found
+
+    def check_query(self, query: str) -> QueryCheck:
+        found = self._search.search(query, limit=1)
+        return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
         found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)

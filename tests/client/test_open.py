@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 import newsmill
 from newsmill.client import local as module
-from newsmill.client.corpus import Corpus, FacetCount
+from newsmill.client.corpus import Corpus, FacetCount, QueryCheck
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError
 from newsmill.model import Document, Link, Outcome, State
 from newsmill.storage import database
@@ -75,6 +75,10 @@ def test_reading(where: Any) -> None:
         (hit,) = corpus.search("opens")
         assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", ("Ann", "Agency"), FULL.published_at)
         assert len(corpus.search("harbour", limit=1)) == 1
+        assert corpus.check_query("harbour") == QueryCheck((), None)
+        assert corpus.check_query("harbuor") == QueryCheck((), "harbour")
+        (note,) = corpus.check_query("harbour after:noon").notes
+        assert note.startswith("after:noon is not a date; write after:2026-01-31")
         facets = corpus.facets("harbour", limit=1)
         assert (facets.counted, facets.is_complete) == (2, True)
         assert FacetCount("source", "paper", 2, "source:paper") in facets.counts
@@ -169,7 +173,7 @@ def test_another_schema_is_not_upgraded(tmp_path: Path) -> None:
 
 def test_a_file_in_a_folder_that_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
-    monkeypatch.setattr(database.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(database, "is_writable", lambda path: False)
     corpus = newsmill.open(tmp_path)
     assert len(list(corpus.documents())) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["newsmill.sqlite"]
