@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from newsmill.cli.completion import complete_from
 from newsmill.cli.extract_inputs import MAX_FILE_BYTES, open_inputs
 from newsmill.cli.terminal import note, now, printable, to_json
 from newsmill.exceptions import ConfigError
@@ -53,7 +54,9 @@ def extract(
             metavar="[FILE|URL|FOLDER|-]…", help="Pages; - or nothing reads standard input: HTML or JSON lines.", show_default=False
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")] = "json",
+    form: Annotated[
+        str, typer.Option("--format", autocompletion=complete_from(OUTPUT_FORMATS), help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")
+    ] = "json",
     url: Annotated[str | None, typer.Option("--url", help="URL of the page, where one FILE or HTML on standard input is read.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,

@@ -18,6 +18,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from
 from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
 from newsmill.cli.web import format_sign_in, make_web_config
@@ -238,7 +239,9 @@ def scheduler(supervised: Supervised = False) -> None:
         raise typer.Exit(run(app))
 
 
-def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker, scheduler or web")]) -> None:
+def health(
+    role: Annotated[str, typer.Argument(metavar="ROLE", autocompletion=complete_from(ROLES), help="crawler, worker, scheduler or web")],
+) -> None:
     """Exit 0 if a process with this ROLE is alive on this machine; for container health checks.
 
     Alive means that its loop has reached the database within the last 90 seconds.

@@ -12,6 +12,7 @@ import typer
 from newsmill import context, reextract
 from newsmill import settings as configuration
 from newsmill.cli import source_health
+from newsmill.cli.completion import complete_sources
 from newsmill.cli.site_profiles import print_profiles
 from newsmill.cli.source_test import test_source
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
@@ -30,7 +31,9 @@ app = typer.Typer(no_args_is_help=True, help="List, pause, resume, rename, remov
 app.command("test")(test_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
+]
 COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
@@ -180,7 +183,8 @@ def profile(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; default: all.")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="One source; default: all.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Check the feeds, sitemaps and sections of sources, and whether they yield the documents that sources.toml expects.
 

@@ -13,6 +13,7 @@ from rows import NOON, Mill, document_of, ended, good
 from newsmill import context
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_sources
 from newsmill.cli.crawl import find_followed
 from newsmill.cli.submit import make_source
 from newsmill.model import Link, Outcome
@@ -48,6 +49,13 @@ def test_a_default_name_needs_no_quotes_in_toml(newsmill: Newsmill) -> None:
         assert list(table["sources"]) == [make_name(url)]
     assert newsmill("add", "www.example.org/news", "--no-check").code == 0
     assert newsmill("sources", "list", "--json").json[0]["source"]["name"] == "example-org"
+
+
+def test_the_shell_completes_names_of_sources(newsmill: Newsmill) -> None:
+    assert complete_sources("") == []
+    for name in ("paper", "gazette"):
+        assert newsmill("add", f"{name}.example", "--no-check", "--name", name).code == 0
+    assert (complete_sources(""), complete_sources("pa")) == (["gazette", "paper"], ["paper"])
 
 
 def store_document(name: str, url: str) -> None:
