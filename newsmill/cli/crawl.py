@@ -183,6 +183,8 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
         detail = f" ({trace.detail})" if trace.detail else ""
         return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome][1]}{detail}"
+    if not progress.pages and (other := find_same_homepage(store, source)):
+        return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
     if not progress.pages:
         return f"{source.homepage} has no articles: Newsmill found no feed, no sitemap and no link to an article"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)

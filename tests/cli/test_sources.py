@@ -14,7 +14,7 @@ from newsmill import context
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli.completion import complete_sources
-from newsmill.cli.crawl import find_followed
+from newsmill.cli.crawl import describe_problem, find_followed
 from newsmill.cli.submit import make_source
 from newsmill.model import Link, Outcome
 from newsmill.sources import make_name
@@ -104,4 +104,9 @@ def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: News
         followed = find_followed(store, make_source("https://paper.example", name=None, every=None, language=None, delay=0.5))
         assert followed is not None
         assert (followed.name, followed.every, followed.politeness.delay) == ("paper", timedelta(hours=2), 0.5)
+        second = make_source("https://paper.example/", name="second", every=None, language=None, delay=None)
+        store.ledger.put_source(second, now=NOON)
+        assert describe_problem(store, second) == (
+            "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
+        )
         assert find_followed(store, make_source("https://other.example/", name=None, every=None, language=None, delay=None)) is None
