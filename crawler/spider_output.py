@@ -86,12 +86,23 @@ class SpiderOutput:
 class StoringSink:
     """Stores pages and links in batches. A kill loses at most the last batch, whose pages the next run yields again."""
 
-    def __init__(self, context: AppContext, calls: LedgerCalls, enqueue: Callable[[str], bool], counts: Callable[[], OutputCounts]) -> None:
-        """`enqueue` puts a segment's id on the queue. `counts` are those of the run."""
+    def __init__(
+        self,
+        context: AppContext,
+        calls: LedgerCalls,
+        enqueue: Callable[[str], bool],
+        counts: Callable[[], OutputCounts],
+        *,
+        source: str,
+        on_removal: Callable[[], None],
+    ) -> None:
+        """`enqueue` puts a segment's id on the queue. `counts` are those of the run. `on_removal` is called if the source is gone."""
         self.context = context
         self.calls = calls
         self.enqueue = enqueue
         self.counts = counts
+        self.source = source
+        self.on_removal = on_removal
         self._pages: list[Page] = []
         self._links: list[Link] = []
         self._bytes = 0
@@ -116,6 +127,9 @@ class StoringSink:
         async with self._lock:
             pages, links = self._pages, self._links
             self._pages, self._links, self._bytes, self._began_at = [], [], 0, None
+            if (links or pages) and await self.calls.call_ledger(lambda _: self.context.ledger.source(self.source)) is None:
+                self.on_removal()  # removed or renamed while its spider runs: its pages would come back without it
+                return
             if links:
                 added = await self.calls.call_ledger(lambda now: self.context.ledger.add(links, now=now))
                 self.counts().new_links += added.new

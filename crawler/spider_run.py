@@ -51,6 +51,7 @@ REASON_PAGES = "pages"
 REASON_TIME = "time"
 REASON_MEMORY = "memory"
 REASON_STOPPED = "stopped"
+REASON_REMOVED = "the source was removed or renamed"
 
 IGNORED_STATUS = "httperror/response_ignored_status_count/"  # of Scrapy's statistics
 
@@ -206,7 +207,9 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
             def make_sink(run: SpiderRun) -> Sink:
                 if request.test:
                     return PrintingSink(pipe)
-                return StoringSink(context, run.calls, enqueue, lambda: run.output.counts)
+                return StoringSink(
+                    context, run.calls, enqueue, lambda: run.output.counts, source=source.name, on_removal=lambda: run.end(REASON_REMOVED)
+                )
 
             return _run_spider(SpiderRun(context, source, make_sink, is_test=request.test), spider_class, settings, user)
     except ConfigError as error:

@@ -135,10 +135,11 @@ def python() -> str:
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
-    returned = [corpus.SearchHit, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
+    returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
     returned += [corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate, DocumentMarks]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]
+    tree += [exceptions.UrlError, exceptions.ListingError]  # of `discover`; they are ValueErrors
     parts.append("## Errors\n\n" + table("error", "raised when", rows=[f"| `{e.__name__}` | {unraised(e.__doc__ or '')} |" for e in tree]))
     return "\n".join(parts)
 

@@ -1,9 +1,10 @@
 """Newsmill turns news sites into a clean, deduplicated, explainable corpus.
 
-The functions of this module, with the types of `newsmill.model` and `newsmill.exceptions` that they take, return and raise, are the public
-Python interface. All other modules are internal and may change in any release.
+The functions and types of this module, with the types of `newsmill.model` and `newsmill.exceptions` that they take, return and raise, are
+the public Python interface. All other modules are internal and may change in any release.
 
-The functions import what they need, so that importing this package does not load Scrapy, Redis, SQL or lxml.
+The functions import what they need, and the types are imported at their first use, so that importing this package does not load Scrapy,
+Redis, SQL or lxml.
 """
 
 from __future__ import annotations
@@ -15,11 +16,69 @@ from newsmill.version import __version__
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
+    from typing import Any
 
-    from newsmill.client.corpus import Corpus
-    from newsmill.model import Document, Listing, SubmissionCounts
+    from newsmill.client.corpus import (
+        Change,
+        Corpus,
+        FacetCount,
+        FacetCounts,
+        QueryCheck,
+        SearchHit,
+        SourceSummary,
+        TimelineBar,
+        UnusualTerm,
+        UrlOutcome,
+    )
+    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts
 
-__all__ = ["__version__", "discover", "extract", "open", "submit"]
+_CORPUS_TYPES = frozenset(
+    {
+        "Change",
+        "Corpus",
+        "FacetCount",
+        "FacetCounts",
+        "QueryCheck",
+        "SearchHit",
+        "SourceSummary",
+        "TimelineBar",
+        "UnusualTerm",
+        "UrlOutcome",
+    }
+)
+_MODEL_TYPES = frozenset({"Document", "DocumentMarks", "Listing", "NearDuplicate", "SubmissionCounts"})
+__all__ = [
+    "Change",
+    "Corpus",
+    "Document",
+    "DocumentMarks",
+    "FacetCount",
+    "FacetCounts",
+    "Listing",
+    "NearDuplicate",
+    "QueryCheck",
+    "SearchHit",
+    "SourceSummary",
+    "SubmissionCounts",
+    "TimelineBar",
+    "UnusualTerm",
+    "UrlOutcome",
+    "__version__",
+    "discover",
+    "extract",
+    "open",
+    "submit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _CORPUS_TYPES:
+        return getattr(import_module("newsmill.client.corpus"), name)
+    if name in _MODEL_TYPES:
+        return getattr(import_module("newsmill.model"), name)
+    raise AttributeError(f"module 'newsmill' has no attribute {name!r}")
 
 
 def extract(html: str | bytes, *, url: str = "", content_type: str | None = None, language: str | None = None) -> Document:
@@ -81,7 +140,8 @@ def submit(
         again: Also fetch URLs that are known.
         where: A data folder (made if it does not exist) or a database URL. Without it: the store of the `newsmill` command in this folder.
 
-    Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown or `where` cannot be written to.
+    Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown, `urls` is one string, or `where` cannot be
+    written to.
     """
     from newsmill import submission
 

@@ -160,11 +160,17 @@ def require_store(settings: Settings) -> None:
         )
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether the embedded database may be changed: not on a medium or copy that is read-only."""
+    return database.is_writable(folder) and database.is_writable(folder / "newsmill.sqlite")
+
+
 @contextmanager
 def open_context(settings: Settings, *, create: bool = False, upgrade: bool = True) -> Iterator[AppContext]:
     """The context over the store of `settings`, its schema checked.
 
-    `create` makes a data folder that does not exist. `upgrade` brings the schema of an embedded database up to date first.
+    `create` makes a data folder that does not exist. `upgrade` brings the schema of an embedded database up to date first. A data folder
+    that cannot be written to is opened for reading: every change of its database is refused.
     Raises NewsmillError when the store does not exist, SchemaError for the schema of another version, ServiceError when the database does
     not respond.
     """
@@ -173,9 +179,10 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
         make_folder(folder)
     else:
         require_store(settings)
-    engine = database.connect(database_url(settings))
+    is_read_only = not create and settings.database_url is None and not is_writable(folder)
+    engine = database.connect(database_url(settings), read_only=is_read_only)
     try:
-        if upgrade and settings.database_url is None:
+        if upgrade and settings.database_url is None and not is_read_only:
             database.upgrade(engine)
         database.check_schema(engine)
         yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])

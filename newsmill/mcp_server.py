@@ -49,7 +49,11 @@ class DocumentSummary:
 
 @dataclass(frozen=True)
 class SearchResult:
+    """`notes` say what is wrong with the query; `suggestion` is a spelling that finds something, where this one does not."""
+
     documents: tuple[DocumentSummary, ...]
+    notes: tuple[str, ...] = ()
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ class Tools:
     def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance") -> SearchResult:
         """Find documents, the best or the newest first. `read` gives a whole text."""
         with reported_errors():
-            return SearchResult(tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order))))
+            found = tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order)))
+            check = self._corpus.check_query(query)
+            return SearchResult(found, check.notes, None if found else check.suggestion)
 
     def read(
         self,
@@ -140,7 +146,7 @@ class Tools:
         """Documents that were stored or changed since, oldest first; ask again with `cursor` for what comes after them."""
         with reported_errors():
             cursor, documents = since if since and _parse_time(since) is None else None, []
-            for change in islice(self._corpus.stream(_parse_since(since), wait=self._corpus.min_wait_seconds), limit):
+            for change in islice(self._corpus.stream(_parse_since(since), wait=0), limit):
                 documents.append(_summarize_document(change.document))
                 cursor = change.cursor
             return NewDocuments(tuple(documents), cursor)

@@ -21,6 +21,8 @@ BATCH_URLS = 500  # of one transaction, which keeps the write lock short
 
 def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os.PathLike[str] | None) -> SubmissionCounts:
     """See `newsmill.submit`."""
+    if isinstance(urls, str):  # it would be submitted letter by letter
+        raise ConfigError("newsmill.submit expects a list of URLs, not one string; write [url]")
     settings = load() if where is None else settings_for(os.fspath(where))
     is_folder = settings.database_url is None
     if is_folder:

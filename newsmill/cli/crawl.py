@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Annotated
@@ -28,14 +28,14 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
-from newsmill.cli.site_urls import make_source
+from newsmill.cli.site_urls import find_same_homepage, make_source
 from newsmill.cli.source_health import describe_health
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
-from newsmill.model import OUTCOMES, Outcome, Source, State
+from newsmill.model import OUTCOMES, Outcome, Politeness, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
@@ -114,6 +114,7 @@ def run(
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))
         disk.check()
+        sources = tuple(find_followed(store, source) or source for source in sources)
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
@@ -125,6 +126,18 @@ def run(
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
         return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
+
+
+def find_followed(store: AppContext, source: Source) -> Source | None:
+    """The source that follows this homepage under another name: a URL belongs to one source, so a second one would find nothing."""
+    if store.ledger.source(source.name) is not None or (name := find_same_homepage(store, source)) is None:
+        return None
+    followed = store.ledger.source(name)
+    if followed is None:
+        return None
+    note(f"source {name} follows {source.homepage} already and is crawled")
+    politeness = followed.politeness if source.politeness == Politeness() else source.politeness
+    return replace(followed, politeness=politeness, language=source.language or followed.language, enabled=True)
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
@@ -170,6 +183,8 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
         detail = f" ({trace.detail})" if trace.detail else ""
         return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome][1]}{detail}"
+    if not progress.pages and (other := find_same_homepage(store, source)):
+        return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
     if not progress.pages:
         return f"{source.homepage} has no articles: Newsmill found no feed, no sitemap and no link to an article"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)

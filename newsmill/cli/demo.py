@@ -15,7 +15,7 @@ from newsmill import settings as configuration
 from newsmill.cli import crawl
 from newsmill.cli.documents import print_documents
 from newsmill.cli.forked_children import fork_children
-from newsmill.cli.terminal import note, printable, program_name
+from newsmill.cli.terminal import note, now, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper
 from newsmill.exceptions import NewsmillError
@@ -43,7 +43,7 @@ def demo(
         source = Source(SOURCE_NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
         summary = crawl.run(settings, environ, source, processes=min(MAX_WORKERS, settings.worker_processes), forked=forked)
     with context.open_context(settings) as store:
-        store.ledger.set_enabled(SOURCE_NAME, False)  # its server has stopped
+        store.ledger.set_enabled(SOURCE_NAME, False, now=now())  # its server has stopped
         if not as_json:
             print_result(store)
     crawl.report(summary, as_json)

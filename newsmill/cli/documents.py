@@ -14,6 +14,7 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
@@ -50,7 +51,12 @@ def search(
     newest: Annotated[bool, typer.Option("--newest", help="Newest first instead of best match first.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     output_format: Annotated[
-        str | None, typer.Option("--format", help="csv, json, jsonl or markdown: whole documents, with the fields of `newsmill export`.")
+        str | None,
+        typer.Option(
+            "--format",
+            autocompletion=complete_from(STREAMED_FORMATS),
+            help="csv, json, jsonl or markdown: whole documents, with the fields of `newsmill export`.",
+        ),
     ] = None,
     facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
     timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month of after: and before:.")] = False,
@@ -256,7 +262,9 @@ def find_trace(store: AppContext, url: str) -> Trace:
     try:
         found = store.ledger.trace(add_scheme(url))
     except UrlError as error:
-        raise ConfigError(f"{url!r} is not a URL: {error}") from None
+        raise ConfigError(str(error)) from None
+    if found is None and url.startswith("spider:"):
+        raise NewsmillError(f"the spider of source {url.removeprefix('spider:')!r} has not run")
     if found is None:
         raise NewsmillError(f"Newsmill has not seen {url}; run `newsmill submit {url}` to queue it")
     return found

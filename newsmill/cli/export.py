@@ -19,16 +19,17 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from, complete_sources
 from newsmill.cli.documents import USER_HELP
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Interrupt, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports import layouts
-from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
+from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportedWeek, ExportPlan, Manifest
-from newsmill.exports.records import MarkedDocument
+from newsmill.exports.records import PEER_FORMATS, MarkedDocument
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
@@ -53,6 +54,7 @@ def export(
         str,
         typer.Option(
             "--format",
+            autocompletion=complete_from(FORMATS),
             help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages).",
         ),
     ] = "jsonl",
@@ -68,10 +70,20 @@ def export(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="With --to: replace the export in TARGET.")] = False,
     partition: Annotated[
-        str | None, typer.Option("--partition", help="With --to: folders by day or month (of publication) or by source.")
+        str | None,
+        typer.Option(
+            "--partition",
+            autocompletion=complete_from(PARTITIONS),
+            help="With --to: folders by day or month (of publication) or by source.",
+        ),
     ] = None,
     names: Annotated[
-        str | None, typer.Option("--as", help="Use the field names of zyte (zyte-common-items), news-please or trafilatura.")
+        str | None,
+        typer.Option(
+            "--as",
+            autocompletion=complete_from(PEER_FORMATS),
+            help="Use the field names of zyte (zyte-common-items), news-please or trafilatura.",
+        ),
     ] = None,
     include: Annotated[
         list[str] | None, typer.Option("--include", metavar="FIELD", help="Add fields: markdown, or marks (stars, tags and notes).")
@@ -79,7 +91,7 @@ def export(
     live_updates: Annotated[
         str | None, typer.Option("--live-updates", metavar="in-text", help="Include the updates of live blogs in the text.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only documents of this source.")] = None,
+    source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:

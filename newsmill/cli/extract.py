@@ -26,13 +26,14 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from newsmill.cli.completion import complete_from
 from newsmill.cli.extract_inputs import MAX_FILE_BYTES, open_inputs
 from newsmill.cli.terminal import note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
 from newsmill.failures import describe_failure
-from newsmill.model import Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
+from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
 from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
@@ -53,7 +54,9 @@ def extract(
             metavar="[FILE|URL|FOLDER|-]…", help="Pages; - or nothing reads standard input: HTML or JSON lines.", show_default=False
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")] = "json",
+    form: Annotated[
+        str, typer.Option("--format", autocompletion=complete_from(OUTPUT_FORMATS), help=f"Of the output: {', '.join(OUTPUT_FORMATS)}.")
+    ] = "json",
     url: Annotated[str | None, typer.Option("--url", help="URL of the page, where one FILE or HTML on standard input is read.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
@@ -74,11 +77,18 @@ def extract(
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-extract-")))
         found = open_inputs(inputs or [], url, language, folder)
         lines, profiles = found.lines, None
+        writer.has_headings = form == "text" and (found.is_json_lines or len(list(found.lines)) > 1)
         if learn:
             lines, profiles = resources.enter_context(learn_profiles(lines, processes=processes, now=started_at))
         run(lines, processes=processes, now=started_at, emit=writer.write, profiles=profiles, failures=found.failures)
     if not found.is_json_lines and not writer.documents:
         raise typer.Exit(1)
+
+
+# outcomes of a page that was read
+NO_ARTICLE = frozenset(
+    {Outcome.NOT_ARTICLE, Outcome.NO_TEXT, Outcome.NOT_HTML, Outcome.NEEDS_SCRIPT, Outcome.CONSENT_WALL, Outcome.PAYWALL}
+)
 
 
 class OutputWriter:
@@ -87,6 +97,7 @@ class OutputWriter:
     def __init__(self, form: str) -> None:
         self.form = form
         self.documents = 0
+        self.has_headings = False  # names each page, as `head` does
         # A lone surrogate becomes its JSON escape.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
@@ -96,15 +107,19 @@ class OutputWriter:
         if self.form == "json":
             sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
         elif document is None:
-            note(printable(f"{record['id']}: {describe_outcome(record)}"))
+            name = "" if record["id"] is None else f"{record['id']}: "
+            note(printable(f"{name}{describe_outcome(record)}"))
         else:
-            sys.stdout.write(self._format(document))
+            sys.stdout.write(self._format(document, record["id"]))
         sys.stdout.flush()
         self.documents += document is not None
 
-    def _format(self, document: Document) -> str:
+    def _format(self, document: Document, name: object) -> str:
+        """The document under the `id` of its input, which names its file or URL."""
         out = io.BytesIO()
-        FORMATS[self.form].write(out, [document])
+        if self.has_headings:
+            out.write(f"==> {name} <==\n".encode("utf-8", "replace"))
+        FORMATS[self.form].write(out, [document if name is None else replace(document, id=str(name))])
         text = out.getvalue().decode("utf-8", "replace")
         if self.documents and self.form == "csv":
             return text.partition("\r\n")[2]  # without the line of names
@@ -116,6 +131,8 @@ def describe_outcome(record: Mapping[str, Any]) -> str:
     outcome, detail = record["outcome"], record["detail"]
     if outcome == BAD_INPUT:
         return str(detail)
+    if outcome in NO_ARTICLE:
+        return f"no article: {detail or OUTCOMES[Outcome(outcome)][1]}"
     failure = describe_failure(OutcomeRecord(Outcome(outcome), detail))
     return failure if not detail or detail in failure else f"{failure} ({detail})"
 

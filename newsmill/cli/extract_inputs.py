@@ -107,6 +107,8 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
         yield {"id": name, "path": name}
     elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
         yield _fetch(f"https://{name}", folder, inputs)
+    elif "://" in name:
+        raise ConfigError(f"{name}: not an http or https URL")
     else:
         raise ConfigError(f"{name}: no such file, folder or URL")
 

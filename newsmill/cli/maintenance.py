@@ -10,7 +10,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import finish_index, trace
+from newsmill.cli.completion import complete_from, complete_sources
+from newsmill.cli.documents import find_trace, finish_index, trace
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
@@ -28,8 +29,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def retry(
     urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="URLs to requeue.", show_default=False)] = None,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="All URLs with this outcome, such as timeout.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only URLs of this source.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option("--outcome", autocompletion=complete_from(Outcome), help="All URLs with this outcome, such as timeout.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only URLs of this source.")] = None,
     refetch: Annotated[bool, typer.Option("--refetch", help="Fetch also pages that are in the archive.")] = False,
 ) -> None:
     """Requeue finished URLs. Archived pages are extracted again without network; the others are fetched."""
@@ -37,7 +40,11 @@ def retry(
         raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:
         selected = parse_outcome(outcome) if outcome else None
+        if source and store.ledger.source(source) is None and not store.ledger.progress(source).pages:
+            raise context.unknown_source(store, source)
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
+        for url in () if count else urls or ():
+            find_trace(store, url)
     note(
         f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
         if count

@@ -18,6 +18,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from
 from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
 from newsmill.cli.web import format_sign_in, make_web_config
@@ -175,7 +176,9 @@ class DocumentReporter:
         count = self._store.documents.count()
         if count != self._reported:
             pending = format_count(self._store.ledger.progress().pending, "URL")
-            note(f"{now():%H:%M} UTC  {count - self._reported:+,}, {format_count(count, 'document')} in total; {pending} pending")
+            new = count - self._reported  # negative: a source was removed
+            change = f"{new:,} new" if new > 0 else f"{-new:,} removed"
+            note(f"{now():%H:%M} UTC  {change}, {format_count(count, 'document')} in total; {pending} pending")
             self._reported = count
 
 
@@ -236,7 +239,9 @@ def scheduler(supervised: Supervised = False) -> None:
         raise typer.Exit(run(app))
 
 
-def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker, scheduler or web")]) -> None:
+def health(
+    role: Annotated[str, typer.Argument(metavar="ROLE", autocompletion=complete_from(ROLES), help="crawler, worker, scheduler or web")],
+) -> None:
     """Exit 0 if a process with this ROLE is alive on this machine; for container health checks.
 
     Alive means that its loop has reached the database within the last 90 seconds.

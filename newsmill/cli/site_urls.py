@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.site_inspection import add_scheme
 from newsmill.sources import make_name, parse_source
+from newsmill.urls import make_key, normalize
 
 
 def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
@@ -25,3 +27,12 @@ def get_default_name(url: str) -> str:
     except UrlError as error:
         reason = "" if str(error).startswith("not a URL") else f": {error}"
         raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
+
+
+def find_same_homepage(store: AppContext, source: Source) -> str | None:
+    """The name of another source with the same homepage."""
+    if source.homepage is None:
+        return None
+    key = make_key(normalize(source.homepage))
+    others = (other for other in store.ledger.sources() if other.name != source.name and other.homepage)
+    return next((other.name for other in others if make_key(normalize(str(other.homepage))) == key), None)

@@ -12,6 +12,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_sources
 from newsmill.cli.terminal import note, print_json, print_table
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
@@ -27,7 +28,9 @@ LISTINGS_ADVICE = "open its feeds, sitemaps and pages in a browser, and check th
 
 
 def test_source(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a source in sources.toml or in the store.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of a source in sources.toml or in the store.")
+    ],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Number of pages, links and articles.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per result, then one for the run.")] = False,
 ) -> None:
@@ -93,6 +96,6 @@ def find_source(settings: Settings, name: str) -> Source:
             sources += store.ledger.sources()
     found = next((source for source in sources if source.name == name), None)
     if found is None:
-        names = [source.name for source in sources]
+        names = sorted({source.name for source in sources})
         raise ConfigError(f"source {name!r} does not exist" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))
     return found

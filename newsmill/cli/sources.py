@@ -12,6 +12,7 @@ import typer
 from newsmill import context, reextract
 from newsmill import settings as configuration
 from newsmill.cli import source_health
+from newsmill.cli.completion import complete_sources
 from newsmill.cli.site_profiles import print_profiles
 from newsmill.cli.source_schedule import schedule_source
 from newsmill.cli.source_test import test_source
@@ -34,7 +35,9 @@ app.command("test")(test_source)
 app.command("schedule")(schedule_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
+]
 COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
@@ -126,7 +129,7 @@ def set_enabled(name: str, enabled: bool) -> None:
     """Pause or resume a source. Raises ConfigError if it is unknown."""
     settings = configuration.load()
     with context.open_context(settings) as store:
-        if not store.ledger.set_enabled(name, enabled):
+        if not store.ledger.set_enabled(name, enabled, now=now()):
             raise context.unknown_source(store, name)
     note(f"{name} is {'resumed' if enabled else 'paused'}")
     if is_in_file(settings, name):
@@ -141,17 +144,19 @@ def remove(
 ) -> None:
     """Remove a source with its URLs and its documents. Archived pages stay in the archive.
 
-    Asks before documents are removed. May be run while Newsmill runs.
+    Asks before documents are removed. May be run while Newsmill runs, and again for documents that were left.
     """
     settings = configuration.load()
     with context.open_context(settings) as store:
-        find_source(store, name)
         changes = SourceChanges(store.engine)
-        count = 0 if keep_documents else changes.count_documents(name)
-        if count and not yes:
-            confirm(f"Remove source {name} and its {format_count(count, 'document')}?")
+        stored = changes.count_documents(name)
+        if not stored:  # documents may be left of a source that was removed
+            find_source(store, name)
+        if stored and not keep_documents and not yes:
+            confirm(f"Remove source {name} and its {format_count(stored, 'document')}?")
         removed = changes.remove(name, keep_documents=keep_documents)
-    note(f"removed {name}: {format_count(removed.documents, 'document')}, {format_count(removed.urls, 'URL')}")
+    kept = f"; {format_count(stored, 'document')} kept" if keep_documents and stored else ""
+    note(f"removed {name}: {format_count(removed.documents, 'document')}, {format_count(removed.urls, 'URL')}{kept}")
     if is_in_file(settings, name):
         note(f"{settings.sources_file} still has it: remove its table there, or the next start follows it again")
 
@@ -221,7 +226,8 @@ def doctor(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; default: all.")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="One source; default: all.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Check the feeds, sitemaps and sections of sources, and whether they yield the documents that sources.toml expects.
 

@@ -11,6 +11,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_sources
 from newsmill.cli.terminal import format_count, note, now, print_json
 from newsmill.exceptions import ConfigError
 from newsmill.site_inspection import add_scheme
@@ -22,7 +23,9 @@ def submit(
         list[str] | None, typer.Argument(metavar="URL…", help="URLs of pages; - reads them from standard input.", show_default=False)
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file with one URL per line.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Name of the source they belong to.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", autocompletion=complete_sources, help="Name of the source they belong to.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Fetch known URLs again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from
 from newsmill.cli.supervisor import Supervised, prepare
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
@@ -84,7 +85,12 @@ token = typer.Typer(no_args_is_help=True, help="Manage access tokens for the API
 @token.command("add")
 def add_token(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Owner or purpose, shown in lists.")],
-    scope: Annotated[str, typer.Option("--scope", help="read; write (also submit, add, pause, retry); admin (everything).")] = "read",
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope", autocompletion=complete_from(Scope), help="read; write (also submit, add, pause, retry); admin (everything)."
+        ),
+    ] = "read",
     days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="Days until it expires; default: never.")] = None,
 ) -> None:
     """Create a token and print it. Newsmill stores only its hash and cannot show it again."""

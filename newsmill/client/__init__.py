@@ -30,6 +30,10 @@ def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | Non
         raise ConfigError(f"newsmill.open cannot read {scheme}://…; {EXPECTED}")
     from newsmill.client.local import LocalCorpus
 
+    if separator and scheme.partition("+")[0] == "sqlite":
+        path = location.partition("://")[2].removeprefix("/").partition("?")[0]
+        if path and not Path(path).exists():
+            raise NewsmillError(f"{path} does not exist; {EXPECTED}")
     return LocalCorpus(location if separator else f"sqlite:///{_database_path(Path(location))}")
 
 

@@ -7,13 +7,13 @@ import time
 from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import TypeAdapter, ValidationError
 
-from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
+from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
 from newsmill.version import __version__
 
 T = TypeVar("T")
@@ -77,12 +77,13 @@ class ApiConnection:
             return answer
         except HTTPError as error:
             with error:
-                kind = RefusedToken if error.code in (401, 403) else ErrorResponse
-                raise kind(self._base, error) from None
+                raise _find_error(error.code, query)(self._base, error) from None
 
     def connection_error(self, error: Exception) -> ServiceError:
         """The error for a server that does not answer."""
-        return ServiceError(f"{self._base}: {error}; check that a Newsmill server runs there")
+        reason = error.reason if isinstance(error, URLError) else error
+        message = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+        return ServiceError(f"{self._base}: {message}; check that a Newsmill server runs there")
 
     def read(self, kind: TypeAdapter[T], item: Any) -> T:
         """A part of an answer as this type. Raises ServiceError."""
@@ -111,6 +112,22 @@ class RefusedToken(ErrorResponse, AuthenticationError):
         return f"{super().__str__()}; newsmill.open takes a token of the server as token="
 
 
+class InvalidRequest(ErrorResponse, ConfigError):
+    """Raised when the server does not accept an argument."""
+
+
+class InvalidCursor(InvalidRequest, CursorError):
+    """Raised when the server does not accept a cursor."""
+
+
+def _find_error(status: int, query: dict[str, Any]) -> type[ErrorResponse]:
+    if status in (401, 403):
+        return RefusedToken
+    if status == 422:
+        return InvalidCursor if query.get("cursor") is not None else InvalidRequest
+    return ErrorResponse
+
+
 class _NoRedirect(HTTPRedirectHandler):
     """A redirect could send the token to another host, so it is an error that names the target."""
 
@@ -125,7 +142,8 @@ def _error_detail(error: HTTPError) -> str:
     try:
         problem = json.loads(error.read(100_000))
     except (OSError, ValueError, HTTPException):
-        return str(error.reason)
+        hint = "; check that this is the URL of a Newsmill server" if error.code == 404 else ""
+        return f"{error.reason}{hint}"
     detail = problem.get("detail") if isinstance(problem, dict) else None
     return detail[:500] if isinstance(detail, str) else str(error.reason)
 

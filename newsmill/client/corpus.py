@@ -72,6 +72,14 @@ class UrlOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryCheck:
+    """What is wrong with a query, in sentences, and where it finds nothing a spelling that the index has."""
+
+    notes: tuple[str, ...]
+    suggestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FacetCount:
     """How many matches have one language, source, section, author, type or site."""
 
@@ -120,10 +128,30 @@ TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at", "go
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
-class Corpus(ABC):
-    """Documents to read, search, mark and follow. A context manager. Every method may raise ServiceError."""
+def list_ids(ids: Iterable[str]) -> list[str]:
+    """The ids of documents, each once. Raises ConfigError for one string, which would be read letter by letter."""
+    if isinstance(ids, str):
+        raise ConfigError("expected a list of document ids, not one string; write [id]")
+    return sorted(set(ids))
 
-    min_wait_seconds: float = 0.0  # the least `wait` with which `stream` yields everything that is stored already
+
+def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    """Raises ConfigError for a value that is none of the choices."""
+    if value is not None and value not in choices:
+        raise ConfigError(f"{name}= is one of {', '.join(choices)}, not {value!r}")
+
+
+def check_time(name: str, at: datetime | str | None) -> None:
+    """Raises ConfigError for a time without a time zone: machines would read it differently."""
+    if isinstance(at, datetime) and at.tzinfo is None:
+        raise ConfigError(f"{name}= needs a time zone, such as datetime(2026, 11, 1, tzinfo=UTC)")
+
+
+class Corpus(ABC):
+    """Documents to read, search, mark and follow. A context manager.
+
+    Every method may raise ServiceError, ConfigError for a bad argument, and CursorError for a string that is not the cursor of a `Change`.
+    """
 
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
@@ -136,6 +164,10 @@ class Corpus(ABC):
     @abstractmethod
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
         """Returns the best or the newest matches."""
+
+    @abstractmethod
+    def check_query(self, query: str) -> QueryCheck:
+        """Says what is wrong with a query: every input is one, and a mistake, such as a date that does not exist, finds nothing."""
 
     @abstractmethod
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
@@ -159,7 +191,7 @@ class Corpus(ABC):
         """Yields documents as they are stored or changed, about two seconds later.
 
         With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
-        It never ends, or, with `wait`, ends when nothing has come for that many seconds.
+        It never ends, or, with `wait`, ends when nothing has come for that many seconds; 0 reads what is stored already.
         """
 
     @abstractmethod

@@ -20,12 +20,15 @@ from newsmill.client.corpus import (
     FacetCount,
     FacetCounts,
     Order,
+    QueryCheck,
     SearchHit,
     SourceSummary,
     TimelineBar,
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_time,
+    list_ids,
 )
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
@@ -48,6 +51,17 @@ class _SourceCount:
 @dataclass(frozen=True, slots=True)
 class _Changed:
     documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckedPage:
+    notes: list[_Note]
+    suggestion: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,7 @@ _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
 _SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
+_CHECK = TypeAdapter(_CheckedPage)
 _FACETS = TypeAdapter(_FacetPage)
 _TIMELINE = TypeAdapter(_TimelinePage)
 _TERMS = TypeAdapter(_TermPage)
@@ -85,12 +100,11 @@ _TERMS = TypeAdapter(_TermPage)
 class HttpCorpus(ApiConnection, Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
-    min_wait_seconds = 2.0  # until the server first reads its stream on a busy machine
-
     def __repr__(self) -> str:
         return f"<corpus {self._base}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_time("since", since)
         if query:
             return self._matching(query, since)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
@@ -110,6 +124,10 @@ class HttpCorpus(ApiConnection, Corpus):
             found.append(self.read(_HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
         return found
 
+    def check_query(self, query: str) -> QueryCheck:
+        found = self.read(_CHECK, self.get("search", {"q": query, "limit": 1}))
+        return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
+
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
         found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": max(1, min(limit, 100))}))
         return FacetCounts(found.items, found.counted, found.is_complete)
@@ -117,6 +135,8 @@ class HttpCorpus(ApiConnection, Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_time("since", since)
+        check_time("until", until)
         bounds = {"since": _format_time(since), "until": _format_time(until)}
         return self.read(_TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
 
@@ -124,30 +144,34 @@ class HttpCorpus(ApiConnection, Corpus):
         return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        check_time("since", since)
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
-        last_event_at, connected = time.monotonic(), False
+        last_event_at, connected, caught_up = time.monotonic(), False, False
         while True:
+            # `wait` counts from when everything stored is read: the server's first query may take longer
+            silence = TIMEOUT_SECONDS if wait is None else wait if caught_up else max(wait, TIMEOUT_SECONDS)
             try:
-                with self.open(
-                    "stream", {"full": "true", **place}, TIMEOUT_SECONDS if wait is None else min(TIMEOUT_SECONDS, max(wait, 1.0))
-                ) as answer:
+                with self.open("stream", {"full": "true", **place}, min(TIMEOUT_SECONDS, max(silence, 1.0))) as answer:
                     connected = True
-                    for cursor, data in _read_events(answer):
-                        place = {"cursor": cursor} if cursor else place
-                        if data is not None:
+                    for event in _read_events(answer):
+                        place = {"cursor": event.cursor} if event.cursor else place
+                        if event.data is not None:
+                            yield Change(self.read(_DOCUMENT, parse_json(event.data)), event.cursor or "")
                             last_event_at = time.monotonic()
-                            yield Change(self.read(_DOCUMENT, parse_json(data)), cursor or "")
-                        elif wait is not None and time.monotonic() - last_event_at >= wait:
+                        elif wait is not None and time.monotonic() - last_event_at >= silence:
                             return
+                        elif wait is not None and event.is_caught_up and not caught_up:
+                            caught_up, last_event_at = True, time.monotonic()
+                            break  # and connect again with the shorter time limit
             except ErrorResponse as refusal:
                 if refusal.status not in RETRY_STATUSES or not connected:
                     raise
             except (OSError, HTTPException) as error:  # silent for too long, or broken: the place is known
                 if not connected:
                     raise self.connection_error(error) from error
-            if wait is not None and time.monotonic() - last_event_at >= wait:
+            if wait is not None and time.monotonic() - last_event_at >= (wait if caught_up else silence):
                 return
-            time.sleep(1)
+            time.sleep(min(1, wait) if wait is not None and caught_up else 1)
 
     def document(self, id_or_url: str) -> Document | None:
         by_url = "://" in id_or_url
@@ -162,7 +186,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
-        wanted = sorted(set(ids))
+        wanted = list_ids(ids)
         items = self.read(_ITEM_PAGE, self.get("marks", {"id": wanted})).items if wanted else []
         return {str(item.get("id")): self.read(_MARKS, item) for item in items}
 
@@ -177,12 +201,7 @@ class HttpCorpus(ApiConnection, Corpus):
         note: str | None = None,
     ) -> int:
         change = {"starred": starred, "read": read, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "note": note}
-        try:
-            found = self.post("marks", json.dumps({"ids": sorted(set(ids)), **change}).encode())
-        except ErrorResponse as error:
-            if error.status == 422:
-                raise ConfigError(str(error)) from None
-            raise
+        found = self.post("marks", json.dumps({"ids": list_ids(ids), **change}).encode())
         return self.read(_CHANGED, found).documents
 
     def tags(self) -> dict[str, int]:
@@ -224,10 +243,18 @@ class HttpCorpus(ApiConnection, Corpus):
             query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
 
 
-def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
-    """The (id, data) of each server-sent event. A comment has no data."""
+@dataclass(frozen=True, slots=True)
+class _Event:
+    cursor: str | None
+    data: bytes | None  # None: a comment
+    is_caught_up: bool  # everything that was stored has been sent
+
+
+def _read_events(answer: HTTPResponse) -> Iterator[_Event]:
+    """The server-sent events and comments of a stream."""
     cursor: str | None = None
     data: bytes | None = None
+    is_caught_up = False
     while line := answer.readline(MAX_RESPONSE_BYTES):
         name, _, value = line.rstrip(b"\r\n").partition(b":")
         value = value.removeprefix(b" ")
@@ -235,8 +262,10 @@ def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | Non
             cursor = value.decode("utf-8", "replace")
         elif name == b"data":
             data = value
+        elif not name and value:  # a comment
+            is_caught_up = is_caught_up or value == b"caught-up"
         elif not line.strip():
-            yield cursor, data
+            yield _Event(cursor, data, is_caught_up)
             data = None
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import datetime
+from typing import get_args
 
 from newsmill import search
 from newsmill.client.corpus import (
@@ -14,12 +15,16 @@ from newsmill.client.corpus import (
     FacetCount,
     FacetCounts,
     Order,
+    QueryCheck,
     SearchHit,
     SourceSummary,
     TimelineBar,
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_choice,
+    check_time,
+    list_ids,
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
@@ -54,9 +59,11 @@ class LocalCorpus(Corpus):
         return f"<corpus {database.describe_location(self._engine)}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_time("since", since)
         return (stored.document for stored in self._search.iterate(query, since=since))
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        check_choice("order", order, get_args(Order))
         found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
@@ -66,6 +73,10 @@ class LocalCorpus(Corpus):
                 break
         return found
 
+    def check_query(self, query: str) -> QueryCheck:
+        found = self._search.search(query, limit=1)
+        return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
+
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
         found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
         counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in search.list_counts(found))
@@ -74,6 +85,9 @@ class LocalCorpus(Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_choice("step", step, get_args(TimelineStep))
+        check_time("since", since)
+        check_time("until", until)
         period = search.choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
         bars = search.count_timeline(self._engine, query, period).bars
         whole = search.count_timeline(self._engine, "", period).bars
@@ -84,12 +98,13 @@ class LocalCorpus(Corpus):
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        check_time("since", since)
         position = self._search.end_cursor() if since is None else since
         last_change_at = time.monotonic()
         while True:
             for stored in self._search.iterate("", since=position):
-                position, last_change_at = stored.cursor, time.monotonic()
                 yield Change(stored.document, stored.cursor)
+                position, last_change_at = stored.cursor, time.monotonic()
             if wait is not None and time.monotonic() - last_change_at >= wait:
                 return
             time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
@@ -102,7 +117,7 @@ class LocalCorpus(Corpus):
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
-        return Marks(self._engine).get(ids)
+        return Marks(self._engine).get(list_ids(ids))
 
     def mark(
         self,
@@ -114,10 +129,11 @@ class LocalCorpus(Corpus):
         remove_tags: Iterable[str] = (),
         note: str | None = None,
     ) -> int:
+        wanted = list_ids(ids)
         change = MarkChange(starred, read, tuple(add_tags), tuple(remove_tags), note)
         engine = database.connect(self._url)  # the corpus itself refuses every change
         try:
-            return Marks(engine).change(ids, change, now=database.read_clock(engine))
+            return Marks(engine).change(wanted, change, now=database.read_clock(engine))
         finally:
             engine.dispose()
 

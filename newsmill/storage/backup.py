@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newsmill.archive.object_store import TEMPORARY_SUFFIX
-from newsmill.exceptions import ServiceError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
 
 PAGES_PER_STEP = 2000  # of the database (8 MB); writers work in between
@@ -27,8 +27,11 @@ class Copied:
 def back_up(database: Path, archive: Path, folder: Path) -> Copied:
     """Back up into `folder`. Segments that are there are not copied again, because a segment never changes.
 
-    The database is copied first: every segment it names is then in the archive. Raises ServiceError.
+    The database is copied first: every segment it names is then in the archive. Raises ServiceError, and ConfigError for a folder that has
+    other files: their access rights would change, too.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(f"{DATABASE}*")):
+        raise ConfigError(f"{folder} has other files and no backup; name an empty or a new folder")
     try:
         make_private_folder(folder)
         _copy_database(database, folder / DATABASE)

@@ -98,7 +98,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
 def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
     """SQLite's read-only mode. In a folder that is not writable and has no write-ahead log, SQLite cannot create its shared index either.
     The URL must then state that the file does not change."""
-    is_unchanging = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    is_unchanging = not is_writable(path.absolute().parent) and not path.with_name(f"{path.name}-wal").exists()
     query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if is_unchanging else {})}
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite", database=f"file:{quote(str(path.absolute()))}", query=query),
@@ -113,6 +113,11 @@ def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
         dbapi.execute("PRAGMA query_only=ON")
 
     return engine
+
+
+def is_writable(path: Path) -> bool:
+    """Whether this process may change a file or folder: not on a medium that is read-only."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _postgres(url: URL, read_only: bool) -> Engine:

@@ -78,9 +78,24 @@ async def handle_http_error(request: Request, error: HTTPException) -> Response:
 
 async def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
     """422 with the location of each error, as a JSON pointer or a parameter name. Submitted values are not repeated."""
-    errors = [{"where": format_location(one["loc"]), "detail": str(one["msg"])} for one in error.errors()[:MAX_ERRORS]]
+    errors = [describe_error(one) for one in error.errors()[:MAX_ERRORS]]
     detail = f"{errors[0]['where']}: {errors[0]['detail']}" if errors else "the request is invalid"
     return error_response(request, 422, detail[:500], errors=errors)
+
+
+def describe_error(error: Mapping[str, Any]) -> dict[str, str]:
+    """`where` and `detail` of one of pydantic's errors. Where its sentence speaks of Python, the sentence is replaced."""
+    where, message = format_location(error["loc"]), str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "json_invalid":
+        return {
+            "where": "#",
+            "detail": f"the body is not JSON: {error.get('ctx', {}).get('error', message)} at character {error['loc'][-1]}",
+        }
+    if error["type"] == "extra_forbidden":
+        message = "this key is unknown"
+    elif where == "#" and error["type"] in ("model_attributes_type", "dict_type", "model_type"):
+        message = "expected a JSON object, sent with Content-Type: application/json"
+    return {"where": where, "detail": message}
 
 
 def format_location(path: tuple[int | str, ...]) -> str:

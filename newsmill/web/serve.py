@@ -64,8 +64,9 @@ def listen(config: WebConfig) -> socket.socket:
 
 
 def listen_error(config: WebConfig, error: OSError) -> NewsmillError:
-    where = f"{config.host}:{config.port}"
-    return NewsmillError(f"the web server cannot listen on {where} ({error.strerror}): set another port with NEWSMILL_WEB or --port")
+    where, other = f"{config.host}:{config.port}", f"{config.host}:{config.port + 1}"
+    reason = f"the web server cannot listen on {where} ({error.strerror})"
+    return NewsmillError(f"{reason}: set another port, such as NEWSMILL_WEB={other}")
 
 
 def require_token(tokens: Tokens, config: WebConfig, now: datetime) -> None:

@@ -206,7 +206,9 @@ def test_preview_of_changed_rules(newsmill: Newsmill, seed: str, tmp_path: Path,
 
 def test_retry_requeues_finished_urls(newsmill: Newsmill, seed: str) -> None:
     assert newsmill("retry", "--outcome", "stred").err == "newsmill: Unknown outcome 'stred'; did you mean stored?\n"
-    assert newsmill("retry", "https://nowhere.example/").code == 1
+    assert "has not seen https://nowhere.example/" in newsmill("retry", "https://nowhere.example/").err
+    assert newsmill("retry", "nowhere").err == "newsmill: not a URL: 'nowhere'\n"
+    assert "source 'nope' does not exist" in newsmill("retry", "--outcome", "gone", "--source", "nope").err
     assert newsmill("retry", "--outcome", "gone").code == 0
     assert newsmill("status", "--json").json["pending"] >= 1
 

@@ -70,6 +70,7 @@ def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: 
     ("arguments", "sentence"),
     [
         (["missing.html"], "missing.html: no such file, folder or URL"),
+        (["ftp://a.example/page"], "ftp://a.example/page: not an http or https URL"),
         (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, not 'pdf'"),
         (["page.html", "empty.html", "--url", "https://a.example/"], "--url is the URL of one page"),
     ],
@@ -86,13 +87,14 @@ def test_a_folder_without_pages_is_refused(newsmill: Newsmill, tmp_path: Path) -
 
 
 def test_other_formats(newsmill: Newsmill) -> None:
+    assert newsmill("extract", "page.html", "--format", "text").out.startswith("The old bridge")
     text = newsmill("extract", "page.html", "empty.html", "--format", "text")
-    assert (text.code, text.out.startswith("The old bridge")) == (0, True)
-    assert text.err.startswith("empty.html: pages have no text")
+    assert (text.code, text.out.startswith("==> page.html <==\nThe old bridge")) == (0, True)
+    assert text.err.startswith("empty.html: no article: no text")
     markdown = newsmill("extract", "page.html", "--format", "markdown").out
     assert markdown.startswith("---\n") and 'title: "Bridge closed"' in markdown
     rows = list(csv.DictReader(io.StringIO(newsmill("extract", "page.html", "more", "--format", "csv").out)))
-    assert [row["title"] for row in rows] == ["Bridge closed"] * 2
+    assert [(row["id"], row["title"]) for row in rows] == [("page.html", "Bridge closed"), ("more/page.htm.gz", "Bridge closed")]
     assert newsmill("extract", "empty.html", "--format", "text").code == 1
 
 

@@ -74,9 +74,18 @@ def test_help_takes_less_than_300_ms_of_cpu() -> None:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("newsmill sou", ["sources"]), ("newsmill sources re", ["resume", "remove", "rename"]), ("newsmill crawl --li", ["--limit"])],
+    [
+        ("newsmill sou", ["sources"]),
+        ("newsmill sources re", ["resume", "remove", "rename"]),
+        ("newsmill crawl --li", ["--limit"]),
+        ("newsmill export --format js", ["jsonl", "jsonld"]),
+        ("newsmill export --as ne", ["news-please"]),
+        ("newsmill retry --outcome soft", ["soft_404"]),
+        ("newsmill token add x --scope w", ["write"]),
+        ("newsmill health sc", ["scheduler"]),
+    ],
 )
-def test_the_shell_completes_commands_and_options(words: str, expected: list[str]) -> None:
+def test_the_shell_completes_commands_options_and_values(words: str, expected: list[str]) -> None:
     environ = os.environ | {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_NEWSMILL_COMPLETE": "complete_bash"}
     done = subprocess.run([sys.executable, "-m", "newsmill.cli.main"], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == expected

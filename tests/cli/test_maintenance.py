@@ -41,6 +41,15 @@ def test_a_backup_is_a_data_folder(newsmill: Newsmill, tmp_path: Path, monkeypat
     assert newsmill("doctor").code == 0
 
 
+def test_a_backup_leaves_a_folder_of_other_files_alone(newsmill: Newsmill, tmp_path: Path) -> None:
+    other = tmp_path / "letters"
+    other.mkdir(mode=0o755)
+    (other / "letter.txt").write_text("Dear")
+    refused = newsmill("backup", str(other))
+    assert (refused.code, "has other files and no backup" in refused.err) == (2, True)
+    assert ([path.name for path in other.iterdir()], other.stat().st_mode & 0o777) == (["letter.txt"], 0o755)
+
+
 def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "inside the data folder" in newsmill("backup", "newsmill-data/copy").err
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")

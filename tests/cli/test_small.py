@@ -306,11 +306,13 @@ def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, 
     if is_root:
         os.seteuid(65534)
     try:
-        results = [newsmill(*line) for line in (["add", "other.example", "--no-check"], ["status"], ["up"])]
+        reading = newsmill("status"), newsmill("sources", "list")
+        results = [newsmill(*line) for line in (["add", "other.example", "--no-check"], ["sources", "pause", "example-org"], ["up"])]
     finally:
         if is_root:
             os.seteuid(0)
         data.chmod(0o755)
+    assert [done.code for done in reading] == [0, 0]
     for done in results:
         assert done.code in (1, 2)
         assert any(cause in done.err for cause in ("Permission denied", "readonly", "unable to open"))

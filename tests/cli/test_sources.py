@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
 from rows import NOON, Mill, document_of, ended, good
 
-from newsmill import context, settings
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.cli.completion import complete_sources
+from newsmill.cli.crawl import describe_problem, find_followed
+from newsmill.cli.site_urls import make_source
 from newsmill.model import Link, Outcome
 from newsmill.sources import make_name
 
@@ -28,8 +33,15 @@ def test_a_default_name_needs_no_quotes_in_toml(newsmill: Newsmill) -> None:
     assert newsmill("sources", "list", "--json").json[0]["source"]["name"] == "example-org"
 
 
+def test_the_shell_completes_names_of_sources(newsmill: Newsmill) -> None:
+    assert complete_sources("") == []
+    for name in ("paper", "gazette"):
+        assert newsmill("add", f"{name}.example", "--no-check", "--name", name).code == 0
+    assert (complete_sources(""), complete_sources("pa")) == (["gazette", "paper"], ["paper"])
+
+
 def store_document(name: str, url: str) -> None:
-    with context.open_context(settings.load()) as store:
+    with context.open_context(configuration.load()) as store:
         mill = Mill(store.ledger)
         host = url.split("/")[2]
         mill.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease(host)], now=NOON)
@@ -52,8 +64,11 @@ def test_remove_and_rename(newsmill: Newsmill, tmp_path: Path) -> None:
     assert newsmill("sources", "rename", "two", "three").err == "renamed two to three, with 1 document\n"
     assert newsmill("show", "https://two.example/1", "--json").json["source"] == "three"
     assert newsmill("search", "source:three").out.count("https://two.example/1") == 1
-    assert newsmill("sources", "remove", "three", "--keep-documents").err == "removed three: 0 documents, 1 URL\n"
+    kept = newsmill("sources", "remove", "three", "--keep-documents")
+    assert kept.err == "removed three: 0 documents, 1 URL; 1 document kept\n"
     assert newsmill("show", "https://two.example/1").code == 0
+    assert newsmill("sources", "remove", "three", "--yes").err == "removed three: 1 document, 1 URL\n"
+    assert newsmill("sources", "remove", "three", "--yes").code == 2
 
 
 def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -63,3 +78,17 @@ def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) ->
     assert "sources.toml still has a: rename its table there" in newsmill("sources", "rename", "a", "b").err
     assert newsmill("add", "--file", "config/sources.toml").code == 0
     assert "sources.toml still has it: remove its table there" in newsmill("sources", "remove", "a").err
+
+
+def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: Newsmill) -> None:
+    assert newsmill("add", "paper.example", "--no-check", "--name", "paper", "--every", "2h").code == 0
+    with context.open_context(configuration.load()) as store:
+        followed = find_followed(store, make_source("https://paper.example", name=None, every=None, language=None, delay=0.5))
+        assert followed is not None
+        assert (followed.name, followed.every, followed.politeness.delay) == ("paper", timedelta(hours=2), 0.5)
+        second = make_source("https://paper.example/", name="second", every=None, language=None, delay=None)
+        store.ledger.put_source(second, now=NOON)
+        assert describe_problem(store, second) == (
+            "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
+        )
+        assert find_followed(store, make_source("https://other.example/", name=None, every=None, language=None, delay=None)) is None

@@ -19,8 +19,8 @@ from sqlalchemy import text
 
 import newsmill
 from newsmill.client import local as module
-from newsmill.client.corpus import Corpus, FacetCount
-from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
+from newsmill.client.corpus import Corpus, FacetCount, QueryCheck
+from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError
 from newsmill.model import Document, Link, Outcome, State
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -75,6 +75,10 @@ def test_reading(where: Any) -> None:
         (hit,) = corpus.search("opens")
         assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", ("Ann", "Agency"), FULL.published_at)
         assert len(corpus.search("harbour", limit=1)) == 1
+        assert corpus.check_query("harbour") == QueryCheck((), None)
+        assert corpus.check_query("harbuor") == QueryCheck((), "harbour")
+        (note,) = corpus.check_query("harbour after:noon").notes
+        assert note.startswith("after:noon is not a date; write after:2026-01-31")
         facets = corpus.facets("harbour", limit=1)
         assert (facets.counted, facets.is_complete) == (2, True)
         assert FacetCount("source", "paper", 2, "source:paper") in facets.counts
@@ -88,12 +92,10 @@ def test_reading(where: Any) -> None:
         assert corpus.document("https://nowhere.example/") is None
         assert corpus.near_duplicates(hit.id) == [] == corpus.near_duplicates("https://nowhere.example/")
         assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
-        changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=corpus.min_wait_seconds))
+        changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=0))
         assert len(changes) == 3
-        assert [change.document.id for change in corpus.stream(since=changes[0].cursor, wait=corpus.min_wait_seconds)] == [
-            c.document.id for c in changes[1:]
-        ]
-        assert list(corpus.stream(wait=corpus.min_wait_seconds)) == []
+        assert [change.document.id for change in corpus.stream(since=changes[0].cursor, wait=0)] == [c.document.id for c in changes[1:]]
+        assert list(corpus.stream(wait=0)) == []
 
 
 def test_the_outcome_of_a_url(where: Any) -> None:
@@ -171,7 +173,7 @@ def test_another_schema_is_not_upgraded(tmp_path: Path) -> None:
 
 def test_a_file_in_a_folder_that_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
-    monkeypatch.setattr(database.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(database, "is_writable", lambda path: False)
     corpus = newsmill.open(tmp_path)
     assert len(list(corpus.documents())) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["newsmill.sqlite"]
@@ -181,7 +183,7 @@ def test_a_file_in_a_folder_that_takes_none(tmp_path: Path, monkeypatch: pytest.
     ("place", "error", "sentence"),
     [
         ("nowhere", NewsmillError, "nowhere has no Newsmill database; expected a data folder"),
-        ("sqlite:///nowhere/x.db", ServiceError, "the file cannot be opened"),
+        ("sqlite:///nowhere/x.db", NewsmillError, "does not exist"),
         ("mysql://host/x", ConfigError, "cannot read mysql"),
         ("s3://bucket/x", ConfigError, "cannot read s3"),
         ("https://user:secret@host", ConfigError, "with the token in token="),
@@ -226,3 +228,34 @@ def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(module.time, "sleep", sleep)
     assert next(corpus.stream()).document.title == "New"
     assert slept == [module.POLL_SECONDS]
+
+
+def test_bad_arguments_are_refused(where: Any) -> None:
+    """Also by a server: the same errors as from a store."""
+    with newsmill.open(where) as corpus:
+        for refused in (
+            lambda: corpus.search("harbour", order="oldest"),  # type: ignore[arg-type]
+            lambda: corpus.timeline("harbour", step="year"),  # type: ignore[arg-type]
+            lambda: corpus.timeline("harbour", since=datetime(2026, 1, 1)),  # noqa: DTZ001
+            lambda: list(corpus.stream(since=datetime(2026, 1, 1), wait=0)),  # noqa: DTZ001
+            lambda: list(corpus.documents("harbour", since=datetime(2026, 1, 1))),  # noqa: DTZ001
+            lambda: corpus.marks(DOCUMENTS[0].id),
+            lambda: corpus.mark(DOCUMENTS[0].id, starred=True),
+        ):
+            with pytest.raises(ConfigError):
+                refused()
+        for cursor in ("zzz", "WyJ4Il0"):
+            with pytest.raises(CursorError):
+                list(corpus.stream(since=cursor, wait=0))
+
+
+def test_the_types_of_a_corpus_have_public_names(tmp_path: Path) -> None:
+    assert {name for name in newsmill.__all__ if getattr(newsmill, name) is None} == set()
+    assert newsmill.Corpus.__name__ == "Corpus"
+    with pytest.raises(AttributeError, match="has no attribute 'Corpse'"):
+        newsmill.Corpse  # noqa: B018
+    with pytest.raises(NewsmillError, match=r"nowhere\.sqlite does not exist; expected"):
+        newsmill.open(f"sqlite:///{tmp_path / 'nowhere.sqlite'}")
+    with pytest.raises(ConfigError, match="one string"):
+        newsmill.submit("https://paper.example/a", where=tmp_path / "data")
+    assert not (tmp_path / "data").exists()

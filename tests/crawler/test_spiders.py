@@ -17,6 +17,7 @@ from newsmill.model import Outcome, SpiderLimits, State
 from newsmill.settings import Settings
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger import Trace
+from newsmill.storage.source_changes import SourceChanges
 from newsmill.urls import make_spider_url
 
 RUN = make_spider_url("paper")
@@ -365,6 +366,19 @@ def test_a_stopped_crawler_ends_the_run_and_the_next_one_starts_it_again(sites: 
     trace = run(world)
     assert trace.outcome is Outcome.LISTED
     assert archived(world) == sorted(wanted)
+
+
+def test_the_run_of_a_removed_source_ends_and_stores_nothing_more(sites: Farm, world: World) -> None:
+    site = sites.site()
+    start = site.page("/start", "<p>list</p>")
+    add_spider(world, visit(add_articles(site, 200)), start, delay=0.1)
+    crawler = world.start()
+    world.wait(lambda: len(archived(world)) > 2, 120)
+    SourceChanges(world.engine).remove("paper")
+    world.wait(lambda: not find_runs(crawler.pid), 60)
+    world.stop(crawler, seconds=60)
+    assert len(site.hits()) < 200
+    assert world.rows() == []
 
 
 def test_a_killed_crawler_takes_the_run_with_it(sites: Farm, world: World) -> None:

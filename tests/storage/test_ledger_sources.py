@@ -50,9 +50,9 @@ def test_a_source_comes_back_as_it_went_in(ledger: Ledger) -> None:
     assert ledger.sources() == [full, SOURCE]
     assert ledger.source(full.name) == full
     assert ledger.source("nobody") is None
-    assert ledger.set_enabled(full.name, True)
+    assert ledger.set_enabled(full.name, True, now=NOON)
     assert ledger.source(full.name) == replace(full, enabled=True)
-    assert not ledger.set_enabled("nobody", True)
+    assert not ledger.set_enabled("nobody", True, now=NOON)
 
 
 def test_the_plan_s_listings_are_due_at_once_and_only_once(ledger: Ledger) -> None:
@@ -158,8 +158,16 @@ def test_missed_ticks_are_made_up_once(ledger: Ledger) -> None:
 def test_a_disabled_source_does_not_tick(ledger: Ledger) -> None:
     ledger.put_source(replace(SOURCE, enabled=False), now=NOON)
     assert ledger.tick(now=after(days=1), next_tick=next_tick) == []
-    ledger.set_enabled("paper", True)
+    ledger.set_enabled("paper", True, now=after(days=1))
     assert ledger.tick(now=after(days=1), next_tick=next_tick) == ["paper"]
+
+
+def test_a_source_that_is_added_paused_is_not_read_before_it_is_resumed(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    ledger.put_source(replace(SOURCE, enabled=False), now=NOON)
+    assert mill.lease() == []
+    ledger.set_enabled("paper", True, now=NOON)
+    assert sorted(row.kind for row in mill.lease()) == [Kind.FEED, Kind.HOMEPAGE]
 
 
 def test_a_new_schedule_counts_from_now(ledger: Ledger) -> None:

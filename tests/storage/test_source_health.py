@@ -40,7 +40,7 @@ def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDD
 def test_a_new_source_is_unread_and_a_paused_one_paused(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(SOURCE, now=NOON)
     assert read_health(engine).state is HealthState.UNREAD
-    ledger.set_enabled("paper", False)
+    ledger.set_enabled("paper", False, now=NOON)
     assert read_health(engine).state is HealthState.PAUSED
 
 

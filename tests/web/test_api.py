@@ -200,6 +200,20 @@ def test_facets_timeline_and_unusual_terms(web: RunningApp) -> None:
     assert web.stranger.get(f"{API}/search/timeline", params={"step": "hour"}).status_code == 422
 
 
+def test_a_body_that_cannot_be_read_is_explained(web: RunningApp) -> None:
+    program = web.program("write")
+    answers = [
+        program.post(f"{API}/urls", content=b'{"urls": [', headers={"content-type": "application/json"}),
+        program.post(f"{API}/urls", content=b"urls", headers={"content-type": "text/plain"}),
+        program.post(f"{API}/sources", json={"homepage": "https://x.org", "evry": "1h"}),
+    ]
+    assert [answer.status_code for answer in answers] == [422, 422, 422]
+    not_json, no_object, misspelt = (answer.json()["detail"] for answer in answers)
+    assert not_json == "#: the body is not JSON: Expecting value at character 10"
+    assert no_object == "#: expected a JSON object, sent with Content-Type: application/json"
+    assert misspelt == "#/evry: this key is unknown"
+
+
 # ---- sources --------------------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +237,23 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     assert [(listing["kind"], listing["state"]) for listing in state["listings"]] == [("homepage", "due")]
     (listed,) = pages(program, f"{API}/sources", limit=1)
     assert (listed["name"], listed["health"]["state"], listed["health"]["failure"]) == ("gazette-example-org", "unread", None)
+
+
+def test_a_source_is_renamed_and_removed(web: RunningApp) -> None:
+    stock(web, 3)
+    program, admin = web.program("write"), web.program("admin")
+    assert program.post(f"{API}/sources", json={"homepage": "https://other.example/", "name": "other"}).status_code == 201
+    assert program.patch(f"{API}/sources/paper", json={"name": "other"}).status_code == 409
+    assert program.patch(f"{API}/sources/paper", json={"name": "a b"}).status_code == 422
+    renamed = program.patch(f"{API}/sources/paper", json={"name": "gazette", "every": "2h"}).json()
+    assert (renamed["name"], renamed["every"]) == ("gazette", "2h")
+    assert program.get(f"{API}/sources/paper").status_code == 404
+    assert program.get(f"{API}/search", params={"q": "source:gazette"}).json()["total"] == 3
+    assert program.delete(f"{API}/sources/gazette").status_code == 403
+    assert admin.delete(f"{API}/sources/gazette", params={"keep_documents": True}).json()["documents"] == 0
+    assert admin.delete(f"{API}/sources/gazette").json()["documents"] == 3, "documents that were left"
+    assert admin.delete(f"{API}/sources/gazette").status_code == 404
+    assert pages(program, f"{API}/documents") == []
 
 
 def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> None:

@@ -76,6 +76,7 @@ def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> 
     with served(web) as url, listening(url, source="other") as source:
         first_event = next(source)
         assert set(first_event) == {"retry", "id", ""}
+        assert next(source) == {"": "caught-up"}
         stock(web, 1, ago=6)
         assert next(source) == {"": "keep-alive"}
 

@@ -99,6 +99,9 @@ def test_a_web_hook_with_a_query_gets_what_matches(context: SenderHarness, inbox
 
 def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: SenderHarness, inbox: Receiver) -> None:
     admin = context.web.program("admin")
+    refused = admin.post(f"{API}/webhooks", json={"url": inbox.url, "source": "paper"})
+    assert (refused.status_code, "'paper' does not exist" in refused.json()["detail"]) == (422, True)
+    assert admin.post(f"{API}/sources", json={"name": "paper", "homepage": "https://paper.example/"}).status_code == 201
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url, "source": "paper"}).json()
     stock(context.web, 3, ago=-1)
     context.ahead = timedelta(seconds=30)

@@ -60,7 +60,10 @@ class Ledger:
     # ---- sources
 
     def put_source(self, source: Source, *, now: datetime) -> None:
-        """Create or change a source. Its home page, feeds, sitemaps and sections become listings; new ones are due at once."""
+        """Create or change a source. Its home page, feeds, sitemaps and sections become listings; new ones are due at once.
+
+        The listings of a paused source are made when it is resumed.
+        """
         with writing(self._engine) as conn:
             sources.put(conn, source, now)
 
@@ -73,10 +76,10 @@ class Ledger:
         with reading(self._engine) as conn:
             return sources.get_source(conn, name)
 
-    def set_enabled(self, name: str, enabled: bool) -> bool:
+    def set_enabled(self, name: str, enabled: bool, *, now: datetime) -> bool:
         """Pause or resume a source's ticks; URLs already due are still fetched. False: the source does not exist."""
         with writing(self._engine) as conn:
-            return sources.set_enabled(conn, name, enabled)
+            return sources.set_enabled(conn, name, enabled, now)
 
     def tick(self, *, now: datetime, next_tick: Callable[[Source, datetime], datetime]) -> list[str]:
         """Make the listings of every source whose next tick has come due. Returns the names of these sources.

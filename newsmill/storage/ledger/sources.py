@@ -188,7 +188,8 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
         if not same_times or (source.enabled and not old.enabled):
             polls.unplan(conn, source.name)
-    update_listings(conn, source.name, listings, now)
+    if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
+        update_listings(conn, source.name, listings, now)
 
 
 def list_sources(conn: Connection) -> list[Source]:
@@ -200,10 +201,13 @@ def get_source(conn: Connection, name: str) -> Source | None:
     return None if row is None else load_source(row.plan, row.enabled)
 
 
-def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
-    if enabled:
+def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bool:
+    if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
+        return False
+    if enabled and (source := get_source(conn, name)) is not None:
+        update_listings(conn, name, make_listing_rows(source, now), now)
         polls.unplan(conn, name)
-    return conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 1
+    return True
 
 
 def tick(conn: Connection, now: datetime, next_tick: NextTick) -> list[str]:

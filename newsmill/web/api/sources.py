@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -19,12 +20,14 @@ from newsmill.failures import describe_failure
 from newsmill.health import Cause, Finding, HealthState, weigh
 from newsmill.health_texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
+from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection
 from newsmill.sources import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
 from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
@@ -99,7 +102,9 @@ class SourcePlan(BaseModel):
 class SourceRequest(SourcePlan):
     """A source to add, or the changes of a source."""
 
-    name: str | None = Field(default=None, max_length=100, description="Default: the host of the homepage, such as example-org.")
+    name: str | None = Field(
+        default=None, max_length=100, description="Default: the host of the homepage, such as example-org. Another name renames a source."
+    )
 
     def to_table(self) -> dict[str, Any]:
         """The given values as a table of sources.toml."""
@@ -269,9 +274,18 @@ def to_table(source: Source) -> dict[str, Any]:
 router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(require_scope(Scope.READ))])
 Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
+Admin = Annotated[Caller, Depends(require_scope(Scope.ADMIN))]
 
 # Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the administrator's decision.
 ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
+
+
+class RemovedSourceResponse(BaseModel):
+    """What was removed with a source."""
+
+    model_config = ConfigDict(from_attributes=True)
+    documents: int
+    urls: int = Field(description="Pages and listings of the ledger.")
 
 
 class SourceDetails(BaseModel):
@@ -343,15 +357,36 @@ async def inspect(request: Request, caller: Writer, site: InspectionRequest) -> 
     return await inspections.run(site.url, caller.user)
 
 
-@router.patch("/{name}", responses=error_responses(403, 404))
+@router.patch("/{name}", responses=error_responses(403, 404, 409))
 def change_source(request: Request, context: Context, caller: Writer, name: Name, plan: SourceRequest) -> SourceResponse:
-    """Change the given keys of a source; null resets a key. At the next start, config/sources.toml overrides the sources it names."""
+    """Change the given keys of a source; null resets a key. Another `name` renames it, with its URLs, documents and counters. At the next
+    start, config/sources.toml overrides the sources it names."""
     before = get_existing(context, name)
-    if plan.name not in (None, before.name):
-        raise HTTPException(422, "name: a source cannot be renamed here; run `newsmill sources rename`")
-    after = build_source(request, caller, plan, before.name, plan.update(to_table(before)))
-    context.ledger.put_source(after, now=context.now())
+    after = build_source(request, caller, plan, plan.name or before.name, plan.update(to_table(before)))
+    if after.name == before.name:
+        context.ledger.put_source(after, now=context.now())
+        return to_response(after)
+    if context.ledger.source(after.name) is not None:
+        raise HTTPException(409, f"source {after.name!r} exists already; choose another name")
+    SourceChanges(context.engine).rename(replace(after, name=before.name), after.name, now=context.now())
+    while index_pending(context.engine):  # the search index holds the names
+        pass
     return to_response(after)
+
+
+@router.delete("/{name}", responses=error_responses(403, 404))
+def remove_source(
+    context: Context,
+    caller: Admin,
+    name: Name,
+    keep_documents: Annotated[bool, Query(description="Keep its documents and their URLs, under its name.")] = False,
+) -> RemovedSourceResponse:
+    """Remove a source with its URLs and documents. Archived pages stay. A source that config/sources.toml names comes back at the next
+    start."""
+    changes = SourceChanges(context.engine)
+    if not changes.count_documents(name):  # documents may be left of a source that was removed
+        get_existing(context, name)
+    return RemovedSourceResponse.model_validate(changes.remove(name, keep_documents=keep_documents))
 
 
 @router.post("/{name}/pause", responses=error_responses(403, 404))
@@ -374,7 +409,7 @@ def get_existing(context: Context, name: str) -> Source:
 
 
 def set_enabled(context: Context, name: str, enabled: bool) -> SourceResponse:
-    context.ledger.set_enabled(get_existing(context, name).name, enabled)
+    context.ledger.set_enabled(get_existing(context, name).name, enabled, now=context.now())
     return to_response(get_existing(context, name))
 
 

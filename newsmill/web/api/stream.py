@@ -83,12 +83,15 @@ async def stream_events(
     open_streams.add(this_stream)
     try:
         yield f"retry: 3000\nid: {position.cursor}\n: start\n\n".encode()
-        last_sent = time.monotonic()
+        last_sent, has_caught_up = time.monotonic(), False
         while not request.app.state.stopping.is_set():
             documents = await read_changes(context, position, source)
-            for document in documents:
+            for document in documents or ():
                 position = document.place
                 yield format_event(document, full)
+            if not has_caught_up and documents is not None and len(documents) < BATCH_SIZE:
+                has_caught_up = True
+                yield b": caught-up\n\n"
             if documents:
                 last_sent = time.monotonic()
             elif time.monotonic() - last_sent >= KEEPALIVE_SECONDS:
@@ -96,18 +99,18 @@ async def stream_events(
                     return
                 last_sent = time.monotonic()
                 yield b": keep-alive\n\n"
-            if len(documents) < BATCH_SIZE:
+            if documents is None or len(documents) < BATCH_SIZE:
                 await sleep_unless_stopping(request.app.state.stopping, POLL_SECONDS)
     finally:
         open_streams.discard(this_stream)
 
 
-async def read_changes(context: AppContext, position: ChangePosition, source: str | None) -> list[StoredDocument]:
-    """The documents after `position`; none while the database is not available, so that the stream stays open."""
+async def read_changes(context: AppContext, position: ChangePosition, source: str | None) -> list[StoredDocument] | None:
+    """The documents after `position`; None while the database is not available, so that the stream stays open."""
     try:
         return await run_in_threadpool(Changes(context.engine).after, position, limit=BATCH_SIZE, source=source)
     except ServiceError:
-        return []
+        return None
 
 
 async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None:

@@ -87,6 +87,8 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
     if reason := address_guard.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
+    if webhook.source is not None and context.ledger.source(webhook.source) is None:
+        raise HTTPException(422, f"source: {webhook.source[:100]!r} does not exist; GET /api/v1/sources lists all")
     query = (webhook.query or "").strip() or None
     if query and (reason := context.search.find_useless(query)):
         raise HTTPException(422, f"query: {reason}")

@@ -59,7 +59,7 @@ def change_state(request: Request, name: str, do: Literal["pause", "resume", "re
     if do == "read":
         context.ledger.read_listings(name, now=context.now())
         return RedirectResponse(f"/sources/{name}?done=due", 303)
-    context.ledger.set_enabled(name, do == "resume")
+    context.ledger.set_enabled(name, do == "resume", now=context.now())
     return RedirectResponse(f"/sources/{name}?done={'resumed' if do == 'resume' else 'paused'}", 303)
 
 
