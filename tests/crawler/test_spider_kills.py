@@ -68,10 +68,14 @@ class Killing:
         return found[0]
 
     def make_due(self) -> None:
-        """Have the next run start now: the work of the scheduler, and no wait after a failure."""
+        """Have the next run start now: the work of the scheduler."""
+        self.world.ledger.read_listings("paper", now=now())
+        self.skip_waits()
+
+    def skip_waits(self) -> None:
+        """Have a run that was killed start again now: no lease and no pause after a failure is waited for."""
         self.world.ledger.end_dead_leases(is_dead, now=now())
         self.world.ledger.expire_leases(now=now())
-        self.world.ledger.read_listings("paper", now=now())
         with self.world.engine.begin() as conn:
             due = update(ledger).where(ledger.c.kind == "spider", ledger.c.state == "due")
             conn.execute(due.values(next_at=now() - timedelta(seconds=1), attempts=0))
@@ -79,7 +83,12 @@ class Killing:
     def finish(self) -> None:
         """Leave the crawlers alone until a run has ended by itself."""
         self.make_due()
-        self.world.wait(lambda: self.world.trace(RUN).outcome is Outcome.LISTED, 180)
+
+        def has_ended() -> bool:
+            self.skip_waits()  # the crawler may write the failure of the last killed run only now
+            return self.world.trace(RUN).outcome is Outcome.LISTED
+
+        self.world.wait(has_ended, 180)
         for crawler in self.crawlers:
             assert self.world.stop(crawler, seconds=60) == 0
 
