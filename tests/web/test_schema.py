@@ -17,7 +17,7 @@ from site_of_tests import RunningApp, archive, open_door, quarantine, served, st
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 
-EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
+EXAMPLES = 4  # of each of 38 operations; 150 of each found nothing more
 
 
 @pytest.fixture(scope="module")
