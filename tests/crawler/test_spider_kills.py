@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import services
 from fake_site import Farm, Site
+from forked_process import ForkedProcess
 from run_processes import find_runs
 from spider_sites import serve_api, serve_login, serve_stream
 from sqlalchemy import func, select, update
@@ -53,9 +54,9 @@ class Killing:
             with suppress(ProcessLookupError):
                 os.kill(run, signal.SIGKILL)
 
-    def wait_for_run(self) -> tuple[subprocess.Popen[str], int]:
+    def wait_for_run(self) -> tuple[ForkedProcess, int]:
         """A crawler and the process id of its run."""
-        found: list[tuple[subprocess.Popen[str], int]] = []
+        found: list[tuple[ForkedProcess, int]] = []
 
         def has_run() -> bool:
             self.make_due()
