@@ -29,18 +29,21 @@ settings.load_profile("newsmill")
 # Files that take minutes, or wait more than they compute, come first, so that no process runs one of them alone at the end.
 # `pytest --durations=60` measures them.
 FIRST = (
-    "tests/crawler/test_spider_kills.py",
-    "tests/cli/test_up.py",
     "tests/crawler/test_spiders.py",
-    "tests/docs/test_cookbook.py",
-    "tests/fuzz",
-    "tests/test_newspaper_crawl.py",
-    "tests/workers/test_worker.py",
+    "tests/cli/test_up.py",
     "tests/chaos",
-    "tests/crawler/test_stopping.py",
+    "tests/docs/test_cookbook.py",
+    "tests/web/pages/test_in_a_browser.py",
+    "tests/crawler/test_rendering.py",
+    "tests/crawler/test_spider_kills.py",
     "tests/web/test_scrapy_project.py",
-    "tests/cli/test_configured.py",
+    "tests/cli/test_source_test.py",
+    "tests/test_newspaper_crawl.py",
+    "tests/crawler/test_rendered_sources.py",
+    "tests/crawler/test_stopping.py",
     "tests/workers",
+    "tests/fuzz",
+    "tests/cli/test_configured.py",
     "tests/crawler",
     "tests/web/test_schema.py",
     "tests/web/pages",
@@ -51,6 +54,7 @@ FIRST = (
     "tests/cli",
     "tests/web",
     "tests/storage",
+    "tests/extraction/test_memory.py",
     "tests/conformance",
 )
 

@@ -116,7 +116,7 @@ class _LazyPage:
 def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
     page, rules, profile = request.page, request.rules, request.profile
     lazy_page = _LazyPage(to_utf8(html, page.header("Content-Type")))
-    is_proven = profile is not None and fast_path.is_proven(profile)
+    is_proven = profile is not None and apply_profile.is_proven(profile)
     fast_result = _extract_pruned(request, lazy_page) if is_proven and brief and rules == _NO_RULES else None
     if fast_result is not None and not request.is_sample:
         return replace(fast_result, extraction_path=ExtractionPath.FAST)

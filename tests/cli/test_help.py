@@ -16,6 +16,7 @@ from newsmill.cli.main import app
 
 HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "tldextract", "fastwarc")
 HEAVY_FOR_COMMANDS = ("scrapy", "twisted", "fastapi", "trafilatura", "numpy", "pyarrow", "mcp")
+HEAVY_FOR_SERVER = ("scrapy", "twisted", "trafilatura", "numpy")  # pages are read in child processes
 PRINT_HELPS = f"""
 import sys
 from newsmill.cli import main
@@ -27,6 +28,9 @@ for command in sys.argv[1:]:
     loaded = [name for name in {HEAVY_FOR_COMMANDS!r} if name in sys.modules]
     if loaded:
         sys.exit(f"the help of {{command}} loads {{loaded}}")
+import newsmill.web.app
+loaded = [name for name in {HEAVY_FOR_SERVER!r} if name in sys.modules]
+sys.exit(f"the web server loads {{loaded}}" if loaded else 0)
 """
 
 
@@ -49,7 +53,7 @@ sys.exit(f"newsmill --help loads {{loaded}}" if loaded else 0)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_help_of_a_command_loads_no_page_reader_and_no_server() -> None:
+def test_neither_the_help_of_a_command_nor_the_server_loads_a_page_reader() -> None:
     """Each of these costs more CPU than all else that a command's help needs (0.5 s). One process shows the help of every command."""
     done = subprocess.run([sys.executable, "-c", PRINT_HELPS, *COMMANDS], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

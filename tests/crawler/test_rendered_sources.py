@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_site import Farm, Site
+from forked_process import ForkedProcess
 from services import is_running
 from world import World
 
@@ -176,7 +177,7 @@ def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox,
     assert "not rendered: Chromium is not installed" in (world.trace(url).detail or "")
 
 
-def start_rendering(world: World, site: Site, script: str) -> tuple[subprocess.Popen[str], str]:
+def start_rendering(world: World, site: Site, script: str) -> tuple[ForkedProcess, str]:
     """A crawler that renders a page whose script has called the site, and the URL of the page."""
     url = site.page("/story", f"<html><body><script>{script}</script></body></html>")
     site.page("/called", "x")

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from forked_process import ForkedProcess
+
+from crawler import frontier, process
 from newsmill.archive.archive import Archive
+from newsmill.context import open_context
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
+from newsmill.settings import load
 from newsmill.storage.database import connect, upgrade
 from newsmill.storage.ledger import Ledger, Trace
 from newsmill.storage.processes import list_live_processes
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
-# Settings come from the environment; the JSON holds what has no setting: keyword arguments of `run`, and what a test changes.
-CHILD = """
-import json, logging, pathlib, sys
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-import crawler.frontier
-from crawler.process import run
-from newsmill.context import open_context
-from newsmill.model import Politeness
-from newsmill.settings import load
-options = json.loads(sys.argv[1])
-ahead = options.pop("ahead", None)  # a file with the seconds by which this process's clock is ahead
-crawler.frontier.DEFAULT_POLITENESS = Politeness(options.pop("delay"))
-for name, value in options.pop("patch").items():
-    module, _, attribute = name.rpartition(".")
-    setattr(__import__(module, fromlist=[attribute]), attribute, value)
-with open_context(load()) as context:
-    if ahead:
-        context = replace(context, now=lambda: datetime.now(UTC) + timedelta(seconds=float(pathlib.Path(ahead).read_text())))
-    sys.exit(run(context, **options))
-"""
 SETTINGS = {
     "database_url": "DATABASE_URL",
     "redis_url": "REDIS_URL",
@@ -57,6 +40,20 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def crawl(options: dict[str, Any]) -> int:
+    """One crawler process, with its settings in the environment. `options`: keyword arguments of `run`, and what has no setting."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    ahead = options.pop("ahead", None)  # a file with the seconds by which this process's clock is ahead
+    frontier.DEFAULT_POLITENESS = Politeness(options.pop("delay"))
+    for name, value in options.pop("patch").items():
+        module, _, attribute = name.rpartition(".")
+        setattr(import_module(module), attribute, value)
+    with open_context(load()) as context:
+        if ahead:
+            context = replace(context, now=lambda: datetime.now(UTC) + timedelta(seconds=float(Path(ahead).read_text())))
+        return process.run(context, **options)
+
+
 class World:
     def __init__(self, data: Path, redis_url: str, database_url: str | None = None) -> None:
         """Without `database_url`, a SQLite file in the data folder."""
@@ -68,7 +65,7 @@ class World:
         self.ledger = Ledger(self.engine)
         self.archive = Archive(str(data))
         self.redis_url = redis_url
-        self.running: list[subprocess.Popen[str]] = []
+        self.running: list[ForkedProcess] = []
 
     # ---- work to do
 
@@ -82,15 +79,14 @@ class World:
 
     # ---- crawlers
 
-    def start(self, *, patch: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[str]:
-        """A crawler. `config`: settings by the names of SETTINGS, and what CHILD takes."""
+    def start(self, *, patch: dict[str, Any] | None = None, **config: Any) -> ForkedProcess:
+        """A crawler. `config`: settings by the names of SETTINGS, and what `crawl` takes."""
         settings = self.environ()
         settings |= {variable: str(config.pop(name)) for name, variable in SETTINGS.items() if name in config}
         # the delay between requests for URLs without a source; 1.0 is Newsmill's default
         options = {"patch": patch or {}, "delay": 1.0, **config}
-        command = [sys.executable, "-c", CHILD, json.dumps(options)]
-        with (self.data / f"crawler{len(self.running)}.log").open("w") as log:
-            crawler = subprocess.Popen(command, stdout=log, stderr=log, text=True, env={**os.environ, **settings})
+        log = self.data / f"crawler{len(self.running)}.log"
+        crawler = ForkedProcess(options, environ={**os.environ, **settings}, log=log)
         self.running.append(crawler)
         return crawler
 
@@ -105,12 +101,12 @@ class World:
             "NEWSMILL_ALLOW_NETS": "127.0.0.0/24",
         }
 
-    def stop(self, crawler: subprocess.Popen[str], *, how: int = signal.SIGTERM, seconds: float = 20) -> int:
+    def stop(self, crawler: ForkedProcess, *, how: int = signal.SIGTERM, seconds: float = 20) -> int:
         crawler.send_signal(how)
         return crawler.wait(seconds)
 
     @contextmanager
-    def crawler(self, **config: Any) -> Iterator[subprocess.Popen[str]]:
+    def crawler(self, **config: Any) -> Iterator[ForkedProcess]:
         """A crawler for the length of a block; it must end cleanly."""
         crawler = self.start(**config)
         try:
@@ -125,7 +121,7 @@ class World:
         with self.crawler(**config):
             self.wait(done or self.quiet, seconds)
 
-    def alive(self, crawler: subprocess.Popen[str]) -> bool:
+    def alive(self, crawler: ForkedProcess) -> bool:
         return any(f":{crawler.pid}:" in process.name for process in list_live_processes(self.engine, now=now()))
 
     def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:

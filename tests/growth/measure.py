@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-ENOUGH = 0.1  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
+ENOUGH = 0.06  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
 TIMES = 4  # how many times larger it is
 # N log N makes 4.8 of 4 at most, from N = 1,000 on, and N² makes 16. Between them: twice the one for a busy machine, half the other.
 MOST = 8.5
@@ -24,23 +24,26 @@ def growth(run: Callable[[Input], object], make: Callable[[int], Input], most: i
     gc.freeze()  # the collections between two calls need not look through what the process held before: four fifths of the CPU time
     try:
         n = max(1, most // 64)
-        while n * TIMES * 2 <= most and _cpu(run, make(n * TIMES)) < ENOUGH:
+        seconds = _cpu(run, make(n * TIMES))
+        while n * TIMES * 2 <= most and seconds < ENOUGH:
             n *= 2
-        times = _times(run, make, n)
+            seconds = _cpu(run, make(n * TIMES))
+        times = _times(run, make, n, seconds)
         if times > MOST and n * TIMES**2 <= most:
             n *= TIMES
-            times = _times(run, make, n)
+            times = _times(run, make, n, _cpu(run, make(n * TIMES)))
         return n, times
     finally:
         gc.unfreeze()
 
 
-def _times(run: Callable[[Input], object], make: Callable[[int], Input], n: int) -> float:
-    small, large = make(n), make(n * TIMES)
-    less, more = float("inf"), float("inf")
-    for _ in range(ATTEMPTS):
+def _times(run: Callable[[Input], object], make: Callable[[int], Input], n: int, more: float) -> float:
+    """How many times as long TIMES n takes as n; `more` is what it took once, in seconds."""
+    small, less = make(n), float("inf")
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            more = min(more, _cpu(run, make(n * TIMES)))
         less = min(less, _cpu(run, small), _cpu(run, small))
-        more = min(more, _cpu(run, large))
         if more <= MOST * less:
             break
     return more / max(less, 1e-6)

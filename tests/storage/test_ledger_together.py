@@ -144,14 +144,14 @@ def test_sources_written_at_once(ledger: Ledger) -> None:
 
 @pytest.mark.slow
 def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, engine: Engine) -> None:
-    """Two at a time, kill -9 at a random instant, 20 times and until some work was done; what is left then runs to its end."""
+    """Two at a time, kill -9 at a random instant, 10 times and until some work was done; what is left then runs to its end."""
     ledger, documents, chance = Ledger(engine), Documents(engine), random.Random(20261125)
     ledger.add(links(400), now=NOON)
     left, kills = [400], 0
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["newsmill.storage.ledger", "newsmill.urls"])
     for number in range(0, 100, 2):
-        is_killed = kills < 20 or left[-1] == 400
+        is_killed = kills < 10 or left[-1] == 400
         begun = [processes.Event(), processes.Event()]
         pair = [processes.Process(target=crawl_and_read, args=(url, number + one, begun[one])) for one in range(2)]
         for process in pair:
@@ -159,7 +159,7 @@ def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, en
         for process, event in zip(pair, begun, strict=True):
             assert event.wait(60)
             if is_killed:
-                time.sleep(chance.uniform(0, 0.1 + kills / 100))  # the slower the machine, the later
+                time.sleep(chance.uniform(0, 0.1 + kills / 50))  # the slower the machine, the later
                 process.kill()
                 kills += 1
             process.join()

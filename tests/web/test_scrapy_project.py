@@ -31,7 +31,7 @@ from workers.process import WorkerContext
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "scrapy.md"
 ARTICLES = 100
-KILLS = 3
+KILLS = 2
 SEED = 20261125
 SENTENCE = "The council of town {n} decided on Tuesday after a long debate that the bridge is built again next year."
 

@@ -38,6 +38,7 @@ if __name__ == "__main__":
     pages.PRELOAD_MODULE = "poison"  # in place of a second of CPU for what poison's readers do not use
     with open_context(load()) as context:
         if role == "worker":
+            worker.MAINTENANCE_SECONDS, worker.WORKER_TTL_SECONDS = 3, 18  # a test waits for maintenance, which 30 and 45 have every 30 s
             limits = Limits(**options.pop("limits"))
             sys.exit(worker.run(context, limits=limits, reader="poison:obey", **options))
         sys.exit(scheduler.run(context, **options))

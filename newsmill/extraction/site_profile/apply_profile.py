@@ -238,6 +238,18 @@ def count_kept_words(blocks: Iterable[Block]) -> int:
 
 # ---- layout changes and learning schedule --------------------------------------------------------------------------------------
 
+MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find the text
+MIN_AGREEMENT = 0.97  # mean F1 over words against full extraction on these pages
+MIN_FIT = 0.9  # share of the words of the profile's pages at positions with text on another page
+
+
+def is_proven(profile: Profile | None) -> bool:
+    """Return whether the profile may extract pages without full extraction."""
+    if profile is None or not profile.fast or profile.pages < MATURE_PAGES or profile.norm is None:
+        return False
+    return (profile.reach or 0.0) >= MIN_REACH and (profile.agreement or 0.0) >= MIN_AGREEMENT and (profile.fit or 0.0) >= MIN_FIT
+
+
 MIN_RECENT_PAGES = 5  # pages; the minimum to report a changed layout
 
 

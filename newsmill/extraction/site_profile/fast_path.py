@@ -33,7 +33,6 @@ from newsmill.extraction.cache import cache_per_profile
 from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.apply_profile import (
     LAYER,
-    MATURE_PAGES,
     MIN_COMMON_SHARE,
     count_kept_words,
     find_line_reason,
@@ -45,9 +44,6 @@ from newsmill.extraction.site_profile.prune_html import HtmlPruner, is_empty
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, PathStats, Profile
 
-MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find the text
-MIN_AGREEMENT = 0.97  # mean F1 over words against full extraction on these pages
-MIN_FIT = 0.9  # share of the words of the profile's pages at positions with text on another page
 # One page in so many is extracted on both paths; a sample costs as much as three fast pages.
 # A site learned from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
 SAMPLE_ONE_IN = 20
@@ -60,13 +56,6 @@ MIN_LENGTH_FACTOR, MAX_LENGTH_FACTOR = 0.5, 2.0  # factors for the shortest and 
 MAX_SLIPPED_SHARE = 0.02
 NO_TEXT_POSITION = "this position never holds article text on this site"
 UNKNOWN_POSITION = "this position is not known on this site"
-
-
-def is_proven(profile: Profile | None) -> bool:
-    """Return whether the profile may extract pages without full extraction."""
-    if profile is None or not profile.fast or profile.pages < MATURE_PAGES or profile.norm is None:
-        return False
-    return (profile.reach or 0.0) >= MIN_REACH and (profile.agreement or 0.0) >= MIN_AGREEMENT and (profile.fit or 0.0) >= MIN_FIT
 
 
 def is_sample(url: str, profile: Profile, *, again: bool = False) -> bool:
@@ -85,7 +74,7 @@ def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = 
     `every_box`: the result also has the blocks of boxes without text, as removed blocks.
     `pruner`: the pruner that emptied boxes before the page was parsed.
     If an emptied box is at a position that may hold text, the result is None and the function records this in `pruner`.
-    The profile must have a norm (`is_proven`).
+    The profile must have a norm (`apply_profile.is_proven`).
     """
     assert profile.norm is not None
     walk = _ProfileWalk(_build_positions(profile), every_box=every_box, emptied=pruner.signs if pruner else frozenset())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill import urls
-from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
+from newsmill.extraction.site_profile import apply_profile, field_positions
 from newsmill.model import ArticleNorm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
@@ -60,7 +60,7 @@ def describe_profile(profiles: Profiles, statistics: SourceStatistics) -> SitePr
         body=most_frequent(_body(profile))[:MAX_BODY_EXAMPLES],
         fields=tuple(_fields(profile)),
         norm=profile.norm,
-        is_fast=fast_path.is_proven(profile),
+        is_fast=apply_profile.is_proven(profile),
     )
 
 

@@ -1,0 +1,98 @@
+"""Crawler processes that are forked from one that has loaded the crawler: loading it costs each a second of CPU otherwise.
+
+The tests of the CLI start crawlers as an operator does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+class ForkedProcess:
+    """A process that runs `world.crawl(options)`. The interface is that of subprocess.Popen.
+
+    `environ` is its whole environment; its output goes to the file `log`.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, environ: Mapping[str, str], log: Path) -> None:
+        self.pid: int = _ask({"start": options, "environ": dict(environ), "log": str(log)})
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = _ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, seconds: float) -> int:
+        """The exit code, negative for a signal. Raises subprocess.TimeoutExpired."""
+        until = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(f"crawler {self.pid}", seconds)
+            time.sleep(0.05)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    """The process that forks the others: one for each test process, which it does not outlive."""
+    server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.communicate)
+    return server
+
+
+def _ask(request: dict[str, Any]) -> Any:
+    server = _server()
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+
+
+def serve() -> int:
+    """Answer requests until the end of standard input. Returns only in a forked process: its exit code is the crawler's."""
+    from world import crawl
+
+    sys.path[0] = ""  # as for `python -m`
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "poll" in request:
+            ended, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        elif (answer := os.fork()) == 0:
+            _enter(request["environ"], request["log"])
+            return crawl(request["start"])
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+def _enter(environ: dict[str, str], log: str) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(serve())
