@@ -21,11 +21,11 @@ from simulated import SimulatedClock
 NAMES = {
     "403": ("block",),
     "layout": ("extraction", "layout"),
-    "empty-feed": ("stale", "empty", "quiet"),
+    "empty-feed": ("stale",),
     "move-feed": ("moved", "gone"),
     "redirect-feed": ("moved",),
 }
-CALM = ("healthy", "ok", "quiet", "unread", "paused", "new")  # states that raise no alarm
+CALM = ("ok", "quiet", "unread", "paused")  # states that raise no alarm
 MAX_ALARM_HOURS = 6
 
 

@@ -20,13 +20,13 @@ from simulated import VARIABLE, SimulatedClock
 from sqlalchemy import select
 
 from newsmill import context
-from newsmill.cli.status import collect
+from newsmill.cli.source_health import to_record
 from newsmill.cli.supervisor import Child, Supervisor
-from newsmill.exceptions import NewsmillError
 from newsmill.settings import Settings
 from newsmill.sources import parse_duration
 from newsmill.storage import database
 from newsmill.storage.schema import documents
+from newsmill.storage.source_health import SourceHealthReader
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = (sys.executable, str(HERE / "simulated.py"))
@@ -104,7 +104,8 @@ class Follower:
         self.environ |= {"NEWSMILL_DATA": str(self.data), "NEWSMILL_CONFIG": str(config), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8"}
         self.environ |= {"NEWSMILL_USER_AGENT": self.agent, VARIABLE: self.clock.to_variable(), "PYTHONPATH": str(HERE.parent)}
         if self.options.web:
-            self.environ |= {"NEWSMILL_WEB": f"127.0.0.1:{self.web_port}", "NEWSMILL_WEB_URL": f"http://127.0.0.1:{self.web_port}"}
+            url = f"http://127.0.0.1:{self.web_port}"
+            self.environ |= {"NEWSMILL_WEB": f"127.0.0.1:{self.web_port}", "NEWSMILL_WEB_URL": url, "NEWSMILL_PUBLIC_URL": url}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,17 +161,15 @@ class Follower:
 
     def _read_health(self) -> None:
         with context.open_context(self.settings, upgrade=False) as app:
-            try:
-                report = collect(app, self.settings)
-            except NewsmillError as error:
-                return self.report(str(error))
-            sites = {source.name: self._sites.get(urlsplit(source.homepage or "").netloc, source.name) for source in app.ledger.sources()}
-        for name, source in report["sources"].items():
-            state = str(source["health"]["state"])
-            if self._states.get(name) != state:
-                self._states[name] = state
-                self.health.append(HealthChange(self.clock(), sites[name], state, source["health"]))
-        return None
+            sources = app.ledger.sources()
+            found = SourceHealthReader(app.engine).read_all(sources, now=self.clock())
+        for source in sources:
+            health = to_record(found[source.name])
+            state = str(health["state"])
+            if self._states.get(source.name) != state:
+                self._states[source.name] = state
+                site = self._sites.get(urlsplit(source.homepage or "").netloc, source.name)
+                self.health.append(HealthChange(self.clock(), site, state, health))
 
     def stop(self) -> None:
         """End the processes; their CPU time is kept."""
