@@ -68,7 +68,7 @@ compose kill -s KILL worker crawler >/dev/null 2>&1
 compose up -d >/dev/null 2>&1
 for service in crawler worker; do wait_for "$service healthy again" 240 healthy "$service"; done
 
-newsmill add "$site/" --name newspaper >/dev/null
+newsmill add "$site/" --name newspaper --yes >/dev/null
 all_stored() { [ "$(documents)" -ge "${#articles[@]}" ]; }
 wait_for "the whole newspaper stored" 300 all_stored
 compose up -d --scale worker=2 >/dev/null 2>&1
