@@ -33,7 +33,7 @@ def print_profiles(source: str, as_json: bool) -> None:
 
 def to_record(store: AppContext, profile: Profile) -> dict[str, Any]:
     """A profile as JSON: use of the fast path, field positions, and lines that are removed."""
-    # these modules take 0.1 s of CPU, which `newsmill status` and `newsmill sources list` need not spend
+    # these modules take 0.05 s of CPU, which `newsmill status` and `newsmill sources list` need not spend
     from newsmill.extraction.site_profile import apply_profile, field_positions
 
     counts = next((to_status_record(counts) for counts in store.fast_path_stats.newest_counts() if counts.site == profile.site), {})

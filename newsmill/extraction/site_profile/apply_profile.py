@@ -236,8 +236,6 @@ def count_kept_words(blocks: Iterable[Block]) -> int:
     return sum(len(block.text.split()) for block in blocks if block.kept)
 
 
-# ---- layout changes and learning schedule --------------------------------------------------------------------------------------
-
 MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find the text
 MIN_AGREEMENT = 0.97  # mean F1 over words against full extraction on these pages
 MIN_FIT = 0.9  # share of the words of the profile's pages at positions with text on another page
@@ -249,6 +247,8 @@ def is_proven(profile: Profile | None) -> bool:
         return False
     return (profile.reach or 0.0) >= MIN_REACH and (profile.agreement or 0.0) >= MIN_AGREEMENT and (profile.fit or 0.0) >= MIN_FIT
 
+
+# ---- layout changes and learning schedule --------------------------------------------------------------------------------------
 
 MIN_RECENT_PAGES = 5  # pages; the minimum to report a changed layout
 
