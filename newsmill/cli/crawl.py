@@ -29,12 +29,13 @@ from newsmill.cli.progress import (
     sum_waiting,
 )
 from newsmill.cli.site_urls import find_same_homepage, make_source
-from newsmill.cli.source_health import describe_health
+from newsmill.cli.source_health import format_since
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
+from newsmill.failures import describe_failure
 from newsmill.model import OUTCOMES, Outcome, Politeness, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
@@ -176,7 +177,7 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
         return None
     health = SourceHealthReader(store.engine).read(source, now=now())
     if health.failure is not None and health.since is not None:
-        return f"{source.homepage} cannot be used: {describe_health(health, now())}"
+        return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
         return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
