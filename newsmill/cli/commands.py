@@ -36,7 +36,7 @@ COMMANDS = {
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs: each is fetched once and processed by the workers"),
-    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, export, pause, resume, rename, remove, check and test sources"),
+    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, export, pause, resume, rename, remove, check, diagnose and test sources"),
     "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),

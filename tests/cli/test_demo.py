@@ -112,7 +112,7 @@ def test_trace_shows_every_step(newsmill: Newsmill, seed: str) -> None:
     trace = newsmill("trace", seed, "--json").json
     assert (trace["state"], trace["outcome"], trace["status"], trace["source"]) == ("done", "stored", 200, "demo")
     lines = newsmill("trace", seed + "?utm_source=x").out.splitlines()
-    assert [line.split("  ")[1].split()[0] for line in lines] == ["page", "fetched:", "archived:", "done:"]
+    assert [line.split("  ")[1].split()[0] for line in lines] == ["page", "fetched:", "archived:", "done:", "fetched"]
 
 
 def test_explain_extracts_the_archived_page_again(newsmill: Newsmill, seed: str) -> None:

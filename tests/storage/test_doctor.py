@@ -70,7 +70,7 @@ def next_year(store: Store) -> None:
 
 
 def host_next_year(store: Store) -> None:
-    store.ledger.pause_host("paper.example", "crawler", until=after(days=365), failures=1)
+    store.ledger.pause_host("paper.example", "crawler", until=after(days=365), failures=1, now=NOON)
 
 
 def no_offset(store: Store) -> None:

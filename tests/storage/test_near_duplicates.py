@@ -109,7 +109,10 @@ def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledge
 def test_a_page_that_was_read_as_two_documents_hides_no_copy_of_the_first(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
     body, page = text_of(1), article("page", text_of(1) + FOOT)
     store(ledger, article("a", body), replace(page, id=urls.make_key(f"{SITE}/one"), canonical_url=f"{SITE}/one"))
-    store(ledger, replace(page, id=urls.make_key(f"{SITE}/two"), canonical_url=f"{SITE}/two", text=text_of(2), content_hash="2"))
+    store(
+        ledger,
+        replace(page, id=urls.make_key(f"{SITE}/two"), canonical_url=f"{SITE}/two", text=text_of(2), title="other", content_hash="2"),
+    )
     assert found(near, "one") == ["a"] and found(near, "two") == [] and held(engine) == 2
 
 

@@ -208,7 +208,7 @@ def test_revisits_take_a_share_of_the_requests_of_a_host(mill: Mill) -> None:
 
 
 def test_no_revisits_of_what_is_paused_removed_or_not_planned(mill: Mill) -> None:
-    mill.ledger.set_enabled("paper", False)
+    mill.ledger.set_enabled("paper", False, now=NOON)
     mill.now = after(hours=1)
     assert mill.ledger.make_revisits_due(now=mill.now) == 0 and trace(mill).revisit_at == after(hours=25)
     mill.ledger.put_source(replace(SOURCE, revisit=()), now=mill.now)

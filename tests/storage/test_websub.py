@@ -172,14 +172,14 @@ def test_a_paused_source_is_cancelled_and_a_resumed_one_asked_for_again(desk: De
     one = desk.subscribe()
     desk.follow()
     assert desk.subscription().state is SubscriptionState.ACTIVE
-    desk.mill.ledger.set_enabled("paper", False)
+    desk.mill.ledger.set_enabled("paper", False, now=NOON)
     desk.follow()
     assert desk.claim() == ["unsubscribe"]
     assert not desk.requests.verify(one.callback_id, "subscribe", TOPIC, 60, now=NOON)
     assert desk.requests.verify(one.callback_id, "unsubscribe", TOPIC, None, now=NOON)
     assert (desk.subscription().state, desk.subscription().next_at) == (SubscriptionState.STOPPED, None)
     assert desk.push(b"late") is PushResult.GONE
-    desk.mill.ledger.set_enabled("paper", True)
+    desk.mill.ledger.set_enabled("paper", True, now=NOON)
     desk.follow()
     assert desk.claim() == ["subscribe"]
     assert desk.requests.verify(one.callback_id, "subscribe", TOPIC, 86_400, now=NOON)

@@ -96,6 +96,7 @@ def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
 def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
     """The settings for display: (field, values) for each field that has a value."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
+    every += [words("plan.adaptive")] if source.is_adaptive else []
     rows: dict[str, list[str]] = {
         "homepage": [source.homepage] if source.homepage else [],
         "every": every,

@@ -116,10 +116,13 @@ def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: d
     page.goto(f"{site.url}/sources")
     page.locator("#f-homepage").fill("new.example.org")
     page.locator("main form button.main").click()
-    page.wait_for_url("**/sources/new-example-org?done=added")
+    page.wait_for_url("**/sources/inspections/*")
+    assert "new.example.org" in page.locator("main").inner_text()
+    page.goto(f"{site.url}/sources/valley-gazette")
     page.locator("button[value=pause]").click()
-    page.wait_for_url("**/sources/new-example-org?done=paused")
+    page.wait_for_url("**/sources/valley-gazette?done=paused")
     assert page.locator(".state.off").count() == 1
+    page.locator("button[value=resume]").click()
     context.close()
 
 

@@ -40,7 +40,10 @@ PLACES = {
     "newsmill/web/pages/*.py": PAGE_CALLS,
 }
 # The same in every language.
-NAMES = {"Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC"}
+NAMES = {
+    *("Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC", "URL"),
+    *("User", "agent", "Disallow"),
+}
 
 
 def sentences() -> Iterator[tuple[str, str]]:

@@ -175,7 +175,9 @@ def test_a_source_has_closed_sections_and_tables_that_can_be_shown_whole(filled:
     page = read(filled.stranger, "/sources/valley-gazette")
     folds = {fold.get("id"): fold for fold in page.xpath("//details[@class='fold']")}
     assert list(folds) == ["plan", "listings", "profile", "rules", "recent"] and not page.xpath("//details/@open")
-    assert "every 15 minutes" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(folds["rules"].xpath("summary")[0])
+    assert "when news is to be expected" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(
+        folds["rules"].xpath("summary")[0]
+    )
     assert "more than 10" in text_of(folds["recent"].xpath("summary")[0])
     whole = read(filled.stranger, "/sources/valley-gazette" + folds["recent"].xpath(".//p[@class='more']/a/@href")[0])
     (recent,) = whole.xpath("//details[@id='recent']")
