@@ -139,7 +139,8 @@ def _identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage
     """The document with the id of its article. `Document.id` is a proposal: the key of the canonical URL or of the URL.
 
     A canonical URL that another article names as well is not believed (a section, or one URL in the template). A row keeps its document
-    when the page names another canonical URL. A page whose own URL is all that is known of it may be a copy of a stored article.
+    when the page names another canonical URL and is the same article. A page whose own URL is all that is known of it may be a copy of a
+    stored article.
     """
     own = _make_key(document.url)
     old = stored.get(document.id)
@@ -153,9 +154,9 @@ def _identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage
         old = stored.get(document.id)
     if old is not None:
         return document
-    kept = owned.get(claim_id)
-    if kept is not None and kept in stored and stored[kept].ledger_id == claim_id:
-        return replace(document, id=kept)
+    kept = stored.get(owned.get(claim_id, ""))
+    if kept is not None and kept.ledger_id == claim_id and is_same_article(document, kept.title, kept.text):
+        return replace(document, id=owned[claim_id])
     return replace(document, id=_find_copied(document, stored)) if own == document.id else document
 
 

@@ -237,8 +237,8 @@ def test_a_source_that_fails_says_so_on_every_page(web: RunningApp) -> None:
     assert read(web.browser(), "/sources/paper").xpath("string(//*[contains(@class, 'state')])") == "not read yet"
     failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
     ledger.postpone([Postponed(row.id, row.fence, now, failure=failure) for row in mill.lease()], now=now)
-    for path in ("/sources", "/sources/paper"):  # and on the home page when it has lasted for half an hour (test_source_health)
-        (text,) = read(web.browser(), path).xpath("//*[@class='state doubtful']/text()")
-        assert text == f"not read yet (blocked: HTTP 403 since {now:%H:%M})", path
-        (text,) = read(web.browser(), f"{path}?lang=de").xpath("//*[@class='state doubtful']/text()")
-        assert f"(blockiert: HTTP 403 seit {now:%H:%M})" in text, path
+    for path in ("/sources", "/sources/paper"):  # and on the home page once the scheduler has looked at it (test_source_health)
+        (text,) = read(web.browser(), path).xpath("//*[@class='state bad']/text()")
+        assert text == f"blocked: HTTP 403 since {now:%H:%M}", path
+        (text,) = read(web.browser(), f"{path}?lang=de").xpath("//*[@class='state bad']/text()")
+        assert text == f"blockiert: HTTP 403 seit {now:%H:%M}", path
