@@ -17,7 +17,7 @@ from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.storage.ledger import HostLease
 
-MAX_ROBOTS_AGE = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; with one hour a changed robots.txt counts the same day
+MAX_ROBOTS_AGE = timedelta(hours=6)  # RFC 9309 section 2.4 allows 24 hours; with six hours a changed robots.txt counts the same day
 ROBOTS_ACCEPT = "text/plain,*/*;q=0.5"
 REDIRECT_DELAY_SECONDS = 1.0  # between two requests to a host that only a robots.txt redirects to; the default delay of a source
 

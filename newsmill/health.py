@@ -85,7 +85,8 @@ _PAGE_CAUSES: Mapping[Outcome, Cause] = {
     Outcome.NOT_ARTICLE: Cause.NO_ARTICLES,
     Outcome.BLOCKED: Cause.BOT_FILTER,
 }
-FETCH_CAUSES = frozenset({Cause.DEAD_HOST, Cause.SERVER_ERROR, Cause.REFUSED, Cause.BOT_FILTER, Cause.ROBOTS, Cause.MISSING_LISTINGS})
+HOST_CAUSES = frozenset({Cause.DEAD_HOST, Cause.SERVER_ERROR, Cause.REFUSED, Cause.BOT_FILTER})  # of a host rather than of one listing
+FETCH_CAUSES = HOST_CAUSES | {Cause.ROBOTS, Cause.MISSING_LISTINGS}
 EXTRACTION_CAUSES = frozenset(_PAGE_CAUSES.values()) - {Cause.BOT_FILTER}
 # Other outcomes say nothing about extraction: a duplicate is a document, and a page that is gone was never there.
 _READ_OUTCOMES = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE, *_PAGE_CAUSES})
@@ -221,7 +222,7 @@ def _find_failing_listings(seen: Observation) -> Iterable[Finding]:
     failing = [listing for listing in read if listing.failure is not None and listing.failing_since is not None]
     if not failing:
         return
-    if len(failing) == len(read):
+    if len(failing) == len(read) or _is_host_failing(failing, read):
         yield from _judge_whole(failing, seen)
         return
     for cause, some in _group(failing).items():
@@ -232,6 +233,14 @@ def _find_failing_listings(seen: Observation) -> Iterable[Finding]:
             yield Finding(Cause.MOVED_LISTING, since, Evidence(listing.failure, listing.url, new_url, 1, len(read)))
         elif _is_part_proven(cause, some, since, seen.at):
             yield Finding(cause, since, Evidence(some[0].failure, some[0].url, None, len(some), len(read)))
+
+
+def _is_host_failing(failing: Sequence[ListingRecord], read: Sequence[ListingRecord]) -> bool:
+    """Whether the host may fail for all listings: nothing was read since the first failure. Copies of others are polled once a day."""
+    begun = min(_since(listing) for listing in failing)
+    causes = {classify_failure(listing.failure) for listing in failing if listing.failure is not None}
+    is_read = any(listing.failure is None and listing.tried_at is not None and listing.tried_at >= begun for listing in read)
+    return not is_read and causes <= HOST_CAUSES
 
 
 def _is_part_proven(cause: Cause, some: Sequence[ListingRecord], since: datetime, at: datetime) -> bool:

@@ -36,6 +36,7 @@ MINUTES_PER_POLL = 2.3
 MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
 FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
 EXPLORATION_SHARE = 0.1  # polls of such listings, per poll of the others
+MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
@@ -169,6 +170,7 @@ class ListingFacts:
     cache_seconds: float = 0.0  # for which the last response may be reused: Cache-Control
     failing_since: datetime | None = None
     is_spider: bool = False
+    is_feed: bool = False
     is_pushed: bool = False  # a hub sends its changes (WebSub)
 
 
@@ -224,6 +226,7 @@ def plan_poll(
     else:
         explored = compute_interval(pattern.rates, today, facts.polled_at) * max(copies, 1) / EXPLORATION_SHARE
         interval = FIRST_INTERVALS[facts.polls - 1] if 1 <= facts.polls <= len(FIRST_INTERVALS) else explored
+        interval = min(interval, MAX_FEED_INTERVAL) if facts.is_feed else interval
     if facts.is_pushed:
         interval, reason = max(interval, PUSHED_INTERVAL), Reason.PUSHED
     elif (cached := timedelta(seconds=min(facts.cache_seconds, MAX_CACHE_SECONDS))) > interval:

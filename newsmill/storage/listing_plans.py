@@ -63,21 +63,19 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
     pattern = source_patterns.read(conn, source.name, added_at, list(listings.values()), now)
     today = compute_today_factor(pattern.rates, source_patterns.count_recent(conn, source.name, now), now)
     copies = sum(number not in pattern.shares for number in listings)
-    planned: list[datetime] = [listing.next_poll_at for listing in listings.values() if listing.next_poll_at is not None]
     for listing in unplanned:
         if listing.id not in listings:
             polls.plan(conn, listing, None, Reason.FIXED, now)
-            continue
-        next_poll = plan_poll(
-            listing.id,
-            to_facts(listing, is_pushed=listing.id in pushed),
-            pattern,
-            copies=copies,
-            today=today,
-            now=now,
-            delay=source.politeness.delay,
-        )
-        polls.plan(conn, listing, next_poll, next_poll.reason, now)
+    # The others are planned again: a listing that fails, or shows more than before, changes what the rest is good for.
+    new = {listing.id for listing in unplanned}
+    planned: list[datetime] = []
+    for listing in listings.values():
+        if listing.id not in new and listing.next_poll_at is None:
+            continue  # it is due
+        facts = to_facts(listing, is_pushed=listing.id in pushed)
+        next_poll = plan_poll(listing.id, facts, pattern, copies=copies, today=today, now=now, delay=source.politeness.delay)
+        if listing.id in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
+            polls.plan(conn, listing, next_poll, next_poll.reason, now)
         planned.append(next_poll.at)
     sources.note_polls(conn, source.name, min(planned, default=None), None)
 
@@ -100,6 +98,7 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
         cache_seconds=listing.cache_seconds,
         failing_since=listing.failing_since,
         is_spider=listing.kind is Kind.SPIDER,
+        is_feed=listing.kind is Kind.FEED,
         is_pushed=is_pushed,
     )
 

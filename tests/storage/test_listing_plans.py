@@ -6,14 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from rows import HOST, NOON, SITE, SOURCE, Mill, after
-from sqlalchemy import Engine, select, update
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, document_of
+from sqlalchemy import Engine, delete, insert, select, update
 
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Source, State
+from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Ledger
 from newsmill.storage.ledger.links import RANK_NEW, RANK_RECENT
 from newsmill.storage.listing_plans import plan_listings
-from newsmill.storage.schema import hosts, listing_schedules, sightings
+from newsmill.storage.schema import documents, hosts, listing_schedules, sightings, source_patterns
 from newsmill.storage.schema import ledger as rows
 
 ADAPTIVE = replace(SOURCE, every=None)
@@ -183,3 +184,28 @@ def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
     news = Link(f"{SITE}/9", source="paper", found_by="sitemap", hint=Hint(published_at=after(minutes=4)))
     site.ledger.add([news], now=after(minutes=5), listing_id=site.id_of(undated.url))
     assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
+
+
+def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: Site) -> None:
+    """Both listings show all articles, so one of them is a copy that is hardly polled."""
+    for minute, newest in ((0, 20), (10, 22), (20, 24)):
+        site.ledger.read_listings("paper", now=after(minutes=minute))
+        site.poll(minute, {FEED: list(range(newest)), HOME: list(range(newest))})
+        site.plan(minute)
+    with site.engine.begin() as conn:
+        for number in range(24):
+            at = after(minutes=number - 20)
+            document = document_of(f"{SITE}/{number}", published_at=at, published_precision="minute", first_seen_at=max(at, NOON))
+            conn.execute(insert(documents).values(**to_row(document), ledger_id=site.id_of(document.url), stored_at=NOON))
+        conn.execute(delete(source_patterns))
+    site.ledger.read_listings("paper", now=after(minutes=21))
+    site.poll(21, {FEED: list(range(24)), HOME: list(range(24))})
+    site.plan(21)
+    assert {url: reason for url, (_, reason) in site.next_polls().items()} == {FEED: "lead", HOME: "copy"}
+    with site.engine.begin() as conn:
+        conn.execute(update(rows).where(rows.c.id == site.id_of(FEED)).values(state="due", next_at=after(minutes=22)))
+    site.poll(22, {}, Outcome.HTTP_ERROR)
+    site.plan(22)
+    polls = site.next_polls()
+    assert (polls[FEED][1], polls[HOME][1]) == ("failing", "lead")
+    assert polls[HOME][0] is not None and polls[HOME][0] < timedelta(hours=1)
