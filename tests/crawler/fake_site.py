@@ -22,7 +22,7 @@ Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 @dataclass(frozen=True)
 class Hit:
     path: str
-    at: float  # time.time() when the request had been read
+    at: float  # time.monotonic() when the request had been read
     headers: Mapping[str, str]
     in_flight: int  # requests of this site at that moment, this one included
     body: bytes = b""
@@ -121,7 +121,7 @@ class Site:
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.in_flight += 1
-        hit = Hit(first.split(" ")[1], time.time(), headers, self.in_flight, body)
+        hit = Hit(first.split(" ")[1], time.monotonic(), headers, self.in_flight, body)
         self.log.append(hit)
         try:
             return await self._respond(hit, writer)

@@ -207,7 +207,7 @@ def test_a_spider_waits_for_a_host_that_a_crawler_holds(sites: Farm, world: Worl
     with world.crawler():
         world.wait(lambda: "Spider opened" in read_log(world), 120)
         time.sleep(2)
-        released_at = time.time()
+        released_at = time.monotonic()
         world.ledger.release_host(site.host, "another", now=now())
         world.wait(world.quiet, 120)
     trace = world.trace(RUN)

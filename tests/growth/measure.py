@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 ENOUGH = 0.06  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
+NEGLIGIBLE = 0.005  # seconds for the larger input: caches, not the function, decide how much longer it takes than the smaller one
 TIMES = 4  # how many times larger it is
 # N log N makes 4.8 of 4 at most, from N = 1,000 on, and N² makes 16. Between them: twice the one for a busy machine, half the other.
 MOST = 8.5
@@ -44,8 +45,10 @@ def _times(run: Callable[[Input], object], make: Callable[[int], Input], n: int,
         if attempt:
             more = min(more, _cpu(run, make(n * TIMES)))
         less = min(less, _cpu(run, small), _cpu(run, small))
-        if more <= MOST * less:
+        if more <= MOST * less or more <= NEGLIGIBLE:
             break
+    if more <= NEGLIGIBLE:
+        return float(TIMES)
     return more / max(less, 1e-6)
 
 
