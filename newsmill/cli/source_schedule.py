@@ -35,7 +35,13 @@ def schedule_source(
     if not listings:
         note(f"no listing of {name} has been polled yet")
         return
-    print_table(COLUMNS, [to_row(listing, pattern) for listing in sorted(listings, key=lambda listing: listing.next_poll_at or now())])
+    print_table(
+        COLUMNS,
+        [
+            to_row(listing, pattern, is_adaptive=source.is_adaptive)
+            for listing in sorted(listings, key=lambda listing: listing.next_poll_at or now())
+        ],
+    )
     note(f"{name}: {describe_schedule(source)}")
     if source.is_adaptive and pattern is not None:
         a_day = pattern.rates.expect(now().replace(hour=0, minute=0, second=0, microsecond=0), now()) or 0.0
@@ -51,7 +57,7 @@ def describe_schedule(source: Source) -> str:
     return "each listing when news is to be expected (adaptive)"
 
 
-def to_row(listing: PolledListing, pattern: SourcePattern | None) -> list[object]:
+def to_row(listing: PolledListing, pattern: SourcePattern | None, *, is_adaptive: bool) -> list[object]:
     """One row of COLUMNS."""
     share = None if pattern is None else pattern.shares.get(listing.id, 0.0)
     return [
@@ -59,16 +65,16 @@ def to_row(listing: PolledListing, pattern: SourcePattern | None) -> list[object
         listing.url,
         "" if share is None else f"{share:.0%}",
         listing.polled_at,
-        listing.next_poll_at or "with its source",
-        explain(listing),
+        listing.next_poll_at or "",
+        explain(listing, is_adaptive=is_adaptive, is_learnt=bool(pattern is not None and pattern.shares)),
     ]
 
 
-def explain(listing: PolledListing) -> str:
-    """The reason of a plan in a few words."""
+def explain(listing: PolledListing, *, is_adaptive: bool, is_learnt: bool) -> str:
+    """The reason of a plan in a few words. `is_learnt`: it is known which listings show which articles."""
     match listing.reason:
         case Reason.LEAD:
-            return "it shows articles first"
+            return "it shows articles first" if is_learnt else "nothing is learnt yet"
         case Reason.COPY:
             return "other listings show all that it shows"
         case Reason.SPIDER:
@@ -80,4 +86,6 @@ def explain(listing: PolledListing) -> str:
         case Reason.FAILING:
             return f"it fails since {listing.failing_since:%Y-%m-%d %H:%M} UTC" if listing.failing_since else "it fails"
         case _:
-            return "fixed times" if listing.outcome is None or listing.failing_since is None else "it fails"
+            if listing.failing_since is not None:
+                return "it fails"
+            return "polled from the listing that leads to it" if is_adaptive else "fixed times"
