@@ -229,3 +229,11 @@ def test_unknown_names_give_one_sentence(newsmill: Newsmill) -> None:
 def test_the_schema(newsmill: Newsmill) -> None:
     assert newsmill("db", "check").code == 0
     assert newsmill("db", "upgrade").code == 0
+
+
+def test_the_schedule_says_when_each_listing_is_polled_and_why(newsmill: Newsmill) -> None:
+    listings = newsmill("sources", "schedule", "demo", "--json").json["listings"]
+    assert listings and all(one["kind"] != "page" and one["polled_at"] for one in listings)
+    shown = newsmill("sources", "schedule", "demo")
+    assert shown.code == 0 and "adaptive" in shown.err and "articles a day" in shown.err
+    assert newsmill("sources", "schedule", "nothing").code == 2
