@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from newsmill.discovery.robots import parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
+from newsmill.failures import NETWORK_FAILURES
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
@@ -16,19 +17,7 @@ REFUSAL_STATUSES = frozenset({403, 429})  # of the client rather than of the pag
 GONE_STATUSES = frozenset({404, 410})
 
 # Other failures lie with the URL or the server and end at once.
-TRANSIENT_FAILURES = frozenset(
-    {
-        Outcome.DNS,
-        Outcome.REFUSED,
-        Outcome.TIMEOUT,
-        Outcome.CONNECTION,
-        Outcome.DATA_LOSS,
-        Outcome.ROBOTS_UNREACHABLE,
-        Outcome.PROXY_ERROR,
-        Outcome.MIDDLEWARE_ERROR,
-        Outcome.SPIDER_FAILED,
-    }
-)
+TRANSIENT_FAILURES = NETWORK_FAILURES | {Outcome.SPIDER_FAILED}
 
 # The media types of web pages. Others (image/…, application/pdf, …) are not archived.
 PAGE_MEDIA_TYPES = frozenset(

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from newsmill.model import OUTCOMES, Outcome, OutcomeRecord
 
+NETWORK_FAILURES = frozenset(
+    {
+        Outcome.DNS,
+        Outcome.REFUSED,
+        Outcome.TIMEOUT,
+        Outcome.CONNECTION,
+        Outcome.DATA_LOSS,
+        Outcome.ROBOTS_UNREACHABLE,
+        Outcome.PROXY_ERROR,
+        Outcome.MIDDLEWARE_ERROR,
+    }
+)
+"""Failures of the host, the network or the operator's own code, which pass, rather than of the page."""
+
 REFUSALS = ("HTTP 401", "HTTP 403", "HTTP 429", "HTTP 451")  # the server does not want this client
 SHORT_NAMES = {
     Outcome.DNS: "host not found",

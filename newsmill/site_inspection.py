@@ -189,11 +189,9 @@ def _run(url: str, delay: float | None, on_start: OnStart | None) -> SiteInspect
         try:
             out, err = process.communicate(timeout=MAX_PROCESS_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
             out, err = None, b""
-        except BaseException:  # also Ctrl-C
-            process.kill()
-            raise
+        finally:
+            process.kill()  # after the deadline, and after Ctrl-C; a process that has ended is left alone
     if out is None:
         failure = OutcomeRecord(Outcome.TIMEOUT, f"no result within {MAX_PROCESS_SECONDS:.0f} s")
         return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=failure)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
+from newsmill.failures import NETWORK_FAILURES
 from newsmill.model import OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
@@ -42,19 +43,7 @@ END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
-PASSING_FAILURES = frozenset(
-    {
-        Outcome.DNS,
-        Outcome.REFUSED,
-        Outcome.TIMEOUT,
-        Outcome.CONNECTION,
-        Outcome.DATA_LOSS,
-        Outcome.ROBOTS_UNREACHABLE,
-        Outcome.PROXY_ERROR,
-        Outcome.MIDDLEWARE_ERROR,
-        Outcome.BLOCKED,
-    }
-)
+PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
 PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
 REQUEUED: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress", "revisit_at")),
