@@ -8,7 +8,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -37,7 +37,7 @@ BODIES: dict[str, tuple[str, bytes]] = {  # path → the type that the server st
 
 @dataclass
 class ImageSite:
-    """The server: its URL, the requests it got, and how many it answered at once."""
+    """The server: its URL, the requests it got, and how many slow images it made at once."""
 
     url: str = ""
     paths: Counter[str] = field(default_factory=Counter)
@@ -54,17 +54,10 @@ def image_site(elsewhere: str = "") -> Iterator[ImageSite]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             with lock:
-                site.running += 1
-                site.most_running = max(site.most_running, site.running)
                 site.paths[self.path] += 1
                 site.headers.append({name.lower(): value for name, value in self.headers.items()})
-            try:
+            with suppress(OSError):
                 self.answer()
-            except OSError:
-                pass
-            finally:
-                with lock:
-                    site.running -= 1
 
         def answer(self) -> None:
             path = self.path.partition("?")[0]
@@ -83,7 +76,7 @@ def image_site(elsewhere: str = "") -> Iterator[ImageSite]:
                 self.send_error(404)
             else:
                 if path == "/slow":
-                    time.sleep(0.05)
+                    self.wait()
                 media_type, body = BODIES.get(path, ("image/png", PNG))
                 self.send_response(200)
                 self.send_header("Content-Type", media_type)
@@ -91,6 +84,15 @@ def image_site(elsewhere: str = "") -> Iterator[ImageSite]:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+        def wait(self) -> None:
+            """The count ends before the first byte of the answer: a client may send its next request before this thread runs again."""
+            with lock:
+                site.running += 1
+                site.most_running = max(site.most_running, site.running)
+            time.sleep(0.05)
+            with lock:
+                site.running -= 1
 
         def log_message(self, *_: object) -> None: ...
 
