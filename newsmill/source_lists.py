@@ -27,19 +27,11 @@ MAX_LIST_BYTES = 10_000_000
 MAX_ENTRIES = 10_000  # of one list
 COLUMNS = ("name", "homepage", "feeds", "sitemaps", "sections", "language", "enabled")  # of CSV; lists are separated by spaces
 
-_URL_COLUMNS = (
-    "url",
-    "homepage",
-    "site",
-    "website",
-    "link",
-    "feed",
-    "rss",
-    "xmlurl",
-    "feed_url",
-)  # that name the site in other programs' CSV
+# Columns that name the site in the CSV of other programs.
+_URL_COLUMNS = ("url", "homepage", "site", "website", "link", "feed", "rss", "xmlurl", "feed_url")
 _LIST_COLUMNS = ("feeds", "sitemaps", "sections")
 _LOOKS_LIKE_URL = re.compile(r"(?:https?://)?[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:[/?]\S*)?", re.I)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")  # that XML 1.0 does not allow
 
 
@@ -76,9 +68,7 @@ def _read_opml(text: str) -> Iterator[ListedSite]:
         if kind not in (EventKind.START, EventKind.CUT_START) or name.lower() != "outline":
             continue
         values = {key.lower(): value.strip() for key, value in read_attributes(attributes).items()}
-        language = (
-            {"language": values["language"]} if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", values.get("language", "")) else {}
-        )
+        language = {"language": values["language"]} if _LANGUAGE.fullmatch(values.get("language", "")) else {}
         if feed := values.get("xmlurl"):
             yield ListedSite(feed, table={"feeds": [feed], "discover": False, **language})
         elif page := values.get("htmlurl") or (values.get("url") if values.get("type", "").lower() == "link" else None):

@@ -52,7 +52,7 @@ class Inspections:
             if sum(not one.future.done() for one in self._kept.values()) >= MAX_WAITING:
                 raise HTTPException(503, "other sites are being inspected: try again in a minute", headers={"Retry-After": "60"})
             key = secrets.token_hex(12)
-            future = self._executor.submit(self._inspect, url, on_start=self._processes.append)
+            future = self._executor.submit(self._inspect, url, on_start=self._keep_process)
             self._kept[key] = SubmittedInspection(user, values, time.monotonic(), future)
         return key
 
@@ -69,10 +69,16 @@ class Inspections:
     def close(self) -> None:
         """End the running processes, and the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
+        with self._lock:
+            processes = tuple(self._processes)
+        for process in processes:
             with suppress(ProcessLookupError):
                 process.kill()
         self._executor.shutdown()
+
+    def _keep_process(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._processes.append(process)
 
     def _forget_old(self) -> None:
         limit = time.monotonic() - KEPT_SECONDS

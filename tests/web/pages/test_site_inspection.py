@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -57,11 +58,18 @@ def start(web: RunningApp, **values: str) -> str:
     return str(client.post("/sources/inspections", data=form).headers["location"])
 
 
+def inspect_to_its_end(web: RunningApp, **values: str) -> str:
+    """Start an inspection and wait for its result. Returns the path of its page."""
+    path = start(web, **values)
+    client = web.browser()
+    while "refresh" in client.get(path, headers=HTML).text:
+        time.sleep(0.01)
+    return path
+
+
 def test_a_site_is_inspected_shown_and_added(web: RunningApp, inspect: Callable[[object], None]) -> None:
     client = web.browser()
-    path = start(web, every="30m")
-    while "refresh" in client.get(path, headers=HTML).text:
-        pass
+    path = inspect_to_its_end(web, every="30m")
     page = read(client, path)
     text = text_of(page)
     assert not page.xpath(f"{FOREIGN_SCRIPTS} | //@*[starts-with(name(), 'on')] | //a[contains(@href, 'javascript')]")
@@ -76,7 +84,7 @@ def test_a_site_is_inspected_shown_and_added(web: RunningApp, inspect: Callable[
     assert [source.homepage for source in web.context.ledger.sources()] == [SITE]
     assert client.post(path, data=form, headers=HTML).status_code == 409  # followed already
     inspect(SiteInspection(f"{SITE}s/", Kind.SECTION, plan={"sections": [f"{SITE}s/"], "discover": False}))
-    section = start(web)
+    section = inspect_to_its_end(web)
     assert client.post(section, data=form).headers["location"] == "/sources/paper-example?done=extended"
     assert web.context.ledger.sources()[0].sections == (f"{SITE}s/",)
 
@@ -86,16 +94,16 @@ def test_what_cannot_be_followed_says_why_in_both_languages(web: RunningApp, ins
     for obstacle in Obstacle:
         failure = OutcomeRecord(Outcome.DNS, "no address") if obstacle is Obstacle.UNREACHABLE else None
         inspect(SiteInspection(SITE, obstacle=obstacle, failure=failure))
-        path = start(web)
+        path = inspect_to_its_end(web)
         for language in ("en", "de"):
             alert = read(client, f"{path}?lang={language}").xpath("//*[@role='alert']")
             assert text_of(alert[0]), obstacle
         assert not read(client, path).xpath("//form[@action=$path]", path=path)
     inspect(NewsmillError("https://x.example cannot be inspected: no message"))
-    assert "cannot be inspected" in client.get(start(web), headers=HTML).text
+    assert "cannot be inspected" in client.get(inspect_to_its_end(web), headers=HTML).text
     web.context.ledger.put_source(Source("paper-example", homepage="https://other.example/"), now=web.context.now())
     inspect(FOUND)
-    assert "wählen Sie einen anderen Namen" in text_of(read(client, f"{start(web, name='paper-example')}?lang=de"))
+    assert "wählen Sie einen anderen Namen" in text_of(read(client, f"{inspect_to_its_end(web, name='paper-example')}?lang=de"))
 
 
 def test_a_slow_site_blocks_nobody_and_few_are_inspected_at_once(web: RunningApp, inspect: Callable[[object], None]) -> None:
