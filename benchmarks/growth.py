@@ -19,8 +19,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from growth_store import PAGES, store
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from newsmill.model import Document
-from newsmill.search import Search
+from newsmill.search import Search, lemmas
 from newsmill.search.indexer import index_changed
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import reading, writing
@@ -67,6 +69,17 @@ def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
             put(conn, [rows_of(number, whole) for number in range(held, held + count)], held)
         held += count
     return True
+
+
+@contextmanager
+def all_lemmas_cached() -> Iterator[None]:
+    """Keep the lemma of every word while filling. With the cache of an index process three quarters of the time go into dictionaries."""
+    find_form = lemmas.find_form
+    lemmas.find_form = cache(find_form.__wrapped__)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        lemmas.find_form = find_form
 
 
 def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], held: int) -> None:
@@ -252,7 +265,9 @@ def main() -> int:
         for size in sizes_wanted:
             if any(figure["documents"] == size for figure in figures):
                 continue
-            if not fill(engine, size, sizes_wanted[-1], until):
+            with all_lemmas_cached():
+                is_filled = fill(engine, size, sizes_wanted[-1], until)
+            if not is_filled:
                 print("the time is up; give the same command again to go on", file=sys.stderr)
                 break
             figures.append(measure(engine, size, sizes_wanted[-1]))

@@ -18,7 +18,7 @@ MAX_BYTES_A_WORD = 160  # of the 1.5 million that 5 MB of Thai hold; one object 
 
 
 @pytest.mark.parametrize("alphabet", [range(0x0E01, 0x0E2F), range(0x4E00, 0x4E00 + 2_000), range(0x1000, 0x1021)])
-@pytest.mark.parametrize(("frame", "count"), [("<p>{}</p>", 1_000), ("<div>{}</div>", 400), ("<pre>{}</pre>", 400)])
+@pytest.mark.parametrize(("frame", "count"), [("<p>{}</p>", 400), ("<div>{}</div>", 160), ("<pre>{}</pre>", 160)])
 @pytest.mark.parametrize("end", ["<br>", "<br><br>"])
 @pytest.mark.parametrize("lost", [0, 1])  # lines that the extractor left out
 def test_aligning_lines_without_spaces(alphabet: range, frame: str, count: int, end: str, lost: int) -> None:

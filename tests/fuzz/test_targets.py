@@ -12,7 +12,7 @@ from fuzz.driver import Result, run
 from fuzz.targets import TARGETS
 
 HUNT = os.environ.get("NEWSMILL_FUZZ_SECONDS")
-SECONDS = float(HUNT or 5)
+SECONDS = float(HUNT or 2)
 ENGINE = None if HUNT else "mutate"  # atheris instruments every module first, which takes longer than a short hunt
 
 

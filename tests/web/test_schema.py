@@ -19,7 +19,7 @@ from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 from newsmill.web.inspections import Inspections
 
-EXAMPLES = 4  # of each of 38 operations; 150 of each found nothing more
+EXAMPLES = 2  # of each of 38 operations; 150 of each found nothing more
 
 
 @pytest.fixture(scope="module")
