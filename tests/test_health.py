@@ -8,22 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from newsmill.health import (
-    CHANGE_IS_SHOWN,
-    Cause,
-    Evidence,
-    Finding,
-    HealthState,
-    LayoutFit,
-    ListingRecord,
-    Observation,
-    OutcomeWindow,
-    PageFailures,
-    decide_state,
-    find_causes,
-    is_over,
-    judge,
-)
+from newsmill.health import CHANGE_IS_SHOWN, decide_state, find_causes, is_over, judge
+from newsmill.health_causes import Cause, HealthState
+from newsmill.health_records import Evidence, Finding, LayoutFit, ListingRecord, Observation, OutcomeWindow, PageFailures
 from newsmill.model import Kind, Outcome, OutcomeRecord
 from newsmill.source_rhythm import HOUR, Rhythm, build_rhythm
 

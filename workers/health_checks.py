@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from newsmill.context import AppContext
 from newsmill.extraction.site_profile import apply_profile
-from newsmill.health import Cause, LayoutFit, Observation, judge
+from newsmill.health import judge
+from newsmill.health_causes import Cause
+from newsmill.health_records import LayoutFit, Observation
 from newsmill.model import Source
 from newsmill.storage.alarm_rows import read_open
 from newsmill.storage.database import reading

@@ -10,7 +10,8 @@ import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
 from newsmill.failures import describe_failure
-from newsmill.health import Finding, Observation, weigh
+from newsmill.health import weigh
+from newsmill.health_records import Finding, Observation
 from newsmill.health_texts import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,

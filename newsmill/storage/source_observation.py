@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select
 
-from newsmill.health import ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health_records import ListingRecord, Observation, OutcomeWindow, PageFailures
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.source_rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.storage.counters import FOUND

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.failures import get_refusal
-from newsmill.health import Finding, HealthState, weigh
+from newsmill.health import weigh
+from newsmill.health_causes import HealthState
+from newsmill.health_records import Finding
 from newsmill.health_texts import ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.source_alarms import SourceAlarms
