@@ -17,7 +17,7 @@ from newsmill.storage.alarm_rows import read_open
 from newsmill.storage.database import reading
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.source_alarms import CheckResult, SourceAlarms
-from newsmill.storage.source_observation import SourceMemory, observe, read_memories
+from newsmill.storage.source_observation import CheckHistory, observe, read_histories
 
 MAX_CHECKED_PER_PASS = 50  # sources: 10,000 in 200 passes, which is 100 minutes at 30 s
 MAX_SECONDS_PER_PASS = 0.25  # of the scheduler, which has ticks to make
@@ -50,14 +50,14 @@ def read_results(app: AppContext, batch: list[Source], now: datetime) -> list[Ch
     """Observe and judge some sources."""
     names = [source.name for source in batch]
     with reading(app.engine) as conn:
-        memories, open_alarms = read_memories(conn, names), read_open(conn, names)
-        observed = [(source.name, *observe(conn, source, memories.get(source.name, SourceMemory()), now)) for source in batch]
+        histories, open_alarms = read_histories(conn, names), read_open(conn, names)
+        observed = [(source.name, *observe(conn, source, histories.get(source.name, CheckHistory()), now)) for source in batch]
     results = []
-    for name, bare, memory, site in observed:
-        seen, memory = add_layout(app.profiles, bare, memory, site)
+    for name, bare, history, site in observed:
+        seen, history = add_layout(app.profiles, bare, history, site)
         alarms = open_alarms.get(name, [])
         over, begun = judge([alarm.finding for alarm in alarms], seen)
-        results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, memory))
+        results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, history))
     return results
 
 
@@ -89,16 +89,16 @@ def follow_moves(app: AppContext, result: CheckResult, now: datetime) -> None:
 # ---- the layout of pages -----------------------------------------------------------------------------------------------------
 
 
-def add_layout(profiles: Profiles, seen: Observation, memory: SourceMemory, site: str | None) -> tuple[Observation, SourceMemory]:
+def add_layout(profiles: Profiles, seen: Observation, history: CheckHistory, site: str | None) -> tuple[Observation, CheckHistory]:
     """Measure how the newest documents fit their site's profile, if there are new ones since the last time."""
     last = seen.last_document_at
-    is_recent = memory.layout_at is not None and timedelta() <= seen.at - memory.layout_at < LAYOUT_INTERVAL
+    is_recent = history.layout_at is not None and timedelta() <= seen.at - history.layout_at < LAYOUT_INTERVAL
     if site is None or last is None or is_recent:
-        return seen, memory
-    layout = read_layout(profiles, site, memory.layout_version)
+        return seen, history
+    layout = read_layout(profiles, site, history.layout_version)
     if layout is None:
-        return seen, replace(memory, layout_at=seen.at)
-    return replace(seen, layout=layout), replace(memory, layout_at=seen.at, layout_version=layout.version)
+        return seen, replace(history, layout_at=seen.at)
+    return replace(seen, layout=layout), replace(history, layout_at=seen.at, layout_version=layout.version)
 
 
 def read_layout(profiles: Profiles, site: str, known_version: int | None) -> LayoutFit | None:

@@ -11,9 +11,9 @@ from newsmill.storage.completeness import WeekCompleteness, choose_week
 
 COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")
 REASONS = {
-    Unknown.FEW_ARTICLES: "cannot be told: too few articles",
-    Unknown.ONE_LISTING: "cannot be told: one listing, or copies of one",
-    Unknown.NO_OVERLAP: "cannot be told: the listings share too few articles",
+    Unknown.FEW_ARTICLES: "unknown: too few articles",
+    Unknown.ONE_LISTING: "unknown: one listing, or copies of one",
+    Unknown.NO_OVERLAP: "unknown: the listings share too few articles",
 }
 
 
@@ -26,7 +26,7 @@ def print_weeks(sources: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def describe_missed(week: WeekCompleteness) -> str:
-    """ "at most 1.2 %", or why it cannot be told."""
+    """ "at most 1.2 %", or why it is unknown."""
     if week.unknown is not None or week.at_most is None:
         return REASONS.get(week.unknown or Unknown.FEW_ARTICLES, "")
     return f"at most {100 * week.at_most:.1f} %"

@@ -88,7 +88,7 @@ class ExportedWeek:
     articles: int  # that a listing showed
     late: int  # found in this week, published more than two days before
     at_most: float | None = None  # the share in no listing, with 95 % confidence
-    unknown: str | None = None  # why that cannot be told
+    unknown: str | None = None  # why the share is unknown
 
 
 @dataclass(frozen=True, slots=True)

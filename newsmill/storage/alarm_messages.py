@@ -1,6 +1,6 @@
 """Messages about alarms, one for each beginning, end and target. `newsmill.web.alarm_sender` sends them.
 
-A message is recorded before it is sent, with an ID that is the same in each try. An alarm that ended before it was told is not told.
+A message is recorded before it is sent, with an ID that is the same in each try. An alarm that ended before its first message has none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, or_, select, update
 
-from newsmill.storage.alarm_rows import SourceAlarm, Told, to_alarm
+from newsmill.storage.alarm_rows import Notified, SourceAlarm, to_alarm
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import alarm_messages, source_alarms
 from newsmill.storage.statements import AnyRow, Upsert
@@ -22,18 +22,21 @@ LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any c
 MAX_ALARMS = 100  # prepared in one transaction
 MAX_DETAIL_CHARACTERS = 500
 
-_UNTOLD = (
+_NOT_NOTIFIED = (
     select(source_alarms)
     .where(
-        or_(source_alarms.c.told == Told.NOTHING.value, and_(source_alarms.c.told == Told.BEGIN.value, source_alarms.c.until.is_not(None)))
+        or_(
+            source_alarms.c.notified == Notified.NOTHING.value,
+            and_(source_alarms.c.notified == Notified.BEGIN.value, source_alarms.c.until.is_not(None)),
+        )
     )
     .order_by(source_alarms.c.id)
     .limit(MAX_ALARMS)
 )
-_TELL = (
+_MARK_NOTIFIED = (
     update(source_alarms)
-    .where(source_alarms.c.id == bindparam("b_id"), source_alarms.c.told == bindparam("b_before"))
-    .values(told=bindparam("b_told"))
+    .where(source_alarms.c.id == bindparam("b_id"), source_alarms.c.notified == bindparam("b_before"))
+    .values(notified=bindparam("b_notified"))
 )
 _ADD = Upsert(alarm_messages, ("alarm", "event", "target"))
 _IS_THIS = and_(
@@ -44,11 +47,11 @@ _CLAIM = update(alarm_messages).where(_IS_THIS).values(next_at=bindparam("b_next
 
 @dataclass(frozen=True, slots=True)
 class AlarmMessage:
-    """A message in progress. `event`: whether it tells the beginning or the end of the alarm."""
+    """A message in progress. `event`: whether it reports the beginning or the end of the alarm."""
 
     id: str
     alarm: SourceAlarm
-    event: Told
+    event: Notified
     target: str
     attempts: int
     next_at: datetime
@@ -63,12 +66,12 @@ class AlarmMessages:
     def prepare(self, targets: Sequence[str], *, now: datetime) -> int:
         """Record the messages that are to be sent to these targets; returns how many. Each beginning and end is prepared once."""
         with reading(self._engine) as conn:
-            untold = [to_alarm(row) for row in conn.execute(_UNTOLD)]
-        if not untold:  # nearly always: no write lock is needed
+            waiting = [to_alarm(row) for row in conn.execute(_NOT_NOTIFIED)]
+        if not waiting:  # nearly always: no write lock is needed
             return 0
         prepared = 0
         with writing(self._engine) as conn:
-            for alarm in untold:
+            for alarm in waiting:
                 prepared += _prepare(conn, alarm, targets, now)
         return prepared
 
@@ -109,10 +112,10 @@ class AlarmMessages:
 
 def _prepare(conn: Connection, alarm: SourceAlarm, targets: Sequence[str], now: datetime) -> int:
     """Of two processes, the one whose update changes the alarm adds the messages."""
-    event = Told.BEGIN if alarm.until is None else Told.END
-    if conn.execute(_TELL, {"b_id": alarm.id, "b_before": alarm.told.value, "b_told": event.value}).rowcount != 1:
+    event = Notified.BEGIN if alarm.until is None else Notified.END
+    if conn.execute(_MARK_NOTIFIED, {"b_id": alarm.id, "b_before": alarm.notified.value, "b_notified": event.value}).rowcount != 1:
         return 0
-    if event is Told.END and alarm.told is Told.NOTHING:
+    if event is Notified.END and alarm.notified is Notified.NOTHING:
         return 0
     row = {"alarm": alarm.id, "event": event.value, "attempts": 0, "next_at": now, "sent_at": None, "detail": None}
     _ADD.run(conn, [{**row, "target": target, "id": f"msg_{secrets.token_hex(12)}"} for target in targets])
@@ -121,5 +124,5 @@ def _prepare(conn: Connection, alarm: SourceAlarm, targets: Sequence[str], now: 
 
 def _to_message(row: AnyRow) -> AlarmMessage:
     return AlarmMessage(
-        row.message_id, to_alarm(row), Told(row.message_event), row.message_target, row.message_attempts, row.message_next_at
+        row.message_id, to_alarm(row), Notified(row.message_event), row.message_target, row.message_attempts, row.message_next_at
     )

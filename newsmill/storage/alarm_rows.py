@@ -31,7 +31,7 @@ _END = (
 )
 
 
-class Told(StrEnum):
+class Notified(StrEnum):
     """Which messages about an alarm were prepared."""
 
     NOTHING = "nothing"
@@ -48,7 +48,7 @@ class SourceAlarm:
     finding: Finding
     begun_at: datetime
     until: datetime | None
-    told: Told
+    notified: Notified
 
 
 def read_open(conn: Connection, names: Sequence[str]) -> Mapping[str, list[SourceAlarm]]:
@@ -69,7 +69,7 @@ def begin_alarms(conn: Connection, causes: Sequence[tuple[str, Finding]], now: d
             "begun_at": now,
             "until": None,
             "evidence": _EVIDENCE.dump_python(finding.evidence, mode="json", exclude_defaults=True),
-            "told": Told.NOTHING.value,
+            "notified": Notified.NOTHING.value,
         }
         for source, finding in sorted(causes, key=lambda pair: (pair[0], pair[1].cause))
     ]
@@ -85,4 +85,4 @@ def end_alarms(conn: Connection, alarms: Sequence[SourceAlarm], now: datetime) -
 def to_alarm(row: AnyRow) -> SourceAlarm:
     """The alarm in a row of `source_alarms`."""
     finding = Finding(Cause(row.cause), row.since, _EVIDENCE.validate_python(row.evidence))
-    return SourceAlarm(row.id, row.source, finding, row.begun_at, row.until, Told(row.told))
+    return SourceAlarm(row.id, row.source, finding, row.begun_at, row.until, Notified(row.notified))

@@ -601,7 +601,7 @@ source_checks = Table(
     metadata,
     Column("source", StorableText, primary_key=True),
     Column("checked_at", UtcDateTime, nullable=False),
-    Column("memory", Json, nullable=False),  # source_observation.SourceMemory
+    Column("history", Json, nullable=False),  # source_observation.CheckHistory
     Index("ix_source_checks_age", "checked_at"),
 )
 
@@ -616,9 +616,9 @@ source_alarms = Table(
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
     Column("evidence", Json, nullable=False),  # health_records.Evidence
-    Column("told", String(8), nullable=False),  # alarm_rows.Told
+    Column("notified", String(8), nullable=False),  # alarm_rows.Notified
     Index("ix_source_alarms_source", "source", "begun_at"),
-    Index("ix_source_alarms_told", "told", "id"),
+    Index("ix_source_alarms_notified", "notified", "id"),
     Index(
         "ux_source_alarms_open", "source", "cause", unique=True, sqlite_where=text("until IS NULL"), postgresql_where=text("until IS NULL")
     ),
@@ -630,7 +630,7 @@ alarm_messages = Table(
     metadata,
     Column("id", String(40), nullable=False, unique=True),  # the same in every try
     Column("alarm", Id, primary_key=True, autoincrement=False),
-    Column("event", String(8), primary_key=True),  # alarm_rows.Told
+    Column("event", String(8), primary_key=True),  # alarm_rows.Notified
     Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
     Column("attempts", Integer, nullable=False),
     Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up

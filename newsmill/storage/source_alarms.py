@@ -15,7 +15,7 @@ from newsmill.storage.alarm_rows import OPEN_ALARMS, SourceAlarm, begin_alarms, 
 from newsmill.storage.columns import load_source
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import ledger, source_alarms, source_checks, sources
-from newsmill.storage.source_observation import SourceMemory, write_memories
+from newsmill.storage.source_observation import CheckHistory, write_histories
 from newsmill.storage.statements import IS_LISTING
 
 MIN_CHECK_INTERVAL = timedelta(minutes=5)  # between two checks of one source
@@ -45,12 +45,12 @@ _OTHER_FAILURE = select(ledger.c.id).where(ledger.c.failing_since.is_not(None), 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check of a source changes: the alarms that end, the causes that begin, and what to remember."""
+    """What one check of a source changes: the alarms that end, the causes that begin, and what to keep of it."""
 
     source: str
     over: Sequence[SourceAlarm]
     begun: Sequence[Finding]
-    memory: SourceMemory
+    history: CheckHistory
 
 
 class SourceAlarms:
@@ -90,7 +90,7 @@ class SourceAlarms:
         with writing(self._engine) as conn:
             end_alarms(conn, [alarm for result in results for alarm in result.over], now)
             begin_alarms(conn, [(result.source, finding) for result in results for finding in result.begun], now)
-            write_memories(conn, {result.source: result.memory for result in results}, now)
+            write_histories(conn, {result.source: result.history for result in results}, now)
 
     def begin(self, source: str, finding: Finding, *, now: datetime) -> None:
         """Begin an alarm, unless one of its cause is open."""

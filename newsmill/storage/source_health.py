@@ -20,7 +20,7 @@ from newsmill.model import Kind, OutcomeRecord, Source
 from newsmill.storage.alarm_rows import SourceAlarm, read_open
 from newsmill.storage.database import reading
 from newsmill.storage.schema import source_alarms
-from newsmill.storage.source_observation import SourceMemory, find_failure, observe, read_memories
+from newsmill.storage.source_observation import CheckHistory, find_failure, observe, read_histories
 
 MAX_PROBLEM_SOURCES = 50  # in one list
 
@@ -78,8 +78,8 @@ class SourceHealthReader:
         """The health of sources by their names."""
         names = [source.name for source in sources]
         with reading(self._engine) as conn:
-            memories, alarms = read_memories(conn, names), read_open(conn, names)
-            return {source.name: _read(conn, source, memories.get(source.name), alarms.get(source.name, []), now) for source in sources}
+            histories, alarms = read_histories(conn, names), read_open(conn, names)
+            return {source.name: _read(conn, source, histories.get(source.name), alarms.get(source.name, []), now) for source in sources}
 
     def list_problem_names(self) -> list[str]:
         """The names of up to MAX_PROBLEM_SOURCES sources with an open alarm, in order."""
@@ -87,8 +87,8 @@ class SourceHealthReader:
             return list(conn.execute(_PROBLEM_NAMES).scalars())
 
 
-def _read(conn: Connection, source: Source, memory: SourceMemory | None, alarms: Sequence[SourceAlarm], now: datetime) -> SourceHealth:
-    seen, _, _ = observe(conn, source, memory or SourceMemory(), now)
+def _read(conn: Connection, source: Source, history: CheckHistory | None, alarms: Sequence[SourceAlarm], now: datetime) -> SourceHealth:
+    seen, _, _ = observe(conn, source, history or CheckHistory(), now)
     return describe_observation(seen, [alarm.finding for alarm in alarms])
 
 

@@ -1,6 +1,6 @@
 """What is known about a source, for the judgement of its health: its listings, newest pages, outcomes, rhythm, and what was seen before.
 
-The ledger keeps only the last result of a listing and of a page. `source_checks` remembers per source what it had: which listings had
+The ledger keeps only the last result of a listing and of a page. `source_checks` keeps for each source what it had: which listings had
 entries, the outcomes counted every hour, and its rhythm. An observation costs six queries on indexes that read at most some hundred rows,
 and once a day those of its documents' times.
 """
@@ -62,14 +62,14 @@ _FAILING_PAGES = (
 _PAGES_FAILING_AFTER = _FAILING_PAGES.where(ledger.c.failing_since > _AFTER)
 _TOTALS = select(count_totals.c.outcome, count_totals.c.n).where(count_totals.c.source == _NAME, count_totals.c.kind == "page")
 _CREATED = select(sources.c.created_at).where(sources.c.name == _NAME)
-_MEMORY = select(source_checks).where(source_checks.c.source.in_(bindparam("b_names", expanding=True)))
+_HISTORIES = select(source_checks).where(source_checks.c.source.in_(bindparam("b_names", expanding=True)))
 _WRITE = Upsert(
     source_checks, ("source",), lambda new: {column.name: new[column.name] for column in source_checks.c if column.name != "source"}
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ListingMemory:
+class ListingHistory:
     """A listing that had entries; `emptied_at`: since when it has none."""
 
     emptied_at: datetime | None = None
@@ -84,60 +84,61 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceMemory:
+class CheckHistory:
     """What earlier checks have seen of a source."""
 
     rhythm: Rhythm = field(default_factory=Rhythm)
     rhythm_at: datetime | None = None
-    listings: Mapping[int, ListingMemory] = field(default_factory=dict)  # by ledger id: those that had entries
+    listings: Mapping[int, ListingHistory] = field(default_factory=dict)  # by ledger id: those that had entries
     snapshots: Sequence[Snapshot] = ()  # oldest first
     layout_version: int | None = None  # of the site's profile
     layout_at: datetime | None = None
 
 
-_MEMORY_JSON = TypeAdapter(SourceMemory)
+_HISTORY_JSON = TypeAdapter(CheckHistory)
 
 
-def read_memories(conn: Connection, names: Sequence[str]) -> dict[str, SourceMemory]:
+def read_histories(conn: Connection, names: Sequence[str]) -> dict[str, CheckHistory]:
     """What earlier checks have seen, by source; nothing for a source that was never checked."""
-    return {row.source: _MEMORY_JSON.validate_python(row.memory) for row in conn.execute(_MEMORY, {"b_names": list(names)})}
+    return {row.source: _HISTORY_JSON.validate_python(row.history) for row in conn.execute(_HISTORIES, {"b_names": list(names)})}
 
 
-def write_memories(conn: Connection, memories: Mapping[str, SourceMemory], now: datetime) -> None:
-    """Remember what the checks at `now` have seen."""
+def write_histories(conn: Connection, histories: Mapping[str, CheckHistory], now: datetime) -> None:
+    """Store what the checks at `now` have seen."""
     rows = [
-        {"source": name, "checked_at": now, "memory": _MEMORY_JSON.dump_python(memories[name], mode="json")} for name in sorted(memories)
+        {"source": name, "checked_at": now, "history": _HISTORY_JSON.dump_python(histories[name], mode="json")}
+        for name in sorted(histories)
     ]
     _WRITE.run(conn, rows)
 
 
-def observe(conn: Connection, source: Source, memory: SourceMemory, now: datetime) -> tuple[Observation, SourceMemory, str | None]:
-    """What is known about a source, what to remember of it, and the site of its newest document. The layout is not looked at."""
+def observe(conn: Connection, source: Source, history: CheckHistory, now: datetime) -> tuple[Observation, CheckHistory, str | None]:
+    """What is known about a source, what to keep of it, and the site of its newest document. The layout is not looked at."""
     name = {"b_name": source.name}
     traces = [to_trace(row) for row in conn.execute(_LISTINGS, name)]
     newest = conn.execute(_NEWEST, name).one_or_none()
     last = None if newest is None else newest.first_seen_at
     totals = {Outcome(row.outcome): int(row.n) for row in conn.execute(_TOTALS, name) if row.outcome != FOUND and row.n > 0}
-    listings = _remember_listings(traces, memory.listings)
-    memory = replace(_remember_rhythm(conn, source, memory, last, now), listings=listings)
+    listings = _update_listings(traces, history.listings)
+    history = replace(_update_rhythm(conn, source, history, last, now), listings=listings)
     seen = Observation(
         now,
         [to_record(trace, listings) for trace in traces if is_relevant(trace, listings) and not is_forgotten(trace, now)],
         _read_failing_pages(conn, source, last),
-        _build_windows(memory.snapshots, totals, now, is_new=last is None),
+        _build_windows(history.snapshots, totals, now, is_new=last is None),
         None,
-        memory.rhythm,
+        history.rhythm,
         last,
         _count_active_hours(conn, source, last, now),
         source.enabled,
     )
-    return seen, replace(memory, snapshots=_add_snapshot(memory.snapshots, totals, now)), None if newest is None else newest.site
+    return seen, replace(history, snapshots=_add_snapshot(history.snapshots, totals, now)), None if newest is None else newest.site
 
 
 # ---- listings -----------------------------------------------------------------------------------------------------------------
 
 
-def is_relevant(trace: Trace, memory: Mapping[int, ListingMemory]) -> bool:
+def is_relevant(trace: Trace, history: Mapping[int, ListingHistory]) -> bool:
     """Whether the source needs this listing: not parts and next pages, nor those that the plan no longer names.
 
     The homepage leads to listings at usual URLs that may not exist, so those of UNCERTAIN outcome do not count until they had entries.
@@ -147,7 +148,7 @@ def is_relevant(trace: Trace, memory: Mapping[int, ListingMemory]) -> bool:
     if trace.found_by == FROM_PLAN:
         return True
     failure = find_failure(trace)
-    return trace.found_by not in ("sitemap", "section") and (failure is None or failure.outcome not in UNCERTAIN or trace.id in memory)
+    return trace.found_by not in ("sitemap", "section") and (failure is None or failure.outcome not in UNCERTAIN or trace.id in history)
 
 
 def is_forgotten(trace: Trace, now: datetime) -> bool:
@@ -156,9 +157,9 @@ def is_forgotten(trace: Trace, now: datetime) -> bool:
     return is_missing and trace.found_by != FROM_PLAN and trace.failing_since is not None and now - trace.failing_since >= FORGET_AFTER
 
 
-def to_record(trace: Trace, memory: Mapping[int, ListingMemory]) -> ListingRecord:
+def to_record(trace: Trace, history: Mapping[int, ListingHistory]) -> ListingRecord:
     """The listing as the judgement needs it."""
-    remembered = memory.get(trace.id)
+    known = history.get(trace.id)
     return ListingRecord(
         trace.url,
         trace.kind,
@@ -166,8 +167,8 @@ def to_record(trace: Trace, memory: Mapping[int, ListingMemory]) -> ListingRecor
         trace.failing_since,
         max(filter(None, (trace.ended_at, trace.failed_at)), default=None),
         trace.first_seen_at,
-        remembered is not None,
-        None if remembered is None else remembered.emptied_at,
+        known is not None,
+        None if known is None else known.emptied_at,
     )
 
 
@@ -181,18 +182,18 @@ def find_failure(trace: Trace) -> OutcomeRecord | None:
     return None if trace.outcome is None else OutcomeRecord(trace.outcome, trace.detail)
 
 
-def _remember_listings(traces: Iterable[Trace], memory: Mapping[int, ListingMemory]) -> dict[int, ListingMemory]:
+def _update_listings(traces: Iterable[Trace], history: Mapping[int, ListingHistory]) -> dict[int, ListingHistory]:
     """An unchanged or failed listing is as it was before."""
-    remembered = {}
+    known = {}
     for trace in traces:
-        before = memory.get(trace.id)
+        before = history.get(trace.id)
         if trace.outcome is Outcome.LISTED and trace.failing_since is None:
-            remembered[trace.id] = ListingMemory()
+            known[trace.id] = ListingHistory()
         elif before is not None and trace.outcome is Outcome.EMPTY_LISTING and before.emptied_at is None:
-            remembered[trace.id] = ListingMemory(trace.ended_at)
+            known[trace.id] = ListingHistory(trace.ended_at)
         elif before is not None:
-            remembered[trace.id] = before
-    return remembered
+            known[trace.id] = before
+    return known
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------------
@@ -237,15 +238,15 @@ def _add_snapshot(snapshots: Sequence[Snapshot], totals: Mapping[Outcome, int], 
 # ---- times --------------------------------------------------------------------------------------------------------------------
 
 
-def _remember_rhythm(conn: Connection, source: Source, memory: SourceMemory, last: datetime | None, now: datetime) -> SourceMemory:
+def _update_rhythm(conn: Connection, source: Source, history: CheckHistory, last: datetime | None, now: datetime) -> CheckHistory:
     """The history ends with the newest document, so that the present silence does not count as usual."""
-    interval = YOUNG_RHYTHM_INTERVAL if memory.rhythm.events < YOUNG_EVENTS else RHYTHM_INTERVAL
-    if last is None or (memory.rhythm_at is not None and timedelta() <= now - memory.rhythm_at < interval):
-        return memory
+    interval = YOUNG_RHYTHM_INTERVAL if history.rhythm.events < YOUNG_EVENTS else RHYTHM_INTERVAL
+    if last is None or (history.rhythm_at is not None and timedelta() <= now - history.rhythm_at < interval):
+        return history
     created = conn.execute(_CREATED, {"b_name": source.name}).scalar()
     times = conn.execute(_TIMES, {"b_name": source.name, "b_after": last - HISTORY, "b_limit": MAX_RHYTHM_DOCUMENTS}).scalars().all()
     since = max(filter(None, (created, times[-1] if len(times) == MAX_RHYTHM_DOCUMENTS else None)), default=times[-1] if times else last)
-    return replace(memory, rhythm=build_rhythm(times, since, last), rhythm_at=now)
+    return replace(history, rhythm=build_rhythm(times, since, last), rhythm_at=now)
 
 
 def _count_active_hours(conn: Connection, source: Source, last: datetime | None, now: datetime) -> int:

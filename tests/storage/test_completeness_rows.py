@@ -76,4 +76,4 @@ def test_status_says_it_in_words() -> None:
     week = WeekCompleteness(MONDAY, 401, 2, 0.0123, None)
     assert describe_missed(week) == "at most 1.2 %"
     for reason in Unknown:
-        assert describe_missed(replace(week, at_most=None, unknown=reason)).startswith("cannot be told: ")
+        assert describe_missed(replace(week, at_most=None, unknown=reason)).startswith("unknown: ")

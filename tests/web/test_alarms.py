@@ -104,7 +104,7 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
     assert "funktioniert wieder" in str(second["Subject"])
 
 
-def test_the_output_is_watched_and_the_watcher_is_told_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
+def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
     with receiver() as hook, receiver() as watcher:
         web = make_web(WebConfig(sends_webhooks=False))
         mill = Installation(
@@ -116,7 +116,7 @@ def test_the_output_is_watched_and_the_watcher_is_told_while_all_is_well(make_we
         mill.ahead = timedelta(hours=7)
         mill.send()
         mill.send()
-        assert (len(watcher.got), len(hook.got)) == (1, 1), "the watcher is not told, and raises the alarm if nobody else does"
+        assert (len(watcher.got), len(hook.got)) == (1, 1), "the watcher is not called, and raises the alarm if nobody else does"
         assert json.loads(hook.got[0][1])["data"]["alarm"]["cause"] == "no_output"
         stock(web, 1, first_seen_at=mill.context.now())
         mill.send()

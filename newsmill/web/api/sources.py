@@ -180,7 +180,7 @@ class SourceWeek(BaseModel):
     articles: int = Field(description="Articles that a listing showed.")
     late: int = Field(description="Articles that were found in this week and published more than two days before.")
     at_most: float | None = Field(description="At most this share of the articles was in no listing (95 % confidence).", examples=[0.012])
-    unknown: Unknown | None = Field(description="Why that cannot be told.")
+    unknown: Unknown | None = Field(description="Why the share is unknown.")
 
 
 class SourceAlarmResponse(HealthCause):

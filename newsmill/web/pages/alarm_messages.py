@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from newsmill.storage.alarm_messages import AlarmMessage
-from newsmill.storage.alarm_rows import Told
+from newsmill.storage.alarm_rows import Notified
 from newsmill.web.alert_channels import AlertContent
 from newsmill.web.api.sources import to_alarm
 from newsmill.web.mail import one_line
@@ -25,7 +25,7 @@ def build_content(message: AlarmMessage, language: str, now: datetime, *, base: 
     words, alarm = load_translations(language), message.alarm
     name = alarm.source or words("alarmmail.all")
     cause = describe_cause(alarm.source, alarm.finding, words, now)
-    is_over = message.event is Told.END
+    is_over = message.event is Notified.END
     title = words("alarmmail.over", name=name, cause=cause.title) if is_over else words("alarmmail.begun", name=name, cause=cause.title)
     lines = [f"{words('source_health.evidence')} {cause.evidence}"]
     lines += [] if is_over else [f"{words('source_health.remedy')} {cause.remedy}"]

@@ -302,7 +302,7 @@ def create_tables() -> None:
         "source_checks",
         Column("source", StorableText(), nullable=False),
         Column("checked_at", UtcDateTime(), nullable=False),
-        Column("memory", Json(), nullable=False),
+        Column("history", Json(), nullable=False),
         PrimaryKeyConstraint("source", name="pk_source_checks"),
     )
     op.create_index("ix_source_checks_age", "source_checks", ["checked_at"])
@@ -315,11 +315,11 @@ def create_tables() -> None:
         Column("begun_at", UtcDateTime(), nullable=False),
         Column("until", UtcDateTime(), nullable=True),
         Column("evidence", Json(), nullable=False),
-        Column("told", String(length=8), nullable=False),
+        Column("notified", String(length=8), nullable=False),
         PrimaryKeyConstraint("id", name="pk_source_alarms"),
     )
     op.create_index("ix_source_alarms_source", "source_alarms", ["source", "begun_at"])
-    op.create_index("ix_source_alarms_told", "source_alarms", ["told", "id"])
+    op.create_index("ix_source_alarms_notified", "source_alarms", ["notified", "id"])
     op.create_table(
         "alarm_messages",
         Column("id", String(length=40), nullable=False),
