@@ -3,8 +3,7 @@
     python benchmarks/completeness.py --days 500 --seed 1
 
 Each day has sections, hours by a daily rhythm, and listings that overlap by one of the mechanisms of MECHANISMS. For each mechanism, and
-for all together, it prints how often the bound holds the true share of missed articles, how wide it is, and how often it says "cannot be
-told".
+for all together, it prints how often the bound holds the true share of missed articles, how wide it is, and how often it is unknown.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ def copied(day: Day, rng: random.Random) -> Sighted:
 
 
 def all_copied(day: Day, rng: random.Random) -> Sighted:
-    """Every listing is a copy of one; a part of the articles is in none. Nothing can be told."""
+    """Every listing is a copy of one; a part of the articles is in none. The bound is unknown."""
     share = rng.uniform(0.7, 1)
     return [{"feed", "sitemap", "homepage"} if rng.random() < share else set() for _ in day.articles]
 
@@ -140,7 +139,7 @@ MECHANISMS: tuple[Callable[[Day, random.Random], Sighted], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One day: whether the bound held (None: it cannot be told), its width in points, and the true share of missed articles in points."""
+    """One day: whether the bound held (None: it is unknown), its width in points, and the true share of missed articles in points."""
 
     mechanism: str
     holds: bool | None
@@ -170,16 +169,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     results = [simulate(number, options.seed) for number in range(options.days)]
-    print("| mechanism | days | cannot be told | bound holds | width in points: median, p90 | truth in points: median, p90, max |")
+    print("| mechanism | days | unknown | bound holds | width in points: median, p90 | truth in points: median, p90, max |")
     print("|---|---|---|---|---|---|")
     for name in (*(mechanism.__name__ for mechanism in MECHANISMS), "all"):
         chosen = [result for result in results if name in (result.mechanism, "all")]
-        told = [result for result in chosen if result.holds is not None]
-        holds = f"{100 * sum(bool(result.holds) for result in told) / len(told):.1f} %" if told else "-"
-        widths, truths = sorted(result.width for result in told), sorted(result.truth for result in chosen)
-        width = f"{median(widths):.2f}, {widths[int(0.9 * len(widths))]:.2f}" if told else "-"
+        known = [result for result in chosen if result.holds is not None]
+        holds = f"{100 * sum(bool(result.holds) for result in known) / len(known):.1f} %" if known else "-"
+        widths, truths = sorted(result.width for result in known), sorted(result.truth for result in chosen)
+        width = f"{median(widths):.2f}, {widths[int(0.9 * len(widths))]:.2f}" if known else "-"
         truth = f"{median(truths):.2f}, {truths[int(0.9 * len(truths))]:.2f}, {truths[-1]:.2f}"
-        print(f"| {name} | {len(chosen)} | {len(chosen) - len(told)} | {holds} | {width} | {truth} |")
+        print(f"| {name} | {len(chosen)} | {len(chosen) - len(known)} | {holds} | {width} | {truth} |")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ LAYERS = (
         "newsmill.health_records",
         "newsmill.health_texts",
         "newsmill.source_rhythm",
+        "newsmill.listing_shares",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another
