@@ -9,8 +9,8 @@ from newsmill.health_causes import PAGE_CAUSES, PROOF, Cause, classify_failure
 from newsmill.health_records import Evidence, Finding, Observation
 from newsmill.model import Outcome, OutcomeRecord
 
-# Other outcomes say nothing about extraction: a duplicate is a document, and a page that is gone was never there.
-_READ_OUTCOMES = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE, *PAGE_CAUSES})
+_DOCUMENTS = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE})
+_READ_OUTCOMES = _DOCUMENTS | PAGE_CAUSES.keys()  # others say nothing about extraction: a page that is gone was never there
 MIN_FAILING_PAGES = 3  # one broken page is not a broken source
 MIN_PAGES = 5  # with the same outcome, in a row or nearly so
 MIN_SHARE = 0.8  # of the newest pages
@@ -61,6 +61,11 @@ def count_read(outcomes: Mapping[Outcome, int]) -> int:
     return sum(n for outcome, n in outcomes.items() if outcome in _READ_OUTCOMES)
 
 
+def count_documents(outcomes: Mapping[Outcome, int]) -> int:
+    """The pages that gave a document, or the same document as another page."""
+    return sum(n for outcome, n in outcomes.items() if outcome in _DOCUMENTS)
+
+
 def binomial_tail(count: int, of: int, share: float) -> float:
     """The probability of at least `count` of `of` where each has the probability `share`.
 
@@ -81,7 +86,8 @@ def find_layout_change(seen: Observation) -> Iterable[Finding]:
         return
     if layout.has_changed or layout.version_since is not None:
         since = layout.version_since or seen.at
-        yield Finding(Cause.LAYOUT_CHANGE, since, Evidence(site=layout.site, fit=layout.recent, usual=layout.usual))
+        evidence = Evidence(site=layout.site, fit=layout.recent, usual=layout.usual, words=layout.words, usual_words=layout.usual_words)
+        yield Finding(Cause.LAYOUT_CHANGE, since, evidence)
 
 
 def find_silence(seen: Observation) -> Iterable[Finding]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from newsmill.health_causes import Cause
 from newsmill.model import Kind, Outcome, OutcomeRecord
 from newsmill.source_rhythm import Rhythm
+
+LONGEST_WINDOW = timedelta(hours=24)  # of outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class LayoutFit:
     version: int
     recent: float | None = None  # median share of their words at known positions; None: too few documents
     usual: float | None = None
+    words: int | None = None  # of the newest documents, in the median
+    usual_words: int | None = None
     has_changed: bool = False
     version_since: datetime | None = None
 
@@ -88,6 +92,8 @@ class Evidence:
     site: str | None = None
     fit: float | None = None  # share of the words of the newest documents at known positions
     usual: float | None = None  # of fit, or of the share of pages with this outcome
+    words: int | None = None  # of the newest documents, in the median
+    usual_words: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

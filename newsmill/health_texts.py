@@ -45,7 +45,8 @@ EVIDENCE_TEXTS: Mapping[str, str] = {
     "listings": "{failing} of {of} listings fail: {failure}. One of them: {url}",
     "pages": "{failing} pages fail: {failure}. One of them: {url}. Newest document: {last}",
     "outcomes": "{failing} of the newest {of} pages: {failure}; usual share: {usual}. Newest document: {last}",
-    "layout": "Share of the words at known positions in the newest documents of {site}: {fit}; usual: {usual}",
+    "layout": "Share of the words at known positions in the newest documents of {site}: {fit}; usual: {usual}. "
+    "Median length of their texts: {words} words; usual: {usual_words}",
     "emptied": "{url} has no entries any more. Newest document: {last}",
     "moved": "{url} was not found ({failure}). The new URL is {new_url}",
     "redirected": "{url} redirects permanently to {new_url}",
@@ -58,7 +59,8 @@ REMEDIES: Mapping[Cause, str] = {
     Cause.ROBOTS: "Ask the publisher for permission. With it, set robots = false for this source.",
     Cause.CONSENT_WALL: 'Try render = "auto" for this source. If the dialog stays, ask the publisher for a feed with full texts.',
     Cause.PAYWALL: "Only teasers are readable. Ask the publisher for access, or exclude these pages with deny.",
-    Cause.LAYOUT_CHANGE: "Newsmill learns the new layout from about five documents. Check the newest ones, and the source's rules.",
+    Cause.LAYOUT_CHANGE: "Texts as long as usual need nothing: Newsmill learns the new layout from about five documents. "
+    "If they are shorter or longer, check the newest ones and the source's rules.",
     Cause.NO_TEXT: 'Open one of the newest pages with `newsmill trace URL`. If it has text, set rules.keep_css or try render = "auto".',
     Cause.NEEDS_SCRIPT: 'Set render = "auto" for this source.',
     Cause.NO_ARTICLES: "Check which pages the listings name. Exclude others with deny, or list the right sections.",
@@ -112,6 +114,8 @@ def format_values(evidence: Evidence, written: ValueFormat) -> dict[str, str]:
         "site": evidence.site or none,
         "fit": none if evidence.fit is None else written.percent(evidence.fit),
         "usual": none if evidence.usual is None else written.percent(evidence.usual),
+        "words": none if evidence.words is None else written.number(evidence.words),
+        "usual_words": none if evidence.usual_words is None else written.number(evidence.usual_words),
     }
 
 

@@ -61,6 +61,7 @@ class Profile:
     since: datetime | None = None  # pages fetched before this time have an older layout; None: all pages have this layout
     fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → statistics
     norm: ArticleNorm | None = None
+    pathless: int | None = None  # pages whose text has no paths, because it is in a script; None: not counted
     reach: float | None = None  # share of its pages with text that the fast path finds, each with a profile of the other pages
     agreement: float | None = None  # mean F1 over words between the fast and the full path on these pages
     fast: bool = True  # False: the paths disagreed on later pages, so all pages take the full path

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select
 
-from newsmill.health_records import ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health_records import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.source_rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.storage.counters import FOUND
@@ -34,7 +34,7 @@ RHYTHM_INTERVAL, YOUNG_RHYTHM_INTERVAL = timedelta(days=1), timedelta(hours=3)  
 YOUNG_EVENTS = 100  # active hours; a history with fewer changes within hours
 SNAPSHOT_INTERVAL = timedelta(hours=1)
 MAX_SNAPSHOTS = 26  # a day and a bit
-WINDOWS = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+WINDOWS = (timedelta(hours=1), timedelta(hours=6), LONGEST_WINDOW)
 FORGET_AFTER = timedelta(days=7)
 UNCERTAIN = frozenset({Outcome.GONE, Outcome.BAD_LISTING, Outcome.ROBOTS_DISALLOWED, Outcome.OFF_SITE, Outcome.DENIED})
 
@@ -91,7 +91,7 @@ class CheckHistory:
     rhythm_at: datetime | None = None
     listings: Mapping[int, ListingHistory] = field(default_factory=dict)  # by ledger id: those that had entries
     snapshots: Sequence[Snapshot] = ()  # oldest first
-    layout_version: int | None = None  # of the site's profile
+    layout_versions: Mapping[str, int] = field(default_factory=dict)  # by site: the profile that later documents are compared with
     layout_at: datetime | None = None
 
 

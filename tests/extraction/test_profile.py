@@ -197,7 +197,17 @@ def test_fit_tells_a_new_layout() -> None:
     assert has_layout_changed(old, [measure_fit(old, blocks) for blocks in new])
     assert not has_layout_changed(old, [0.0] * 4), "four pages prove nothing"
     assert not has_layout_changed(old, [1.0] * 6 + [0.0] * 4)
-    assert measure_fit(old, (Block(BlockType.PARAGRAPH, "text from a script"),)) == 1.0
+
+
+def test_a_text_in_a_script_is_a_layout_of_its_own() -> None:
+    """It has no positions, so it fits a site whose other pages have none either, and is a new layout where they have."""
+    text = (Block(BlockType.PARAGRAPH, "text from a script"),)
+    old = learn_profile(story(page) for page in range(20))
+    assert (measure_fit(old, text), measure_fit(old, ())) == (0.0, 1.0)
+    mixed = learn_profile([*(story(page) for page in range(18)), *(replace(story(page), blocks=text) for page in (18, 19))])
+    scripts = learn_profile(replace(story(page), blocks=(line(f"Text {page} of a script", path=None),)) for page in range(5))
+    assert (scripts.fit, measure_fit(scripts, text)) == (1.0, 1.0)
+    assert measure_fit(mixed, text) == 1.0
 
 
 def test_a_profile_is_worth_a_version_when_it_decides_otherwise() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
@@ -165,41 +165,100 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
     assert poll(5, one=Outcome.LISTED) == []
 
 
-def test_a_layout_change_is_named_and_shown_for_a_day(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
-    """The newest documents have their text at unknown positions; then learning finds a new layout, which they fit."""
-    app, alarms, path = build_context(engine, str(tmp_path)), SourceAlarms(engine), {"old": "body/main/p", "new": "body/section/div"}
-    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
-    mill = Mill(ledger)
-    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+class LayoutMill(Mill):
+    """A source whose documents have one of two layouts, and whose profiles are stored by the test."""
 
-    def learn(layout: str, since: datetime | None) -> None:
-        profile = Profile(HOST, 25, 2, paths={make_path_key(path[layout]): PathStats(25, 25, 900, 880, 2)}, fit=0.9, since=since)
-        assert app.profiles.put(replace(profile, version=version()), documents=5, now=mill.now) is not None
+    PATHS: ClassVar = {"old": "body/main/p", "new": "body/section/div"}
 
-    def version() -> int:
-        note = app.profiles.newest(HOST)
+    def __init__(self, engine: Engine, ledger: Ledger, folder: Path) -> None:
+        super().__init__(ledger)
+        self.app, self.alarms = build_context(engine, str(folder)), SourceAlarms(engine)
+        ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+        ledger.end([ended(row, Outcome.LISTED) for row in self.lease()], now=NOON)
+
+    def learn(self, *layouts: str, since: datetime | None = None, host: str = HOST) -> None:
+        paths = {make_path_key(self.PATHS[layout]): PathStats(25, 25, 900, 880, 2) for layout in layouts}
+        profile = Profile(host, 25, 2, paths=paths, fit=0.9, since=since, version=self.version(host))
+        count = self.app.profiles.count(host, since)
+        assert self.app.profiles.put(profile, documents=count, now=self.now) is not None
+
+    def version(self, host: str = HOST) -> int:
+        note = self.app.profiles.newest(host)
         return 0 if note is None else note.version
 
-    def store(hours: float, layout: str) -> list[tuple[str, bool]]:
-        mill.now = after(hours=hours)
-        blocks = (Block(BlockType.PARAGRAPH, "Words of an article.", path=path[layout]),)
-        pages = [Link(f"{SITE}/{hours}-{number}", source="paper", found_by="feed") for number in range(8)]
-        known: dict[str, Any] = {"blocks": blocks, "first_seen_at": mill.now, "fetched_at": mill.now, "profile_version": version() or None}
-        mill.store(*(good(claim, document_of(claim.url, **known)) for claim in mill.fetch(*pages)))
-        check_sources(app, mill.now)
-        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
+    def publish(self, hours: float, layout: str, count: int = 8, host: str = HOST) -> list[tuple[str, bool]]:
+        """Store documents at this time, check the source, and return its alarms with whether they are open."""
+        self.now = after(hours=hours)
+        blocks = (Block(BlockType.PARAGRAPH, "Words of an article.", path=self.PATHS[layout]),)
+        pages = [Link(f"https://{host}/{hours}-{number}", source="paper", found_by="feed") for number in range(count)]
+        known: dict[str, Any] = {"blocks": blocks, "first_seen_at": self.now, "fetched_at": self.now}
+        known["profile_version"] = self.version(host) or None
+        self.ledger.add(pages, now=self.now)
+        claims = self.claim(self.save(self.lease(host)))
+        self.store(*(good(claim, document_of(claim.url, **known)) for claim in claims))
+        return self.check()
 
-    learn("old", None)
-    assert store(1, "old") == []
-    assert store(2, "old") == []
-    assert store(3, "new") == [("layout_change", True)]
-    assert alarms.list_open()[0].finding.evidence.fit == 0
-    learn("new", mill.now)
-    assert store(5, "new") == [("layout_change", True)]
+    def check(self) -> list[tuple[str, bool]]:
+        check_sources(self.app, self.now)
+        return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(self.alarms.list_history("paper"))]
+
+    def apply_version(self, host: str = HOST) -> None:
+        """Mark all documents as extracted by the newest version."""
+        note = self.app.profiles.newest(host)
+        assert note is not None
+        self.app.profiles.bring_up_to_date(note, self.app.profiles.outdated(note, 100), [], now=self.now)
+
+
+CHANGED = ("layout_change", True)
+
+
+def test_a_layout_change_is_named_and_shown_for_a_day(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """The newest documents have their text at unknown positions; then learning finds a new layout, which they fit."""
+    mill = LayoutMill(engine, ledger, tmp_path)
+    mill.learn("old")
+    assert mill.publish(1, "old") == []
+    assert mill.publish(2, "old") == []
+    assert mill.publish(3, "new") == [CHANGED]
+    assert mill.alarms.list_open()[0].finding.evidence.fit == 0
+    mill.learn("new", since=mill.now)
+    assert mill.publish(5, "new") == [CHANGED]
     assert read_health(engine, at=mill.now).state is HealthState.EXTRACTION_BROKEN
-    assert store(28, "new") == [("layout_change", False)]
-    learn("new", mill.now)
-    assert store(30, "new")[1:] == [("layout_change", True)], "also when learning is faster than the check"
+    ended_once = [("layout_change", False)]
+    assert mill.publish(28, "new") == ended_once
+    mill.learn("new", since=after(hours=3))
+    assert mill.publish(30, "new") == ended_once, "the same layout, learned from more pages"
+    mill.learn("new", since=mill.now)
+    assert mill.publish(32, "new") == [*ended_once, CHANGED], "also when learning is faster than the check"
+
+
+def test_a_layout_that_changes_while_the_profile_is_learned_is_named(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """A version that is learned from pages of both layouts fits both, so documents are compared with the version before it, too."""
+    mill = LayoutMill(engine, ledger, tmp_path)
+    mill.learn("old")
+    assert mill.publish(1, "old") == []
+    mill.publish(2, "new", count=3)
+    mill.learn("old", "new")
+    assert mill.check() == []
+    mill.apply_version()
+    assert mill.publish(3, "new", count=2) == [], "five of the ten newest documents prove nothing"
+    assert mill.publish(4, "new", count=2) == [CHANGED]
+    assert mill.alarms.list_open()[0].finding.evidence.fit == 0
+    assert mill.publish(29, "new") == [("layout_change", False)]
+
+
+def test_profiles_that_grow_and_sites_of_one_source_are_no_layout_change(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
+    """A rare layout that a grown profile knows is none, and the versions of two sites are not compared with each other."""
+    mill, blog = LayoutMill(engine, ledger, tmp_path), f"blog.{HOST}"
+    mill.learn("old")
+    assert mill.publish(1, "old") == []
+    mill.learn("old", "new")
+    mill.apply_version()
+    for hours in (2, 3, 4):
+        assert mill.publish(hours, "old", count=5) == []
+    assert mill.publish(5, "new") == [], "ten documents have fitted both versions since, so the new one is compared"
+    for number in range(5):
+        mill.learn("new", since=after(hours=-number), host=blog)
+    assert mill.publish(6, "new", host=blog) == []
 
 
 @pytest.mark.parametrize("is_planned", [True, False])

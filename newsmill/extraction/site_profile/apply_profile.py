@@ -254,15 +254,22 @@ MIN_RECENT_PAGES = 5  # pages; the minimum to report a changed layout
 
 
 def measure_fit(profile: Profile, blocks: Iterable[Block]) -> float:
-    """Return the share, 0 to 1, of a page's kept words at positions with text on another page of the profile. 1 if no block has a path."""
+    """Return the share, 0 to 1, of a page's kept words at positions with text on another page of the profile.
+
+    A text in a script has no positions. Its share is 1 if another page of the profile had such a text too, else 0.
+    """
     known = total = 0
+    blocks = tuple(blocks)
     for block in blocks:
         if block.kept and block.path:
             size = len(block.text.split())
             seen = profile.paths.get(make_path_key(block.path))
             known += size * (seen is not None and seen.kept > 1)
             total += size
-    return known / total if total else 1.0
+    if total:
+        return known / total
+    is_known = profile.pathless is None or profile.pathless > 1
+    return 1.0 if is_known or not any(block.kept for block in blocks) else 0.0
 
 
 def has_layout_changed(profile: Profile, fits: Collection[float]) -> bool:

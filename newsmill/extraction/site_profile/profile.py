@@ -95,6 +95,7 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
         paths=_select_entries({key: _count_path(seen) for key, seen in paths.items()}, MAX_PATHS),
         fields=field_positions.learn_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
         norm=_measure_norm(chosen),
+        pathless=sum(_is_pathless(page.blocks) for page in chosen),
     )
     reach, agreement = _rate_profile(profile, [page.blocks for page in chosen])
     fits = [apply_profile.measure_fit(profile, page.blocks) for page in chosen]
@@ -212,6 +213,11 @@ def _count_path(seen: Sequence[tuple[int, int, str]]) -> PathStats:
     words, kept_words = sum(words for words, _, _ in seen), sum(kept for _, kept, _ in seen)
     kept = sum(2 * kept > words for words, kept, _ in seen)
     return PathStats(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
+
+
+def _is_pathless(blocks: Sequence[Block]) -> bool:
+    texts = [block.path for block in blocks if block.kept]
+    return bool(texts) and not any(texts)
 
 
 def _measure_norm(pages: Sequence[PageBlocks]) -> ArticleNorm | None:

@@ -142,6 +142,8 @@ class HealthEvidence(BaseModel):
     site: str | None = None
     fit: float | None = Field(default=None, description="Share of the words of the newest documents at known positions.")
     usual: float | None = Field(default=None, description="What is usual: of `fit`, or of the share of pages.")
+    words: int | None = Field(default=None, description="Median number of words of the newest documents.")
+    usual_words: int | None = Field(default=None, description="The same as it was before.")
 
 
 class HealthCause(BaseModel):
