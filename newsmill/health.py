@@ -13,14 +13,14 @@ from newsmill.health_causes import CAUSE_STATES, EXTRACTION_CAUSES, FETCH_CAUSES
 from newsmill.health_listings import find_failing_listings, find_lists_without_entries
 from newsmill.health_pages import (
     MIN_FAILING_PAGES,
+    count_documents,
     count_read,
     find_failing_pages,
     find_layout_change,
     find_silence,
     find_unread_pages,
 )
-from newsmill.health_records import Finding, ListingRecord, Observation
-from newsmill.model import Outcome
+from newsmill.health_records import LONGEST_WINDOW, Finding, ListingRecord, Observation
 
 CHANGE_IS_SHOWN = timedelta(hours=24)  # for which a moved listing or a changed layout stays open after Newsmill has followed it
 
@@ -45,18 +45,27 @@ def find_causes(seen: Observation) -> list[Finding]:
 def judge(open_causes: Sequence[Finding], seen: Observation) -> tuple[list[Finding], list[Finding]]:
     """The open causes that are over, and the proven ones that begin."""
     over = [one for one in open_causes if is_over(one, seen)]
-    still = {one.cause for one in open_causes if one not in over}
+    still = [one for one in open_causes if one not in over]
     begun: list[Finding] = []
     for finding in find_causes(seen):
-        if finding.cause not in still and not _is_explained(finding.cause, still):
+        others = [*still, *begun]
+        if all(one.cause is not finding.cause for one in others) and not _is_explained(finding, others):
             begun.append(finding)
-            still.add(finding.cause)
     return over, begun
 
 
-def _is_explained(cause: Cause, others: set[Cause]) -> bool:
-    """Whether other open causes explain this one: a wall may answer 403 now and 503 then, and who cannot be read is silent."""
-    return bool(others) and (cause is Cause.SILENT or (cause in FETCH_CAUSES and bool(others & FETCH_CAUSES)))
+def _is_explained(finding: Finding, others: Iterable[Finding]) -> bool:
+    """Whether another open cause explains this one: a wall may answer 403 now and 503 then, and a source that cannot be read is silent.
+
+    A cause of some listings explains no fault of the whole source.
+    """
+    causes = {one.cause for one in others if _is_part(finding) or not _is_part(one)}
+    return bool(causes) and (finding.cause is Cause.SILENT or (finding.cause in FETCH_CAUSES and bool(causes & FETCH_CAUSES)))
+
+
+def _is_part(one: Finding) -> bool:
+    """Whether other listings of the source work."""
+    return not one.evidence.is_pages and one.evidence.failing < one.evidence.of
 
 
 def is_over(one: Finding, seen: Observation) -> bool:
@@ -78,7 +87,7 @@ def is_over(one: Finding, seen: Observation) -> bool:
         )
     if cause is Cause.EMPTIED_LISTING:
         return not any(listing.emptied_at is not None and listing.failure is None for listing in seen.listings)
-    if evidence.failing < evidence.of:  # a part of the listings
+    if _is_part(one):
         return not any(listing.failure is not None and classify_failure(listing.failure) is cause for listing in seen.listings)
     return any(_is_read(listing.url, one.since, [listing]) for listing in seen.listings)
 
@@ -92,13 +101,12 @@ def _is_read(url: str | None, since: datetime, listings: Iterable[ListingRecord]
 
 
 def _is_extraction_back(since: datetime, seen: Observation) -> bool:
-    """Whether of some newest pages at least half are documents."""
+    """Whether of some newest pages at least half are documents. A source may have fewer than MIN_FAILING_PAGES pages in a day."""
     for window in seen.windows:
         recent = count_read(window.recent)
-        if recent >= MIN_FAILING_PAGES and window.since >= since:
-            stored = sum(window.recent.get(outcome, 0) for outcome in (Outcome.STORED, Outcome.UNCHANGED))
-            if stored * 2 >= recent:
-                return True
+        is_enough = recent >= MIN_FAILING_PAGES or (recent > 0 and seen.at - window.since >= LONGEST_WINDOW)
+        if is_enough and window.since >= since and count_documents(window.recent) * 2 >= recent:
+            return True
     return False
 
 

@@ -107,6 +107,31 @@ def test_a_cause_lasts_while_retries_run_and_ends_with_the_first_success() -> No
     assert judge([cause], observe(HOME, failing(FEED, FORBIDDEN))) == ([cause], [])
 
 
+def test_a_fault_of_some_listings_hides_no_fault_of_the_source() -> None:
+    """A feed that is missing for weeks explains neither a wall in front of the whole site nor its silence, but other missing feeds."""
+    part = find_causes(FAULTS["feed missing"][0])
+    wall = observe(failing(HOME, FORBIDDEN), failing(FEED, FORBIDDEN))
+    assert [finding.cause for finding in judge(part, wall)[1]] == [Cause.REFUSED]
+    history = build_rhythm([NOW - number * HOUR for number in range(8 * 168)], NOW - timedelta(weeks=8), NOW)
+    silent = observe(HOME, failing(FEED, MISSING), at=NOW + timedelta(days=5), rhythm=history, last_document_at=NOW)
+    assert [finding.cause for finding in judge(part, silent)[1]] == [Cause.SILENT]
+    (whole,) = judge([], wall)[1]
+    assert judge([whole], replace(wall, at=silent.at, rhythm=history, last_document_at=NOW)) == ([], [])
+
+
+def test_pages_that_give_documents_again_end_a_fault_of_extraction() -> None:
+    """Copies of other articles are documents, and one of two pages a day is enough for a source that has no more."""
+    (cause,) = find_causes(FAULTS["no text"][0])
+    assert is_over(cause, observe(HOME, windows=window({Outcome.DUPLICATE: 3, Outcome.STORED: 1, Outcome.NO_TEXT: 2})))
+    for hours, recent, over in (
+        (6, {Outcome.STORED: 2}, False),
+        (24, {Outcome.STORED: 2}, True),
+        (24, {Outcome.NO_TEXT: 2}, False),
+        (24, {}, False),
+    ):
+        assert is_over(cause, observe(HOME, windows=window(recent), at=OLD + timedelta(hours=hours))) is over
+
+
 def test_how_the_other_causes_end() -> None:
     moved = Finding(Cause.MOVED_LISTING, OLD, Evidence(MISSING, FEED.url, NEW_FEED.url, 1, 2))
     later = NOW + CHANGE_IS_SHOWN

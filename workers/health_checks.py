@@ -59,7 +59,7 @@ def read_results(app: AppContext, batch: list[Source], now: datetime) -> list[Ch
         seen, history = add_layout(app.profiles, bare, history, site)
         alarms = open_alarms.get(name, [])
         over, begun = judge([alarm.finding for alarm in alarms], seen)
-        results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, history))
+        results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, history, not seen.is_enabled))
     return results
 
 

@@ -39,6 +39,9 @@ class Notified(StrEnum):
     END = "end"
 
 
+_END_WITHOUT_MESSAGE = _END.values(notified=Notified.END.value)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceAlarm:
     """A cause of one source (`source` is empty for the whole installation), from `begun_at` to `until`, or open."""
@@ -76,10 +79,13 @@ def begin_alarms(conn: Connection, causes: Sequence[tuple[str, Finding]], now: d
     _BEGIN.run(conn, rows)
 
 
-def end_alarms(conn: Connection, alarms: Sequence[SourceAlarm], now: datetime) -> None:
-    """End those of the alarms that are open."""
+def end_alarms(conn: Connection, alarms: Sequence[SourceAlarm], now: datetime, *, has_message: bool = True) -> None:
+    """End those of the alarms that are open. Without `has_message` nobody is notified."""
     if alarms:
-        conn.execute(_END, [{"b_id": alarm.id, "b_until": now} for alarm in sorted(alarms, key=lambda alarm: alarm.id)])
+        conn.execute(
+            _END if has_message else _END_WITHOUT_MESSAGE,
+            [{"b_id": alarm.id, "b_until": now} for alarm in sorted(alarms, key=lambda alarm: alarm.id)],
+        )
 
 
 def to_alarm(row: AnyRow) -> SourceAlarm:

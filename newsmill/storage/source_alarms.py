@@ -51,6 +51,7 @@ class CheckResult:
     over: Sequence[SourceAlarm]
     begun: Sequence[Finding]
     history: CheckHistory
+    is_paused: bool = False  # then alarms end, but nothing works again
 
 
 class SourceAlarms:
@@ -88,7 +89,9 @@ class SourceAlarms:
     def record(self, results: Sequence[CheckResult], *, now: datetime) -> None:
         """Record the results of checks in one commit."""
         with writing(self._engine) as conn:
-            end_alarms(conn, [alarm for result in results for alarm in result.over], now)
+            for is_paused in (False, True):
+                over = [alarm for result in results if result.is_paused is is_paused for alarm in result.over]
+                end_alarms(conn, over, now, has_message=not is_paused)
             begin_alarms(conn, [(result.source, finding) for result in results for finding in result.begun], now)
             write_histories(conn, {result.source: result.history for result in results}, now)
 

@@ -85,7 +85,15 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
         assert [headers["webhook-id"] for headers, _ in hook.got] == [hook.got[0][0]["webhook-id"]] * 2, "the second is a retry"
         mill.poll(5, Outcome.NOT_MODIFIED)
         mill.poll(6, Outcome.NOT_MODIFIED)
-    begun, ended = (json.loads(body) for _, body in hook.got[1:])
+        mill.poll(7, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.poll(8, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.context.ledger.set_enabled("alarm", False, now=mill.context.now())
+        mill.ahead = timedelta(hours=9)
+        assert check_sources(mill.context, mill.context.now()) == 1
+        assert mill.sender.alarms.list_open() == []
+        mill.send()
+    begun, ended, again = (json.loads(body) for _, body in hook.got[1:])
+    assert again["type"] == "source.alarm.begun", "a source that was paused does not work again"
     assert (begun["type"], ended["type"]) == ("source.alarm.begun", "source.alarm.ended")
     alarm = begun["data"]["alarm"]
     assert (alarm["cause"], alarm["state"], alarm["failure"], alarm["evidence"]["url"]) == (
@@ -94,9 +102,11 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
         "blocked: HTTP 403",
         FEED,
     )
-    assert [json.loads(line)["type"] for line in got.read_text().splitlines()] == ["source.alarm.begun", "source.alarm.ended"]
-    assert len(box.got) == 2
-    first, second = (message for _, _, message in box.got)
+    assert [json.loads(line)["type"] for line in got.read_text().splitlines()] == [
+        *("source.alarm.begun", "source.alarm.ended", "source.alarm.begun")
+    ]
+    assert len(box.got) == 3
+    first, second, _ = (message for _, _, message in box.got)
     assert "alarm: blockiert: Die Website verweigert den Zugriff seit" in str(first["Subject"])
     html = first.get_body(("html",)).get_content()
     assert "rss?a=1&amp;b=%3Cb%3E" in html
