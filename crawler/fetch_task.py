@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import regex
 
@@ -19,6 +19,7 @@ from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle, StopRequestedError
 from newsmill import urls
+from newsmill.discovery.response_freshness import compute_fresh_seconds
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
@@ -91,8 +92,7 @@ class FetchTask:
                 assert isinstance(response, Page)
                 await self._save(response)
             case OutcomeRecord():
-                # A listing that is unchanged or failed keeps its validators.
-                await self._end(self._ended(decision))
+                await self._end(self._ended(decision, response, now))
             case RetryAt():
                 await self._postpone(decision)
         return self._update_throttle(response, decision)
@@ -196,9 +196,11 @@ class FetchTask:
         await self.state.read_sources()
         return is_done
 
-    def _ended(self, outcome: OutcomeRecord) -> Ended:
-        leased_url = self.leased_url
-        return Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified)
+    def _ended(self, outcome: OutcomeRecord, response: Page | OutcomeRecord, now: datetime) -> Ended:
+        """A listing that is unchanged or failed keeps its validators. A 304 renews for how long it is fresh (RFC 9111 section 4.3.4)."""
+        leased_url, is_unchanged = self.leased_url, outcome.outcome is Outcome.NOT_MODIFIED
+        cached = compute_fresh_seconds(response.headers, now) if isinstance(response, Page) and is_unchanged else None
+        return Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified, cached)
 
     async def _end(self, ended: Ended) -> None:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from crawler.crawl_state import CrawlState
 from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
@@ -15,7 +15,7 @@ from newsmill import urls
 from newsmill.discovery.archive_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.hubs import find_announcement
-from newsmill.discovery.robots import parse_cache_seconds
+from newsmill.discovery.response_freshness import compute_fresh_seconds
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
@@ -48,6 +48,7 @@ class ListingTask:
         warnings: tuple[str, ...] = ()
         hub: str | None = None
         topic: str | None = None
+        update_interval: timedelta | None = None
         self.backfill, self.read_at = await self._find_backfill(), page.fetched_at
         try:
             async with aclosing(self.state.parser.read(self._parse_request(page), page.body)) as batches:
@@ -57,6 +58,7 @@ class ListingTask:
                     has_links = has_links or bool(links.pages or links.listings or links.refetch)
                     warnings = (*warnings, *links.warnings)
                     hub, topic = hub or links.hub, topic or links.topic
+                    update_interval = update_interval or links.update_interval
         except ListingError as e:
             return self._ended(OutcomeRecord(Outcome.BAD_LISTING, str(e)))
         except DecodeError as e:
@@ -66,13 +68,15 @@ class ListingTask:
         outcome = Outcome.LISTED if has_links else Outcome.EMPTY_LISTING
         skipped = (f"{self.skipped_parts} older parts left to a backfill",) if self.skipped_parts else ()
         detail = "; ".join((f"{total.new} new, {total.known} known", *skipped, *warnings[:MAX_WARNINGS]))
-        return self._ended(OutcomeRecord(outcome, detail), page)
+        return self._ended(OutcomeRecord(outcome, detail), page, update_interval)
 
-    def _ended(self, outcome: OutcomeRecord, page: Page | None = None) -> Ended:
+    def _ended(self, outcome: OutcomeRecord, page: Page | None = None, update_interval: timedelta | None = None) -> Ended:
         """With the validators of `page`, the listing that was read. Without it, the next request is unconditional."""
-        etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
-        cached = 0.0 if page is None else parse_cache_seconds(page.header("Cache-Control"))
-        return Ended(self.leased_url.id, self.leased_url.fence, outcome, etag, last_modified, cached)
+        ended = Ended(self.leased_url.id, self.leased_url.fence, outcome, update_interval=update_interval)
+        if page is None:
+            return ended
+        cached = compute_fresh_seconds(page.headers, page.fetched_at) or 0.0
+        return replace(ended, etag=page.header("ETag"), last_modified=page.header("Last-Modified"), cache_seconds=cached)
 
     async def _record_hub(self, page: Page, hub: str | None, topic: str | None, new_pages: int) -> None:
         headers = [value for name, value in page.headers if name.lower() == "link"]

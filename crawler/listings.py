@@ -62,6 +62,7 @@ class ParsedLinks:
     warnings: tuple[str, ...] = ()
     hub: str | None = None  # of a feed: model.Listing
     topic: str | None = None
+    update_interval: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,14 @@ def _batch_links(request: ParseRequest, listing: Listing) -> Iterator[ParsedLink
     if request.kind is Kind.SECTION:
         yield ParsedLinks(pages, next_pages=listings, warnings=listing.warnings)
         return
-    yield ParsedLinks(pages[:BATCH_LINKS], listings, warnings=listing.warnings, hub=listing.hub, topic=listing.topic)
+    yield ParsedLinks(
+        pages[:BATCH_LINKS],
+        listings,
+        warnings=listing.warnings,
+        hub=listing.hub,
+        topic=listing.topic,
+        update_interval=listing.update_interval,
+    )
     for start in range(BATCH_LINKS, len(pages), BATCH_LINKS):
         yield ParsedLinks(pages[start : start + BATCH_LINKS])
 

@@ -82,7 +82,9 @@ def explain(listing: PolledListing, *, is_adaptive: bool, is_learnt: bool) -> st
         case Reason.PUSHED:
             return "its hub sends every change"
         case Reason.CACHED:
-            return f"the server caches it for {format_count(int(listing.cache_seconds), 'second')}"
+            return f"the server caches it for {format_count(int(listing.cache_seconds or 0), 'second')}"
+        case Reason.ANNOUNCED:
+            return "nothing is learnt yet; the feed says how often it changes"
         case Reason.FAILING:
             return f"it fails since {listing.failing_since:%Y-%m-%d %H:%M} UTC" if listing.failing_since else "it fails"
         case _:

@@ -20,6 +20,7 @@ _MAX_PREFIXES = 64  # namespaces in force at one place
 _NAMESPACES = (
     ("purl.org/dc", "dc:"), ("mrss", "media:"), ("itunes", "itunes:"), ("feedburner", "feedburner:"), ("1999/xhtml", "xhtml:"),
     ("22-rdf-syntax-ns", "rdf:"), ("prismstandard", "prism:"), ("rss/1.0/modules/rss091", ""), ("rss/1.0/modules/content", "content:"),
+    ("rss/1.0/modules/syndication", "sy:"),
     ("2005/atom", ""), ("purl.org/atom/ns", ""), ("purl.org/pie", ""), ("purl.org/echo", ""), ("backend.userland.com/rss", ""),
     ("harvard.edu/tech/rss", ""), ("netscape.com", ""), ("purl.org/net/rss1.1", ""), ("rssboard.org", ""),
     ("/necho", ""), ("echo/namespace", ""), ("/newformat#", ""),  # drafts of Atom
@@ -27,6 +28,8 @@ _NAMESPACES = (
 _RSS_1 = re.compile(r"https?://purl\.org/rss/[\d.]+/?", re.I)
 ROOT_ELEMENTS = frozenset({"rss", "feed", "rdf:rdf", "rdf", "channel"})
 ENTRY_ELEMENTS = frozenset({"item", "entry"})
+# Elements of a feed that say how often it changes: RSS 2.0, and the syndication module of RSS 1.0.
+UPDATE_ELEMENTS = frozenset({"ttl", "sy:updateperiod", "sy:updatefrequency"})
 
 
 # Element of an entry → field. A field's elements nearest to the entry count.

@@ -6,14 +6,15 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.dates import parse_date
 from newsmill.discovery.feed_elements import TITLE_FIELDS, TitleForm
-from newsmill.discovery.xml_feeds import MAX_ENTRIES, RawEntry, read_xml
+from newsmill.discovery.raw_feeds import RawEntry, find_update_interval
+from newsmill.discovery.xml_feeds import MAX_ENTRIES, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
@@ -67,7 +68,14 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
         else:
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
     warnings = (*feed.damage, *((f"entries without a usable URL: {unusable:,}",) if unusable else ()))
-    return Listing(pages=tuple(pages.values()), language=feed.language, warnings=warnings, hub=feed.hub, topic=feed.topic)
+    return Listing(
+        pages=tuple(pages.values()),
+        language=feed.language,
+        warnings=warnings,
+        hub=feed.hub,
+        topic=feed.topic,
+        update_interval=feed.update_interval,
+    )
 
 
 class FeedEntries(NamedTuple):
@@ -78,6 +86,7 @@ class FeedEntries(NamedTuple):
     damage: tuple[str, ...] = ()
     hub: str | None = None  # as announced, for WebSub
     topic: str | None = None
+    update_interval: timedelta | None = None  # how often it says that it changes
 
 
 def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> FeedEntries:
@@ -94,7 +103,7 @@ def _read_xml_feed(body: bytes, url: str, content_type: str | None, now: datetim
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
     language, authors = parse_language_tag(feed.language), _clean_names(feed.authors)
     entries = tuple(_make_entry(entry, authors, language, now) for entry in feed.entries)
-    return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url)
+    return FeedEntries(language, entries, hub=feed.hub, topic=feed.self_url, update_interval=find_update_interval(feed.updates))
 
 
 def _make_entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> FeedEntry:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
+
+from newsmill.discovery.response_freshness import parse_http_date
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each
@@ -140,22 +141,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), MAX_RETRY_AFTER_SECONDS)
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # OverflowError: a year or an hour of more digits than a C integer has
-        return None
-    if at.tzinfo is None:  # "-0000", a zone RFC 5322 calls unknown
-        at = at.replace(tzinfo=UTC)
-    return min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
-
-
-def parse_cache_seconds(value: str | None) -> float:
-    """Seconds for which a response may be reused by its Cache-Control header (RFC 9111 section 5.2.2); 0 where it names none."""
-    directives = [directive.strip().lower() for directive in (value or "").split(",")]
-    if "no-cache" in directives or "no-store" in directives:
-        return 0.0
-    ages = (directive.partition("=")[2].strip('" ') for directive in directives if directive.startswith("max-age="))
-    return next((float(age) for age in ages if _SECONDS.fullmatch(age)), 0.0)
+    at = parse_http_date(value)
+    return None if at is None else min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 class _Group(NamedTuple, Generic[_T]):

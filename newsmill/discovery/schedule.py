@@ -157,6 +157,7 @@ class Reason(StrEnum):
     SPIDER = "spider"
     PUSHED = "pushed"
     CACHED = "cached"
+    ANNOUNCED = "announced"  # it says itself how often it changes, and nothing else is known yet
     FAILING = "failing"
     FIXED = "fixed"  # the source has `every` or `cron`
 
@@ -167,7 +168,8 @@ class ListingFacts:
 
     polled_at: datetime  # the last time it was read
     polls: int
-    cache_seconds: float = 0.0  # for which the last response may be reused: Cache-Control
+    cache_seconds: float = 0.0  # for which the last response may be reused: Cache-Control, Expires, Age
+    update_interval: timedelta | None = None  # between two changes, as the feed itself says: ttl, sy:updatePeriod
     failing_since: datetime | None = None
     is_spider: bool = False
     is_feed: bool = False
@@ -221,7 +223,9 @@ def plan_poll(
         return NextPoll(facts.polled_at + SPIDER_INTERVAL, Reason.SPIDER)
     share = pattern.shares.get(listing, 0.0) if pattern.shares else 1.0  # before the first article each listing may have it
     reason = Reason.LEAD if share > 0 else Reason.COPY
-    if share > 0:
+    if not pattern.shares and facts.polls <= 1 and facts.update_interval is not None:
+        interval, reason = _compute_announced_interval(facts.update_interval, facts.polled_at), Reason.ANNOUNCED
+    elif share > 0:
         interval = compute_interval(pattern.rates, share * today, facts.polled_at)
     else:
         explored = compute_interval(pattern.rates, today, facts.polled_at) * max(copies, 1) / EXPLORATION_SHARE
@@ -245,6 +249,16 @@ def compute_interval(rates: PublicationRates, factor: float, start: datetime) ->
         if delay >= MINUTES_PER_POLL:
             return timedelta(minutes=minute + 1)
     return MAX_INTERVAL
+
+
+def _compute_announced_interval(update_interval: timedelta, start: datetime) -> timedelta:
+    """The first interval of a feed that says how often it changes: a prior that weighs as much as UNKNOWN_RATE, one article.
+
+    So no value makes it shorter than 18 minutes, and FIRST_INTERVALS bounds it above. Most feeds carry the default of their software.
+    """
+    minutes = update_interval.total_seconds() / 60
+    rates = PublicationRates(2 / (1 / UNKNOWN_RATE + max(minutes, 0.0)))
+    return min(compute_interval(rates, 1.0, start), FIRST_INTERVALS[0])
 
 
 def compute_failing_interval(failing_for: timedelta) -> timedelta:

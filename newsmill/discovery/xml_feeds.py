@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from newsmill.discovery import feed_elements
 from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, TitleForm, make_canonical_name, resolve
+from newsmill.discovery.raw_feeds import RawEntry, RawFeed
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
 from newsmill.urls import MAX_URL_CHARACTERS
 
@@ -34,30 +34,8 @@ def read_xml(text: str, url: str) -> RawFeed:
             reader.data(event_text if kind is EventKind.CDATA else decode_references(event_text))
     entries = tuple(reader.entries[:MAX_ENTRIES])
     is_feed = reader.is_feed or any(entry.links or entry.fields for entry in entries)
-    return RawFeed(is_feed, reader.language or reader.root_language, tuple(reader.authors), entries, reader.hub, reader.self_url)
-
-
-@dataclass(frozen=True, slots=True)
-class RawFeed:
-    """The content of a feed; `is_feed` is False for any other text."""
-
-    is_feed: bool
-    language: str | None
-    authors: tuple[str, ...]  # of an Atom feed, for entries that name none
-    entries: tuple[RawEntry, ...]
-    hub: str | None = None  # href of the first link with rel="hub"
-    self_url: str | None = None  # href of the first link with rel="self"
-
-
-@dataclass(slots=True)
-class RawEntry:
-    """One entry's fields as written, by name, each with the text of all its elements in order."""
-
-    language: str | None
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of a type in PAGE_TYPES if rel is "alternate"
-    title_form: TitleForm = TitleForm.UNKNOWN
-    source_authors: list[str] = field(default_factory=list)
+    language, authors = reader.language or reader.root_language, tuple(reader.authors)
+    return RawFeed(is_feed, language, authors, entries, reader.hub, reader.self_url, reader.updates)
 
 
 class _Field(NamedTuple):
@@ -79,6 +57,7 @@ class _Reader:
         self.authors: list[str] = []
         self.hub: str | None = None
         self.self_url: str | None = None
+        self.updates: dict[str, str] = {}
         self.entries: list[RawEntry] = []
         self.field: _Field | None = None
         self._elements = OpenElements(url)
@@ -135,8 +114,10 @@ class _Reader:
             self._start_in_field(name)
         elif name in ("language", "dc:language"):
             self._begin_field(_Field("feed language", level))
-        elif name == "author" and self._elements.at(self._elements.level - 1).name == "feed":
+        elif name == "author" and self._elements.at(level - 1).name == "feed":
             self._begin_field(_Field("feed author", level))
+        elif name in feed_elements.UPDATE_ELEMENTS and self._elements.at(level - 1).name in feed_elements.ROOT_ELEMENTS:
+            self._begin_field(_Field(name, level))
 
     def _read_feed_link(self, attributes: dict[str, str], base: str) -> None:
         """Notes the hub and the URL that the feed announces (WebSub 4; the prefix `atom:` may be undeclared)."""
@@ -263,6 +244,8 @@ class _Reader:
             self.language = self.language or text
         elif ended.name == "feed author":
             self.authors.append(text)
+        elif ended.name in feed_elements.UPDATE_ELEMENTS:
+            self.updates.setdefault(ended.name, text)
         elif ended.name == "source author":
             self.entries[-1].source_authors.append(text)
         elif ended.name == "link":

@@ -134,3 +134,4 @@ class Listing:
     warnings: tuple[str, ...] = ()
     hub: str | None = None  # of a feed: the WebSub hub that it announces
     topic: str | None = None  # of a feed: its own URL as it announces it, which the hub knows it by
+    update_interval: timedelta | None = None  # of a feed: how often it says that it changes

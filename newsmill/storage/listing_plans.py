@@ -95,7 +95,8 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
     return ListingFacts(
         polled_at=listing.polled_at,
         polls=listing.reads,
-        cache_seconds=listing.cache_seconds,
+        cache_seconds=listing.cache_seconds or 0.0,
+        update_interval=listing.update_interval,
         failing_since=listing.failing_since,
         is_spider=listing.kind is Kind.SPIDER,
         is_feed=listing.kind is Kind.FEED,

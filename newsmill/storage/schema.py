@@ -160,7 +160,8 @@ listing_schedules = Table(
     Column("polled_at", UtcDateTime, nullable=False),  # the last try
     Column("read_at", UtcDateTime),  # the last try that succeeded; NULL: none did
     Column("reads", Integer, nullable=False),
-    Column("cache_seconds", Float, nullable=False, server_default="0"),  # Cache-Control of the last response
+    Column("cache_seconds", Float),  # for which the last response may be reused; NULL: no response has said it
+    Column("update_seconds", Float),  # between two changes, as the feed itself says; NULL: it does not
     Column("shown_at", UtcDateTime),  # the last time it showed a page that it had not shown before
     Column("planned_at", UtcDateTime),
     Column("next_poll_at", UtcDateTime),  # NULL: only with its source's ticks

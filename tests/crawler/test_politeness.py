@@ -151,19 +151,26 @@ def test_politeness_is_kept_across_crawlers(sites: Farm, world: World) -> None:
 
     def unchanged(hit: Hit) -> Response:
         sent = (hit.headers.get("if-none-match"), hit.headers.get("if-modified-since"))
-        return Response(304) if sent == ('"v1"', validators[1][1]) else first
+        return (
+            Response(304, (("Expires", "0"),) if len(site.hits("/feed.xml")) > 2 else ()) if sent == ('"v1"', validators[1][1]) else first
+        )
 
-    first = Response(200, (*validators, ("Content-Type", "application/rss+xml")), b'<rss version="2.0"><channel></channel></rss>')
+    headers = (*validators, ("Content-Type", "application/rss+xml"), ("Cache-Control", "max-age=90"), ("Age", "30"))
+    first = Response(200, headers, b'<rss version="2.0"><channel><ttl>45</ttl></channel></rss>')
     site.pages["/feed.xml"] = unchanged
     feed = site.url("/feed.xml")
     world.source(feeds=(feed,), delay=0.5)
-    outcomes = []
+    outcomes, fresh = [], []
     for n in range(3):
         world.submit(site.article(f"/a{n}"), source="paper")
         world.ledger.add([Link(feed, Kind.FEED, "paper")], now=now(), again=True)
         world.crawl()
         outcomes.append(world.outcome(feed))
+        (listing,) = world.ledger.list_polled("paper")
+        fresh.append((listing.cache_seconds, listing.update_interval))
     assert outcomes == [Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED, Outcome.NOT_MODIFIED]
+    # The first 304 says nothing about freshness, so that of the first response stays (RFC 9111 section 4.3.4).
+    assert fresh == [(60, timedelta(minutes=45)), (60, timedelta(minutes=45)), (0, timedelta(minutes=45))]
     assert len(site.hits("/robots.txt")) == 1
     assert min(site.gaps()) >= 0.5 - TOLERANCE
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import feedparser
 import pytest
@@ -54,6 +54,33 @@ def test_rdf_date_is_the_publication_date():
         xmlns:dc="http://purl.org/dc/elements/1.1/">
         <item><link>https://news.example/a</link><dc:date>2026-11-24T10:00:00Z</dc:date></item></rdf:RDF>"""
     assert read_feed(body, URL).pages[0].hint.published_at == datetime(2026, 11, 24, 10, tzinfo=UTC)
+
+
+SYNDICATION = 'xmlns:sy="http://purl.org/rss/1.0/modules/syndication/"'
+
+
+@pytest.mark.parametrize(
+    ("head", "interval"),
+    [
+        ("", None),
+        ("<ttl> 45 </ttl>", timedelta(minutes=45)),
+        ("<ttl>45</ttl><sy:updatePeriod>daily</sy:updatePeriod>", timedelta(minutes=45)),
+        ("<sy:updatePeriod>\n\thourly\t</sy:updatePeriod><sy:updateFrequency> 2 </sy:updateFrequency>", timedelta(minutes=30)),
+        (f"<u:updatePeriod {SYNDICATION.replace('sy=', 'u=')}>Weekly</u:updatePeriod>", timedelta(days=7)),
+        ("<sy:updateFrequency>4</sy:updateFrequency>", timedelta(hours=6)),
+        ("<ttl>0</ttl><sy:updatePeriod>daily</sy:updatePeriod>", timedelta(days=1)),
+        ("<ttl>999999999</ttl>", timedelta(days=366)),
+        ("<sy:updatePeriod>hourly</sy:updatePeriod><sy:updateFrequency>999999999</sy:updateFrequency>", timedelta(seconds=1)),
+        ("<image><ttl>45</ttl></image>", None),
+        *((f"<ttl>{number}</ttl>", None) for number in ("-5", "NaN", "1e9", "\u0663", "", "9" * 5000, "soon")),
+        *((f"<sy:updateFrequency>{number}</sy:updateFrequency>", None) for number in ("0", "-1", "inf", "9" * 5000)),
+        ("<sy:updatePeriod>sometimes</sy:updatePeriod>", None),
+    ],
+)
+def test_how_often_a_feed_says_that_it_changes(head, interval):
+    item = "<item><link>/a</link><ttl>7</ttl><sy:updatePeriod>yearly</sy:updatePeriod></item>"
+    listing = read_feed(rss(item, head), URL)
+    assert (listing.update_interval, len(listing.pages)) == (interval, 1)
 
 
 def test_json_feed():

@@ -194,6 +194,25 @@ def test_a_cache_and_a_hub_save_polls():
     assert plan(facts=ListingFacts(NOW, 9, is_pushed=True)).at >= NOW + timedelta(hours=6)
 
 
+def plan_first(update_interval: timedelta | None, *, polls: int = 1, shares: dict[int, float] | None = None) -> NextPoll:
+    facts = ListingFacts(NOW, polls, update_interval=update_interval)
+    return plan_poll(LEAD, facts, pattern(shares or {}, 10), copies=1, today=1.0, now=NOW)
+
+
+def test_what_a_feed_says_of_itself_sets_the_first_interval_only() -> None:
+    hours = [plan_first(timedelta(hours=hours)).at - NOW for hours in (0.1, 1, 24, 8760)]
+    assert hours == sorted(hours) and hours[0] < hours[-1] == timedelta(hours=1), "an unknown site is polled again within an hour"
+    assert plan_first(timedelta(hours=1)).reason is Reason.ANNOUNCED
+    for polls, shares in ((2, None), (1, {LEAD: 1.0}), (1, {COPY: 1.0})):
+        learnt = plan_first(timedelta(seconds=1), polls=polls, shares=shares)
+        assert learnt == plan_first(None, polls=polls, shares=shares) and learnt.reason is not Reason.ANNOUNCED, "what was observed counts"
+
+
+@given(st.timedeltas())
+def test_no_update_interval_costs_more_than_a_poll_in_a_quarter_of_an_hour(update_interval: timedelta) -> None:
+    assert timedelta(minutes=15) <= plan_first(update_interval).at - NOW <= timedelta(hours=1)
+
+
 @given(
     st.floats(0, 1), st.floats(0.001, 100), st.floats(0, 1e6), st.integers(0, 1000), st.integers(0, 500), st.booleans(),
     st.one_of(st.none(), st.integers(-1440, 10**6)), st.floats(0, 3600),

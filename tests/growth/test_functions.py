@@ -18,6 +18,7 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
+from newsmill.discovery.response_freshness import compute_fresh_seconds
 from newsmill.discovery.robots import RobotsTxt, parse_retry_after
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
@@ -190,6 +191,7 @@ CASES = (
     _bytes("robots: names of one group", 20_000, _rules, "User-agent: newsmill%d\n", "", "Disallow: /\n"),
     _bytes("robots: unknown lines", 50_000, _rules, "what: ever %d\n"),
     _bytes("robots: one long line", 400_000, _rules, "a", "User-agent: *\nDisallow: /"),
+    Case("max-age", 1_000_000, lambda n: [("Cache-Control", "max-age=" + "9" * n)], lambda headers: compute_fresh_seconds(headers, NOW)),
     Case("retry-after", 1_000_000, lambda n: "9" * n, lambda text: parse_retry_after(text, NOW)),
     *(
         Case(f"URL: {name}", 8_000 // len(piece), lambda n, piece=piece, before=before: before + piece * n, _url)

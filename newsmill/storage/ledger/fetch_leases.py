@@ -200,12 +200,16 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
     listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
-    polls.record(conn, [Poll(ended.id, ended.ending.outcome in READ_OUTCOMES, ended.cache_seconds) for ended in listings], now)
+    polls.record(conn, [_to_poll(ended) for ended in listings], now)
     counters = CounterUpdates()
     for key, ended in current.items():
         counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
     counters.write(conn)
     return len(current) + len(revisited)
+
+
+def _to_poll(ended: Ended) -> Poll:
+    return Poll(ended.id, ended.ending.outcome in READ_OUTCOMES, ended.cache_seconds, ended.update_interval)
 
 
 def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:

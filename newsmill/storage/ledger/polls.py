@@ -17,8 +17,8 @@ from newsmill.discovery.schedule import NextPoll
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.columns import load_hint
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.schema import ledger, listing_schedules, sightings, sources
-from newsmill.storage.statements import LIMIT, NOW, AnyRow, Upsert, state_is
+from newsmill.storage.schema import hosts, ledger, listing_schedules, publisher_orders, sightings, sources
+from newsmill.storage.statements import IS_LISTING, LIMIT, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_key
 
 SITEMAP_NEWS_AGE = timedelta(days=7)  # of the pages in sitemaps whose sightings are recorded: older ones say nothing about polls
@@ -32,7 +32,8 @@ _RECORD = Upsert(
         "polled_at": new.polled_at,
         "read_at": func.coalesce(new.read_at, listing_schedules.c.read_at),
         "reads": listing_schedules.c.reads + new.reads,
-        "cache_seconds": new.cache_seconds,
+        "cache_seconds": func.coalesce(new.cache_seconds, listing_schedules.c.cache_seconds),
+        "update_seconds": func.coalesce(new.update_seconds, listing_schedules.c.update_seconds),
         "planned_at": None,
         "next_poll_at": None,
     },
@@ -46,43 +47,41 @@ _SIGHT = Upsert(sightings, ("page_id", "listing_id"))
 _SHOW = Upsert(listing_schedules, ("ledger_id",), lambda new: {"shown_at": new.shown_at})
 
 _IS_ENDED = state_is("done", "failed", "dropped", "quarantined")
-_UNPLANNED = (
-    select(
-        ledger.c.id,
-        ledger.c.source,
-        ledger.c.kind,
-        ledger.c.url,
-        ledger.c.found_by,
-        ledger.c.outcome,
-        ledger.c.failing_since,
-        ledger.c.hint,
-        listing_schedules.c.polled_at,
-        listing_schedules.c.reads,
-        listing_schedules.c.cache_seconds,
-        listing_schedules.c.shown_at,
-        listing_schedules.c.next_poll_at,
-        listing_schedules.c.reason,
-    )
+_COLUMNS = (
+    ledger.c.host,
+    hosts.c.crawl_delay,
+    publisher_orders.c.delay.label("publisher_delay"),
+    ledger.c.id,
+    ledger.c.source,
+    ledger.c.kind,
+    ledger.c.url,
+    ledger.c.found_by,
+    ledger.c.outcome,
+    ledger.c.failing_since,
+    ledger.c.hint,
+    listing_schedules.c.polled_at,
+    listing_schedules.c.reads,
+    listing_schedules.c.cache_seconds,
+    listing_schedules.c.update_seconds,
+    listing_schedules.c.shown_at,
+    listing_schedules.c.planned_at,
+    listing_schedules.c.next_poll_at,
+    listing_schedules.c.reason,
+)
+_LISTINGS = (
+    select(*_COLUMNS)
+    .select_from(listing_schedules)
     .join(ledger, ledger.c.id == listing_schedules.c.ledger_id)
-    .where(listing_schedules.c.planned_at.is_(None))
-    .order_by(ledger.c.source, listing_schedules.c.ledger_id)
+    .outerjoin(hosts, hosts.c.host == ledger.c.host)
+    .outerjoin(publisher_orders, publisher_orders.c.host == ledger.c.host)
+)
+# Those that wait longest come first: by name, the last sources would wait for ever while more polls end than can be planned.
+_UNPLANNED = (
+    _LISTINGS.where(listing_schedules.c.planned_at.is_(None))
+    .order_by(listing_schedules.c.polled_at, listing_schedules.c.ledger_id)
     .limit(LIMIT)
 )
-_OF_SOURCE = (
-    select(
-        ledger.c.id,
-        ledger.c.kind,
-        ledger.c.url,
-        ledger.c.found_by,
-        ledger.c.outcome,
-        ledger.c.failing_since,
-        ledger.c.hint,
-        listing_schedules,
-    )
-    .join(listing_schedules, ledger.c.id == listing_schedules.c.ledger_id)
-    .where(ledger.c.source == bindparam("b_source"), ledger.c.kind != "page")
-    .order_by(ledger.c.id)
-)
+_OF_SOURCE = _LISTINGS.where(ledger.c.source == bindparam("b_source"), IS_LISTING).order_by(ledger.c.id)
 _PLAN = (
     update(listing_schedules)
     .where(_ID, listing_schedules.c.polled_at == bindparam("b_polled", type_=listing_schedules.c.polled_at.type))
@@ -90,7 +89,7 @@ _PLAN = (
 )
 _UNPLAN = (
     update(listing_schedules)
-    .where(listing_schedules.c.ledger_id.in_(select(ledger.c.id).where(ledger.c.source == bindparam("b_source"), ledger.c.kind != "page")))
+    .where(listing_schedules.c.ledger_id.in_(select(ledger.c.id).where(ledger.c.source == bindparam("b_source"), IS_LISTING)))
     .values(planned_at=None, next_poll_at=None)
 )
 # A plan that was made in the future was made by a wrong clock, and is due at once.
@@ -126,7 +125,8 @@ class Poll:
 
     listing_id: int
     was_read: bool
-    cache_seconds: float = 0.0
+    cache_seconds: float | None = None  # None keeps the stored value
+    update_interval: timedelta | None = None  # None keeps the stored value
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,8 @@ class PolledListing:
 
     id: int
     source: str | None
+    host: str
+    host_delay: float  # seconds between two requests that robots.txt or the owner of the host asks for; 0.0: none
     kind: Kind
     url: str
     found_by: str
@@ -142,8 +144,10 @@ class PolledListing:
     failing_since: datetime | None
     polled_at: datetime
     reads: int
-    cache_seconds: float
+    cache_seconds: float | None
+    update_interval: timedelta | None
     shown_at: datetime | None
+    planned_at: datetime | None = None  # None: it was polled, and the scheduler has not planned it again
     modified_at: datetime | None = None  # of a part of a sitemap index, by the index
     next_poll_at: datetime | None = None
     reason: str | None = None
@@ -158,6 +162,7 @@ def record(conn: Connection, polls: Sequence[Poll], now: datetime) -> None:
             "read_at": now if poll.was_read else None,
             "reads": int(poll.was_read),
             "cache_seconds": poll.cache_seconds,
+            "update_seconds": None if poll.update_interval is None else poll.update_interval.total_seconds(),
             "planned_at": None,
             "next_poll_at": None,
         }
@@ -195,7 +200,7 @@ def record_sightings(conn: Connection, listing_id: int, read_at: datetime | None
 
 def mark_shown(conn: Connection, listing_id: int, now: datetime) -> None:
     """Record that the listing showed something new."""
-    _SHOW.run(conn, [{"ledger_id": listing_id, "polled_at": now, "reads": 0, "cache_seconds": 0.0, "shown_at": now, "planned_at": now}])
+    _SHOW.run(conn, [{"ledger_id": listing_id, "polled_at": now, "reads": 0, "shown_at": now, "planned_at": now}])
 
 
 def is_sighting(link: Link, now: datetime) -> bool:
@@ -226,19 +231,21 @@ def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> li
 
 
 def list_unplanned(conn: Connection, limit: int) -> list[PolledListing]:
-    """Polled listings without a plan."""
-    return [_to_listing(row, row.source) for row in conn.execute(_UNPLANNED, {"b_limit": limit})]
+    """Polled listings without a plan, those that wait longest first."""
+    return [_to_listing(row) for row in conn.execute(_UNPLANNED, {"b_limit": limit})]
 
 
 def list_polled(conn: Connection, source: str) -> list[PolledListing]:
     """All listings of a source that were polled, with their plans."""
-    return [_to_listing(row, source) for row in conn.execute(_OF_SOURCE, {"b_source": source})]
+    return [_to_listing(row) for row in conn.execute(_OF_SOURCE, {"b_source": source})]
 
 
-def _to_listing(row: AnyRow, source: str | None) -> PolledListing:
+def _to_listing(row: AnyRow) -> PolledListing:
     return PolledListing(
         id=row.id,
-        source=source,
+        source=row.source,
+        host=row.host,
+        host_delay=max(row.crawl_delay or 0.0, row.publisher_delay or 0.0),
         kind=Kind(row.kind),
         url=row.url,
         found_by=row.found_by,
@@ -247,7 +254,9 @@ def _to_listing(row: AnyRow, source: str | None) -> PolledListing:
         polled_at=row.polled_at,
         reads=row.reads,
         cache_seconds=row.cache_seconds,
+        update_interval=None if row.update_seconds is None else timedelta(seconds=row.update_seconds),
         shown_at=row.shown_at,
+        planned_at=row.planned_at,
         modified_at=load_hint(row.hint).modified_at,
         next_poll_at=row.next_poll_at,
         reason=row.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from newsmill.model import ClaimedPage, ExtractionResult, Kind, Link, Outcome, OutcomeRecord, Rendering, State
 
@@ -79,7 +79,8 @@ class Ended:
     ending: OutcomeRecord
     etag: str | None = None  # for the next fetch; None deletes the stored one
     last_modified: str | None = None
-    cache_seconds: float = 0.0  # of a listing: for how long the response may be reused
+    cache_seconds: float | None = None  # of a listing: for how long the response may be reused; None keeps the stored value
+    update_interval: timedelta | None = None  # of a feed: how often it says that it changes; None keeps the stored value
 
 
 @dataclass(frozen=True, slots=True)
