@@ -192,6 +192,14 @@ class Settings(BaseModel):
         ge=1,
         description="a whole number of segments, 1 or more",
     )
+    polls_per_minute: int = Field(
+        default=3000,
+        alias="NEWSMILL_POLLS_PER_MINUTE",
+        title="Maximum requests per minute for feeds, sitemaps, sections and homepages of all sources without `every` and `cron`.",
+        ge=1,
+        le=100_000,
+        description="a whole number of requests a minute, from 1 to 100000",
+    )
     learn: bool = Field(
         default=True,
         alias="NEWSMILL_LEARN",

@@ -111,7 +111,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     ledger.expire_leases(now=now)
     for name in ledger.tick(now=now, next_tick=find_next_tick):
         log.info("source %s is due", name)
-    for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval).items():
+    per_minute = context.app.settings.polls_per_minute
+    for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval, polls_per_minute=per_minute).items():
         log.info("source %s: listings due: %d", name, count)
     update_completeness(context.app.engine, now)
     if revisits := ledger.make_revisits_due(now=now):

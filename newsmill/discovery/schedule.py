@@ -8,6 +8,7 @@ Garcia-Molina 2003; Kolobov et al. 2019). Of listings that show the same article
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -157,6 +158,7 @@ class Reason(StrEnum):
     SPIDER = "spider"
     PUSHED = "pushed"
     CACHED = "cached"
+    BUDGET = "budget"  # the budget of its host makes the interval longer; discovery.poll_budget
     ANNOUNCED = "announced"  # it says itself how often it changes, and nothing else is known yet
     FAILING = "failing"
     FIXED = "fixed"  # the source has `every` or `cron`
@@ -210,44 +212,48 @@ def choose_listings(shown: Mapping[int, frozenset[str]], order: Sequence[int]) -
     return shares
 
 
-def plan_poll(
-    listing: int, facts: ListingFacts, pattern: SourcePattern, *, copies: int, today: float, now: datetime, delay: float = 1.0
-) -> NextPoll:
-    """When to read a listing next. `copies`: the source's listings without a share; `today`: compute_today_factor.
-
-    `delay` is the politeness of the source in seconds between two requests: listings take a tenth of a host's requests at most.
-    """
+def plan_poll(listing: int, facts: ListingFacts, pattern: SourcePattern, *, copies: int, today: float, now: datetime) -> NextPoll:
+    """When to read a listing next. `copies`: the source's listings without a share; `today`: compute_today_factor."""
+    polled_at = min(facts.polled_at, now)  # a clock that was ahead may have written it
     if facts.failing_since is not None:
-        return NextPoll(facts.polled_at + compute_failing_interval(now - facts.failing_since), Reason.FAILING)
+        return NextPoll(polled_at + compute_failing_interval(now - facts.failing_since), Reason.FAILING)
     if facts.is_spider:
-        return NextPoll(facts.polled_at + SPIDER_INTERVAL, Reason.SPIDER)
+        return NextPoll(polled_at + SPIDER_INTERVAL, Reason.SPIDER)
     share = pattern.shares.get(listing, 0.0) if pattern.shares else 1.0  # before the first article each listing may have it
     reason = Reason.LEAD if share > 0 else Reason.COPY
     if not pattern.shares and facts.polls <= 1 and facts.update_interval is not None:
-        interval, reason = _compute_announced_interval(facts.update_interval, facts.polled_at), Reason.ANNOUNCED
+        interval, reason = _compute_announced_interval(facts.update_interval, polled_at), Reason.ANNOUNCED
     elif share > 0:
-        interval = compute_interval(pattern.rates, share * today, facts.polled_at)
+        interval = compute_interval(pattern.rates, share * today, polled_at)
     else:
-        explored = compute_interval(pattern.rates, today, facts.polled_at) * max(copies, 1) / EXPLORATION_SHARE
+        explored = compute_interval(pattern.rates, today, polled_at) * max(copies, 1) / EXPLORATION_SHARE
         interval = FIRST_INTERVALS[facts.polls - 1] if 1 <= facts.polls <= len(FIRST_INTERVALS) else explored
         interval = min(interval, MAX_FEED_INTERVAL) if facts.is_feed else interval
     if facts.is_pushed:
         interval, reason = max(interval, PUSHED_INTERVAL), Reason.PUSHED
     elif (cached := timedelta(seconds=min(facts.cache_seconds, MAX_CACHE_SECONDS))) > interval:
         interval, reason = cached, Reason.CACHED
-    shortest = max(MIN_INTERVAL, timedelta(seconds=10 * delay))
-    return NextPoll(facts.polled_at + min(max(interval, shortest), MAX_INTERVAL), reason)
+    return NextPoll(polled_at + min(max(interval, MIN_INTERVAL), MAX_INTERVAL), reason)
 
 
 def compute_interval(rates: PublicationRates, factor: float, start: datetime) -> timedelta:
-    """How long after `start` the expected delays of the articles that come after it add up to MINUTES_PER_POLL; at most MAX_INTERVAL."""
+    """How long after `start` the expected delays of the articles that come after it add up to MINUTES_PER_POLL.
+
+    In whole minutes, at most MAX_INTERVAL. Hour by hour: with `waiting` articles at its begin and a constant rate, the delays after some
+    minutes are waiting * minutes + rate * minutes² / 2.
+    """
+    minute, last = 0, int(MAX_INTERVAL.total_seconds() // 60)
     waiting = delay = 0.0
-    for minute in range(int(MAX_INTERVAL.total_seconds() // 60)):
-        rate = rates.at(start + timedelta(minutes=minute)) * factor
-        delay += waiting + rate / 2
-        waiting += rate
-        if delay >= MINUTES_PER_POLL:
-            return timedelta(minutes=minute + 1)
+    while minute < last:
+        at = start + timedelta(minutes=minute)
+        length, rate = min(60 - at.minute, last - minute), rates.at(at) * factor
+        missing = MINUTES_PER_POLL - delay
+        if waiting * length + rate * length**2 / 2 >= missing:
+            needed = 2 * missing / (waiting + math.sqrt(waiting**2 + 2 * rate * missing))
+            return timedelta(minutes=minute + min(max(math.ceil(needed), 1), length))
+        delay += waiting * length + rate * length**2 / 2
+        waiting += rate * length
+        minute += length
     return MAX_INTERVAL
 
 

@@ -5,12 +5,13 @@ The policy is `newsmill.discovery.schedule`; this module feeds it with what the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from sqlalchemy import Connection, Engine
 
+from newsmill.discovery.poll_budget import fit_budget
 from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_failing_interval, compute_today_factor, plan_poll
 from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import source_patterns, websub
@@ -21,25 +22,30 @@ from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.sources import FROM_PLAN
 
 MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond
-MAX_POLLS_PER_MINUTE = 3000  # of all sources together, half of what one crawler can send
 
 
-def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float) -> dict[str, int]:
+def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float, polls_per_minute: int) -> dict[str, int]:
     """Plan the listings that were polled since the last pass, and make due those whose time has come; their number by source.
 
-    `pass_seconds`: how often this is called. Raises ServiceError.
+    `pass_seconds`: how often this is called. `polls_per_minute`: the most listings that become due, of all sources. Raises ServiceError.
     """
     with reading(engine) as conn:
         if not polls.list_unplanned(conn, 1) and not polls.has_due(conn, now):
             return {}
     with writing(engine) as conn:
-        for name, listings in groupby(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source):
+        unplanned = sorted(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
+        for name, listings in groupby(unplanned, key=lambda listing: listing.source):
             _plan(conn, name, list(listings), now)
-        limit = max(1, int(MAX_POLLS_PER_MINUTE * pass_seconds / 60))
-        due = polls.make_planned_due(conn, limit, now)
+        due = polls.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
         for name in due:
             sources.note_polls(conn, name, None, now)
     return due
+
+
+def count_permitted(now: datetime, pass_seconds: float, polls_per_minute: int) -> int:
+    """How many polls a pass may begin, so that all passes together keep to `polls_per_minute`, also to one of less than one per pass."""
+    until, since = now.timestamp(), now.timestamp() - pass_seconds
+    return int(until * polls_per_minute // 60) - int(since * polls_per_minute // 60)
 
 
 def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing], now: datetime) -> None:
@@ -68,16 +74,30 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
             polls.plan(conn, listing, None, Reason.FIXED, now)
     # The others are planned again: a listing that fails, or shows more than before, changes what the rest is good for.
     new = {listing.id for listing in unplanned}
-    planned: list[datetime] = []
-    for listing in listings.values():
-        if listing.id not in new and listing.next_poll_at is None:
-            continue  # it is due
-        facts = to_facts(listing, is_pushed=listing.id in pushed)
-        next_poll = plan_poll(listing.id, facts, pattern, copies=copies, today=today, now=now, delay=source.politeness.delay)
-        if listing.id in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
+    plans = {
+        listing.id: plan_poll(listing.id, to_facts(listing, is_pushed=listing.id in pushed), pattern, copies=copies, today=today, now=now)
+        for listing in listings.values()
+        if listing.id in new or listing.next_poll_at is not None  # the others are due
+    }
+    plans = _fit_budgets(listings, plans, source.politeness.delay, now)
+    for number, next_poll in plans.items():
+        listing = listings[number]
+        if number in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
             polls.plan(conn, listing, next_poll, next_poll.reason, now)
-        planned.append(next_poll.at)
-    sources.note_polls(conn, source.name, min(planned, default=None), None)
+    sources.note_polls(conn, source.name, min((plan.at for plan in plans.values()), default=None), None)
+
+
+def _fit_budgets(listings: Mapping[int, PolledListing], plans: Mapping[int, NextPoll], delay: float, now: datetime) -> dict[int, NextPoll]:
+    """The plans within the budgets of their hosts. `delay`: seconds between two requests to a host, by the politeness of the source."""
+    by_host: dict[str, list[PolledListing]] = {}
+    for number in plans:
+        by_host.setdefault(listings[number].host, []).append(listings[number])
+    fitted: dict[int, NextPoll] = {}
+    for group in by_host.values():
+        polled_at = {listing.id: min(listing.polled_at, now) for listing in group}
+        slowest = max(delay, *(listing.host_delay for listing in group))
+        fitted |= fit_budget(polled_at, {number: plans[number] for number in polled_at}, slowest)
+    return fitted
 
 
 def is_polled(listing: PolledListing, now: datetime) -> bool:
@@ -106,4 +126,4 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
 
 def _plan_failing(listing: PolledListing, now: datetime) -> NextPoll:
     assert listing.failing_since is not None
-    return NextPoll(listing.polled_at + compute_failing_interval(now - listing.failing_since), Reason.FAILING)
+    return NextPoll(min(listing.polled_at, now) + compute_failing_interval(now - listing.failing_since), Reason.FAILING)

@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newsmill.discovery.poll_budget import fit_budget
 from newsmill.discovery.schedule import (
     MAX_INTERVAL,
     MAX_RETRY_DELAY,
+    MINUTES_PER_POLL,
     ListingFacts,
     NextPoll,
     PublicationRates,
     Reason,
     SourcePattern,
     choose_listings,
+    compute_interval,
     compute_next_due,
     compute_retry_delay,
     compute_today_factor,
@@ -215,14 +218,49 @@ def test_no_update_interval_costs_more_than_a_poll_in_a_quarter_of_an_hour(updat
 
 @given(
     st.floats(0, 1), st.floats(0.001, 100), st.floats(0, 1e6), st.integers(0, 1000), st.integers(0, 500), st.booleans(),
-    st.one_of(st.none(), st.integers(-1440, 10**6)), st.floats(0, 3600),
+    st.one_of(st.none(), st.integers(-1440, 10**6)),
 )  # fmt: skip
-def test_every_plan_lies_between_a_minute_and_thirty_days_ahead(share, today, per_day, cache, copies, pushed, failing, delay):
+def test_every_plan_lies_between_a_minute_and_thirty_days_ahead(share, today, per_day, cache, copies, pushed, failing):
     since = None if failing is None else NOW - timedelta(minutes=failing)
     facts = ListingFacts(NOW, 5, cache_seconds=cache, failing_since=since, is_pushed=pushed)
-    found = plan_poll(LEAD, facts, pattern({LEAD: share}, per_day), copies=copies, today=today, now=NOW, delay=delay)
+    found = plan_poll(LEAD, facts, pattern({LEAD: share}, per_day), copies=copies, today=today, now=NOW)
     assert timedelta(minutes=1) <= found.at - NOW <= timedelta(days=30)
     assert found.at - NOW <= timedelta(days=1) or found.reason is Reason.FAILING
+
+
+@given(
+    st.floats(1e-7, 50),
+    st.lists(st.floats(0.001, 100), min_size=24, max_size=24),
+    st.integers(0, 7 * 1440 * 60),
+)  # fmt: skip
+def test_an_interval_is_that_of_a_sum_minute_by_minute(per_minute, hours, offset):
+    rates, start = PublicationRates(per_minute, tuple(hours)), NOW + timedelta(seconds=offset)
+    waiting = delay = 0.0
+    for minute in range(1440):
+        rate = rates.at(start + timedelta(minutes=minute))
+        delay, waiting = delay + waiting + rate / 2, waiting + rate
+        if delay >= MINUTES_PER_POLL:
+            break
+    assert abs(compute_interval(rates, 1.0, start) - timedelta(minutes=minute + 1)) <= timedelta(minutes=1), "rounding may differ"
+
+
+@given(
+    st.lists(st.tuples(st.integers(60, 86_400), st.integers(0, 3600), st.booleans()), min_size=1, max_size=30), st.floats(0, 300)
+)  # fmt: skip
+def test_the_listings_of_a_host_take_a_tenth_of_its_requests(listings, delay):
+    polled_at = {number: NOW - timedelta(seconds=ago) for number, (_, ago, _) in enumerate(listings)}
+    plans = {
+        number: NextPoll(polled_at[number] + timedelta(seconds=seconds), Reason.FAILING if fails else Reason.LEAD)
+        for number, (seconds, _, fails) in enumerate(listings)
+    }
+    fitted = fit_budget(polled_at, plans, delay)
+    load = {number: 10 * delay / (plan.at - polled_at[number]).total_seconds() for number, plan in fitted.items()}
+    assert all(plan.at >= plans[number].at for number, plan in fitted.items())
+    assert all(plan == plans[number] for number, plan in fitted.items() if plan.reason is not Reason.BUDGET)
+    stretched = [number for number, plan in fitted.items() if plan.reason is Reason.BUDGET and plan.at < polled_at[number] + MAX_INTERVAL]
+    assert sum(load[number] for number in stretched) <= 1 + 1e-9
+    if sum(10 * delay / seconds for seconds, _, _ in listings) <= 1:
+        assert fitted == plans
 
 
 @pytest.mark.parametrize("per_day", [60, 200])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, document_of
@@ -13,7 +14,8 @@ from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Source, Sta
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Ledger
 from newsmill.storage.ledger.links import RANK_NEW, RANK_RECENT
-from newsmill.storage.listing_plans import plan_listings
+from newsmill.storage.ledger.polls import list_unplanned
+from newsmill.storage.listing_plans import count_permitted, plan_listings
 from newsmill.storage.schema import documents, hosts, listing_schedules, sightings, source_patterns
 from newsmill.storage.schema import ledger as rows
 
@@ -51,7 +53,7 @@ class Site:
         return {row.url for row in found if row.kind is not Kind.PAGE}
 
     def plan(self, minutes: float) -> dict[str, int]:
-        return plan_listings(self.engine, after(minutes=minutes), pass_seconds=3)
+        return plan_listings(self.engine, after(minutes=minutes), pass_seconds=3, polls_per_minute=3000)
 
     def next_polls(self) -> dict[str, tuple[timedelta | None, str | None]]:
         polled = self.ledger.list_polled("paper")
@@ -99,6 +101,35 @@ def test_a_source_with_fixed_times_keeps_them_and_leaves_out_what_fails(ledger: 
     assert site.poll(16, {}) == {HOME, FEED}, "an administrator's crawl reads all"
 
 
+def test_the_listings_of_a_slow_host_leave_most_of_its_requests_to_articles(ledger: Ledger, engine: Engine) -> None:
+    site = Site(ledger, engine, replace(ADAPTIVE, sections=tuple(f"{SITE}/section-{number}/" for number in range(18))))
+    site.poll(0, {FEED: [1]})
+    with engine.begin() as conn:
+        conn.execute(update(hosts).values(crawl_delay=120.0))
+    site.plan(0)
+    polls = site.next_polls()
+    assert {reason for _, reason in polls.values()} == {"budget"} and len(polls) == 20
+    assert sum(3600 / wait.total_seconds() for wait, _ in polls.values() if wait is not None) <= 3600 / 120 / 10
+    assert site.plan(1) == {}
+
+
+def test_the_listings_that_wait_longest_are_planned_first(ledger: Ledger, engine: Engine) -> None:
+    """By name, the sources at the end of the alphabet would wait for ever while more polls end than can be planned."""
+    first, last = (Site(ledger, engine, replace(ADAPTIVE, name=name, homepage=f"https://{name}.example/", feeds=())) for name in "az")
+    for site, minute in ((last, 0), (first, 1)):
+        host = urlsplit(site.source.homepage or "").netloc
+        for row in Mill(ledger, after(minutes=minute)).lease(host):
+            ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED))], now=after(minutes=minute))
+    with engine.connect() as conn:
+        assert [listing.source for listing in list_unplanned(conn, 1)] == ["z"]
+
+
+@pytest.mark.parametrize(("seconds", "per_minute"), [(3, 3000), (3, 1), (30, 1), (3, 7), (29.5, 100)])
+def test_all_passes_together_keep_to_the_budget_of_the_crawler(seconds: float, per_minute: int) -> None:
+    passes = [count_permitted(after(seconds=number * seconds), seconds, per_minute) for number in range(400)]
+    assert abs(sum(passes) - 400 * seconds * per_minute / 60) <= 1 and max(passes) - min(passes) <= 1
+
+
 def test_a_plan_by_a_clock_that_was_ahead_costs_no_interval(site: Site) -> None:
     site.poll(0, {FEED: [1]})
     site.plan(0)
@@ -106,6 +137,26 @@ def test_a_plan_by_a_clock_that_was_ahead_costs_no_interval(site: Site) -> None:
     with site.engine.begin() as conn:
         conn.execute(update(listing_schedules).values(planned_at=after(days=2), next_poll_at=after(days=3)))
     assert site.plan(1) == {"paper": 2}
+
+
+@pytest.mark.parametrize("every", [None, timedelta(minutes=15)])
+def test_a_poll_by_a_clock_that_was_ahead_costs_no_more_than_an_interval(ledger: Ledger, engine: Engine, every: timedelta | None) -> None:
+    """The clock is right again before the scheduler plans the listing."""
+    site = Site(ledger, engine, replace(SOURCE, every=every))
+    site.poll(2 * 1440, {}, Outcome.HTTP_ERROR)
+    with engine.begin() as conn:
+        conn.execute(update(rows).values(failing_since=NOON))
+    site.plan(1)
+    assert {one.next_poll_at for one in ledger.list_polled("paper")} == {after(minutes=61)}
+
+
+def test_a_part_of_an_index_that_a_wrong_clock_read_is_polled_when_it_changes(site: Site) -> None:
+    part = Link(f"{SITE}/dated.xml", Kind.SITEMAP, "paper", "sitemap", hint=Hint(modified_at=after(minutes=5)))
+    site.ledger.add([part], now=NOON)
+    site.poll(2 * 1440, {})
+    assert site.ledger.select_changed([part], now=after(minutes=6)) == []
+    assert site.ledger.adjust_to_clock(now=after(minutes=1)) > timedelta(days=1)
+    assert site.ledger.select_changed([part], now=after(minutes=6)) == [part]
 
 
 def test_a_host_pause_by_a_clock_that_was_ahead_is_no_pause_and_a_long_one_is_kept(site: Site) -> None:

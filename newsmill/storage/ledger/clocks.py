@@ -36,7 +36,10 @@ _WAITS: tuple[Wait, ...] = (
     (deliveries, deliveries.c.id, deliveries.c.next_at, deliveries.c.state == "due"),
     (websub_subscriptions, websub_subscriptions.c.callback_id, websub_subscriptions.c.next_at, true()),
 )
-_PAST_TIMES = (hosts.c.leased_at, hosts.c.paused_at, hosts.c.robots_fetched_at, processes.c.beat_at, listing_schedules.c.planned_at)
+_PAST_TIMES = (
+    *(hosts.c.leased_at, hosts.c.paused_at, hosts.c.robots_fetched_at, processes.c.beat_at),
+    *(listing_schedules.c.planned_at, listing_schedules.c.polled_at, listing_schedules.c.read_at, listing_schedules.c.shown_at),
+)
 _LEASES = (
     select(hosts.c.host).where(hosts.c.lease_until > bindparam("b_latest", type_=hosts.c.lease_until.type)).limit(1),
     select(ledger.c.id).where(IN_FLIGHT, ledger.c.lease_until > bindparam("b_latest", type_=ledger.c.lease_until.type)).limit(1),
