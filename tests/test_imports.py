@@ -19,6 +19,7 @@ LAYERS = (
     (
         "newsmill.context",
         "newsmill.backfill",
+        "newsmill.listing_schedule",
         "newsmill.reextract",
         "newsmill.site_inspection",
         "newsmill.submission",

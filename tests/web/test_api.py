@@ -14,8 +14,10 @@ from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 import newsmill
 from newsmill.exceptions import ServiceError
-from newsmill.model import Block, BlockType, Markup, Outcome, TextLink
+from newsmill.model import Block, BlockType, Markup, Outcome, OutcomeRecord, TextLink
 from newsmill.storage import fingerprints
+from newsmill.storage.ledger import Ended
+from newsmill.storage.listing_plans import plan_listings
 from newsmill.web.config import WebConfig
 
 API = "/api/v1"
@@ -254,6 +256,32 @@ def test_a_source_is_renamed_and_removed(web: RunningApp) -> None:
     assert admin.delete(f"{API}/sources/gazette").json()["documents"] == 3, "documents that were left"
     assert admin.delete(f"{API}/sources/gazette").status_code == 404
     assert pages(program, f"{API}/documents") == []
+
+
+def test_the_schedule_of_a_source_says_when_each_listing_is_polled_and_why(web: RunningApp) -> None:
+    program = web.program("write")
+    feed = "https://gazette.example.org/feed"
+    program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "feeds": [feed]})
+    path = f"{API}/sources/gazette-example-org/schedule"
+    assert program.get(path).json() == {"items": [], "next": None}
+    ledger, now = web.context.ledger, web.context.now()
+    for row in Mill(ledger, now).lease("gazette.example.org"):
+        outcome = OutcomeRecord(Outcome.LISTED if row.url == feed else Outcome.HTTP_ERROR)
+        ledger.end([Ended(row.id, row.fence, outcome, update_interval=timedelta(hours=1))], now=now)
+    assert {one["why"] for one in pages(program, path)} == {"unplanned"}
+    plan_listings(web.context.engine, now, pass_seconds=3, polls_per_minute=3000)
+    listings = {one["url"]: one for one in pages(program, path, limit=1)}
+    read, failing = listings[feed], listings["https://gazette.example.org/"]
+    assert (read["why"], read["is_due"], read["shown_at"], read["share"]) == ("announced", False, None, None)
+    assert read["text"] == "nothing is learnt yet; by its own account it changes every 1h"
+    assert datetime.fromisoformat(read["next_poll_at"]) - now == timedelta(seconds=read["interval_seconds"])
+    assert (failing["why"], failing["interval_seconds"]) == ("failing", 3600) and failing["text"].startswith("it has failed since 20")
+    for language, texts in (("en", ("Schedule", "2 listings", "it has failed since")), ("de", ("Zeitplan", "2 Listen", "schlägt seit"))):
+        page = program.get(f"/sources/gazette-example-org?lang={language}", headers={"Accept": "text/html"}).text
+        assert all(text in page for text in texts) and page.count(f'href="{feed}"') >= 2, "its listings, and their schedule"
+    program.post(f"{API}/sources/gazette-example-org/pause")
+    assert {(one["why"], one["next_poll_at"]) for one in pages(program, path)} == {("paused", None)}
+    assert program.get(f"{API}/sources/none/schedule").status_code == 404
 
 
 def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse
 from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.listing_schedule import read_schedule
 from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
@@ -29,10 +30,11 @@ from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.source_health_view import list_past_alarms, read_health
+from newsmill.web.pages.source_schedule_view import list_rows
 from newsmill.web.pages.translations import Translations
 
 MAX_DOCUMENTS = 8
-MAX_TRACES = MAX_LISTINGS = 10  # in a table before the reader asks for all
+MAX_ROWS = 10  # in a table before the reader asks for all
 MAX_ALL = 100  # rows then; each has about 500 bytes of markup
 
 SUMMARY_FIELDS = ("every", "cron", "language", "delay", "render")  # of the settings, beside their closed section
@@ -47,7 +49,7 @@ NOTICES = ("added", "extended", "changed", "paused", "resumed", "due", "rules") 
 
 @router.get("/{name}")
 def show_source(request: Request, name: str, done: str = "", show: str = "") -> Response:
-    """The page of a source. `show`: the table that is shown whole, `listings` or `recent`."""
+    """The page of a source. `show`: the table that is shown whole, `listings`, `schedule` or `recent`."""
     return render_source(request, name, notice=f"source.notice.{done}" if done in NOTICES else None, show=show)
 
 
@@ -113,8 +115,9 @@ def render_source(
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
     stats, totals, documents = rows[0], statistics.page_totals(name), statistics.newest(MAX_DOCUMENTS, name)
-    max_listings, max_traces = (MAX_ALL if show == table else some for table, some in (("listings", MAX_LISTINGS), ("recent", MAX_TRACES)))
+    max_listings, max_polls, max_traces = (MAX_ALL if show == table else MAX_ROWS for table in ("listings", "schedule", "recent"))
     listings = [trace for trace in context.ledger.listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
+    polls = read_schedule(context, stats.source).by_time
     recent = operation.recent(name, max_traces + 1)
     plan = source_form.describe_plan(stats.source, view.words)
     return view.page(
@@ -141,6 +144,8 @@ def render_source(
         show=show,
         listings=listings[:max_listings],
         has_more_listings=len(listings) > max_listings,
+        polls=list_rows(polls[:max_polls], view.words, view.now),
+        poll_count=len(polls),
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
         rules=source_form.rules_values(stats.source.rules) if rules is None else rules,

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from newsmill.health_texts import english_texts
+from newsmill import health_texts, listing_schedule
 from newsmill.model import OUTCOMES
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
@@ -109,16 +109,17 @@ class Translations:
 
 
 def load_translations(language: str, zone: tzinfo = UTC) -> Translations:
-    """The texts of one of LANGUAGES. The English meanings of outcomes and the texts of health come from where programs take them."""
+    """The texts of one of LANGUAGES. English texts that programs show too come from where they take them."""
     return Translations(language, _load_texts(language), zone)
 
 
 @cache
 def _load_texts(language: str) -> Mapping[str, str]:
     is_default = language == DEFAULT_LANGUAGE
-    meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()} | english_texts() if is_default else {}
+    meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()}
+    shared = meanings | health_texts.english_texts() | listing_schedule.english_texts() if is_default else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
-        return meanings | dict(_flatten(tomllib.load(file)))
+        return shared | dict(_flatten(tomllib.load(file)))
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
