@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 PASS_SECONDS = 30.0  # between two passes where several machines share a database
 EMBEDDED_PASS_SECONDS = 3.0  # on one machine a person is waiting, and a pass costs a few ms
 SWEEP_INTERVAL = timedelta(hours=1)
+TICK_CHECK_INTERVAL = timedelta(minutes=1)  # between two searches for next ticks that a wrong clock wrote: half a second for 10,000 sources
 ORPHAN_AGE = timedelta(hours=1)  # of a file that no row names: its crawler was killed between writing the file and the commit
 MAX_QUEUE_FOR_REEXTRACTION = 20  # jobs on the queue; with more, no document is extracted again
 MAX_INDEXED_PER_PASS = 2000  # documents, about 2 s: an upgrade may leave a million to index, and ticks must not wait for them
@@ -46,6 +47,7 @@ class SchedulerContext:
     queue: Queue
     ensure_redis: Callable[[], None]
     swept_at: datetime
+    ticks_checked_at: datetime | None = None
     heartbeat: Heartbeat | None = None
     interval: float = PASS_SECONDS  # seconds between two passes
     learning: SiteLearning | None = None
@@ -109,8 +111,10 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.warning("the clock was set back by %s; due times are moved back with it", back)
     ledger.end_dead_leases(is_dead, now=now)
     ledger.expire_leases(now=now)
-    for name in ledger.tick(now=now, next_tick=find_next_tick):
+    is_checked = context.ticks_checked_at is not None and abs(now - context.ticks_checked_at) < TICK_CHECK_INTERVAL
+    for name in ledger.tick(now=now, next_tick=find_next_tick, only_due=is_checked):
         log.info("source %s is due", name)
+    context.ticks_checked_at = context.ticks_checked_at if is_checked else now
     per_minute = context.app.settings.polls_per_minute
     for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval, polls_per_minute=per_minute).items():
         log.info("source %s: listings due: %d", name, count)

@@ -16,9 +16,9 @@ from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_
 from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import source_patterns, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import polls, sources
+from newsmill.storage.ledger import poll_plans, polls, sources
 from newsmill.storage.ledger.links import FROM_BACKFILL
-from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.ledger.sources import FROM_PLAN
 
 MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond
@@ -30,13 +30,13 @@ def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float, polls_p
     `pass_seconds`: how often this is called. `polls_per_minute`: the most listings that become due, of all sources. Raises ServiceError.
     """
     with reading(engine) as conn:
-        if not polls.list_unplanned(conn, 1) and not polls.has_due(conn, now):
+        if not poll_plans.list_unplanned(conn, 1) and not poll_plans.has_due(conn, now):
             return {}
     with writing(engine) as conn:
-        unplanned = sorted(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
+        unplanned = sorted(poll_plans.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
         for name, listings in groupby(unplanned, key=lambda listing: listing.source):
             _plan(conn, name, list(listings), now)
-        due = polls.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
+        due = poll_plans.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
         for name in due:
             sources.note_polls(conn, name, None, now)
     return due
@@ -54,7 +54,7 @@ def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing]
         _plan_source(conn, *found, unplanned, now)
         return
     for listing in unplanned:  # of a paused source, or of none
-        polls.plan(conn, listing, None, Reason.FIXED, now)
+        poll_plans.plan(conn, listing, None, Reason.FIXED, now)
 
 
 def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime) -> None:
@@ -62,16 +62,16 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
         for listing in unplanned:
             is_failing = listing.failing_since is not None
             next_poll = _plan_failing(listing, now) if is_failing else None
-            polls.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
+            poll_plans.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
         return
-    listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
+    listings = {listing.id: listing for listing in poll_plans.list_polled(conn, source.name) if is_polled(listing, now)}
     pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
     pattern = source_patterns.read(conn, source.name, added_at, list(listings.values()), now)
     today = compute_today_factor(pattern.rates, source_patterns.count_recent(conn, source.name, now), now)
     copies = sum(number not in pattern.shares for number in listings)
     for listing in unplanned:
         if listing.id not in listings:
-            polls.plan(conn, listing, None, Reason.FIXED, now)
+            poll_plans.plan(conn, listing, None, Reason.FIXED, now)
     # The others are planned again: a listing that fails, or shows more than before, changes what the rest is good for.
     new = {listing.id for listing in unplanned}
     plans = {
@@ -83,7 +83,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
     for number, next_poll in plans.items():
         listing = listings[number]
         if number in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
-            polls.plan(conn, listing, next_poll, next_poll.reason, now)
+            poll_plans.plan(conn, listing, next_poll, next_poll.reason, now)
     sources.note_polls(conn, source.name, min((plan.at for plan in plans.values()), default=None), None)
 
 

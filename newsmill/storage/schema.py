@@ -39,6 +39,7 @@ sources = Table(
     Column("last_tick_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("script_pages", Integer, nullable=False, server_default="0"),  # in a row, whose text only a browser showed; ledger/sources.py
+    Index("ix_sources_next", "next_tick_at"),
 )
 
 hosts = Table(
@@ -57,6 +58,7 @@ hosts = Table(
     Column("robots_body", LargeBinary),
     Column("robots_fetched_at", UtcDateTime),
     Index("ix_hosts_served", "leased_at", "host"),
+    Index("ix_hosts_leased", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")),
 )
 
 segments = Table(
@@ -166,9 +168,7 @@ listing_schedules = Table(
     Column("planned_at", UtcDateTime),
     Column("next_poll_at", UtcDateTime),  # NULL: only with its source's ticks
     Column("reason", String(16)),  # discovery.schedule.Reason
-    Index(
-        "ix_listing_schedules_unplanned", "ledger_id", sqlite_where=text("planned_at IS NULL"), postgresql_where=text("planned_at IS NULL")
-    ),
+    Index("ix_listing_schedules_planned", "planned_at"),  # NULL: to be planned; in the future: by a wrong clock
     Index("ix_listing_schedules_next", "next_poll_at"),
 )
 

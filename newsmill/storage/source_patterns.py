@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, select
 from newsmill.discovery.schedule import RATE_WINDOW, RECENT_HOURS, SourcePattern, choose_listings, estimate_rates
 from newsmill.model import Kind
 from newsmill.storage.database import reading
-from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.schema import documents, sightings, source_patterns
 from newsmill.storage.statements import AnyRow, Upsert
 

@@ -14,7 +14,7 @@ from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Source, Sta
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Ledger
 from newsmill.storage.ledger.links import RANK_NEW, RANK_RECENT
-from newsmill.storage.ledger.polls import list_unplanned
+from newsmill.storage.ledger.poll_plans import list_unplanned
 from newsmill.storage.listing_plans import count_permitted, plan_listings
 from newsmill.storage.schema import documents, hosts, listing_schedules, sightings, source_patterns
 from newsmill.storage.schema import ledger as rows
@@ -128,6 +128,15 @@ def test_the_listings_that_wait_longest_are_planned_first(ledger: Ledger, engine
 def test_all_passes_together_keep_to_the_budget_of_the_crawler(seconds: float, per_minute: int) -> None:
     passes = [count_permitted(after(seconds=number * seconds), seconds, per_minute) for number in range(400)]
     assert abs(sum(passes) - 400 * seconds * per_minute / 60) <= 1 and max(passes) - min(passes) <= 1
+
+
+def test_a_paused_source_has_no_planned_polls_and_is_planned_again_when_it_is_resumed(site: Site) -> None:
+    site.poll(0, {FEED: [1]})
+    site.plan(0)
+    site.ledger.set_enabled("paper", False, now=NOON)
+    assert {wait for wait, _ in site.next_polls().values()} == {None} and site.plan(1440) == {}
+    site.ledger.set_enabled("paper", True, now=after(days=1))
+    assert site.plan(1440) == {"paper": 2}
 
 
 def test_a_plan_by_a_clock_that_was_ahead_costs_no_interval(site: Site) -> None:

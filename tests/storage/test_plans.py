@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,11 +17,14 @@ from newsmill.storage.alarm_messages import AlarmMessages
 from newsmill.storage.database import reading
 from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
+from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.source_health import SourceHealthReader
 from workers.health_checks import check_sources
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
+# Their indexes must be searched too: an index of 80,000 plans that is read in its order took 13 ms in each pass.
+SEARCHED = ("SCAN listing_schedules", "SCAN sightings")
 
 
 @pytest.fixture
@@ -36,6 +41,7 @@ def a_day(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.put_source(SOURCE, now=NOON)
     ledger.tick(now=NOON, next_tick=lambda source, at: after(days=1))
+    ledger.tick(now=NOON, next_tick=lambda source, at: after(days=1), only_due=True)
     ledger.read_listings("paper", now=NOON)
     ledger.add(links(9), now=NOON, again=True)
     backfill = ledger.backfills.start("paper", NOON.date(), NOON.date(), now=NOON)
@@ -93,6 +99,16 @@ def a_day(ledger: Ledger) -> None:
     app = build_context(ledger._engine, "archive")
     for hours in (0, 1, 2):
         check_sources(app, after(hours=hours))
+    ledger.put_source(replace(SOURCE, every=None), now=NOON)
+    mill.now = after(days=3)
+    for listing in mill.lease():
+        if listing.kind is not Kind.PAGE:
+            ledger.end([ended(listing, Outcome.LISTED)], now=mill.now)
+    for hours in (0, 1):
+        plan_listings(ledger._engine, mill.now + hours * timedelta(hours=1), pass_seconds=3, polls_per_minute=3000)
+    ledger.adjust_to_clock(now=mill.now)
+    ledger.end_dead_leases(lambda owner: False, now=mill.now)
+    ledger.set_enabled("paper", False, now=mill.now)
     SourceHealthReader(ledger._engine).read_all(ledger.sources(), now=NOON)
     app.documents.newest_time()
     AlarmMessages(ledger._engine).prepare([], now=NOON)
@@ -115,7 +131,7 @@ def test_no_statement_scans_the_ledger(engine: Engine) -> None:
     with reading(engine) as conn:
         for statement, parameters in plans.items():
             plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            bad_steps = [step for step in plan if step.startswith(LARGE) and "USING" not in step]
+            bad_steps = [step for step in plan if (step.startswith(LARGE) and "USING" not in step) or step.startswith(SEARCHED)]
             scans += [f"{step}\n  in {statement}" for step in bad_steps]
         assert conn.execute(text("SELECT 1")).scalar() == 1
     assert not scans, "\n\n".join(scans)

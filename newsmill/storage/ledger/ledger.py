@@ -19,13 +19,25 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, moved_listings, polls, queries, revisits, sources, submitted_pages
+from newsmill.storage.ledger import (
+    claims,
+    clocks,
+    fetch_leases,
+    hosts,
+    moved_listings,
+    poll_plans,
+    polls,
+    queries,
+    revisits,
+    sources,
+    submitted_pages,
+)
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.backfills import Backfills
 from newsmill.storage.ledger.claims import DeferredPages
-from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import (
     Added,
@@ -81,14 +93,15 @@ class Ledger:
         with writing(self._engine) as conn:
             return sources.set_enabled(conn, name, enabled, now)
 
-    def tick(self, *, now: datetime, next_tick: Callable[[Source, datetime], datetime]) -> list[str]:
+    def tick(self, *, now: datetime, next_tick: Callable[[Source, datetime], datetime], only_due: bool = False) -> list[str]:
         """Make the listings of every source whose next tick has come due. Returns the names of these sources.
 
         `next_tick(source, after)` gives the source's next tick after `after`. Of two schedulers exactly one gets a tick. Several missed
-        ticks become one. A clock that was set back neither stops a source nor repeats a cron tick.
+        ticks become one. A clock that was set back neither stops a source nor repeats a cron tick. With `only_due`, next ticks that a wrong
+        clock wrote are not looked for, which would read the plans of all sources.
         """
         with writing(self._engine) as conn:
-            return sources.tick(conn, now, next_tick)
+            return sources.tick(conn, now, next_tick, only_due)
 
     def read_listings(self, name: str, *, now: datetime) -> None:
         """Make a source's listings due now, as a tick does. Its next tick stays."""
@@ -153,7 +166,7 @@ class Ledger:
     def list_polled(self, source: str) -> list[PolledListing]:
         """The listings of a source that were polled, with their plans."""
         with reading(self._engine) as conn:
-            return polls.list_polled(conn, source)
+            return poll_plans.list_polled(conn, source)
 
     # ---- pages from outside
 

@@ -1,7 +1,7 @@
 """Sources: their plans, the listings that a plan names, the ticks that make these listings due, and whose pages need a browser.
 
 A listing that the plan no longer names is retired. A source with `every` or `cron` has ticks, which make all its listings due; the listings
-of an adaptive source are planned one by one (`polls`).
+of an adaptive source are planned one by one (`poll_plans`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, u
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
-from newsmill.storage.ledger import polls
+from newsmill.storage.ledger import poll_plans, polls
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
@@ -135,6 +135,8 @@ _CHANGE = update(sources).where(_BY_NAME).values(plan=bindparam("b_plan"), enabl
 _ENABLE = update(sources).where(_BY_NAME).values(enabled=bindparam("b_enabled"))
 
 _ENABLED = select(sources).where(sources.c.enabled).order_by(sources.c.name)
+# In the order of its index: by name, SQLite would read all sources.
+_DUE = select(sources).where(sources.c.enabled, sources.c.next_tick_at <= NOW).order_by(sources.c.next_tick_at)
 _NOT_TICKED = and_(_BY_NAME, sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_NOT_TICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
 _NEXT_POLL = update(sources).where(_BY_NAME).values(next_tick_at=bindparam("b_next"))
@@ -187,7 +189,9 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         next_at = stored.next_tick_at if same_times else now
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
         if not same_times or (source.enabled and not old.enabled):
-            polls.unplan(conn, source.name)
+            poll_plans.unplan(conn, source.name)
+        elif not source.enabled:
+            poll_plans.stop(conn, source.name)
     if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
         update_listings(conn, source.name, listings, now)
 
@@ -204,18 +208,21 @@ def get_source(conn: Connection, name: str) -> Source | None:
 def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bool:
     if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
         return False
-    if enabled and (source := get_source(conn, name)) is not None:
+    if not enabled:
+        poll_plans.stop(conn, name)
+    elif (source := get_source(conn, name)) is not None:
         update_listings(conn, name, make_listing_rows(source, now), now)
-        polls.unplan(conn, name)
+        poll_plans.unplan(conn, name)
     return True
 
 
-def tick(conn: Connection, now: datetime, next_tick: NextTick) -> list[str]:
+def tick(conn: Connection, now: datetime, next_tick: NextTick, only_due: bool) -> list[str]:
     names = []
-    for row in conn.execute(_ENABLED).all():
+    rows = conn.execute(_DUE, {"b_now": now}) if only_due else conn.execute(_ENABLED)
+    for row in sorted(rows, key=lambda row: row.name):  # two schedulers lock rows in one order
+        if row.plan.get("every") is None and row.plan.get("cron") is None:
+            continue  # its listings are planned one by one; to load 10,000 plans would take half a second
         source = load_source(row.plan, row.enabled)
-        if source.is_adaptive:
-            continue  # its listings are planned one by one
         ticks, next_at = decide_tick(source, row.next_tick_at, row.last_tick_at, now, next_tick)
         if next_at is None:
             continue

@@ -108,6 +108,7 @@ def create_tables() -> None:
         PrimaryKeyConstraint("host", name="pk_hosts"),
     )
     op.create_index("ix_hosts_served", "hosts", ["leased_at", "host"])
+    op.create_index("ix_hosts_leased", "hosts", ["lease_until"], **only("lease_until IS NOT NULL"))
     op.create_table(
         "processes",
         Column("name", StorableText(), nullable=False),
@@ -179,6 +180,7 @@ def create_tables() -> None:
         Column("script_pages", Integer(), server_default="0", nullable=False),
         PrimaryKeyConstraint("name", name="pk_sources"),
     )
+    op.create_index("ix_sources_next", "sources", ["next_tick_at"])
     op.create_table(
         "submissions",
         Column("id", String(length=32), nullable=False),
@@ -532,7 +534,7 @@ def create_tables() -> None:
         ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name="fk_listing_schedules_ledger_id", ondelete="CASCADE"),
         PrimaryKeyConstraint("ledger_id", name="pk_listing_schedules"),
     )
-    op.create_index("ix_listing_schedules_unplanned", "listing_schedules", ["ledger_id"], **only("planned_at IS NULL"))
+    op.create_index("ix_listing_schedules_planned", "listing_schedules", ["planned_at"])
     op.create_index("ix_listing_schedules_next", "listing_schedules", ["next_poll_at"])
     op.create_table(
         "source_patterns",
