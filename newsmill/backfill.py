@@ -76,13 +76,8 @@ def plan_backfill(context: AppContext, source: Source, period: Period) -> Backfi
 
 def start_backfill(context: AppContext, source: Source, plan: BackfillPlan) -> Backfill:
     """Begin the backfill, or go on with it if one for the same days has not ended."""
-    now = context.now()
-    before = context.ledger.backfills.get(source.name)
-    backfill = context.ledger.backfills.start(source.name, plan.period.first, plan.period.last, now=now)
-    if before is None or before.started_at != backfill.started_at:
-        context.ledger.backfills.add(backfill, plan.archives, now=now)
-    context.ledger.add(plan.polled, now=now, again=True)
-    return backfill
+    days, backfills = plan.period, context.ledger.backfills
+    return backfills.start(source.name, days.first, days.last, archives=plan.archives, polled=plan.polled, now=context.now())
 
 
 def _leads_to_archive(trace: Trace) -> bool:

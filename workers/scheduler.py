@@ -118,6 +118,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     per_minute = context.app.settings.polls_per_minute
     for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval, polls_per_minute=per_minute).items():
         log.info("source %s: listings due: %d", name, count)
+    for name in ledger.backfills.end_finished(now=now):
+        log.info("source %s: the backfill is done", name)
     update_completeness(context.app.engine, now)
     if revisits := ledger.make_revisits_due(now=now):
         log.debug("%d stored articles are fetched again", revisits)

@@ -15,11 +15,12 @@ from newsmill.cli.terminal import Interrupt, format_count, note, print_json, pri
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.storage.ledger import Backfill
+from newsmill.storage.ledger import Backfill, PendingBackfill
 from newsmill.storage.processes import list_live_processes
 
 POLL_SECONDS = 5.0
 MAX_SHOWN = 30  # archives in a dry run
+SHOWN_AFTER_END = timedelta(days=7)  # in `newsmill status`
 
 
 def backfill(
@@ -27,14 +28,18 @@ def backfill(
     since: Annotated[str | None, typer.Option("--since", help="First day, month or year: 2024-05-17, 2024-05 or 2024.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Last day, month or year; default: today.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where it would begin, and change nothing.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the backfill, and show what is left out.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until it is done.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON, and do not wait.")] = False,
 ) -> None:
     """Fetch the older articles of a source, behind everything that is new.
 
     The crawler of a running `newsmill up` reads the parts of sitemap indexes, the next pages of sections, and archives with a date in their
-    URL. Ctrl-C ends only this display. Without --since, shows the last backfill. The same command again goes on where it stopped.
+    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. The same command again goes on
+    where it stopped.
     """
+    if stop and (since is not None or until is not None or dry_run):
+        raise typer.BadParameter("--stop takes no other option of a backfill")
     with context.open_context(configuration.load()) as store:
         source = store.ledger.source(name)
         if source is None:
@@ -54,9 +59,13 @@ def backfill(
             raise typer.BadParameter("--until and --dry-run need --since")
         if found is None:
             raise ConfigError(f"{name}: no backfill was started; begin one with --since 2024-01")
+        if stop:
+            found, is_over = store.ledger.backfills.stop(name, now=store.now()) or found, found.ended_at is not None
+            if is_over and not as_json:
+                note(f"{name}: no backfill is in progress")
         if as_json:
             print_json(make_record(store, source, found))
-        elif wait:
+        elif wait and not stop:
             watch(store, source)
         else:
             note(describe(store, source, found))
@@ -76,38 +85,48 @@ def show_plan(plan: backfills.BackfillPlan, source: Source) -> None:
 
 def make_record(store: AppContext, source: Source, found: Backfill) -> dict[str, Any]:
     """The state of a backfill as JSON. `remaining` is a number of seconds."""
-    pending = store.ledger.backfills.count_pending(source.name)
+    pending = PendingBackfill(0, 0) if found.ended_at is not None else store.ledger.backfills.count_pending(source.name)
     done = found.listings + found.pages - pending.total
-    end = found.ended_at or store.now()
-    rest = backfills.estimate_time(source, pending.total, max(done, 0), end - found.started_at)
+    rest = backfills.estimate_time(source, pending.total, max(done, 0), (found.ended_at or store.now()) - found.started_at)
     return {**asdict(found), "pending_listings": pending.listings, "pending_pages": pending.pages, "remaining": rest.total_seconds()}
 
 
 def describe(store: AppContext, source: Source, found: Backfill) -> str:
     """The state of a backfill in one line."""
     record = make_record(store, source, found)
-    read, fetched = found.listings - record["pending_listings"], found.pages - record["pending_pages"]
+    read = found.listings - record["pending_listings"] - (found.left_listings or 0)
+    fetched = found.pages - record["pending_pages"] - (found.left_pages or 0)
     days = f"{found.first_day} to {found.last_day}"
     counts = f"{read:,} of {format_count(found.listings, 'listing')} read, {fetched:,} of {format_count(found.pages, 'page')} fetched"
-    if found.ended_at is not None:
-        return f"{source.name}: {days}: done; {counts}"
-    return f"{source.name}: {days}: {counts}; about {timedelta(seconds=round(record['remaining']))} left"
+    if found.ended_at is None:
+        return f"{source.name}: {days}: {counts}; about {timedelta(seconds=round(record['remaining']))} left"
+    ended = f"{'stopped' if found.is_stopped else 'done'} {found.ended_at:%Y-%m-%d %H:%M} UTC"
+    if not found.is_stopped:
+        return f"{source.name}: {days}: {ended}; {counts}"
+    left = f"{format_count(found.left_listings or 0, 'listing')} and {format_count(found.left_pages or 0, 'page')} left out"
+    return f"{source.name}: {days}: {ended}; {counts}; {left}"
+
+
+def describe_recent(store: AppContext) -> list[str]:
+    """One line for each backfill that is in progress, or has ended within SHOWN_AFTER_END."""
+    earliest = store.now() - SHOWN_AFTER_END
+    lines = []
+    for found in store.ledger.backfills.list_all():
+        source = store.ledger.source(found.source)
+        if source is not None and (found.ended_at is None or found.ended_at > earliest):
+            lines.append(f"backfill of {describe(store, source, found)}")
+    return lines
 
 
 def watch(store: AppContext, source: Source) -> None:
     """Show the progress until everything that was found is fetched, or until Ctrl-C."""
-    last, quiet = "", 0
+    last = ""
     with Interrupt() as interrupt:
         while True:
+            store.ledger.backfills.end_finished(now=store.now())  # as the scheduler does, which may not have seen it yet
             found = store.ledger.backfills.get(source.name)
             if found is None:
                 return
-            pending = store.ledger.backfills.count_pending(source.name).total
-            is_idle = pending == 0 and found.ended_at is None and not is_reading(store, source)
-            quiet = quiet + 1 if is_idle else 0
-            if quiet > 1:  # twice in a row: a page may just have led to more
-                store.ledger.backfills.end(source.name, now=store.now())
-                continue
             if (line := describe(store, source, found)) != last:
                 note(last := line)
             if found.ended_at is not None:
@@ -118,9 +137,3 @@ def watch(store: AppContext, source: Source) -> None:
             if interrupt.wait(POLL_SECONDS):
                 note("the crawler goes on with it; run the same command to see the progress")
                 return
-
-
-def is_reading(store: AppContext, source: Source) -> bool:
-    """Whether a listing that the backfill begins with is still due or being read."""
-    traces = store.ledger.listings(source.name, limit=backfills.MAX_LISTINGS)
-    return any(trace.outcome is None and trace.kind in ("sitemap", "section") for trace in traces)

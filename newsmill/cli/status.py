@@ -10,7 +10,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import site_profiles, source_completeness, source_health
+from newsmill.cli import backfill, site_profiles, source_completeness, source_health
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_row
 from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
@@ -60,6 +60,11 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "archive_bytes": store.archive.total_bytes(),
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
+        "backfills": [
+            backfill.make_record(store, source, found)
+            for found in store.ledger.backfills.list_all()
+            if (source := store.ledger.source(found.source)) is not None
+        ],
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "alarms": [source_health.to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
@@ -100,6 +105,8 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"orders of site owners, given at /bot: {orders}")
     if report["websub"]["announced"]:
         typer.echo(format_websub(report["websub"], store.settings.public_url))
+    for line in backfill.describe_recent(store):
+        typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
     for alarm in report["alarms"]:
         typer.echo(f"ALARM: no source has given a document since {alarm['evidence']['last_at']}; {alarm['remedy']}")

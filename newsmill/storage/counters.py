@@ -10,6 +10,7 @@ The repair counts pages again from the ledger. It cannot check counters of listi
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, text
 
 from newsmill.storage.schema import count_totals, counts
-from newsmill.storage.statements import Upsert
+from newsmill.storage.statements import AnyRow, Upsert
 
 FOUND = "found"  # counted like an outcome: rows inserted that day
 
@@ -43,6 +44,16 @@ class CounterUpdates:
         _ADD.run(
             conn, [{"day": day, "source": source, "kind": kind, "outcome": outcome, "n": n} for (day, source, kind, outcome), n in changes]
         )
+
+
+def uncount(conn: Connection, rows: Iterable[AnyRow]) -> None:
+    """Undo what deleted rows of the ledger have counted. Listings keep their counts, because each read has its own."""
+    counters = CounterUpdates()
+    for row in rows:
+        if row.kind == "page":
+            counters.add(row.first_seen_at, row.source, row.kind, FOUND, -1)
+            counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)
 
 
 # The day (UTC) of a time, as each database stores times (columns.UtcDateTime).

@@ -215,9 +215,11 @@ backfills = Table(
     Column("first_day", Date, nullable=False),
     Column("last_day", Date, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),  # when nothing was left to fetch
+    Column("ended_at", UtcDateTime),  # when nothing was left to fetch, or when it was stopped
     Column("listings", Id, nullable=False, server_default="0"),  # found by it
     Column("pages", Id, nullable=False, server_default="0"),
+    Column("left_listings", Id),  # of them, not read when it was stopped; NULL: it was not stopped
+    Column("left_pages", Id),
 )
 
 # `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing

@@ -6,7 +6,6 @@ in the meantime is found by the last pass, or by the same command run again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, select, update
 
 from newsmill.model import Source
-from newsmill.storage.counters import FOUND, CounterUpdates
+from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS
@@ -31,7 +30,7 @@ from newsmill.storage.schema import (
     submissions,
     webhooks,
 )
-from newsmill.storage.statements import IS_LISTING, AnyRow
+from newsmill.storage.statements import IS_LISTING
 from newsmill.urls import make_spider_url
 
 BATCH_ROWS = 500
@@ -125,7 +124,7 @@ class SourceChanges:
                 if not rows:
                     return removed
                 conn.execute(delete(ledger).where(ledger.c.id.in_(_IDS)), {"b_ids": [row.id for row in rows]})
-                _uncount(conn, rows)
+                uncount(conn, rows)
             removed, after = removed + len(rows), rows[-1].id
 
     def _rename_rows(self, old: str, name: str) -> None:
@@ -152,15 +151,6 @@ class SourceChanges:
         """The documents that `remove` would remove."""
         with reading(self._engine) as conn:
             return int(conn.execute(select(func.count()).where(documents.c.source == name)).scalar_one())
-
-
-def _uncount(conn: Connection, rows: Sequence[AnyRow]) -> None:
-    counters = CounterUpdates()
-    for row in rows:
-        if row.kind == "page":
-            counters.add(row.first_seen_at, row.source, row.kind, FOUND, -1)
-            counters.undo(row.ended_at, row.source, row.kind, row.outcome)
-    counters.write(conn)
 
 
 def _rename_counters(conn: Connection, old: str, name: str) -> None:

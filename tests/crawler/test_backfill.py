@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -18,6 +19,8 @@ from newsmill.context import build_context
 from newsmill.discovery.archive_dates import Period
 from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
+from newsmill.storage.counters import find_wrong_counters
+from newsmill.storage.ledger import Added
 from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_BACKFILL
 
 JANUARY = Period(date(2024, 1, 1), date(2024, 1, 31))
@@ -68,11 +71,12 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     backfill = start_backfill(context, source, plan)
     found = world.ledger.backfills
     assert found.get("paper") == backfill and found.count_pending("paper").total == 0
+    assert found.end_finished(now=now()) == []  # the index and the section have not been read
     # What is stopped in the middle goes on: the first crawler reads the index and the section, the second one the rest.
     world.crawl(done=lambda: world.ledger.trace(parts[0]) is not None, patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
     world.ledger.add([Link(site.article("/2026/11/26/news"), Kind.PAGE, "paper", "feed")], now=now())
     again = start_backfill(context, source, plan)
-    assert again.started_at == backfill.started_at
+    assert again.started_at == backfill.started_at and found.end_finished(now=now()) == []
     world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
     assert [world.outcome(url) for url in (*wanted[:2], *wanted[3:])] == [State.FETCHED] * 4
     assert [world.ledger.trace(url) for url in (other[0], other[1], wanted[2], parts[1], parts[2], changed)] == [None] * 6
@@ -89,16 +93,23 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     wider = start_backfill(context, source, plan_backfill(context, source, Period(date(2023, 12, 1), date(2024, 1, 31))))
     world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
     assert wider.started_at > backfill.started_at and world.outcome(other[0]) is State.FETCHED
-    found.end("paper", now=now())
+    assert found.end_finished(now=now()) == ["paper"] and found.end_finished(now=now()) == []
     for variable, value in world.environ().items():
         monkeypatch.setenv(variable, value)
-    for options, text in (
-        (["--since", "2023-12", "--until", "2024-01", "--dry-run"], f"read again: sitemap {index}"),
-        ([], "2023-12-01 to 2024-01-31: done; 6 of 6 listings read, 3 of 3 pages fetched"),
-        (["--since", "2024"], "no crawler is running: run `newsmill up`"),
-        (["--until", "2024"], "need --since"),
+    backfill_command, counts = ["backfill", "paper"], "6 of 6 listings read, 3 of 3 pages fetched"
+    for command, text in (
+        ([*backfill_command, "--since", "2023-12", "--until", "2024-01", "--dry-run"], f"read again: sitemap {index}"),
+        (backfill_command, f"2023-12-01 to 2024-01-31: done {now():%Y-%m-%d}"),
+        (backfill_command, counts),
+        (["status"], f"backfill of paper: 2023-12-01 to 2024-01-31: done {now():%Y-%m-%d}"),
+        ([*backfill_command, "--stop"], "paper: no backfill is in progress"),
+        ([*backfill_command, "--since", "2024"], "no crawler is running: run `newsmill up`"),
+        ([*backfill_command, "--stop", "--since", "2024"], "--stop takes no other option"),
+        ([*backfill_command, "--stop"], "0 of 0 listings read, 0 of 0 pages fetched; 0 listings and 0 pages left out"),
+        (["status"], f"backfill of paper: 2024-01-01 to {now():%Y-%m-%d}: stopped"),
+        ([*backfill_command, "--until", "2024"], "need --since"),
     ):
-        monkeypatch.setattr(sys, "argv", ["newsmill", "backfill", "paper", *options])
+        monkeypatch.setattr(sys, "argv", ["newsmill", *command])
         with contextlib.suppress(SystemExit):
             main.main()
         printed = capsys.readouterr()
@@ -117,6 +128,21 @@ def test_rows_of_a_backfill_come_last(world: World) -> None:
     with world.engine.connect() as connection:
         ranks = dict(connection.exec_driver_sql("SELECT url, rank FROM ledger").all())
     assert ranks[old.url] == ranks[part.url] == RANK_BACKFILL == max(ranks.values())
+    # A stop forgets what nobody else wants. A crawler that reads a listing at this moment adds nothing more.
+    wanted = Link("https://a.example/wanted", Kind.PAGE, "paper", FROM_BACKFILL)
+    world.ledger.backfills.add(backfill, [wanted], now=now())
+    world.ledger.add([replace(wanted, found_by="feed")], now=now())
+    stopped = world.ledger.backfills.stop("paper", now=now())
+    assert stopped is not None and stopped.ended_at is not None
+    assert (stopped.is_stopped, stopped.left_listings, stopped.left_pages, stopped.pages) == (True, 1, 1, 2)
+    assert [world.ledger.trace(link.url) is None for link in (old, part, wanted)] == [True, True, False]
+    assert world.ledger.backfills.add(backfill, [old, part], now=now()) == Added()
+    assert world.ledger.backfills.stop("paper", now=now()) == stopped
+    with world.engine.begin() as connection:
+        assert find_wrong_counters(connection) == []
+    again = world.ledger.backfills.start("paper", JANUARY.first, JANUARY.last, archives=[part], now=now())
+    assert not again.is_stopped and world.ledger.backfills.add(again, [old], now=now()).new == 1
+    assert world.ledger.backfills.end_finished(now=now()) == []
     assert estimate_time(source, 100, 0, timedelta(0)) == timedelta(0)
     assert estimate_time(Source("slow"), 100, 10, timedelta(seconds=40)) == timedelta(seconds=400)
 

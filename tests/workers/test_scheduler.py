@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from workers_world import WorkersWorld
 
 from newsmill.exceptions import ServiceError
-from newsmill.model import Page, Source, State
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page, Source, State
+from newsmill.storage.ledger import FROM_BACKFILL, Ended
 from newsmill.storage.processes import Heartbeat
 from workers.scheduler import SchedulerContext, run_pass, try_pass
 
@@ -92,6 +94,21 @@ def _end_listing(world: WorkersWorld, now: datetime = NOW) -> None:
     leased = world.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
     world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased], now=now)
     world.ledger.release_host("paper.example", "crawler", now=now)
+
+
+def test_the_end_of_a_backfill_is_recorded_without_a_watching_command(world: WorkersWorld, context: SchedulerContext) -> None:
+    backfills, days = world.ledger.backfills, (NOW.date(), NOW.date())
+    world.ledger.put_source(Source("paper", homepage=HOME), now=NOW)
+    backfill = backfills.start("paper", *days, archives=[Link(f"{HOME}2026/11/", Kind.SECTION, "paper", FROM_BACKFILL)], now=NOW)
+    run_pass(context, NOW)
+    assert backfills.get("paper") == replace(backfill, listings=1)
+    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
+    rows = world.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
+    run_pass(context, NOW)
+    assert backfills.get("paper") == replace(backfill, listings=1)
+    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in rows], now=NOW)
+    run_pass(context, NOW)
+    assert backfills.get("paper") == replace(backfill, listings=1, ended_at=NOW)
 
 
 def test_rows_of_a_dead_crawler_are_due_again(world: WorkersWorld, context: SchedulerContext) -> None:

@@ -1,6 +1,6 @@
 """The ledger: one row per URL, with its state and outcome. It is the durable record; Redis may be lost at any moment."""
 
-from newsmill.storage.ledger.backfills import Backfill, Backfills
+from newsmill.storage.ledger.backfills import Backfill, Backfills, PendingBackfill
 from newsmill.storage.ledger.claims import MAX_CRASHES
 from newsmill.storage.ledger.ledger import Ledger
 from newsmill.storage.ledger.links import FROM_BACKFILL
@@ -34,6 +34,7 @@ __all__ = [
     "HostLease",
     "Ledger",
     "OutcomeCount",
+    "PendingBackfill",
     "Postponed",
     "Progress",
     "Result",

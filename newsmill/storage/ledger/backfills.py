@@ -7,40 +7,92 @@ in a backfill: one that ended before the backfill began is due again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, literal_column, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
 from newsmill import urls
 from newsmill.model import Kind, Link, Outcome
+from newsmill.storage.counters import uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import links as ledger_links
-from newsmill.storage.ledger.links import END_STATES, ENDED_COLUMNS, FROM_BACKFILL, RANK_BACKFILL, batches
+from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, FROM_BACKFILL, RANK_BACKFILL, batches
 from newsmill.storage.ledger.records import Added
-from newsmill.storage.schema import backfills, ledger
-from newsmill.storage.statements import Upsert, state_is
+from newsmill.storage.schema import backfills, documents, ledger
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is
 
 _NAME: Any = bindparam("b_name")
 _ONE = select(backfills).where(backfills.c.source == _NAME)
+_ALL = select(backfills).order_by(backfills.c.source)
 _START = Upsert(
     backfills,
     ("source",),
-    lambda new: {name: new[name] for name in ("first_day", "last_day", "started_at", "ended_at", "listings", "pages")},
+    lambda new: {column.name: new[column.name] for column in backfills.c if column.name != "source"},
 )
-_END = update(backfills).where(backfills.c.source == _NAME, backfills.c.ended_at.is_(None)).values(ended_at=bindparam("b_now"))
+_UNFINISHED = select(backfills.c.source, backfills.c.started_at).where(backfills.c.ended_at.is_(None)).order_by(backfills.c.source)
+_OPEN = (
+    select(backfills.c.source)
+    .where(
+        backfills.c.source == _NAME,
+        backfills.c.started_at == bindparam("b_started", type_=backfills.c.started_at.type),
+        backfills.c.ended_at.is_(None),
+    )
+    .with_for_update()
+)
+_END = (
+    update(backfills)
+    .where(
+        backfills.c.source == _NAME,
+        backfills.c.started_at == bindparam("b_started", type_=backfills.c.started_at.type),
+        backfills.c.ended_at.is_(None),
+    )
+    .values(ended_at=bindparam("b_now", type_=backfills.c.ended_at.type))
+)
+_STOP = _END.values(left_listings=0, left_pages=0)
+_COUNT_LEFT = (
+    update(backfills)
+    .where(backfills.c.source == _NAME, backfills.c.left_pages.is_not(None))
+    .values(left_listings=backfills.c.left_listings + bindparam("b_listings"), left_pages=backfills.c.left_pages + bindparam("b_pages"))
+)
 _COUNT = (
     update(backfills)
     .where(backfills.c.source == _NAME)
     .values(listings=backfills.c.listings + bindparam("b_listings"), pages=backfills.c.pages + bindparam("b_pages"))
 )
+_IS_FOUND = ledger.c.found_by == literal_column(f"'{FROM_BACKFILL}'")
 # The condition of ix_ledger_backfill, word for word: SQLite uses a partial index only then.
-_PENDING = (
-    select(ledger.c.kind, func.count().label("n"))
-    .where(ledger.c.source == _NAME, state_is("due"), ledger.c.found_by == literal_column(f"'{FROM_BACKFILL}'"))
-    .group_by(ledger.c.kind)
+_IS_PENDING = and_(ledger.c.source == _NAME, state_is("due"), _IS_FOUND)
+_PENDING = select(ledger.c.kind, func.count().label("n")).where(_IS_PENDING).group_by(ledger.c.kind)
+# What keeps a backfill open: its own rows, and sitemaps and sections that have not ended since it began. A listing adds what it shows
+# before it ends, so there is always one of them while more may come.
+_FOUND_DUE = select(ledger.c.id).where(_IS_PENDING).limit(1)
+_FOUND_IN_FLIGHT = select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.source == _NAME, _IS_FOUND).limit(1)
+_UNREAD = (
+    select(ledger.c.id)
+    .where(
+        ledger.c.source == _NAME,
+        IS_LISTING,
+        ledger.c.kind.in_([Kind.SITEMAP.value, Kind.SECTION.value]),
+        state_is("due", "fetching"),
+        or_(ledger.c.ended_at.is_(None), ledger.c.ended_at < bindparam("b_started", type_=ledger.c.ended_at.type)),
+    )
+    .limit(1)
 )
+# A row with a smaller rank is wanted by a listing or a person as well, and one with a document is fetched again.
+_STOPPABLE = (
+    select(ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.first_seen_at, ledger.c.ended_at, ledger.c.outcome)
+    .where(
+        _IS_PENDING,
+        ledger.c.rank == RANK_BACKFILL,
+        ledger.c.outcome.is_(None),
+        ~exists().where(documents.c.ledger_id == ledger.c.id).correlate(ledger),
+    )
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)  # a crawler leases the others at this moment
+)
+_DELETE = delete(ledger).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)))
 _READ_BEFORE = (
     select(*ENDED_COLUMNS)
     .where(
@@ -68,6 +120,13 @@ class Backfill:
     ended_at: datetime | None = None
     listings: int = 0
     pages: int = 0
+    left_listings: int | None = None  # of them, not read when it was stopped; None: it was not stopped
+    left_pages: int | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a person has stopped it before everything was fetched."""
+        return self.left_pages is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +153,74 @@ class Backfills:
             row = conn.execute(_ONE, {"b_name": source}).mappings().one_or_none()
         return None if row is None else Backfill(**row)
 
-    def start(self, source: str, first_day: date, last_day: date, *, now: datetime) -> Backfill:
-        """Begin a backfill, or go on with one for the same days that has not ended."""
+    def list_all(self) -> list[Backfill]:
+        """The last backfill of each source, by source."""
+        with reading(self._engine) as conn:
+            return [Backfill(**row) for row in conn.execute(_ALL).mappings()]
+
+    def start(
+        self, source: str, first_day: date, last_day: date, *, archives: Sequence[Link] = (), polled: Sequence[Link] = (), now: datetime
+    ) -> Backfill:
+        """Begin a backfill, or go on with one for the same days that has not ended.
+
+        `archives` are listings to try, and `polled` known ones to read again. They become due in the commit of the start, because a
+        backfill without open listings is ended.
+        """
         with writing(self._engine) as conn:
             row = conn.execute(_ONE.with_for_update(), {"b_name": source}).mappings().one_or_none()
             if row is not None and (row["first_day"], row["last_day"]) == (first_day, last_day) and row["ended_at"] is None:
-                return Backfill(**row)
-            values = {"source": source, "first_day": first_day, "last_day": last_day, "started_at": now}
-            _START.run(conn, [{**values, "ended_at": None, "listings": 0, "pages": 0}])
-        return Backfill(source, first_day, last_day, now)
+                backfill = Backfill(**row)
+            else:
+                backfill = Backfill(source, first_day, last_day, now)
+                _START.run(conn, [asdict(backfill)])
+                _add(conn, backfill, archives, now)
+            ledger_links.add(conn, polled, now, True)
+        return backfill
 
-    def end(self, source: str, *, now: datetime) -> None:
-        """Mark the backfill of a source as done."""
+    def end_finished(self, *, now: datetime) -> list[str]:
+        """Mark the backfills as done of which nothing is left to fetch. Returns their sources."""
+        with reading(self._engine) as conn:
+            rows = conn.execute(_UNFINISHED).all()
+            finished = [row for row in rows if not _is_open(conn, row.source, row.started_at)]
+        if not finished:  # nearly always: no write lock is needed
+            return []
         with writing(self._engine) as conn:
-            conn.execute(_END, {"b_name": source, "b_now": now})
+            return [
+                row.source
+                for row in finished
+                if conn.execute(_END, {"b_name": row.source, "b_started": row.started_at, "b_now": now}).rowcount
+            ]
+
+    def stop(self, source: str, *, now: datetime) -> Backfill | None:
+        """End the backfill of a source, and forget what it has found and not fetched. Returns it; None: none is in progress.
+
+        What is being fetched ends as usual. A later backfill finds the rest again. A stop that was interrupted is completed.
+        """
+        with writing(self._engine) as conn:
+            row = conn.execute(_ONE.with_for_update(), {"b_name": source}).mappings().one_or_none()
+            if row is None or (row["ended_at"] is not None and row["left_pages"] is None):
+                return None
+            conn.execute(_STOP, {"b_name": source, "b_started": row["started_at"], "b_now": now})
+        while True:
+            with writing(self._engine) as conn:
+                rows = conn.execute(_STOPPABLE, {"b_name": source}).all()
+                if not rows:
+                    break
+                conn.execute(_DELETE, {"b_ids": [row.id for row in rows]})
+                uncount(conn, rows)
+                pages = sum(row.kind == Kind.PAGE for row in rows)
+                conn.execute(_COUNT_LEFT, {"b_name": source, "b_listings": len(rows) - pages, "b_pages": pages})
+        return self.get(source)
 
     def add(self, backfill: Backfill, links: Sequence[Link], *, now: datetime) -> Added:
-        """Add what the backfill found (`found_by` is FROM_BACKFILL). Known pages stay as they are; known listings are read once more."""
+        """Add what the backfill found (`found_by` is FROM_BACKFILL). Known pages stay as they are; known listings are read once more.
+
+        Nothing is added to a backfill that was stopped, or replaced by another.
+        """
         with writing(self._engine) as conn:
-            listings = [link for link in links if link.kind is not Kind.PAGE]
-            requeued = _requeue_listings(conn, listings, backfill.started_at, now)
-            added_listings = ledger_links.add(conn, listings, now, False)
-            added = ledger_links.add(conn, [link for link in links if link.kind is Kind.PAGE], now, False)
-            values = {"b_name": backfill.source, "b_listings": added_listings.new + requeued, "b_pages": added.new}
-            if any((added_listings.new, requeued, added.new)):
-                conn.execute(_COUNT, values)
-        return added
+            if conn.execute(_OPEN, {"b_name": backfill.source, "b_started": backfill.started_at}).first() is None:
+                return Added()
+            return _add(conn, backfill, links, now)
 
     def count_pending(self, source: str) -> PendingBackfill:
         """What is left of the backfill of a source; reads as many index entries as that."""
@@ -127,6 +228,25 @@ class Backfills:
             counts = {row.kind: int(row.n) for row in conn.execute(_PENDING, {"b_name": source})}
         pages = counts.pop(Kind.PAGE.value, 0)
         return PendingBackfill(sum(counts.values()), pages)
+
+
+def _is_open(conn: Connection, source: str, started_at: datetime) -> bool:
+    """Whether something of a backfill is left to fetch, or may still be found."""
+    values = {"b_name": source}
+    if any(conn.execute(statement, values).first() is not None for statement in (_FOUND_DUE, _FOUND_IN_FLIGHT)):
+        return True
+    return conn.execute(_UNREAD, {**values, "b_started": started_at}).first() is not None
+
+
+def _add(conn: Connection, backfill: Backfill, links: Sequence[Link], now: datetime) -> Added:
+    listings = [link for link in links if link.kind is not Kind.PAGE]
+    requeued = _requeue_listings(conn, listings, backfill.started_at, now)
+    added_listings = ledger_links.add(conn, listings, now, False)
+    added = ledger_links.add(conn, [link for link in links if link.kind is Kind.PAGE], now, False)
+    values = {"b_name": backfill.source, "b_listings": added_listings.new + requeued, "b_pages": added.new}
+    if any((added_listings.new, requeued, added.new)):
+        conn.execute(_COUNT, values)
+    return added
 
 
 def _requeue_listings(conn: Connection, links: Sequence[Link], started_at: datetime, now: datetime) -> int:

@@ -49,6 +49,8 @@ def create_tables() -> None:
         Column("ended_at", UtcDateTime()),
         Column("listings", Id, server_default="0", nullable=False),
         Column("pages", Id, server_default="0", nullable=False),
+        Column("left_listings", Id),
+        Column("left_pages", Id),
         PrimaryKeyConstraint("source", name="pk_backfills"),
     )
     op.create_table(
