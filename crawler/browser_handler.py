@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Request as BrowserRequest
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotSupported
@@ -29,7 +33,9 @@ from scrapy_playwright.handler import (  # type: ignore[import-untyped]
 from crawler.browser import GuardedBrowserProvider, MemoryWatch
 from crawler.browser_page import PageRendering
 from crawler.forward_proxy import ForwardProxy, ProxyAccount
+from crawler.publisher_orders import is_stopped
 from crawler.renderer import RENDER_JOB, RenderingError, RenderJob
+from crawler.throttle import StopRequestedError
 from newsmill.address_guard import Guard
 
 logging.getLogger("scrapy-playwright").setLevel(logging.ERROR)  # its warnings are about single pages, which have outcomes
@@ -44,11 +50,17 @@ MAX_IDLE_SECONDS = 120.0  # without a page; then the browser ends and frees 300 
 CONTEXT_OPTIONS: dict[str, Any] = {"service_workers": "block", "accept_downloads": False, "ignore_https_errors": False}
 
 
+AbortRequest = Callable[[BrowserRequest], bool | Awaitable[bool]]
+
+
 class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # scrapy-playwright has no type hints
     """One browser, started with the first page. Every context has its own account at the proxy."""
 
+    abort_request: AbortRequest | None  # scrapy-playwright's; from the setting PLAYWRIGHT_ABORT_REQUEST
+
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        self.abort_request = partial(self._must_abort, self.abort_request)
         self.config: Config = replace(
             Config.from_settings(crawler.settings),
             cdp_url=None,
@@ -61,7 +73,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
             use_threaded_loop=False,
         )
         self.guard = Guard.from_networks(crawler.settings.getlist("NEWSMILL_ALLOW_NETS"))
-        self.proxy = ForwardProxy()
+        self.proxy = ForwardProxy(is_stopped=self._is_stopped)
         self._accounts: dict[str, ProxyAccount] = {}  # by context
         self._used_at: dict[str, float] = {}  # time.monotonic() of the last page, by context
         self._start_lock = asyncio.Lock()
@@ -118,11 +130,27 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
         self._used_at[name] = time.monotonic()
         return account
 
+    # ---- stops of owners
+
+    async def _is_stopped(self, url: str) -> bool:
+        """Whether the owner of the URL's host has stopped the crawler. A process that ends requests nothing more."""
+        try:
+            return await is_stopped(self._crawler, url)
+        except StopRequestedError:
+            return True
+
+    async def _must_abort(self, abort_request: AbortRequest | None, request: BrowserRequest) -> bool:
+        """Whether scrapy-playwright must not send a request of a spider's page; `abort_request` is the setting of the spider."""
+        if await self._is_stopped(request.url):
+            return True
+        decision = False if abort_request is None else abort_request(request)
+        return bool(await decision if isawaitable(decision) else decision)
+
     # ---- pages of the renderer
 
     async def _render(self, request: Request, name: str, account: ProxyAccount, job: RenderJob) -> Response:
         await self._maybe_launch_browser()  # before the page's time begins: a first start takes longer
-        rendering = PageRendering(job.page, account, job.guard)
+        rendering = PageRendering(job.page, account, job.guard, self._is_stopped)
         request.meta.update(rendering.meta())
         kills = len(self._memory_watch.kills)
         try:

@@ -7,6 +7,7 @@ checked its redirects. The page can navigate nowhere else, because that would be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -46,10 +47,14 @@ READ_DOM = f"""(() => {{
 class PageRendering:
     """One page in the browser. `meta` makes scrapy-playwright run it."""
 
-    def __init__(self, page: Page, account: ProxyAccount, guard: Guard) -> None:
-        """`account` is the page's way to the network, `guard` what it may reach there. Raises RenderingError for a broken body."""
+    def __init__(self, page: Page, account: ProxyAccount, guard: Guard, is_stopped: Callable[[str], Awaitable[bool]]) -> None:
+        """`account` is the page's way to the network, `guard` what it may reach there.
+
+        `is_stopped` says whether the owner of a URL's host has stopped the crawler. Raises RenderingError for a broken body.
+        """
         self.account = account
         self.guard = guard
+        self._is_stopped = is_stopped
         self.dom: bytes | None = None
         self._status = page.status
         self._headers = _response_headers(page)
@@ -86,7 +91,7 @@ class PageRendering:
                 await route.fulfill(status=self._status, headers=self._headers, body=self._body)
             elif is_document:
                 await route.fulfill(status=204)  # "no content" leaves the page as it is
-            elif request.resource_type in BLOCKED_TYPES or self._requests > MAX_REQUESTS:
+            elif request.resource_type in BLOCKED_TYPES or self._requests > MAX_REQUESTS or await self._is_stopped(request.url):
                 await route.abort("blockedbyclient")
             else:
                 await route.continue_()

@@ -36,7 +36,8 @@ from twisted.web._newclient import HEADER, STATUS
 from crawler.listings import MAX_SITEMAP_BYTES
 from crawler.proxy import ProxyClient
 from crawler.proxy_route import ProxyError
-from crawler.renderer import PLAYWRIGHT
+from crawler.publisher_orders import STOPPED, is_stopped
+from crawler.renderer import PLAYWRIGHT, RENDER_JOB
 from crawler.request_errors import RequestOutcomeError
 from crawler.request_signer import RequestSigner
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
@@ -324,10 +325,16 @@ class CappedHandler(HTTP11DownloadHandler):
         self._signer = RequestSigner(crawler.settings)
 
     async def download_request(self, request: Request) -> Response:
-        """The response: directly, through the proxy that a middleware named in `request.meta`, or from the browser."""
+        """The response: directly, through the proxy that a middleware named in `request.meta`, or from the browser.
+
+        Every request of every spider and middleware ends here, so the stop of a host's owner and the signature cannot be passed by.
+        Raises RequestOutcomeError for a host that its owner has stopped.
+        """
+        if RENDER_JOB not in request.meta and await is_stopped(self._crawler, request.url):  # a job's page was fetched already
+            raise RequestOutcomeError(STOPPED)
         if request.meta.get(PLAYWRIGHT):
             return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
-        self._signer.sign(request)  # here, because every request of every spider and middleware ends here
+        self._signer.sign(request)
         max_size = request.meta.get("download_maxsize")
         if max_size is not None and not 0 < max_size <= MAX_SITEMAP_BYTES:
             request.meta["download_maxsize"] = self._default_maxsize

@@ -12,22 +12,20 @@ from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.pushed_listing import read_pushes
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle, StopRequestedError
+from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.discovery.response_freshness import compute_fresh_seconds
-from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
-from newsmill.storage.publishers import PublisherOrder
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
 STOPPED_HOST_PAUSE_SECONDS = 60.0  # until a host is looked at again; it is not leased while its owner's stop is in force
-STOPPED_DETAIL = "the owner of the host has stopped the crawler"
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
@@ -68,16 +66,12 @@ class FetchTask:
                 await self.host_leases.give_back(host)
 
     async def _fetch(self) -> RetryAt | None:
-        await self.throttle.acquire()
-        while (order := await self._find_order(self.throttle.host)) is not None:
-            if order.is_stopped:
-                return await self._stop()
-            if (order.delay or 0.0) <= self.throttle.delay:
-                break
-            self.throttle.delay = order.delay or 0.0
-            await self.throttle.acquire()
+        if await wait_for_turn(self.throttle, self.state.find_order) is not None:
+            return await self._stop()
         response = await self.state.downloader.fetch(self._request(), self._check_redirect)
         self._current_throttle.mark_response()
+        if response == STOPPED:  # at a redirect of the host to itself
+            return await self._stop()
         now = self.state.now()
         if isinstance(response, Page):
             response = replace(response, fetched_at=now)  # compared with times of the database's clock
@@ -97,16 +91,9 @@ class FetchTask:
                 await self._postpone(decision)
         return self._update_throttle(response, decision)
 
-    async def _find_order(self, host: str) -> PublisherOrder | None:
-        try:
-            return await self.state.call_ledger(lambda _: self.state.ledger.publisher_order(host))
-        except ServiceError:  # the crawler stops while the database is away
-            raise StopRequestedError from None
-
     async def _stop(self) -> RetryAt:
         """The owner of the host has stopped the crawler: the row waits, and the host is not leased before the stop is lifted."""
-        until = self.state.now() + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
-        pause = RetryAt(until, STOPPED_DETAIL, until)
+        pause = make_stopped_pause(self.state.now())
         await self._postpone(pause, count_attempt=False)
         return pause
 
@@ -129,7 +116,10 @@ class FetchTask:
     # ---- redirects
 
     async def _check_redirect(self, _: str, target: str) -> OutcomeRecord | None:
-        """Wait for the throttle of the target's host; an outcome if the redirect may not be followed. Raises HostBusyError."""
+        """Wait for the throttle of the target's host; an outcome if the redirect may not be followed. Raises HostBusyError.
+
+        The outcome is STOPPED itself if the host redirects to itself: the row then waits, like every other of a stopped host.
+        """
         self._current_throttle.mark_response()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
             if urls.get_site(target) not in own_sites(self.source, self.leased_url.url):
@@ -138,19 +128,19 @@ class FetchTask:
                 return refusal
         host = urls.get_host(target)
         throttle = self.host_leases.throttle(host)
-        order = await self._find_order(host)
-        if order is not None and order.is_stopped:
-            return OutcomeRecord(Outcome.ROBOTS_DISALLOWED, f"redirects to {target}; {STOPPED_DETAIL}")
-        if host != self.throttle.host and host not in self._borrowed_hosts:
+        is_own_host = host == self.throttle.host
+        stopped = STOPPED if is_own_host else replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
+        order = await self.state.find_order(host)
+        if order is not None and order.is_stopped:  # before the host is borrowed: a stopped one would look like a busy one
+            return stopped
+        if not is_own_host and host not in self._borrowed_hosts:
             refusal = await self._borrow(host, throttle, target)
             if refusal is not None:
                 return refusal
         if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
             return replace(refusal, detail=f"redirects to {target}")
         self._current_throttle = throttle
-        throttle.delay = max(throttle.delay, 0.0 if order is None else order.delay or 0.0)
-        await throttle.acquire()
-        return None
+        return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
 
     async def _borrow(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
@@ -160,7 +150,9 @@ class FetchTask:
         self._borrowed_hosts.append(host)
         await restore_robots(throttle, lease, self.state.now())
         if not throttle.has_current_robots:
-            response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle)
+            response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
+            if response.refusal == STOPPED:
+                return replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
             await self.host_leases.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
                 return response.refusal
@@ -228,6 +220,12 @@ class FetchTask:
         if pause is None and isinstance(response, Page) and response.status == 429:
             pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
         return None if pause is None else RetryAt(decision.at, decision.detail, self.state.now() + pause)
+
+
+def make_stopped_pause(now: datetime) -> RetryAt:
+    """The pause of a host whose owner has stopped the crawler."""
+    until = now + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
+    return RetryAt(until, STOPPED.detail or "", until)
 
 
 def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:

@@ -13,7 +13,7 @@ import binascii
 import hmac
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,9 +105,10 @@ class ProxyAccount:
 class ForwardProxy:
     """Listens on a free port of 127.0.0.1. For one event loop."""
 
-    def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
-        """`lookup` replaces socket.getaddrinfo in tests."""
+    def __init__(self, lookup: Lookup = socket.getaddrinfo, *, is_stopped: Callable[[str], Awaitable[bool]] | None = None) -> None:
+        """`lookup` replaces socket.getaddrinfo in tests. `is_stopped`: whether the owner of a URL's host has stopped the crawler."""
         self._lookup = lookup
+        self._is_stopped = is_stopped
         self._accounts: dict[str, ProxyAccount] = {}
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,7 +230,12 @@ class ForwardProxy:
     # ---- connections to the network
 
     async def _connect(self, account: ProxyAccount, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to an IP address of the host that the guard allows. Raises RefusedError."""
+        """A connection to an IP address of the host that the guard allows. Raises RefusedError.
+
+        Requests inside a connection are looked at in the browser; a WebSocket shows here only.
+        """
+        if self._is_stopped is not None and await self._is_stopped(f"{'https' if port == 443 else 'http'}://{_join_port(host, port)}/"):
+            raise RefusedError(403, f"{host}: the owner has stopped the crawler")
         async with asyncio.timeout(CONNECT_SECONDS):
             ips = await self._resolve(host, port)
         allowed = [ip for ip in ips if account.guard.find_refusal(ip, port) is None]
@@ -330,6 +336,11 @@ def _split_authority(authority: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise RefusedError(400, f"{authority!r} is not a host and port")
     return host.strip("[]"), int(port)
+
+
+def _join_port(host: str, port: int) -> str:
+    """The host and port of a URL; an IPv6 address gets its brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _split_url(target: bytes) -> tuple[str, int, bytes, bytes]:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crawler.crawl_state import CrawlState
-from crawler.fetch_task import FetchTask, find_refusal
+from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
 from crawler.host_leases import HostLeases
+from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.throttle import HostThrottle, StopRequestedError
@@ -101,8 +102,14 @@ class HostWorker:
     # ---- robots
 
     async def _fetch_robots(self, rows: list[LeasedUrl]) -> bool:
-        """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended."""
-        response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle)
+        """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended.
+
+        If the owner of the host has stopped the crawler, its rows are released as they were.
+        """
+        response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle, self.state.find_order)
+        if response.refusal == STOPPED:
+            self._extend_pause(make_stopped_pause(self.state.now()))
+            return False
         await self.host_leases.save_robots(self.throttle, response)
         if response.refusal is None:
             return True

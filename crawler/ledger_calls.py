@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from crawler.throttle import StopSignal
+from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import make_owner_id
+from newsmill.storage.publishers import PublisherOrder
 
 log = logging.getLogger(__name__)
 
@@ -66,3 +67,10 @@ class LedgerCalls:
                 log.warning("%s; the next try is in %.1f s", e, wait)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, MAX_RETRY_SECONDS)
+
+    async def find_order(self, host: str) -> PublisherOrder | None:
+        """What the owner of a host has told the crawler. Raises StopRequestedError if the database is away while the process stops."""
+        try:
+            return await self.call_ledger(lambda _: self.ledger.publisher_order(host))
+        except ServiceError:
+            raise StopRequestedError from None

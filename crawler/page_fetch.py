@@ -21,6 +21,7 @@ from crawler.crawl_setup import product_name
 from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
 from crawler.fetch_task import ACCEPT
 from crawler.listings import MAX_SITEMAP_BYTES
+from crawler.publisher_orders import ORDER_LOOKUPS, FindOrder, find_no_order, open_order_lookup, wait_for_turn
 from crawler.request_signer import signing_values
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import RobotsResponse, fetch_robots
@@ -38,9 +39,9 @@ DELAY_SECONDS = 1.0  # between robots.txt and the page, as for a source without 
 class PoliteFetcher:
     """Fetches pages one after the other as the crawler does: guarded, within the limits, at the pace of each host, obeying robots.txt."""
 
-    def __init__(self, downloader: Downloader, agent: str, delay: float = DELAY_SECONDS) -> None:
-        """`delay`: seconds between two requests to a host; a longer Crawl-delay overrides it."""
-        self._downloader, self._agent, self._delay = downloader, agent, delay
+    def __init__(self, downloader: Downloader, agent: str, delay: float = DELAY_SECONDS, *, find_order: FindOrder = find_no_order) -> None:
+        """`delay`: seconds between two requests to a host; a longer Crawl-delay, or one that its owner wants, overrides it."""
+        self._downloader, self._agent, self._delay, self._find_order = downloader, agent, delay, find_order
         self._stop = StopSignal()
         self._throttles: dict[str, HostThrottle] = {}
         self.robots: dict[str, RobotsResponse] = {}  # by host
@@ -48,13 +49,12 @@ class PoliteFetcher:
 
     async def fetch(self, url: str, kind: Kind = Kind.PAGE) -> Page | OutcomeRecord:
         """The page, or the outcome that says why there is none. A status that the crawler would retry is an outcome."""
-        if (refusal := await self._find_refusal(url)) is not None:
+        if (refusal := await self._wait_for_turn(url)) is not None:
             return refusal
-        await self.get_throttle(url).acquire()
         self.requests += 1
         max_body = MAX_SITEMAP_BYTES if kind is Kind.SITEMAP else MAX_BODY_BYTES
         request = FetchRequest(url, ACCEPT.get(kind, PAGE_ACCEPT), max_body=max_body)
-        response = await self._downloader.fetch(request, lambda _, target: self._find_refusal(target))
+        response = await self._downloader.fetch(request, lambda _, target: self._wait_for_turn(target))
         self.get_throttle(url).mark_response()
         if isinstance(response, OutcomeRecord):
             return response
@@ -63,11 +63,15 @@ class PoliteFetcher:
             return decision.failure or OutcomeRecord(Outcome.HTTP_ERROR, decision.detail)
         return response if decision is None else decision
 
+    async def _wait_for_turn(self, url: str) -> OutcomeRecord | None:
+        """Wait until the URL may be requested; an outcome if it may not be."""
+        return await self._find_refusal(url) or await wait_for_turn(self.get_throttle(url), self._find_order)
+
     async def _find_refusal(self, url: str) -> OutcomeRecord | None:
         throttle = self.get_throttle(url)
         if throttle.host not in self.robots:
             self.requests += 1
-            self.robots[throttle.host] = await fetch_robots(self._downloader, throttle, url, self._throttle_of_host)
+            self.robots[throttle.host] = await fetch_robots(self._downloader, throttle, url, self._throttle_of_host, self._find_order)
         if (refusal := self.robots[throttle.host].refusal) is not None:
             return refusal
         throttle.set_delay(self._delay)
@@ -109,7 +113,8 @@ def make_fetcher(spider: FetchingSpider, delay: float = DELAY_SECONDS) -> Polite
     """The fetcher of a running spider."""
     engine = spider.crawler.engine
     assert engine is not None
-    return PoliteFetcher(Downloader(engine.download_async, spider.guard, spider.agent), spider.agent, delay)
+    downloader = Downloader(engine.download_async, spider.guard, spider.agent)
+    return PoliteFetcher(downloader, spider.agent, delay, find_order=ORDER_LOOKUPS[spider.crawler])
 
 
 SpiderType = TypeVar("SpiderType", bound=Spider)
@@ -125,8 +130,10 @@ def run_spider(spider_class: type[SpiderType], **arguments: Any) -> SpiderType:
     networks = tuple(map(str, settings.allow_nets))
     process = AsyncCrawlerProcess(make_settings(SETTINGS, settings.agent, networks, signing=signing_values(settings)))
     crawler = process.create_crawler(spider_class)
-    process.crawl(crawler, guard=Guard.from_networks(networks), agent=settings.agent, **arguments)
-    process.start()
+    with open_order_lookup(settings) as find_order:
+        ORDER_LOOKUPS[crawler] = find_order
+        process.crawl(crawler, guard=Guard.from_networks(networks), agent=settings.agent, **arguments)
+        process.start()
     assert isinstance(crawler.spider, spider_class)
     return crawler.spider
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from crawler.downloader import Downloader, FetchRequest
+from crawler.publisher_orders import STOPPED, FindOrder, wait_for_turn
 from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.robots import RobotsTxt
@@ -30,7 +31,10 @@ MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC
 
 @dataclass(frozen=True, slots=True)
 class RobotsResponse:
-    """The status (None: no response) and body of a robots.txt, and the outcome of the host's URLs if nothing may be fetched."""
+    """The status (None: no response) and body of a robots.txt, and the outcome of the host's URLs if nothing may be fetched.
+
+    The outcome STOPPED says nothing about the robots.txt, which was not requested.
+    """
 
     status: int | None
     body: bytes
@@ -44,9 +48,11 @@ def robots_url(url: str) -> str:
 
 
 async def fetch_robots(
-    downloader: Downloader, throttle: HostThrottle, url: str, throttle_of: Callable[[str], HostThrottle]
+    downloader: Downloader, throttle: HostThrottle, url: str, throttle_of: Callable[[str], HostThrottle], find_order: FindOrder
 ) -> RobotsResponse:
     """Fetch the robots.txt that applies to `url` and apply it to `throttle`. Raises StopRequestedError.
+
+    It is a request like any other: the owner of the host may have stopped the crawler.
 
     RFC 9309 wants redirects to other hosts followed. Those hosts are not leased, but their throttles are used: otherwise a wildcard domain
     whose names all redirect to one host would make us send that host one request for each name, all at once.
@@ -57,14 +63,18 @@ async def fetch_robots(
         nonlocal current_throttle
         current_throttle.mark_response()
         current_throttle = throttle_of(urls.get_host(target))
-        if current_throttle is not throttle:
-            current_throttle.delay = max(current_throttle.delay, REDIRECT_DELAY_SECONDS)
-        await current_throttle.acquire()
-        return None
+        if current_throttle is throttle:
+            return await wait_for_turn(throttle, find_order)
+        current_throttle.delay = max(current_throttle.delay, REDIRECT_DELAY_SECONDS)
+        stopped = await wait_for_turn(current_throttle, find_order)
+        return None if stopped is None else replace(stopped, detail=f"redirects to {target}; {stopped.detail}")
 
-    await current_throttle.acquire()
+    if await wait_for_turn(throttle, find_order) is not None:
+        return RobotsResponse(None, b"", STOPPED)
     page = await downloader.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT, cookiejar=f"host {throttle.host}"), check_redirect)
     current_throttle.mark_response()
+    if page == STOPPED:
+        return RobotsResponse(None, b"", STOPPED)
     response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
     await _apply(throttle, response.status, response.body)
     return response

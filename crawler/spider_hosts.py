@@ -14,6 +14,7 @@ from datetime import timedelta
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
 from crawler.ledger_calls import LedgerCalls
+from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
@@ -149,14 +150,13 @@ class SpiderHosts:
 
     async def _prepare(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
         async with host.lock:
-            await self._lease(host)
+            if not await self._lease(host):
+                return STOPPED
             refusal = await self._find_refusal(host, url)
-            if refusal is None:
-                await host.throttle.acquire()
-            return refusal
+            return refusal or await wait_for_turn(host.throttle, self.calls.find_order)
 
-    async def _lease(self, host: SpiderHost) -> None:
-        """Hold the host. After MAX_HOST_SECONDS the crawlers get their turn first."""
+    async def _lease(self, host: SpiderHost) -> bool:
+        """Hold the host. After MAX_HOST_SECONDS the crawlers get their turn first. False: its owner has stopped the crawler."""
         stop = self.calls.stop
         if host.is_leased and time.monotonic() - host.leased_at > MAX_HOST_SECONDS:
             while host.in_flight:
@@ -172,20 +172,26 @@ class SpiderHosts:
                 host.throttle.failures = max(host.throttle.failures, lease.failures)
                 await restore_robots(host.throttle, lease, self.calls.now())
                 break
+            order = await self.calls.find_order(host.name)
+            if order is not None and order.is_stopped:
+                return False
             await stop.sleep(poll)
             poll = min(poll * 2, MAX_POLL_SECONDS)
             self.waited_seconds += time.monotonic() - began_at
             began_at = time.monotonic()
+        return True
 
     async def _try_lease(self, host: SpiderHost) -> HostLease | None:
         ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
         return await self.calls.call_ledger(lambda now: ledger.lease_host(host.name, owner, seconds=seconds, now=now))
 
     async def _find_refusal(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
-        """The outcome of a URL that robots.txt forbids, or may forbid. Sets the delay of the host."""
+        """The outcome of a URL that robots.txt forbids, or may forbid, or whose host is stopped. Sets the delay of the host."""
         throttle = host.throttle
         if not throttle.has_current_robots and host.robots_valid_until <= time.monotonic():
-            response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle)
+            response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle, self.calls.find_order)
+            if response.refusal == STOPPED:
+                return STOPPED
             await self._save_robots(host, response)
             is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
             host.refusal = response.refusal if is_obeyed else None

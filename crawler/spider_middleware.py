@@ -77,6 +77,8 @@ class SpiderMiddleware:
         host: SpiderHost | None = request.meta.pop(HOST, None)
         if host is not None:
             self.hosts.leave(host)
+            if isinstance(exception, RequestOutcomeError):  # of the download handler
+                self.count(f"newsmill/refused/{exception.record.outcome}")
             if not isinstance(exception, IgnoreRequest):
                 await self.hosts.record_failure(host, None)
 

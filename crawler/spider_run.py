@@ -28,6 +28,7 @@ from crawler.crawl_setup import LEASE_SECONDS, product_name
 from crawler.downloader import Downloader
 from crawler.ledger_calls import LedgerCalls
 from crawler.middlewares import MiddlewareDownload
+from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
 from crawler.spider_middleware import HOSTS, RobotsDownload, is_installed
@@ -84,6 +85,7 @@ class SpiderRun:
         )
         self.hosts = SpiderHosts(self.calls, downloader, self.source, agent=product_name(settings.agent), skips_known=not self.is_test)
         HOSTS[crawler] = self.hosts
+        ORDER_LOOKUPS[crawler] = self.calls.find_order
         self.sink = self.make_sink(self)
         limits = self.source.spider_limits
         self.output = SpiderOutput(

@@ -151,10 +151,15 @@ class Disk:
             raise NewsmillError(f"the disk of {self.folder} is full ({room}); free some space to continue; stored data is not affected")
 
 
+def has_store(settings: Settings) -> bool:
+    """Whether the embedded database exists, or DATABASE_URL names another."""
+    return settings.database_url is not None or (data_folder(settings) / "newsmill.sqlite").exists()
+
+
 def require_store(settings: Settings) -> None:
     """Raises NewsmillError if the embedded database does not exist and DATABASE_URL names none."""
-    folder = data_folder(settings)
-    if settings.database_url is None and not (folder / "newsmill.sqlite").exists():
+    if not has_store(settings):
+        folder = data_folder(settings)
         raise NewsmillError(
             f"{folder} holds no documents yet; run `newsmill demo` or `newsmill crawl URL`, or set NEWSMILL_DATA to another folder"
         )

@@ -15,6 +15,7 @@ from scrapy.settings import BaseSettings
 
 from crawler.crawl_setup import CrawlSetup, open_source_crawl
 from crawler.frontier import Frontier
+from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.renderer import RENDER_JOB
 from crawler.throttle import StopRequestedError, StopSignal
 from crawler.user_settings import crawl_settings, exit_with_message, find_changed_protection, load_user_settings
@@ -70,6 +71,7 @@ class NewsSpider(Spider):
             if (changed := find_changed_protection(self.crawler.settings, self.setup.values)) is not None:
                 raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
         self.frontier = self.setup.make_frontier(self._download, self.stop)
+        ORDER_LOOKUPS[self.crawler] = self.frontier.state.find_order
         gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
         try:
             await self.frontier.run()

@@ -119,10 +119,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     executor = app.state.extraction_executor = ExtractionExecutor()
     inspections = app.state.inspections = Inspections()
     config: WebConfig = app.state.config
-    if config.shows_images:
-        settings = app.state.context.settings
-        app.state.lead_images = LeadImages(data_folder(settings) / "images", config.allow_nets, settings.agent)
     context: AppContext = app.state.context
+    settings = context.settings
+    if config.shows_images:
+        folder = data_folder(settings) / "images"
+        app.state.lead_images = LeadImages(folder, config.allow_nets, settings.agent, context.ledger.publisher_order)
     senders: list[RoundThread] = []
     if config.sends_webhooks:
         senders += [WebhookSender(context, config.allow_nets), AlertSender(context, config.url), AlarmSender(context, config.url)]

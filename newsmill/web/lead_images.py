@@ -11,16 +11,19 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from newsmill import urls
 from newsmill.address_guard import Guard
+from newsmill.exceptions import ServiceError, UrlError
 from newsmill.redaction import redact
-from newsmill.web.image_fetch import ImageError, fetch_hop
+from newsmill.storage.publishers import PublisherOrder
+from newsmill.web.image_fetch import Hop, ImageError, fetch_hop
 from newsmill.web.raster import read_raster
 
 MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
@@ -83,9 +86,10 @@ class ImageCache:
 class LeadImages:
     """Fetches images for the web process. Its methods run in the event loop; `close` ends its threads."""
 
-    def __init__(self, folder: Path, allow_nets: tuple[str, ...], agent: str) -> None:
+    def __init__(self, folder: Path, allow_nets: tuple[str, ...], agent: str, find_order: Callable[[str], PublisherOrder | None]) -> None:
+        """`find_order` returns what the owner of a host has told the crawler. It may raise ServiceError."""
         self._cache = ImageCache(folder)
-        self._guard, self._agent = Guard.from_networks(allow_nets), agent
+        self._guard, self._agent, self._find_order = Guard.from_networks(allow_nets), agent, find_order
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="image-cache")
         self._network = ThreadPoolExecutor(MAX_FETCHES, thread_name_prefix="image")
         self._fetching: dict[str, asyncio.Task[bytes]] = {}
@@ -127,13 +131,23 @@ class LeadImages:
     async def _fetch(self, url: str) -> bytes:
         for _ in range(1 + MAX_REDIRECTS):
             async with self._turn(urlsplit(url).netloc):
-                hop = await asyncio.get_running_loop().run_in_executor(self._network, fetch_hop, url, self._guard, self._agent)
+                hop = await asyncio.get_running_loop().run_in_executor(self._network, self._fetch_hop, url)
             if hop.redirect is None:
                 if read_raster(hop.body) is None:
                     raise ImageError("it is not a JPEG, PNG, GIF or WebP image")
                 return hop.body
             url = hop.redirect
         raise ImageError(f"more than {MAX_REDIRECTS} redirects")
+
+    def _fetch_hop(self, url: str) -> Hop:
+        """The answer to one request, if the owner of the host allows it. Raises ImageError."""
+        try:
+            order = self._find_order(urls.get_host(url))
+        except (UrlError, ServiceError) as error:
+            raise ImageError(str(error)) from None
+        if order is not None and order.is_stopped:
+            raise ImageError("the owner of the host has stopped the crawler")
+        return fetch_hop(url, self._guard, self._agent)
 
     @asynccontextmanager
     async def _turn(self, host: str) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
+from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, WebSubRequests
@@ -41,8 +42,12 @@ class WebSubSubscriber(RoundThread):
         return len(due) == MAX_CONCURRENT
 
     def send(self, request: HubRequest) -> None:
-        """Send one request and store its result. Raises ServiceError."""
+        """Send one request and store its result. Nothing is sent to a hub whose owner has stopped the crawler. Raises ServiceError."""
         one = request.subscription
+        order = self.context.ledger.publisher_order(urls.get_host(one.hub))
+        if order is not None and order.is_stopped:
+            self.requests.mark_failed(request, "the owner of the hub has stopped the crawler", now=self.context.now())
+            return
         form = {
             "hub.callback": f"{one.public_url}{WEBSUB_PATH}{one.callback_id}",
             "hub.mode": request.mode,

@@ -355,3 +355,26 @@ def test_the_guard_is_that_of_the_page(sites: Farm) -> None:
         return [status(first), status(await get(proxy, account, site.url("/")))]
 
     assert run(test) == [200, 403]
+
+
+def test_no_connection_is_made_to_a_host_whose_owner_has_stopped_the_crawler(sites: Farm) -> None:
+    stopped, other = sites.site(), sites.site()
+    asked: list[str] = []
+
+    async def is_stopped(url: str) -> bool:
+        asked.append(url)
+        return stopped.host in url
+
+    async def main() -> tuple[list[int], list[str]]:
+        proxy = ForwardProxy(is_stopped=is_stopped)
+        await proxy.start()
+        account = proxy.add_account("page", GUARD)
+        try:
+            answers = [await connect(proxy, account, stopped.host), await get(proxy, account, stopped.url("/a"))]
+            return [status(answer) for answer in (*answers, await get(proxy, account, other.page("/a")))], asked
+        finally:
+            await proxy.close()
+
+    statuses, urls = asyncio.run(main())
+    assert (statuses, stopped.connections) == ([403, 403, 200], 0)
+    assert urls == [f"http://{host}/" for host in (stopped.host, stopped.host, other.host)]

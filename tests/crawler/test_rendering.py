@@ -357,6 +357,33 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
     assert engine.run(download(engine, f"http://{canary.host}/")).status == 403
 
 
+def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
+    from crawler.publisher_orders import ORDER_LOOKUPS
+    from crawler.request_errors import RequestOutcomeError
+    from newsmill.storage.publishers import PublisherOrder
+
+    open_site, stopped_site = sites.site(), sites.site()
+    stopped = {stopped_site.host}
+    calls = [f'fetch("http://{one.host}/a", {{mode: "no-cors"}}); new WebSocket("ws://{one.host}/b")' for one in (open_site, stopped_site)]
+    url = site.page("/story", app("; ".join(calls)))
+
+    async def find_order(host: str) -> PublisherOrder:
+        return PublisherOrder(host, host in stopped, None, datetime.now(UTC))
+
+    ORDER_LOOKUPS[engine.crawler] = find_order
+    try:
+        assert "the end" in dom(render(engine, renderer, url))
+        assert engine.run(download(engine, url)).status == 200
+        assert open_site.connections >= 2 and stopped_site.connections == 0
+        stopped.add(site.host)
+        requests = len(site.log)
+        with pytest.raises(RequestOutcomeError):
+            engine.run(download(engine, url))
+        assert len(site.log) == requests
+    finally:
+        del ORDER_LOOKUPS[engine.crawler]
+
+
 async def download(engine: Any, url: str, *, wait: int = 0, **meta: Any) -> Any:
     """The response to a request as an operator's spider makes it; `wait` in milliseconds before the DOM is read."""
     from scrapy import Request

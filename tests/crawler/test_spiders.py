@@ -17,6 +17,7 @@ from newsmill.model import Outcome, SpiderLimits, State
 from newsmill.settings import Settings
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger import Trace
+from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_changes import SourceChanges
 from newsmill.urls import make_spider_url
 
@@ -227,6 +228,22 @@ def test_a_spider_and_the_crawl_share_the_throttle_of_a_host(sites: Farm, world:
     assert len(site.hits("/robots.txt")) == 1
     assert max(hit.in_flight for hit in site.log) == 1
     assert min(site.gaps()) >= 0.38
+
+
+def test_a_running_spider_obeys_the_owner_of_a_host(sites: Farm, world: World) -> None:
+    site = sites.site()
+    publishers = Publishers(world.engine)
+    publishers.give_order(site.host, is_stopped=False, delay=0.5, now=now())
+    add_spider(world, visit(add_articles(site, 8)), site.page("/start", "<p>list</p>"))
+    with world.crawler():
+        world.wait(lambda: len(site.log) >= 4, 120)
+        publishers.give_order(site.host, is_stopped=True, delay=None, now=now())
+        in_flight = len(site.log) + 1  # a request whose order was looked up before
+        world.wait(lambda: world.trace(RUN).outcome is not None, 120)
+    detail = world.trace(RUN).detail
+    assert len(site.log) <= in_flight and detail is not None
+    assert f"{10 - len(site.log)} requests refused: robots_disallowed" in detail
+    assert min(site.gaps()) >= 0.48
 
 
 def test_a_host_that_asks_for_a_pause_gets_it(sites: Farm, world: World) -> None:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from image_site import PNG, ImageSite, image_site, png
@@ -15,6 +16,7 @@ from site_of_tests import RunningApp
 
 from newsmill.model import Link
 from newsmill.settings import Settings
+from newsmill.storage.publishers import Publishers
 from newsmill.web import lead_images
 from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import ImageCache
@@ -40,7 +42,7 @@ def add(web: RunningApp, *images: str | None) -> list[str]:
 
 def test_an_image_is_shown_by_its_bytes_and_kept(make_web: Callable[..., RunningApp], site: ImageSite, tmp_path: Path) -> None:
     web = make_web(WebConfig(allow_nets=ALLOWED), Settings(data=tmp_path))
-    good_path, moved, none = add(web, f"{site.url}/good?a=%C3%A9&b", f"{site.url}/moved", None)
+    good_path, moved, none, stopped = add(web, f"{site.url}/good?a=%C3%A9&b", f"{site.url}/moved", None, f"{site.url}/later")
     client = web.browser()
     for path in (good_path, moved, good_path):
         answer = client.get(path)
@@ -49,8 +51,10 @@ def test_an_image_is_shown_by_its_bytes_and_kept(make_web: Callable[..., Running
         assert answer.headers["x-content-type-options"] == "nosniff" and "set-cookie" not in answer.headers
     assert site.paths == {"/good?a=%C3%A9&b": 1, "/moved": 1, "/good": 1}
     assert all("cookie" not in headers and "referer" not in headers for headers in site.headers)
+    Publishers(web.context.engine).give_order(urlsplit(site.url).netloc, is_stopped=True, delay=None, now=web.context.now())
+    assert client.get(stopped).status_code == 404 and "/later" not in site.paths
     assert client.get(none).status_code == client.get(f"/documents/{'0' * 32}/image").status_code == 404
-    assert [path.read_bytes() for path in (tmp_path / "images").iterdir()] == [PNG, PNG]
+    assert sorted(path.read_bytes() for path in (tmp_path / "images").iterdir()) == [b"", PNG, PNG]
     assert "/image" in client.get("/search").text
 
 

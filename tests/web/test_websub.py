@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from fake_site import farm
@@ -27,6 +28,7 @@ from newsmill.context import open_context
 from newsmill.model import Source
 from newsmill.storage import websub
 from newsmill.storage.database import reading
+from newsmill.storage.publishers import Publishers
 from newsmill.storage.websub import SubscriptionState
 from newsmill.storage.websub_requests import WebSubRequests
 from newsmill.web.config import WebConfig
@@ -70,6 +72,12 @@ def test_requests_to_hubs_are_guarded_and_their_failures_recorded(door: RunningA
         make_round(door, nets=())
         assert "private network" in str(find(door, listing).detail)
         assert hub.forms == []
+        publishers, host = Publishers(door.context.engine), urlsplit(hub.url).netloc
+        publishers.give_order(host, is_stopped=True, delay=None, now=door.context.now())
+        announce(door, hub.url.replace("/hub", "/hub?stopped"))
+        make_round(door)
+        assert (find(door, listing).detail, hub.forms) == ("the owner of the hub has stopped the crawler", [])
+        publishers.give_order(host, is_stopped=False, delay=None, now=door.context.now())
         announce(door, hub.url.replace("/hub", "/hub?again"))
         hub.status = 503
         make_round(door)
