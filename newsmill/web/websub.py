@@ -27,6 +27,8 @@ def answer_hub(request: Request, callback_id: str) -> Response:
     context, query = request.app.state.context, request.query_params
     mode, topic = query.get("hub.mode", ""), query.get("hub.topic", "")
     requests = WebSubRequests(context.engine)
+    if requests.find(callback_id) is None:  # a stranger must not get as far as the write lock of the database
+        raise HTTPException(404, "no such request was sent")
     if mode == "denied":
         if requests.deny(callback_id, topic, query.get("hub.reason", ""), now=context.now()):
             return Response(status_code=204)
