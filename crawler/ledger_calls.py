@@ -69,7 +69,7 @@ class LedgerCalls:
                 wait = min(wait * 2, MAX_RETRY_SECONDS)
 
     async def find_order(self, host: str) -> PublisherOrder | None:
-        """What the owner of a host has told the crawler. Raises StopRequestedError if the database is away while the process stops."""
+        """The order of the owner of a host. Raises StopRequestedError if the database is away while the process stops."""
         try:
             return await self.call_ledger(lambda _: self.ledger.publisher_order(host))
         except ServiceError:

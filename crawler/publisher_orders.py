@@ -1,4 +1,4 @@
-"""What the owner of a host has told the crawler (newsmill.storage.publishers): looked up right before each request to the host."""
+"""Orders of the owners of hosts (newsmill.storage.publishers), which are looked up right before each request to a host."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def is_stopped(crawler: Crawler, url: str) -> bool:
 
 @contextmanager
 def open_order_lookup(settings: Settings) -> Iterator[FindOrder]:
-    """The orders in the store of `settings`, for a process that fetches a few pages. Where there is no store, there are no orders.
+    """The orders in the store of `settings`, for a process that fetches a few pages. Without a store, no host has one.
 
     Raises NewsmillError if the store cannot be read: then nothing may be fetched.
     """

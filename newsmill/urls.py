@@ -144,6 +144,12 @@ def get_site(url: str) -> str:
     return _find_registered_domain(parts.name) or parts.host
 
 
+def has_public_suffix(url: str) -> bool:
+    """Whether the host is below an ending of the Public Suffix List: "bbc.co.uk", but not "co.uk" or "printer.lan". Raises UrlError."""
+    name = _parse(url, None).name
+    return not _IP_ADDRESS.fullmatch(name) and bool(_load_public_suffixes()(name).top_domain_under_public_suffix)
+
+
 def get_profile_site(url: str) -> str:
     """The site whose profile a page is read with: the host without "www."; "" for a page without a URL.
 

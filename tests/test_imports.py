@@ -98,6 +98,7 @@ OWNERS = {
     "standardwebhooks": ("newsmill.web",),
     "apprise": ("newsmill.web.apprise_child",),
     "smtplib": ("newsmill.web.mail",),
+    "dns": ("newsmill.web.host_proofs",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

@@ -9,18 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, or_, select
 
+from newsmill import urls
+from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import hosts, ledger, publisher_claims, publisher_orders
-from newsmill.storage.statements import Upsert
+from newsmill.storage.schema import ledger, publisher_claims, publisher_orders
+from newsmill.storage.statements import AnyRow, Upsert
 
-PROOF_LIFETIME = timedelta(days=30)  # then the file is looked for again
+PROOF_LIFETIME = timedelta(days=30)  # then it must be shown again
 MAX_DELAY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherOrder:
-    """What the owner of a host has told the crawler."""
+    """What the owner of a host has ordered."""
 
     host: str
     is_stopped: bool
@@ -30,13 +32,17 @@ class PublisherOrder:
 
 @dataclass(frozen=True, slots=True)
 class HostFetch:
-    """A URL of a host: how it was found, and what the last request for it gave."""
+    """A URL of a host: how it was found, and what the last request for it gave.
+
+    `found_on` is a page of this host. Pages of other hosts are not named, because their owners and the operator may not want that.
+    """
 
     id: int
     url: str
     kind: Kind
     found_by: str
     found_on: str | None
+    is_found_elsewhere: bool
     requested_at: datetime
     outcome: Outcome | None
 
@@ -65,7 +71,7 @@ def find_order(conn: Connection, host: str) -> PublisherOrder | None:
 
 
 def make_proof(claim: str, host: str) -> str:
-    """The text that the file on the host must hold. The file is public, and the claim cannot be derived from it."""
+    """The text that the host must show in a file or a DNS record. Both are public, and the claim cannot be derived from it."""
     return hashlib.sha256(f"newsmill {claim} {host}".encode()).hexdigest()[:40]
 
 
@@ -75,13 +81,8 @@ class Publishers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def knows(self, host: str) -> bool:
-        """Whether the crawler has URLs of the host."""
-        with reading(self._engine) as conn:
-            return conn.execute(select(hosts.c.host).where(hosts.c.host == host)).first() is not None
-
     def prove(self, claim: str, host: str, *, now: datetime) -> None:
-        """Record that the file for this claim was found on the host."""
+        """Record that the host has shown the proof for this claim."""
         with writing(self._engine) as conn:
             conn.execute(delete(publisher_claims).where(publisher_claims.c.proved_at < now - PROOF_LIFETIME))
             _PROVE.run(conn, [{"digest": _digest(claim, host), "host": host, "proved_at": now}])
@@ -94,7 +95,7 @@ class Publishers:
         return proved_at is not None and proved_at > now - PROOF_LIFETIME
 
     def order(self, host: str) -> PublisherOrder | None:
-        """What the owner of a host has told the crawler; None: nothing."""
+        """What the owner of a host has ordered; None: nothing."""
         with reading(self._engine) as conn:
             return find_order(conn, host)
 
@@ -105,7 +106,7 @@ class Publishers:
             return [PublisherOrder(row.host, row.is_stopped, row.delay, row.changed_at) for row in rows]
 
     def give_order(self, host: str, *, is_stopped: bool, delay: float | None, now: datetime) -> None:
-        """Set what the crawler must obey on the host from the next request on. Without a stop and a delay, there is no order."""
+        """Set what the crawler must obey on the host from the next request on. Without a stop and a delay, the order is removed."""
         with writing(self._engine) as conn:
             if not is_stopped and delay is None:
                 conn.execute(delete(publisher_orders).where(publisher_orders.c.host == host))
@@ -117,14 +118,25 @@ class Publishers:
         """The URLs of a host that were requested, or refused before a request; those found last come first, from below the id `before`."""
         values: dict[str, Any] = {"b_host": host, "b_before": 2**62 if before is None else before, "b_limit": limit}
         with reading(self._engine) as conn:
-            return [
-                HostFetch(
-                    *(row.id, row.url, Kind(row.kind), row.found_by, row.found_on),
-                    row.fetched_at or row.ended_at,
-                    None if row.outcome is None else Outcome(row.outcome),
-                )
-                for row in conn.execute(_FETCHES, values)
-            ]
+            return [_to_fetch(row, host) for row in conn.execute(_FETCHES, values)]
+
+
+def _to_fetch(row: AnyRow, host: str) -> HostFetch:
+    is_own_page = _is_on_host(row.found_on, host)
+    return HostFetch(
+        *(row.id, row.url, Kind(row.kind), row.found_by),
+        found_on=row.found_on if is_own_page else None,
+        is_found_elsewhere=row.found_on is not None and not is_own_page,
+        requested_at=row.fetched_at or row.ended_at,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+    )
+
+
+def _is_on_host(url: str | None, host: str) -> bool:
+    try:
+        return url is not None and urls.get_host(url) == host
+    except UrlError:
+        return False
 
 
 def _digest(claim: str, host: str) -> str:

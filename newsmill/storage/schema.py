@@ -520,7 +520,7 @@ websub_pushes = Table(
     Index("ix_websub_pushes_ledger", "ledger_id", "id"),
 )
 
-# What owners of hosts have told the crawler, which it obeys from its next request on.
+# Orders of the owners of hosts, which the crawler obeys from its next request on.
 publisher_orders = Table(
     "publisher_orders",
     metadata,

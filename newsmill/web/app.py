@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, key_directory, pages, problem_details, websub
@@ -23,6 +24,7 @@ from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
+from newsmill.web.host_proofs import HostProofs
 from newsmill.web.inspections import Inspections
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
@@ -121,6 +123,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     config: WebConfig = app.state.config
     context: AppContext = app.state.context
     settings = context.settings
+    app.state.host_proofs = HostProofs(Guard.from_networks(config.allow_nets), settings.agent)
     if config.shows_images:
         folder = data_folder(settings) / "images"
         app.state.lead_images = LeadImages(folder, config.allow_nets, settings.agent, context.ledger.publisher_order)

@@ -36,13 +36,13 @@ class Hop:
     redirect: str | None = None
 
 
-def fetch_hop(url: str, guard: Guard, agent: str, seconds: float = MAX_HOP_SECONDS) -> Hop:
-    """Send the request and read the answer. Raises ImageError."""
+def fetch_hop(url: str, guard: Guard, agent: str, seconds: float = MAX_HOP_SECONDS, *, max_bytes: int = MAX_IMAGE_BYTES) -> Hop:
+    """Send the request and read the answer. Raises ImageError, also for a body of more than `max_bytes`."""
     deadline = time.monotonic() + seconds
     try:
         target = parse_target(url)
         with connect(target, guard, deadline) as connection:
-            return _exchange(connection, target, url, agent, deadline)
+            return _exchange(connection, target, url, agent, deadline, max_bytes)
     except DeliveryError as error:
         raise ImageError(str(error)) from None
     except TimeoutError:
@@ -53,7 +53,7 @@ def fetch_hop(url: str, guard: Guard, agent: str, seconds: float = MAX_HOP_SECON
         raise ImageError(f"the connection failed ({type(error).__name__})") from None
 
 
-def _exchange(connection: socket.socket, target: TargetHost, url: str, agent: str, deadline: float) -> Hop:
+def _exchange(connection: socket.socket, target: TargetHost, url: str, agent: str, deadline: float, max_bytes: int) -> Hop:
     http = h11.Connection(h11.CLIENT)
     path = (target.parts.path or "/") + (f"?{target.parts.query}" if target.parts.query else "")
     headers = {"Host": target.parts.netloc, "User-Agent": agent, "Accept": ACCEPT, "Accept-Encoding": "identity", "Connection": "close"}
@@ -70,8 +70,8 @@ def _exchange(connection: socket.socket, target: TargetHost, url: str, agent: st
                 return Hop(redirect=redirect)
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > MAX_IMAGE_BYTES:
-                raise ImageError(f"the image is larger than {MAX_IMAGE_BYTES // 1_000_000} MB")
+            if len(body) > max_bytes:
+                raise ImageError(f"the body is larger than {max_bytes:,} bytes")
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
             return Hop(bytes(body))
 

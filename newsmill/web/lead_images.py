@@ -87,7 +87,7 @@ class LeadImages:
     """Fetches images for the web process. Its methods run in the event loop; `close` ends its threads."""
 
     def __init__(self, folder: Path, allow_nets: tuple[str, ...], agent: str, find_order: Callable[[str], PublisherOrder | None]) -> None:
-        """`find_order` returns what the owner of a host has told the crawler. It may raise ServiceError."""
+        """`find_order` returns the order of the owner of a host. It may raise ServiceError."""
         self._cache = ImageCache(folder)
         self._guard, self._agent, self._find_order = Guard.from_networks(allow_nets), agent, find_order
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="image-cache")

@@ -136,10 +136,11 @@ class RequestWindow:
 
 
 class RequestCounter:
-    """Counts requests per caller and window. Tests pass their own clock."""
+    """Counts requests per caller and window of `seconds`. Tests pass their own clock."""
 
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic, *, seconds: float = WINDOW_SECONDS) -> None:
         self.rate = rate
+        self.seconds = seconds
         self._clock = clock
         self._windows: OrderedDict[str, RequestWindow] = OrderedDict()
 
@@ -149,7 +150,7 @@ class RequestCounter:
         window = self._windows.get(key)
         if window is None or window.ends_at <= now:
             self._windows.pop(key, None)
-            window = self._windows[key] = RequestWindow(now + WINDOW_SECONDS)
+            window = self._windows[key] = RequestWindow(now + self.seconds)
             if len(self._windows) > MAX_CALLERS:
                 self._windows.popitem(last=False)
         window.count += 1

@@ -6,16 +6,23 @@ import logging
 import re
 from collections.abc import Callable
 
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
 import pytest
+from dns_server import DnsServer
 from fake_site import farm
 from site_of_tests import RunningApp
 from starlette.testclient import TestClient
 
+from newsmill.address_guard import Guard
 from newsmill.model import Link, Outcome, OutcomeRecord
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Ended
 from newsmill.storage.publishers import Publishers
 from newsmill.web.config import WebConfig
+from newsmill.web.host_proofs import HostProofs, find_record_name, identify_visitor
 
 PUBLIC = "https://news.example.org"
 
@@ -50,20 +57,21 @@ def test_the_page_says_who_runs_the_crawler_in_both_languages(owner: tuple[Runni
         assert "&lt;b&gt;desk&lt;/b&gt;@example.org" in page
         assert "User-agent: Newsmill" in page
     refused = browser.post("/bot", data={"csrf": csrf(browser, "/bot"), "host": '"><script>'}, headers={"Origin": PUBLIC})
-    assert (refused.status_code, "<script>" in refused.text.partition("<main")[2]) == (404, False)
+    assert (refused.status_code, "<script>" in refused.text.partition("<main")[2]) == (422, False)
     assert browser.post("/bot", data={"csrf": "x", "host": "a.example"}, headers={"Origin": "https://evil.example"}).status_code == 403
 
 
 def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
     owner: tuple[RunningApp, TestClient], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("newsmill.web.pages.bot.MAX_PROOF_SECONDS", 0.5)  # the site of the test does not answer https
+    monkeypatch.setattr("newsmill.web.host_proofs.MAX_FILE_SECONDS", 0.5)  # the site of the test does not answer https
     caplog.set_level(logging.INFO)
     web, browser = owner
     ledger, now = web.context.ledger, web.context.now()
     with farm() as sites:
         site = sites.site()
         ledger.add([Link(site.url(f"/{n}?<x>"), found_by="feed", found_on=site.url("/feed")) for n in range(101)], now=now)
+        ledger.add([Link(site.url("/linked"), found_by="feed", found_on="https://other.example/feed?key=secret")], now=now)
         ledger.add([Link("https://other.example/secret")], now=now)
         ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
         rows = [row for host in (site.host, "other.example") for row in ledger.lease_urls(host, "crawler", limit=200, seconds=60, now=now)]
@@ -73,17 +81,19 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
         page = browser.get(path).text
         proof = re.search(r"<code>([0-9a-f]{40})</code>", page)
         assert proof is not None and "/1?" not in page
-        assert post(browser, f"{path}/check", path) == f"{path}?failed=1"
+        assert post(browser, f"{path}/check", path, method="file") == f"{path}?failed=file"
         site.page("/.well-known/newsmill.txt", redirect=site.page("/elsewhere", proof[1]))
-        assert post(browser, f"{path}/check", path) == f"{path}?failed=1"
+        assert post(browser, f"{path}/check", path, method="file") == f"{path}?failed=file"
         assert browser.post(f"{path}/order", data={"csrf": csrf(browser, path), "action": "stop"}).status_code == 403
+        site.page("/.well-known/newsmill.txt", f"{'a line ' * 2_000}\n{proof[1]}\n", content_type="text/plain")
+        assert post(browser, f"{path}/check", path, method="file") == f"{path}?failed=file"  # too large
         site.page("/.well-known/newsmill.txt", f"a line\n{proof[1]}\n", content_type="text/plain")
-        assert post(browser, f"{path}/check", path) == path
+        assert post(browser, f"{path}/check", path, method="file") == path
         page = browser.get(path).text
         assert page.count("<tr><td>") == 100
-        assert "secret" not in page and "<x>" not in page and "found on" in page
+        assert "secret" not in page and "<x>" not in page and "found on <bdi>" in page and "found on another host" in page
         older = re.search(r'href="([^"]+before=\d+)"', page)
-        assert older is not None and browser.get(older[1]).text.count("<tr><td>") == 1
+        assert older is not None and browser.get(older[1]).text.count("<tr><td>") == 2
         publishers = Publishers(web.context.engine)
         assert post(browser, f"{path}/order", path, action="stop") == path
         (order,) = publishers.list_orders()
@@ -105,3 +115,95 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
         assert browser.get(f"/bot/hosts/{claim}/other.example").text.count("<tr><td>") == 0
         assert browser.get(f"/bot/hosts/short/{site.host}").status_code == 404
         assert claim not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("newsmill"))
+
+
+def test_an_owner_proves_the_host_with_a_dns_record(owner: tuple[RunningApp, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsmill.web.host_proofs.MAX_LOOKUP_SECONDS", 0.5)
+    web, browser = owner
+    with DnsServer() as server:
+        web.app.state.host_proofs = HostProofs(Guard(), "Newsmill/0.1", server.make_resolver)
+        path, name = post(browser, "/bot", "/bot", host="https://www.Example.org/news"), "_newsmill.www.example.org."
+        page = browser.get(path, headers={"Accept-Language": "de"}).text
+        proof = re.search(r"_newsmill\.www\.example\.org\. IN TXT &#34;([0-9a-f]{40})&#34;", page)
+        assert proof is not None and "DNS-Eintrag prüfen" in page
+
+        def check() -> str:
+            return post(browser, f"{path}/check", path, method="dns").removeprefix(path)
+
+        def truncate(query: dns.message.Message) -> bytes:
+            response = dns.message.make_response(query)
+            response.flags |= dns.flags.TC
+            return response.to_wire()
+
+        def refuse(query: dns.message.Message) -> bytes:
+            response = dns.message.make_response(query)
+            response.set_rcode(dns.rcode.REFUSED)
+            return response.to_wire()
+
+        def answer_another(query: dns.message.Message) -> bytes:
+            other = dns.message.make_query("_newsmill.other.example.org.", "TXT", id=query.id)
+            response = dns.message.make_response(other)
+            response.answer.append(dns.rrset.from_text("_newsmill.other.example.org.", 300, "IN", "TXT", proof[1]))
+            return response.to_wire()
+
+        hostile = ['"<script>alert(1)</script>"', r'"\255\000"', f'"{proof[1]} and more"', *(f'"{n}"' for n in range(900))]
+        replies = (
+            hostile,
+            truncate,
+            refuse,
+            answer_another,
+            lambda query: b"\0" * 12,
+            lambda query: query.to_wire()[:2] + b"x",
+            lambda _: None,
+        )
+        for reply in (None, *replies):
+            server.replies = {} if reply is None else {name: reply}
+            assert check() == "?failed=dns", reply
+        shown = browser.get(f"{path}?failed=dns").text
+        assert "The DNS record was not found" in shown and "alert(1)" not in shown
+        assert server.queries.count(name) == len(server.queries)
+        server.replies = {name: ['"v=spf1 -all"', f'"{proof[1][:30]}" "{proof[1][30:]}"']}
+        assert check() == ""
+        assert "The crawler fetches from this host as robots.txt permits." in browser.get(path).text
+
+        # A visitor has some checks in an hour. Names without a public suffix are not looked up.
+        monkeypatch.setattr("newsmill.web.host_proofs.MAX_CHECKS", 3)
+        web.app.state.host_proofs = HostProofs(Guard(), "Newsmill/0.1", server.make_resolver)
+        server.queries.clear()
+        claim = path.split("/")[3]
+        for host in ("127.0.0.1:81", "printer.lan", "co.uk"):
+            other = f"/bot/hosts/{claim}/{host}"
+            assert "IN TXT" not in browser.get(other).text
+            assert post(browser, f"{other}/check", other, method="dns") == f"{other}?failed=dns"
+        refused = browser.post(f"{path}/check", data={"csrf": csrf(browser, "/bot"), "method": "dns"}, headers={"Origin": PUBLIC})
+        assert (refused.status_code, server.queries) == (429, [])
+        assert 3500 < int(refused.headers["retry-after"]) <= 3600
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("www.example.org:8080", "_newsmill.www.example.org"),
+        ("xn--mnchen-3ya.de", "_newsmill.xn--mnchen-3ya.de"),
+        ("[2001:db8::1]:8080", None),
+        ("localhost", None),
+        ("paper.example", None),
+    ],
+)
+def test_the_record_of_a_host(host: str, name: str | None) -> None:
+    assert find_record_name(host) == name
+
+
+def test_the_addresses_of_one_network_are_one_visitor() -> None:
+    assert identify_visitor("2001:db8::1") == identify_visitor("2001:db8::ffff:0:0:1") != identify_visitor("2001:db8:0:1::1")
+    assert [identify_visitor(client) for client in ("192.0.2.1", "testclient")] == ["192.0.2.1", "testclient"]
+
+
+def test_strangers_do_not_learn_which_hosts_are_crawled(owner: tuple[RunningApp, TestClient]) -> None:
+    web, browser = owner
+    web.context.ledger.add([Link("https://www.followed.org/a")], now=web.context.now())
+    answers = [browser.post("/bot", data={"csrf": csrf(browser, "/bot"), "host": name}) for name in ("www.followed.org", "www.unheard.org")]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    shown = [browser.get(answer.headers["location"]).text for answer in answers]
+    words = [re.sub("[0-9a-f]{40}|[0-9a-zA-Z_-]{40,}|followed|unheard", "", text) for text in shown]
+    assert words[0] == words[1]

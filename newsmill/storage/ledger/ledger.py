@@ -259,7 +259,7 @@ class Ledger:
             return fetch_leases.postpone(conn, rows, now)
 
     def publisher_order(self, host: str) -> PublisherOrder | None:
-        """What the owner of a host has told the crawler. Look before each request: it is obeyed from the next one on."""
+        """The order of the owner of a host. Look before each request: it is obeyed from the next one on."""
         with reading(self._engine) as conn:
             return find_order(conn, host)
 

@@ -1,12 +1,12 @@
 """The page about this crawler, and the page where the owner of a host sees what was fetched, and stops or slows the crawler.
 
-No sign-in is needed. The owner proves the host with a file on it; the URL of the owner's page holds a secret that only its reader knows.
+No sign-in is needed. The owner proves the host with a file on it or with a DNS record; the URL of the owner's page holds a secret that
+only its reader knows. Before the proof, the pages do not show whether this crawler has ever fetched from the host.
 """
 
 from __future__ import annotations
 
 import secrets
-from threading import BoundedSemaphore
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -14,21 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from newsmill import urls
-from newsmill.address_guard import Guard
-from newsmill.context import AppContext
+from newsmill.address_guard import Guard, refusal_reason
 from newsmill.exceptions import UrlError
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
 from newsmill.web.auth import require_csrf
 from newsmill.web.config import OWNER_PATH
-from newsmill.web.image_fetch import ImageError, fetch_hop
+from newsmill.web.host_proofs import PROOF_PATH, HostProofs, ProofMethod, find_record_name
 from newsmill.web.pages.rendering import PageView
 
 ROWS = 100  # of a page
-PROOF_PATH = "/.well-known/newsmill.txt"
-MAX_PROOF_BYTES = 10_000
-MAX_PROOF_SECONDS = 5.0  # for each of the two requests
 CLAIM_CHARACTERS = 43
-CHECKS = BoundedSemaphore(2)  # at once: anybody may ask for one, and each occupies a thread of the server
 
 router = APIRouter(include_in_schema=False)
 HostForm = Annotated[str, Form(max_length=300)]
@@ -43,51 +38,40 @@ def show_bot(request: Request) -> Response:
 
 @router.post("/bot", dependencies=[Depends(require_csrf)])
 def begin_claim(request: Request, host: HostForm) -> Response:
-    """Lead to a new page of the owner of a host. Only hosts that the crawler knows have one."""
-    context: AppContext = request.app.state.context
+    """Lead to a new page of the owner of a host. A host that the crawler does not know has one too."""
     name = parse_host(host)
-    if name is None or not Publishers(context.engine).knows(name):
-        return show_bot_page(request, context.settings.contact, host.strip())
+    if name is None or refusal_reason(f"https://{name}/", Guard.from_networks(request.app.state.config.allow_nets)) is not None:
+        return show_bot_page(request, request.app.state.context.settings.contact, host.strip())
     return RedirectResponse(f"{OWNER_PATH}{secrets.token_urlsafe(32)}/{name}", 303)
 
 
 @router.get(OWNER_PATH + "{claim}/{host}")
-def show_host(request: Request, claim: str, host: str, before: int | None = None, failed: str = "") -> Response:
-    """How to prove the host, or what was fetched from it."""
+def show_host(request: Request, claim: str, host: str, before: int | None = None, failed: ProofMethod | None = None) -> Response:
+    """How to prove the host, or what was fetched from it. `failed` is the check that has found no proof."""
     context, name = request.app.state.context, check_claim(claim, host)
     publishers = Publishers(context.engine)
     view = PageView(request)
-    values: dict[str, Any] = {
-        "host": name,
-        "owner_path": f"{OWNER_PATH}{claim}/{name}",
-        "proof_path": PROOF_PATH,
-        "max_delay": int(MAX_DELAY_SECONDS),
-    }
-    values |= {"proof": make_proof(claim, name), "days": PROOF_LIFETIME.days, "failed": failed == "1"}
+    values: dict[str, Any] = {"host": name, "owner_path": f"{OWNER_PATH}{claim}/{name}", "max_delay": int(MAX_DELAY_SECONDS)}
     if not publishers.is_proved(claim, name, now=context.now()):
-        return view.page("bot_host.html", **values, is_proved=False, order=None, rows=[], older=None)
+        proof, record_name = make_proof(claim, name), find_record_name(name)
+        record = None if record_name is None else f'{record_name}. IN TXT "{proof}"'  # as a zone file has it (RFC 1035, 5.1)
+        values |= {"proof": proof, "proof_path": PROOF_PATH, "record": record}
+        return view.page("bot_host.html", **values, is_proved=False, days=PROOF_LIFETIME.days, failed=failed)
     rows = publishers.list_fetches(name, limit=ROWS + 1, before=None if before is None else max(0, min(before, 2**62)))
     older = rows[ROWS - 1].id if len(rows) > ROWS else None
     return view.page("bot_host.html", **values, is_proved=True, order=publishers.order(name), rows=rows[:ROWS], older=older)
 
 
 @router.post(OWNER_PATH + "{claim}/{host}/check", dependencies=[Depends(require_csrf)])
-def check_proof(request: Request, claim: str, host: str) -> Response:
-    """Look for the file on the host."""
+def check_proof(request: Request, claim: str, host: str, method: Annotated[ProofMethod, Form()]) -> Response:
+    """Look for the file on the host, or for the DNS record of its name."""
     context, name = request.app.state.context, check_claim(claim, host)
-    publishers, path = Publishers(context.engine), f"{OWNER_PATH}{claim}/{name}"
-    if not publishers.knows(name):
-        raise HTTPException(404, "this crawler does not know the host")
-    guard = Guard.from_networks(request.app.state.config.allow_nets)
-    if not CHECKS.acquire(blocking=False):
-        raise HTTPException(503, "other hosts are being checked: try again in a few seconds", headers={"Retry-After": "10"})
-    try:
-        is_found = find_proof(name, make_proof(claim, name), guard, context.settings.agent)
-    finally:
-        CHECKS.release()
-    if not is_found:
-        return RedirectResponse(f"{path}?failed=1", 303)
-    publishers.prove(claim, name, now=context.now())
+    path = f"{OWNER_PATH}{claim}/{name}"
+    proofs: HostProofs = request.app.state.host_proofs
+    visitor = request.client.host if request.client is not None else "unknown"
+    if not proofs.find(method, name, make_proof(claim, name), visitor=visitor):
+        return RedirectResponse(f"{path}?failed={method}", 303)
+    Publishers(context.engine).prove(claim, name, now=context.now())
     return RedirectResponse(path, 303)
 
 
@@ -108,11 +92,11 @@ def give_order(
     return RedirectResponse(f"{OWNER_PATH}{claim}/{name}", 303)
 
 
-def show_bot_page(request: Request, contact: str | None, unknown: str | None) -> Response:
-    """The page /bot; `unknown` is a host that was asked for and that the crawler does not know."""
+def show_bot_page(request: Request, contact: str | None, refused: str | None) -> Response:
+    """The page /bot; `refused` is a text that was submitted and names no host from which a crawler may fetch."""
     agent = request.app.state.context.settings.agent
-    values = {"agent": agent, "product": agent.partition("/")[0].strip(), "contact": contact, "unknown": unknown}
-    return PageView(request).page("bot.html", 200 if unknown is None else 404, **values)
+    values = {"agent": agent, "product": agent.partition("/")[0].strip(), "contact": contact, "refused": refused}
+    return PageView(request).page("bot.html", 200 if refused is None else 422, **values)
 
 
 def parse_host(text: str) -> str | None:
@@ -130,15 +114,3 @@ def check_claim(claim: str, host: str) -> str:
     if len(claim) != CLAIM_CHARACTERS or not claim.isascii() or name is None or name != host:
         raise HTTPException(404, "page not found")
     return name
-
-
-def find_proof(host: str, proof: str, guard: Guard, agent: str) -> bool:
-    """Whether the file on the host, by https or http, has a line with the proof. Redirects are not followed: they may leave the host."""
-    for scheme in ("https", "http"):
-        try:
-            hop = fetch_hop(f"{scheme}://{host}{PROOF_PATH}", guard, agent, MAX_PROOF_SECONDS)
-        except ImageError:
-            continue
-        if hop.redirect is None and proof in hop.body[:MAX_PROOF_BYTES].decode("utf-8", "replace").split():
-            return True
-    return False
