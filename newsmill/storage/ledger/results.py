@@ -6,17 +6,13 @@ ledger rows next, in the order of theirs. Results whose fence is outdated are th
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, case, func, select, text, update
+from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
-from newsmill import urls
 from newsmill.discovery.revisits import RevisitResult
-from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
@@ -24,36 +20,18 @@ from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.claims import REEXTRACT, RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of, is_same_article, list_identities
+from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
-from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
+from newsmill.storage.ledger.revisit_results import end_failed_revisits
+from newsmill.storage.ledger.revisits import RevisitPlans
+from newsmill.storage.ledger.stored_pages import is_canonical, list_documents, lock_documents
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
 from newsmill.storage.url_parameters import ParameterEvidence
 from newsmill.urls import get_profile_site
 
-MAX_COMPARED_CHARACTERS = 20_000  # of a stored text
-
-# A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
-_LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
-_STORED = select(
-    documents.c.id,
-    documents.c.ledger_id,
-    documents.c.content_hash,
-    documents.c.revision,
-    documents.c.first_seen_at,
-    documents.c.stored_at,
-    documents.c.url,
-    documents.c.archive_ref,
-    documents.c.authors,
-    documents.c.live_updates,
-    documents.c.gone_at,
-    documents.c.canonical_url,
-    documents.c.title,
-    func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
-).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 _ROWS = (
     select(
         ledger.c.id,
@@ -101,7 +79,6 @@ _RETRY = (
     )
 )
 _RETRY_FAILED = _RETRY.values(**RECORD_FAILURE)
-_RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
 _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -122,14 +99,14 @@ _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] f
 
 def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
-    stored = _lock_documents(conn, results, owned.values())
+    stored = lock_documents(conn, results, owned.values())
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
-    current = _end_failed_revisits(conn, current, owned, stored, rows, now)
+    current = end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    stamp = stored_order.stamp(conn, now) if _documents(current) else now
-    decisions = decide(current, stored, lambda document: _is_canonical(document.id, document.url), stamp, owned)
+    stamp = stored_order.stamp(conn, now) if list_documents(current) else now
+    decisions = decide(current, stored, lambda document: is_canonical(document.id, document.url), stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
@@ -137,51 +114,6 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     for decision in decisions:
         ended[decision.record.outcome] = ended.get(decision.record.outcome, 0) + 1
     return ended
-
-
-def _documents(results: Sequence[Result]) -> list[Document]:
-    return [result.reading.document for result in results if result.reading.document is not None]
-
-
-def _lock_documents(conn: Connection, results: Sequence[Result], owned: Iterable[str]) -> dict[str, StoredPage]:
-    """Lock the documents that the results may write; those that are stored, by id. `owned`: the documents that their rows have."""
-    ids = sorted({document_id for document in _documents(results) for document_id in list_identities(document)} | set(owned))
-    if not ids:
-        return {}
-    if conn.dialect.name == "postgresql":
-        conn.execute(_LOCK_IDS, {"ids": sorted(_lock_number(document_id) for document_id in ids)})
-    return {row.id: _stored_page(row) for row in conn.execute(_STORED, {"b_ids": ids})}
-
-
-def _stored_page(row: AnyRow) -> StoredPage:
-    authors = [(author["name"],) for author in row.authors]
-    updates = [(update.get("title"), update["text"]) for update in row.live_updates]
-    return StoredPage(
-        ledger_id=row.ledger_id,
-        content_hash=row.content_hash,
-        revision=row.revision,
-        first_seen_at=row.first_seen_at,
-        stored_at=row.stored_at,
-        is_canonical=_is_canonical(row.id, row.url),
-        archive_ref=row.archive_ref,
-        other_content=(*authors, *updates),
-        gone_at=row.gone_at,
-        title=row.title,
-        text=row.text,
-        canonical_url=row.canonical_url,
-        url=row.url,
-    )
-
-
-def _lock_number(document_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), signed=True)
-
-
-def _is_canonical(document_id: str, url: str) -> bool:
-    try:
-        return urls.make_key(url) == document_id
-    except UrlError:
-        return False
 
 
 def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, StoredPage]) -> dict[int, AnyRow]:
@@ -192,48 +124,6 @@ def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, St
 def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
     row = rows.get(result.claim.id)
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
-
-
-def _end_failed_revisits(
-    conn: Connection,
-    results: Sequence[Result],
-    owned: Mapping[int, str],
-    stored: Mapping[str, StoredPage],
-    rows: Mapping[int, AnyRow],
-    now: datetime,
-) -> list[Result]:
-    """End the revisits that brought nothing for the document of their row. Returns the other results, with the ids of these documents."""
-    kept: list[Result] = []
-    failed: list[EndedRevisit] = []
-    for result in results:
-        row, document_id = rows[result.claim.id], owned.get(result.claim.id)
-        stored_page = None if document_id is None else stored.get(document_id)
-        if document_id is None or stored_page is None or stored_page.ledger_id != row.id or not revisits.is_revisit(row):
-            kept.append(result)
-        elif (failure := _find_revisit_failure(result, document_id, stored)) is not None:
-            failed.append(EndedRevisit(row, failure, result.retry_at, has_saved_page=True))
-        elif result.reading.document is not None:  # the article keeps its id when its URL or its canonical URL changes
-            document = replace(result.reading.document, id=document_id)
-            kept.append(replace(result, reading=replace(result.reading, document=document)))
-    revisits.end(conn, failed, now)
-    to_render = [{"b_id": result.claim.id} for result in results if result.wants_rendering and result not in kept]
-    if to_render:
-        conn.execute(_RENDER_NEXT, to_render)
-    return kept
-
-
-def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
-    """Why the page of a revisit must not replace the document; None if it is the same article."""
-    document = result.reading.document
-    if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
-        return result.reading.ending
-    if document.id == document_id:
-        return None
-    if document.id in stored:
-        return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
-    if is_same_article(document, stored[document_id].title, stored[document_id].text):
-        return None
-    return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")
 
 
 def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
