@@ -1,6 +1,6 @@
-"""Other URLs of the article of a URL, by spelling: without AMP, print and mobile signs, or without one parameter. Pure.
+"""Other URLs of the article of a URL, by spelling: without AMP, print and mobile signs, the name of an index file, or a parameter. Pure.
 
-They are guesses. Whoever uses one compares what both URLs show.
+They are guesses. The caller compares what both URLs show.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ MAX_PARAMETERS = 8  # names of a URL whose variants are listed
 
 _HOST = re.compile(r"(?:m|mobile|mobil|touch|wap|amp)\.(?=[^.]+\.)", re.I)
 _PATH = re.compile(r"/(?:amp|print|drucken|druckversion)(?=/?$)|^/(?:amp|print)(?=/)|[-._](?:amp|print|druck)(?=\.\w{2,5}$)|\.amp$", re.I)
+_INDEX = re.compile(r"(?<=/)(?:index|default)\.(?:html?|xhtml|php|aspx?|jsp)$", re.I)
 _PARAMETER = re.compile(
     r"amp(?:=[1y]|=true|=)?|(?:output|outputtype|type|view|mode|format|layout|tmpl|display)=(?:amp|print|mobile|drucken|printview|component)"
     r"|(?:print|printview|drucken|mobile)=\w{1,5}",
@@ -23,10 +24,13 @@ _PARAMETER = re.compile(
 
 
 def find_plain_url(url: str) -> str | None:
-    """The URL (normal form) of the page of which this is an AMP, print or mobile version by its spelling; None if it is none."""
+    """The URL (normal form) of the page of which this is an AMP, print or mobile version by its spelling; None if it is none.
+
+    The name of an index file ("/story/index.html") is left out as well.
+    """
     parts = urlsplit(url)
     host = _HOST.sub("", parts.netloc, count=1)
-    path = _PATH.sub("", parts.path, count=1) or "/"
+    path = _INDEX.sub("", _PATH.sub("", parts.path, count=1)) or "/"
     query = "&".join(parameter for parameter in parts.query.split("&") if not _PARAMETER.fullmatch(parameter))
     try:
         plain = urls.normalize(urlunsplit((parts.scheme, host, path, query, "")))

@@ -103,6 +103,21 @@ _OTHERS = (
 )
 
 
+def find_similar_pages(conn: Connection, text: str, *, least: float = MIN_SIMILARITY) -> list[int]:
+    """The pages (ids of the ledger) of stored documents whose fingerprints are similar to that of a text; none for a short text."""
+    return _find_candidates(conn, near_duplicates.fingerprint(text), least)
+
+
+def _find_candidates(conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:
+    if bands is None:
+        return []
+    enough = near_duplicates.min_agreeing_points(least)
+    given = {**dict(zip(BANDS, bands, strict=True)), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
+    return [
+        page for page, *theirs in conn.execute(_CANDIDATES, given) if near_duplicates.count_agreeing_points(bands, tuple(theirs)) >= enough
+    ]
+
+
 class NearDuplicates:
     """Reads only. Every call may raise ServiceError."""
 
@@ -120,7 +135,7 @@ class NearDuplicates:
             if own is None:
                 return None
             page, bands = own
-            pages = [other for other in self._candidates(conn, bands, least) if other != page]
+            pages = [other for other in _find_candidates(conn, bands, least) if other != page]
             near = self._near(conn, document_id, pages, least) if pages else []
         return tuple(sorted(near, key=lambda one: (-one.similarity, one.first_seen_at, one.id))[:limit])
 
@@ -131,18 +146,6 @@ class NearDuplicates:
             return stored[0], tuple(stored[1:])
         text_of_document = conn.execute(_TEXT, {"b_id": document_id}).scalar()
         return None if text_of_document is None else (None, near_duplicates.fingerprint(text_of_document))
-
-    def _candidates(self, conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:
-        """The pages of documents to compare, with the page of the document itself."""
-        if bands is None:
-            return []
-        enough = near_duplicates.min_agreeing_points(least)
-        given = {**dict(zip(BANDS, bands, strict=True)), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
-        return [
-            page
-            for page, *theirs in conn.execute(_CANDIDATES, given)
-            if near_duplicates.count_agreeing_points(bands, tuple(theirs)) >= enough
-        ]
 
     def _near(self, conn: Connection, document_id: str, pages: list[int], least: float) -> list[NearDuplicate]:
         text_of_document = conn.execute(_TEXT, {"b_id": document_id}).scalar() or ""

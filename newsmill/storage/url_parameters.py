@@ -1,4 +1,4 @@
-"""What the parameters of a site's URLs are worth, learnt from its pages: which select an article, and which only make copies of it.
+"""The parameters of a site's URLs, by the evidence of its pages: which select an article, and which only make copies of it.
 
 Of each parameter of a site, two numbers are kept. `copies`: pages with the text of a stored article, whose URL differed from its URL in
 this parameter alone. `articles`: documents whose own URL has it. A link loses the parameters that only make copies, so that no copy is
@@ -21,8 +21,8 @@ from newsmill.storage.schema import url_parameters
 from newsmill.storage.statements import Upsert
 
 MIN_COPIES = 3  # one article may have two numbers by mistake
-COPIES_PER_ARTICLE = 4  # an article found first under a copy's URL is no sign that the parameter matters
-MAX_NAME_CHARACTERS = 60  # longer names are not learnt
+COPIES_PER_ARTICLE = 4  # an article found first under a copy's URL does not show that the parameter matters
+MAX_NAME_CHARACTERS = 60  # longer names are not counted
 
 _ADD = Upsert(
     url_parameters,

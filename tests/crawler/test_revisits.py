@@ -8,23 +8,12 @@ from fake_site import Farm, Hit, Response
 from sqlalchemy import update
 from world import World, now
 
-from newsmill.extraction.pipeline import read
 from newsmill.model import Outcome, State
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Result
 from newsmill.storage.schema import ledger
 
 MODIFIED = "Wed, 25 Nov 2026 12:00:00 GMT"
-
-
-def extract_all(world: World) -> None:
-    """Do the worker's part."""
-    for segment in world.ledger.pending_segments(now=now(), limit=100):
-        claims = world.ledger.claim_segment(segment, "worker", seconds=60, now=now())
-        pages = [(claim, world.archive.read_page(claim.segment, claim.offset)) for claim in claims]
-        results = [Result(claim, read(page, first_seen_at=claim.first_seen_at)) for claim, page in pages]
-        world.ledger.store(results, now=now(), owner="worker", seconds=60)
 
 
 def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -> None:
@@ -37,7 +26,7 @@ def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -
         site.pages[path] = Response(200, (*response.headers, *validators.items()), response.body)
     world.source(feeds=(site.feed("/rss.xml", *articles.values()),), discover=False)
     world.crawl()
-    extract_all(world)
+    world.extract()
     documents = Documents(world.engine)
     before = {name: documents.get(url) for name, url in articles.items()}
     ended_at = {name: world.trace(url).ended_at for name, url in articles.items()}
@@ -61,7 +50,7 @@ def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -
         [*(f"/2026/{name}" for name in names), *(hit.path for hit in site.log if hit.path == "/robots.txt")]
     )
     assert all(hit.headers["if-none-match"] == '"v1"' for hit in site.log if hit.path.startswith("/2026"))
-    extract_all(world)
+    world.extract()
     after = {name: documents.get(url) for name, url in articles.items()}
     assert {name for name in names if after[name] == before[name]} == {"same", "walled", "down"}
     assert after["edited"] is not None and (after["edited"].title, after["edited"].revision) == ("The edited bridge is closed", 2)

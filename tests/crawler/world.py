@@ -19,10 +19,11 @@ from forked_process import ForkedProcess
 from crawler import frontier, process
 from newsmill.archive.archive import Archive
 from newsmill.context import open_context
+from newsmill.extraction.pipeline import read
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 from newsmill.settings import load
 from newsmill.storage.database import connect, upgrade
-from newsmill.storage.ledger import Ledger, Trace
+from newsmill.storage.ledger import Ledger, Result, Trace
 from newsmill.storage.processes import list_live_processes
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
@@ -138,6 +139,15 @@ class World:
 
     def log(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.data.glob("crawler*.log")))
+
+    def extract(self) -> None:
+        """Do the worker's part."""
+        while segments := self.ledger.pending_segments(now=now(), limit=100):
+            for segment in segments:
+                claims = self.ledger.claim_segment(segment, "worker", seconds=60, now=now())
+                pages = [(claim, self.archive.read_page(claim.segment, claim.offset)) for claim in claims]
+                results = [Result(claim, read(page, first_seen_at=claim.first_seen_at)) for claim, page in pages]
+                self.ledger.store(results, now=now(), owner="worker", seconds=60)
 
     # ---- what came of it
 

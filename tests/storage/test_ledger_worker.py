@@ -13,8 +13,7 @@ from newsmill.exceptions import SlowCommitError
 from newsmill.model import Outcome, State
 from newsmill.storage.database import reading
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger import extraction_ledger
+from newsmill.storage.ledger import Ledger, extraction_ledger
 
 
 def state_of(ledger: Ledger, url: str) -> tuple[State, Outcome | None]:

@@ -36,7 +36,7 @@ def near(engine: Engine) -> NearDuplicates:
 
 
 def article(name: str, text: str, **fields: object) -> Document:
-    return document_of(f"{SITE}/{name}", text=text, content=text[:40], title=name, **fields)
+    return document_of(f"{SITE}/{name}", text=text, content=f"{name} {text[:40]}", title=name, **fields)
 
 
 def store(ledger: Ledger, *found: Document) -> None:

@@ -12,6 +12,7 @@ from lxml.html import HtmlElement
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
+from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
 from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.timestamps import Timestamp
@@ -19,6 +20,8 @@ from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 
+# Also of a language: /de/, /en-gb/, /fr/index.html.
+_HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)
 MAX_TAGS = 50  # a longer list consists of keywords for search engines
 
 
@@ -98,15 +101,17 @@ def find_fields(
 def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] | None:
     """Return the canonical URL and its provenance, or None.
 
-    A canonical URL on another site is ignored, and so is a homepage (a common template error).
+    A canonical URL on another site is ignored, and so is a homepage (a common template error). Like every link it is relative to the base
+    of the page.
     """
+    base = (resolve_url(structured.base, url) if structured.base else None) or url
     for value, source in (
         (next(iter(structured.links.get("canonical", ())), None), "meta"),
         (structured.first("og:url"), "meta"),
     ):
         if value and url:
             try:
-                canonical = urls.normalize(value.strip(), url)
+                canonical = urls.normalize(value.strip(), base)
                 if urls.get_site(canonical) == urls.get_site(url) and not _is_homepage(canonical):
                     return canonical, source
             except UrlError:
@@ -115,7 +120,7 @@ def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] 
 
 
 def _is_homepage(url: str) -> bool:
-    return re.fullmatch(r"https?://[^/]+/?(?:index\.\w+|[a-z]{2}/?)?", url) is not None
+    return _HOMEPAGE.fullmatch(url) is not None
 
 
 def find_site_name(structured: StructuredData) -> tuple[str, str] | None:

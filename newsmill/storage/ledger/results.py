@@ -19,8 +19,9 @@ from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import revisits
+from newsmill.storage.ledger.article_identity import StoredPage
 from newsmill.storage.ledger.claims import REEXTRACT, RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, StoredPage, decide, duplicate_of
+from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplicate_of
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
@@ -99,7 +100,7 @@ _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] f
 
 def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
-    stored = lock_documents(conn, results, owned.values())
+    stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
     current = end_failed_revisits(conn, current, owned, stored, rows, now)

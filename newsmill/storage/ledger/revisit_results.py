@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from newsmill.model import Outcome, OutcomeRecord, Rendering
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.document_owner import StoredPage, is_same_article
+from newsmill.storage.ledger.article_identity import StoredPage, is_same_article
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import ledger
