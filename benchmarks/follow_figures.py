@@ -51,6 +51,8 @@ class Observation:
     revision: int
     title: str
     text: str
+    revisits_from: datetime | None = None  # the schedule of revisits counts from here; None: from the first fetch
+    gone_at: datetime | None = None
 
 
 @dataclass
@@ -252,12 +254,14 @@ class Edits:
     found: int
     advert_changes: int  # versions that change only adverts and counters, of articles in the store
     false_revisions: int
+    missed: tuple[str, ...] = ()  # the articles of edits that were not found, and since when these were due
+    false: tuple[str, ...] = ()  # the articles with false revisions
 
 
 def judge_edits(
     world: World, observations: Sequence[Observation], window: Window, fetched: Mapping[str, datetime], revisits: Sequence[timedelta]
 ) -> Edits:
-    """Judge the edits of the window's articles. `revisits` are the times of the schedule after the first fetch.
+    """Judge the edits of the window's articles. `revisits` are the times of the schedule (`list_visits`).
 
     Due is the newest text at each revisit, if it differs from the one at the visit before, and if the window's end leaves time for it.
     A revision is false if no version with another text appeared between its fetch and the fetch before.
@@ -266,17 +270,59 @@ def judge_edits(
     for one in sorted(observations, key=lambda one: one.stored_at):
         if (key := world.article(one.urls)) is not None:
             seen[key].append(one)
-    due = found = adverts = false = 0
+    found = adverts = false = 0
+    due, missed, revised = 0, list[str](), list[str]()
     for key, row in world.published_in(window).items():
         if key not in fetched or key not in seen:
             continue
         texts = text_versions(row)
-        for position in due_versions([moment(one["at"]) for one in texts], fetched[key], revisits, window.end - REVISIT_SLACK):
+        visits = list_visits(seen[key][0], fetched[key], revisits, window.end - REVISIT_SLACK)
+        for position, visit in due_versions([moment(one["at"]) for one in texts], fetched[key], visits).items():
             due += 1
-            found += any(shows(one, texts[position], texts[position - 1]) for one in seen[key])
+            is_found = any(shows(one, texts[position], texts[position - 1]) for one in seen[key])
+            found += is_found
+            if not is_found:
+                missed.append(f"{key} (due {visit:%d %H:%M})")
         adverts += sum(one["change"] == "noise" and moment(one["at"]) < window.end for one in row["versions"])
-        false += count_false_revisions(seen[key], [moment(one["at"]) for one in texts])
-    return Edits(due, found, adverts, false)
+        count = count_false_revisions(seen[key], [moment(one["at"]) for one in texts])
+        false += count
+        revised += [key] * bool(count)
+    return Edits(due, found, adverts, false, tuple(missed), tuple(revised))
+
+
+@dataclass(frozen=True, slots=True)
+class Absences:
+    """Articles of the window that vanished in it."""
+
+    vanished: int
+    due: int  # a revisit of the schedule came after it, early enough before the window's end
+    recorded: int  # of those that are due: documents with gone_at
+    seen: int  # of all: they answered the follower with 404 or 410
+    missed: tuple[str, ...] = ()
+
+
+def judge_absences(
+    world: World,
+    observations: Sequence[Observation],
+    log: Sequence[Row],
+    window: Window,
+    fetched: Mapping[str, datetime],
+    revisits: Sequence[timedelta],
+) -> Absences:
+    """Judge whether vanished articles were recorded as gone. `log` and `fetched` are those of the follower."""
+    answered = {world.truth.article_of({"url": row["url"]}) for row in log if row["status"] in (404, 410)}
+    stored = first_stored(world, observations)
+    recorded = {world.article(seen.urls) for seen in observations if seen.gone_at is not None}
+    gone = {key: moment(row["gone_at"]) for key, row in world.due(window).items() if row["gone_at"] and moment(row["gone_at"]) in window}
+    due = {
+        key
+        for key, at in gone.items()
+        if key in stored
+        and key in fetched
+        and any(visit >= at for visit in list_visits(stored[key], fetched[key], revisits, window.end - REVISIT_SLACK))
+    }
+    missed = tuple(sorted(due - recorded))
+    return Absences(len(gone), len(due), len(due & recorded), len(gone.keys() & answered), missed)
 
 
 def text_versions(row: Row) -> list[Row]:
@@ -284,13 +330,20 @@ def text_versions(row: Row) -> list[Row]:
     return [one for number, one in enumerate(row["versions"]) if number == 0 or one["change"] != "noise"]
 
 
-def due_versions(changed: Sequence[datetime], fetched: datetime, revisits: Sequence[timedelta], until: datetime) -> list[int]:
-    """The positions of the versions that the visits after the first one must find: at each, the newest if it is another one."""
-    due, last = [], max((k for k, at in enumerate(changed) if at <= fetched), default=0)
-    for visit in (fetched + span for span in revisits):
+def list_visits(first: Observation, fetched: datetime, revisits: Sequence[timedelta], until: datetime) -> list[datetime]:
+    """When the schedule revisits an article, up to `until`. It counts from the publication, if that is known, so the first may be early."""
+    start = first.revisits_from or fetched
+    return [start + span for span in revisits if fetched < start + span <= until]
+
+
+def due_versions(changed: Sequence[datetime], fetched: datetime, visits: Sequence[datetime]) -> dict[int, datetime]:
+    """The positions of the versions that the visits after the first one must find, with the visit: the newest, if it is another one."""
+    due: dict[int, datetime] = {}
+    last = max((k for k, at in enumerate(changed) if at <= fetched), default=0)
+    for visit in visits:
         newest = max((k for k, at in enumerate(changed) if at <= visit), default=0)
-        if visit <= until and newest != last:
-            due.append(newest)
+        if newest != last:
+            due[newest] = visit
             last = newest
     return due
 

@@ -99,7 +99,7 @@ def measure(
             name: live[name] for name in ("disallowed_hits", "crawl_delay_violations", "requests_inside_retry_after", "answers_429")
         },
         "edits": asdict(figures.judge_edits(world, observations, window, fetched, revisits)),
-        "gone": judge_gone(world, own, window),
+        "gone": asdict(figures.judge_absences(world, observations, own, window, fetched, revisits)),
         "bounds": compute_bounds(world, future, window, lags),
         "faults": [judge_fault(row, follower.health) for row in world.faults()],
         "false alarms": find_false_alarms(world, follower.health),
@@ -118,13 +118,6 @@ def requests_by_site(world: World, classified: Sequence[tuple[figures.Row, str]]
         )
         for site in sorted(world.sites)
     }
-
-
-def judge_gone(world: World, log: Sequence[figures.Row], window: Window) -> dict[str, int]:
-    """Articles of the window that vanished in it, and how many of them answered the follower with 410 or 404."""
-    gone = {key for key, row in world.due(window).items() if row["gone_at"] and moment(row["gone_at"]) in window}
-    seen = {world.truth.article_of({"url": row["url"]}) for row in log if row["status"] in (404, 410)}
-    return {"vanished": len(gone), "seen": len(gone & seen)}
 
 
 def compute_bounds(world: World, future: list[dict[str, Any]], window: Window, lags: Mapping[str, float]) -> dict[str, Any]:
@@ -223,7 +216,8 @@ def describe(report: Mapping[str, Any]) -> str:
         ("unchanged answers that were 304", "≥ 90 %", percent(report["unchanged polls"]["share_304"])),
         ("edits found within the schedule", "100 %", f"{edits['found']} of {edits['due']}"),
         ("revisions without a change of the text", "0", f"{edits['false_revisions']} ({edits['advert_changes']} changes of adverts)"),
-        ("vanished articles seen", "", f"{report['gone']['seen']} of {report['gone']['vanished']}"),
+        ("vanished articles recorded as gone within the schedule", "100 %", f"{report['gone']['recorded']} of {report['gone']['due']}"),
+        ("… seen at all, also those that are not due yet", "", f"{report['gone']['seen']} of {report['gone']['vanished']}"),
         (
             "disallowed; inside Crawl-delay; inside Retry-After",
             "0; 0; 0",
@@ -241,6 +235,7 @@ def describe(report: Mapping[str, Any]) -> str:
         f"… by site: {report['per site']}",
         f"minutes to searchable by site: {report['searchable, by site']}",
         f"stored by site: {stored['by_site']}; missing: {stored['missing'][:10]}",
+        f"edits missed: {edits['missed']}; false revisions: {edits['false']}; absences missed: {report['gone']['missed']}",
         f"bounds: {bounds}",
         f"304: all {report['unchanged polls']}, listings {report['unchanged listings']}; 429: {politeness['answers_429']}",
         *(f"fault: {fault}" for fault in report["faults"]),

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sqlalchemy import select
 from newsmill import context
 from newsmill.cli.source_health import to_record
 from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.discovery.revisits import find_start
 from newsmill.settings import Settings
 from newsmill.sources import parse_duration
 from newsmill.storage import database
@@ -37,8 +38,7 @@ _CHANGED = select(
     documents.c.url,
     documents.c.requested_url,
     documents.c.canonical_url,
-    documents.c.stored_at,
-    documents.c.fetched_at,
+    *(documents.c[name] for name in ("stored_at", "first_seen_at", "fetched_at", "published_at", "published_precision", "gone_at")),
     documents.c.revision,
     documents.c.title,
     documents.c.text,
@@ -68,7 +68,9 @@ class StoreReader:
         for row in rows:
             urls = tuple(url for url in (row.url, row.requested_url, row.canonical_url) if url)
             self._documents.add(row.id)
-            self.observations.append(Observation(row.id, urls, row.stored_at, row.fetched_at, row.revision, row.title or "", row.text))
+            seen = Observation(row.id, urls, row.stored_at, row.fetched_at, row.revision, row.title or "", row.text)
+            start = find_start(row.first_seen_at, row.published_at, row.published_precision)
+            self.observations.append(replace(seen, revisits_from=start, gone_at=row.gone_at))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,11 +136,29 @@ def test_edits_are_due_at_the_visits_of_the_schedule() -> None:
     newest = seen("h/a", 371, 3, title="Title at 30", text="One.\nAdded at 100. Added at 150.", fetched=370)
     judged = figures.judge_edits(world, [old, edited, newest], window, {"h/a": at(10)}, hours)
     assert judged == figures.Edits(due=2, found=2, advert_changes=1, false_revisions=0)
-    assert figures.judge_edits(world, [old], window, {"h/a": at(10)}, hours).found == 0
+    missed = figures.judge_edits(world, [old], window, {"h/a": at(10)}, hours)
+    assert (missed.found, missed.missed) == (0, ("h/a (due 02 07:10)", "h/a (due 02 12:10)"))
     false = [old, edited, seen("h/a", 91, 3, title="Title at 30", fetched=90)]
     assert figures.judge_edits(world, false, window, {"h/a": at(10)}, hours).false_revisions == 1
     reextracted = [old, edited, seen("h/a", 91, 3, title="Title at 30", fetched=70)]
     assert figures.judge_edits(world, reextracted, window, {"h/a": at(10)}, hours).false_revisions == 0
+
+
+def test_the_schedule_counts_from_the_publication() -> None:
+    """An edit after a revisit is due at the next one, and so is an absence. A revisit before the first fetch does not count."""
+    import follow_figures as figures
+
+    hours = [timedelta(hours=1), timedelta(hours=6)]
+    world = make_world(article("h/a", 0, (62, "headline")), article("h/b", 0, gone=65), article("h/c", 0, gone=500))
+    seen_first = [replace(seen(f"h/{name}", 11, 1, fetched=10), revisits_from=at(0)) for name in "abc"]
+    gone = replace(seen("h/b", 361, 1, fetched=10), gone_at=at(361))
+    fetched = {f"h/{name}": at(10) for name in "abc"}
+    for end, due in ((120, 0), (600, 1)):
+        window = figures.Window(at(-1), at(end))
+        assert figures.judge_edits(world, seen_first, window, fetched, hours).due == due
+        absences = figures.judge_absences(world, [*seen_first, gone], [request("h/b", 361, 410)], window, fetched, hours)
+        assert (absences.vanished, absences.due, absences.recorded, absences.missed) == (1 + due, due, due, ())
+    assert figures.list_visits(seen_first[0], at(100), hours, at(600)) == [at(360)]
 
 
 def test_no_schedule_with_known_times_has_fewer_polls() -> None:
