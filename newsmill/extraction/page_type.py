@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from urllib.parse import urljoin
 
 from lxml import etree
 from lxml.html import HtmlElement
@@ -14,26 +12,22 @@ from lxml.html import HtmlElement
 from newsmill.extraction.boilerplate.trailing_lines import read_ending
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.bot_wall import find_bot_wall
+from newsmill.extraction.linked_share import measure_linked_share
 from newsmill.extraction.metadata.access import find_access
-from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData, make_comparable
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData
 from newsmill.extraction.normalise import count_words, normalise_line
+from newsmill.extraction.paywall import MAX_STUB_WORDS, detect_paywall
 from newsmill.model import Block, Outcome, OutcomeRecord
 
 MAX_SHORT_WORDS = 150  # words; error pages and empty applications have fewer
 MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
-MAX_STUB_WORDS = 80  # words; the teaser before a paywall has fewer. Briefs are as short, so length alone is not evidence
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a wall either
-MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
-MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
-MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
-MAX_TEASER_LEVELS = 3  # ancestor elements of a headline in which its teaser is searched
 _MAX_LINKED_SHARE = 0.6  # share of a body in links and teasers, above which the page is a list
 _MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links are a larger part
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
 _CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
-_WALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
 _SCRIPT_REQUEST = re.compile(build_alternation("script_request"), re.IGNORECASE)
 _PLACEHOLDER = re.compile(rf"\W*(?:(?:{build_alternation('placeholder')})\W*){{1,3}}", re.IGNORECASE)
 _LIST_URL = re.compile(
@@ -55,7 +49,6 @@ _VISIBLE_TEXT = etree.XPath(
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
 MIN_INDEX_HEADLINES = 5  # linked headlines on a page without text, from which it is an index and not an empty page
-_NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link to no other page: a script, or an anchor on this page
 _HOMEPAGE_URL = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
@@ -162,15 +155,13 @@ def _detect_consent_wall(evidence: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_paywall(evidence: _Evidence, status: int) -> OutcomeRecord | None:
-    free = find_access(evidence.page, status)
-    locked = free is not None and not free[0]
-    stub = evidence.words < (2 * MAX_STUB_WORDS if locked else MAX_STUB_WORDS)
-    match = (_WALL.search(evidence.ending) or _WALL.search(evidence.text)) if stub else None
-    if match is not None:
-        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then {match.group()!r}")
-    if locked and evidence.words < MAX_STUB_WORDS // 2:
-        return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {evidence.words} words; {free[1] if free else ''}")
-    return None
+    return detect_paywall(
+        evidence.text,
+        evidence.words,
+        evidence.ending,
+        find_access(evidence.page, status),
+        lambda: _read_visible_text(evidence.page.marks.tree),
+    )
 
 
 def _detect_video(evidence: _Evidence) -> OutcomeRecord | None:
@@ -188,7 +179,7 @@ def _detect_list_page(evidence: _Evidence, blocks: Sequence[Block], *, empty: bo
     kinds = evidence.page.types()
     if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", evidence.url)):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its URL")
-    share, headlines = _measure_linked_share(evidence, blocks)
+    share, headlines = measure_linked_share(evidence.page.marks.tree, evidence.url, evidence.words, blocks)
     if empty:
         is_index = headlines >= MIN_INDEX_HEADLINES
         return (
@@ -206,110 +197,3 @@ def _detect_list_page(evidence: _Evidence, blocks: Sequence[Block], *, empty: bo
     if share > max_share:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {reason}")
     return None
-
-
-def _measure_linked_share(evidence: _Evidence, blocks: Sequence[Block]) -> tuple[float, int]:
-    """Return the share of the words of the body in links and teasers, and the number of linked headlines."""
-    links = (link for link in evidence.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
-    written = {link: "".join(link.itertext()) for link in links}
-    texts = {link: normalise_line(text) for link, text in written.items()}
-    boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
-    headlines, teasers, others = set(), set(), set()
-    for link, text in texts.items():
-        if text.count(" ") < 3:
-            others.add(text)
-        elif not _is_own_link(link, evidence.url):
-            headlines.add(text)
-            teasers.update(boxes.teasers(link, text))
-    lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
-    linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
-    total = sum(len(line.split()) for line in lines) or 1
-    if evidence.words < MAX_SHORT_WORDS:  # such a body may be only the navigation of the site, or a few teasers in one text
-        linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
-    return linked / total, len(headlines)
-
-
-def _count_other_words(text: str, phrases: set[str]) -> int:
-    """Count the words of a text that remain after each phrase in it is removed, longest phrase first.
-
-    Only the first MAX_TEXT_CHARACTERS characters are searched, because a page has thousands of phrases and a "word" may be a megabyte.
-    """
-    text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
-    for phrase in sorted(phrases - {""}, key=len, reverse=True):
-        text = text.replace(f" {phrase} ", "  ")
-    return len(text.split()) + len(rest.split())
-
-
-def _is_own_link(link: HtmlElement, url: str) -> bool:
-    """True for a headline that links to its own page, as in blogs; it is not a sign of a list."""
-    try:
-        return make_comparable(urljoin(url, link.get("href", "").strip())) == make_comparable(url)
-    except ValueError:
-        return False
-
-
-class _TeaserBoxes:
-    """Teasers of linked headlines. Each ancestor element is searched once, even with many headlines in it."""
-
-    def __init__(self, headlines: Set[HtmlElement]) -> None:
-        self.headlines = headlines  # links of more than three words
-        self._paragraphs: dict[HtmlElement, list[HtmlElement]] = {}
-        self._targets: dict[HtmlElement, int] = {}
-        self._texts: dict[HtmlElement, str] = {}
-        self._beginnings: dict[HtmlElement, str] = {}
-
-    def teasers(self, link: HtmlElement, text: str) -> set[str]:
-        """Return the short paragraphs beside a headline that is wholly a link: those of its nearest ancestor with a paragraph.
-
-        An ancestor with another headline is not a teaser, because "previous" and "next" are in the box of the article.
-        """
-        box = link.getparent()
-        if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE_CHARACTERS]):
-            return set()
-        around = []
-        for _ in range(MAX_TEASER_LEVELS):
-            if box is None or box.tag in ("body", "main", "html"):
-                return set()
-            around.append(box)
-            paragraphs = [p for p in self._first_paragraphs(box) if p not in around]
-            if paragraphs:
-                if len(paragraphs) > MAX_TEASER_PARAGRAPHS or self._count_targets(box) != 1:
-                    return set()
-                return {text for p in paragraphs if len((text := self._text(p)).split()) <= MAX_TEASER_WORDS}
-            box = box.getparent()
-        return set()
-
-    def _first_paragraphs(self, box: HtmlElement) -> list[HtmlElement]:
-        """Return the first paragraphs of a box: one more than a teaser has, plus those around the headline."""
-        if box not in self._paragraphs:
-            self._paragraphs[box] = list(islice(box.iter("p"), MAX_TEASER_PARAGRAPHS + 1 + MAX_TEASER_LEVELS))
-        return self._paragraphs[box]
-
-    def _count_targets(self, box: HtmlElement) -> int:
-        """Count the URLs of the headlines in a box; 2 means two or more."""
-        if box not in self._targets:
-            targets = set[str | None]()
-            for link in box.iter("a"):
-                if link in self.headlines:
-                    targets.add(link.get("href"))
-                if len(targets) > 1:
-                    break
-            self._targets[box] = len(targets)
-        return self._targets[box]
-
-    def _text(self, paragraph: HtmlElement) -> str:
-        if paragraph not in self._texts:
-            self._texts[paragraph] = normalise_line("".join(paragraph.itertext()))
-        return self._texts[paragraph]
-
-    def _beginning(self, box: HtmlElement) -> str:
-        """Return the beginning of the text of a box, long enough to contain a headline after normalisation."""
-        if box not in self._beginnings:
-            parts, length = list[str](), 0
-            for part in box.itertext():
-                parts.append(part)
-                length += len(part.strip())
-                if length > 3 * MAX_HEADLINE_CHARACTERS:
-                    break
-            self._beginnings[box] = normalise_line("".join(parts))
-        return self._beginnings[box]

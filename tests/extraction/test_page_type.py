@@ -95,6 +95,31 @@ def test_a_teaser_that_says_it_is_not_free_is_a_paywall_and_a_long_one_an_articl
     assert ending(f"<article><h1>Council votes</h1><p>{PROSE[0]}</p></article>", head=NEWS % "true").ending.outcome is Outcome.STORED
 
 
+OFFER = "<h3>Subscribe now to continue reading</h3><p>All articles in the app for two euros a week.</p><a href=/plans>Plans</a>"
+TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{PROSE[1]}</p></div>%s</article>%s"
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "head", "outcome"),
+    [
+        (
+            f"<section class=offer>{OFFER}{'<p>Cancel at any time, on every device.</p>' * 3}</section>",
+            "",
+            "",
+            Outcome.PAYWALL,
+        ),
+        ("", f"<aside class=offer>{OFFER}</aside>", "", Outcome.PAYWALL),
+        ("", "<aside><p>Dieser Artikel ist nur für Abonnenten.</p></aside>", "", Outcome.PAYWALL),
+        ("", f"<aside class=offer>{OFFER}</aside>", NEWS % "true", Outcome.STORED),  # a brief that says that it is free
+        ("", "<aside><h4>Support us</h4><p>Already a subscriber? Log in.</p></aside>", "", Outcome.STORED),
+        (f"{paragraphs()}<p>Members log in to read the minutes.</p>{paragraphs()}", "", "", Outcome.STORED),
+        (paragraphs(), f"<aside class=offer>{OFFER}</aside>", "", Outcome.STORED),
+    ],
+)
+def test_the_notice_of_a_paywall_and_its_offer_are_no_words_of_the_article(inside: str, beside: str, head: str, outcome: Outcome) -> None:
+    assert ending(TEASER % (inside, beside), head=head).ending.outcome is outcome
+
+
 def test_a_video_without_text() -> None:
     head = '<meta property="og:type" content="video.other">'
     assert (

@@ -1,0 +1,132 @@
+"""The share of a body that consists of links to other pages and their teasers: large on a page that lists articles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+from itertools import islice
+from urllib.parse import urljoin
+
+from lxml.html import HtmlElement
+
+from newsmill.extraction.metadata.structured_data import make_comparable
+from newsmill.extraction.normalise import normalise_line
+from newsmill.model import Block
+
+MAX_SHORT_WORDS = 150  # words; such a body may be only the navigation of the site, or a few teasers in one text
+MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a list either
+MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
+MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
+MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
+MAX_TEASER_LEVELS = 3  # ancestor elements of a headline in which its teaser is searched
+_NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link to no other page: a script, or an anchor on this page
+
+
+def measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequence[Block]) -> tuple[float, int]:
+    """Return the share of the words of the body in links and teasers, and the number of linked headlines.
+
+    `words` is the number of words of the body, `blocks` are all blocks of the page.
+    """
+    links = (link for link in tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
+    written = {link: "".join(link.itertext()) for link in links}
+    texts = {link: normalise_line(text) for link, text in written.items()}
+    boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
+    headlines, teasers, others = set(), set(), set()
+    for link, text in texts.items():
+        if text.count(" ") < 3:
+            others.add(text)
+        elif not _is_own_link(link, url):
+            headlines.add(text)
+            teasers.update(boxes.teasers(link, text))
+    lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
+    linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
+    total = sum(len(line.split()) for line in lines) or 1
+    if words < MAX_SHORT_WORDS:
+        linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
+    return linked / total, len(headlines)
+
+
+def _count_other_words(text: str, phrases: set[str]) -> int:
+    """Count the words of a text that remain after each phrase in it is removed, longest phrase first.
+
+    Only the first MAX_TEXT_CHARACTERS characters are searched, because a page has thousands of phrases and a "word" may be a megabyte.
+    """
+    text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
+    for phrase in sorted(phrases - {""}, key=len, reverse=True):
+        text = text.replace(f" {phrase} ", "  ")
+    return len(text.split()) + len(rest.split())
+
+
+def _is_own_link(link: HtmlElement, url: str) -> bool:
+    """True for a headline that links to its own page, as in blogs; it is not a sign of a list."""
+    try:
+        return make_comparable(urljoin(url, link.get("href", "").strip())) == make_comparable(url)
+    except ValueError:
+        return False
+
+
+class _TeaserBoxes:
+    """Teasers of linked headlines. Each ancestor element is searched once, even with many headlines in it."""
+
+    def __init__(self, headlines: Set[HtmlElement]) -> None:
+        self.headlines = headlines  # links of more than three words
+        self._paragraphs: dict[HtmlElement, list[HtmlElement]] = {}
+        self._targets: dict[HtmlElement, int] = {}
+        self._texts: dict[HtmlElement, str] = {}
+        self._beginnings: dict[HtmlElement, str] = {}
+
+    def teasers(self, link: HtmlElement, text: str) -> set[str]:
+        """Return the short paragraphs beside a headline that is wholly a link: those of its nearest ancestor with a paragraph.
+
+        An ancestor with another headline is not a teaser, because "previous" and "next" are in the box of the article.
+        """
+        box = link.getparent()
+        if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE_CHARACTERS]):
+            return set()
+        around = []
+        for _ in range(MAX_TEASER_LEVELS):
+            if box is None or box.tag in ("body", "main", "html"):
+                return set()
+            around.append(box)
+            paragraphs = [p for p in self._first_paragraphs(box) if p not in around]
+            if paragraphs:
+                if len(paragraphs) > MAX_TEASER_PARAGRAPHS or self._count_targets(box) != 1:
+                    return set()
+                return {text for p in paragraphs if len((text := self._text(p)).split()) <= MAX_TEASER_WORDS}
+            box = box.getparent()
+        return set()
+
+    def _first_paragraphs(self, box: HtmlElement) -> list[HtmlElement]:
+        """Return the first paragraphs of a box: one more than a teaser has, plus those around the headline."""
+        if box not in self._paragraphs:
+            self._paragraphs[box] = list(islice(box.iter("p"), MAX_TEASER_PARAGRAPHS + 1 + MAX_TEASER_LEVELS))
+        return self._paragraphs[box]
+
+    def _count_targets(self, box: HtmlElement) -> int:
+        """Count the URLs of the headlines in a box; 2 means two or more."""
+        if box not in self._targets:
+            targets = set[str | None]()
+            for link in box.iter("a"):
+                if link in self.headlines:
+                    targets.add(link.get("href"))
+                if len(targets) > 1:
+                    break
+            self._targets[box] = len(targets)
+        return self._targets[box]
+
+    def _text(self, paragraph: HtmlElement) -> str:
+        if paragraph not in self._texts:
+            self._texts[paragraph] = normalise_line("".join(paragraph.itertext()))
+        return self._texts[paragraph]
+
+    def _beginning(self, box: HtmlElement) -> str:
+        """Return the beginning of the text of a box, long enough to contain a headline after normalisation."""
+        if box not in self._beginnings:
+            parts, length = list[str](), 0
+            for part in box.itertext():
+                parts.append(part)
+                length += len(part.strip())
+                if length > 3 * MAX_HEADLINE_CHARACTERS:
+                    break
+            self._beginnings[box] = normalise_line("".join(parts))
+        return self._beginnings[box]
