@@ -1,6 +1,6 @@
-"""A listing that has moved for good: its new URL takes its place in the plan of its source, and the old one is not fetched any more.
+"""A listing that has moved permanently: its new URL takes its place in the plan of its source, and the old one is not fetched any more.
 
-The alarm `moved_listing` notes the move in the history of the source. It ends by itself when the new URL was read for some time.
+The alarm `moved_listing` notes the move in the history of the source. It ends when the new URL was read for some time.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class SourceLedger:
             return revisits.make_due(conn, now, limit)
 
     def move_listing(self, source: str, url: str, new_url: str, failure: OutcomeRecord | None = None, *, now: datetime) -> bool:
-        """Follow a listing that has moved for good, in the plan of its source too. False: the source has no such listing.
+        """Follow a listing that has moved permanently, in the plan of its source too. False: the source has no such listing.
 
         `failure`: what the old URL answers with; None for a permanent redirect.
         """
