@@ -13,6 +13,7 @@ from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, Out
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import MAX_CRASHES, Result
 from workers.process import SegmentState, WorkerContext, find_profile, find_source
+from workers.revisited_pages import is_only_judged_differently
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,15 @@ def extract_page(
         yield Result(claim, result, now, wants_rendering=True)
         return
     result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
+    if claim.is_revisit and result.document is not None:
+
+        def read_again(page: Page) -> ExtractionResult | SandboxCrash:
+            rules, language = (source.rules, source.language) if source else (None, None)
+            profile = find_profile(context, page, {})  # the archived page may have the layout of an older profile
+            return context.sandbox.read(page, rules, language, claim.first_seen_at, profile, is_reextraction=True, on_slow=mark)
+
+        if is_only_judged_differently(context.app.documents, context.app.archive, claim, page, result, read_again):
+            result = ExtractionResult(OutcomeRecord(Outcome.UNCHANGED))
     yield Result(claim, result, _find_retry_time(claim, result, now))
 
 

@@ -140,6 +140,7 @@ class ClaimedPage:
     again: bool = False  # the page was extracted before and is extracted again
     attempts: int = 0  # fetches before the one that returned this page
     rendering: Rendering | None = None  # None: the fetch was not meant to render the page
+    is_revisit: bool = False  # a stored article was fetched again
 
 
 class PageStatus(StrEnum):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from pydantic import TypeAdapter, computed_field
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, bindparam, func, select, text, tuple_
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -43,6 +43,11 @@ class ArchivedPage:
     source: str | None
 
 
+_OF_PAGE = (
+    select(*_COLUMNS)
+    .join(ledger, ledger.c.document_id == documents.c.id)
+    .where(ledger.c.id == bindparam("b_id"), documents.c.ledger_id == ledger.c.id)
+)
 _ESTIMATE = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
@@ -78,6 +83,12 @@ class Documents:
         """A document by id, or by any URL that led to it: canonical, final or requested, in any spelling."""
         with reading(self._engine) as conn:
             return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
+
+    def find_of_page(self, ledger_id: int) -> Document | None:
+        """The document of a row of the ledger; None for a copy of a document that another row has."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_OF_PAGE, {"b_id": ledger_id}).mappings().one_or_none()
+        return None if row is None else from_row(row)
 
     def find_image(self, document_id: str) -> str | None:
         """The URL of a document's main image; None without one."""

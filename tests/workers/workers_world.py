@@ -75,11 +75,11 @@ class WorkersWorld:
         """Do the crawler's work for pages with these bodies: archive them as pending. The segment's id."""
         return self.fetch_all({f"https://{host}/{number}-{body.split()[0]}": body for number, body in enumerate(bodies)}, now=now)
 
-    def fetch_all(self, bodies: Mapping[str, str], *, now: datetime | None = None) -> str:
+    def fetch_all(self, bodies: Mapping[str, str], *, now: datetime | None = None, source: str | None = None) -> str:
         """The same for pages of one host, by URL."""
         now = now or datetime.now(UTC)
         page_urls, host = list(bodies), urls.get_host(next(iter(bodies)))
-        self.ledger.add([Link(url) for url in page_urls], now=now)
+        self.ledger.add([Link(url, source=source) for url in page_urls], now=now)
         self.ledger.lease_hosts("crawler", limit=100, seconds=60, now=now)
         leased = {row.url: row for row in self.ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=now)}
         headers = (("Content-Type", "text/html"),)

@@ -165,6 +165,7 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
         again=row.stage == REEXTRACT,
         attempts=row.attempts,
         rendering=None if row.rendering is None else Rendering(row.rendering),
+        is_revisit=row.outcome is not None,
     )
 
 

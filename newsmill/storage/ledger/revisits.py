@@ -25,6 +25,7 @@ from newsmill.storage.statements import FREE, IS_LISTING, LIMIT, NOW, AnyRow, st
 SHARE_OF_REQUESTS = 0.25  # of a host's requests, at most
 MAX_DUE_AHEAD = timedelta(minutes=5)  # revisits that are due later wait outside the crawler's queue, where new pages cost nothing
 MAX_DUE_PER_HOST = 100  # of a host that is paused, or busy with new pages; the others wait too
+SAME_TEXT = (Outcome.NOT_MODIFIED, Outcome.UNCHANGED)  # outcomes of a revisit that found the article as it was
 PAUSED_WAIT = timedelta(days=1)  # of an article whose source is paused
 
 NOT_A_REVISIT = or_(IS_LISTING, ledger.c.outcome.is_(None))  # of an open row
@@ -62,7 +63,7 @@ _END = (
     .values(**FREE, state=bindparam("b_state"), detail=None, stage=None, attempts=0, crashes=0, revisit_at=_REVISIT_AT)
 )
 _END_FAILED = _END.values(failure=bindparam("b_failure"), failure_detail=bindparam("b_failure_detail"), failed_at=NOW)
-# The archived page is that of the document again. Its validators were those of the page that replaced it.
+# The archived page is that of the document again.
 _RESTORE_PAGE = (
     update(ledger)
     .where(_OF_ID)
@@ -72,10 +73,9 @@ _RESTORE_PAGE = (
         final_url=bindparam("b_url"),
         status=200,
         fetched_at=bindparam("b_fetched_at", type_=ledger.c.fetched_at.type),
-        etag=None,
-        last_modified=None,
     )
 )
+_RESTORE_PAGE_ONLY = _RESTORE_PAGE.values(etag=None, last_modified=None)  # the validators are those of the page that replaced it
 _SET_GONE = (
     update(documents)
     .where(documents.c.id == bindparam("b_document"))
@@ -91,7 +91,7 @@ class EndedRevisit:
 
     row: AnyRow
     ending: OutcomeRecord
-    not_before: datetime | None = None  # the server asked for this wait
+    not_before: datetime | None = None  # the server requires this wait
     has_saved_page: bool = False  # the fetched page is in the row, in place of the page of the document
 
 
@@ -186,7 +186,7 @@ def find_owned(conn: Connection, ids: Iterable[int]) -> dict[int, str]:
 
 
 def end(conn: Connection, revisits: Sequence[EndedRevisit], now: datetime) -> None:
-    """End revisits that brought no document. HTTP 404 and 410 are noted in the document; one that is not modified is not gone any more."""
+    """End revisits that brought no document. HTTP 404 and 410 are noted in the document; one with the same text is not gone any more."""
     if not revisits:
         return
     found = conn.execute(_DOCUMENTS, {"b_ids": [revisit.row.id for revisit in revisits]}).all()
@@ -198,13 +198,13 @@ def end(conn: Connection, revisits: Sequence[EndedRevisit], now: datetime) -> No
         if document is not None:
             _note_absence(conn, revisit.ending.outcome, document, now)
             if revisit.has_saved_page and document.archive_ref is not None:
-                _restore_page(conn, revisit.row.id, document)
+                _restore_page(conn, revisit.row.id, document, has_same_text=revisit.ending.outcome in SAME_TEXT)
 
 
 def _end_row(conn: Connection, revisit: EndedRevisit, document: AnyRow | None, plans: RevisitPlans, now: datetime) -> None:
     """A document that another URL owns by now is not revisited by this one."""
     row, ending = revisit.row, revisit.ending
-    is_success = ending.outcome is Outcome.NOT_MODIFIED
+    is_success = ending.outcome in SAME_TEXT
     is_known_absence = ending.outcome is Outcome.GONE and document is not None and document.gone_at is not None
     result = RevisitResult.UNCHANGED if is_success or is_known_absence else RevisitResult.FAILED
     revisit_at = None if document is None else plans.find_next(row.source, document, now, result)
@@ -219,13 +219,13 @@ def _end_row(conn: Connection, revisit: EndedRevisit, document: AnyRow | None, p
 
 def _note_absence(conn: Connection, outcome: Outcome, document: AnyRow, now: datetime) -> None:
     is_gone = outcome is Outcome.GONE
-    if is_gone == (document.gone_at is not None) or outcome not in (Outcome.GONE, Outcome.NOT_MODIFIED):
+    if is_gone == (document.gone_at is not None) or (not is_gone and outcome not in SAME_TEXT):
         return
     values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": stored_order.stamp(conn, now)}
     conn.execute(_SET_GONE, values)
 
 
-def _restore_page(conn: Connection, row_id: int, document: AnyRow) -> None:
+def _restore_page(conn: Connection, row_id: int, document: AnyRow, *, has_same_text: bool) -> None:
     segment, _, offset = document.archive_ref.partition("@")
     values = {"b_id": row_id, "b_segment": segment, "b_offset": int(offset), "b_url": document.url, "b_fetched_at": document.fetched_at}
-    conn.execute(_RESTORE_PAGE, values)
+    conn.execute(_RESTORE_PAGE if has_same_text else _RESTORE_PAGE_ONLY, values)
