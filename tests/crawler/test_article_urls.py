@@ -35,7 +35,7 @@ def test_a_site_that_shows_its_articles_at_many_urls(sites: Farm, world: World) 
         ],
         "harbour": [article(site, f"/story;v=1?id=7&sid={session}", "harbour") for session in ("a1b2", "c3d4", "e5f6")],
         "river": [article(site, "/river/", "river", canonical="/"), article(site, "/river/index.html", "river", canonical="/")],
-        "garden": [article(site, "/garden", "garden", canonical="/the-bridge")],
+        "garden": [article(site, "/garden", "garden", canonical="/market")],
         "market": [article(site, "/market", "market", canonical="https://elsewhere.example/market")],
         "police": [article(site, "/police", "police", canonical="/village"), article(site, "/village", "police", canonical="/police")],
     }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, insert
 
 from newsmill import urls
+from newsmill.extraction.document_identity import hash_text
 from newsmill.model import (
     Author,
     AuthorType,
@@ -107,10 +108,10 @@ def bad(claim: ClaimedPage, outcome: Outcome, detail: str | None = None) -> Resu
     return Result(claim, ExtractionResult(OutcomeRecord(outcome, detail)))
 
 
-def document_of(url: str, canonical: str | None = None, content: str = "one", **fields: object) -> Document:
-    return replace(
-        FULL, id=urls.make_key(canonical or url), url=url, requested_url=url, canonical_url=canonical, content_hash=content, **fields
-    )
+def document_of(url: str, canonical: str | None = None, content: str | None = None, **fields: object) -> Document:
+    """A document whose content hash is `content`, or that of its title and text."""
+    made = replace(FULL, id=urls.make_key(canonical or url), url=url, requested_url=url, canonical_url=canonical, **fields)
+    return replace(made, content_hash=content or hash_text(f"{made.title}\n\n{made.text}"))
 
 
 FULL = Document(

@@ -84,7 +84,7 @@ def stock(web: RunningApp, count: int = 1, *, ago: float = 60, text: str = "Word
     claims = mill.fetch(*(Link(f"https://paper.example/{number + n}", source="paper", found_by="feed") for n in range(count)))
     made = []
     for n, claim in enumerate(claims):
-        document = replace(document_of(claim.url), text=text, **{"title": f"Harbour {number + n}", "language": "en", **fields})
+        document = document_of(claim.url, text=text, **{"title": f"Harbour {number + n}", "language": "en", **fields})
         mill.now += timedelta(milliseconds=1)
         mill.store(good(claim, document))
         made.append(document)
