@@ -111,7 +111,8 @@ def bad(claim: ClaimedPage, outcome: Outcome, detail: str | None = None) -> Resu
 def document_of(url: str, canonical: str | None = None, content: str | None = None, **fields: object) -> Document:
     """A document whose content hash is `content`, or that of its title and text."""
     made = replace(FULL, id=urls.make_key(canonical or url), url=url, requested_url=url, canonical_url=canonical, **fields)
-    return replace(made, content_hash=content or hash_text(f"{made.title}\n\n{made.text}"))
+    written = f"{made.title}\n\n{made.text}".encode(errors="replace").decode()  # a test may have surrogates
+    return replace(made, content_hash=content or hash_text(written))
 
 
 FULL = Document(

@@ -223,7 +223,7 @@ def again(mill: Mill, url: str, content: str) -> dict[Outcome, int]:
 def test_the_same_page_again_is_unchanged_or_a_revision(ledger: Ledger, documents: Documents) -> None:
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
-    mill.store(good(claim))
+    mill.store(good(claim, document_of(claim.url, content="one")))
     mill.now = after(seconds=30)
     assert again(mill, claim.url, "one") == {Outcome.UNCHANGED: 1}
     assert documents.count(since=mill.now) == 0
