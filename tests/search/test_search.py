@@ -230,6 +230,8 @@ PIECES = st.sampled_from(
 @given(query=st.one_of(st.text(), st.lists(PIECES, max_size=14).map("".join)))
 @example(query="x OR -a")
 @example(query="A国")
+@example(query="SOU*")  # the beginning of "source", which each document has
+@example(query="lan* OR sit* OR aut*")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_input_is_a_query_and_means_the_same_on_both(query: str, small: list[Document], search: Search) -> None:
     parsed = parse_query(query)
