@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from newsmill.extraction.document_identity import list_other_content
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionResult
@@ -15,7 +16,7 @@ from newsmill.model import Block, Document, ExtractionResult
 
 def has_same_content(one: Document, other: Document) -> bool:
     """Whether two documents have the same title, text, authors and live updates."""
-    return one.content_hash == other.content_hash and _list_other(one) == _list_other(other)
+    return one.content_hash == other.content_hash and list_other_content(one) == list_other_content(other)
 
 
 def shows_same_article(earlier: ExtractionResult, later: ExtractionResult) -> bool:
@@ -24,13 +25,9 @@ def shows_same_article(earlier: ExtractionResult, later: ExtractionResult) -> bo
         return False
     if has_same_content(earlier.document, later.document):
         return True
-    if earlier.document.title != later.document.title or _list_other(earlier.document) != _list_other(later.document):
+    if earlier.document.title != later.document.title or list_other_content(earlier.document) != list_other_content(later.document):
         return False
     return _list_text(later.blocks) <= _list_lines(earlier.blocks) and _list_text(earlier.blocks) <= _list_lines(later.blocks)
-
-
-def _list_other(document: Document) -> tuple[tuple[str | None, ...], ...]:
-    return (*((author.name,) for author in document.authors), *((update.title, update.text) for update in document.live_updates))
 
 
 def _list_text(blocks: Iterable[Block]) -> set[str]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from newsmill import urls
 from newsmill.discovery.url_variants import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
+from newsmill.extraction.document_identity import OtherContent
 from newsmill.model import SPIDER, Document
 from newsmill.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
 
@@ -25,7 +26,6 @@ MAX_PUBLICATION_GAP = timedelta(days=1)  # between two pages of one article, of 
 MAX_COMPARED_CHARACTERS = 20_000  # of a text
 MIN_SLUG_WORDS = 3  # of the last part of a path that names one article
 
-OtherContent = tuple[tuple[str | None, ...], ...]  # what a reader sees beside title and text
 
 _NUMBER = re.compile(r"(?<!\d)\d{5,}(?!\d)")
 _DATE_NUMBER = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")

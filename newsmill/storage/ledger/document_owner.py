@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from newsmill.extraction.document_identity import OtherContent, list_other_content
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.columns import make_storable
-from newsmill.storage.ledger.article_identity import OtherContent, StoredPage, displaces_article, identify, is_same_text
+from newsmill.storage.ledger.article_identity import StoredPage, displaces_article, identify, is_same_text
 from newsmill.storage.ledger.records import Result
 
 
@@ -68,7 +69,7 @@ def _note(decision: StoreDecision, stored: dict[str, StoredPage], is_canonical: 
         stored_at=decision.stored_at,
         is_canonical=is_canonical(document),
         archive_ref=document.archive_ref,
-        other_content=list_other_content(document),
+        other_content=_list_storable_content(document),
         gone_at=document.gone_at,
         title=document.title,
         text=document.text,
@@ -79,13 +80,10 @@ def _note(decision: StoreDecision, stored: dict[str, StoredPage], is_canonical: 
     )
 
 
-def list_other_content(document: Document) -> OtherContent:
-    """The authors and the live updates: changed by a new fetch, they make a revision, as title and text do."""
-    authors = [(make_storable(author.name),) for author in document.authors]
-    updates = [
-        (None if update.title is None else make_storable(update.title), make_storable(update.text)) for update in document.live_updates
-    ]
-    return (*authors, *updates)
+def _list_storable_content(document: Document) -> OtherContent:
+    """The authors and the live updates as the database returns them."""
+    parts = list_other_content(document)
+    return tuple(tuple(None if text is None else make_storable(text) for text in part) for part in parts)
 
 
 def duplicate_of(document_id: str | None) -> OutcomeRecord:
@@ -122,7 +120,7 @@ def _update(result: Result, document: Document, old: StoredPage, now: datetime) 
     """The document with its new content; a changed content is a new revision."""
     # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
     is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
-    changed = document.content_hash != old.content_hash or (not is_same_fetch and list_other_content(document) != old.other_content)
+    changed = document.content_hash != old.content_hash or (not is_same_fetch and _list_storable_content(document) != old.other_content)
     document = replace(
         document,
         revision=old.revision + changed,
