@@ -34,24 +34,29 @@ class Cell:
     rate: float
 
 
-def count_rate_polls(cells: Sequence[Cell], median: float, p95: float) -> float:
+def count_rate_polls(cells: Sequence[Cell], median: float, p95: float, pushed: float = 0.0) -> float:
     """The fewest expected polls that reach both lags, if the true rates are known but not the publication times.
 
     Articles come at random with the rate of their cell. With polls `interval` apart, a share of min(1, lag / interval) has at most `lag`.
     So the cells with the highest rates are polled every `median`, the next ones every `p95`, until 95 % of the articles have at most `p95`;
-    the others are not polled. The first group is as small as half of the articles allow.
+    the others are not polled. The first group is as small as half of the articles allow. `pushed` is the share of all articles that a hub
+    delivers at once; the cells are those of the other articles.
+
+    >>> cells = [Cell(24, 2.5)]
+    >>> round(count_rate_polls(cells, 0.05, 0.25) / 60, 2), round(count_rate_polls(cells, 0.05, 0.25, pushed=0.25) / 60, 2)
+    (4.0, 2.67)
     """
     total = sum(cell.hours * cell.rate for cell in cells)
     if not total:
         return 0.0
     p95 = max(p95, median)
+    half, most = max(0.0, 0.5 - pushed) / (1 - pushed), max(0.0, 0.95 - pushed) / (1 - pushed)
     ratio = median / p95  # the share of the articles of the second group that has at most `median`
-    fast = 1.0 if ratio == 1 else max(0.0, (0.5 - 0.95 * ratio) / (1 - ratio))
-    fast = 0.95 if ratio == 1 else min(fast, 0.95)
+    fast = most if ratio == 1 else min(most, max(0.0, (half - most * ratio) / (1 - ratio)))
     polls, covered = 0.0, 0.0
     for cell in sorted(cells, key=lambda cell: -cell.rate):
         share = cell.hours * cell.rate / total
-        for until, interval in ((fast, median), (0.95, p95)):
+        for until, interval in ((fast, median), (most, p95)):
             part = min(share, max(0.0, until - covered))
             if part > 0:
                 polls += part * total / cell.rate / interval
