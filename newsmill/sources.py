@@ -119,7 +119,8 @@ UrlPattern = Annotated[str, AfterValidator(_check_url_pattern)]
 Selector = Annotated[str, AfterValidator(_check_selector)]
 SELECTOR_DESCRIPTION = "a CSS selector"
 XPath = Annotated[str, AfterValidator(_check_xpath)]
-STRICT = ConfigDict(extra="forbid", strict=True)  # TOML has Booleans and numbers, so "yes" and "5" are errors
+# TOML has Booleans and numbers, so "yes" and "5" are errors. Models are built when the first table is parsed, which few commands do.
+STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class FieldsTable(BaseModel):
