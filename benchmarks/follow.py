@@ -1,4 +1,4 @@
-"""How well Newsmill follows live sites by itself: completeness, freshness, requests, politeness, edits and alarms, against the truth.
+"""How well Newsmill follows live sites unattended: completeness, freshness, requests, politeness, edits and alarms, against the truth.
 
     python benchmarks/follow.py --hours 24 --seeds 1,2 --speed 30 [--beside 15m] [--faults 4:403@50000,5:layout@60000]
 

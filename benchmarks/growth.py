@@ -44,8 +44,8 @@ from newsmill.storage.schema import documents, ledger, segments
 STEP = 2000  # documents per commit while filling
 ROUNDS = 5  # rounds of measured pages, with PAGES in each
 LOOKUPS = 400
-COPIES = 40  # of the documents looked up, with a credit at the end, whose near duplicates are searched
-CREDIT = "This article first appeared in another paper, and is published here with its kind permission."
+COPIES = 40  # of the documents looked up, with NOTE at the end, whose near duplicates are searched
+NOTE = "This article first appeared in another paper, and is published here with its kind permission."
 TRIES = 3  # of each look-up and query; the fastest counts, so that other load on the machine has no effect
 EACH = 12  # queries of each kind
 
@@ -120,7 +120,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     reader, book, near = Documents(engine), Ledger(engine), NearDuplicates(engine)
     # Some numbers are not filled in, and the pages measured at smaller sizes count as well.
     some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
-    copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{CREDIT}") for number in range(COPIES)]
+    copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{NOTE}") for number in range(COPIES)]
     store(engine, copied)
     by_id = timed(lambda document: reader.get(document.id), some)
     by_url = timed(lambda document: reader.get(document.url), some)

@@ -3,7 +3,7 @@
     NEWSMILL_SIMULATED_CLOCK="2026-11-02T06:00:00+00:00 1764331200.0 30" python benchmarks/simulated.py crawler|worker|scheduler|COMMAND …
 
 The variable has the simulated time, the real time (Unix seconds) at which it was, and the speed. The processes get their clock through
-`AppContext.now`. Three groups of times need care, because they are not times of the world that is followed:
+`AppContext.now`. Three groups of times are treated separately, because they are not times of the world that is followed:
 
 * Promises to a server stay in real seconds, because the live world counts them so: the delay between requests, Crawl-delay and Retry-After.
 * Leases, heartbeats and the slack for clocks of other machines stay in real seconds, because they depend on the speed of this machine.

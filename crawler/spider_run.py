@@ -248,7 +248,7 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
 def _limit_memory(megabytes: int) -> None:
     """Limit the address space to what is mapped now and `megabytes` more. Linux only.
 
-    The hard limit stays, because the browser reserves 1 TB of addresses: crawler/bare_node.sh lifts the limit for its processes, which
+    The hard limit stays, because the browser reserves 1 TB of it: crawler/bare_node.sh lifts the limit for its processes, which
     crawler/browser.py watches.
     """
     if sys.platform == "linux":

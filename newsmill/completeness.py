@@ -2,7 +2,7 @@
 
 Two listings that are made separately recapture each other's articles. If one shows 100 articles and the other 90 of those, the second
 misses about a tenth, also of what the first does not show (capture and recapture; Lincoln and Petersen). Listings of one kind count as one,
-and so do kinds that show the same articles: a copy says nothing about what both leave out. With only one left, there is no bound.
+and so do kinds that show the same articles: a copy says nothing about what both leave out. With only one left, no bound can be computed.
 
 * What a listing shows depends on section and time of day. So its share is estimated by both (logistic regression with a ridge penalty,
   after Huggins and Alho).
@@ -140,7 +140,7 @@ def group_kinds(articles: Collection[SeenArticle]) -> tuple[tuple[str, ...], ...
 
 
 def _list_sides(groups: int) -> Iterable[Sides]:
-    """All ways to divide groups into two sides.
+    """Every division of the groups into two sides.
 
     >>> list(_list_sides(3))
     [((0,), (1, 2)), ((0, 1), (2,)), ((0, 2), (1,))]
@@ -179,7 +179,7 @@ def _compute_log_evidence(histories: Sequence[History], sides: Sides) -> float:
     """The logarithm of the probability of the histories if the groups of one side are independent of those of the other.
 
     Within a side groups may depend on each other in any way. The histories of a side have a Dirichlet prior with the weight of one
-    article, and the number of all articles N has the prior 1 / N (Madigan and York 1997). Sums over N run in steps of up to 5 %.
+    article, and the number of all articles N has the prior 1 / N (Madigan and York 1997). N is summed in steps of up to 5 %.
     """
     log_evidence, unseen = 0.0, []
     for side in sides:

@@ -64,7 +64,7 @@ REMEDIES: Mapping[Cause, str] = {
     Cause.NO_TEXT: 'Open one of the newest pages with `newsmill trace URL`. If it has text, set rules.keep_css or try render = "auto".',
     Cause.NEEDS_SCRIPT: 'Set render = "auto" for this source.',
     Cause.NO_ARTICLES: "Check which pages the listings name. Exclude others with deny, or list the right sections.",
-    Cause.INVALID_LISTING: "Open the listing in a browser. If it is no feed or sitemap any more, change it in the source's settings.",
+    Cause.INVALID_LISTING: "Open the listing in a browser. If it is not a feed or sitemap any more, change it in the source's settings.",
     Cause.DEAD_HOST: "Open the homepage in a browser. If the site has a new name, change the source; if it is gone, pause the source.",
     Cause.SERVER_ERROR: "Wait: the server has errors of its own. Newsmill continues to probe.",
     Cause.MISSING_LISTINGS: "Find the new URL on the homepage, and change it in the source's settings.",

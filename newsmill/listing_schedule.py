@@ -36,12 +36,12 @@ class Why(StrEnum):
 # Placeholders: {at}, the time since when it fails; {span}, a duration. The German texts are in a catalogue of the web pages.
 WHY_TEXTS: Mapping[Why, str] = {
     Why.LEAD: "it shows articles first",
-    Why.UNLEARNT: "nothing is learnt yet",
+    Why.UNLEARNT: "nothing is learned yet",
     Why.COPY: "other listings show all that it shows",
     Why.SPIDER: "a spider runs every quarter of an hour",
     Why.PUSHED: "its hub sends every change",
     Why.CACHED: "the server serves a copy that it renews every {span}",
-    Why.ANNOUNCED: "nothing is learnt yet; by its own account it changes every {span}",
+    Why.ANNOUNCED: "nothing is learned yet; by its own account it changes every {span}",
     Why.BUDGET: "its host permits few requests, and articles need most of them",
     Why.FAILING: "it has failed since {at}",
     Why.FOLLOWED: "polled from the listing that leads to it",
@@ -64,14 +64,14 @@ class ListingSchedule:
     is_due: bool
     interval_seconds: float | None  # from the last poll to the next
     shown_at: datetime | None  # the last time it showed a page that it had not shown before
-    share: float | None  # of the source's articles: those that no better listing shows; None: not learnt
+    share: float | None  # of the source's articles: those that no better listing shows; None: not known yet
     failing_since: datetime | None
     span: timedelta | None  # the placeholder of `why`
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSchedule:
-    """The listings of a source, by id, and what was learnt about it."""
+    """The listings of a source, by id, and the pattern that its plan rests on."""
 
     listings: tuple[ListingSchedule, ...]
     pattern: SourcePattern | None

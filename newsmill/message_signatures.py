@@ -132,7 +132,7 @@ def make_directory(keys: Sequence[SigningKey]) -> bytes:
 
 
 def sign_directory(keys: Sequence[SigningKey], authority: str, body: bytes, now: float) -> dict[str, str]:
-    """The headers of the directory's response, with a signature by each key, which bind the keys to the host that was asked."""
+    """The headers of the directory's response, with a signature by each key, which bind the keys to the host of the request."""
     created = int(now)
     digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
     inputs, signatures = [], []

@@ -43,7 +43,7 @@ META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not 
 
 
 def extract(response: Response, *, language: str | None = None) -> Document:
-    """The document of a response. Stores nothing. `language`: BCP 47 tag of the site, for texts whose language cannot be told.
+    """The document of a response. Stores nothing. `language`: BCP 47 tag of the site, for texts whose language is not recognised.
 
     Raises ExtractionError where the page holds no document.
     """

@@ -108,7 +108,7 @@ class RobotsSummary:
 
 @dataclass(frozen=True, slots=True)
 class SiteInspection:
-    """What a URL is and leads to. `kind` is None for a URL that is no listing; `obstacle` says why a site cannot be followed."""
+    """What a URL is and leads to. `kind` is None for a URL that is not a listing; `obstacle` says why a site cannot be followed."""
 
     url: str  # as given, in normal form
     kind: Kind | None = None  # homepage, section, feed or sitemap

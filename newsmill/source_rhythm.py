@@ -7,7 +7,7 @@ archive, is therefore one event. An hour of the week that was never observed cou
 With the level `MAX_FALSE_ALARMS_PER_WEEK / (MANY_SOURCES * n)` for each of them, `MANY_SOURCES` sources together have on average at most
 MANY_SOURCES * n * level = MAX_FALSE_ALARMS_PER_WEEK = 0.01 false alarms a week: one in two years.
 
-The number of active hours in a span is taken as negative binomial with the mean that the history gives. Its shape is that of the counts
+The number of active hours in a span is modelled as negative binomial with the mean that the history gives. Its shape is that of the counts
 per day, at most MAX_DAY_SHAPE, times the number of days, and at most the number of active hours from which the mean was estimated: a
 mean that rests on few events proves little. The probability of none is then (1 + mean / shape) ** -shape.
 """

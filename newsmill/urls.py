@@ -145,7 +145,7 @@ def get_site(url: str) -> str:
 
 
 def has_public_suffix(url: str) -> bool:
-    """Whether the host is below an ending of the Public Suffix List: "bbc.co.uk", but not "co.uk" or "printer.lan". Raises UrlError."""
+    """Whether the host is below a public suffix (Public Suffix List): "bbc.co.uk", but not "co.uk" or "printer.lan". Raises UrlError."""
     name = _parse(url, None).name
     return not _IP_ADDRESS.fullmatch(name) and bool(_load_public_suffixes()(name).top_domain_under_public_suffix)
 

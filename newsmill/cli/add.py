@@ -133,7 +133,7 @@ class AddRun:
         self.settings, self.store, self.options = settings, store, options
         self.results: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.unconfirmed = False  # a site was not added, because nobody could be asked
+        self.unconfirmed = False  # a site was not added, because no terminal could show the question
         self._yes = options.yes or not options.check
 
     def add(self, site: ListedSite, progress: str) -> None:
@@ -274,7 +274,7 @@ def make_record(
 
 
 def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
-    """Add or change the sources of a file, without an inspection: whoever wrote it knows them."""
+    """Add or change the sources of a file, without an inspection: the author of the file has chosen them."""
     check_spiders(settings, [source for source in sources if source.spider is not None])
     with context.open_context(settings, create=True) as store:
         for source in sources:

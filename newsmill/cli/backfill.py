@@ -35,7 +35,7 @@ def backfill(
     """Fetch the older articles of a source, behind everything that is new.
 
     The crawler of a running `newsmill up` reads the parts of sitemap indexes, the next pages of sections, and archives with a date in their
-    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. The same command again goes on
+    URL. Ctrl-C ends only this display; --stop ends the backfill. Without --since, shows the last backfill. The same command again continues
     where it stopped.
     """
     if stop and (since is not None or until is not None or dry_run):
@@ -132,8 +132,8 @@ def watch(store: AppContext, source: Source) -> None:
             if found.ended_at is not None:
                 return
             if not any(process.role == "crawler" for process in list_live_processes(store.engine, now=store.now())):
-                note("no crawler is running: run `newsmill up`; the backfill goes on there")
+                note("no crawler is running: run `newsmill up` to continue the backfill")
                 return
             if interrupt.wait(POLL_SECONDS):
-                note("the crawler goes on with it; run the same command to see the progress")
+                note("the crawler continues the backfill; run the same command to see the progress")
                 return

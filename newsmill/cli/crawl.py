@@ -136,7 +136,7 @@ def find_followed(store: AppContext, source: Source) -> Source | None:
     followed = store.ledger.source(name)
     if followed is None:
         return None
-    note(f"source {name} follows {source.homepage} already and is crawled")
+    note(f"source {name} already follows {source.homepage}; this run uses it")
     politeness = followed.politeness if source.politeness == Politeness() else source.politeness
     return replace(followed, politeness=politeness, language=source.language or followed.language, enabled=True)
 

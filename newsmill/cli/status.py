@@ -127,4 +127,4 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
 def format_websub(counts: Mapping[str, int], public_url: str | None) -> str:
     """A line about the feeds that announce a hub, and what is missing where Newsmill does not subscribe."""
     announced = f"WebSub: {format_count(counts['announced'], 'feed')} with a hub, {counts['subscribed']:,} subscribed"
-    return announced if public_url else f"{announced}; set NEWSMILL_PUBLIC_URL to be told of new pages at once"
+    return announced if public_url else f"{announced}; set NEWSMILL_PUBLIC_URL to receive new pages at once"

@@ -1,4 +1,4 @@
-"""The elements of feed formats: their canonical names, the fields of an entry that they fill, and the stack of the open ones.
+"""The elements of feed formats: their canonical names, the fields of an entry that they fill, and the list of the open ones.
 
 The formats are RSS, RDF, CDF and Atom, with Dublin Core, Media RSS, iTunes and FeedBurner.
 Sources: RSS 2.0 (rssboard.org), RSS 1.0 (web.resource.org), RFC 4287, Media RSS 1.5.1, DCMI terms, and feedparser's documentation.
@@ -14,7 +14,7 @@ import ada_url
 
 from newsmill.urls import MAX_URL_CHARACTERS
 
-MAX_DEPTH = 256  # open elements on the stack; a feed has about 6, and XHTML inside it a dozen
+MAX_DEPTH = 256  # open elements; a feed has about 6, and XHTML inside it a dozen
 _MAX_PREFIXES = 64  # namespaces in force at one place
 # Part of a namespace's URL → canonical prefix. Atom and RSS have many URLs and no prefix.
 _NAMESPACES = (
@@ -69,7 +69,7 @@ class Element(NamedTuple):
 
 
 class OpenElements:
-    """The stack of open elements: the document is at level 1, the deepest element at MAX_DEPTH."""
+    """The open elements: the document is at level 1, the deepest element at MAX_DEPTH."""
 
     def __init__(self, url: str) -> None:
         self._elements = [Element("", url, None, {"xml": "xml:"})]
@@ -78,7 +78,7 @@ class OpenElements:
 
     @property
     def level(self) -> int:
-        """The level of the deepest element on the stack."""
+        """The level of the deepest open element."""
         return len(self._elements)
 
     def at(self, level: int) -> Element:
@@ -100,7 +100,7 @@ class OpenElements:
         return prefixes | {prefix: _choose_prefix(prefix, url, foreign) for prefix, url in list(declared.items())[:_MAX_PREFIXES]}
 
     def push(self, name: str, attributes: dict[str, str], prefixes: dict[str, str]) -> Element | None:
-        """Opens an element; None if it is too deep for the stack."""
+        """Opens an element; None if it is deeper than MAX_DEPTH."""
         if len(self._elements) >= MAX_DEPTH:
             self._ignored_depth += 1
             return None
@@ -113,7 +113,7 @@ class OpenElements:
         return element
 
     def ended_by(self, tag: str) -> int:
-        """The level of the element that an end tag closes; 0 if it was never opened or is too deep for the stack."""
+        """The level of the element that an end tag closes; 0 if it was never opened or is deeper than MAX_DEPTH."""
         name = make_canonical_name(tag, self._elements[-1].prefixes)
         levels = self._levels.get(name)
         if not levels or (self._ignored_depth and name not in ENTRY_ELEMENTS):

@@ -1,4 +1,4 @@
-"""What a fetched body is (a feed, a sitemap, a list of feeds, a web page), told by its first bytes and not by its URL or media type."""
+"""What a fetched body is (a feed, a sitemap, a list of feeds, a web page), recognised by its first bytes, not by its URL or media type."""
 
 from __future__ import annotations
 

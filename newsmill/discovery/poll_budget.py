@@ -1,6 +1,6 @@
 """The budget of a host for polls. The listings of a source on one host take a share of the requests that politeness allows.
 
-Listings are fetched before articles. Without a budget, a host with a long Crawl-delay and many listings would be asked for nothing else.
+Listings are fetched before articles. Without a budget, a host with a long Crawl-delay and many listings would receive no other requests.
 """
 
 from __future__ import annotations

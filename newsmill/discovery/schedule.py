@@ -1,4 +1,4 @@
-"""When listings are read again, and when a failed fetch is repeated. Pure functions: the time and what was learnt are arguments.
+"""When listings are read again, and when a failed fetch is repeated. Pure functions: the time and the source's pattern are arguments.
 
 A source with neither `every` nor `cron` is adaptive. Its articles come with a rate that depends on the hour of the week. Each article that
 is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to MINUTES_PER_POLL. With a constant
@@ -188,7 +188,7 @@ class NextPoll:
 
 @dataclass(frozen=True, slots=True)
 class SourcePattern:
-    """What was learnt about a source: its rates, and of each listing (ledger id) the share of articles that only it shows.
+    """What Newsmill has learned about a source: its rates, and of each listing (ledger id) the share of articles that only it shows.
 
     The shares are those of a greedy choice: the first listing has the share of all articles that it shows, the second that of the articles
     which the first does not show, and so on. Listings with the share 0 are left out.

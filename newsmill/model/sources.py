@@ -76,7 +76,7 @@ class Source:
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether the times of its polls are learnt from what its listings showed."""
+        """Whether the scheduler plans its polls by what its listings showed."""
         return self.every is None and self.cron is None
 
 

@@ -101,7 +101,7 @@ _MARKS = {  # (filter, value) → the mark, and whether a document has it
     ("has", "note"): (MarkKind.NOTE, True),
 }
 # What other programs write for words near each other, and for letters that are not known.
-_OPERATOR = re.compile(r"(?:NEAR|ADJ|WITHIN)(?:/?\d+)?|[WwNn]/\d+|\w*~\d*")
+_PROXIMITY = re.compile(r"(?:NEAR|ADJ|WITHIN)(?:/?\d+)?|[WwNn]/\d+|\w*~\d*")
 _WILDCARD = re.compile(r"[^\s/=]*(?:\w[*?]\w|(?<!\S)\*\w)[^\s/=]*")
 _LONE_WILDCARD = re.compile(r"\w\s+\*\s+\w")  # in a phrase
 MIN_PREFIX_CHARACTERS = 3  # of a word before *: shorter ones begin too many words
@@ -202,7 +202,7 @@ class _Parser:
                 self._notes.append(QueryNote("quote", value.strip()))
             if _LONE_WILDCARD.search(value):
                 self._notes.append(QueryNote("wildcard", f'"{value}"'))
-        elif not item["equals"] and _OPERATOR.fullmatch(value):
+        elif not item["equals"] and _PROXIMITY.fullmatch(value):
             self._notes.append(QueryNote("operator", value))
         elif _WILDCARD.fullmatch(value):
             self._notes.append(QueryNote("wildcard", value))
@@ -334,7 +334,7 @@ def _is_phrase(node: Terms | SyntheticTerm) -> bool:
 
 
 def _combine(query: Query, nodes: list[Node]) -> Query:
-    """The query with its nodes, also if it finds nothing: what else is wrong with it is said too."""
+    """The query with its nodes, also if it finds nothing: its other errors get their notes too."""
     if nodes:
         query = replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
     is_limited = query.matches_nothing or query.since or query.until or any(_is_selective(node) for node in nodes)

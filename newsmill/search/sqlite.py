@@ -30,7 +30,7 @@ _NTH = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER B
 _NEWEST_DOCUMENTS = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
 _NEWEST_MATCHES = f"""SELECT e.moment, e.document_id FROM search_words CROSS JOIN search_entries AS e ON e.moment = search_words.rowid
 WHERE {_MATCH_IN_SPAN} ORDER BY search_words.rowid DESC LIMIT :limit"""
-_MOMENTS = f"SELECT rowid AS moment FROM search_words WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit"
+_MATCH_TIMES = f"SELECT rowid AS moment FROM search_words WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit"
 _MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROSS JOIN search_words ON search_words.rowid = m.value
 WHERE search_words MATCH :match"""
 
@@ -132,7 +132,7 @@ def _format_all(node: AllOf) -> str:
 def _select_entry_times(match: str | None) -> str:
     if match is None:
         return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
-    return _MOMENTS
+    return _MATCH_TIMES
 
 
 def _parameters(match: str | None, span: Span, limit: int) -> dict[str, Any]:

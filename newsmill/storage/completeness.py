@@ -137,7 +137,7 @@ def _update(engine: Engine, source: str, created_at: datetime, week: date, now: 
 def _read_articles(conn: Connection, source: str, created_at: datetime, week: date) -> tuple[list[SeenArticle], int]:
     """The articles of the week that a listing showed, and the number of those that were found late.
 
-    What was published before the source was added is no part of it: the first listings show it, whatever they leave out.
+    What was published before the source was added does not count: the first listings show it, whatever they leave out.
     """
     rows = conn.execute(_ARTICLES, {"b_source": source, "b_start": _begin(week), "b_end": _begin(week) + WEEK}).all()
     rows = [row for row in rows if (row.published_at or row.first_seen_at) >= created_at]

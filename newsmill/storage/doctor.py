@@ -24,7 +24,7 @@ MAX_EXAMPLES = 5  # per finding
 ORPHAN_AGE = timedelta(hours=1)  # a younger file may not be in the ledger yet
 DEAD_LEASE_AGE = timedelta(minutes=10)  # a lease lasts one minute, and the scheduler ends expired ones every 30 s
 FAR_FUTURE = timedelta(days=1)  # no retry waits longer than two hours, so a clock was wrong
-LONGEST_PAUSE = timedelta(days=31)  # a host that refuses for months is asked every 30 days
+MAX_HOST_PAUSE = timedelta(days=31)  # a host that refuses for months is probed every 30 days
 # Of a page under a revisit (ledger.revisits); a duplicate is one whose document another URL took over meanwhile.
 REVISITED = (Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE)
 OPEN = frozenset(state.value for state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING))
@@ -181,7 +181,7 @@ class Doctor:
     # ---- the ledger and the documents
 
     def _rows(self, now: datetime, repair: bool) -> Iterator[Finding]:
-        times = _times(self._engine, now=now, stale=now - DEAD_LEASE_AGE, far=now + FAR_FUTURE, never=now + LONGEST_PAUSE)
+        times = _times(self._engine, now=now, stale=now - DEAD_LEASE_AGE, far=now + FAR_FUTURE, never=now + MAX_HOST_PAUSE)
         for check in CHECKS:
             with reading(self._engine) as conn:
                 found = [str(row[0]) for row in conn.execute(text(check.query), _used(check.query, times))]

@@ -101,7 +101,7 @@ def _fit_budgets(listings: Mapping[int, PolledListing], plans: Mapping[int, Next
 
 
 def is_polled(listing: PolledListing, now: datetime) -> bool:
-    """Whether a listing is polled by itself: not a next page, an archive in a sitemap index, or one that was guessed and does not exist."""
+    """Whether a listing has its own polls: not a next page, an archive in a sitemap index, or one that was guessed and does not exist."""
     if listing.outcome in (Outcome.DENIED, Outcome.BAD_URL) or listing.found_by in ("section", FROM_BACKFILL):
         return False
     if listing.found_by == "sitemap":

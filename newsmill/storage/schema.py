@@ -162,7 +162,7 @@ listing_schedules = Table(
     Column("polled_at", UtcDateTime, nullable=False),  # the last try
     Column("read_at", UtcDateTime),  # the last try that succeeded; NULL: none did
     Column("reads", Integer, nullable=False),
-    Column("cache_seconds", Float),  # for which the last response may be reused; NULL: no response has said it
+    Column("cache_seconds", Float),  # for which the last response may be reused; NULL: no response gave it
     Column("update_seconds", Float),  # between two changes, as the feed itself says; NULL: it does not
     Column("shown_at", UtcDateTime),  # the last time it showed a page that it had not shown before
     Column("planned_at", UtcDateTime),
@@ -172,7 +172,7 @@ listing_schedules = Table(
     Index("ix_listing_schedules_next", "next_poll_at"),
 )
 
-# What was learnt about the sources: discovery.schedule.SourcePattern.
+# The patterns of the sources: discovery.schedule.SourcePattern.
 source_patterns = Table(
     "source_patterns",
     metadata,

@@ -1,4 +1,4 @@
-"""What was learnt about each source for its schedule: publication rates, and which listings show which articles."""
+"""The pattern of each source, which its schedule rests on: publication rates, and which listings show which articles."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class SubscriptionState(StrEnum):
     ACTIVE = "active"  # verified by the hub; in force until `expires_at`
     DENIED = "denied"  # the hub refused; `next_at` is the next request
     ENDING = "ending"  # to be cancelled at the hub, because the feed or its source is gone or paused
-    STOPPED = "stopped"  # cancelled, and asked for again when the source is resumed
+    STOPPED = "stopped"  # cancelled; requested again when the source is resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def describe(subscription: Subscription, now: datetime, public_url: str | None) 
         pushed = "no push yet" if subscription.last_push_at is None else f"last push {subscription.last_push_at:%Y-%m-%d %H:%M} UTC"
         return f"subscribed at {subscription.hub} {until}; {pushed}"
     if public_url is None:
-        return f"the feed announces the hub {subscription.hub}; set NEWSMILL_PUBLIC_URL to be told of new pages at once"
+        return f"the feed announces the hub {subscription.hub}; set NEWSMILL_PUBLIC_URL to receive new pages at once"
     reason = f": {subscription.detail}" if subscription.detail else ""
     return f"{subscription.state} at {subscription.hub}{reason}"
 

@@ -19,7 +19,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import ledger, sources, websub_pushes, websub_subscriptions
 from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState, make_due, to_subscription
 
-LEASE_SECONDS = 10 * 86_400  # that is asked for, as most hubs give
+LEASE_SECONDS = 10 * 86_400  # that a request names; most hubs give as much
 MIN_LEASE, MAX_LEASE = timedelta(minutes=1), timedelta(days=90)  # that a hub's answer counts for
 RENEWAL_SHARE = 0.8  # of a lease, after which it is renewed: a hub may be away for two of ten days
 MAX_VERIFICATION_WAIT = timedelta(hours=1)  # for the hub to verify a request; another is sent after the delay below
@@ -63,9 +63,9 @@ class WebSubRequests:
     # ---- requests to hubs
 
     def follow_sources(self, public_url: str, *, now: datetime) -> None:
-        """Cancel the subscriptions of feeds and sources that are gone or paused, and ask again for those of resumed sources.
+        """Cancel the subscriptions of feeds and sources that are gone or paused, and request those of resumed sources again.
 
-        A subscription whose callback is under another public URL than this one is asked for again.
+        A subscription whose callback is under another public URL than this one is requested again.
         """
         state, next_at = _TABLE.c.state, {"next_at": now, "attempts": 0}
         is_settled = state.in_([SubscriptionState.ENDING.value, SubscriptionState.STOPPED.value])
@@ -199,7 +199,7 @@ def _own(callback_id: str) -> Any:
 
 
 def _is_orphan() -> Any:
-    """Of listings that are gone, and the hub need not be told."""
+    """Of listings that are gone, where the hub needs no cancellation."""
     return and_(_TABLE.c.ledger_id.is_(None), or_(_TABLE.c.verified_at.is_(None), _TABLE.c.state == SubscriptionState.STOPPED.value))
 
 

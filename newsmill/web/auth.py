@@ -113,7 +113,7 @@ def allows_anonymous_reading(request: Request) -> bool:
 
 
 def unauthorized(request: Request, detail: str) -> HTTPException:
-    """The answer 401. Feed readers send a password only when they are asked for one."""
+    """The answer 401. Feed readers send a password only after such an answer."""
     challenge = 'Basic realm="newsmill", charset="UTF-8"' if request.url.path.startswith("/feeds/") else 'Bearer realm="newsmill"'
     return HTTPException(401, detail, headers={"WWW-Authenticate": challenge})
 

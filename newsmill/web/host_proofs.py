@@ -104,7 +104,7 @@ def find_record_name(host: str) -> str | None:
 
 
 def identify_visitor(client: str) -> str:
-    """What the checks of a client are counted under: its IP address, or the network of an IPv6 address."""
+    """What the checks of a client are counted under: its IP address; for version 6, the network."""
     try:
         ip = ip_address(client)
     except ValueError:

@@ -23,7 +23,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(WEBSUB_PATH + "{callback_id}")
 def answer_hub(request: Request, callback_id: str) -> Response:
-    """Echo the challenge of a hub that verifies a request of ours, or note that it denies one."""
+    """Echo the challenge of a hub that verifies Newsmill's request, or note that it denies one."""
     context, query = request.app.state.context, request.query_params
     mode, topic = query.get("hub.mode", ""), query.get("hub.topic", "")
     requests = WebSubRequests(context.engine)

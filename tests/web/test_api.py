@@ -273,7 +273,7 @@ def test_the_schedule_of_a_source_says_when_each_listing_is_polled_and_why(web: 
     listings = {one["url"]: one for one in pages(program, path, limit=1)}
     read, failing = listings[feed], listings["https://gazette.example.org/"]
     assert (read["why"], read["is_due"], read["shown_at"], read["share"]) == ("announced", False, None, None)
-    assert read["text"] == "nothing is learnt yet; by its own account it changes every 1h"
+    assert read["text"] == "nothing is learned yet; by its own account it changes every 1h"
     assert datetime.fromisoformat(read["next_poll_at"]) - now == timedelta(seconds=read["interval_seconds"])
     assert (failing["why"], failing["interval_seconds"]) == ("failing", 3600) and failing["text"].startswith("it has failed since 20")
     for language, texts in (("en", ("Schedule", "2 listings", "it has failed since")), ("de", ("Zeitplan", "2 Listen", "schlägt seit"))):

@@ -144,8 +144,8 @@ def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str
     found = split_trailing_credit(text, after_credit=bool(removed))
     if found is None:
         return text, removed
-    kept, credit, reason = found
-    return kept, [_make_removed(block, credit, reason), *removed]
+    kept, end, reason = found
+    return kept, [_make_removed(block, end, reason), *removed]
 
 
 def _is_last_kept(pieces: list[list[Block]], at: int) -> bool:
@@ -214,7 +214,7 @@ def is_most_read(text: str) -> bool:
 
 
 def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
-    """Split off a credit in the line of the last sentence: (text without it, credit, reason), or None.
+    """Split off a credit in the line of the last sentence: (text before it, the rest, reason), or None.
 
     `after_credit` means that a credit line below is already removed, so a separate full stop is removed too.
     """

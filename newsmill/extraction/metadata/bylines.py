@@ -56,7 +56,7 @@ _CONJUNCTIONS = frozenset(
 )  # lower case only, because "Dan" is a name
 _BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
 _COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
-_CREDIT = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)
+_PHOTO_LABEL = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)
 _AGENCY = re.compile(rf"^(?:{build_alternation('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -89,7 +89,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = normalise_line(part)
-        credited = _CREDIT.match(name) is not None and not labelled
+        credited = _PHOTO_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
         labelled = not name

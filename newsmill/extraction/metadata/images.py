@@ -20,7 +20,7 @@ _CREDIT_WORD = (
     r"fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
 )
 # "(Photo: Jane Doe/AFP)", "Foto: dpa", "© Reuters", "Crédit photo : X" at the end of a caption.
-_CREDIT = re.compile(
+_CAPTION_END = re.compile(
     rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_CREDIT_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$",
     re.IGNORECASE,
 )
@@ -81,8 +81,7 @@ def _read_figure(figure: HtmlElement, base: str) -> Image | None:
     caption = next(figure.iter("figcaption"), None)
     if image_url is None or caption is None:
         return None
-    text, credit = split_credit(caption)
-    return Image(str(resolve_image_url(image_url, base)), text, credit)
+    return Image(str(resolve_image_url(image_url, base)), *split_credit(caption))
 
 
 def _list_sources(img: HtmlElement) -> Iterator[str]:
@@ -97,10 +96,10 @@ def split_credit(caption: HtmlElement) -> tuple[str | None, str | None]:
     whole = normalise_line(" ".join(caption.itertext()))
     marked = next((child for child in caption.iter() if child is not caption and _CREDIT_CLASS.search(child.get("class", ""))), None)
     if marked is not None:
-        credit = normalise_line(" ".join(marked.itertext()))
-        if credit and credit != whole and whole.endswith(credit):
-            return whole.removesuffix(credit).strip(" |–—-") or None, _LABEL.sub("", credit).strip(" ()[]") or None
-    match = _CREDIT.search(whole)
+        end = normalise_line(" ".join(marked.itertext()))
+        if end and end != whole and whole.endswith(end):
+            return whole.removesuffix(end).strip(" |–—-") or None, _LABEL.sub("", end).strip(" ()[]") or None
+    match = _CAPTION_END.search(whole)
     if match is None:
         return whole or None, None
     return whole[: match.start()].strip() or None, _LABEL.sub("", match.group(1)).strip(" ()[]") or None

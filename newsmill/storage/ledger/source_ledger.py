@@ -48,8 +48,8 @@ class SourceLedger:
         """Make the listings of every source whose next tick has come due. Returns the names of these sources.
 
         `next_tick(source, after)` gives the source's next tick after `after`. Of two schedulers exactly one gets a tick. Several missed
-        ticks become one. A clock that was set back neither stops a source nor repeats a cron tick. With `only_due`, next ticks that a wrong
-        clock wrote are not looked for, which would read the plans of all sources.
+        ticks become one. A clock that was set back neither stops a source nor repeats a cron tick. `only_due` leaves out the search for
+        ticks that a wrong clock wrote, which reads the plans of all sources.
         """
         with writing(self._engine) as conn:
             return sources.tick(conn, now, next_tick, only_due)

@@ -32,7 +32,7 @@ class ScheduledListing(BaseModel):
     is_due: bool = Field(description="It is polled as soon as the crawler reaches it.")
     interval_seconds: float | None = Field(description="From the last poll to the next.")
     shown_at: datetime | None = Field(description="The last time it showed a page that it had not shown before.")
-    share: float | None = Field(description="Share of the articles that no better listing shows; null: not learnt.", examples=[0.75])
+    share: float | None = Field(description="Share of the articles that no better listing shows; null: not known yet.", examples=[0.75])
 
 
 @router.get("/{name}/schedule", responses=error_responses(404))
