@@ -10,10 +10,9 @@ import regex
 from crawler.crawl_state import CrawlState
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
-from crawler.listing_task import ListingTask
+from crawler.listing_task import ListingTask, read_pushes
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
-from crawler.pushed_listing import read_pushes
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots

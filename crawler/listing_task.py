@@ -1,4 +1,7 @@
-"""Turns a fetched listing into links in the ledger: its pages, the listings it leads to, and known listings to fetch again."""
+"""Turns a listing, fetched or pushed by a WebSub hub, into links in the ledger.
+
+The links are its pages, the listings it leads to, and known listings to fetch again.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ from datetime import date, datetime, timedelta
 from crawler.crawl_state import CrawlState
 from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
-from crawler.throttle import HostThrottle
+from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill import urls
 from newsmill.discovery.archive_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.hubs import find_announcement
 from newsmill.discovery.response_freshness import compute_fresh_seconds
-from newsmill.exceptions import DecodeError, ListingError, UrlError
+from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
+from newsmill.storage.websub import Push
 
 MAX_WARNINGS = 10  # of one listing, in its outcome; a reader has a sentence for each kind of oddity
 MAX_BACKFILL_DEPTH = 2_000  # next pages of one section in a backfill: a loop of pages that differ in a parameter must end
@@ -199,3 +203,36 @@ class ListingTask:
                 continue
             links.append(Link(url, Kind.SITEMAP, self.leased_url.source, "robots", robots_url(self.leased_url.url)))
         return links
+
+
+async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> bool:
+    """Add the links of all pushes that wait for this feed, and end it. False: there are none, or one cannot be used; request the feed.
+
+    The pushes are deleted with the outcome: after a crash they are read again. Those that cannot be used are deleted before the request.
+    """
+    try:
+        pushes = await state.call_ledger(lambda _: state.ledger.pushes(leased_url.id))
+    except ServiceError:  # the crawler stops while the database is away
+        raise StopRequestedError from None
+    if not pushes:
+        return False
+    ids = [push.id for push in pushes]
+    details = []
+    for push in pushes:
+        ended = await _read_push(state, leased_url, source, throttle, push) if push.body else None
+        if ended is None or ended.ending.outcome is not Outcome.LISTED:
+            await state.call_ledger(lambda _: state.ledger.drop_pushes(ids))
+            return False
+        details.append(ended.ending.detail or "")
+    # The validators are those of the last request, which the server still knows.
+    outcome = OutcomeRecord(Outcome.LISTED, f"pushed by the hub: {'; '.join(details)}")
+    done = Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified)
+    await state.call_ledger(lambda now: state.ledger.end_pushed(done, ids, now=now))
+    await state.call_ledger(lambda now: state.ledger.requeue_pushed(leased_url.id, now=now))
+    return True
+
+
+async def _read_push(state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle, push: Push) -> Ended:
+    headers = () if push.content_type is None else (("Content-Type", push.content_type),)
+    page = Page(leased_url.url, leased_url.url, push.received_at, 200, headers, push.body)
+    return await ListingTask(state, leased_url, source, throttle, is_pushed=True).run(page)

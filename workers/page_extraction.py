@@ -1,19 +1,22 @@
-"""One claimed page becomes one result: read in the sandbox, its crashes counted, its document limited in size."""
+"""One claimed page becomes one result: read in the sandbox, its crashes counted, its document limited in size, and compared with
+the archived page at a revisit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from newsmill.archive.archive import Archive
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged
+from newsmill.extraction.document_identity import has_same_content, shows_same_article
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
+from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import MAX_CRASHES, Result
 from workers.process import SegmentState, WorkerContext, find_profile, find_source
-from workers.revisited_pages import is_only_judged_differently
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,7 @@ FIRST_ATTEMPT_SECONDS = 0.1
 FIRST_ATTEMPT_SECONDS_PER_MB = 2.0  # of HTML
 COMPRESSION_RATIO = 8  # assumed for a compressed page; text shrinks to a fourth or a seventh
 MAX_HTML_BYTES = 5 << 20  # larger pages are refused unread (`extraction.pipeline.MAX_HTML_BYTES`)
+ReadPage = Callable[[Page], ExtractionResult | SandboxCrash]  # with the removed blocks
 
 
 def extract_page(
@@ -151,3 +155,25 @@ def count_characters(document: Document) -> int:
     texts += [update.text for update in document.live_updates]
     texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
     return sum(len(text) for text in texts if text is not None)
+
+
+def is_only_judged_differently(
+    documents: Documents, archive: Archive, claim: ClaimedPage, page: Page, result: ExtractionResult, read: ReadPage
+) -> bool:
+    """Whether the page of a revisit gives another document although it shows the text of the archived one.
+
+    Both pages are extracted with today's rules and profile. False where that cannot be decided. It costs two extractions, and only where
+    the document would get a revision.
+    """
+    stored = documents.find_of_page(claim.id)
+    if result.document is None or stored is None or stored.archive_ref is None or has_same_content(stored, result.document):
+        return False
+    segment, _, offset = stored.archive_ref.partition("@")
+    try:
+        archived = archive.read_page(segment, int(offset))
+    except ArchiveDamaged:
+        return False
+    earlier, later = read(archived), read(page)
+    if isinstance(earlier, SandboxCrash) or isinstance(later, SandboxCrash):
+        return False
+    return shows_same_article(earlier, later)

@@ -5,18 +5,19 @@ A page of standard input and the pages of URLs are written to a temporary folder
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from newsmill.cli.page_fetch import fetch_page
-from newsmill.exceptions import ConfigError
-from newsmill.model import OutcomeRecord
+from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.model import Outcome, OutcomeRecord
 
 STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
@@ -26,6 +27,7 @@ BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 GZIP = b"\x1f\x8b"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, robots.txt and the delay come on top
 
 
 @dataclass(slots=True)
@@ -141,3 +143,36 @@ def _decompress(body: bytes, encoding: str | None) -> bytes:
         return decode_body(encoding, body)
     except DecodeError:
         return body
+
+
+@dataclass(frozen=True, slots=True)
+class PageResponse:
+    """A page as its server sent it."""
+
+    url: str  # final, after redirects
+    content_type: str
+    content_encoding: str | None
+    body: bytes
+
+
+def fetch_page(url: str) -> PageResponse | OutcomeRecord:
+    """Fetch a page as the crawler does. Raises NewsmillError if no process can do it, ConfigError for wrong settings."""
+    found = _run_fetch(url)
+    if isinstance(found, OutcomeRecord):
+        return found
+    return PageResponse(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
+
+
+def _run_fetch(url: str) -> dict[str, Any] | OutcomeRecord:
+    command = [sys.executable, "-P", "-m", "crawler.page_fetch", url]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_FETCH_SECONDS, check=False, encoding="utf-8"
+        )
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
+    except ValueError:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise NewsmillError(f"{url} cannot be fetched: {lines[-1]}") from None
+    return OutcomeRecord(Outcome(found["outcome"]), found["detail"]) if "outcome" in found else found

@@ -10,20 +10,28 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import backfill, site_profiles, source_completeness, source_health
+from newsmill.cli import backfill, site_profiles, source_health
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_row
 from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
+from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.alerts import Alerts
-from newsmill.storage.completeness import CompletenessReader
+from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.websub_requests import WebSubRequests
+
+COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")
+UNKNOWN_REASONS = {
+    Unknown.FEW_ARTICLES: "unknown: too few articles",
+    Unknown.ONE_LISTING: "unknown: one listing, or copies of one",
+    Unknown.NO_OVERLAP: "unknown: the listings share too few articles",
+}
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -116,7 +124,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     if sources := store.ledger.sources():
         health = SourceHealthReader(store.engine).read_all(sources, now=now())
         print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
-        source_completeness.print_weeks(report["sources"])
+        print_completeness(report["sources"])
     if report["profiles"]:
         print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
@@ -128,3 +136,18 @@ def format_websub(counts: Mapping[str, int], public_url: str | None) -> str:
     """A line about the feeds that announce a hub, and what is missing where Newsmill does not subscribe."""
     announced = f"WebSub: {format_count(counts['announced'], 'feed')} with a hub, {counts['subscribed']:,} subscribed"
     return announced if public_url else f"{announced}; set NEWSMILL_PUBLIC_URL to receive new pages at once"
+
+
+def print_completeness(sources: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print one line for each source of the report with a week, the newest that tells something."""
+    weeks = {name: week for name, source in sources.items() if (week := choose_week(source["completeness"])) is not None}
+    if weeks:
+        rows = [[name, week.week.isoformat(), week.articles, describe_missed(week), week.late] for name, week in weeks.items()]
+        print_table(COMPLETENESS_COLUMNS, rows)
+
+
+def describe_missed(week: WeekCompleteness) -> str:
+    """ "at most 1.2 %", or why it is unknown."""
+    if week.unknown is not None or week.at_most is None:
+        return UNKNOWN_REASONS.get(week.unknown or Unknown.FEW_ARTICLES, "")
+    return f"at most {100 * week.at_most:.1f} %"

@@ -4,13 +4,15 @@ A source with neither `every` nor `cron` is adaptive. Its articles come with a r
 is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to MINUTES_PER_POLL. With a constant
 rate, the interval is sqrt(2 * MINUTES_PER_POLL / rate), the square-root law for the fewest requests at a given delay (Cho and
 Garcia-Molina 2003; Kolobov et al. 2019). Of listings that show the same articles one is read so, and the others now and then.
+
+Listings are fetched before articles. So the listings of a source on one host have a budget: a share of the requests that politeness allows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -48,6 +50,7 @@ MAX_FAILING_INTERVAL = timedelta(days=30)
 RATE_WINDOW = timedelta(days=28)
 RECENT_HOURS = 3
 _HOUR_WEIGHT, _DAY_WEIGHT, _RECENT_WEIGHT = 4.0, 25.0, 4.0  # articles that a deviation of an hour, a day and today must outweigh
+LISTING_SHARE = 0.1  # of the requests that may be sent to a host, one every `delay` seconds
 
 
 def compute_next_due(every: timedelta | None, cron: str | None, after: datetime) -> datetime:
@@ -158,7 +161,7 @@ class Reason(StrEnum):
     SPIDER = "spider"
     PUSHED = "pushed"
     CACHED = "cached"
-    BUDGET = "budget"  # the budget of its host makes the interval longer; discovery.poll_budget
+    BUDGET = "budget"  # the budget of its host makes the interval longer; `fit_budget`
     ANNOUNCED = "announced"  # it says itself how often it changes, and nothing else is known yet
     FAILING = "failing"
     FIXED = "fixed"  # the source has `every` or `cron`
@@ -270,3 +273,25 @@ def _compute_announced_interval(update_interval: timedelta, start: datetime) -> 
 def compute_failing_interval(failing_for: timedelta) -> timedelta:
     """How long to wait before a failing listing is read again: an hour, after a day of failures a day, after 30 days 30 days."""
     return next((interval for limit, interval in FAILING_INTERVALS if failing_for < limit), MAX_FAILING_INTERVAL)
+
+
+def fit_budget(polled_at: Mapping[int, datetime], plans: Mapping[int, NextPoll], delay: float) -> dict[int, NextPoll]:
+    """The plans of a host's listings (by id) within its budget: if they need more, all intervals grow by the same factor.
+
+    `polled_at` has the last poll of each listing, `delay` the seconds between two requests to the host. An interval stays within
+    MAX_INTERVAL, and a failing listing keeps its own, which is an hour at least.
+    """
+    intervals = {listing: plan.at - polled_at[listing] for listing, plan in plans.items()}
+    load = sum(delay / LISTING_SHARE / interval.total_seconds() for interval in intervals.values())
+    if load <= 1:
+        return dict(plans)
+    return {
+        listing: plan if plan.reason is Reason.FAILING else _stretch(plan, polled_at[listing], intervals[listing] * load)
+        for listing, plan in plans.items()
+    }
+
+
+def _stretch(plan: NextPoll, polled_at: datetime, wanted: timedelta) -> NextPoll:
+    """In whole minutes, so that a load that hardly changed gives the same plan."""
+    longer = timedelta(minutes=math.ceil(wanted / timedelta(minutes=1)))
+    return replace(plan, at=max(plan.at, polled_at + min(longer, MAX_INTERVAL)), reason=Reason.BUDGET)

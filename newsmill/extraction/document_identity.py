@@ -1,12 +1,19 @@
-"""What identifies a document: the id, by its URL, and the content by which a change is seen."""
+"""What identifies a document: the id, by its URL, and the content by which a change is seen.
+
+An advertisement, a counter or a teaser changes the figures of a page, by which a doubtful block counts as text or not, and a newer site
+profile judges other blocks. Neither is a change of the article: it has a line that the page did not show before, or lost one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import Document
+from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
+from newsmill.model import Block, Document, ExtractionResult
 
 OtherContent = tuple[tuple[str | None, ...], ...]  # what a reader sees beside title and text
 
@@ -30,3 +37,27 @@ def list_other_content(document: Document) -> OtherContent:
     """Return the authors and the live updates: changed by a new fetch, they make a revision, as title and text do."""
     authors = ((author.name,) for author in document.authors)
     return (*authors, *((update.title, update.text) for update in document.live_updates))
+
+
+def has_same_content(one: Document, other: Document) -> bool:
+    """Whether two documents have the same title, text, authors and live updates."""
+    return one.content_hash == other.content_hash and list_other_content(one) == list_other_content(other)
+
+
+def shows_same_article(earlier: ExtractionResult, later: ExtractionResult) -> bool:
+    """Whether every line of each document is on both pages, as text or not. Both results need the removed blocks too."""
+    if earlier.document is None or later.document is None:
+        return False
+    if has_same_content(earlier.document, later.document):
+        return True
+    if earlier.document.title != later.document.title or list_other_content(earlier.document) != list_other_content(later.document):
+        return False
+    return _list_text(later.blocks) <= _list_lines(earlier.blocks) and _list_text(earlier.blocks) <= _list_lines(later.blocks)
+
+
+def _list_text(blocks: Iterable[Block]) -> set[str]:
+    return _list_lines(block for block in blocks if block.kept and block.type not in NON_PROSE_TYPES)
+
+
+def _list_lines(blocks: Iterable[Block]) -> set[str]:
+    return {normalise_line(line) for block in blocks for line in block.text.split("\n")} - {""}

@@ -11,8 +11,15 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.discovery.poll_budget import fit_budget
-from newsmill.discovery.schedule import ListingFacts, NextPoll, Reason, compute_failing_interval, compute_today_factor, plan_poll
+from newsmill.discovery.schedule import (
+    ListingFacts,
+    NextPoll,
+    Reason,
+    compute_failing_interval,
+    compute_today_factor,
+    fit_budget,
+    plan_poll,
+)
 from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import source_patterns, websub
 from newsmill.storage.database import reading, writing

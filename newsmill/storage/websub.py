@@ -1,6 +1,6 @@
 """WebSub: the hubs that feeds announce, the subscriptions there, and pushed feeds until the crawler has read them.
 
-`newsmill.web.websub_subscriber` sends the requests to hubs, `newsmill.web.websub` answers them (`storage.websub_requests`). The crawler
+`newsmill.web.websub` sends the requests to hubs and answers theirs (`storage.websub_requests`). The crawler
 records announcements and reads pushes, and the scheduler asks `list_active` which feeds it need not poll often.
 """
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
@@ -21,7 +25,6 @@ from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
 from newsmill.storage.alerts import Channel
 from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.web.alarm_command import run_command
 from newsmill.web.alert_channels import AlertTarget, check_target, send_message
 from newsmill.web.http_post import DeliveryError, post
 from newsmill.web.pages.alarm_messages import build_content
@@ -31,6 +34,7 @@ MAX_CONCURRENT = 2  # messages at once
 COMMAND = "command"  # the target of messages for NEWSMILL_HEALTH_COMMAND, which may hold a password
 WATCH_SECONDS = 20.0  # between two looks at the newest document
 PING_SECONDS = 60.0
+MAX_COMMAND_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -144,3 +148,29 @@ def choose_channel(target: str) -> Channel:
     if is_email_address(target):
         return Channel.EMAIL
     return Channel.WEBHOOK if target.lower().startswith(("http://", "https://")) else Channel.APPRISE
+
+
+def run_command(arguments: Sequence[str], message: bytes, seconds: float = MAX_COMMAND_SECONDS) -> None:
+    """Run the administrator's program with the message on its standard input. Raises DeliveryError if it fails or exceeds the time limit.
+
+    It runs without a shell and with no environment but PATH, because ours holds passwords. After the limit, it is killed with its children.
+    """
+    try:
+        process = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DeliveryError(f"the command cannot be started ({error.strerror})") from None
+    try:
+        process.communicate(message, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise DeliveryError(f"the command took longer than {seconds:.0f} s") from None
+    if process.returncode:
+        raise DeliveryError(f"the command ended with exit code {process.returncode}")

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, key_directory, pages, problem_details, websub
+from newsmill.web import api, auth, feeds, pages, problem_details, websub
 from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
@@ -30,7 +30,7 @@ from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.round_thread import RoundThread
 from newsmill.web.webhook_sender import WebhookSender
-from newsmill.web.websub_subscriber import WebSubSubscriber
+from newsmill.web.websub import WebSubSubscriber
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
@@ -108,7 +108,6 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
     app.include_router(websub.router)
-    app.include_router(key_directory.router)
     pages.install(app)
     return app
 

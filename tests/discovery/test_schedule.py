@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.poll_budget import fit_budget
 from newsmill.discovery.schedule import (
     MAX_INTERVAL,
     MAX_RETRY_DELAY,
@@ -28,6 +27,7 @@ from newsmill.discovery.schedule import (
     compute_retry_delay,
     compute_today_factor,
     estimate_rates,
+    fit_budget,
     plan_poll,
 )
 

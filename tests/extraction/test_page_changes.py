@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from rows import FULL
 
-from newsmill.extraction.document_identity import hash_text
-from newsmill.extraction.page_changes import shows_same_article
+from newsmill.extraction.document_identity import hash_text, shows_same_article
 from newsmill.model import Author, Block, BlockType, ExtractionResult, Outcome, OutcomeRecord
 
 

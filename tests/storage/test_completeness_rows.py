@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from rows import NOON, SITE, SOURCE, after, document_of
 from sqlalchemy import Engine, insert, select, update
 
-from newsmill.cli.source_completeness import describe_missed
+from newsmill.cli.status import describe_missed
 from newsmill.completeness import Unknown
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week, update_completeness
 from newsmill.storage.database import writing

@@ -20,8 +20,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended
 from newsmill.storage.webhooks import make_secret
-from newsmill.web.alarm_command import run_command
-from newsmill.web.alarm_sender import AlarmSender
+from newsmill.web.alarm_sender import AlarmSender, run_command
 from newsmill.web.config import WebConfig
 from newsmill.web.http_post import DeliveryError
 from workers.health_checks import check_sources

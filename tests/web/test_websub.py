@@ -32,7 +32,7 @@ from newsmill.storage.publishers import Publishers
 from newsmill.storage.websub import SubscriptionState
 from newsmill.storage.websub_requests import WebSubRequests
 from newsmill.web.config import WebConfig
-from newsmill.web.websub_subscriber import WebSubSubscriber
+from newsmill.web.websub import WebSubSubscriber
 
 FEED = "https://paper.example/feed"
 PUBLIC = "https://news.example.org"

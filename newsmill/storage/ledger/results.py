@@ -25,8 +25,7 @@ from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplic
 from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
-from newsmill.storage.ledger.revisit_results import end_failed_revisits
-from newsmill.storage.ledger.revisits import RevisitPlans
+from newsmill.storage.ledger.revisits import RevisitPlans, end_failed_revisits
 from newsmill.storage.ledger.stored_pages import is_canonical, list_documents, lock_documents
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is

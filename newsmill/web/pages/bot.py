@@ -1,5 +1,7 @@
 """The page about this crawler, and the page where the owner of a host sees what was fetched, and stops or slows the crawler.
 
+The directory of the keys that sign the requests is here too, for servers that verify them.
+
 No sign-in is needed. The owner proves the host with a file on it or with a DNS record; the URL of the owner's page holds a secret that
 only its reader knows. Before the proof, the pages do not show whether this crawler has ever fetched from the host.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.exceptions import HTTPException
@@ -15,10 +18,13 @@ from starlette.responses import RedirectResponse
 
 from newsmill import urls
 from newsmill.address_guard import Guard, refusal_reason
+from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
+from newsmill.message_signatures import choose_published, make_authority, make_directory, sign_directory
+from newsmill.signing_keys import find_agent_url, keys_folder, read_keys
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
 from newsmill.web.auth import require_csrf
-from newsmill.web.config import OWNER_PATH
+from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH
 from newsmill.web.host_proofs import PROOF_PATH, HostProofs, ProofMethod, find_record_name
 from newsmill.web.pages.rendering import PageView
 
@@ -114,3 +120,16 @@ def check_claim(claim: str, host: str) -> str:
     if len(claim) != CLAIM_CHARACTERS or not claim.isascii() or name is None or name != host:
         raise HTTPException(404, "page not found")
     return name
+
+
+@router.get(DIRECTORY_PATH)
+def show_keys(request: Request) -> Response:
+    """The public keys, signed by each of them for the public host name. 404 where no request is signed."""
+    context: AppContext = request.app.state.context
+    agent, now = find_agent_url(context.settings), context.now()
+    keys = choose_published(read_keys(keys_folder(context.settings)), now) if agent else []
+    if agent is None or not keys:
+        raise HTTPException(404, "this installation does not sign its requests")
+    parts, body = urlsplit(agent), make_directory(keys)
+    authority = make_authority(parts.scheme, parts.hostname or "", parts.port)
+    return Response(body, headers=sign_directory(keys, authority, body, now.timestamp()))

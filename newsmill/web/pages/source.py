@@ -1,9 +1,11 @@
-"""The page of one source: statistics, settings, site profile and newest pages; pausing, resuming and changing it; and its rules."""
+"""The page of one source: statistics, settings, site profile and newest pages; pausing, resuming and changing it; its rules and its
+schedule."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from anyio import from_thread
@@ -16,7 +18,7 @@ from starlette.responses import RedirectResponse
 from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.listing_schedule import read_schedule
+from newsmill.listing_schedule import ListingSchedule, read_schedule
 from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
@@ -29,8 +31,7 @@ from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
-from newsmill.web.pages.source_health_view import list_past_alarms, read_health
-from newsmill.web.pages.source_schedule_view import list_rows
+from newsmill.web.pages.source_health_view import list_past_alarms, read_health, write_time
 from newsmill.web.pages.translations import Translations
 
 MAX_DOCUMENTS = 8
@@ -144,7 +145,7 @@ def render_source(
         show=show,
         listings=listings[:max_listings],
         has_more_listings=len(listings) > max_listings,
-        polls=list_rows(polls[:max_polls], view.words, view.now),
+        polls=list_schedule_rows(polls[:max_polls], view.words, view.now),
         poll_count=len(polls),
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
@@ -226,3 +227,28 @@ def preview_rules(context: AppContext, before: Source, after: Source) -> list[re
     """What the changed rules would do to the pages of the newest documents."""
     positions = context.documents.newest_pages(before.name, PREVIEW_PAGES)
     return list(reextract.compare_rules(context.archive, context.profiles, before.rules, after, positions))
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """One listing: its interval and the reason for it in the reader's language."""
+
+    listing: ListingSchedule
+    interval: str
+    why: str
+
+
+def list_schedule_rows(listings: Sequence[ListingSchedule], words: Translations, now: datetime) -> list[ScheduleRow]:
+    """The rows of the table."""
+    return [ScheduleRow(one, _write_interval(one, words), _write_why(one, words, now)) for one in listings]
+
+
+def _write_interval(listing: ListingSchedule, words: Translations) -> str:
+    """The shortest interval is a minute, so it is written in whole minutes."""
+    return "" if listing.interval_seconds is None else words.span(60 * round(listing.interval_seconds / 60))
+
+
+def _write_why(listing: ListingSchedule, words: Translations, now: datetime) -> str:
+    at = "" if listing.failing_since is None else write_time(words, listing.failing_since, now)
+    span = "" if listing.span is None else words.span(listing.span.total_seconds())
+    return words(f"schedule.why.{listing.why}", at=at, span=span)
