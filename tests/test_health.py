@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from newsmill.health import CHANGE_IS_SHOWN, decide_state, find_causes, is_over, judge
-from newsmill.health_causes import Cause, HealthState
-from newsmill.health_records import Evidence, Finding, LayoutFit, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.assessment import CHANGE_IS_SHOWN, decide_state, find_causes, is_over, judge
+from newsmill.health.causes import Cause, HealthState
+from newsmill.health.records import Evidence, Finding, LayoutFit, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.rhythm import HOUR, Rhythm, build_rhythm
 from newsmill.model import Kind, Outcome, OutcomeRecord
-from newsmill.source_rhythm import HOUR, Rhythm, build_rhythm
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FEED = ListingRecord("https://a.example/rss", Kind.FEED, tried_at=NOW, first_seen_at=NOW - timedelta(days=30), had_entries=True)

@@ -62,12 +62,6 @@ LAYERS = (
         "newsmill.alert_schedule",
         "newsmill.message_signatures",
         "newsmill.health",
-        "newsmill.health_causes",
-        "newsmill.health_listings",
-        "newsmill.health_pages",
-        "newsmill.health_records",
-        "newsmill.health_texts",
-        "newsmill.source_rhythm",
         "newsmill.listing_shares",
     ),
 )

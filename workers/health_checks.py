@@ -10,9 +10,9 @@ from statistics import median
 
 from newsmill.context import AppContext
 from newsmill.extraction.site_profile import apply_profile
-from newsmill.health import judge
-from newsmill.health_causes import Cause
-from newsmill.health_records import LayoutFit, Observation
+from newsmill.health.assessment import judge
+from newsmill.health.causes import Cause
+from newsmill.health.records import LayoutFit, Observation
 from newsmill.model import Source
 from newsmill.storage.alarm_rows import read_open
 from newsmill.storage.database import reading

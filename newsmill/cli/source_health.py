@@ -10,9 +10,9 @@ import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
 from newsmill.failures import describe_failure
-from newsmill.health import weigh
-from newsmill.health_records import Finding, Observation
-from newsmill.health_texts import (
+from newsmill.health.assessment import weigh
+from newsmill.health.records import Finding, Observation
+from newsmill.health.texts import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,
     REMEDIES,

@@ -614,11 +614,11 @@ source_alarms = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("source", StorableText, nullable=False),  # '' for the whole installation
-    Column("cause", String(24), nullable=False),  # health_causes.Cause
+    Column("cause", String(24), nullable=False),  # health.causes.Cause
     Column("since", UtcDateTime, nullable=False),  # when the problem began
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
-    Column("evidence", Json, nullable=False),  # health_records.Evidence
+    Column("evidence", Json, nullable=False),  # health.records.Evidence
     Column("notified", String(8), nullable=False),  # alarm_rows.Notified
     Index("ix_source_alarms_source", "source", "begun_at"),
     Index("ix_source_alarms_notified", "notified", "id"),

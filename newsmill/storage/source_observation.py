@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select
 
-from newsmill.health_records import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.records import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.model import Outcome, OutcomeRecord, Source
-from newsmill.source_rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace

@@ -13,8 +13,8 @@ from newsmill import context, settings
 from newsmill.cli.source_health import describe_cause, describe_health
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
-from newsmill.health_causes import Cause
-from newsmill.health_records import Evidence, Finding
+from newsmill.health.causes import Cause
+from newsmill.health.records import Evidence, Finding
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.source_health import HealthState, SourceHealth

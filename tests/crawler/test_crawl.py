@@ -7,7 +7,7 @@ from datetime import timedelta
 from fake_site import Farm, Hit, Response, Site
 from world import World, now
 
-from newsmill.health_causes import Cause
+from newsmill.health.causes import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
 from newsmill.storage.source_alarms import SourceAlarms

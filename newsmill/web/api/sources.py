@@ -17,10 +17,10 @@ from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.failures import describe_failure
-from newsmill.health import weigh
-from newsmill.health_causes import Cause, HealthState
-from newsmill.health_records import Finding
-from newsmill.health_texts import REMEDIES
+from newsmill.health.assessment import weigh
+from newsmill.health.causes import Cause, HealthState
+from newsmill.health.records import Finding
+from newsmill.health.texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from newsmill import health_texts, listing_schedule
+from newsmill import listing_schedule
+from newsmill.health import texts as health_texts
 from newsmill.model import OUTCOMES
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"

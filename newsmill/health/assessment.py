@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from newsmill.health_causes import CAUSE_STATES, EXTRACTION_CAUSES, FETCH_CAUSES, Cause, HealthState, classify_failure
-from newsmill.health_listings import find_failing_listings, find_lists_without_entries
-from newsmill.health_pages import (
+from newsmill.health.causes import CAUSE_STATES, EXTRACTION_CAUSES, FETCH_CAUSES, Cause, HealthState, classify_failure
+from newsmill.health.listings import find_failing_listings, find_lists_without_entries
+from newsmill.health.pages import (
     MIN_FAILING_PAGES,
     count_documents,
     count_read,
@@ -20,7 +20,7 @@ from newsmill.health_pages import (
     find_silence,
     find_unread_pages,
 )
-from newsmill.health_records import LONGEST_WINDOW, Finding, ListingRecord, Observation
+from newsmill.health.records import LONGEST_WINDOW, Finding, ListingRecord, Observation
 
 CHANGE_IS_SHOWN = timedelta(hours=24)  # for which a moved listing or a changed layout stays open after Newsmill has followed it
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from newsmill.health_causes import Cause
+from newsmill.health.causes import Cause
+from newsmill.health.rhythm import Rhythm
 from newsmill.model import Kind, Outcome, OutcomeRecord
-from newsmill.source_rhythm import Rhythm
 
 LONGEST_WINDOW = timedelta(hours=24)  # of outcomes
 

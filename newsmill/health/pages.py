@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from newsmill.health_causes import PAGE_CAUSES, PROOF, Cause, classify_failure
-from newsmill.health_records import Evidence, Finding, Observation
+from newsmill.health.causes import PAGE_CAUSES, PROOF, Cause, classify_failure
+from newsmill.health.records import Evidence, Finding, Observation
 from newsmill.model import Outcome, OutcomeRecord
 
 _DOCUMENTS = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE})

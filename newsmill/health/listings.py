@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from newsmill.health_causes import HOST_CAUSES, PROOF, Cause, classify_failure
-from newsmill.health_records import Evidence, Finding, ListingRecord, Observation
+from newsmill.health.causes import HOST_CAUSES, PROOF, Cause, classify_failure
+from newsmill.health.records import Evidence, Finding, ListingRecord, Observation
 from newsmill.model import Kind
 
 MISSING_PROOF = timedelta(hours=3)  # a listing that was found by discovery is not tried again after a 404
