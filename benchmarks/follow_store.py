@@ -24,7 +24,7 @@ from newsmill.cli.source_health import to_record
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.discovery.revisits import find_start
 from newsmill.settings import Settings
-from newsmill.sources import parse_duration
+from newsmill.sources.table import parse_duration
 from newsmill.storage import database
 from newsmill.storage.schema import documents
 from newsmill.storage.source_health import SourceHealthReader

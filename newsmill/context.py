@@ -16,7 +16,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.search import Search
 from newsmill.settings import Settings
-from newsmill.sources import format_suggestion
+from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents

@@ -10,7 +10,7 @@ from enum import StrEnum
 from newsmill.context import AppContext
 from newsmill.discovery.schedule import MAX_CACHE_SECONDS, Reason, SourcePattern
 from newsmill.model import Kind, Source
-from newsmill.sources import format_duration
+from newsmill.sources.table import format_duration
 from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.source_patterns import SourcePatterns
 

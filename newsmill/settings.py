@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.redaction import redact
-from newsmill.sources import parse_duration, parse_source
+from newsmill.sources.table import parse_duration, parse_source
 from newsmill.version import __version__
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

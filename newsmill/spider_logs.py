@@ -23,7 +23,7 @@ MAX_SHOWN_BYTES = 16_000  # of the end of a log, on a page
 
 
 def spider_log(settings: Settings, source: str) -> Path:
-    """The log of the last run of a source's spider on this machine. Names of sources are safe in file names (newsmill.sources.NAME)."""
+    """The log of the last run of a source's spider on this machine. A source name is safe in a file name (newsmill.sources.table.NAME)."""
     return logs_folder(settings) / "spiders" / f"{source}.log"
 
 

@@ -52,7 +52,7 @@ def test_every_setting() -> None:
 
 
 def test_every_key_of_sources_toml() -> None:
-    from newsmill.sources import SUBTABLES, SourceTable
+    from newsmill.sources.table import SUBTABLES, SourceTable
 
     same("sources-toml.md", names("sources-toml.md", "Keys"), list(SourceTable.model_fields))
     text = "\n".join(rows("sources-toml.md"))

@@ -43,9 +43,6 @@ LAYERS = (
         "newsmill.sandbox",
         "newsmill.settings",
         "newsmill.sources",
-        "newsmill.sources_file",
-        "newsmill.source_additions",
-        "newsmill.source_lists",
     ),
     ("newsmill.extraction", "newsmill.discovery", "newsmill.near_duplicates", "newsmill.completeness", "newsmill.address_guard"),
     (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from newsmill.model import Source
-from newsmill.source_additions import Action, plan_addition
+from newsmill.sources.additions import Action, plan_addition
 
 PAPER = Source("paper-example", homepage="https://www.paper.example/", feeds=("https://feeds.example/paper",))
 PART = Source("part-example", sections=("https://part.example/news/",), discover=False)

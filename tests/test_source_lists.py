@@ -9,8 +9,8 @@ from lxml import etree
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Source
-from newsmill.source_lists import ListedSite, make_table, read_list, write_csv, write_opml
-from newsmill.sources import parse_source
+from newsmill.sources.lists import ListedSite, make_table, read_list, write_csv, write_opml
+from newsmill.sources.table import parse_source
 
 OPML = b"""<?xml version="1.0" encoding="ISO-8859-1"?>
 <!DOCTYPE opml [<!ENTITY lol "lol"><!ENTITY x SYSTEM "file:///etc/passwd">]>

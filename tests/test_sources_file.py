@@ -9,7 +9,7 @@ import pytest
 
 from newsmill.exceptions import ConfigError
 from newsmill.settings import read_sources
-from newsmill.sources_file import add_source, extend_source, render_table
+from newsmill.sources.file import add_source, extend_source, render_table
 
 TABLE = {"homepage": "https://b.example/", "feeds": ["https://b.example/feed"], "discover": False, "politeness": {"delay": 2.0}}
 LAYOUTS = {

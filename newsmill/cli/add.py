@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from newsmill import context, source_lists
+from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.inspection_view import describe_obstacle, print_inspection
 from newsmill.cli.site_urls import make_source
@@ -21,9 +21,10 @@ from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlErr
 from newsmill.model import Source
 from newsmill.settings import Settings
 from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_site
-from newsmill.source_additions import Action, Addition, plan_addition
-from newsmill.source_lists import ListedSite
-from newsmill.sources_file import add_source, extend_source, render_table
+from newsmill.sources import lists
+from newsmill.sources.additions import Action, Addition, plan_addition
+from newsmill.sources.file import add_source, extend_source, render_table
+from newsmill.sources.lists import ListedSite
 from newsmill.urls import get_host, normalize
 
 FAILED = "failed"  # of `results`, beside the actions
@@ -112,7 +113,7 @@ def read_file(file: Path) -> bytes:
     """The content of a list of sources. Raises ConfigError."""
     try:
         with file.open("rb") as stream:
-            return stream.read(source_lists.MAX_LIST_BYTES + 1)
+            return stream.read(lists.MAX_LIST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
 
@@ -120,7 +121,7 @@ def read_file(file: Path) -> bytes:
 def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> tuple[ListedSite, ...]:
     """The sites of the arguments or of the file. Raises ConfigError for a URL or an option that is invalid, before anything is added."""
     if file is not None:
-        return source_lists.read_list(read_file(file), str(file))
+        return lists.read_list(read_file(file), str(file))
     for url in urls:
         make_source(url, name=options.name, every=options.every, language=options.language, delay=options.delay)
     return tuple(ListedSite(url) for url in dict.fromkeys(urls))

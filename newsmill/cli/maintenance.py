@@ -17,7 +17,7 @@ from newsmill.cli.terminal import format_count, note, now, print_json, print_tab
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
-from newsmill.sources import format_suggestion
+from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
 from newsmill.storage.backup import back_up
 from newsmill.storage.database import Engine

@@ -6,7 +6,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.site_inspection import add_scheme
-from newsmill.sources import make_name, parse_source
+from newsmill.sources.table import make_name, parse_source
 from newsmill.urls import make_key, normalize
 
 

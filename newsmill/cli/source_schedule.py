@@ -11,7 +11,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.listing_schedule import ListingSchedule, describe_times, describe_why, read_schedule
-from newsmill.sources import format_duration
+from newsmill.sources.table import format_duration
 
 COLUMNS = ("kind", "listing", "articles only here", "every", "last poll", "last new page", "next poll", "why")
 

@@ -17,7 +17,7 @@ from newsmill.cli.terminal import note, print_json, print_table
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.settings import Settings
-from newsmill.sources import format_suggestion
+from newsmill.sources.table import format_suggestion
 
 if TYPE_CHECKING:
     from crawler.spider_process import RunRequest

@@ -23,8 +23,8 @@ from newsmill.model import Kind, Outcome, Source, State
 from newsmill.reextract import ReextractionDiff
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
-from newsmill.source_lists import ListFormat, write_list
-from newsmill.sources import NAME, format_duration
+from newsmill.sources.lists import ListFormat, write_list
+from newsmill.sources.table import NAME, format_duration
 from newsmill.storage.ledger import Trace
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_changes import SourceChanges

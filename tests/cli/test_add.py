@@ -11,7 +11,7 @@ from newsmill import demo as newspaper
 from newsmill.cli import add as add_command
 from newsmill.exceptions import UrlError
 from newsmill.site_inspection import SiteInspection
-from newsmill.sources import make_name
+from newsmill.sources.table import make_name
 
 FILE = '# ours\n[sources.old]   # first\nhomepage = "https://old.example/"\n'
 

@@ -16,7 +16,7 @@ from newsmill.cli.completion import complete_sources
 from newsmill.cli.crawl import describe_problem, find_followed
 from newsmill.cli.site_urls import make_source
 from newsmill.model import Link, Outcome
-from newsmill.sources import make_name
+from newsmill.sources.table import make_name
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Sources: the keys of sources.toml in JSON. newsmill/sources.py checks the values."""
+"""Sources: the keys of sources.toml in JSON. newsmill/sources/table.py checks the values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from newsmill.health.texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection
-from newsmill.sources import format_duration, make_name, parse_source, spider_table
+from newsmill.sources.table import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace

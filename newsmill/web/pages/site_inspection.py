@@ -14,8 +14,8 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.site_inspection import Obstacle, SiteInspection, get_article_host
-from newsmill.source_additions import Action, Addition, plan_addition
-from newsmill.sources_file import render_table
+from newsmill.sources.additions import Action, Addition, plan_addition
+from newsmill.sources.file import render_table
 from newsmill.storage.tokens import Scope
 from newsmill.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope

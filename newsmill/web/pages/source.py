@@ -21,7 +21,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.listing_schedule import ListingSchedule, read_schedule
 from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
-from newsmill.sources import parse_source
+from newsmill.sources.table import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.completeness import CompletenessReader, choose_week
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics

@@ -1,4 +1,4 @@
-"""Conversion between a source and the text fields of its forms, one value per line. Pure; newsmill.sources checks the values."""
+"""Conversion between a source and the text fields of its forms, one value per line. Pure; newsmill.sources.table checks the values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
-from newsmill.sources import format_duration, spider_table
+from newsmill.sources.table import format_duration, spider_table
 from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
-from newsmill.sources import make_name, parse_source
+from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope

@@ -30,7 +30,7 @@ PLACES = {
     "newsmill/archive/archive.py": CALLS,
     "newsmill/archive/warc.py": CALLS,
     "newsmill/urls.py": CALLS,
-    "newsmill/sources.py": CALLS,
+    "newsmill/sources/table.py": CALLS,
     "newsmill/reextract.py": PAGE_CALLS,
     "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
     "newsmill/web/alert_channels.py": CALLS,

@@ -14,7 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from newsmill.exceptions import ConfigError
-from newsmill.sources import parse_source
+from newsmill.sources.table import parse_source
 
 MAX_INLINE_CHARACTERS = 100  # of a list; a longer one has one value on each line
 

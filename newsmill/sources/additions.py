@@ -10,7 +10,7 @@ from typing import Any
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.sources import make_name, parse_source
+from newsmill.sources.table import make_name, parse_source
 
 LISTING_FIELDS = ("feeds", "sitemaps", "sections")
 

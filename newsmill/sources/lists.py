@@ -20,8 +20,8 @@ from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.sources import format_duration, spider_table
-from newsmill.sources_file import render_table
+from newsmill.sources.file import render_table
+from newsmill.sources.table import format_duration, spider_table
 
 MAX_LIST_BYTES = 10_000_000
 MAX_ENTRIES = 10_000  # of one list
