@@ -15,7 +15,7 @@ import services
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from rows import NewDatabase
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
@@ -143,6 +143,18 @@ def postgres_database(postgres_url: str) -> str:
     return url
 
 
+def select_if_used(table: Table) -> sql.Composed:
+    """A query for the name of a table that has rows or has given out a number; no row if it is as new."""
+    query = sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(table.name), sql.Identifier(table.name))
+    if (column := table.autoincrement_column) is not None:
+        query += sql.SQL(" OR (SELECT is_called FROM {})").format(sql.Identifier(f"{table.name}_{column.name}_seq"))
+    return query
+
+
+# Postgres takes four times as long to truncate all 36 tables, with 47 indexes, as to find the few that a test has used.
+USED_TABLES = sql.SQL(" UNION ALL ").join(map(select_if_used, metadata.tables.values()))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     """Makes a fresh database of one kind: one with the schema, or any number of `empty` ones."""
@@ -157,9 +169,9 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
         if empty:
             return services.make_database(request.getfixturevalue("postgres_url"), f"newsmill_{next(NUMBERS)}")
         url: str = request.getfixturevalue("postgres_database")
-        tables = sql.SQL(", ").join(sql.Identifier(name) for name in metadata.tables)
         with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
+            if used := [sql.Identifier(name) for (name,) in conn.execute(USED_TABLES)]:
+                conn.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(used)))
         return url
 
     return sqlite if request.param == "sqlite" else postgres

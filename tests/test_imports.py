@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("newsmill", "crawler", "workers")
@@ -105,9 +105,37 @@ def name_of(path: Path) -> str:
 NAMES = {name_of(path) for path in MODULES}
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What the rules need to know of a file. The numbers are lines."""
+
+    imports: tuple[tuple[str, int], ...]  # modules
+    passed_modules: tuple[tuple[str, int], ...]  # names of modules that are arguments of a call
+    environment_reads: tuple[int, ...]
+    clock_reads: tuple[int, ...]
+
+
+@cache
+def parse(path: Path) -> Module:
+    """Parse a file of the repository, once for all tests."""
+    return parse_source(path, path.read_text(encoding="utf-8"))
+
+
+def parse_source(path: Path, source: str) -> Module:
+    """Parse the source of the file that `path` names."""
+    nodes = [*ast.walk(ast.parse(source))]
+    modules = module_names(nodes)
+    return Module(
+        tuple(imports_of(path, nodes)),
+        tuple((value.id, value.lineno) for value in arguments_of(nodes) if isinstance(value, ast.Name) and value.id in modules),
+        tuple(node.lineno for node in nodes if reads_a_variable(node)),
+        tuple(node.lineno for node in nodes if reads_the_clock(node)),
+    )
+
+
+def imports_of(path: Path, nodes: list[ast.AST]) -> Iterator[tuple[str, int]]:
     """Every module that a file imports, with the line. `from a import b` counts as a.b where that is one of our modules, else as a."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -152,30 +180,10 @@ def broken_rule(importer: str, imported: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_follow_the_layers(path: Path) -> None:
-    broken = [
-        f"{path.relative_to(ROOT)}:{line} imports {imported}: {rule}"
-        for imported, line in imports_of(path)
-        if (rule := broken_rule(name_of(path), imported))
-    ]
-    assert not broken, "\n".join(broken)
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {name_of(path): {imported for imported, _ in imports_of(path) if imported in NAMES} - {name_of(path)} for path in MODULES}
-    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
-        graph = {name: imported for name, imported in graph.items() if name not in leaves}
-    # What is left imports a circle or is part of one; modules that nobody left imports only lead to it.
-    while roots := {name for name in graph if not any(name in imported for imported in graph.values())}:
-        graph = {name: imported for name, imported in graph.items() if name not in roots}
-    assert not graph, f"circles among {sorted(graph)}"
-
-
-def module_names(tree: ast.Module, path: Path) -> set[str]:
+def module_names(nodes: list[ast.AST]) -> set[str]:
     """The names in a file that are bound to modules of the repository."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and not node.level:
             found |= {alias.asname or alias.name for alias in node.names if f"{node.module}.{alias.name}" in NAMES}
         elif isinstance(node, ast.Import):
@@ -183,19 +191,11 @@ def module_names(tree: ast.Module, path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_module_is_passed_as_a_value(path: Path) -> None:
-    """A module as an argument hides an import from the rules above."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    modules = module_names(tree, path)
-    passed = [
-        f"{path.relative_to(ROOT)}:{value.lineno} passes the module {value.id}"
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        for value in [*call.args, *(keyword.value for keyword in call.keywords)]
-        if isinstance(value, ast.Name) and value.id in modules
-    ]
-    assert not passed, "\n".join(passed)
+def arguments_of(nodes: list[ast.AST]) -> Iterator[ast.expr]:
+    """The arguments of every call."""
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            yield from (*node.args, *(keyword.value for keyword in node.keywords))
 
 
 def reads_a_variable(node: ast.AST) -> bool:
@@ -205,23 +205,47 @@ def reads_a_variable(node: ast.AST) -> bool:
     return isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "environ"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_only_settings_reads_the_environment(path: Path) -> None:
+def reads_the_clock(node: ast.AST) -> bool:
+    """`datetime.now`, `datetime.utcnow`, `date.today`."""
+    return isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today") and isinstance(node.value, ast.Name)
+
+
+def test_imports_follow_the_layers() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}:{line} imports {imported}: {rule}"
+        for path in MODULES
+        for imported, line in parse(path).imports
+        if (rule := broken_rule(name_of(path), imported))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name_of(path): {imported for imported, _ in parse(path).imports if imported in NAMES} - {name_of(path)} for path in MODULES}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    # What is left imports a circle or is part of one; modules that nobody left imports only lead to it.
+    while roots := {name for name in graph if not any(name in imported for imported in graph.values())}:
+        graph = {name: imported for name, imported in graph.items() if name not in roots}
+    assert not graph, f"circles among {sorted(graph)}"
+
+
+def test_no_module_is_passed_as_a_value() -> None:
+    """A module as an argument hides an import from the rules above."""
+    passed = [f"{path.relative_to(ROOT)}:{line} passes the module {name}" for path in MODULES for name, line in parse(path).passed_modules]
+    assert not passed, "\n".join(passed)
+
+
+def test_only_settings_reads_the_environment() -> None:
     # The cli hands the environment on to settings and to its children; the example is a spider of an operator, with a password.
-    if is_in(name_of(path), "newsmill.settings", "newsmill.cli", "crawler.spiders.form_login"):
-        return
-    reads = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if reads_a_variable(node)]
-    assert not reads, f"{path.relative_to(ROOT)}: line {reads} reads the environment; newsmill/settings.py does that, and hands on values"
+    free = ("newsmill.settings", "newsmill.cli", "crawler.spiders.form_login")
+    bound = [path for path in MODULES if not is_in(name_of(path), *free)]
+    reads = [f"{path.relative_to(ROOT)}:{line}" for path in bound for line in parse(path).environment_reads]
+    assert not reads, f"{', '.join(reads)}: newsmill/settings.py reads the environment, and hands on values"
 
 
 def test_pure_packages_do_not_read_the_clock() -> None:
-    broken = []
-    for path in MODULES:
-        if not is_in(name_of(path), *PURE):
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today") and isinstance(node.value, ast.Name):
-                broken.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    broken = [f"{path.relative_to(ROOT)}:{line}" for path in MODULES if is_in(name_of(path), *PURE) for line in parse(path).clock_reads]
     assert not broken, f"time is an argument: {broken}"
 
 
@@ -240,3 +264,17 @@ def test_the_rules_see_what_they_forbid() -> None:
 
 def test_a_package_is_called_without_init() -> None:
     assert name_of(ROOT / "newsmill" / "storage" / "__init__.py") == "newsmill.storage"
+
+
+def test_the_rules_see_what_a_file_does(tmp_path: Path) -> None:
+    source = """import redis
+import newsmill.urls as addresses
+from newsmill.extraction import pipeline
+def run(): return read(pipeline, urls=addresses), os.environ["A"], os.getenv("B"), datetime.now()
+"""
+    assert parse_source(ROOT / "newsmill" / "example.py", source) == Module(
+        imports=(("redis", 1), ("newsmill.urls", 2), ("newsmill.extraction.pipeline", 3)),
+        passed_modules=(("pipeline", 4), ("addresses", 4)),
+        environment_reads=(4, 4),
+        clock_reads=(4,),
+    )

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,10 @@ def feeds(shared: Path) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.slow
 def test_no_feed_has_fewer_entries_than_feedparser_finds(shared: Path) -> None:
-    """Of the 2,000 that are read at most; feedparser takes 40 s for these 2,400 feeds."""
+    """Every third feed; of the 2,000 entries that are read at most. feedparser takes 40 s for all 2,400 feeds."""
 
     def results() -> Iterator[Result]:
-        for name, feed in feeds(shared):
+        for name, feed in islice(feeds(shared), 0, None, 3):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # feedparser's own
                 found = len(feedparser.parse(feed, response_headers={"content-type": "application/xml"}).entries)

@@ -56,29 +56,30 @@ def test_head():
     assert (found.language, found.base, found.links) == ("de", "/a/", [{"rel": "alternate", "type": "application/rss+xml", "href": "/rss"}])
 
 
-M = 1_000_000
+M = 200_000
 HOSTILE = {
-    "attributes": "<a " + "x " * M + ">",
-    "quotes inside": "<div " + "".join(f'a{n}=">" ' for n in range(M // 5)) + "><a href=/x>t</a>",
-    "never closed": "<a " * M,
-    "open quotes": '<a x="' * M + "<a x='" * M,
-    "comments": "<!--" * M,
-    "deep": "<div>" * M,
-    "unmatched ends": "<div>" * 300 + "</h1>" * M,
-    "skipped, no end": "<svg><select>" * (M // 10),
-    "blanks": "<a " + " " * M * 5 + ">",
-    "class": '<div class="' + "a-" * M + '"><a href=/x>t</a>',
-    "entities": "<a href='" + "&a" * M + "'>t</a>",
-    "long text": "<a href=/x>" + "x<b>" * M,
+    "attributes": lambda: "<a " + "x " * M + ">",
+    "quotes inside": lambda: "<div " + "".join(f'a{n}=">" ' for n in range(M // 5)) + "><a href=/x>t</a>",
+    "never closed": lambda: "<a " * M,
+    "open quotes": lambda: '<a x="' * M + "<a x='" * M,
+    "comments": lambda: "<!--" * M,
+    "deep": lambda: "<div>" * M,
+    "unmatched ends": lambda: "<div>" * 300 + "</h1>" * M,
+    "skipped, no end": lambda: "<svg><select>" * (M // 10),
+    "blanks": lambda: "<a " + " " * M * 5 + ">",
+    "class": lambda: '<div class="' + "a-" * M + '"><a href=/x>t</a>',
+    "entities": lambda: "<a href='" + "&a" * M + "'>t</a>",
+    "long text": lambda: "<a href=/x>" + "x<b>" * M,
 }
 
 
-@pytest.mark.parametrize("html", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_pages_take_linear_time(html):
-    """A second or two for some megabytes; libxml2 takes over a minute for the first."""
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pages_take_linear_time(make):
+    """Tenths of a second for a megabyte; libxml2 takes over a minute for the first shape with five times as many attributes."""
+    html = make()
     start = time.process_time()
     extract_links(html)
-    assert time.process_time() - start < 15
+    assert time.process_time() - start < 3
 
 
 def test_at_most_5000_links():

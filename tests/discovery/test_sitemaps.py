@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill import urls
+from newsmill.discovery import sitemap_entries, sitemaps
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
@@ -78,15 +79,6 @@ def test_links_before_the_cut_count(cut):
     packed = gzip.compress(whole)
     links, warnings = read(packed[: len(packed) - 40])
     assert len(links) > 20 and "the gzip stream is cut off" in warnings
-
-
-def test_damaged_gzip_keeps_the_links_before_it():
-    noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(20_000))
-    packed = bytearray(gzip.compress(b"<urlset>" + noise))
-    packed[len(packed) // 2 : len(packed) // 2 + 50] = b"\xff" * 50
-    links, warnings = read(bytes(packed))
-    assert len(links) > 1_000
-    assert warnings[0].startswith("the gzip stream is damaged")
 
 
 def test_reading_continues_after_broken_markup():
@@ -224,9 +216,10 @@ def test_titles_are_decoded(written, title):
 )
 def test_urls_in_any_encoding(encoding, declared, name):
     head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
-    body = f"{head}<urlset>{entry(name)}{'<x/>' * 30_000}{entry(name + '/b')}</urlset>".encode(encoding)
+    body = f"{head}<urlset>{entry(name)}{'<x/>' * 18_000}{entry(name + '/b')}</urlset>".encode(encoding)
     wanted = [urls.normalize(f"https://news.example/{name}"), urls.normalize(f"https://news.example/{name}/b")]
-    assert (read_urls(body), read(body)[1]) == (wanted, [])
+    links, warnings = read(body)
+    assert ([link.url for link in links], warnings) == (wanted, [])
 
 
 def test_one_broken_byte_leaves_the_rest_utf_8():
@@ -255,12 +248,12 @@ def test_bytes_after_the_gzip_stream_are_ignored():
 @pytest.mark.parametrize("at", [0.2, 0.5, 0.99])
 def test_nothing_before_the_damage_is_lost(at):
     """As many links as a decoder gives that takes one byte at a time."""
-    noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(3_000))
+    noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(1_500))
     packed = bytearray(gzip.compress(b"<urlset>" + noise))
     start = int(len(packed) * at)
     packed[start : start + 8] = b"\xff" * 8
     links, warnings = read(bytes(packed))
-    assert len(links) > 3_000 * at * 0.9
+    assert len(links) > 1_500 * at * 0.9
     assert warnings[0].startswith("the gzip stream is damaged") and CUT in warnings
 
 
@@ -268,47 +261,48 @@ def test_an_empty_sitemap_is_a_sitemap():
     assert read(urlset()) == ([], [])
 
 
-def test_at_most_50000_urls():
+def test_at_most_50000_urls(monkeypatch):
+    """With a limit of 500, because 50,000 take seconds."""
+    assert sitemaps.MAX_URLS == sitemap_entries.MAX_URLS == 50_000
+    monkeypatch.setattr(sitemaps, "MAX_URLS", 500)
+    monkeypatch.setattr(sitemap_entries, "MAX_URLS", 500)
+    links, warnings = read(urlset(*(f"https://news.example/a-{n}" for n in range(500))))
+    assert (len(links), warnings) == (500, [])
     reader = SitemapReader(URL)
-    links = reader.feed(urlset(*(f"https://news.example/a-{n}" for n in range(60_000))))
-    assert len(links) <= 50_000 and reader.is_full
+    links = reader.feed(urlset(*(f"https://news.example/a-{n}" for n in range(5_000))))
+    assert len(links) == 500 and reader.is_full
     assert reader.feed(b"<url><loc>https://news.example/more</loc></url>") == []
     reader.close()
     assert reader.warnings == ["more than 50,000 URLs; the rest is left out"]
 
 
-def test_exactly_50000_urls_give_no_warning():
-    links, warnings = read(urlset(*(f"https://news.example/a-{n}" for n in range(50_000))))
-    assert (len(links), warnings) == (50_000, [])
-
-
 LAUGHS = b'<!DOCTYPE x [<!ENTITY a0 "lol">' + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10)) + b"]>"
-HOSTILE = {
-    "bomb": lambda: gzip.compress(b"<urlset>" + b" " * 200_000_000),  # made by its test, not by each process that collects tests
-    "nested bomb": lambda: gzip.compress(gzip.compress(b"<urlset>" + b" " * 200_000_000)),
-    "laughs": LAUGHS + urlset("https://news.example/&a9;"),
-    "external": b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + urlset("https://news.example/&a;"),
-    "long field": urlset("https://news.example/" + "a" * 9_000_000),
-    "deep": b"<urlset>" + b"<a>" * 75_000,
-    "open": b"<urlset>" + b"<url><loc>" * 25_000,
-    "one line": b"https://news.example/" + b"a" * 9_000_000,
-    "open tags": b"<urlset>" + b"<a " * 250_000,
-    "open quotes": b"<urlset>" + b"<a b='" * 75_000,
-    "no markup": b"<urlset>" + b"<" * 1_000_000,
-    "comments": b"<urlset>" + b"<!---->" * 50_000 + b"<!--" * 125_000,
-    "ends": b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 50_000,
-    "references": b"<urlset><url><loc>https://news.example/" + b"&#" * 500_000,
-    "long section": b"<urlset><![CDATA[" + b"x" * 20_000_000,
-    "open sections": b"<urlset>" + b"<url><![CDATA[</url>" * 15_000,
-    "sections in sections": b"<urlset>" + b"<url><![CDATA[<![CDATA[</url>" * 15_000,
-    "locs": b"<urlset><url>" + b"<loc>https://news.example/a</loc>" * 25_000,
-    "bare": b"<urlset>" + b"https://news.example/a-b-c-d " * 25_000,
+HOSTILE = {  # each made by its test, not by every process that collects tests; tests/growth measures how the time grows
+    "bomb": lambda: gzip.compress(b"<urlset>" + b" " * 100_000_000),
+    "nested bomb": lambda: gzip.compress(gzip.compress(b"<urlset>" + b" " * 100_000_000)),
+    "laughs": lambda: LAUGHS + urlset("https://news.example/&a9;"),
+    "external": lambda: b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + urlset("https://news.example/&a;"),
+    "long field": lambda: urlset("https://news.example/" + "a" * 9_000_000),
+    "deep": lambda: b"<urlset>" + b"<a>" * 25_000,
+    "open": lambda: b"<urlset>" + b"<url><loc>" * 8_000,
+    "one line": lambda: b"https://news.example/" + b"a" * 9_000_000,
+    "open tags": lambda: b"<urlset>" + b"<a " * 60_000,
+    "open quotes": lambda: b"<urlset>" + b"<a b='" * 25_000,
+    "no markup": lambda: b"<urlset>" + b"<" * 1_000_000,
+    "comments": lambda: b"<urlset>" + b"<!---->" * 12_000 + b"<!--" * 30_000,
+    "ends": lambda: b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 16_000,
+    "references": lambda: b"<urlset><url><loc>https://news.example/" + b"&#" * 500_000,
+    "long section": lambda: b"<urlset><![CDATA[" + b"x" * 20_000_000,
+    "open sections": lambda: b"<urlset>" + b"<url><![CDATA[</url>" * 5_000,
+    "sections in sections": lambda: b"<urlset>" + b"<url><![CDATA[<![CDATA[</url>" * 5_000,
+    "locs": lambda: b"<urlset><url>" + b"<loc>https://news.example/a</loc>" * 8_000,
+    "bare": lambda: b"<urlset>" + b"https://news.example/a-b-c-d " * 6_000,
 }
 
 
-@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_files_take_bounded_time_and_memory(body):
-    body = body() if callable(body) else body
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_take_bounded_time_and_memory(make):
+    body = make()
     tracemalloc.start()
     start = time.process_time()
     try:
@@ -346,15 +340,21 @@ def test_the_result_does_not_depend_on_the_chunk_size(body, pack, data):
     assert all(outcome(bytes(packed), chunk) == whole for chunk in (1, data.draw(st.integers(2, 99)), 512))
 
 
-@pytest.mark.parametrize("chunk", [1_000, 65_537])
-@pytest.mark.parametrize("damage", [None, 30_000, 70_000, 150_000])
-@pytest.mark.parametrize("pack", [bytes, lambda b: gzip.compress(b, 0), gzip.compress], ids=["plain", "stored", "packed"])
-def test_long_files_too(pack, damage, chunk):
+PLAIN, STORED, PACKED = bytes, lambda b: gzip.compress(b, 0), gzip.compress
+
+
+@pytest.mark.parametrize(
+    ("pack", "damage"),
+    [(PLAIN, None), (PLAIN, 70_000), (PLAIN, 150_000), (STORED, None), (STORED, 70_000), (PACKED, None), (PACKED, 30_000)],
+    ids=["plain", "plain 70,000", "plain 150,000", "stored", "stored 70,000", "packed", "packed 30,000"],
+)
+def test_long_files_too(pack, damage):
     entries = "".join(f"{entry(n * 2_654_435_761)}\n<!-- é -->" for n in range(3_000))
     body = bytearray(pack(f"<urlset>{entries}".encode()))
     if damage is not None:
         body[damage : damage + 3] = b"<&\xff"
-    assert outcome(bytes(body), chunk) == outcome(bytes(body), 1 << 30)
+    whole = outcome(bytes(body), 1 << 30)
+    assert all(outcome(bytes(body), chunk) == whole for chunk in (1_000, 65_537))
 
 
 @given(

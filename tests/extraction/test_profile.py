@@ -268,7 +268,7 @@ PAGES = st.lists(
 
 
 @given(PAGES, st.randoms())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_order_of_pages_does_not_matter(pages: list[PageBlocks], chance: random.Random) -> None:
     shuffled = list(pages)
     chance.shuffle(shuffled)
@@ -276,7 +276,7 @@ def test_the_order_of_pages_does_not_matter(pages: list[PageBlocks], chance: ran
 
 
 @given(PAGES, st.lists(BLOCKS, max_size=8))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_applying_loses_nothing_and_keeps_nothing_new(pages: list[PageBlocks], blocks: list[Block]) -> None:
     after = apply(learn_profile(pages * 3), blocks)
     assert lines(after) == lines(blocks)

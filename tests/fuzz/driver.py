@@ -170,7 +170,7 @@ def fuzz(module: str, name: str, seconds: int, folder: Path, keep: Path, engine:
     corpus = target.corpus(name) or [b""]
     _lay_out(corpus, folder / "corpus")
     one = _recorded(target.run, target.cpu, folder, lambda data, what: _save(folder, keep, module, name, data, what))
-    for data in corpus:
+    for data in (b"", *corpus):
         one(data[: target.most])
     if guided:
         _guided(one, target, seconds, folder, seed)
@@ -178,8 +178,10 @@ def fuzz(module: str, name: str, seconds: int, folder: Path, keep: Path, engine:
     from fuzz.mutator import mutate
 
     random, until = Random(seed), time.monotonic() + seconds
-    while time.monotonic() < until:
+    while True:  # at least one, however busy the machine is
         one(mutate(random, corpus, target.tokens, target.most))
+        if time.monotonic() >= until:
+            return
 
 
 def _lay_out(corpus: list[bytes], folder: Path) -> None:

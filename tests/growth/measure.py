@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from math import ceil, log2
 from typing import TypeVar
 
 ENOUGH = 0.06  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
@@ -24,10 +25,12 @@ def growth(run: Callable[[Input], object], make: Callable[[int], Input], most: i
     """
     gc.freeze()  # the collections between two calls need not look through what the process held before: four fifths of the CPU time
     try:
-        n = max(1, most // 64)
+        n = max(1, most // 256)
+        run(make(n))  # what is loaded at the first call is no part of the work
         seconds = _cpu(run, make(n * TIMES))
         while n * TIMES * 2 <= most and seconds < ENOUGH:
-            n *= 2
+            needed = 2 ** ceil(log2(ENOUGH / max(seconds, ENOUGH / 64)))  # times as large, if the work grows with the size
+            n = min(n * needed, most // TIMES)
             seconds = _cpu(run, make(n * TIMES))
         times = _times(run, make, n, seconds)
         if times > MOST and n * TIMES**2 <= most:

@@ -26,11 +26,16 @@ def page(body: str, head: str = "") -> str:
     return f"{start}<body><article><h1>The bridge stays open</h1>{article}</article>{body}</body></html>"
 
 
+def repeated(piece: str, n: int) -> str:
+    """The piece n times; "%d" in it is the number of the piece, from 0."""
+    return "".join(piece.replace("%d", str(i)) for i in range(n)) if "%d" in piece else piece * n
+
+
 def _inside(name: str, most: int, piece: str, before: str = "", after: str = "") -> Shape:
-    """The same piece again and again inside the article; "%d" in it is the number of the piece."""
+    """The same piece again and again inside the article."""
 
     def html(n: int) -> str:
-        return page("").replace("</article>", before + "".join(piece.replace("%d", str(i)) for i in range(n)) + after + "</article>")
+        return page("").replace("</article>", before + repeated(piece, n) + after + "</article>")
 
     return Shape(f"{name}, in the article", most, html)
 
@@ -39,7 +44,7 @@ def _alone(name: str, most: int, piece: str, before: str = "", after: str = "") 
     """The same and nothing else on the page."""
 
     def html(n: int) -> str:
-        return f"<html><body>{before}{''.join(piece.replace('%d', str(i)) for i in range(n))}{after}</body></html>"
+        return f"<html><body>{before}{repeated(piece, n)}{after}</body></html>"
 
     return Shape(f"{name}, alone", most, html)
 
@@ -49,7 +54,7 @@ def _everywhere(name: str, most: int, piece: str, before: str = "", after: str =
 
 
 def _head(name: str, most: int, piece: str) -> Shape:
-    return Shape(name, most, lambda n: page("", "".join(piece.replace("%d", str(i)) for i in range(n))))
+    return Shape(name, most, lambda n: page("", repeated(piece, n)))
 
 
 def _data(name: str, most: int, value: Callable[[int], object]) -> Shape:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from growth.measure import MOST, TIMES, growth
-from growth.page_shapes import SENTENCE, THAI, page
+from growth.page_shapes import SENTENCE, THAI, page, repeated
 
 from newsmill import urls
 from newsmill.charset import to_utf8
@@ -103,7 +103,7 @@ def _texts(name: str, most: int, piece: str) -> list[Case]:
 
 
 def _bytes(name: str, most: int, run: Callable[[bytes], object], piece: str, before: str = "", after: str = "") -> Case:
-    return Case(name, most, lambda n: (before + "".join(piece.replace("%d", str(i)) for i in range(n)) + after).encode(), run)
+    return Case(name, most, lambda n: (before + repeated(piece, n) + after).encode(), run)
 
 
 _ITEM = "<item><title>Title %d</title><link>https://paper.example/2026/story-%d</link><pubDate>Wed, 25 Nov 2026 10:00 GMT</pubDate></item>"
@@ -166,6 +166,17 @@ CASES = (
     _bytes("sitemap: one line", 1_000_000, _sitemap, "a", "https://paper.example/"),
     _bytes("sitemap: one loc", 1_000_000, _sitemap, "a", "<urlset><url><loc>https://paper.example/"),
     _bytes("sitemap: nested", 200_000, _sitemap, "<url>", "<urlset>"),
+    _bytes("sitemap: unknown elements", 75_000, _sitemap, "<a>", "<urlset>"),
+    _bytes("sitemap: entries without ends", 50_000, _sitemap, "<url><loc>", "<urlset>"),
+    _bytes("sitemap: open tags", 250_000, _sitemap, "<a ", "<urlset>"),
+    _bytes("sitemap: open quotes", 75_000, _sitemap, "<a b='", "<urlset>"),
+    _bytes("sitemap: comments", 100_000, _sitemap, "<!---->", "<urlset>"),
+    _bytes("sitemap: open comments", 125_000, _sitemap, "<!--", "<urlset>"),
+    _bytes("sitemap: ends without starts", 100_000, _sitemap, "</b>", "<urlset><url>" + "<a>" * 64),
+    _bytes("sitemap: open sections", 30_000, _sitemap, "<url><![CDATA[</url>", "<urlset>"),
+    _bytes("sitemap: sections in sections", 30_000, _sitemap, "<url><![CDATA[<![CDATA[</url>", "<urlset>"),
+    _bytes("sitemap: URLs of one entry", 25_000, _sitemap, "<loc>https://news.example/a</loc>", "<urlset><url>"),
+    _bytes("sitemap: URLs outside entries", 25_000, _sitemap, "https://news.example/a-b-c-d ", "<urlset>"),
     _bytes("sitemap: ampersands", 1_000_000, _sitemap, "&", "<urlset><url><loc>"),
     *(
         _bytes(f"{name}: {shape}", most, run, piece)

@@ -169,7 +169,9 @@ class Site:
         return {document.id for page in pages if (document := self.documents.get(self.url(page.path))) is not None}
 
 
-@pytest.mark.parametrize("order", ["given", "reversed", "together"])
+@pytest.mark.parametrize(
+    ("new_database", "order"), [("sqlite", "given"), ("postgres", "reversed"), ("postgres", "together")], indirect=["new_database"]
+)
 def test_one_document_for_each_article(ledger: Ledger, documents: Documents, order: str) -> None:
     """All cases are on one store. The failures are listed by name."""
     failed, before = list[tuple[str, int, int, bool]](), 0
