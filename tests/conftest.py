@@ -133,6 +133,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A fresh SQLite database with the schema, for tests that need no second kind of database."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'newsmill.sqlite')}"
+
+
 @pytest.fixture(scope="session")
 def postgres_database(postgres_url: str) -> str:
     """One database for all tests, emptied before each: making one takes ten times as long."""

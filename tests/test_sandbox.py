@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return holds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def light_preload() -> Iterator[None]:
+    """Fork servers load the readers of poison.py alone: what Newsmill's reader needs costs each a second of CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox_module, "PRELOAD_MODULE", "poison")
+        yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] - tests of other files need one with Newsmill's reader
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +257,11 @@ def test_closing_ends_the_child() -> None:
 LOOPING_WORKER = """
 import sys
 from test_sandbox import POISON, page
+from newsmill.sandbox import pages
 from newsmill.sandbox.child import Limits
-from newsmill.sandbox.pages import Sandbox
 if __name__ == "__main__":
-    box = Sandbox(Limits(wall=600), POISON)
+    pages.PRELOAD_MODULE = "poison"
+    box = pages.Sandbox(Limits(wall=600), POISON)
     print(box.read(page("hello")).blocks[0].text.split()[-1], flush=True)
     box.read(page("loop"))
 """
@@ -309,10 +320,8 @@ def test_read_all_stopped_early_leaves_no_child() -> None:
 
 
 def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
-    from multiprocessing import forkserver
-
     with Sandbox(LIMITS, POISON) as box:
-        for _ in range(3):
+        for _ in range(2):
             assert isinstance(box.read(page("article text")), ExtractionResult)
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
             box.close()  # the next page needs a new child, from a server that may not have been reaped yet
@@ -322,10 +331,11 @@ SECRET = "hunter2-of-the-database"
 SPYING = """
 import os, re, sys
 from pathlib import Path
+from newsmill.sandbox import pages
 from newsmill.sandbox.child import Limits
-from newsmill.sandbox.pages import Sandbox
 from test_sandbox import POISON, child_pid, page
-with Sandbox(Limits(), POISON) as box:
+pages.PRELOAD_MODULE = "poison"
+with pages.Sandbox(Limits(), POISON) as box:
     child = child_pid(box)
     server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
     for pid in (child, server):

@@ -235,9 +235,9 @@ def start_fork_server(reader: str = DEFAULT_READER) -> None:
     parent.start_fork_server(_list_preload(reader))
 
 
-def _list_preload(reader: str) -> tuple[str, str]:
-    """Modules of the fork server: the reader's, which imports the extractors, once for all children."""
-    return reader.partition(":")[0], PRELOAD_MODULE
+def _list_preload(reader: str) -> tuple[str, ...]:
+    """Modules of the fork server, loaded once for all children: the reader's, which imports the extractors, and the handler's."""
+    return reader.partition(":")[0], __name__, PRELOAD_MODULE
 
 
 def _make_crash(error: ChildCrashError) -> SandboxCrash:

@@ -16,30 +16,36 @@ from chaos.site import World, token
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_nothing_is_lost_doubled_or_stuck(database: str) -> None:
-    """Every kind of process is struck while four sites are crawled. Poison takes a minute to be quarantined, so the command tests it."""
-    world = World(free_port(), sites=4, pages=160)
+@pytest.mark.parametrize(
+    ("database", "targets"),
+    [
+        ("sqlite", [target for target in TARGETS if target not in ("oom", "database")]),
+        ("postgres", ["database", "worker", "crawler", "scheduler", "child"]),  # the processes that write to it
+    ],
+    ids=["sqlite", "postgres"],
+)
+def test_nothing_is_lost_doubled_or_stuck(database: str, targets: list[str]) -> None:
+    """Each kind of process is struck while four sites are crawled. Poison takes a minute to be quarantined, so the command tests it."""
+    world = World(free_port(), sites=4, pages=120)
     plan = Plan(database, workers=2, delay=0.05, lease=5.0, high_water=4)
-    targets = [target for target in TARGETS if target != "oom" and (target != "database" or database == "postgres")]
-    report = chaos(world, plan, intents(20261125, 12, targets), hold=3.0, say=print, keep=None)
+    report = chaos(world, plan, intents(20261125, 0, [], extra=targets), hold=3.0, say=print, keep=None)
     print("\n".join(report.lines()))
     assert report.good, report.lines()
-    assert report.result.stored + len(report.result.quarantined) == 160
-    assert report.strikes.total() >= 9
+    assert report.result.stored + len(report.result.quarantined) == 120
+    assert report.strikes.total() >= len(targets) - 2  # at the end there may be nobody to strike
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_outages_need_no_person() -> None:
     """Redis away, Redis out of memory, SQLite locked by another program."""
-    world = World(free_port(), sites=4, pages=240)
+    world = World(free_port(), sites=4, pages=160)
     plan = Plan("sqlite", workers=2, delay=0.05, lease=5.0, high_water=4)
     plan_of_fire = intents(4, 0, ["redis"], ["outage-redis", "outage-database", "oom"])
     report = chaos(world, plan, plan_of_fire, hold=4.0, say=print, keep=None)
     print("\n".join(report.lines()))
     assert report.good, report.lines()
-    assert report.result.stored == 240
+    assert report.result.stored == 160
     assert report.strikes.total() == 3
 
 

@@ -128,7 +128,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, redis_url: str, authority: Authority) -> Iterator[World]:
-    world = World(tmp_path / "data", redis_url)
+def world(tmp_path: Path, redis_url: str, authority: Authority, sqlite_template: Path) -> Iterator[World]:
+    world = World(tmp_path / "data", redis_url, template=sqlite_template)
     yield world
     world.close()

@@ -6,9 +6,11 @@ import asyncio
 import gzip
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +31,42 @@ def parse_request(kind: Kind, encoding: str | None = None) -> ParseRequest:
     return ParseRequest(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
 
 
-def read(*listings: tuple[ParseRequest, bytes], limits: Limits = LIMITS) -> list[Any]:
-    """The batches of each listing, or its error, all from one ListingParser."""
+@cache
+def shared_parser() -> tuple[asyncio.Runner, ListingParser]:
+    """A parser for the tests that only read: to start its child costs a second of CPU."""
+    return asyncio.Runner(), ListingParser()
 
-    async def all_of_them() -> list[Any]:
-        parser = ListingParser(limits)
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_shared_parser() -> Iterator[None]:
+    yield
+    runner, parser = shared_parser()
+    runner.run(parser.close())
+    runner.close()
+
+
+def read(*listings: tuple[ParseRequest, bytes], limits: Limits | None = None) -> list[Any]:
+    """The batches of each listing, or its error, all from one ListingParser: the shared one, unless it needs other limits."""
+
+    async def read_with(parser: ListingParser) -> list[Any]:
         results: list[Any] = []
         for one, body in listings:
             try:
                 results.append([links async for links in parser.read(one, body)])
             except (ListingError, DecodeError) as e:
                 results.append(e)
+        return results
+
+    async def read_once() -> list[Any]:
+        parser = ListingParser(limits or LIMITS)
+        results = await read_with(parser)
         await parser.close()
         return results
 
-    return asyncio.run(all_of_them())
+    if limits is not None:
+        return asyncio.run(read_once())
+    runner, parser = shared_parser()
+    return runner.run(read_with(parser))
 
 
 def rss(*links: str) -> bytes:
@@ -207,27 +230,23 @@ def test_a_caller_that_stops_early_gets_no_late_batches() -> None:
     asyncio.run(scenario())
 
 
-def test_errors_of_listings_keep_the_child() -> None:
+def test_one_child_without_passwords_reads_all_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of listings keep it, and Ctrl-C does not reach it."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
+
     async def scenario() -> None:
         parser = ListingParser()
         await read_feed(parser)
         pid = parser._child.pid
+        assert pid is not None
         for request, body in [(FEED[0], b"\x89PNG"), (replace(FEED[0], content_encoding="gzip"), b"not gzip")]:
             with pytest.raises((ListingError, DecodeError)):
                 [links async for links in parser.read(request, body)]
         assert await read_feed(parser) == [f"{SITE}/a"]
         assert parser._child.pid == pid
-        await parser.close()
-
-    asyncio.run(scenario())
-
-
-def test_ctrl_c_does_not_reach_the_child() -> None:
-    async def scenario() -> None:
-        parser = ListingParser()
-        await read_feed(parser)
-        assert parser._child.pid is not None
-        assert os.getpgid(parser._child.pid) != os.getpgid(0)
+        assert os.getpgid(pid) != os.getpgid(0)
+        environ = Path(f"/proc/{pid}/environ").read_text()
+        assert "PATH=" in environ and "hunter2" not in environ
         await parser.close()
 
     asyncio.run(scenario())
@@ -263,18 +282,3 @@ def test_a_child_killed_from_outside_is_replaced() -> None:
 
     first, second = asyncio.run(read_twice())
     assert first == second
-
-
-def test_the_child_does_not_get_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
-
-    async def read_environ() -> str:
-        parser = ListingParser()
-        _ = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
-        assert parser._child.pid is not None
-        environ = Path(f"/proc/{parser._child.pid}/environ").read_text()
-        await parser.close()
-        return environ
-
-    environ = asyncio.run(read_environ())
-    assert "PATH=" in environ and "hunter2" not in environ

@@ -55,7 +55,7 @@ def work(world: World, sandbox: Sandbox) -> None:
 
 def test_always(world: World, sandbox: Sandbox, sites: Farm) -> None:
     site = sites.site()
-    urls = [add_app(site, number) for number in range(3)]
+    urls = [add_app(site, number) for number in range(2)]
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.source("plain", homepage=site.url("/plain"))
     plain = add_app(site, 9)
@@ -71,7 +71,7 @@ def test_always(world: World, sandbox: Sandbox, sites: Farm) -> None:
     work(world, sandbox)
     assert {world.outcome(url) for url in urls} == {Outcome.STORED}
     assert world.outcome(plain) is Outcome.NEEDS_SCRIPT
-    assert world.ledger.count_rendered() == {"paper": 3} and world.ledger.count_rendered("plain") == {}
+    assert world.ledger.count_rendered() == {"paper": 2} and world.ledger.count_rendered("plain") == {}
 
 
 def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox: Sandbox, sites: Farm) -> None:
@@ -130,11 +130,11 @@ def test_middlewares_of_the_operator_see_the_fetch_and_not_the_rendering(world: 
     (world.data / "config").mkdir()
     (world.data / "config" / "middleware_settings.py").write_text(MIDDLEWARES)
     config = {"config": str(world.data / "config"), "scrapy_settings": "middleware_settings"}
-    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 12.0}, **config)
+    world.crawl(seconds=90, patch={"crawler.browser_handler.MAX_PAGE_SECONDS": 8.0}, **config)
     page = world.page(url)
     assert page.rendered is not None and b"Story number" in page.rendered
     assert [hit.headers.get("x-tag") for hit in site.hits("/story/0")] == ["1"]
-    assert world.page(loop).rendering_failure == "no DOM after 12 s"
+    assert world.page(loop).rendering_failure == "no DOM after 8 s"
 
 
 SPIDER = """
@@ -186,7 +186,7 @@ def start_rendering(world: World, site: Site, script: str) -> tuple[ForkedProces
     site.page("/called", "x")
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.submit(url, source="paper")
-    crawler = world.start()
+    crawler = world.start(patch={"crawler.frontier.GRACE_SECONDS": 1.0})
     world.wait(lambda: bool(site.hits("/called")), 60)
     return crawler, url
 

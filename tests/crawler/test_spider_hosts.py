@@ -67,7 +67,7 @@ async def test_a_host_that_is_waited_for_does_not_cost_the_leases_of_the_others(
     first = await hosts.enter("https://a.example/")
     assert isinstance(first, SpiderHost)
     waiting = asyncio.ensure_future(hosts.enter("https://b.example/"))
-    for _ in range(6):  # for three leases
+    for _ in range(4):  # for two leases
         await asyncio.sleep(LEASE_SECONDS / 2)
         assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is None
     ledger.release_host("b.example", "another", now=now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -56,9 +57,11 @@ def crawl(options: dict[str, Any]) -> int:
 
 
 class World:
-    def __init__(self, data: Path, redis_url: str, database_url: str | None = None) -> None:
-        """Without `database_url`, a SQLite file in the data folder."""
+    def __init__(self, data: Path, redis_url: str, database_url: str | None = None, *, template: Path | None = None) -> None:
+        """Without `database_url`, a SQLite file in the data folder: a copy of `template`, which has the schema already."""
         data.mkdir(parents=True, exist_ok=True)
+        if template is not None:
+            shutil.copy(template, data / "newsmill.db")
         self.data = data
         self.database_url = database_url or f"sqlite:///{data / 'newsmill.db'}"
         self.engine = connect(self.database_url)
@@ -87,7 +90,7 @@ class World:
         # the delay between requests for URLs without a source; 1.0 is Newsmill's default
         options = {"patch": patch or {}, "delay": 1.0, **config}
         log = self.data / f"crawler{len(self.running)}.log"
-        crawler = ForkedProcess(options, environ={**os.environ, **settings}, log=log)
+        crawler = ForkedProcess(crawl, options, environ={**os.environ, **settings}, log=log)
         self.running.append(crawler)
         return crawler
 

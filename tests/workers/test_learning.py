@@ -47,9 +47,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def database_url(tmp_path: object) -> str:
+def database_url(sqlite_url: str) -> str:
     """One kind: the statements are tested on both in tests/storage/test_profiles.py."""
-    return f"sqlite:///{tmp_path}/newsmill.sqlite"
+    return sqlite_url
 
 
 class Mill:

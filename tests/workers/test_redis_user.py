@@ -63,8 +63,8 @@ def server(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 def test_newsmill_s_user_can_do_its_work_and_nothing_else(world: WorkersWorld, server: Path) -> None:

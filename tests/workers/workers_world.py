@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,36 +11,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from forked_process import ForkedProcess
+
 from newsmill import urls
 from newsmill.archive.archive import Archive
-from newsmill.context import AppContext
+from newsmill.context import AppContext, open_context
 from newsmill.model import Link, Page
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.queue.queue import Queue, connect_redis
-from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Fetched, Ledger
-
-TESTS = Path(__file__).resolve().parents[1]
-
-# A worker or a scheduler as its own process, with the readers of tests/poison.py.
-ROLE = """
-import json, logging, sys
-from newsmill.context import open_context
 from newsmill.sandbox import pages
 from newsmill.sandbox.child import Limits
 from newsmill.settings import load
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Fetched, Ledger
 from workers import scheduler, worker
-if __name__ == "__main__":
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def run_role(options: dict[str, Any]) -> int:
+    """A worker or a scheduler with the readers of tests/poison.py. `options`: the role, and keyword arguments of its `run`."""
     logging.basicConfig(level="INFO", format="%(name)s %(message)s")
-    role, options = sys.argv[1], json.loads(sys.argv[2])
     pages.PRELOAD_MODULE = "poison"  # in place of a second of CPU for what poison's readers do not use
+    role = options.pop("role")
     with open_context(load()) as context:
         if role == "worker":
             worker.MAINTENANCE_SECONDS, worker.WORKER_TTL_SECONDS = 3, 18  # a test waits for maintenance, which 30 and 45 have every 30 s
             limits = Limits(**options.pop("limits"))
-            sys.exit(worker.run(context, limits=limits, reader="poison:obey", **options))
-        sys.exit(scheduler.run(context, **options))
-"""
+            return worker.run(context, limits=limits, reader="poison:obey", **options)
+        return scheduler.run(context, **options)
 
 
 @dataclass
@@ -53,7 +50,7 @@ class WorkersWorld:
     environ: dict[str, str]
     app: AppContext
     redis: EmbeddedRedis
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[ForkedProcess] = field(default_factory=list)
 
     @property
     def ledger(self) -> Ledger:
@@ -83,8 +80,8 @@ class WorkersWorld:
         self.ledger.lease_hosts("crawler", limit=100, seconds=60, now=now)
         leased = {row.url: row for row in self.ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=now)}
         headers = (("Content-Type", "text/html"),)
-        pages = [Page(url, url, now, 200, headers, body.encode()) for url, body in bodies.items()]
-        segment = self.archive.write(pages, now=now)
+        fetched = [Page(url, url, now, 200, headers, body.encode()) for url, body in bodies.items()]
+        segment = self.archive.write(fetched, now=now)
         rows = [
             Fetched(leased[url].id, leased[url].fence, offset, url, 200) for url, offset in zip(page_urls, segment.offsets, strict=True)
         ]
@@ -92,14 +89,15 @@ class WorkersWorld:
         self.ledger.release_host(host, "crawler", now=now)
         return segment.id
 
-    def start(self, role: str, *, redis_url: str | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        """A worker or scheduler process with these keyword arguments of `run`; its log goes to the test's output."""
+    def start(self, role: str, *, redis_url: str | None = None, **options: Any) -> ForkedProcess:
+        """A worker or scheduler process with these keyword arguments of `run`."""
         if role == "worker":
             options = {"lease_seconds": 3.0, "limits": {"wall": 5.0}} | options
         environ = {**os.environ, **self.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
         if redis_url is not None:
             environ["REDIS_URL"] = redis_url
-        process = subprocess.Popen([sys.executable, "-c", ROLE, role, json.dumps(options)], env=environ)
+        log = self.data / f"{role}-{len(self.processes)}.log"
+        process = ForkedProcess(run_role, {"role": role, **options}, environ=environ, log=log)
         self.processes.append(process)
         return process
 

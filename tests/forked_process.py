@@ -1,6 +1,6 @@
-"""Crawler processes that are forked from one that has loaded the crawler: loading it costs each a second of CPU otherwise.
+"""Crawlers, workers and schedulers forked from a process that has loaded their code: loading it costs each a second of CPU otherwise.
 
-The tests of the CLI start crawlers as an operator does.
+The tests of the CLI start them as an operator does.
 """
 
 from __future__ import annotations
@@ -12,33 +12,39 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 
 class ForkedProcess:
-    """A process that runs `world.crawl(options)`. The interface is that of subprocess.Popen.
+    """A process that runs a function with options; the result is its exit code. The interface is that of subprocess.Popen.
 
     `environ` is its whole environment; its output goes to the file `log`.
     """
 
-    def __init__(self, options: Mapping[str, Any], *, environ: Mapping[str, str], log: Path) -> None:
-        self.pid: int = _ask({"start": options, "environ": dict(environ), "log": str(log)})
+    def __init__(
+        self, function: Callable[[dict[str, Any]], int], options: Mapping[str, Any], *, environ: Mapping[str, str], log: Path
+    ) -> None:
+        """`function` is one of a module's; `options` can be written as JSON."""
+        self._server = _start_server(function.__module__, str(sys.modules[function.__module__].__file__))
+        request = {"function": function.__name__, "options": options, "environ": dict(environ), "log": str(log)}
+        self.pid: int = _ask(self._server, request)
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
         if self.returncode is None:
-            self.returncode = _ask({"poll": self.pid})
+            self.returncode = _ask(self._server, {"poll": self.pid})
         return self.returncode
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """The exit code, negative for a signal. Raises subprocess.TimeoutExpired."""
         until = time.monotonic() + seconds
         while (code := self.poll()) is None:
             if time.monotonic() > until:
-                raise subprocess.TimeoutExpired(f"crawler {self.pid}", seconds)
+                raise subprocess.TimeoutExpired(f"process {self.pid}", seconds)
             time.sleep(0.05)
         return code
 
@@ -54,25 +60,24 @@ class ForkedProcess:
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
-    """The process that forks the others: one for each test process, which it does not outlive."""
-    server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _start_server(module: str, file: str) -> subprocess.Popen[str]:
+    """The process that has loaded a module and forks the others: one for each test process, which it does not outlive."""
+    server = subprocess.Popen([sys.executable, __file__, module, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(server.communicate)
     return server
 
 
-def _ask(request: dict[str, Any]) -> Any:
-    server = _server()
+def _ask(server: subprocess.Popen[str], request: dict[str, Any]) -> Any:
     assert server.stdin is not None and server.stdout is not None
     server.stdin.write(json.dumps(request) + "\n")
     server.stdin.flush()
     return json.loads(server.stdout.readline())
 
 
-def serve() -> int:
-    """Answer requests until the end of standard input. Returns only in a forked process: its exit code is the crawler's."""
-    from world import crawl
-
+def serve(name: str, file: str) -> int:
+    """Answer requests until the end of standard input. Returns only in a forked process: its exit code is that of the function."""
+    sys.path.insert(1, str(Path(file).parent))
+    module = import_module(name)
     sys.path[0] = ""  # as for `python -m`
     for line in sys.stdin:
         request = json.loads(line)
@@ -81,7 +86,8 @@ def serve() -> int:
             answer = os.waitstatus_to_exitcode(status) if ended else None
         elif (answer := os.fork()) == 0:
             _enter(request["environ"], request["log"])
-            return crawl(request["start"])
+            function: Callable[[dict[str, Any]], int] = getattr(module, request["function"])
+            return function(request["options"])
         print(json.dumps(answer), flush=True)
     return 0
 
@@ -95,4 +101,4 @@ def _enter(environ: dict[str, str], log: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    sys.exit(serve(*sys.argv[1:]))
