@@ -132,10 +132,13 @@ class SiteInspector:
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
         """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""
         known = {listing.url for listing in (*self.found.feeds, *self.found.sitemaps)}
-        pending = list(dict.fromkeys(link for link in links if link.url not in known))
+        pending = list(links)
         usable = False
         while pending:
             link = pending.pop(0)
+            if link.url in known:  # robots.txt often names a sitemap and its index
+                continue
+            known.add(link.url)
             page = await self.fetcher.fetch(link.url, link.kind)
             if isinstance(page, OutcomeRecord):
                 if not is_guess:

@@ -94,7 +94,9 @@ async def inspect_all() -> None:
             "/sitemap-news.xml": NEWS,
             "/.well-known/tdmrep.json": '[{"location": "/", "tdm-reservation": 1}]',
         }
-        whole = await run(parser, "/", pages, "Sitemap: https://paper.example/sitemap.xml\nContent-Signal: ai-train=no\n")
+        whole = await run(
+            parser, "/", pages, f"Sitemap: {SITE}/sitemap.xml\nSitemap: {SITE}/sitemap-news.xml\nContent-Signal: ai-train=no\n"
+        )
         found = finish(whole)
         assert found.kind is Kind.HOMEPAGE and found.obstacle is None and found.language == "en"
         assert found.plan == {
