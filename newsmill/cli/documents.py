@@ -118,13 +118,17 @@ def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_jso
             raise typer.Exit(1)
     if timeline:
         period = choose_period(query, store.now())
-        bars = count_timeline(store.engine, query, period, user=user).bars
+        counted = count_timeline(store.engine, query, period, user=user)
+        bars = counted.bars
         if as_json:
             for bar in bars:
                 print_json({"start": bar.start, "end": bar.end, "n": bar.n})
         else:
             rows = [[f"{bar.start:%Y-%m-%d}", f"{bar.end:%Y-%m-%d}", bar.n or 0] for bar in bars]
             print_table(("from", "before", "documents"), rows)
+        if Search(store.engine, user).count(query, max_count=counted.total) > counted.total:
+            days = f"{period.since:%Y-%m-%d} to {period.last:%Y-%m-%d} (UTC)"
+            note(f"These are the matches of {days}, and there are others; after: and before: choose another time")
 
 
 def finish_index(engine: Engine) -> None:

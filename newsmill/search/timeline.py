@@ -41,6 +41,11 @@ class Period:
     step: TimelineStep
 
     @property
+    def last(self) -> datetime:
+        """A time of the last day."""
+        return self.until - timedelta(seconds=1)
+
+    @property
     def steps(self) -> tuple[TimelineStep, ...]:
         """The steps in which the period can be drawn."""
         return STEPS if (self.until - self.since).days <= MAX_DAY_BARS else STEPS[1:]

@@ -29,6 +29,7 @@ from newsmill.search import (
 )
 from newsmill.search.unusual_terms import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, WEEK, WEEKS_BEFORE
 from newsmill.storage.tokens import Scope
+from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
 from newsmill.web.pages.charts import COLOURS
 from newsmill.web.pages.query_filters import add_filter, link_bar
@@ -172,10 +173,16 @@ def export_csv(compared: Compared) -> Response:
 
 @router.get("/explore.svg")
 def export_svg(request: Request, compared: Compared) -> Response:
-    """The chart as a file that needs no style sheet."""
-    words, period = PageView(request).words, compared.period
-    note = f"Newsmill, {words.day(period.since)} – {words.day(period.until - timedelta(seconds=1))} (UTC)"
-    return _download(draw_file(build_chart(compared, words), note), "image/svg+xml", "newsmill-timeline.svg")
+    """The chart as a file that needs no style sheet. A note says when it was counted, because the number of documents grows."""
+    view, period = PageView(request), compared.period
+    words = view.words
+    days = words("timeline.days", first=words.day(period.since), last=words.day(period.last))
+    counted = words("explore.counted", at=words.moment(view.now), zone=words.zone_name(view.now))
+    return _download(
+        draw_file(build_chart(compared, words), f"Newsmill {__version__}, {days} (UTC), {counted}"),
+        "image/svg+xml",
+        "newsmill-timeline.svg",
+    )
 
 
 def _download(text: str, media_type: str, name: str) -> Response:

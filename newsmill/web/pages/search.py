@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Literal
 
@@ -14,6 +15,7 @@ from newsmill.exceptions import CursorError
 from newsmill.search import FIRST_PAGE, FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
+from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
@@ -97,6 +99,7 @@ def show_search(
         saved=list_saved(request, context),
         builder=read_fields(query),
         period=period,
+        ten_years=(view.now - timedelta(days=MAX_DAYS - 1)).date(),
         dates=list_dates(query, period),
         timeline=timeline,
         chart=count_chart([("", timeline)], title, view.words, link) if timeline else None,

@@ -188,7 +188,7 @@ def test_what_may_be_missed_stands_on_the_page_and_in_the_api(web: RunningApp) -
     assert week_row == {"week": week.isoformat(), "articles": 1401, "late": 2, "at_most": 0.0123, "unknown": None}
     with writing(web.context.engine) as conn:
         conn.execute(update(completeness).values(at_most=None, unknown="one_listing"))
-    assert "unknown" in text_of(read(client, "/sources/paper"))
+    assert "unknown: one listing, or copies of one" in text_of(read(client, "/sources/paper"))
 
 
 def test_rules_are_tried_before_they_are_used(filled: RunningApp) -> None:

@@ -341,6 +341,13 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
         ticks = [float(x[:-1]) for x in page.xpath(f"{TIME}//svg[@class='ticks']//line/@x1")]
         gaps = {round(later - earlier, 1) for earlier, later in pairwise(ticks)}
         assert len(gaps) <= 1 and ticks
+    page = read(client, "/search?q=lang:en")
+    (part,) = page.xpath(f"{TIME}//p[a='Ten years']")
+    shown, total = map(int, re.findall(r"(\d+) of (\d+) matches", text_of(part))[0])
+    assert shown == sum(int(n) for n in page.xpath(f"{TIME}//tbody//td/a/text()")) and total == follow(client, "/search?q=lang:en") > shown
+    longer = read(client, part.xpath("a/@href")[0])
+    assert longer.xpath("//tr[th/a]/td[1]/text()") == [str(total)] and not longer.xpath("//p[@class='notice']")
+    assert not read(client, "/search?q=lang:en+after:2001").xpath(f"{TIME}//p[a='Ten years']")
     answer = client.get(
         "/search/range", params={"q": "ferry after:7d", "after": "2026-11-20", "before": "2026-11-24"}, follow_redirects=False
     )
@@ -375,6 +382,7 @@ def test_queries_are_compared_over_time(filled: RunningApp) -> None:
     drawn = etree.fromstring(picture.content)
     texts = drawn.xpath("//*[local-name()='text']/text()")
     assert {"ferry", '="library"', "Documents per day", "0"} <= set(texts) and drawn.xpath("//*[local-name()='rect']/@fill")
+    assert any(text.startswith("Newsmill ") and "(UTC), counted on " in text for text in texts)
     assert not drawn.xpath("//@class | //@style | //*[local-name()='script'] | //@href")
     hostile = client.get("/explore.svg", params={"q": ["]]><script>alert(1)</script>\x01", "=cmd|' /C calc'!A0"]})
     assert not etree.fromstring(hostile.content).xpath("//*[local-name()='script']")
