@@ -132,6 +132,8 @@ def add_alert(
         search = find_search(store, user, name)
         added = Alerts(store.engine).add(search, channel, check_target(channel, target, settings), when, now=store.now(), language=language)
     typer.echo(" ".join(filter(None, (added.id, added.secret))))
+    if added.secret:
+        note("printed: the ID of the alert, and the secret that verifies its messages; keep the secret, it is not shown again")
 
 
 @alerts.command("test")

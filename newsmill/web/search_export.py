@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Literal
 
 from starlette.responses import StreamingResponse
@@ -17,15 +19,28 @@ from newsmill.storage.marks import Marks
 
 MAX_DOCUMENTS = 10_000  # of one download: about 50 MB, 20 s of CPU; `newsmill export` has no limit
 PAGE_DOCUMENTS = 50  # in memory at once
+MAX_NAME_CHARACTERS = 60  # of a query in the name of a file
 
 FormatName = Literal["csv", "json", "jsonl", "markdown"]
 
 
-def stream_documents(format_name: FormatName, documents: Iterator[Document], include: Sequence[str] = ()) -> StreamingResponse:
-    """The documents as a file to save."""
+def stream_documents(
+    format_name: FormatName, documents: Iterator[Document], include: Sequence[str] = (), *, name: str, now: datetime
+) -> StreamingResponse:
+    """The documents as a file to save. `name` is the query, or what else the documents are."""
     chosen = STREAMED_FORMATS[format_name]
-    headers = {"Content-Disposition": f'attachment; filename="newsmill-search{chosen.suffix}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="{make_file_name(name, now)}{chosen.suffix}"', "Cache-Control": "no-store"}
     return StreamingResponse(_join(chosen.encode(documents, include)), media_type=chosen.media_type, headers=headers)
+
+
+def make_file_name(name: str, now: datetime) -> str:
+    """The name of a download without its suffix: what it holds and when it was made (UTC), in ASCII letters that need no quoting.
+
+    >>> make_file_name('energy OR "wind power" 风', datetime(2026, 11, 29, 6, 31))
+    'newsmill-energy-or-wind-power-2026-11-29-0631'
+    """
+    words = re.findall(r"[a-z0-9]+", name[: 4 * MAX_NAME_CHARACTERS].lower())
+    return "-".join(["newsmill", *filter(None, ["-".join(words)[:MAX_NAME_CHARACTERS].strip("-")]), f"{now:%Y-%m-%d-%H%M}"])
 
 
 def find_documents(

@@ -29,9 +29,9 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert newsmill("searches", "rename", "Port", "x").err.count("'Ports'") == 1
     with receiver() as inbox:
         assert newsmill("alerts", "add", "Ports", "email", "ann@example.org").code == 2
-        alert, secret = newsmill(
-            "alerts", "add", "Ports", "webhook", inbox.url, "--schedule", "daily", "--zone", "Europe/Berlin"
-        ).out.split()
+        added = newsmill("alerts", "add", "Ports", "webhook", inbox.url, "--schedule", "daily", "--zone", "Europe/Berlin")
+        alert, secret = added.out.split()
+        assert "keep the secret" in added.err
         assert secret.startswith("whsec_") and newsmill("alerts", "test", alert).code == 0 and len(inbox.got) == 1
         inbox.statuses = [500]
         failed = newsmill("alerts", "test", alert)

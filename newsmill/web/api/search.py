@@ -143,4 +143,4 @@ def export_search(
 
     A file that ends early is not complete: the connection then breaks instead of ending."""
     documents = find_documents(context, q, user=user, order=order, limit=limit, with_marks="marks" in include)
-    return stream_documents(format, documents, include)
+    return stream_documents(format, documents, include, name=q, now=context.now())

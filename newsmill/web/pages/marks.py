@@ -71,7 +71,8 @@ def change_marks(
     context: AppContext = request.app.state.context
     ids = [one[:MAX_ID_CHARACTERS] for one in id[:MAX_CHANGED]]
     if do == "export":
-        return stream_documents(format, load_documents(context, ids, user=user, with_marks=marks), ["marks"] if marks else [])
+        documents = load_documents(context, ids, user=user, with_marks=marks)
+        return stream_documents(format, documents, ["marks"] if marks else [], name="selection", now=context.now())
     if one := star or unstar:
         form = MarkForm([one[:MAX_ID_CHARACTERS]], "star" if star else "unstar")
     else:
@@ -93,5 +94,6 @@ def export_search(
 ) -> Response:
     """The matches of a query as a file."""
     query = q[:2000].replace("\0", " ").strip()
-    documents = find_documents(request.app.state.context, query, user=user, order=order, with_marks=marks)
-    return stream_documents(format, documents, ["marks"] if marks else [])
+    context: AppContext = request.app.state.context
+    documents = find_documents(context, query, user=user, order=order, with_marks=marks)
+    return stream_documents(format, documents, ["marks"] if marks else [], name=query, now=context.now())

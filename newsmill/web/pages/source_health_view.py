@@ -76,10 +76,12 @@ def describe_health(name: str, health: SourceHealth, words: Translations, now: d
         return HealthView(name, "bad", text, cause.evidence.url or health.url, causes)
     if health.failure is None or health.since is None or health.kind is Kind.PAGE:
         return HealthView(name, MARKS.get(health.state, "on"), state)
+    mark = "doubtful"
     failure = words("source_health.since", failure=describe_failure(health.failure, words), at=write_time(words, health.since, now))
-    if health.failing < health.of:
+    if health.failing < health.of:  # the others are read, so the mark is that of the state
         failure = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=failure)
-    return HealthView(name, "doubtful", words("source_health.unproven", state=state, failure=failure), health.url)
+        mark = MARKS.get(health.state, "on")
+    return HealthView(name, mark, words("source_health.unproven", state=state, failure=failure), health.url)
 
 
 def describe_cause(name: str, finding: Finding, words: Translations, now: datetime, until: datetime | None = None) -> CauseView:
