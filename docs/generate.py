@@ -129,6 +129,7 @@ def python() -> str:
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
     from newsmill.model import DocumentMarks, NearDuplicate
+    from newsmill.site_inspection import FoundListing, SampleArticle, SiteInspection
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
     parts = [described(f"newsmill.{item.__name__}", item) for item in functions]
@@ -137,9 +138,9 @@ def python() -> str:
     ]
     returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
     returned += [corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate, DocumentMarks]
+    returned += [SiteInspection, FoundListing, SampleArticle]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]
-    tree += [exceptions.UrlError, exceptions.ListingError]  # of `discover`; they are ValueErrors
     parts.append("## Errors\n\n" + table("error", "raised when", rows=[f"| `{e.__name__}` | {unraised(e.__doc__ or '')} |" for e in tree]))
     return "\n".join(parts)
 

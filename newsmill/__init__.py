@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UrlOutcome,
     )
     from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts
+    from newsmill.site_inspection import SiteInspection
 
 _CORPUS_TYPES = frozenset(
     {
@@ -58,6 +59,7 @@ __all__ = [
     "NearDuplicate",
     "QueryCheck",
     "SearchHit",
+    "SiteInspection",
     "SourceSummary",
     "SubmissionCounts",
     "TimelineBar",
@@ -78,6 +80,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("newsmill.client.corpus"), name)
     if name in _MODEL_TYPES:
         return getattr(import_module("newsmill.model"), name)
+    if name == "SiteInspection":
+        return getattr(import_module("newsmill.site_inspection"), name)
     raise AttributeError(f"module 'newsmill' has no attribute {name!r}")
 
 
@@ -100,6 +104,7 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     from newsmill.model import Page
     from newsmill.redaction import redact
 
+    _check_page(html)
     if isinstance(html, str):
         html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
     page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", content_type or "text/html"),), html)
@@ -124,9 +129,18 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
     from newsmill.urls import normalize
 
     normalize(url)
+    _check_page(html)
     if isinstance(html, str):
         html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
     return read_homepage(html, url, content_type)
+
+
+def _check_page(html: object) -> None:
+    """Raises ConfigError for a path, a response or None instead of a page."""
+    if not isinstance(html, (str, bytes)):
+        from newsmill.exceptions import ConfigError
+
+        raise ConfigError(f"expected a page as str or bytes, not {type(html).__name__}; a file is read with Path(…).read_bytes()")
 
 
 def submit(
@@ -154,7 +168,7 @@ def open(where: str | os.PathLike[str] | None = None, *, token: str | None = Non
     `where` is a data folder, a database URL (sqlite:///path, postgresql://user:password@host/name) or the URL of a Newsmill server, with
     its `token`. Without `where` it is the store that the `newsmill` command shows in the current folder.
 
-    Changes nothing there but the stars, tags and notes that `mark` changes.
+    Changes nothing there but the stars, tags and notes that `mark` changes, and the sources that `add_source` adds.
     Raises NewsmillError, with one sentence, if there is nothing to read.
     """
     from newsmill.client import open_corpus

@@ -41,11 +41,11 @@ class ExtractionError(NewsmillError):
         self.outcome = outcome
 
 
-class UrlError(ValueError):
+class UrlError(NewsmillError, ValueError):
     """Raised when a string is not an http(s) URL that may be fetched. Its text is the reason."""
 
 
-class ListingError(ValueError):
+class ListingError(NewsmillError, ValueError):
     """Raised when a feed, sitemap or section page is invalid. Its text is the reason."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import newsmill
-from newsmill.exceptions import ConfigError, ExtractionError, ListingError, UrlError
+from newsmill.exceptions import ConfigError, ExtractionError, ListingError, NewsmillError, UrlError
 from newsmill.model import Kind, Outcome, SubmissionCounts
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -67,6 +67,11 @@ def test_discover_refuses_what_is_neither_url_nor_page() -> None:
         newsmill.discover(HOMEPAGE, "paper.example")
     with pytest.raises(ListingError):
         newsmill.discover(b"%PDF-1.7 and more", "https://paper.example/")
+    with pytest.raises(NewsmillError):
+        newsmill.discover(HOMEPAGE, "paper.example")
+    for read in (newsmill.extract, lambda page: newsmill.discover(page, "https://paper.example/")):
+        with pytest.raises(ConfigError, match="expected a page as str or bytes, not PosixPath"):
+            read(DOCS)  # type: ignore[arg-type]
 
 
 def test_submit_queues_urls_in_a_data_folder(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -22,6 +24,7 @@ MAX_RESPONSE_BYTES = 64_000_000  # a page of 50 documents has about 250 kB
 MAX_TRIES = 5  # of a request that the server defers or whose connection breaks
 MAX_RETRY_SECONDS = 60.0  # that a server may defer a request
 RETRY_STATUSES = (429, 502, 503, 504)
+UNHANDLED_STATUSES = (429, 503)  # the server has done nothing
 
 
 class ApiConnection:
@@ -42,14 +45,26 @@ class ApiConnection:
         """The answer to a GET request, read as JSON; None for a 404 where something `may_be_missing`. Raises ServiceError."""
         return self._send(path, query, None, may_be_missing=may_be_missing)
 
-    def post(self, path: str, content: bytes) -> Any:
-        """The answer to JSON, read as JSON. The request is repeated after an error, so it must be idempotent. Raises ServiceError."""
-        return self._send(path, {}, content, may_be_missing=False)
+    def post(self, path: str, content: bytes, *, repeat: bool = True, timeout: float = TIMEOUT_SECONDS) -> Any:
+        """The answer to JSON, read as JSON. Raises ServiceError.
 
-    def _send(self, path: str, query: dict[str, Any], content: bytes | None, *, may_be_missing: bool) -> Any:
+        `repeat`: after a broken connection, which only an idempotent request allows. `timeout`: seconds without a byte.
+        """
+        return self._send(path, {}, content, may_be_missing=False, repeat=repeat, timeout=timeout)
+
+    def _send(
+        self,
+        path: str,
+        query: dict[str, Any],
+        content: bytes | None,
+        *,
+        may_be_missing: bool,
+        repeat: bool = True,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> Any:
         for again in range(MAX_TRIES):
             try:
-                with self.open(path, query, TIMEOUT_SECONDS, content) as answer:
+                with self.open(path, query, timeout, content) as answer:
                     body = answer.read(MAX_RESPONSE_BYTES + 1)
                 if len(body) > MAX_RESPONSE_BYTES:
                     raise ServiceError(f"{self._base}: the answer is larger than {MAX_RESPONSE_BYTES // 1_000_000} MB")
@@ -57,11 +72,12 @@ class ApiConnection:
             except ErrorResponse as refusal:
                 if refusal.status == 404 and may_be_missing:
                     return None
-                if refusal.status not in RETRY_STATUSES or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:
+                statuses = RETRY_STATUSES if repeat else UNHANDLED_STATUSES
+                if refusal.status not in statuses or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:
                     raise
                 time.sleep(refusal.after or 2.0**again)
             except (OSError, HTTPException) as error:
-                if again == MAX_TRIES - 1:
+                if not repeat or again == MAX_TRIES - 1:
                     raise self.connection_error(error) from error
                 time.sleep(0.2 * 2**again)
         raise AssertionError("the last try returns or raises")
@@ -123,7 +139,7 @@ class InvalidCursor(InvalidRequest, CursorError):
 def _find_error(status: int, query: dict[str, Any]) -> type[ErrorResponse]:
     if status in (401, 403):
         return RefusedToken
-    if status == 422:
+    if status in (409, 422):
         return InvalidCursor if query.get("cursor") is not None else InvalidRequest
     return ErrorResponse
 
@@ -159,3 +175,31 @@ def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError("token=: expected the token that `newsmill token add` printed")
     return token
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event or a comment of a stream."""
+
+    cursor: str | None
+    data: bytes | None  # None: a comment
+    is_caught_up: bool  # everything that was stored has been sent
+
+
+def read_events(answer: HTTPResponse) -> Iterator[Event]:
+    """The server-sent events and comments of a stream."""
+    cursor: str | None = None
+    data: bytes | None = None
+    is_caught_up = False
+    while line := answer.readline(MAX_RESPONSE_BYTES):
+        name, _, value = line.rstrip(b"\r\n").partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"id":
+            cursor = value.decode("utf-8", "replace")
+        elif name == b"data":
+            data = value
+        elif not name and value:  # a comment
+            is_caught_up = is_caught_up or value == b"caught-up"
+        elif not line.strip():
+            yield Event(cursor, data, is_caught_up)
+            data = None

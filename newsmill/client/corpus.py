@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
 from newsmill.install_hints import install_hint
 from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, State
+
+if TYPE_CHECKING:
+    from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +131,6 @@ TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at", "go
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
-def list_ids(ids: Iterable[str]) -> list[str]:
-    """The ids of documents, each once. Raises ConfigError for one string, which would be read letter by letter."""
-    if isinstance(ids, str):
-        raise ConfigError("expected a list of document ids, not one string; write [id]")
-    return sorted(set(ids))
-
-
-def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
-    """Raises ConfigError for a value that is none of the choices."""
-    if value is not None and value not in choices:
-        raise ConfigError(f"{name}= is one of {', '.join(choices)}, not {value!r}")
-
-
-def check_time(name: str, at: datetime | str | None) -> None:
-    """Raises ConfigError for a time without a time zone: machines would read it differently."""
-    if isinstance(at, datetime) and at.tzinfo is None:
-        raise ConfigError(f"{name}= needs a time zone, such as datetime(2026, 11, 1, tzinfo=UTC)")
-
-
 class Corpus(ABC):
     """Documents to read, search, mark and follow. A context manager.
 
@@ -240,6 +224,24 @@ class Corpus(ABC):
     @abstractmethod
     def sources(self) -> list[SourceSummary]:
         """Returns every source that is followed or has documents, by name."""
+
+    @abstractmethod
+    def inspect_site(self, url: str) -> SiteInspection:
+        """Inspects the site of a homepage, section, feed or sitemap, and adds nothing. Takes 5 to 60 s.
+
+        Returns its listings, robots.txt, three articles, and the `plan` to follow it. A site that cannot be followed has an `obstacle`
+        and `can_follow` is false. Over an API the server fetches the pages, and the token needs the scope write; otherwise this machine
+        does, in a process of its own. Raises UrlError or ConfigError for a URL that cannot be fetched.
+        """
+
+    @abstractmethod
+    def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        """Adds a source, which a running Newsmill (`newsmill up`) then follows.
+
+        `table` has the keys of a table in sources.toml, such as {"homepage": "https://www.example.org/", "every": "30m"}, or is the
+        `plan` of an inspection. `name`: default the host of the homepage, such as example-org. Over an API the token needs the scope
+        write. Raises ConfigError for a wrong key or value, and if a source has this name or follows one of the URLs.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from http.client import HTTPException, HTTPResponse
-from typing import Any
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from newsmill.client.api_connection import MAX_RESPONSE_BYTES, RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json
+from newsmill.client.api_connection import RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json, read_events
+from newsmill.client.arguments import check_choice, check_range, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -27,13 +28,15 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
-    check_time,
-    list_ids,
 )
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
 
+if TYPE_CHECKING:
+    from newsmill.site_inspection import SiteInspection
+
 PAGE_DOCUMENTS = 50
+INSPECTION_SECONDS = 600.0  # without a byte: two inspections at a time, of at most four minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return f"<corpus {self._base}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
-        check_time("since", since)
+        check_time("since", since, may_be_cursor=True)
         if query:
             return self._matching(query, since)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
@@ -117,6 +120,8 @@ class HttpCorpus(ApiConnection, Corpus):
         return (self.read(_DOCUMENT, item) for item in found if since is None or self.read(_TIME, item.get("stored_at")) >= since)
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        check_choice("order", order, get_args(Order))
+        check_range("limit", limit, 1)
         found: list[SearchHit] = []
         for item in self._pages("search", {"q": query, "order": order}, min(limit, 200)):
             if len(found) >= limit:
@@ -129,12 +134,14 @@ class HttpCorpus(ApiConnection, Corpus):
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
-        found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": max(1, min(limit, 100))}))
+        check_range("limit", limit, 1)
+        found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": min(limit, 100)}))
         return FacetCounts(found.items, found.counted, found.is_complete)
 
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
         bounds = {"since": _format_time(since), "until": _format_time(until)}
@@ -144,7 +151,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        check_time("since", since)
+        check_time("since", since, may_be_cursor=True)
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
         last_event_at, connected, caught_up = time.monotonic(), False, False
         while True:
@@ -153,7 +160,7 @@ class HttpCorpus(ApiConnection, Corpus):
             try:
                 with self.open("stream", {"full": "true", **place}, min(TIMEOUT_SECONDS, max(silence, 1.0))) as answer:
                     connected = True
-                    for event in _read_events(answer):
+                    for event in read_events(answer):
                         place = {"cursor": event.cursor} if event.cursor else place
                         if event.data is not None:
                             yield Change(self.read(_DOCUMENT, parse_json(event.data)), event.cursor or "")
@@ -174,15 +181,19 @@ class HttpCorpus(ApiConnection, Corpus):
             time.sleep(min(1, wait) if wait is not None and caught_up else 1)
 
     def document(self, id_or_url: str) -> Document | None:
+        if not id_or_url:
+            return None
         by_url = "://" in id_or_url
         path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{quote(id_or_url, safe='')}", {})
         found = self.get(path, query, may_be_missing=True)
         return None if found is None else self.read(_DOCUMENT, found)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        check_range("least", least, 0, 1)
+        check_range("limit", limit, 1)
         document = self.document(id_or_url) if "://" in id_or_url else None
         path = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
-        found = self.get(path, {"least": least, "limit": max(1, min(limit, 100))}, may_be_missing=True)
+        found = self.get(path, {"least": least, "limit": min(limit, 100)}, may_be_missing=True)
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
@@ -200,12 +211,15 @@ class HttpCorpus(ApiConnection, Corpus):
         remove_tags: Iterable[str] = (),
         note: str | None = None,
     ) -> int:
-        change = {"starred": starred, "read": read, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "note": note}
-        found = self.post("marks", json.dumps({"ids": list_ids(ids), **change}).encode())
+        wanted, added, removed = list_ids(ids), list_strings("add_tags=", add_tags), list_strings("remove_tags=", remove_tags)
+        change = {"starred": starred, "read": read, "add_tags": added, "remove_tags": removed, "note": note}
+        if not wanted:
+            return 0
+        found = self.post("marks", json.dumps({"ids": wanted, **change}).encode())
         return self.read(_CHANGED, found).documents
 
     def tags(self) -> dict[str, int]:
-        return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, 200)}
+        return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, None)}
 
     def outcome(self, url: str) -> UrlOutcome | None:
         try:
@@ -221,52 +235,37 @@ class HttpCorpus(ApiConnection, Corpus):
 
     def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
-        found = (self.read(_SOURCE_COUNT, item) for item in self._pages("search/by-source", {}, 200))
+        found = (self.read(_SOURCE_COUNT, item) for item in self._pages("search/by-source", {}, None))
         counts = {count.source: count.n for count in found}
         return [
             self.read(_SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
             for name in sorted({*plans, *counts} - {""})
         ]
 
+    def inspect_site(self, url: str) -> SiteInspection:
+        from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
+
+        found = self.post("sources/inspections", json.dumps({"url": url}).encode(), repeat=False, timeout=INSPECTION_SECONDS)
+        return self.read(TypeAdapter(SiteInspection), found)
+
+    def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        named = {} if name is None else {"name": name}
+        found = self.post("sources", json.dumps({**table, **named}, default=str).encode(), repeat=False)  # a date becomes a string
+        return self.read(_SOURCE, {**found, "documents": 0} if isinstance(found, dict) else found)
+
     def close(self) -> None:
         """Each request has its own connection."""
 
     # ---- HTTP --------------------------------------------------------------------------------------------------------------
 
-    def _pages(self, path: str, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
-        """Every item of a list, page by page."""
+    def _pages(self, path: str, query: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page. `limit` is None for a list that has one page."""
         while True:
             page = self.read(_ITEM_PAGE, self.get(path, {**query, "limit": limit}))
             yield from page.items
             if page.next is None:
                 return
             query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    cursor: str | None
-    data: bytes | None  # None: a comment
-    is_caught_up: bool  # everything that was stored has been sent
-
-
-def _read_events(answer: HTTPResponse) -> Iterator[_Event]:
-    """The server-sent events and comments of a stream."""
-    cursor: str | None = None
-    data: bytes | None = None
-    is_caught_up = False
-    while line := answer.readline(MAX_RESPONSE_BYTES):
-        name, _, value = line.rstrip(b"\r\n").partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"id":
-            cursor = value.decode("utf-8", "replace")
-        elif name == b"data":
-            data = value
-        elif not name and value:  # a comment
-            is_caught_up = is_caught_up or value == b"caught-up"
-        elif not line.strip():
-            yield _Event(cursor, data, is_caught_up)
-            data = None
 
 
 def _join_snippet(snippet: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from newsmill import search
+from newsmill.client.arguments import check_choice, check_range, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -22,9 +23,6 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
-    check_choice,
-    check_time,
-    list_ids,
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
@@ -33,6 +31,9 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks
+
+if TYPE_CHECKING:
+    from newsmill.site_inspection import SiteInspection
 
 POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
@@ -59,11 +60,12 @@ class LocalCorpus(Corpus):
         return f"<corpus {database.describe_location(self._engine)}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
-        check_time("since", since)
+        check_time("since", since, may_be_cursor=True)
         return (stored.document for stored in self._search.iterate(query, since=since))
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
         check_choice("order", order, get_args(Order))
+        check_range("limit", limit, 1)
         found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
@@ -78,6 +80,7 @@ class LocalCorpus(Corpus):
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        check_range("limit", limit, 1)
         found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
         counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in search.list_counts(found))
         return FacetCounts(counts, found.counted, found.is_complete)
@@ -98,7 +101,7 @@ class LocalCorpus(Corpus):
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        check_time("since", since)
+        check_time("since", since, may_be_cursor=True)
         position = self._search.end_cursor() if since is None else since
         last_change_at = time.monotonic()
         while True:
@@ -113,6 +116,8 @@ class LocalCorpus(Corpus):
         return self._documents.get(id_or_url)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        check_range("least", least, 0, 1)
+        check_range("limit", limit, 1)
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
@@ -130,7 +135,8 @@ class LocalCorpus(Corpus):
         note: str | None = None,
     ) -> int:
         wanted = list_ids(ids)
-        change = MarkChange(starred, read, tuple(add_tags), tuple(remove_tags), note)
+        added, removed = list_strings("add_tags=", add_tags), list_strings("remove_tags=", remove_tags)
+        change = MarkChange(starred, read, tuple(added), tuple(removed), note)
         engine = database.connect(self._url)  # the corpus itself refuses every change
         try:
             return Marks(engine).change(wanted, change, now=database.read_clock(engine))
@@ -156,6 +162,23 @@ class LocalCorpus(Corpus):
             else SourceSummary(name, counts[name])
             for name in sorted({*plans, *counts} - {""})
         ]
+
+    def inspect_site(self, url: str) -> SiteInspection:
+        from newsmill.site_inspection import inspect_site
+
+        return inspect_site(url)
+
+    def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        from newsmill.sources.additions import make_source  # loads the public suffix list, which only sources need
+
+        engine = database.connect(self._url)  # the corpus itself refuses every change
+        try:
+            ledger = Ledger(engine)
+            source = make_source(ledger.sources(), table, name)
+            ledger.put_source(source, now=database.read_clock(engine))
+        finally:
+            engine.dispose()
+        return SourceSummary(source.name, dict(self._search.count_by_source()).get(source.name, 0), source.homepage, source.enabled)
 
     def close(self) -> None:
         self._engine.dispose()

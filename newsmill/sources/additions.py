@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from newsmill import urls
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources.table import make_name, parse_source
 
@@ -55,12 +55,34 @@ def plan_addition(sources: Sequence[Source], table: Mapping[str, Any], host: str
 
 def _plan_new(sources: Sequence[Source], table: Mapping[str, Any], name: str) -> Addition:
     source = parse_source(name, dict(table), name)
-    keys = set(_list_keys(source))
-    for other in sources:
-        if keys & set(_list_keys(other)):
-            reason = f"source {other.name} follows this URL already, and a URL belongs to one source; remove or rename that source first"
-            return Addition(Action.REFUSED, name, reason=reason)
+    if other := find_follower(sources, source):
+        reason = f"source {other} follows this URL already, and a URL belongs to one source; remove or rename that source first"
+        return Addition(Action.REFUSED, name, reason=reason)
     return Addition(Action.NEW, source.name, source, table)
+
+
+def find_follower(sources: Sequence[Source], source: Source) -> str | None:
+    """The name of another source that follows one of its URLs: a URL belongs to one source."""
+    keys = set(_list_keys(source))
+    return next((other.name for other in sources if other.name != source.name and keys & set(_list_keys(other))), None)
+
+
+def make_source(sources: Sequence[Source], table: Mapping[str, Any], name: str | None = None) -> Source:
+    """The new source of a table of sources.toml. `name`: default the host of its homepage.
+
+    Raises ConfigError for a table or a name that is invalid, and if a source has the name or follows one of the URLs.
+    """
+    if name is None and not isinstance(table.get("homepage"), str):
+        raise ConfigError("name: expected a name, because the source has no homepage that would give one")
+    try:
+        source = parse_source(name or make_name(table["homepage"]), dict(table), "the source")
+    except UrlError as error:
+        raise ConfigError(f"homepage: {error}") from None
+    if any(other.name == source.name for other in sources):
+        raise ConfigError(f"source {source.name!r} exists already; choose another name, or remove it first")
+    if other := find_follower(sources, source):
+        raise ConfigError(f"source {other!r} follows a URL of {source.name!r} already, and a URL belongs to one source")
+    return source
 
 
 def _plan_extension(owner: Source, table: Mapping[str, Any]) -> Addition:

@@ -87,10 +87,8 @@ def describe_error(error: Mapping[str, Any]) -> dict[str, str]:
     """`where` and `detail` of one of pydantic's errors. Where its sentence speaks of Python, the sentence is replaced."""
     where, message = format_location(error["loc"]), str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "json_invalid":
-        return {
-            "where": "#",
-            "detail": f"the body is not JSON: {error.get('ctx', {}).get('error', message)} at character {error['loc'][-1]}",
-        }
+        position = f" at character {error['loc'][-1]}" if isinstance(error["loc"][-1], int) else ""
+        return {"where": "#", "detail": f"the body is not JSON: {error.get('ctx', {}).get('error', message)}{position}"}
     if error["type"] == "extra_forbidden":
         message = "this key is unknown"
     elif where == "#" and error["type"] in ("model_attributes_type", "dict_type", "model_type"):

@@ -20,7 +20,7 @@ from sqlalchemy import text
 import newsmill
 from newsmill.client import local as module
 from newsmill.client.corpus import Corpus, FacetCount, QueryCheck
-from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError
+from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError, UrlError
 from newsmill.model import Document, Link, Outcome, State
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -109,6 +109,27 @@ def test_the_outcome_of_a_url(where: Any) -> None:
         assert (pending.state, pending.outcome, pending.document_id) == (State.PROCESSING, None, None)
         assert corpus.outcome("https://nowhere.example/") is None
         assert corpus.outcome("no URL") is None
+
+
+def test_a_source_is_added_to_a_store(tmp_path: Path) -> None:
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
+    with newsmill.open(tmp_path) as corpus:
+        added = corpus.add_source({"homepage": "https://www.gazette.example/", "every": "30m"})
+        assert (added.name, added.documents, added.enabled) == ("gazette-example", 0, True)
+        assert added in corpus.sources()
+        for table, name, words in (
+            ({"homepage": "https://gazette.example/"}, None, "source 'gazette-example' exists already"),
+            ({"homepage": "https://www.gazette.example/"}, "second", "source 'gazette-example' follows a URL of 'second' already"),
+            ({"homepage": "https://x.example/", "evry": "1h"}, None, "evry"),
+            ({"homepage": "x"}, None, "homepage: not a URL"),
+            ({"feeds": ["https://x.example/rss"]}, None, "expected a name"),
+        ):
+            with pytest.raises(ConfigError, match=words):
+                corpus.add_source(table, name=name)
+        with pytest.raises(UrlError, match="not a URL"):
+            corpus.inspect_site("no URL")
+        with pytest.raises(NewsmillError, match="not a URL"):
+            corpus.inspect_site("no URL")
 
 
 def test_near_duplicates(tmp_path: Path) -> None:
@@ -241,9 +262,16 @@ def test_bad_arguments_are_refused(where: Any) -> None:
             lambda: list(corpus.documents("harbour", since=datetime(2026, 1, 1))),  # noqa: DTZ001
             lambda: corpus.marks(DOCUMENTS[0].id),
             lambda: corpus.mark(DOCUMENTS[0].id, starred=True),
+            lambda: corpus.mark([DOCUMENTS[0].id], add_tags="coast"),
+            lambda: corpus.marks(map(str, range(201))),
+            lambda: corpus.timeline("harbour", since="2026-01-01"),  # type: ignore[arg-type]
+            lambda: list(corpus.documents(since="2026-01-01")),
+            lambda: corpus.search("harbour", limit=0),
+            lambda: corpus.near_duplicates(DOCUMENTS[0].id, least=7),
         ):
             with pytest.raises(ConfigError):
                 refused()
+        assert (corpus.document(""), corpus.mark([], starred=True)) == (None, 0)
         for cursor in ("zzz", "WyJ4Il0"):
             with pytest.raises(CursorError):
                 list(corpus.stream(since=cursor, wait=0))

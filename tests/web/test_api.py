@@ -13,12 +13,14 @@ from rows import Mill, ended
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 import newsmill
-from newsmill.exceptions import ServiceError
-from newsmill.model import Block, BlockType, Markup, Outcome, OutcomeRecord, TextLink
+from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.model import Block, BlockType, Kind, Markup, Outcome, OutcomeRecord, TextLink
+from newsmill.site_inspection import SiteInspection
 from newsmill.storage import fingerprints
 from newsmill.storage.ledger import Ended
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.web.config import WebConfig
+from newsmill.web.inspections import Inspections
 
 API = "/api/v1"
 
@@ -208,9 +210,14 @@ def test_a_body_that_cannot_be_read_is_explained(web: RunningApp) -> None:
         program.post(f"{API}/urls", content=b'{"urls": [', headers={"content-type": "application/json"}),
         program.post(f"{API}/urls", content=b"urls", headers={"content-type": "text/plain"}),
         program.post(f"{API}/sources", json={"homepage": "https://x.org", "evry": "1h"}),
+        program.post(f"{API}/urls", json={"urls": ["https://x.org/"], "agian": True}),
+        program.post(f"{API}/pages", json={"pages": [{"url": "https://x.org/", "html": "x", "hedaers": []}]}),
+        program.post(f"{API}/pages", content=b"{", headers={"content-type": "application/json"}),
     ]
-    assert [answer.status_code for answer in answers] == [422, 422, 422]
-    not_json, no_object, misspelt = (answer.json()["detail"] for answer in answers)
+    assert [answer.status_code for answer in answers] == [422] * len(answers)
+    not_json, no_object, misspelt, *others = (answer.json()["detail"] for answer in answers)
+    assert others[:2] == ["#/agian: this key is unknown", "#/pages/0/hedaers: this key is unknown"]
+    assert others[2].startswith("#: the body is not JSON: EOF while parsing")
     assert not_json == "#: the body is not JSON: Expecting value at character 10"
     assert no_object == "#: expected a JSON object, sent with Content-Type: application/json"
     assert misspelt == "#/evry: this key is unknown"
@@ -226,6 +233,8 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     assert made.headers["location"] == f"{API}/sources/gazette-example-org"
     assert made.json()["every"] == "90m" and made.json()["enabled"] is True and made.json()["render"] == "never"
     assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 409
+    second = program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "name": "second"})
+    assert second.status_code == 409 and "source 'gazette-example-org' follows a URL" in second.json()["detail"]
     path = f"{API}/sources/gazette-example-org"
     changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
     assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
@@ -470,6 +479,29 @@ def test_a_notebook_reads_over_the_api(web: RunningApp) -> None:
         assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
         first = next(iter(corpus.stream(since=web.context.now() - timedelta(days=1))))
         assert first.document.id == made[0]
+
+
+def test_a_program_inspects_a_site_and_adds_it(web: RunningApp) -> None:
+    inspected: list[str] = []
+
+    def find(url: str, on_start: object = None) -> SiteInspection:
+        inspected.append(url)
+        return SiteInspection("https://gazette.example/", Kind.HOMEPAGE, plan={"homepage": "https://gazette.example/", "language": "de"})
+
+    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url, newsmill.open(url, token=token) as corpus:
+        assert corpus.tags() == {}  # after the answer the server has started, and has made its own inspections
+        web.app.state.inspections.close()
+        web.app.state.inspections = Inspections(find)
+        inspection = corpus.inspect_site("gazette.example")
+        assert inspection.can_follow and inspection.kind is Kind.HOMEPAGE and inspected == ["gazette.example"]
+        added = corpus.add_source(inspection.plan, name="gazette")
+        assert [added] == corpus.sources() and (added.name, added.homepage) == ("gazette", "https://gazette.example/")
+        for table, words in ((inspection.plan, "409: source 'gazette"), ({"homepage": "https://x.example/", "evry": "1h"}, "422: #/evry")):
+            with pytest.raises(ConfigError, match=words):
+                corpus.add_source(table)
+        with pytest.raises(ConfigError, match="not a public IP address"):
+            corpus.inspect_site("http://10.0.0.1/")
 
 
 def test_what_came_after_the_last_page(web: RunningApp) -> None:

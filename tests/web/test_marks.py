@@ -101,7 +101,9 @@ def test_a_search_is_downloaded(web: RunningApp, monkeypatch: pytest.MonkeyPatch
 
     def get(format: str, **more: Any) -> Any:
         answer = client.get(path, params={"q": "harbour", "order": "newest", "format": format, **more})
-        assert answer.status_code == 200 and answer.headers["content-disposition"].startswith(f'attachment; filename="newsmill-{answer.request.url.params["q"]}-20')
+        assert answer.status_code == 200 and answer.headers["content-disposition"].startswith(
+            f'attachment; filename="newsmill-{answer.request.url.params["q"]}-20'
+        )
         return answer
 
     rows = list(csv.DictReader(io.StringIO(get("csv", **marks).text, newline="")))

@@ -102,6 +102,7 @@ quarantine_router = APIRouter(prefix="/quarantine", tags=["quarantine"], depende
 class QuarantineRequest(BaseModel):
     """URLs of pages in quarantine."""
 
+    model_config = ConfigDict(extra="forbid")
     urls: list[Url] = Field(min_length=1, max_length=1000)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from newsmill.alert_schedule import Frequency, make_schedule
@@ -39,6 +39,7 @@ Name = Annotated[QueryText, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 class SavedSearchRequest(BaseModel):
     """A search to save."""
 
+    model_config = ConfigDict(extra="forbid")
     name: Name
     query: QueryText = Field(description="As for /api/v1/search.")
 
@@ -46,6 +47,7 @@ class SavedSearchRequest(BaseModel):
 class RenameRequest(BaseModel):
     """A new name."""
 
+    model_config = ConfigDict(extra="forbid")
     name: Name
 
 
@@ -84,6 +86,7 @@ class MatchResponse(BaseModel):
 class AlertRequest(BaseModel):
     """An alert on the matches of a saved search from now on."""
 
+    model_config = ConfigDict(extra="forbid")
     channel: Channel
     target: QueryText = Field(description="An e-mail address, the URL of a web hook, or the Apprise URL of a service.")
     schedule: Frequency = Frequency.AT_ONCE

@@ -23,7 +23,8 @@ from newsmill.health.records import Finding
 from newsmill.health.texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.search.indexer import index_pending
-from newsmill.site_inspection import SiteInspection
+from newsmill.site_inspection import SiteInspection, add_scheme
+from newsmill.sources.additions import find_follower
 from newsmill.sources.table import format_duration, make_name, parse_source, spider_table
 from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
@@ -340,6 +341,8 @@ def add_source(request: Request, response: Response, context: Context, caller: W
     if context.ledger.source(name) is not None:
         raise HTTPException(409, f"source {name!r} exists already; PATCH changes it")
     source = build_source(request, caller, plan, name, plan.to_table())
+    if other := find_follower(context.ledger.sources(), source):
+        raise HTTPException(409, f"source {other!r} follows a URL of this one already, and a URL belongs to one source; PATCH changes it")
     context.ledger.put_source(source, now=context.now())
     response.headers["Location"] = f"/api/v1/sources/{source.name}"
     return to_response(source)
@@ -355,7 +358,7 @@ class InspectionRequest(BaseModel):
 @router.post("/inspections", responses=error_responses(403, 503))
 async def inspect(request: Request, caller: Writer, site: InspectionRequest) -> SiteInspection:
     """Inspect a site: its listings, robots.txt, three articles, and the plan to follow it. Takes 10 to 60 s and adds nothing."""
-    if reason := address_guard.refusal_reason(site.url, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := address_guard.refusal_reason(add_scheme(site.url), Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
     inspections: Inspections = request.app.state.inspections
     return await inspections.run(site.url, caller.user)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from newsmill import address_guard, urls
@@ -28,6 +28,7 @@ MAX_PAGE = 1000  # URLs of one page of a submission
 class SubmissionRequest(BaseModel):
     """URLs to fetch once."""
 
+    model_config = ConfigDict(extra="forbid")
     urls: list[Url] = Field(min_length=1, max_length=MAX_URLS)
     source: QueryText | None = Field(default=None, description="Name of the source they belong to.")
     again: bool = Field(default=False, description="Fetch known URLs again.")

@@ -21,7 +21,7 @@ from newsmill.submitted_pages import make_enqueue, store_pages
 from newsmill.submitted_requests import MAX_REQUEST_PAGES, PagesRequest, limit_time
 from newsmill.web.api.responses import Context, QueryText, error_responses
 from newsmill.web.auth import require_scope
-from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
+from newsmill.web.problem_details import MAX_ERRORS, RequestErrors, describe_error
 
 router = APIRouter(tags=["submissions"])
 
@@ -91,9 +91,9 @@ def read_json(body: bytes, now: datetime) -> list[Page]:
     try:
         return PagesRequest.model_validate_json(body).to_pages(now)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
-        errors = [{"where": "#/" + "/".join(map(str, item["loc"])), "detail": item["msg"]} for item in found]
-        raise RequestErrors(422, "the body is not a request of pages (see errors)", errors) from None
+        found = error.errors(include_url=False, include_input=False)[:MAX_ERRORS]
+        errors = [describe_error({**item, "loc": ("body", *item["loc"])}) for item in found]
+        raise RequestErrors(422, "{where}: {detail}".format(**errors[0])[:500], errors) from None
 
 
 def read_warc(body: bytes, source: str | None, now: datetime) -> list[Page]:

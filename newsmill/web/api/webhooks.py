@@ -27,6 +27,7 @@ Admin = Annotated[Caller, Depends(require_scope(Scope.ADMIN))]
 class WebhookRequest(BaseModel):
     """A URL to call when documents are stored or changed."""
 
+    model_config = ConfigDict(extra="forbid")
     url: Url
     source: QueryText | None = Field(default=None, description="Only documents of this source.")
     query: QueryText | None = Field(default=None, description="Only documents that match this query, as for /api/v1/search.")
