@@ -129,6 +129,9 @@ def test_what_a_client_has_is_not_sent_again(web: RunningApp) -> None:
         ("ledger/trace", {"url": "javascript:alert(1)"}),
         ("ledger/counts", {"by": "words"}),
         ("stream", {"cursor": "x"}),
+        ("documents", {"q": "harbour"}),  # unknown here: every document would be an answer
+        ("search", {"q": "harbour", "format": "csv"}),
+        ("tags", {"limit": "5"}),
     ],
 )
 def test_a_wrong_parameter_is_a_problem_with_a_sentence(web: RunningApp, path: str, params: dict[str, str]) -> None:
