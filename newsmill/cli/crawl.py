@@ -312,14 +312,16 @@ class CrawlMonitor:
         """
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
         while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
-            if self._interrupt.wait(max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)):
+            # A crawl without a document is small yet, and shows its first one at once.
+            pause = max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE) if self._has_shown_document else SECONDS_PER_CHECK
+            if self._interrupt.wait(pause):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
-            check_started = time.thread_time()
             supervisor.watch()
             crew.watch(supervisor)
             self.redis.ensure()
             self.disk.check()
+            check_started = time.thread_time()  # the passes of the scheduler above have an interval of their own
             progress = sum_progress(self.store, self.sources)
             if progress != last:
                 last, changed_at, idle_checks = progress, time.monotonic(), 0
