@@ -1,11 +1,16 @@
-"""The result of a command that the `newsmill` fixture runs."""
+"""Runs commands in the process of the test, and holds their results."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
+
+from newsmill.cli import main
 
 
 @dataclass(frozen=True)
@@ -26,3 +31,20 @@ class CommandResult:
 
 
 Newsmill = Callable[..., CommandResult]
+
+
+def make_runner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Newsmill:
+    """A function that runs a command, such as `newsmill("trace", url)`. Its folder and environment are those of this process."""
+
+    def run(*arguments: str) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["newsmill", *arguments])
+        capsys.readouterr()
+        try:
+            main.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        captured = capsys.readouterr()
+        return CommandResult(code, captured.out, captured.err)
+
+    return run

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
-from command_result import CommandResult, Newsmill
-
-from newsmill.cli import main
+from command_result import Newsmill, make_runner
 
 
 @pytest.fixture
 def newsmill(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Newsmill:
     """`newsmill("trace", url)` runs the command and returns its exit code and output."""
-
-    def run(*arguments: str) -> CommandResult:
-        monkeypatch.setattr(sys, "argv", ["newsmill", *arguments])
-        capsys.readouterr()
-        try:
-            main.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        captured = capsys.readouterr()
-        return CommandResult(code, captured.out, captured.err)
-
-    return run
+    return make_runner(capsys, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ from command_result import Newsmill
 from newsmill import demo as newspaper
 from newsmill.cli import add as add_command
 from newsmill.exceptions import UrlError
-from newsmill.site_inspection import SiteInspection
+from newsmill.model import Outcome, OutcomeRecord
+from newsmill.site_inspection import Obstacle, SiteInspection
 from newsmill.sources.table import make_name
 
 FILE = '# ours\n[sources.old]   # first\nhomepage = "https://old.example/"\n'
@@ -24,27 +25,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_sites_are_shown_and_added(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_is_shown_and_added(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1/32")
-    file = folder / "config" / "sources.toml"
     with newspaper.serve(with_crawl_delay=False) as paper:
         name = make_name(paper.url)
-        shown = newsmill("add", paper.url.removeprefix("http://"), "--delay", "0")  # the newspaper answers no TLS
-        assert shown.code == 2 and "nothing was added; confirm with --yes" in shown.err
-        assert file.read_text() == FILE
+        shown = newsmill("add", paper.url.removeprefix("http://"), "--delay", "0", "--yes")  # the newspaper answers no TLS
+        assert shown.code == 0, shown.err
         for text in (f"news sitemap {paper.url}/sitemap-news.xml: 4 articles", f"feed {paper.url}/rss.xml: 4 articles", "confidence 0.9"):
             assert text in shown.out
         assert "Russland und die NATO treffen sich zu Gesprächen" in shown.out
         table = shown.out[shown.out.index(f"[sources.{name}]") :]
         paths = [request.path for request in paper.log]
         assert len(paths) == 12 and paths[:2] == ["/robots.txt", "/"] and "/intern/" not in "".join(paths)
-        added = newsmill("add", paper.url, f"{paper.url}/nothing", "--delay", "0", "--yes", "--json")
-        assert added.code == 1
-        assert [(line["result"], line["inspection"]["obstacle"]) for line in added.lines] == [("new", None), ("failed", "unreachable")]
-        assert "2 sites: 1 added, 1 failed" in added.err and "cannot be read: not found: HTTP 404; check the URL" in added.err
-        assert file.read_text() == f"{FILE}\n{table.strip()}\n"
+        assert (folder / "config" / "sources.toml").read_text() == f"{FILE}\n{table.strip()}\n"
         listed = newsmill("sources", "list", "--json").json
         assert [row["source"]["name"] for row in listed] == [name]  # the others of the file are read at the next start
+
+
+def test_nothing_is_added_unasked_and_a_failure_is_counted(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inspections are given: what is tested is what follows from them."""
+    home, missing = "https://a.example/", "https://a.example/nothing"
+    failed = SiteInspection(missing, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.GONE, "HTTP 404"))
+    given = {home: SiteInspection(home, plan={"homepage": home}), missing: failed}
+    monkeypatch.setattr(add_command, "inspect_site", lambda url, **_: given[url])
+    asked = newsmill("add", home)
+    assert asked.code == 2 and "nothing was added; confirm with --yes" in asked.err
+    assert (folder / "config" / "sources.toml").read_text() == FILE
+    added = newsmill("add", home, missing, "--yes", "--json")
+    assert added.code == 1
+    assert [(line["result"], line["inspection"]["obstacle"]) for line in added.lines] == [("new", None), ("failed", "unreachable")]
+    assert "2 sites: 1 added, 1 failed" in added.err and "cannot be read: not found: HTTP 404; check the URL" in added.err
 
 
 def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import services
+from command_result import Newsmill
 
 from newsmill import demo as newspaper
 from newsmill.queue.embedded_redis import find_server
@@ -49,31 +48,28 @@ def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 @pytest.mark.slow
-def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_path: Path) -> None:
-    environ = os.environ | {
-        "DATABASE_URL": postgres,
-        "REDIS_URL": redis_url,
-        "ARCHIVE_URL": f"file://{tmp_path}/archive",
-        "NEWSMILL_ALLOW_NETS": "127.0.0.1",
-        "NEWSMILL_CONTACT": "me@example.org",
-    }
-
-    def newsmill(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
-
+def test_postgres_redis_and_one_process_each(
+    postgres: str, redis_url: str, tmp_path: Path, newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("ARCHIVE_URL", f"file://{tmp_path}/archive")
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.1")
+    monkeypatch.setenv("NEWSMILL_CONTACT", "me@example.org")
     refused = newsmill("status")
-    assert refused.returncode == 1
-    assert "run `newsmill db upgrade`" in refused.stderr
-    assert newsmill("db", "upgrade").returncode == 0
-    assert newsmill("db", "check").returncode == 0
+    assert refused.code == 1
+    assert "run `newsmill db upgrade`" in refused.err
+    assert newsmill("db", "upgrade").code == 0
+    assert newsmill("db", "check").code == 0
     with ExitStack() as resources:
-        paper = resources.enter_context(newspaper.serve())
-        assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0", "--yes").returncode == 0
+        paper = resources.enter_context(newspaper.serve(with_crawl_delay=False))
+        assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0", "--no-check").code == 0
         logs = {role: (tmp_path / f"{role}.log").open("wb") for role in ROLES}
-        running = {role: subprocess.Popen([*COMMAND, role], cwd=tmp_path, env=environ, stderr=logs[role]) for role in ROLES}
+        running = {role: subprocess.Popen([*COMMAND, role], stderr=logs[role]) for role in ROLES}
         try:
-            wait_for(lambda: all(newsmill("health", role).returncode == 0 for role in ROLES))
-            wait_for(lambda: (s := json.loads(newsmill("status", "--json").stdout))["documents"] >= 12 and s["pending"] == 0)
+            wait_for(lambda: all(newsmill("health", role).code == 0 for role in ROLES))
+            wait_for(lambda: (s := newsmill("status", "--json").json)["documents"] >= 12 and s["pending"] == 0)
         finally:
             for process in running.values():
                 process.send_signal(signal.SIGTERM)
@@ -83,14 +79,13 @@ def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_
     logs_text = {role: (tmp_path / f"{role}.log").read_text() for role in ROLES}
     assert codes == dict.fromkeys(ROLES, 0), logs_text
     assert not [role for role, text in logs_text.items() if "Traceback" in text or "hush" in text], logs_text
-    assert newsmill("health", "worker").returncode == 1
-    assert len(newsmill("export").stdout.splitlines()) >= 12
-    report = json.loads(newsmill("status", "--json").stdout)
+    assert newsmill("health", "worker").code == 1
+    assert len(newsmill("export").lines) >= 12
+    report = newsmill("status", "--json").json
     assert (report["queue"], report["refused_jobs"]) == (0, 0)
     Queue(connect_redis(redis_url)).count_refusal()  # what a worker does with a foreign job
-    assert "WARNING: 1 job on the queue refused" in newsmill("status").stdout
+    assert "WARNING: 1 job on the queue refused" in newsmill("status").out
     assert not (tmp_path / "newsmill-data" / "newsmill.sqlite").exists()
-    wrong = subprocess.run(
-        [*COMMAND, "worker"], env=environ | {"REDIS_URL": redis_url.replace("hush", "psst")}, capture_output=True, text=True
-    )
-    assert (wrong.returncode, "refuses the password" in wrong.stderr, "psst" in wrong.stderr) == (1, True, False)
+    monkeypatch.setenv("REDIS_URL", redis_url.replace("hush", "psst"))
+    wrong = newsmill("worker")
+    assert (wrong.code, "refuses the password" in wrong.err, "psst" in wrong.err) == (1, True, False)

@@ -16,6 +16,8 @@ from command_result import Newsmill
 from newsmill import demo as newspaper
 from newsmill.settings import Settings
 
+GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
+SHELL_SYNTAX = re.compile(r"[|<>]|^\w+=")
 SEED = "/de/politik/nato-russland-rat-gespraeche-ukraine-10431"
 
 
@@ -65,7 +67,7 @@ def test_status(newsmill: Newsmill) -> None:
 
 
 def test_the_examples_of_the_guide_find_documents(newsmill: Newsmill, tmp_path: Path) -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "search-and-export.md").read_text(encoding="utf-8")
+    guide = (GUIDES / "search-and-export.md").read_text(encoding="utf-8")
     guide = re.sub(r"^## Mark documents\n.*?(?=^## )", "", guide, flags=re.DOTALL | re.MULTILINE)  # it finds what the reader has marked
     commands = [shlex.split(line) for line in guide.splitlines() if line.startswith(("newsmill search ", "newsmill export train"))]
     assert len(commands) >= 5
@@ -238,3 +240,42 @@ def test_the_schedule_says_when_each_listing_is_polled_and_why(newsmill: Newsmil
     shown = newsmill("sources", "schedule", "demo")
     assert shown.code == 0 and "adaptive" in shown.err and "articles a day" in shown.err
     assert newsmill("sources", "schedule", "nothing").code == 2
+
+
+@pytest.mark.parametrize(
+    ("guide", "chapter", "replaced"),
+    [
+        ("quick-start.md", "Look at the documents", {}),
+        ("following-sites.md", "Submit single URLs", {"some-program": "cat urls.txt"}),
+        ("operating.md", "Back up the embedded store", {"/backups/newsmill": "copy"}),
+        ("search-and-export.md", "Read one document", {"URL": "SITE/en/2026/11/24/flood-wall-work-to-begin-in-february"}),
+        ("search-and-export.md", "Export", {}),
+    ],
+)
+def test_commands_of_a_guide(
+    newsmill: Newsmill,
+    site: tuple[Path, str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    guide: str,
+    chapter: str,
+    replaced: dict[str, str],
+) -> None:
+    """Each command of the chapter succeeds; `replaced` puts in words, URLs and folders that this corpus has. Bash runs shell syntax."""
+    monkeypatch.setenv("NEWSMILL_DATA", str(site[0] / "newsmill-data"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "urls.txt").write_text(f"{site[1]}/another-story.html\n", encoding="utf-8")
+    text = (GUIDES / guide).read_text(encoding="utf-8")
+    (blocks,) = re.findall(rf"^##+ {chapter}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+    commands = [line for block in re.findall(r"^```sh\n(.*?)^```$", blocks, re.DOTALL | re.MULTILINE) for line in block.splitlines()]
+    assert commands
+    for command in commands:
+        for old, new in {**replaced, "https://www.example.org": "SITE", "SITE": site[1]}.items():
+            command = command.replace(old, new)
+        if SHELL_SYNTAX.search(command):
+            done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=240)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        else:
+            result = newsmill(*shlex.split(command)[1:])
+            assert result.code == 0, f"{command}\n{result.out}{result.err}"

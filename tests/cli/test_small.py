@@ -7,10 +7,12 @@ import io
 import json
 import logging
 import os
+import resource
 import shutil
 import sqlite3
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -319,21 +321,28 @@ def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, 
         assert "NEWSMILL_DATA" in done.err
 
 
-def test_a_limit_of_the_system_is_named_and_nothing_half_written_stays(tmp_path: Path) -> None:
-    """A file that may not grow is the nearest to a full disk that every user can make."""
-    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17)); from newsmill.cli.main import main; main()"
+@contextmanager
+def max_file_size(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: the nearest to a full disk that every user can make."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=120)
-        assert done.returncode == 1
-        return done.stderr
 
+def test_a_limit_of_the_system_is_named_and_nothing_half_written_stays(newsmill: Newsmill, tmp_path: Path) -> None:
+    with max_file_size(1 << 17):
+        added = newsmill("add", "example.org", "--no-check")
     store = f"database {tmp_path}/newsmill-data/newsmill.sqlite: disk I/O error: "
-    assert run("add", "example.org", "--no-check").startswith(f"newsmill: {store}the disk refused to read or write")
+    assert added.code == 1 and added.err.startswith(f"newsmill: {store}the disk refused to read or write")
     shutil.rmtree(tmp_path / "newsmill-data")
     with open_context(load({"NEWSMILL_DATA": str(tmp_path / "newsmill-data")}), create=True) as store_with_documents:
         insert_documents(store_with_documents.engine, replace(FULL, text="A long text. " * 20_000))
-    assert run("export", "-o", "out.jsonl") == "newsmill: out.jsonl: nothing was written (File too large)\n"
+    with max_file_size(1 << 17):
+        exported = newsmill("export", "-o", "out.jsonl")
+    assert (exported.code, exported.err) == (1, "newsmill: out.jsonl: nothing was written (File too large)\n")
     assert [path.name for path in tmp_path.iterdir()] == ["newsmill-data"]
 
 

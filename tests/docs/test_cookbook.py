@@ -1,6 +1,7 @@
-"""Every recipe of docs/guides/cookbook.md, and other blocks of the guides, are run as written, on real sites, processes and services.
+"""Every recipe of docs/guides/cookbook.md is run as written, in the order of the page, on real sites, processes and services.
 
-Blocks with a title are written to the file that the title names, `sh` blocks are run by bash. `newsmill up` runs until nothing is pending.
+Blocks with a title are written to the file that the title names, `sh` blocks are run by bash. `newsmill up` keeps running beside the other
+commands, as in a terminal of its own. A command without shell syntax runs in this process: an interpreter costs more than the command.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from command_result import Newsmill, make_runner
 from store_status import read_status
 
 from newsmill import demo
@@ -30,7 +33,9 @@ INTRODUCTION, *CHAPTERS = re.split(r"^## ", (GUIDES / "cookbook.md").read_text(e
 RECIPES = {title: text for title, _, text in (chapter.partition("\n") for chapter in CHAPTERS)}
 MAX_COMMAND_SECONDS = 240  # on a busy machine
 FIRST = next(iter(RECIPES))  # it follows the sites of the introduction, and so fills the store of the others
-POLL = 3.0  # seconds between two looks at a running `newsmill up`
+POLL = 0.5  # seconds between two looks at a running `newsmill up`
+QUIET_LOOKS = 3  # that find nothing pending and nothing changed since the look before: between two commits a URL is in no queue
+SHELL_SYNTAX = re.compile(r"[|<>]|^\w+=")
 
 
 class Kitchen:
@@ -38,17 +43,18 @@ class Kitchen:
 
     def __init__(self, folder: Path, words: Mapping[str, str]) -> None:
         self.folder, self.words = folder, words
-        self.environ = {
-            **os.environ,
+        self.settings = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "NEWSMILL_ALLOW_NETS": "127.0.0.1",
             "NEWSMILL_CONTACT": "tests@example.org",
             "NEWSMILL_PROCESSES": "1",
-            "NEWSMILL_WEB": "127.0.0.1:0",
+            "NEWSMILL_WEB": "off",
         }
+        self.environ = {**os.environ, **self.settings}
+        self.running: subprocess.Popen[str] | None = None
 
-    def cook(self, text: str) -> str:
-        """Carries out all blocks of a text; returns what the commands printed."""
+    def cook(self, text: str, newsmill: Newsmill | None = None) -> str:
+        """Carries out all blocks of a text; returns what the commands printed. `newsmill` runs those without shell syntax."""
         printed = ""
         for language, title, block in BLOCK.findall(text):
             for old, new in self.words.items():
@@ -58,77 +64,92 @@ class Kitchen:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block, encoding="utf-8")
             elif language == "sh":
-                for script in re.split(r"^(newsmill up)$", block, flags=re.MULTILINE):
-                    printed += self.up() if script == "newsmill up" else self.run(script)
+                for line in block.splitlines():
+                    printed += self.run(line, newsmill)
         return printed
 
-    def run(self, script: str) -> str:
+    def run(self, line: str, newsmill: Newsmill | None = None) -> str:
+        """Runs one line of a block; returns what it printed."""
+        words = shlex.split(line, comments=True)
+        if not words:
+            return ""
+        if words == ["newsmill", "up"]:
+            self.up()
+            return ""
+        # The processes of a crawl are forked from it, which needs a process without threads.
+        if newsmill and words[0] == "newsmill" and words[1] != "crawl" and not SHELL_SYNTAX.search(line):
+            result = newsmill(*words[1:])
+            assert result.code == 0, f"{line}\n{result.out}{result.err}"
+            return result.out
         done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", script],
+            ["bash", "-e", "-o", "pipefail", "-c", line],
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
             text=True,
             timeout=MAX_COMMAND_SECONDS,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def up(self) -> str:
-        """`newsmill up` until two looks find the same documents and nothing pending."""
-        running = subprocess.Popen(["newsmill", "up"], cwd=self.folder, env=self.environ, stderr=subprocess.PIPE, text=True)
-        try:
-            before, deadline = None, time.monotonic() + MAX_COMMAND_SECONDS
-            while time.monotonic() < deadline:
-                time.sleep(POLL)
-                if running.poll() is not None:
-                    break
-                if not (self.folder / "newsmill-data" / "newsmill.sqlite").exists():
-                    continue  # it is still starting
-                status = read_status(self.folder, self.environ)
-                unread = {state: count for state, count in status["listings"].items() if state in ("due", "fetching") and count}
-                now = (status["documents"], status["pages"], status["pending"], unread)
-                if now == before and status["documents"] and not status["pending"] and not unread:
-                    return ""
-                before = now
-        finally:
-            running.send_signal(signal.SIGTERM)
-            _, errors = running.communicate(timeout=MAX_COMMAND_SECONDS)
-        raise AssertionError(f"newsmill up: {before}\n{errors}")
+    def up(self) -> None:
+        """Starts `newsmill up` unless it runs, and waits until it has nothing to do."""
+        if self.running is None:
+            self.running = subprocess.Popen(["newsmill", "up"], cwd=self.folder, env=self.environ, stderr=subprocess.PIPE, text=True)
+        before, quiet, deadline = None, 0, time.monotonic() + MAX_COMMAND_SECONDS
+        while quiet < QUIET_LOOKS:
+            assert self.running.poll() is None and time.monotonic() < deadline, f"newsmill up: {before}\n{self.stop()}"
+            time.sleep(POLL)
+            if not (self.folder / "newsmill-data" / "newsmill.sqlite").exists():
+                continue  # it is still starting
+            status = read_status(self.folder, self.environ)
+            unread = {state: count for state, count in status["listings"].items() if state in ("due", "fetching") and count}
+            now = (status["documents"], status["pages"], status["pending"], unread)
+            is_quiet = now == before and status["documents"] and not status["pending"] and not unread
+            before, quiet = now, quiet + 1 if is_quiet else 0
+
+    def stop(self) -> str:
+        """Stops `newsmill up`; returns what it printed."""
+        assert self.running is not None
+        running, self.running = self.running, None
+        running.send_signal(signal.SIGTERM)
+        return running.communicate(timeout=MAX_COMMAND_SECONDS)[1]
 
     def lines(self, name: str) -> list[str]:
         return (self.folder / name).read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture(scope="module")
-def words() -> Iterator[dict[str, str]]:
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
+    """One folder for all recipes, with the store that the first of them leaves."""
+    folder = tmp_path_factory.mktemp("kitchen")
+    (folder / "pages").mkdir()
+    for path in sorted((demo.newspaper_folder() / "site" / "en" / "2026").rglob("*.html"))[:3]:
+        shutil.copy(path, folder / "pages")
     with ExitStack() as stack:
-        sites = [stack.enter_context(demo.serve()).url for _ in range(2)]
-        yield {
+        sites = [stack.enter_context(demo.serve(with_crawl_delay=False)).url for _ in range(2)]
+        words = {
             "https://www.example.org": sites[0],
             "https://news.example.com": sites[1],
             'every = "1h"': 'every = "1h"\npoliteness = { delay = 0.0 }',
             "newsmill crawl": "newsmill crawl --delay 0",
         }
-
-
-@pytest.fixture(scope="module")
-def stocked(words: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
-    """What the first recipe leaves: the store that the others begin with."""
-    kitchen = Kitchen(tmp_path_factory.mktemp("stocked"), words)
-    kitchen.cook(INTRODUCTION + RECIPES[FIRST])
-    return kitchen
+        kitchen = Kitchen(folder, words)
+        try:
+            kitchen.cook(INTRODUCTION + RECIPES[FIRST])
+            yield kitchen
+        finally:
+            if kitchen.running is not None:
+                kitchen.stop()
 
 
 @pytest.fixture
-def kitchen(words: dict[str, str], stocked: Kitchen, tmp_path: Path) -> Kitchen:
-    folder = tmp_path / "kitchen"
-    shutil.copytree(stocked.folder, folder)
-    pages = folder / "pages"
-    pages.mkdir()
-    for path in sorted((demo.newspaper_folder() / "site" / "en" / "2026").rglob("*.html"))[:3]:
-        shutil.copy(path, pages)
-    return Kitchen(folder, words)
+def newsmill(kitchen: Kitchen, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Newsmill:
+    """Runs a command in this process, with the folder and the settings of the recipes."""
+    monkeypatch.chdir(kitchen.folder)
+    for name, value in kitchen.settings.items():
+        monkeypatch.setenv(name, value)
+    return make_runner(capsys, monkeypatch)
 
 
 # ---- what each recipe promises -------------------------------------------------------------------------------------------------
@@ -203,33 +224,10 @@ def test_every_recipe_has_a_check() -> None:
     assert list(CHECKS) == list(RECIPES)
 
 
-def test_the_first_recipe(stocked: Kitchen) -> None:
-    CHECKS[FIRST](stocked, "")
+def test_the_first_recipe(kitchen: Kitchen) -> None:
+    CHECKS[FIRST](kitchen, "")
 
 
 @pytest.mark.parametrize("title", [title for title in RECIPES if title != FIRST])
-def test_recipe(title: str, kitchen: Kitchen) -> None:
-    CHECKS[title](kitchen, kitchen.cook(RECIPES[title]))
-
-
-ARTICLE = "https://www.example.org/en/2026/11/24/flood-wall-work-to-begin-in-february"
-
-
-@pytest.mark.parametrize(
-    ("guide", "chapter", "replaced"),
-    [
-        ("quick-start.md", "Look at the documents", {}),
-        ("following-sites.md", "Submit single URLs", {"some-program": "cat urls.txt"}),
-        ("operating.md", "Back up the embedded store", {"/backups/newsmill": "copy"}),
-        ("search-and-export.md", "Search", {"source:demo": "source:paper"}),
-        ("search-and-export.md", "Read one document", {"URL": ARTICLE}),
-        ("search-and-export.md", "Export", {"--to corpus": "--to export"}),
-    ],
-)
-def test_commands_of_another_guide(guide: str, chapter: str, replaced: dict[str, str], kitchen: Kitchen) -> None:
-    """Each command of the chapter succeeds; `replaced` puts in words, URLs and folders that this corpus has."""
-    text = (GUIDES / guide).read_text(encoding="utf-8")
-    (blocks,) = re.findall(rf"^##+ {chapter}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
-    (kitchen.folder / "urls.txt").write_text(f"{kitchen.words['https://www.example.org']}/another-story.html\n", encoding="utf-8")
-    kitchen.words = {**replaced, **kitchen.words}
-    kitchen.cook(blocks)
+def test_recipe(title: str, kitchen: Kitchen, newsmill: Newsmill) -> None:
+    CHECKS[title](kitchen, kitchen.cook(RECIPES[title], newsmill))
