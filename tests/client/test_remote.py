@@ -70,7 +70,7 @@ class Odd(BaseHTTPRequestHandler):
 def odd(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
     server.answers, server.requests = list(answers), []
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", server.requests

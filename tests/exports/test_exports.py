@@ -253,18 +253,18 @@ def test_an_object_store(s3: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("name", "by"), [("jsonl", None), ("csv", "source"), ("parquet", None), ("jsonld", None)])
 def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
-    """30 MB of text."""
+    """20 MB of text."""
     form = find_format(name)
     layout = layouts.one_file_layout(form) if by is None else layouts.partitioned_layout(form, by)
     one = replace(FULL, text="word " * 4000, source="s")
-    many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1500))
+    many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1000))
     target = ExportTarget(str(tmp_path))
     import pyarrow.parquet  # noqa: F401  # its import is not what is measured
 
     tracemalloc.start()
     try:
         job = Export(target, layout, begin_export(target, ExportPlan(name)), now=lambda: NOON, version="1")
-        assert job.run(reading(many, ExportPosition()), stop=never, advance=lambda more: None).documents == 1500
+        assert job.run(reading(many, ExportPosition()), stop=never, advance=lambda more: None).documents == 1000
         assert tracemalloc.get_traced_memory()[1] < 15_000_000
     finally:
         tracemalloc.stop()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from site_of_tests import RunningApp, open_door
 
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.web.config import WebConfig
@@ -21,6 +22,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.upgrade(engine)
     engine.dispose()
     return path
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Reads pages as a worker does; it takes a second to start."""
+    with Sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

@@ -77,11 +77,22 @@ class SampleStore:
 
 @contextmanager
 def open_sample_store(folder: Path) -> Iterator[SampleStore]:
-    """Fill a new store in `folder`."""
+    """Open the store in `folder`; fill it if it is new."""
+    is_new = not (folder / "newsmill.sqlite").exists()
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    database.upgrade(engine)
     world = SampleStore(folder, build_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
     world.context = replace(world.context, now=lambda: world.now)
+    try:
+        if is_new:
+            database.upgrade(engine)
+            fill(world)
+        world.now = NOON
+        yield world
+    finally:
+        engine.dispose()
+
+
+def fill(world: SampleStore) -> None:
     for source in SOURCES:
         world.context.ledger.put_source(source, now=world.now)
     search = save_search(world)
@@ -94,11 +105,7 @@ def open_sample_store(folder: Path) -> Iterator[SampleStore]:
     world.now = NOON
     fill_alerts(world, search)
     for role in ("crawler", "worker", "worker", "scheduler"):
-        Heartbeat(engine, role=role).beat(NOON - timedelta(seconds=4))
-    try:
-        yield world
-    finally:
-        engine.dispose()
+        Heartbeat(world.context.engine, role=role).beat(NOON - timedelta(seconds=4))
 
 
 # ---- a saved search ------------------------------------------------------------------------------------------------------------

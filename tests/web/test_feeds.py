@@ -76,10 +76,10 @@ def check(web: RunningApp, params: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_any_text_is_a_query_and_a_feed(web: RunningApp, shared: Path) -> None:
-    """Every 40th collected payload: search and feeds answer 200 with well-formed content."""
+    """Every 110th collected payload: search and feeds answer 200 with well-formed content."""
     stock(web, 1)
     program = web.program()
-    lines = (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()[::40]
+    lines = (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()[::110]
     for payload in (json.loads(line).get("payload") or "" for line in lines):
         q = {"q": payload[:2000]}
         for path in ("/api/v1/search", "/feeds/json", "/feeds/atom"):

@@ -133,8 +133,9 @@ def test_previous_and_next_lead_through_the_results(web: RunningApp) -> None:
     while True:
         page = read(web.stranger, path)
         seen.append(path.partition("?")[0].rpartition("/")[2])
-        back = read(web.stranger, page.xpath("//nav[@class='walk']/a/@href")[0])
-        assert back.xpath(f"//li[@id='d-{seen[-1]}']")
+        if len(seen) % 20 < 2:  # the first and the last document of a page of results
+            back = read(web.stranger, page.xpath("//nav[@class='walk']/a/@href")[0])
+            assert back.xpath(f"//li[@id='d-{seen[-1]}']")
         earlier = page.xpath("//nav[@class='walk']/a[@rel='prev']/@href")
         assert (len(earlier) == 1 and f"/documents/{seen[-2]}?" in earlier[0]) if len(seen) > 1 else not earlier
         if not (later := page.xpath("//nav[@class='walk']/a[@rel='next']/@href")):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,22 +15,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from scrapy import Spider
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
 from services import eventually
 from site_of_tests import RunningApp, served
 
 from newsmill.context import AppContext, open_context
-from newsmill.model import Outcome
+from newsmill.exceptions import ConfigError
+from newsmill.model import Outcome, Page
+from newsmill.page_destinations import open_destination
 from newsmill.sandbox.pages import Sandbox
+from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline
 from newsmill.settings import Settings
+from newsmill.submitted_pages import MAX_SEGMENT_PAGES
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "scrapy.md"
-ARTICLES = 100
-KILLS = 2
-SEED = 20261125
+ARTICLES = 48  # a full segment, which is stored at once, and half of one, which waits to be flushed
+FEW = 5  # articles where nothing depends on their number
 SENTENCE = "The council of town {n} decided on Tuesday after a long debate that the bridge is built again next year."
 
 SPIDER = """
@@ -63,6 +67,7 @@ PAGES_SPIDER = (
 ITEMS_SPIDER = (
     SPIDER.replace("COMPONENTS", PIPELINE)
     + """
+        yield link(response.url + "/more")
         text = "\\n\\n".join(response.css("p::text").getall())
         yield {"url": response.url, "headline": response.css("h1::text").get(), "articleBody": text, "datePublished": "2026-11-25"}
 """
@@ -74,6 +79,7 @@ class Paper:
     """A server with a list of articles; it counts the requests of articles."""
 
     url: str
+    articles: int = ARTICLES
     requests: Counter[str] = field(default_factory=Counter)
 
 
@@ -82,7 +88,7 @@ def paper() -> Iterator[Paper]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/":
-                body = "".join(f'<a href="/article/{number}">{number}</a>' for number in range(ARTICLES))
+                body = "".join(f'<a href="/article/{number}">{number}</a>' for number in range(site.articles))
             else:
                 site.requests[self.path] += 1
                 number = self.path.rpartition("/")[2]
@@ -99,7 +105,7 @@ def paper() -> Iterator[Paper]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site = Paper(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     yield site
     server.shutdown()
@@ -131,29 +137,22 @@ class Project:
         assert "Spider error processing" not in log and "Error processing" not in log, log
         return log
 
-    def kill_at_random(self, spider: str, chance: random.Random) -> None:
-        """A crawl that is killed after some of its requests."""
+    def kill(self, spider: str, moment: Callable[[], bool]) -> None:
+        """A crawl that is killed at that moment."""
         process = self.start(spider)
-        last = self.paper.requests.total() + chance.randrange(20, ARTICLES)
-        eventually(lambda: self.paper.requests.total() >= last)
-        time.sleep(chance.random())
+        assert eventually(moment)
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
 
-def extract(context: AppContext) -> None:
-    with Sandbox() as sandbox:
-        while segments := context.ledger.pending_segments(now=context.now(), limit=100):
-            for segment in segments:
-                extract_claimed_pages(WorkerContext(context, sandbox, "worker"), segment)
-
-
-def check_each_article_is_stored_once(context: AppContext, paper: Paper) -> None:
-    extract(context)
+def check_each_article_is_stored_once(context: AppContext, paper: Paper, sandbox: Sandbox) -> None:
+    while segments := context.ledger.pending_segments(now=context.now(), limit=100):
+        for segment in segments:
+            extract_claimed_pages(WorkerContext(context, sandbox, "worker"), segment)
     documents = {document.url: document for document in context.documents.iterate() if "/article/" in document.url}
-    assert sorted(documents) == sorted(f"{paper.url}/article/{number}" for number in range(ARTICLES))
+    assert sorted(documents) == sorted(f"{paper.url}/article/{number}" for number in range(paper.articles))
     assert {document.revision for document in documents.values()} == {1}
-    assert context.ledger.progress().outcomes[Outcome.STORED] == ARTICLES
+    assert context.ledger.progress().outcomes[Outcome.STORED] == paper.articles
     stored = [document.archive_ref for document in documents.values() if document.archive_ref is not None]
     segment, _, offset = stored[0].partition("@")
     archived = context.archive.read_page(segment, int(offset))
@@ -166,16 +165,16 @@ def local(tmp_path: Path, paper: Paper) -> Project:
 
 
 @pytest.mark.slow
-def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path: Path) -> None:
-    chance = random.Random(SEED)
-    for _ in range(KILLS):
-        local.kill_at_random(PAGES_SPIDER, chance)
+def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Killed while the first segment is being stored; then repeated with the spider of the guide, which has no links."""
+    local.kill(PAGES_SPIDER, lambda: local.paper.requests.total() >= MAX_SEGMENT_PAGES)
     log = local.run(PAGES_SPIDER)
     assert "0 rejected, 0 lost" in log
-    again = local.run(PAGES_SPIDER)
-    assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, {ARTICLES} links" in again
+    (spider,) = re.findall(r'^```python title="paper_spider.py"\n(.*?)^```$', GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    again = local.run(spider.replace("https://www.example.org/", "HOMEPAGE"))
+    assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, 0 links" in again
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
-        check_each_article_is_stored_once(context, local.paper)
+        check_each_article_is_stored_once(context, local.paper, sandbox)
         assert context.ledger.progress().pages == 2 * ARTICLES  # each has a link
         trace = context.ledger.trace(f"{local.paper.url}/article/1/more")
         assert trace is not None
@@ -183,73 +182,71 @@ def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_and_repeated_crawl_through_the_api(make_web: Callable[..., RunningApp], paper: Paper, tmp_path: Path) -> None:
-    chance = random.Random(SEED)
+def test_a_killed_and_repeated_crawl_through_the_api(
+    make_web: Callable[..., RunningApp], paper: Paper, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """Killed when a segment is stored and the rest waits."""
     web = make_web(WebConfig(allow_nets=("127.0.0.1",)))
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
     with served(web) as url:
         project = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token})
-        for _ in range(KILLS):
-            project.kill_at_random(PAGES_SPIDER, chance)
-        assert "0 rejected, 0 lost" in project.run(PAGES_SPIDER)
-        assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, {ARTICLES} links" in project.run(PAGES_SPIDER)
-    check_each_article_is_stored_once(web.context, paper)
+        project.kill(PAGES_SPIDER, lambda: web.context.ledger.progress().pages > 0)
+        log = project.run(PAGES_SPIDER)
+    counts = re.search(rf"Newsmill: (\d+) queued, (\d+) known, 0 rejected, 0 lost, {ARTICLES} links", log)
+    assert counts is not None
+    queued, known = map(int, counts.groups())
+    assert (queued + known, known > 0) == (ARTICLES, True)
+    check_each_article_is_stored_once(web.context, paper, sandbox)
     assert web.context.ledger.progress().pages == 2 * ARTICLES
 
 
-def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path) -> None:
-    assert "Newsmill: 101 queued, 0 known, 0 rejected, 0 lost" in local.run(PLAIN_SPIDER)
+def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
+    local.paper.articles = FEW
+    assert f"Newsmill: {FEW + 1} queued, 0 known, 0 rejected, 0 lost" in local.run(PLAIN_SPIDER)
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
-        check_each_article_is_stored_once(context, local.paper)
+        check_each_article_is_stored_once(context, local.paper, sandbox)
         front = context.ledger.trace(f"{local.paper.url}/")
         assert front is not None
         assert front.document_id is None
 
 
-def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Project, tmp_path: Path) -> None:
+def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
+    """The server may not fetch links from 127.0.0.1, but stores the items that the spider made there."""
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
+    local.paper.articles = FEW
     local.run(ITEMS_SPIDER)
     with served(web) as url:
-        Project(tmp_path, local.paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(ITEMS_SPIDER)
+        log = Project(tmp_path, local.paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(ITEMS_SPIDER)
+    assert log.count("/more is not stored: ") == FEW
+    assert f"Newsmill: {FEW} queued, 0 known, 0 rejected, 0 lost" in log
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
         for one in (context, web.context):
-            check_each_article_is_stored_once(one, local.paper)
-            document = next(document for document in one.documents.iterate() if document.url.endswith("/article/7"))
-            assert (document.title, document.extractor) == ("Town 7", "spider")
+            check_each_article_is_stored_once(one, local.paper, sandbox)
+            document = next(document for document in one.documents.iterate() if document.url.endswith("/article/4"))
+            assert (document.title, document.extractor) == ("Town 4", "spider")
             assert (document.published_precision, document.published_day) == ("day", "2026-11-25")
 
 
-def test_a_refused_link_costs_no_other(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
-    """The server may not fetch from 127.0.0.1, but stores the pages that the spider fetched there."""
-    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
-    with served(web) as url:
-        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(PAGES_SPIDER, CLOSESPIDER_ITEMCOUNT="9")
-    assert "/more is not stored: " in log
-    assert "Spider closed (closespider_itemcount)" in log
-    assert web.context.ledger.progress().pages >= 3
-
-
-@pytest.mark.parametrize("token", [{}, {"NEWSMILL_TOKEN": "wrong"}])
-def test_a_missing_or_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: Path, token: dict[str, str]) -> None:
+def test_a_missing_or_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
     web.program("write")  # from the first token on, the server needs one
+    paper.articles = 3 * MAX_SEGMENT_PAGES  # the crawl is at work when the first segment is refused
     with served(web) as url:
-        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, **token}).run(PAGES_SPIDER)
+        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": "wrong"}).run(PAGES_SPIDER)
+        with pytest.raises(ConfigError) as missing:
+            open_destination(None, url, None).store([Page(paper.url, paper.url, web.context.now(), 200, (), b"<p>")])
     assert "the crawl ends: " in log
-    assert "401: " in log
-    assert "set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`" in log
     assert "newsmill_unavailable" in log
+    for message in (log, str(missing.value)):
+        assert "401: " in message
+        assert "set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`" in message
     assert web.context.ledger.progress().pages == 0
 
 
-def test_the_spider_of_the_guide(local: Project, tmp_path: Path) -> None:
-    (spider,) = re.findall(r'^```python title="paper_spider.py"\n(.*?)^```$', GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    local.run(spider.replace("https://www.example.org/", "HOMEPAGE"))
-    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
-        check_each_article_is_stored_once(context, local.paper)
-
-
-def test_settings_that_contradict_each_other_are_an_error(local: Project) -> None:
-    process = local.start(PAGES_SPIDER, NEWSMILL_URL="http://127.0.0.1:1")
-    _, log = process.communicate(timeout=100)
-    assert "expected exactly one of NEWSMILL_DATA" in log
-    assert local.paper.requests.total() == 0
+def test_settings_that_contradict_each_other_are_an_error(tmp_path: Path) -> None:
+    """Scrapy ends a crawl whose pipeline raises an error other than NotConfigured, before the first request."""
+    for component in (NewsmillPipeline, NewsmillMiddleware):
+        with pytest.raises(ConfigError, match="expected exactly one of NEWSMILL_DATA"):
+            component.from_crawler(Crawler(Spider, {"NEWSMILL_DATA": str(tmp_path), "NEWSMILL_URL": "http://127.0.0.1:1"}))
+        with pytest.raises(NotConfigured):
+            component.from_crawler(Crawler(Spider))
+    assert not issubclass(ConfigError, NotConfigured)

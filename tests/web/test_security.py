@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import cache
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -22,6 +24,7 @@ from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
+from newsmill.web.app import create_app
 from newsmill.web.auth import make_csrf_token, require_csrf, require_scope
 from newsmill.web.config import WebConfig
 from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
@@ -36,6 +39,13 @@ def web(make_web: Callable[..., RunningApp]) -> RunningApp:
 
 
 def add_test_routes(web: RunningApp) -> None:
+    web.app.router, web.app.middleware_stack = router_with_test_routes(), None  # the next request builds the stack anew
+
+
+@cache
+def router_with_test_routes() -> APIRouter:
+    """The routes of the application, and those of these tests: another router than the one that all tests share."""
+    app = create_app(SimpleNamespace())
     router = APIRouter()
 
     @router.get("/read", dependencies=[Depends(require_scope(Scope.READ))])
@@ -54,7 +64,8 @@ def add_test_routes(web: RunningApp) -> None:
     def bug() -> None:
         raise ZeroDivisionError("secret words")
 
-    web.app.include_router(router)
+    app.include_router(router)
+    return app.router
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,9 @@ from workers.process import WorkerContext
 URL = "https://paper.example/bridge"
 
 
-def extract(web: RunningApp) -> None:
-    with Sandbox() as sandbox:
-        for segment in web.context.ledger.pending_segments(now=web.context.now(), limit=10):
-            extract_claimed_pages(WorkerContext(web.context, sandbox, "worker"), segment)
+def extract(web: RunningApp, sandbox: Sandbox) -> None:
+    for segment in web.context.ledger.pending_segments(now=web.context.now(), limit=10):
+        extract_claimed_pages(WorkerContext(web.context, sandbox, "worker"), segment)
 
 
 def post(web: RunningApp, status: int = 202, **body: Any) -> list[dict[str, Any]]:
@@ -51,7 +50,7 @@ def add_source(web: RunningApp) -> None:
     web.context.ledger.put_source(Source(name="paper"), now=web.context.now())
 
 
-def test_a_page_as_text_becomes_a_document_whose_outcome_is_linked(web: RunningApp) -> None:
+def test_a_page_as_text_becomes_a_document_whose_outcome_is_linked(web: RunningApp, sandbox: Sandbox) -> None:
     add_source(web)
     headers = [["Content-Type", "text/html; charset=windows-1251"], ["Content-Encoding", "gzip"], ["X-Robots-Tag", "noarchive"]]
     html = PAGE.replace("Bridge closed", "Brücke gesperrt")
@@ -62,7 +61,7 @@ def test_a_page_as_text_becomes_a_document_whose_outcome_is_linked(web: RunningA
         "reason": None,
         "outcome": "/api/v1/ledger/trace?url=https%3A%2F%2Fpaper.example%2Fbridge",
     }
-    extract(web)
+    extract(web, sandbox)
     trace = web.program("read").get(receipt["outcome"]).json()
     document = web.program("read").get("/api/v1/documents/by-url", params={"url": URL}).json()
     assert (trace["outcome"], trace["found_by"], trace["source"]) == ("stored", "api", "paper")
@@ -70,7 +69,7 @@ def test_a_page_as_text_becomes_a_document_whose_outcome_is_linked(web: RunningA
     assert archived(web).headers == (("X-Robots-Tag", "noarchive"), ("Content-Type", "text/html; charset=utf-8"))
 
 
-def test_a_body_is_archived_as_the_server_sent_it(web: RunningApp) -> None:
+def test_a_body_is_archived_as_the_server_sent_it(web: RunningApp, sandbox: Sandbox) -> None:
     packed = gzip.compress(PAGE.encode(), mtime=0)
     fetched_at = datetime(2026, 11, 25, 10, tzinfo=UTC)
     page = {
@@ -86,14 +85,14 @@ def test_a_body_is_archived_as_the_server_sent_it(web: RunningApp) -> None:
     assert receipt["url"] == URL
     found = archived(web)
     assert (found.body, found.url, found.requested_url, found.fetched_at, found.status) == (packed, f"{URL}?id=2", URL, fetched_at, 203)
-    extract(web)
+    extract(web, sandbox)
     assert web.context.ledger.progress().outcomes[Outcome.STORED] == 1
 
 
-def test_the_same_page_and_item_twice_change_nothing(web: RunningApp) -> None:
+def test_the_same_page_and_item_twice_change_nothing(web: RunningApp, sandbox: Sandbox) -> None:
     body = {"pages": [{"url": URL, "html": PAGE}], "items": [{"url": f"{URL}/item", "title": "Bridge", "text": "It is closed.\n\nToday."}]}
     assert [receipt["status"] for receipt in post(web, **body)] == ["queued", "queued"]
-    extract(web)
+    extract(web, sandbox)
     assert [receipt["status"] for receipt in post(web, **body)] == ["known", "known"]
     assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2}
     assert sorted((document.title, document.extractor == "spider") for document in web.context.documents.iterate()) == [
@@ -108,7 +107,7 @@ def record(kind: str, block: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + block + b"\r\n\r\n"
 
 
-def test_pages_of_other_programs_warc_files(web: RunningApp) -> None:
+def test_pages_of_other_programs_warc_files(web: RunningApp, sandbox: Sandbox) -> None:
     add_source(web)
     for zipped in (True, False):
         url = f"{URL}/{zipped}"
@@ -123,7 +122,7 @@ def test_pages_of_other_programs_warc_files(web: RunningApp) -> None:
         page = archived(web, url)
         assert (page.body, page.fetched_at, page.source) == (PAGE.encode(), datetime(2026, 11, 25, 10, tzinfo=UTC), "paper")
         assert page.headers == (("Content-Type", "text/html"), ("X-Empty", ""))
-    extract(web)
+    extract(web, sandbox)
     assert web.context.ledger.progress().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}  # one text at two URLs
 
 
@@ -203,21 +202,24 @@ def test_a_time_in_the_future_is_now(web: RunningApp) -> None:
     assert archived(web).fetched_at <= web.context.now()
 
 
-@pytest.mark.parametrize(
-    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31"]
-)
-def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, at: str) -> None:
-    pages = [{"url": URL, "html": PAGE, "fetched_at": at if "T" in at and at[-6] in "+-" else None, "hint": {"published_at": at}}]
-    post(web, pages=pages, items=[{"url": f"{URL}/item", "title": "Bridge", "text": "It is closed.", "published_at": at}])
-    extract(web)
-    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2}
-    found = {document.published_at for document in web.context.documents.iterate()}
-    assert found == ({datetime(2026, 11, 25, 10, tzinfo=UTC)} if at[:4] == "2026" else {None})
+def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, sandbox: Sandbox) -> None:
+    times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31")
+    for number, at in enumerate(times):
+        fetched_at = at if "T" in at and at[-6] in "+-" else None
+        page = {"url": f"{URL}/{number}", "html": PAGE.replace("Monday", f"day {number}"), "fetched_at": fetched_at}
+        item = {"url": f"{URL}/{number}/item", "title": "Bridge", "text": f"It is closed on day {number}.", "published_at": at}
+        post(web, pages=[page | {"hint": {"published_at": at}}], items=[item])
+    extract(web, sandbox)
+    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2 * len(times)}
+    found = {document.url: document.published_at for document in web.context.documents.iterate()}
+    for number, at in enumerate(times):
+        expected = datetime(2026, 11, 25, 10, tzinfo=UTC) if at[:4] == "2026" else None
+        assert (found[f"{URL}/{number}"], found[f"{URL}/{number}/item"]) == (expected, expected), at
 
 
-def test_the_archived_page_of_an_item_is_its_json(web: RunningApp) -> None:
+def test_the_archived_page_of_an_item_is_its_json(web: RunningApp, sandbox: Sandbox) -> None:
     post(web, items=[{"url": URL, "title": "Bridge <b>", "text": "It is <script>closed</script>."}])
-    extract(web)
+    extract(web, sandbox)
     (document,) = web.context.documents.iterate()
     shown = web.program("read").get(f"/documents/{document.id}/archived")
     assert shown.status_code == 200

@@ -182,13 +182,14 @@ SPELLINGS = (
 
 
 def payloads(shared: Path, port: int) -> list[str]:
-    """URLs of attacks: every spelling of an internal host, on ports of every kind; the collected payloads; other schemes."""
+    """URLs of attacks: every spelling of an internal host, two on ports of every kind; the collected payloads; other schemes."""
     collected = [
         json.loads(line)["payload"]
         for line in (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()
         if '"ssrf"' in line
     ]
-    made = [f"http://{host}:{at}/" for host in SPELLINGS for at in (port, 80, 6379)]
+    made = [f"http://{host}:{port}/" for host in SPELLINGS]
+    made += [f"http://{host}:{at}/" for host in ("127.0.0.1", "evil.example") for at in (80, 6379)]
     schemes = [f"{scheme}://127.0.0.1:{port}/x" for scheme in ("gopher", "file", "ftp", "dict", "data", "ldap", "jar:http")]
     return [*made, *schemes, f"//127.0.0.1:{port}/", f"http:127.0.0.1:{port}", f"http:\\\\127.0.0.1:{port}\\", *collected]
 
@@ -224,7 +225,7 @@ def test_no_payload_connects_from_here(make_web: Callable[..., RunningApp], shar
         with ThreadPoolExecutor(4) as pool:
             while done := sender.round(pool):
                 sent += done
-        assert sent == len(tried) > 150
+        assert sent == len(tried) > 100
         states = {one.state: one.detail for hook in hooks.list_all() for one in hooks.list_deliveries(hook.id, limit=9)}
         assert set(states) == {"due"}, "none was delivered"
     assert canary_server.connects == 0
@@ -258,13 +259,13 @@ def test_a_name_that_changes_its_ip_address_never_leads_inside(inbox: Receiver, 
 
         monkeypatch.setattr(socket, "getaddrinfo", rebinding)
         refused = 0
-        for _ in range(100):
+        for _ in range(30):
             try:
                 assert post(f"http://rebind.example:{port}/", b"{}", {}, Guard.from_networks(NETS)) == 200
             except DeliveryError as error:
                 assert "private network" in str(error)
                 refused += 1
-    assert (canary_server.connects, refused, len(inbox.got)) == (0, 34, 66)
+    assert (canary_server.connects, refused, len(inbox.got)) == (0, 10, 20)
 
 
 def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:

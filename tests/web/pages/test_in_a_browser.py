@@ -1,4 +1,4 @@
-"""Every page in Chromium: phone and desktop, light and dark, with and without scripts; requests, size, and accessibility."""
+"""Every page in Chromium: phone and desktop, light and dark, and one of each kind without scripts; requests, size, and accessibility."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from newsmill.storage.marks import MarkChange, Marks
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 MAX_BYTES = 100_000  # bytes of a page with everything it loads, uncompressed
-WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter(entry => !entry.name.endsWith("/archived")).map(entry => entry.decodedBodySize)"""
 HEADER = """JSON.stringify([...document.querySelectorAll(".top, .top nav a, .account")].map(part => part.getBoundingClientRect()))"""
-AXE = Axe()
-# One page of each template, and those whose text is odd: a check by axe takes ten times as long as loading.
-AXE_PAGES = (
+AXE = "options => axe.run(document, options)"
+# One page of each template, and those whose text is odd.
+TEMPLATE_PAGES = (
     *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
     *("document-parts", "document-arabic", "explain", "updates", "archived", "comparison", "saved-searches", "saved-search", "preferences"),
 )
@@ -74,39 +73,53 @@ class Watched:
         self.page.goto(url)
 
 
-@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-def test_every_page(browser: Browser, site: Site, canary_server: Canary, ids: dict[str, str], width: int, scheme: str) -> None:
-    context = window(browser, site, width, scheme)
-    watched = Watched(context.new_page())
-    rules, headers = AXE_RULES.get((width, scheme)), set()
+def test_every_page(browser: Browser, site: Site, canary_server: Canary, ids: dict[str, str]) -> None:
+    """Each page is loaded once; then the window changes its width and its colours, to which the style sheet alone reacts."""
+    context = window(browser, site, 1280, "light")
+    page = context.new_page()
+    page.emulate_media(reduced_motion="reduce")  # colours change at once
+    watched, headers, axe_script = Watched(page), set(), Axe().axe_script
     for name, path in page_urls(ids).items():
         watched.visit(site.url + path)
         assert all(answer.url.startswith(site.url) for answer in watched.answers), name
-        assert sum(watched.page.evaluate(WEIGHTS)) <= MAX_BYTES, name
+        assert sum(page.evaluate(WEIGHTS)) <= MAX_BYTES, name
+        for width in (1280, 390):
+            resize(page, width)
+            assert page.evaluate(FITS), f"{name} is wider than {width} pixels"
+            headers.add((width, page.evaluate(HEADER)))
+        page.evaluate(OPEN_ALL)
+        if name in TEMPLATE_PAGES:
+            page.evaluate(axe_script)
+        for (width, scheme), rules in AXE_RULES.items():
+            resize(page, width)
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            assert page.evaluate(FITS), f"{name} is wider than {width} pixels with its closed parts open"
+            if name in TEMPLATE_PAGES:
+                report = page.evaluate(AXE, {"resultTypes": ["violations"], **rules})
+                found = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in report["violations"]]
+                assert not found, (name, width, scheme, found)
+        page.emulate_media(color_scheme="light")
+        assert page.evaluate("typeof window.hit") == "undefined", f"a payload ran on {name}"
         # What the archived page itself would like to load is refused, and the browser says so; a 404 is reported where it is meant.
         unexpected = [
             messages for messages in watched.messages if "Failed to load resource" not in messages and not name.startswith("archived")
         ]
         assert not unexpected, (name, unexpected)
-        assert watched.page.evaluate(FITS), f"{name} is wider than the window"
-        headers.add(watched.page.evaluate(HEADER))
-        watched.page.evaluate(OPEN_ALL)
-        assert watched.page.evaluate(FITS), f"{name} is wider than the window with its closed parts open"
-        assert watched.page.evaluate("typeof window.hit") == "undefined", f"a payload ran on {name}"
-        if rules is not None and name in AXE_PAGES:
-            report = AXE.run(watched.page, options={"resultTypes": ["violations"], **rules})
-            found = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in report.response["violations"]]
-            assert not found, (name, found)
-    assert len(headers) == 1, "the header is where it was, on every page"
+    assert len(headers) == 2, "the header is where it was, on every page"
     context.close()
     assert canary_server.of_pages() == []
 
 
-def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: dict[str, str]) -> None:
+def resize(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+
+
+def test_without_script_pages_are_whole(browser: Browser, site: Site, ids: dict[str, str]) -> None:
     context = window(browser, site, 390, "light", script=False)
     page = context.new_page()
-    for name, path in page_urls(ids).items():
-        page.goto(site.url + path)
+    pages = page_urls(ids)
+    for name in TEMPLATE_PAGES:
+        page.goto(site.url + pages[name])
         assert page.locator("h1").count() == 1, name
         assert page.locator("main").inner_text().strip(), name
     page.goto(f"{site.url}/search")
