@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-import langcodes
-
 NON_LANGUAGE_CODES = frozenset({"und", "mul", "zxx", "mis"})
 _TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?=$|[^A-Za-z0-9])")
 _PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 reserves them for private use; XK is Kosovo
@@ -26,6 +24,8 @@ def parse_language_tag(value: object) -> str | None:
 
 @lru_cache(maxsize=256)  # a site repeats its tags on every page, and a look-up takes 0.03 ms
 def _parse(value: str) -> str | None:
+    import langcodes  # its tables take 0.05 s of CPU, which most processes need not spend
+
     match = _TAG.match(value)
     if match is None or match.group(1).lower() in NON_LANGUAGE_CODES:
         return None

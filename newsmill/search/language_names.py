@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-import langcodes
 from babel import Locale, UnknownLocaleError
 
 from newsmill.search.lemmas import LEMMATIZERS
@@ -20,6 +19,8 @@ def find_language(text: str) -> str | None:
     >>> find_language("German"), find_language("deutsch"), find_language("Español"), find_language("de_AT"), find_language("klingonish")
     ('de', 'de', 'es', 'de-at', None)
     """
+    import langcodes  # its tables take 0.05 s of CPU, which most processes need not spend
+
     folded = fold(text.strip()).replace("_", "-")
     if folded in _english_and_german():
         return _english_and_german()[folded]
@@ -30,6 +31,8 @@ def find_language(text: str) -> str | None:
 
 @cache
 def _english_and_german() -> Mapping[str, str]:
+    import langcodes  # as above
+
     names = [(fold(name), code.lower().replace("_", "-")) for locale in ("de", "en") for code, name in Locale(locale).languages.items()]
     return {name: code for name, code in reversed(names) if langcodes.tag_is_valid(code)}
 
