@@ -1,4 +1,4 @@
-"""settings.py and sources.py: valid values, and the error for each invalid one."""
+"""settings.py and sources/table.py: valid values, and the error for each invalid one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill import settings, sources
+from newsmill import settings
 from newsmill.exceptions import ConfigError
 from newsmill.model import Politeness, Rules, Source
+from newsmill.sources.table import parse_duration, parse_source
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
 
@@ -241,7 +242,7 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2 d", 172800)])
 def test_durations(text: str, seconds: int) -> None:
-    assert sources.parse_duration(text) == timedelta(seconds=seconds)
+    assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @given(
@@ -249,6 +250,6 @@ def test_durations(text: str, seconds: int) -> None:
 )
 def test_any_table_is_a_source_or_a_config_error(table: object) -> None:
     try:
-        sources.parse_source("example", table, "here")
+        parse_source("example", table, "here")
     except ConfigError as error:
         assert str(error).startswith("here")

@@ -15,7 +15,8 @@ from page_client import HTML, read, text_of
 from rows import SOURCE
 from site_of_tests import RunningApp
 
-from newsmill import address_guard, sources
+from newsmill import address_guard
+from newsmill.sources.table import NO_CREDENTIALS, SUBTABLES, SourceTable
 from newsmill.web.pages.messages import MAX_CHARACTERS, load_patterns, translate_message
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,8 +71,8 @@ def test_every_sentence_of_the_code_is_translated() -> None:
     found = list(sentences())
     assert len(found) > 100
     assert [(place, text) for place, text in found if not translate_message(text, "de")] == []
-    tables = (sources.SourceTable, *sources.SUBTABLES.values())
-    expected = {field.description for table in tables for field in table.model_fields.values()} | {sources.NO_CREDENTIALS}
+    tables = (SourceTable, *SUBTABLES.values())
+    expected = {field.description for table in tables for field in table.model_fields.values()} | {NO_CREDENTIALS}
     assert [text for text in expected if not translate_message(f"expected {text}, not 'x'", "de")] == []
     assert [text for text in expected if not translate_message(str(text), "de")] == []
     guard = address_guard.Guard()
