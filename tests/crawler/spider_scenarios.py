@@ -47,11 +47,7 @@ class Paper:
         """A spider in the data folder; its class has start_urls in the argument `url`."""
         folder = self.world.data / "spiders"
         folder.mkdir(exist_ok=True)
-        head = (
-            "import scrapy\nfrom newsmill.scrapy import PageItem, link, page\n\n\nclass PaperSpider(scrapy.Spider):\n    name = 'paper'\n"
-        )
-        start = "    async def start(self):\n        yield scrapy.Request(self.url)\n\n"
-        (folder / f"{self.name}.py").write_text(head + start + code)
+        (folder / f"{self.name}.py").write_text(HEAD + code)
         return f"{self.name}:PaperSpider"
 
     def add(self, code: str, url: str, **plan: object) -> None:
