@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from newsmill.cli.commands import COMMANDS, LazyCommands
 from newsmill.cli.terminal import printable
-from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.redaction import redact
 from newsmill.version import __version__
 
@@ -61,7 +61,7 @@ def main() -> None:
     try:
         app(prog_name="newsmill")
     except NewsmillError as error:
-        _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
+        _fail(str(error), 2 if isinstance(error, (ConfigError, UrlError)) else 1)
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except BrokenPipeError:  # `newsmill export | head` closes the pipe

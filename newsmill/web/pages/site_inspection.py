@@ -95,7 +95,7 @@ def render_inspection(request: Request, submitted: SubmittedInspection, *, statu
         return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS})
     try:
         inspection = submitted.future.result()
-    except (NewsmillError, UrlError) as error:
+    except NewsmillError as error:
         return view.page("site_inspection.html", 422, **values | {"problem": view.translate(str(error))})
     try:
         addition = decide_addition(request.app.state.context, submitted, inspection)
