@@ -147,7 +147,8 @@ def measure_children() -> float:
 
 @pytest.mark.slow
 def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(machine: Machine, paper: newspaper.Newspaper) -> None:
-    """One crawler and one worker start, and the first page takes less CPU than two interpreters that import everything."""
+    """One crawler and one worker start. Without the fork server of page readers, which nobody waits for, the first page takes less CPU than
+    two interpreters that import everything."""
     crawl = ("crawl", f"{paper.url}/", "--name", "paper")
     started = measure_children()
     subprocess.run(
