@@ -72,8 +72,8 @@ async def handle_http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else status_title(error.status_code)
     if detail == status_title(404):
         detail = f"{request.url.path[:200]} does not exist on this server"
-    if error.status_code == 405 and error.headers:
-        detail = f"{request.url.path[:200]} does not accept {request.method[:20]}; it accepts {error.headers.get('Allow', 'other methods')}"
+    elif error.status_code == 405 and error.headers and "Allow" in error.headers:
+        detail = f"{request.url.path[:200]} does not accept {request.method[:20]}; it accepts {error.headers['Allow']}"
     more = {"errors": error.errors} if isinstance(error, RequestErrors) else {}
     return error_response(request, error.status_code, detail, headers=error.headers, **more)
 

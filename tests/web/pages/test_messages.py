@@ -138,6 +138,7 @@ def test_refused_forms_are_answered_in_german(web: RunningApp) -> None:
         assert answer.status_code == 422 and "Nicht gespeichert." in text_of(alert) and expected in text_of(alert), text_of(alert)
     expired = client.post("/sources/paper/state", data={"csrf": "x", "do": "pause"}, headers=HTML)
     assert "Das Formular ist abgelaufen" in expired.text
+    assert "/sources/paper/state nimmt GET nicht an, sondern POST" in client.get("/sources/paper/state", headers=HTML).text
     assert (
         "Erlaubt ist: 'pause', 'resume' oder 'read'"
         in html.document_fromstring(client.post("/sources/paper/state", data=form | {"do": "x"}, headers=HTML).text).text_content()
