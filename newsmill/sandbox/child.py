@@ -29,8 +29,8 @@ Handler = Callable[[bytes, bytes], Iterable[bytes]]  # the head and the body of 
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_DUMPABLE = 4  # linux/prctl.h
-# What a child needs of our environment: how to find Python and its libraries, and the language of messages.
-ENVIRONMENT_PATTERN = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
+# What a child needs of our environment: how to find Python and its libraries, the cache folder, and the language of messages.
+ENVIRONMENT_PATTERN = re.compile(r"PATH|HOME|XDG_CACHE_HOME|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
 GC_THRESHOLD = 20_000  # new objects between two collections; Python's 700 costs 7 % of a page, which makes many objects and hardly a cycle
 MAX_REASON_BYTES = 500
 

@@ -1,6 +1,6 @@
 """The sandbox's fork server imports this module once: it reads a page, so that all children have what reading loads at first use.
 
-The language model and the public suffix list cost 0.6 s of CPU, trafilatura's stop words (jusText) 0.15 s and 33 MB.
+The language model and the public suffix list cost 0.2 s of CPU, trafilatura's stop words (jusText) 0.15 s and 33 MB.
 Without this module the first page of each child would cost that much.
 """
 

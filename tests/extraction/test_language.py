@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import langcodes
 import pytest
 from html_pages import article, html, page
 from hypothesis import given
 from hypothesis import strategies as st
+from py3langid import modelio  # type: ignore[import-untyped]  # publishes no types
+from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
 from newsmill.extraction.metadata.language import LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language
+from newsmill.extraction.metadata.language_model import ARRAYS, load_detector
 from newsmill.extraction.pipeline import read
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint
@@ -115,11 +120,58 @@ def test_a_text_may_contradict_the_page(declared: str, text: str, found: tuple[s
     assert (document.language, document.provenance["language"]) == found
 
 
+# ---- the unpacked model
+
+Ranking = list[tuple[str, float]]
+TEXTS = (GERMAN, CROATIAN, KOREAN, "x")
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "newsmill"
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[Ranking]:
+    detector = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return [detector.rank(text) for text in TEXTS]
+
+
+def rank_as_a_new_process() -> list[Ranking]:
+    detector = load_detector.__wrapped__()
+    return [detector.rank(text) for text in TEXTS]
+
+
+def test_the_second_process_finds_the_model_unpacked(cache_folder: Path, expected: list[Ranking], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rank_as_a_new_process() == expected
+    assert sorted(path.name for path in cache_folder.glob("*/*")) == sorted(f"{name}.npy" for name in ARRAYS)
+    monkeypatch.delattr(modelio, "load_model")
+    assert rank_as_a_new_process() == expected
+
+
+@pytest.mark.parametrize(("name", "bytes_left"), [("weights.npy", 0), ("next_states.npy", 50), ("outputs.npy", 100_000)])
+def test_a_damaged_file_of_the_model_is_written_again(cache_folder: Path, expected: list[Ranking], name: str, bytes_left: int) -> None:
+    rank_as_a_new_process()
+    (path,) = cache_folder.glob(f"*/{name}")
+    whole = path.stat().st_size
+    os.truncate(path, bytes_left)
+    assert rank_as_a_new_process() == expected
+    assert path.stat().st_size == whole
+
+
+def test_without_a_writable_cache_folder_each_process_unpacks_the_model(cache_folder: Path, expected: list[Ranking]) -> None:
+    cache_folder.parent.mkdir()
+    cache_folder.write_text("a file")
+    assert rank_as_a_new_process() == expected
+    assert cache_folder.read_text() == "a file"
+
+
 def test_the_fork_server_loads_the_language_model_for_all_children() -> None:
-    """The model unpacks to 77 MB in 0.5 s; newsmill.sandbox.preload is what the server imports before it makes a child."""
+    """newsmill.sandbox.preload is what the server imports before it makes a child."""
     code = (
-        "import newsmill.sandbox.preload; from newsmill.extraction.metadata import language; "
-        "print(language._load_detector.cache_info().currsize)"
+        "import newsmill.sandbox.preload; from newsmill.extraction.metadata import language_model; "
+        "print(language_model.load_detector.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "1\n", done.stderr

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import langcodes
 
+from newsmill.extraction.metadata.language_model import load_detector
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
@@ -102,21 +102,13 @@ def _get_macrolanguage(tag: str) -> str:
 
 
 def _detect_likeliest(sample: str) -> tuple[str, float]:
-    probabilities = {language: probability for language, probability in _load_detector().rank(sample) if language not in NON_LANGUAGE_CODES}
+    probabilities = {language: probability for language, probability in load_detector().rank(sample) if language not in NON_LANGUAGE_CODES}
     return decide_language(sample, probabilities)
 
 
 @cache
 def _list_known_languages() -> frozenset[str]:
-    return frozenset(map(_get_macrolanguage, _load_detector().labels))
-
-
-@cache
-def _load_detector() -> Any:
-    # numpy costs 0.07 s of CPU, which the processes that import this module and read no page need not spend
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return frozenset(map(_get_macrolanguage, load_detector().labels))
 
 
 def _word_set(text: str) -> frozenset[str]:
