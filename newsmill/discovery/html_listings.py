@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
+from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, is_never_article, score_article_url
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
@@ -62,6 +63,13 @@ def parse_page(html: bytes, content_type: str | None) -> PageLinks:
     text, _ = to_text(html, content_type)
     if text[:1024].count("\0") > _MAX_NULS:
         raise ListingError("not HTML but a binary file")
+    match tell_body_kind(html, content_type):
+        case BodyKind.FEED:
+            raise ListingError("not HTML but a feed")
+        case BodyKind.SITEMAP:
+            raise ListingError("not HTML but a sitemap")
+        case BodyKind.OPML:
+            raise ListingError("not HTML but a list of feeds (OPML)")
     if "<" not in text[:100_000]:
         raise ListingError("not HTML: it has no tag")
     return extract_links(text.replace("\0", "\ufffd"))  # as in browsers; Postgres accepts no NUL

@@ -159,6 +159,20 @@ def test_other_bodies_than_html_are_refused(read, body):
         read(body, URL)
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'<?xml version="1.0"?><rss><channel><item><link>https://www.news.example/a</link></item></channel></rss>', "a feed"),
+        (b'<?xml version="1.0"?><urlset><url><loc>https://www.news.example/a</loc></url></urlset>', "a sitemap"),
+        (b'<opml version="2.0"><body><outline xmlUrl="https://www.news.example/feed"/></body></opml>', "a list of feeds"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_section, read_homepage])
+def test_another_listing_than_a_page_is_named(read, body, kind):
+    with pytest.raises(ListingError, match=f"not HTML but {kind}"):
+        read(body, URL)
+
+
 @given(st.binary() | st.text("<a href='/x y?=&#.\":>nav ").map(str.encode))
 def test_any_bytes_give_a_listing_or_a_listing_error(body):
     for read in (read_section, read_homepage):
