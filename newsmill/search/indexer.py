@@ -168,9 +168,10 @@ def build_vector(entry: IndexEntry) -> dict[str, Any]:
     moment = entry.moment + _moment_offset(entry.document_id)
     title, lead, body = (set(terms) for terms in entry.synthetic)
     words = [f"'{word}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
-    weighted = [*(f"'{term}':1A" for term in title), *(f"'{term}':1B" for term in lead - title)]
-    unweighted = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
-    return {**_row_values(entry, moment), "vector": " ".join([*words, *weighted, *(f"'{term}'" for term in unweighted)])}
+    # A lexeme without a position would match every weight.
+    terms = [f"'{term}':1{'A' if term in title else 'B' if term in lead else ''}" for term in title | lead | body]
+    unweighted = [f"'{term}'" for term in (*entry.facets, *bucket_terms(moment))]
+    return {**_row_values(entry, moment), "vector": " ".join([*words, *terms, *unweighted])}
 
 
 def _moment_offset(document_id: str) -> int:

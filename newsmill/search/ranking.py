@@ -1,8 +1,8 @@
 """The order of matches by relevance. Pure.
 
-The score is 2 with all words in the title, 1 with all in title, description or first paragraphs, else 0; 2 more with all words as they were
-typed and not in other forms; less the logarithm of the age in days. A title thus counts like an age seven times lower: it decides among
-this morning's news, but not between last year's and today's.
+Matches with all words as they were typed, and not in other forms, come first. Among them the score decides: 2 with all words in the title,
+1 with all in title, description or first paragraphs, else 0, less the logarithm of the age in days. A title thus counts like an age seven
+times lower: it decides among this morning's news, but not between last year's and today's.
 
 The newest BLOCK_MATCHES matches are ranked together; the next page continues with older blocks. So the work for a common word is bounded.
 Each block is fixed by its two ends, so pages neither repeat nor omit a match while new documents come in.
@@ -20,7 +20,7 @@ from newsmill.storage.stored_order import decode_cursor, encode_cursor
 BLOCK_MATCHES = 400  # ranked together: twenty pages of results
 TITLE_SCORE = 2.0
 LEAD_SCORE = 1.0
-EXACT_SCORE = 2.0
+EXACT_SCORE = 16.0  # more than a title and any age: log(1 + 100 years in days) is 10.5
 MOMENTS_PER_DAY = 86_400.0 * MOMENTS_PER_SECOND
 SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
 
