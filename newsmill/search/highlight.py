@@ -28,18 +28,19 @@ class Highlighter:
     forms: Forms | None = None  # of the words, from the index
     lemmatizer: str = ""  # of the text's language
 
-    def find(self, text: str) -> list[TextRange]:
-        """Where the text contains the terms, in order, without overlaps."""
-        if not text or not self.terms:
+    def find(self, text: str, *, is_title: bool = False) -> list[TextRange]:
+        """Where the text contains the terms, in order, without overlaps. Terms of `title:` are found in a title only."""
+        terms = [term for term in self.terms if is_title or term.part != "title"]
+        if not text or not terms:
             return []
         folded = fold_with_positions(text)
-        found = {folded.original(span) for term in self.terms for span in self._find_terms(term, folded.folded)}
+        found = {folded.original(span) for term in terms for span in self._find_terms(term, folded.folded)}
         return _drop_overlaps(sorted(found, key=lambda span: (span[0], -span[1])))[:MAX_HIGHLIGHTS]
 
-    def mark(self, text: str) -> Snippet:
+    def mark(self, text: str, *, is_title: bool = False) -> Snippet:
         """The whole text in pieces: (piece, whether it is a highlight)."""
         pieces, at = [], 0
-        for start, end in self.find(text):
+        for start, end in self.find(text, is_title=is_title):
             pieces += [(text[at:start], False), (text[start:end], True)]
             at = end
         return tuple(piece for piece in (*pieces, (text[at:], False)) if piece[0])

@@ -60,7 +60,7 @@ def _build_hit(row: RowMapping, terms: Sequence[Terms], forms: Forms) -> Hit:
         **fields,
         authors=authors,
         doubtful=is_doubtful(row["confidence"]),
-        title_snippet=highlighter.mark(row["title"] or ""),
+        title_snippet=highlighter.mark(row["title"] or "", is_title=True),
         snippet=build_snippet(row["text"], highlighter),
     )
 

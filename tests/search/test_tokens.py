@@ -99,6 +99,15 @@ def test_exactly_what_matches_is_marked() -> None:
     assert _marked("an e-mail, an email", '"e mail"') == ["e-mail"]
     assert _marked("Marxists, markets", "market") == ["markets"]
     assert _marked("Marks, markets, remarks", "mark*") == ["Marks", "markets"]
+    assert _marked("Run, market", "title:run market") == ["market"]
+
+
+def test_words_of_the_title_are_marked_in_the_title() -> None:
+    node = parse_query("title:run market").node
+    assert node is not None
+    highlighter = Highlighter(positive_terms(node))
+    assert highlighter.find("run to the market", is_title=True) == [(0, 3), (11, 17)]
+    assert highlighter.find("run to the market") == [(11, 17)]
 
 
 def _marked(text: str, query: str) -> list[str]:
