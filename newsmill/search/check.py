@@ -46,7 +46,8 @@ def check_names(conn: Connection, backend: Backend, query: Query, user: str = ""
         elif facet.name == "tag":
             yield from _check_tag(conn, facet.value.partition(" ")[2], user)
         elif not any(note.kind == "language" for note in query.notes):
-            yield QueryNote("stored_language", facet.value)
+            is_code = fold(facet.typed).replace("_", "-") == facet.value
+            yield QueryNote("stored_language", facet.value if is_code else f"{facet.typed} ({facet.value})")
 
 
 def _check_source(conn: Connection, name: str) -> Iterator[QueryNote]:

@@ -45,6 +45,7 @@ class Facet:
 
     name: str
     value: str  # folded
+    typed: str = field(default="", compare=False, repr=False)  # where the value is another word: "german" of "de"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ class _Parser:
             code = find_language(value)
             if code is None:
                 self._notes.append(QueryNote("language", value, FILTER_EXAMPLES[name]))
-            return Facet("lang", code or folded.replace("_", "-"))
+            return Facet("lang", code or folded.replace("_", "-"), value.strip())
         if name in ("is_free", "doubtful"):
             known = (_IS_FREE if name == "is_free" else _YES_NO).get(folded)
             if known is None:

@@ -109,7 +109,8 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     assert search.search("source:the-papre").notes == (QueryNote("source", "the-papre", ("source:the-paper",)),)
     assert search.check("-source:nope")[0].options == ('source:"The Gazette"', "source:the-paper")
     assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"
-    assert search.check("lang:french harbour")[0].message == "No document is in the language fr"
+    for name, shown in {"french": "french (fr)", '"Haitian Creole"': "Haitian Creole (ht)", "fr": "fr", "pt_BR": "pt-br"}.items():
+        assert search.check(f"lang:{name} harbour")[0].message == f"No document is in the language {shown}"
 
 
 def test_spelling_suggestions(engine: Engine) -> None:
