@@ -85,9 +85,10 @@ class Query:
     notes: tuple[QueryNote, ...] = ()  # what is wrong with it
 
 
+SIGN = "(?:-(?!-)|!(?!!))"  # before what a document must not have; "!!!" is emphasis
 _ITEM = re.compile(
-    r"""(?P<minus>-(?!-)|)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
-    rf"""(?P<sign>-(?!-)|)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
+    rf"""(?P<minus>{SIGN}?)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
+    rf"""(?P<sign>{SIGN}?)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
     re.IGNORECASE,
 )
 _CONNECTIVES = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
@@ -126,7 +127,7 @@ def parse_query(text: str, now: datetime | None = None, *, user: str = "") -> Qu
 
 
 class _Parser:
-    """Reads the items of a query once. OR binds closer than words side by side, NOT and - closer than OR."""
+    """Reads the items of a query once. OR binds closer than words side by side, NOT, - and ! closer than OR."""
 
     def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote], user: str) -> None:
         self._items, self._now, self._notes, self._user, self._at = items, now, notes, user, 0
