@@ -45,7 +45,7 @@ class Facet:
 
     name: str
     value: str  # folded
-    typed: str = field(default="", compare=False, repr=False)  # where the value is another word: "german" of "de"
+    typed: str = field(default="", compare=False, repr=False)  # not folded; of whole values only
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class _Parser:
     def _parse_filter(self, name: str, value: str, is_whole: bool) -> Node | None:
         folded = fold(value.strip())
         if name in ("source", "site"):
-            return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
+            return Facet(name, folded.removeprefix("www.") if name == "site" else folded, value.strip())
         if name in ("lang", "language"):
             code = find_language(value)
             if code is None:
@@ -237,9 +237,9 @@ class _Parser:
         if name == "tag":
             return Facet(name, mark_value(self._user, " ".join(folded.split())))
         if name == "type":
-            return Facet(name, folded)
+            return Facet(name, folded, value.strip())
         if is_whole:
-            return Facet(f"{name}_is", whole_value(value))
+            return Facet(f"{name}_is", whole_value(value), value.strip())
         words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
         each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None

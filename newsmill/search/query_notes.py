@@ -61,6 +61,7 @@ NoteKind = Literal[
     "empty_source",
     "stored_language",
     "tag",
+    "stored_value",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -82,6 +83,7 @@ _MESSAGES: Mapping[str, str] = {
     "empty_source": "The source {value} has no document yet",
     "tag": "You have no tag {value}; write {options}",
     "stored_language": "No document is in the language {value}",
+    "stored_value": "No document has {value}; write {options}",
 }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
-from newsmill.search.check import check_names, suggest_query
+from newsmill.search.check import check_names, check_values, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
 from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
@@ -86,6 +86,7 @@ class Search:
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user)) if cursor is None else ()
             is_empty = not hits and cursor is None and page.cursor is None
+            notes += tuple(check_values(conn, self._backend, parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
         reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
@@ -98,10 +99,11 @@ class Search:
         return [document for _, document in page.positions], page.cursor
 
     def check(self, query: str) -> tuple[QueryNote, ...]:
-        """What is wrong with a query: filters without a meaning, sources and languages without documents."""
+        """What is wrong with a query: filters without a meaning, and values of filters without documents."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            return (*parsed.notes, *check_names(conn, self._backend, parsed, self._user))
+            names = check_names(conn, self._backend, parsed, self._user)
+            return (*parsed.notes, *names, *check_values(conn, self._backend, parsed))
 
     def find_useless(self, query: str) -> str | None:
         """Why a query never matches a document, in one sentence; None if it can match one."""

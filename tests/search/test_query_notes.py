@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from newsmill.model import Source
+from newsmill.model import Author, Source
 from newsmill.search import QueryNote, Search
 from newsmill.search.check import similar_words
 from newsmill.search.language_names import find_language
@@ -111,6 +111,25 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"
     for name, shown in {"french": "french (fr)", '"Haitian Creole"': "Haitian Creole (ht)", "fr": "fr", "pt_BR": "pt-br"}.items():
         assert search.check(f"lang:{name} harbour")[0].message == f"No document is in the language {shown}"
+
+
+def test_values_that_no_document_has(engine: Engine) -> None:
+    search = Search(engine)
+    authors = (Author(name="Ann Smith"), Author(name="Jörg Meier"))
+    store(engine, article(1, "The harbour opens.", authors=authors, section="Local Sport", article_type="NewsArticle"), article(2))
+    for query, note in {
+        "author:smiht": "No document has author:smiht; write author:smith",
+        'author:"ann meire"': "No document has author:meire; write author:meier",
+        'author:="Ann Smiht"': 'No document has author:="Ann Smiht"; write author:="Ann Smith"',
+        "author:xq": "No document has author:xq",
+        "harbour section:spotr": "No document has section:spotr; write section:sport",
+        "section:xq": 'No document has section:xq; write section:="Local Sport"',
+        "type:NewsArticel": "No document has type:NewsArticel; write type:NewsArticle",
+        "site:pappr.example": "No document has site:pappr.example; write site:paper.example",
+    }.items():
+        assert [one.message for one in search.search(query).notes] == [note] == [one.message for one in search.check(query)]
+    assert search.search("author:smiht OR harbour").notes == ()  # it finds something
+    assert search.search("author:ann author:meier section:sport type:newsarticle site:paper.example zzz").notes == ()
 
 
 def test_spelling_suggestions(engine: Engine) -> None:
