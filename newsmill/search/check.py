@@ -1,16 +1,17 @@
-"""What a query names that the index does not have: sources, languages, other values of filters, and words in another spelling."""
+"""What a query names that the index does not have: sources, languages, other values of filters, periods, and words in another spelling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from difflib import get_close_matches
 from typing import cast
 
 from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend
-from newsmill.search.entry import Span
+from newsmill.search.entry import Span, to_time
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.forms import find_known
 from newsmill.search.index_query import prepare_query
@@ -30,6 +31,7 @@ MAX_CORRECTED_WORDS = 3  # of one query: each takes about a thousand look-ups of
 MAX_CANDIDATES = 5  # of one word, whose documents are counted
 MAX_COUNTED = 1000
 
+_TIME = "%Y-%m-%d %H:%M UTC"
 _NAMES = select(sources.c.name).order_by(sources.c.name)
 _TAGS = (
     select(marks.c.tag)
@@ -72,6 +74,23 @@ def _check_tag(conn: Connection, name: str, user: str) -> Iterator[QueryNote]:
     shown = [folded[known] for known in close] or names[:MAX_NAMES]
     if name:  # has:tag has no name
         yield QueryNote("tag", name, tuple(f'tag:"{known}"' if " " in known else f"tag:{known}" for known in shown))
+
+
+def check_period(conn: Connection, backend: Backend, query: Query, now: datetime) -> Iterator[QueryNote]:
+    """A note where no document is of the time of after: and before:. Reads the two ends of the index."""
+    if (query.since or query.until) is None or (query.since and query.until and query.since >= query.until):
+        return  # without a period, or with an empty one, which has a note
+    span = Span().limit_to_times(query.since, query.until)
+    if query.since and query.since > now:
+        yield QueryNote("future", f"{query.since:{_TIME}}")
+    elif backend.end_positions(conn, span) is None and (ends := backend.end_positions(conn, Span())) is not None:
+        newest, oldest = ends
+        if newest < span.lower:
+            yield QueryNote("newest", f"{to_time(newest[0]):{_TIME}}")
+        elif oldest >= span.upper:
+            yield QueryNote("oldest", f"{to_time(oldest[0]):{_TIME}}")
+        else:
+            yield QueryNote("period")
 
 
 def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:

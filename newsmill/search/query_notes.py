@@ -62,6 +62,10 @@ NoteKind = Literal[
     "stored_language",
     "tag",
     "stored_value",
+    "future",
+    "oldest",
+    "newest",
+    "period",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -84,6 +88,10 @@ _MESSAGES: Mapping[str, str] = {
     "tag": "You have no tag {value}; write {options}",
     "stored_language": "No document is in the language {value}",
     "stored_value": "No document has {value}; write {options}",
+    "future": "The query asks for documents from {value} on, a time in the future",
+    "oldest": "No document is so old; the oldest is of {value}",
+    "newest": "No document is so new; the newest is of {value}",
+    "period": "No document is of the period between after: and before:",
 }
 
 

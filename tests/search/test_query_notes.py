@@ -132,6 +132,23 @@ def test_values_that_no_document_has(engine: Engine) -> None:
     assert search.search("author:ann author:meier section:sport type:newsarticle site:paper.example zzz").notes == ()
 
 
+def test_periods_without_documents(engine: Engine) -> None:
+    search = Search(engine)
+    assert search.search("before:2000").notes == ()  # nothing is stored
+    days = [datetime(year, 3, 1, 12, tzinfo=UTC) for year in (2020, 2022)]
+    store(engine, *(article(number, "The harbour", published_at=day, first_seen_at=day) for number, day in enumerate(days)))
+    for query, note in {
+        "harbour after:2990": "The query asks for documents from 2990-01-01 00:00 UTC on, a time in the future",
+        "before:2000": "No document is so old; the oldest is of 2020-03-01 12:00 UTC",
+        "NOT after:2000": "No document is so old; the oldest is of 2020-03-01 12:00 UTC",
+        "after:2023": "No document is so new; the newest is of 2022-03-01 12:00 UTC",
+        "after:2021 before:2022": "No document is of the period between after: and before:",
+        "after:2991 before:2990": "The day of after: is not before the day of before:, so the query finds nothing",
+    }.items():
+        assert [one.message for one in search.search(query).notes] == [note] == [one.message for one in search.check(query)]
+    assert search.search("zzz after:2021").notes == () == search.search("before:2021").notes
+
+
 def test_spelling_suggestions(engine: Engine) -> None:
     search = Search(engine)
     store(engine, article(1, "Harbours are closed by the government.", title="Ferry"), article(2, "Die Häuser", language="de"))
