@@ -15,7 +15,7 @@ from newsmill.search.entry import Span, to_time
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.forms import find_known
 from newsmill.search.index_query import prepare_query
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Query, Terms, positive_terms
+from newsmill.search.query import Facet, Node, Query, Terms, list_facets, positive_terms
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.scan import ScanTimeoutError
 from newsmill.search.tokens import fold, tokenize
@@ -46,7 +46,7 @@ _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопр�
 
 def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:
     """Notes on sources, languages and tags of the user that no document has."""
-    for facet in dict.fromkeys(_facets(query.node)):
+    for facet in dict.fromkeys(list_facets(query.node)):
         if facet.name not in ("source", "lang", "tag") or _has_documents(conn, backend, facet):
             continue
         if facet.name == "source":
@@ -97,7 +97,7 @@ def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[Q
     """Notes on authors, sections, types and hosts that no document has. Their names are looked for among the newest documents."""
     missing = [
         facet
-        for facet in dict.fromkeys(_facets(query.node))
+        for facet in dict.fromkeys(list_facets(query.node))
         if facet.name.removesuffix("_is") in ("author", "section", "type", "site") and not _has_documents(conn, backend, facet)
     ][:MAX_CHECKED_VALUES]
     if not missing:
@@ -131,16 +131,6 @@ def _has_documents(conn: Connection, backend: Backend, facet: Facet) -> bool:
         return backend.count(conn, backend.format_query(facet), Span(), 1, CHECK_SECONDS) > 0
     except ScanTimeoutError:  # reading a common one takes long on Postgres
         return True
-
-
-def _facets(node: Node | None) -> Iterator[Facet]:
-    if isinstance(node, Facet):
-        yield node
-    elif isinstance(node, NoneOf):
-        yield from _facets(node.node)
-    elif isinstance(node, AllOf | AnyOf):
-        for child in node.nodes:
-            yield from _facets(child)
 
 
 def suggest_query(conn: Connection, backend: Backend, text: str, query: Query) -> str | None:

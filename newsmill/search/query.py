@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -20,6 +20,7 @@ MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
 MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search
 MAX_PHRASE_WORDS = 40  # of a phrase
 
+Remedy = Literal["filters", "words", "forms"]  # fewer filters, fewer words, other forms of a word
 Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
 
 
@@ -303,6 +304,44 @@ def inflected_terms(node: Node) -> tuple[Terms, ...]:
     if isinstance(node, NoneOf):
         return inflected_terms(node.node)
     return tuple(terms for child in node.nodes for terms in inflected_terms(child)) if isinstance(node, AllOf | AnyOf) else ()
+
+
+def list_facets(node: Node | None) -> Iterator[Facet]:
+    """The filters of the query, also excluded ones."""
+    if isinstance(node, Facet):
+        yield node
+    elif isinstance(node, NoneOf):
+        yield from list_facets(node.node)
+    elif isinstance(node, AllOf | AnyOf):
+        for child in node.nodes:
+            yield from list_facets(child)
+
+
+def list_remedies(query: Query) -> Iterator[Remedy]:
+    """What may help where a query finds nothing. Empty where its notes have said it, or where only one filter is left.
+
+    >>> list(list_remedies(parse_query("night train lang:de"))), list(list_remedies(parse_query("author:smith")))
+    (['filters', 'words', 'forms'], [])
+    """
+    if query.matches_nothing:
+        return
+    words = 0 if query.node is None else _count_required_words(query.node)
+    filters = len({*list_facets(query.node)}) + (query.since is not None) + (query.until is not None)
+    if filters and words + filters > 1:
+        yield "filters"
+    if words > 1:
+        yield "words"
+    if words:
+        yield "forms"
+
+
+def _count_required_words(node: Node) -> int:
+    """The words that a matching document needs at most."""
+    if isinstance(node, Terms):
+        return len(node.runs)
+    if isinstance(node, AllOf | AnyOf):
+        return (sum if isinstance(node, AllOf) else max)(map(_count_required_words, node.nodes))
+    return 0
 
 
 def restrict_to_part(node: Node, part: Part) -> Node | None:

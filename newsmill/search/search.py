@@ -18,7 +18,7 @@ from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.neighbours import find_neighbours
-from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
+from newsmill.search.query import Query, list_remedies, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.records import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import ScanResult
@@ -88,9 +88,10 @@ class Search:
             is_empty = not hits and cursor is None and page.cursor is None
             if is_empty:
                 notes += tuple(self._explain_empty(conn, parsed))
+            remedies = tuple(list_remedies(parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
         reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
-        return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
+        return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
 
     def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
         """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""

@@ -96,7 +96,10 @@ def test_a_query_is_marked_in_titles_and_in_the_opened_document(filled: RunningA
 
 
 def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
-    assert "source:aunebote" in text_of(read(filled.stranger, "/search?q=source:aunebotte").xpath("//p[@class='notice']")[0])
+    unknown = read(filled.stranger, "/search?q=source:aunebotte")
+    assert "source:aunebote" in text_of(unknown.xpath("//p[@class='notice']")[0]) and not unknown.xpath("//div[@class='empty']/p")
+    (hint,) = read(filled.stranger, "/search?q=zzzz+lang:de").xpath("//div[@class='empty']/p")
+    assert text_of(hint).startswith("Remove a filter. A word also matches")
     assert "ist kein Datum" in text_of(read(filled.client(), "/search?q=after:2026-13-45&lang=de"))
     suggested = read(filled.stranger, "/search?q=childrn").xpath("//div[@class='empty']//a/@href")
     assert suggested == ["/search?q=children&order=relevance"]
