@@ -358,6 +358,11 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
     page = read(client, answer.headers["location"])
     assert page.xpath(f"{TIME}//input[@type='date']/@value") == ["2026-11-20", "2026-11-24"]
     assert len(page.xpath(f"{TIME}//tbody/tr")) == 4
+    for query, dates in {"ferry after:2010": ["2010-01-01", ""], "ferry before:2100": ["", "2100-01-01"]}.items():
+        (form,) = read(client, "/search?" + urlencode({"q": query})).xpath(f"{TIME}//form[@class='range']")
+        assert form.xpath(".//input[@type='date']/@value") == dates
+        same = client.get("/search/range", params=dict(form.form_values()), follow_redirects=False)
+        assert parse_qs(urlsplit(same.headers["location"]).query)["q"] == [query]
     cleared = client.get("/search/range", params={"q": "ferry after:7d", "before": "never"}, follow_redirects=False)
     assert parse_qs(urlsplit(cleared.headers["location"]).query)["q"] == ["ferry"]
 
