@@ -15,6 +15,7 @@ filters after: and before:, the order "newest", and counts over time use it. Tim
 A cursor is opaque and stays valid while documents come and go; any other string raises CursorError. Every call may raise ServiceError.
 """
 
+from newsmill.search.check import check_saved_query as check_saved_query
 from newsmill.search.facets import FACETS as FACETS
 from newsmill.search.facets import FacetCount as FacetCount
 from newsmill.search.facets import FacetName as FacetName

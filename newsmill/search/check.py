@@ -15,7 +15,7 @@ from newsmill.search.entry import Span, to_time
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.forms import find_known
 from newsmill.search.index_query import prepare_query
-from newsmill.search.query import Facet, Node, Query, Terms, list_facets, positive_terms
+from newsmill.search.query import Facet, Node, Query, Terms, list_facets, parse_query, positive_terms, requires_mark
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.scan import ScanTimeoutError
 from newsmill.search.tokens import fold, tokenize
@@ -42,6 +42,11 @@ _TAGS = (
 )
 # Letters that a spelling may lack or have wrong, by the script of the word.
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопрстуфхцчшщъыьэюяєії", "αβγδεζηθικλμνξοπρστυφχψω")
+
+
+def check_saved_query(text: str) -> tuple[QueryNote, ...]:
+    """A note on a query of a saved search or a web hook that documents match only after a change, because new ones have no marks."""
+    return (QueryNote("marks"),) if requires_mark(parse_query(text).node) else ()
 
 
 def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:

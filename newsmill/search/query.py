@@ -359,6 +359,17 @@ def has_facet(node: Node | None) -> bool:
     return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
 
 
+def requires_mark(node: Node | None) -> bool:
+    """Whether only documents with a star, a tag or another mark match.
+
+    >>> [requires_mark(parse_query(text).node) for text in ("harbour is:starred", "harbour OR is:starred", "is:unread")]
+    [True, False, False]
+    """
+    if isinstance(node, AllOf | AnyOf):
+        return (any if isinstance(node, AllOf) else all)(map(requires_mark, node.nodes))
+    return isinstance(node, Facet) and node.name in tuple(MarkKind)
+
+
 def needs_word_positions(node: Node | None) -> bool:
     """Whether the query depends on word positions: adjacent words, or words in one part."""
     if isinstance(node, AllOf | AnyOf):

@@ -66,6 +66,7 @@ NoteKind = Literal[
     "oldest",
     "newest",
     "period",
+    "marks",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -91,6 +92,7 @@ _MESSAGES: Mapping[str, str] = {
     "future": "The query asks for documents from {value} on, a time in the future",
     "oldest": "No document is so old; the oldest is of {value}",
     "newest": "No document is so new; the newest is of {value}",
+    "marks": "New documents have no star, tag or note: this search matches only documents that change after you marked them",
     "period": "No document is of the period between after: and before:",
 }
 
