@@ -42,6 +42,7 @@ MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
 author: section: title: site: type: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the
 newest documents. Write -- before a query that begins with a minus."""
+REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
 
@@ -178,7 +179,8 @@ def print_total(store: AppContext, query: str, results: SearchResults) -> None:
     elif store.search.count(max_count=1) == 0:
         note("No document is stored yet; run `newsmill crawl URL`, or `newsmill status` to see the progress")
     else:
-        note(f"No document matches {printable(query)}; use fewer words, or OR between them; `newsmill search --help` lists the filters")
+        remedies = [text for remedy in results.remedies if (text := REMEDIES.get(remedy))]
+        note("; ".join([f"No document matches {printable(query)}", *remedies, "`newsmill search --help` lists the filters"]))
 
 
 def show(

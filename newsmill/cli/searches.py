@@ -9,9 +9,11 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.alert_schedule import make_schedule
+from newsmill.cli.documents import print_notes
 from newsmill.cli.terminal import format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.search import check_saved_query
 from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 
@@ -51,6 +53,7 @@ def add_search(
         if reason := store.search.find_useless(text):
             raise ConfigError(f"QUERY: {reason}")
         saved = SavedSearches(store.engine).add(user, name, text, now=store.now())
+    print_notes(check_saved_query(text))
     note(f"saved {saved.name!r}; run `newsmill alerts add` to be notified of new documents")
 
 

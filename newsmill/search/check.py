@@ -1,29 +1,37 @@
-"""What a query names that the index does not have: sources, languages, and words in another spelling."""
+"""What a query names that the index does not have: sources, languages, other values of filters, periods, and words in another spelling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from difflib import get_close_matches
+from typing import cast
 
 from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend
-from newsmill.search.entry import Span
+from newsmill.search.entry import Span, to_time
+from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.forms import find_known
 from newsmill.search.index_query import prepare_query
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Query, Terms, positive_terms
+from newsmill.search.query import Facet, Node, Query, Terms, list_facets, parse_query, positive_terms, requires_mark
 from newsmill.search.query_notes import QueryNote
-from newsmill.search.tokens import fold
+from newsmill.search.scan import ScanTimeoutError
+from newsmill.search.tokens import fold, tokenize
 from newsmill.storage.schema import marks, sources
 
-MAX_NAMES = 5  # of sources in a note
+MAX_NAMES = 5  # of sources or other values in a note
+CHECK_SECONDS = 0.030  # of one statement, on Postgres
+MAX_CHECKED_VALUES = 3  # of one query: comparing one takes up to 10 ms
+MAX_COMPARED_VALUES = 500  # the most frequent of each facet
 MIN_CORRECTED_CHARACTERS = 4  # shorter words resemble too many others
 MAX_CORRECTED_CHARACTERS = 20
 MAX_CORRECTED_WORDS = 3  # of one query: each takes about a thousand look-ups of 5 µs
 MAX_CANDIDATES = 5  # of one word, whose documents are counted
 MAX_COUNTED = 1000
 
+_TIME = "%Y-%m-%d %H:%M UTC"
 _NAMES = select(sources.c.name).order_by(sources.c.name)
 _TAGS = (
     select(marks.c.tag)
@@ -36,17 +44,23 @@ _TAGS = (
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопрстуфхцчшщъыьэюяєії", "αβγδεζηθικλμνξοπρστυφχψω")
 
 
+def check_saved_query(text: str) -> tuple[QueryNote, ...]:
+    """A note on a query of a saved search or a web hook that documents match only after a change, because new ones have no marks."""
+    return (QueryNote("marks"),) if requires_mark(parse_query(text).node) else ()
+
+
 def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:
     """Notes on sources, languages and tags of the user that no document has."""
-    for facet in dict.fromkeys(_facets(query.node)):
-        if facet.name not in ("source", "lang", "tag") or backend.count(conn, backend.format_query(facet), Span(), 1):
+    for facet in dict.fromkeys(list_facets(query.node)):
+        if facet.name not in ("source", "lang", "tag") or _has_documents(conn, backend, facet):
             continue
         if facet.name == "source":
             yield from _check_source(conn, facet.value)
         elif facet.name == "tag":
             yield from _check_tag(conn, facet.value.partition(" ")[2], user)
         elif not any(note.kind == "language" for note in query.notes):
-            yield QueryNote("stored_language", facet.value)
+            is_code = fold(facet.typed).replace("_", "-") == facet.value
+            yield QueryNote("stored_language", facet.value if is_code else f"{facet.typed} ({facet.value})")
 
 
 def _check_source(conn: Connection, name: str) -> Iterator[QueryNote]:
@@ -67,14 +81,61 @@ def _check_tag(conn: Connection, name: str, user: str) -> Iterator[QueryNote]:
         yield QueryNote("tag", name, tuple(f'tag:"{known}"' if " " in known else f"tag:{known}" for known in shown))
 
 
-def _facets(node: Node | None) -> Iterator[Facet]:
-    if isinstance(node, Facet):
-        yield node
-    elif isinstance(node, NoneOf):
-        yield from _facets(node.node)
-    elif isinstance(node, AllOf | AnyOf):
-        for child in node.nodes:
-            yield from _facets(child)
+def check_period(conn: Connection, backend: Backend, query: Query, now: datetime) -> Iterator[QueryNote]:
+    """A note where no document is of the time of after: and before:. Reads the two ends of the index."""
+    if (query.since or query.until) is None or (query.since and query.until and query.since >= query.until):
+        return  # without a period, or with an empty one, which has a note
+    span = Span().limit_to_times(query.since, query.until)
+    if query.since and query.since > now:
+        yield QueryNote("future", f"{query.since:{_TIME}}")
+    elif backend.end_positions(conn, span) is None and (ends := backend.end_positions(conn, Span())) is not None:
+        newest, oldest = ends
+        if newest < span.lower:
+            yield QueryNote("newest", f"{to_time(newest[0]):{_TIME}}")
+        elif oldest >= span.upper:
+            yield QueryNote("oldest", f"{to_time(oldest[0]):{_TIME}}")
+        else:
+            yield QueryNote("period")
+
+
+def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:
+    """Notes on authors, sections, types and hosts that no document has. Their names are looked for among the newest documents."""
+    missing = [
+        facet
+        for facet in dict.fromkeys(list_facets(query.node))
+        if facet.name.removesuffix("_is") in ("author", "section", "type", "site") and not _has_documents(conn, backend, facet)
+    ][:MAX_CHECKED_VALUES]
+    if not missing:
+        return
+    try:
+        values = count_newest_values(conn, backend, MAX_COMPARED_VALUES, CHECK_SECONDS)
+    except ScanTimeoutError:
+        values = {}
+    for facet in missing:
+        name = cast("FacetName", facet.name.removesuffix("_is"))
+        yield _describe_missing(facet, name, values.get(name, ()))
+
+
+def _describe_missing(facet: Facet, name: FacetName, counts: Sequence[FacetCount]) -> QueryNote:
+    """The note on a value, with close values; where none is close, with the most frequent ones, but not with authors."""
+    if facet.name in ("author", "section"):
+        shown = f"{name}:{facet.value}"
+        known: dict[str, str | None] = {word: f"{name}:{word}" for count in counts for word in tokenize(count.value)}
+    else:
+        shown = format_filter(name, facet.typed) or f"{name}:{facet.typed}"
+        known = {fold(count.value): count.filter for count in counts}
+    options = [known[value] for value in get_close_matches(facet.value, known, MAX_NAMES)]
+    if not options and name != "author":
+        options = [count.filter for count in counts[:MAX_NAMES]]
+    return QueryNote("stored_value", shown, tuple(filter(None, options)))
+
+
+def _has_documents(conn: Connection, backend: Backend, facet: Facet) -> bool:
+    """Whether a document has the property, as far as there is time to look."""
+    try:
+        return backend.count(conn, backend.format_query(facet), Span(), 1, CHECK_SECONDS) > 0
+    except ScanTimeoutError:  # reading a common one takes long on Postgres
+        return True
 
 
 def suggest_query(conn: Connection, backend: Backend, text: str, query: Query) -> str | None:

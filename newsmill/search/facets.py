@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from newsmill.search import scan
+from newsmill.search.backend import Backend
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.query import parse_query, span_of_query
@@ -70,6 +71,11 @@ def count_facets(
         until = inf if seconds is None else index_query.deadline(seconds)
         rows, is_complete = _newest_rows(index_query, span_of_query(parsed), matches, until)
     return Facets(dict(_count_values(rows, limit)), len(rows), is_complete)
+
+
+def count_newest_values(conn: Connection, backend: Backend, limit: int, seconds: float) -> Mapping[FacetName, tuple[FacetCount, ...]]:
+    """`limit` values of each facet, counted among the newest FACET_MATCHES documents. Raises ScanTimeoutError."""
+    return dict(_count_values(backend.newest_facets(conn, None, Span(), FACET_MATCHES, seconds), limit))
 
 
 def _newest_rows(index_query: IndexQuery, span: Span, limit: int, until: float) -> tuple[list[Any], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -20,6 +20,7 @@ MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
 MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search
 MAX_PHRASE_WORDS = 40  # of a phrase
 
+Remedy = Literal["filters", "words", "forms"]  # fewer filters, fewer words, other forms of a word
 Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
 
 
@@ -45,6 +46,7 @@ class Facet:
 
     name: str
     value: str  # folded
+    typed: str = field(default="", compare=False, repr=False)  # not folded; of whole values only
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ class Query:
     notes: tuple[QueryNote, ...] = ()  # what is wrong with it
 
 
+SIGN = "(?:-(?!-)|!(?!!))"  # before what a document must not have; "!!!" is emphasis
 _ITEM = re.compile(
-    r"""(?P<minus>-(?!-)|)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
-    rf"""(?P<sign>-(?!-)|)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
+    rf"""(?P<minus>{SIGN}?)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
+    rf"""(?P<sign>{SIGN}?)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
     re.IGNORECASE,
 )
 _CONNECTIVES = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
@@ -125,7 +128,7 @@ def parse_query(text: str, now: datetime | None = None, *, user: str = "") -> Qu
 
 
 class _Parser:
-    """Reads the items of a query once. OR binds closer than words side by side, NOT and - closer than OR."""
+    """Reads the items of a query once. OR binds closer than words side by side, NOT, - and ! closer than OR."""
 
     def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote], user: str) -> None:
         self._items, self._now, self._notes, self._user, self._at = items, now, notes, user, 0
@@ -210,12 +213,12 @@ class _Parser:
     def _parse_filter(self, name: str, value: str, is_whole: bool) -> Node | None:
         folded = fold(value.strip())
         if name in ("source", "site"):
-            return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
+            return Facet(name, folded.removeprefix("www.") if name == "site" else folded, value.strip())
         if name in ("lang", "language"):
             code = find_language(value)
             if code is None:
                 self._notes.append(QueryNote("language", value, FILTER_EXAMPLES[name]))
-            return Facet("lang", code or folded.replace("_", "-"))
+            return Facet("lang", code or folded.replace("_", "-"), value.strip())
         if name in ("is_free", "doubtful"):
             known = (_IS_FREE if name == "is_free" else _YES_NO).get(folded)
             if known is None:
@@ -235,9 +238,9 @@ class _Parser:
         if name == "tag":
             return Facet(name, mark_value(self._user, " ".join(folded.split())))
         if name == "type":
-            return Facet(name, folded)
+            return Facet(name, folded, value.strip())
         if is_whole:
-            return Facet(f"{name}_is", whole_value(value))
+            return Facet(f"{name}_is", whole_value(value), value.strip())
         words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
         each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
@@ -303,6 +306,44 @@ def inflected_terms(node: Node) -> tuple[Terms, ...]:
     return tuple(terms for child in node.nodes for terms in inflected_terms(child)) if isinstance(node, AllOf | AnyOf) else ()
 
 
+def list_facets(node: Node | None) -> Iterator[Facet]:
+    """The filters of the query, also excluded ones."""
+    if isinstance(node, Facet):
+        yield node
+    elif isinstance(node, NoneOf):
+        yield from list_facets(node.node)
+    elif isinstance(node, AllOf | AnyOf):
+        for child in node.nodes:
+            yield from list_facets(child)
+
+
+def list_remedies(query: Query) -> Iterator[Remedy]:
+    """What may help where a query finds nothing. Empty where its notes have said it, or where only one filter is left.
+
+    >>> list(list_remedies(parse_query("night train lang:de"))), list(list_remedies(parse_query("author:smith")))
+    (['filters', 'words', 'forms'], [])
+    """
+    if query.matches_nothing:
+        return
+    words = 0 if query.node is None else _count_required_words(query.node)
+    filters = len({*list_facets(query.node)}) + (query.since is not None) + (query.until is not None)
+    if filters and words + filters > 1:
+        yield "filters"
+    if words > 1:
+        yield "words"
+    if words:
+        yield "forms"
+
+
+def _count_required_words(node: Node) -> int:
+    """The words that a matching document needs at most."""
+    if isinstance(node, Terms):
+        return len(node.runs)
+    if isinstance(node, AllOf | AnyOf):
+        return (sum if isinstance(node, AllOf) else max)(map(_count_required_words, node.nodes))
+    return 0
+
+
 def restrict_to_part(node: Node, part: Part) -> Node | None:
     """The query restricted to one part of the document; None without words. Exclusions apply to the whole document and are dropped."""
     if isinstance(node, Terms | SyntheticTerm):
@@ -316,6 +357,17 @@ def restrict_to_part(node: Node, part: Part) -> Node | None:
 def has_facet(node: Node | None) -> bool:
     """Whether the query requires a property."""
     return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
+
+
+def requires_mark(node: Node | None) -> bool:
+    """Whether only documents with a star, a tag or another mark match.
+
+    >>> [requires_mark(parse_query(text).node) for text in ("harbour is:starred", "harbour OR is:starred", "is:unread")]
+    [True, False, False]
+    """
+    if isinstance(node, AllOf | AnyOf):
+        return (any if isinstance(node, AllOf) else all)(map(requires_mark, node.nodes))
+    return isinstance(node, Facet) and node.name in tuple(MarkKind)
 
 
 def needs_word_positions(node: Node | None) -> bool:

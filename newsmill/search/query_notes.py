@@ -61,6 +61,12 @@ NoteKind = Literal[
     "empty_source",
     "stored_language",
     "tag",
+    "stored_value",
+    "future",
+    "oldest",
+    "newest",
+    "period",
+    "marks",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -82,6 +88,12 @@ _MESSAGES: Mapping[str, str] = {
     "empty_source": "The source {value} has no document yet",
     "tag": "You have no tag {value}; write {options}",
     "stored_language": "No document is in the language {value}",
+    "stored_value": "No document has {value}; write {options}",
+    "future": "The query asks for documents from {value} on, a time in the future",
+    "oldest": "No document is so old; the oldest is of {value}",
+    "newest": "No document is so new; the newest is of {value}",
+    "marks": "New documents have no star, tag or note: this search matches only documents that change after you marked them",
+    "period": "No document is of the period between after: and before:",
 }
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import Document
+from newsmill.search.query import Remedy
 from newsmill.search.query_notes import QueryNote
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
@@ -52,6 +53,7 @@ class SearchResults:
     # this time was searched, and the cursor continues with older documents.
     reached: datetime | None = None
     notes: tuple[QueryNote, ...] = ()  # what is wrong with the query
+    remedies: tuple[Remedy, ...] = ()  # where nothing is found: what may help
     suggestion: str | None = None  # where nothing is found: the query with a word of the index in place of a similar one
 
 

@@ -12,13 +12,13 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
-from newsmill.search.check import check_names, suggest_query
+from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
 from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.neighbours import find_neighbours
-from newsmill.search.query import Query, parse_query, positive_terms, span_of_query
+from newsmill.search.query import Query, list_remedies, parse_query, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.records import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import ScanResult
@@ -86,9 +86,12 @@ class Search:
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user)) if cursor is None else ()
             is_empty = not hits and cursor is None and page.cursor is None
+            if is_empty:
+                notes += tuple(self._explain_empty(conn, parsed))
+            remedies = tuple(list_remedies(parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
         reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
-        return SearchResults(hits, page.cursor, total, reached, notes, suggestion)
+        return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
 
     def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
         """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""
@@ -98,10 +101,11 @@ class Search:
         return [document for _, document in page.positions], page.cursor
 
     def check(self, query: str) -> tuple[QueryNote, ...]:
-        """What is wrong with a query: filters without a meaning, sources and languages without documents."""
+        """What is wrong with a query: filters without a meaning, and values of filters and periods without documents."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            return (*parsed.notes, *check_names(conn, self._backend, parsed, self._user))
+            names = check_names(conn, self._backend, parsed, self._user)
+            return (*parsed.notes, *names, *self._explain_empty(conn, parsed))
 
     def find_useless(self, query: str) -> str | None:
         """Why a query never matches a document, in one sentence; None if it can match one."""
@@ -194,6 +198,11 @@ class Search:
 
     def _parse(self, query: str) -> Query:
         return parse_query(query, user=self._user)
+
+    def _explain_empty(self, conn: Connection, parsed: Query) -> Iterator[QueryNote]:
+        """Notes on the period and on values of filters that no document has."""
+        yield from check_period(conn, self._backend, parsed, datetime.now(UTC))
+        yield from check_values(conn, self._backend, parsed)
 
     def _page_finder(self, parsed: Query, order: Order) -> _FindPage:
         has_words = parsed.node is not None and positive_terms(parsed.node)

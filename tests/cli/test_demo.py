@@ -104,6 +104,17 @@ def test_search(newsmill: Newsmill, seed: str) -> None:
     assert sum(day["n"] for day in days) == 1 and len(days) >= 120
     nothing = newsmill("search", "no-such-word-anywhere")
     assert (nothing.code, nothing.out) == (1, "") and "No document matches" in nothing.err
+    for query, remedies in {
+        "author:smiht": [],
+        "is_free:maybe": [],
+        "zzzz": [],
+        "zzzz OR yyyy": [],
+        "zzzz lang:de": ["remove a filter"],
+        "after:2026-11-30 lang:de": ["remove a filter"],
+        "zzzz yyyy": ["use fewer words, or OR between them"],
+    }.items():
+        last = newsmill("search", query).err.splitlines()[-1]
+        assert last == "; ".join([f"No document matches {query}", *remedies, "`newsmill search --help` lists the filters"])
     assert "after:noon is not a date; write after:2026-01-31" in newsmill("search", "NATO after:noon").err
     assert "Source dem does not exist; write source:demo" in newsmill("search", "source:dem").err
     assert "did you mean treffen" in newsmill("search", "trefffen").err

@@ -26,6 +26,8 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert newsmill("searches", "add", "Ports", "harbour", "-ferry").code == 0
     assert newsmill("searches", "add", "Ports", "x").code == 2
     assert "only excludes" in newsmill("searches", "add", "Nothing", "-ferry").err
+    assert newsmill("searches", "add", "Later", "is:starred").err.startswith("New documents have no star, tag or note: ")
+    assert newsmill("searches", "remove", "Later").code == 0
     assert newsmill("searches", "rename", "Port", "x").err.count("'Ports'") == 1
     with receiver() as inbox:
         assert newsmill("alerts", "add", "Ports", "email", "ann@example.org").code == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from newsmill.model import Source
+from newsmill.model import Author, Source
 from newsmill.search import QueryNote, Search
 from newsmill.search.check import similar_words
 from newsmill.search.language_names import find_language
@@ -109,7 +109,44 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     assert search.search("source:the-papre").notes == (QueryNote("source", "the-papre", ("source:the-paper",)),)
     assert search.check("-source:nope")[0].options == ('source:"The Gazette"', "source:the-paper")
     assert search.check('source:"the gazette"')[0].message == "The source the gazette has no document yet"
-    assert search.check("lang:french harbour")[0].message == "No document is in the language fr"
+    for name, shown in {"french": "french (fr)", '"Haitian Creole"': "Haitian Creole (ht)", "fr": "fr", "pt_BR": "pt-br"}.items():
+        assert search.check(f"lang:{name} harbour")[0].message == f"No document is in the language {shown}"
+
+
+def test_values_that_no_document_has(engine: Engine) -> None:
+    search = Search(engine)
+    authors = (Author(name="Ann Smith"), Author(name="Jörg Meier"))
+    store(engine, article(1, "The harbour opens.", authors=authors, section="Local Sport", article_type="NewsArticle"), article(2))
+    for query, note in {
+        "author:smiht": "No document has author:smiht; write author:smith",
+        'author:"ann meire"': "No document has author:meire; write author:meier",
+        'author:="Ann Smiht"': 'No document has author:="Ann Smiht"; write author:="Ann Smith"',
+        "author:xq": "No document has author:xq",
+        "harbour section:spotr": "No document has section:spotr; write section:sport",
+        "section:xq": 'No document has section:xq; write section:="Local Sport"',
+        "type:NewsArticel": "No document has type:NewsArticel; write type:NewsArticle",
+        "site:pappr.example": "No document has site:pappr.example; write site:paper.example",
+    }.items():
+        assert [one.message for one in search.search(query).notes] == [note] == [one.message for one in search.check(query)]
+    assert search.search("author:smiht OR harbour").notes == ()  # it finds something
+    assert search.search("author:ann author:meier section:sport type:newsarticle site:paper.example zzz").notes == ()
+
+
+def test_periods_without_documents(engine: Engine) -> None:
+    search = Search(engine)
+    assert search.search("before:2000").notes == ()  # nothing is stored
+    days = [datetime(year, 3, 1, 12, tzinfo=UTC) for year in (2020, 2022)]
+    store(engine, *(article(number, "The harbour", published_at=day, first_seen_at=day) for number, day in enumerate(days)))
+    for query, note in {
+        "harbour after:2990": "The query asks for documents from 2990-01-01 00:00 UTC on, a time in the future",
+        "before:2000": "No document is so old; the oldest is of 2020-03-01 12:00 UTC",
+        "NOT after:2000": "No document is so old; the oldest is of 2020-03-01 12:00 UTC",
+        "after:2023": "No document is so new; the newest is of 2022-03-01 12:00 UTC",
+        "after:2021 before:2022": "No document is of the period between after: and before:",
+        "after:2991 before:2990": "The day of after: is not before the day of before:, so the query finds nothing",
+    }.items():
+        assert [one.message for one in search.search(query).notes] == [note] == [one.message for one in search.check(query)]
+    assert search.search("zzz after:2021").notes == () == search.search("before:2021").notes
 
 
 def test_spelling_suggestions(engine: Engine) -> None:

@@ -12,6 +12,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import DocumentMarks
 from newsmill.search import Search, indexer
 from newsmill.storage.database import reading
+from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.schema import documents, marks, search_pending
@@ -92,7 +93,9 @@ def test_a_change_is_undone_and_bad_values_change_nothing(engine: Engine, ids: l
 
 
 def test_marks_stay_when_a_document_changes_and_go_with_it(engine: Engine, ledger: Ledger, ids: list[str]) -> None:
+    end = Changes(engine).end()
     Marks(engine).change(ids, MarkChange(starred=True), now=NOON)
+    assert not Changes(engine).page_after(end, limit=10)[0], "a mark is no change, so saved searches do not match the document again"
     with engine.begin() as conn:
         conn.execute(documents.update().where(documents.c.id == ids[0]).values(title="A pier"))
     assert indexer.index_pending(engine) == 1

@@ -357,7 +357,9 @@ def test_what_the_operator_has_not_set_up_is_refused() -> None:
 def test_each_user_sees_their_own(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
     web = make_harness().web
     anyone = web.stranger.post(f"{API}/searches", json={"name": "Ferry", "query": "ferry"})
-    assert anyone.status_code == 201
+    assert anyone.status_code == 201 and anyone.json()["notes"] == []
+    starred = web.stranger.post(f"{API}/searches", json={"name": "Later", "query": "ferry is:starred"}).json()
+    assert [note["kind"] for note in starred["notes"]] == ["marks"] and web.stranger.delete(f"{API}/searches/{starred['id']}").is_success
     assert (
         web.stranger.post(f"{API}/searches", json={"name": "x", "query": "y"}, headers={"origin": "https://evil.example"}).status_code
         == 403

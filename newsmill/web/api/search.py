@@ -10,7 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, TypeAdapter
 
 from newsmill.exports.streamed import STREAMED_FORMATS
-from newsmill.search import Hit, Search
+from newsmill.search import Hit, QueryNote, Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_responses
@@ -35,6 +35,11 @@ class Note(BaseModel):
     message: str = Field(description="What is wrong, and what to write instead.")
     value: str
     options: tuple[str, ...] = Field(description="What to write instead, or what there is.")
+
+    @classmethod
+    def of(cls, note: QueryNote) -> Note:
+        """The response for a note."""
+        return cls(kind=note.kind, message=note.message, value=note.value, options=note.options)
 
 
 class SearchResponse(BaseModel):
@@ -73,13 +78,12 @@ def search(
 ) -> SearchResponse:
     """Search documents. Each piece of a snippet states whether it matches the query."""
     results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order)
-    notes = tuple(Note(kind=note.kind, message=note.message, value=note.value, options=note.options) for note in results.notes)
     return SearchResponse(
         items=results.hits,
         next=results.cursor,
         total=results.total,
         reached=results.reached,
-        notes=notes,
+        notes=tuple(map(Note.of, results.notes)),
         suggestion=results.suggestion,
     )
 

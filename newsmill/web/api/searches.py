@@ -12,12 +12,14 @@ from starlette.exceptions import HTTPException
 from newsmill.alert_schedule import Frequency, make_schedule
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.search import check_saved_query
 from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.alert_channels import check_target
 from newsmill.web.api.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
+from newsmill.web.api.search import Note
 from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
 
 router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
@@ -62,12 +64,14 @@ class SavedSearchResponse(BaseModel):
     new: int = Field(description="Documents that matched since the user last looked.")
     looked_at: datetime | None
     feed: str = Field(description="The path of its Atom feed.")
+    notes: tuple[Note, ...] = Field(description="Why new documents do not match: they have no star, tag or note yet.")
 
     @classmethod
     def of(cls, search: SavedSearch) -> SavedSearchResponse:
         """The response for a search."""
         names = ("id", "name", "query", "created_at", "matches", "new", "looked_at")
-        return cls(feed=f"/feeds/atom?search={search.id}", **{name: getattr(search, name) for name in names})
+        notes = tuple(map(Note.of, check_saved_query(search.query)))
+        return cls(feed=f"/feeds/atom?search={search.id}", notes=notes, **{name: getattr(search, name) for name in names})
 
 
 class MatchResponse(BaseModel):

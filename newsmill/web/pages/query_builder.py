@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 
+from newsmill.search.query import SIGN
 from newsmill.web.pages.query_filters import field_of
 
-_PART = re.compile(r'(?P<minus>-?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>\S+))', re.IGNORECASE)
+_PART = re.compile(
+    rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>\S+))', re.IGNORECASE
+)
 _OPERATORS = re.compile(r"[()]|(?<!\S)(?:OR|AND|NOT|\||&)(?!\S)")
 _ONE_VALUE = ("source", "lang", "after", "before")
 
@@ -29,7 +32,7 @@ class BuilderFields:
 def read_fields(query: str) -> BuilderFields:
     """The fields that build a query again. A query with operators, brackets or an open quotation mark is kept as it is.
 
-    >>> read_fields('rail "night train" -strike lang:de is:starred')
+    >>> read_fields('rail "night train" !strike lang:de is:starred')
     BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
     """
     if _OPERATORS.search(query) or len(re.findall('["“”„]', query)) % 2:
@@ -92,4 +95,4 @@ def is_day(text: str) -> bool:
 
 def _plain_words(text: str) -> list[str]:
     """The words of a field, without quotation marks and brackets."""
-    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-="))]
+    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-!="))]

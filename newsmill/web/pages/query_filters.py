@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from newsmill.search import TimelineBar
+from newsmill.search.query import SIGN
 from newsmill.search.query_notes import FILTERS
 from newsmill.search.timeline import format_bar_filters
 from newsmill.web.pages.rendering import params
 
-_FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FILTERS)}):=?(?:"[^"]*"|\S+)', re.IGNORECASE)
+_FILTER = re.compile(rf'(?<!\S){SIGN}?(?:{"|".join(FILTERS)}):=?(?:"[^"]*"|\S+)', re.IGNORECASE)
 _SAME_FIELDS = {"language": "lang"}
 
 
@@ -42,8 +43,8 @@ def add_filter(query: str, filter: str) -> str:
 def remove_filters(query: str, field: str) -> str:
     """The query without the filters of a field. An excluded value stays excluded.
 
-    >>> remove_filters('harbour language:de section:="Local News" -lang:en', "lang")
-    'harbour section:="Local News" -lang:en'
+    >>> remove_filters('harbour language:de section:="Local News" -lang:en !lang:fr', "lang")
+    'harbour section:="Local News" -lang:en !lang:fr'
     """
     return " ".join(_FILTER.sub(lambda match: "" if field_of(match[0]) == field else match[0], query).split())
 

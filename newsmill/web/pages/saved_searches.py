@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from newsmill.alert_schedule import WEEKDAYS, Frequency, make_schedule
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.search import check_saved_query
 from newsmill.storage.alerts import Alert, Alerts, Channel
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
@@ -174,6 +175,7 @@ def render_search(
         "saved_search.html",
         status,
         search=current,
+        notes=check_saved_query(search.query),
         results=f"/search{params({'q': search.query})}",
         matches=[(match, by_id[match.document_id]) for match in found if match.document_id in by_id],
         alerts=Alerts(context.engine).list_all(search=search.id),

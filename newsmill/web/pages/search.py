@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -12,9 +12,10 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import FIRST_PAGE, FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
+from newsmill.search import FIRST_PAGE, FacetName, Facets, Search, SearchResults, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
+from newsmill.search.query import parse_query
 from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
@@ -100,7 +101,7 @@ def show_search(
         builder=read_fields(query),
         period=period,
         ten_years=(view.now - timedelta(days=MAX_DAYS - 1)).date(),
-        dates=list_dates(query, period),
+        dates=list_dates(query, view.now),
         timeline=timeline,
         chart=count_chart([("", timeline)], title, view.words, link) if timeline else None,
         facets=list_facets(facets, query) if facets else (),
@@ -136,18 +137,23 @@ def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
     return tuple(one for one in found if one.values)
 
 
-def list_dates(query: str, period: Period) -> dict[str, str]:
+def list_dates(query: str, now: datetime) -> dict[str, str]:
     """The days in the fields of the date range: those of the query's own filters, else none."""
-    fields = {field_of(one.text) for one in list_filters(query)}
-    days = {"after": period.since, "before": period.until}
-    return {name: f"{at:%Y-%m-%d}" if name in fields else "" for name, at in days.items()}
+    fields, parsed = {field_of(one.text) for one in list_filters(query)}, parse_query(query, now)
+    days = {"after": parsed.since, "before": parsed.until}
+    return {name: at.date().isoformat() if at and name in fields else "" for name, at in days.items()}
 
 
 @router.get("/search/range")
-def set_range(q: str = "", after: str = "", before: str = "", order: Literal["relevance", "newest"] = "relevance") -> Response:
-    """Leads from the fields of the date range to the search. An empty field removes the filter."""
+def set_range(
+    request: Request, q: str = "", after: str = "", before: str = "", order: Literal["relevance", "newest"] = "relevance"
+) -> Response:
+    """Leads from the fields of the date range to the search. An empty field removes the filter; an unchanged one keeps it."""
     query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ")
+    shown = list_dates(query, request.app.state.context.now())
     for name, value in (("after", after), ("before", before)):
+        if value == shown[name]:
+            continue
         query = add_filter(query, f"{name}:{value}") if is_day(value) else remove_filters(query, name)
     return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
 

@@ -96,7 +96,10 @@ def test_a_query_is_marked_in_titles_and_in_the_opened_document(filled: RunningA
 
 
 def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
-    assert "source:aunebote" in text_of(read(filled.stranger, "/search?q=source:aunebotte").xpath("//p[@class='notice']")[0])
+    unknown = read(filled.stranger, "/search?q=source:aunebotte")
+    assert "source:aunebote" in text_of(unknown.xpath("//p[@class='notice']")[0]) and not unknown.xpath("//div[@class='empty']/p")
+    (hint,) = read(filled.stranger, "/search?q=zzzz+lang:de").xpath("//div[@class='empty']/p")
+    assert text_of(hint).startswith("Remove a filter. A word also matches")
     assert "ist kein Datum" in text_of(read(filled.client(), "/search?q=after:2026-13-45&lang=de"))
     suggested = read(filled.stranger, "/search?q=childrn").xpath("//div[@class='empty']//a/@href")
     assert suggested == ["/search?q=children&order=relevance"]
@@ -355,6 +358,11 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
     page = read(client, answer.headers["location"])
     assert page.xpath(f"{TIME}//input[@type='date']/@value") == ["2026-11-20", "2026-11-24"]
     assert len(page.xpath(f"{TIME}//tbody/tr")) == 4
+    for query, dates in {"ferry after:2010": ["2010-01-01", ""], "ferry before:2100": ["", "2100-01-01"]}.items():
+        (form,) = read(client, "/search?" + urlencode({"q": query})).xpath(f"{TIME}//form[@class='range']")
+        assert form.xpath(".//input[@type='date']/@value") == dates
+        same = client.get("/search/range", params=dict(form.form_values()), follow_redirects=False)
+        assert parse_qs(urlsplit(same.headers["location"]).query)["q"] == [query]
     cleared = client.get("/search/range", params={"q": "ferry after:7d", "before": "never"}, follow_redirects=False)
     assert parse_qs(urlsplit(cleared.headers["location"]).query)["q"] == ["ferry"]
 

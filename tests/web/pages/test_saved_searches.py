@@ -32,6 +32,9 @@ def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) 
     assert len(shown.xpath("//ol[@class='documents']/li//*[@class='state on']")) == 3
     assert not read(client, saved).xpath("//*[@class='state on']"), "the user has looked"
     assert "Ports" in text_of(read(client, "/searches"))
+    for query, is_noted in {"is:starred": True, "harbour -tag:x": False}.items():
+        page = read(client, client.post("/searches", data=form | {"q": query, "name": query}).headers["location"])
+        assert ("have no star" in text_of(page)) == is_noted
     assert text_of(read(client, "/search")).find("Ports 3") == -1
 
     with receiver() as inbox:
