@@ -28,15 +28,15 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
-from newsmill.cli.site_urls import find_same_homepage, make_source
+from newsmill.cli.site_urls import find_same_homepage, have_same_homepage, make_source
 from newsmill.cli.source_health import format_since
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Outcome, Politeness, Source, State
+from newsmill.model import OUTCOMES, Outcome, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
@@ -71,6 +71,19 @@ class CrawlSummary:
     problem: str | None  # why a source has no document, in one sentence
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the options of a crawl change of a source that exists."""
+
+    delay: float | None = None
+    language: str | None = None
+
+    def apply_to(self, source: Source) -> Source:
+        """The source with what was given."""
+        delay = source.politeness.delay if self.delay is None else self.delay
+        return replace(source, politeness=replace(source.politeness, delay=delay), language=self.language or source.language)
+
+
 def crawl(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
     processes: Processes = None,
@@ -91,8 +104,9 @@ def crawl(
     sources = [make_source(url, name=name, every=None, language=language, delay=delay) for url in urls]
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
+    changes = Changes(delay, language)
     with fork_children() as forked:
-        summary = run(settings, os.environ, *sources, processes=processes, limit=limit, forked=forked)
+        summary = run(settings, os.environ, *sources, processes=processes, limit=limit, changes=changes, forked=forked)
     report(summary, as_json)
 
 
@@ -102,12 +116,15 @@ def run(
     *sources: Source,
     processes: int | None = None,
     limit: int | None = None,
+    changes: Changes | None = None,
     forked: MutableMapping[str, ForkedProcess] | None = None,
 ) -> CrawlSummary:
     """Start crawler and workers, wait until no URL of the sources is due, and stop them.
 
+    A source that exists is used as it is, with the `changes`; without them it is replaced.
     `forked`: children that wait to be the crawler and the first worker; those that are used are removed from it.
-    Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
+    Raises ConfigError if a source of that name is paused or follows another homepage, and NewsmillError if the disk is full or nothing has
+    moved for MAX_STALLED_SECONDS.
     """
     restrict_proc_access()
     check_scrapy_settings(settings)
@@ -115,7 +132,8 @@ def run(
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))
         disk.check()
-        sources = tuple(find_followed(store, source) or source for source in sources)
+        if changes is not None:
+            sources = tuple(choose_source(store, source, changes) for source in sources)
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
@@ -129,16 +147,26 @@ def run(
         return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
 
 
-def find_followed(store: AppContext, source: Source) -> Source | None:
-    """The source that follows this homepage under another name: a URL belongs to one source, so a second one would find nothing."""
-    if store.ledger.source(source.name) is not None or (name := find_same_homepage(store, source)) is None:
-        return None
-    followed = store.ledger.source(name)
+def choose_source(store: AppContext, source: Source, changes: Changes) -> Source:
+    """The source to crawl: one that exists with this name or this homepage, with the changes; else the new one.
+
+    A URL belongs to one source, so a second one would find nothing. Raises ConfigError for a name that follows another homepage, and for a
+    paused source.
+    """
+    followed = store.ledger.source(source.name)
+    if followed is not None and not have_same_homepage(followed, source):
+        raise ConfigError(
+            f"source {followed.name} exists and follows {followed.homepage or 'no homepage'}; `newsmill add {source.homepage}` adds to it,"
+            " and --name makes a source of its own"
+        )
+    if followed is None and (name := find_same_homepage(store, source)) is not None:
+        followed = store.ledger.source(name)
+        note(f"source {name} already follows {source.homepage}; this run uses it")
     if followed is None:
-        return None
-    note(f"source {name} already follows {source.homepage}; this run uses it")
-    politeness = followed.politeness if source.politeness == Politeness() else source.politeness
-    return replace(followed, politeness=politeness, language=source.language or followed.language, enabled=True)
+        return source
+    if not followed.enabled:
+        raise ConfigError(f"source {followed.name} is paused; run `newsmill sources resume {followed.name}` first")
+    return changes.apply_to(followed)
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:

@@ -31,8 +31,10 @@ def get_default_name(url: str) -> str:
 
 def find_same_homepage(store: AppContext, source: Source) -> str | None:
     """The name of another source with the same homepage."""
-    if source.homepage is None:
-        return None
-    key = make_key(normalize(source.homepage))
-    others = (other for other in store.ledger.sources() if other.name != source.name and other.homepage)
-    return next((other.name for other in others if make_key(normalize(str(other.homepage))) == key), None)
+    others = (other for other in store.ledger.sources() if other.name != source.name)
+    return next((other.name for other in others if have_same_homepage(other, source)), None)
+
+
+def have_same_homepage(one: Source, other: Source) -> bool:
+    """Whether both have a homepage, with the same key."""
+    return None not in (one.homepage, other.homepage) and make_key(normalize(str(one.homepage))) == make_key(normalize(str(other.homepage)))

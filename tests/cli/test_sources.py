@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from rows import NOON, Mill, document_of, ended, good
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.completion import complete_sources
-from newsmill.cli.crawl import describe_problem, find_followed
+from newsmill.cli.crawl import Changes, choose_source, describe_problem
 from newsmill.cli.site_urls import make_source
-from newsmill.model import Link, Outcome
+from newsmill.exceptions import ConfigError
+from newsmill.model import Link, Outcome, Source
 from newsmill.sources.table import make_name
 
 
@@ -83,12 +85,36 @@ def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) ->
 def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: Newsmill) -> None:
     assert newsmill("add", "paper.example", "--no-check", "--name", "paper", "--every", "2h").code == 0
     with context.open_context(configuration.load()) as store:
-        followed = find_followed(store, make_source("https://paper.example", name=None, every=None, language=None, delay=0.5))
-        assert followed is not None
+        followed = choose_source(store, site("https://paper.example"), Changes(delay=0.5))
         assert (followed.name, followed.every, followed.politeness.delay) == ("paper", timedelta(hours=2), 0.5)
-        second = make_source("https://paper.example/", name="second", every=None, language=None, delay=None)
+        second = site("https://paper.example/", name="second")
         store.ledger.put_source(second, now=NOON)
         assert describe_problem(store, second) == (
             "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
         )
-        assert find_followed(store, make_source("https://other.example/", name=None, every=None, language=None, delay=None)) is None
+        assert choose_source(store, site("https://other.example/"), Changes()) == site("https://other.example/")
+
+
+def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
+    """What `add` found or the user has set is not replaced by a source that has only a homepage."""
+    assert newsmill("add", "paper.example", "--no-check", "--every", "2h", "--delay", "3", "--language", "de").code == 0
+    with context.open_context(configuration.load()) as store:
+        planned = replace(require(store.ledger.source("paper-example")), feeds=("https://paper.example/feed",))
+        store.ledger.put_source(planned, now=NOON)
+        assert choose_source(store, site("http://www.paper.example"), Changes()) == planned
+        assert choose_source(store, site("paper.example"), Changes(delay=1.0)).politeness.delay == 1.0
+        with pytest.raises(ConfigError, match=r"paper-example exists and follows https://paper\.example; .* --name makes a source"):
+            choose_source(store, site("https://paper.example/town/the-bridge-opens.html"), Changes())
+        store.ledger.set_enabled("paper-example", False, now=NOON)
+        with pytest.raises(ConfigError, match="source paper-example is paused; run `newsmill sources resume paper-example` first"):
+            choose_source(store, site("paper.example"), Changes())
+        assert require(store.ledger.source("paper-example")) == replace(planned, enabled=False)
+
+
+def site(url: str, name: str | None = None) -> Source:
+    return make_source(url, name=name, every=None, language=None, delay=None)
+
+
+def require(source: Source | None) -> Source:
+    assert source is not None
+    return source
