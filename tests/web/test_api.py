@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from api_examples import examples, form
 from rows import Mill, ended
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
@@ -91,6 +92,8 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
     assert 0.9 < found["similarity"] < 1
+    (documented,) = (shown for command, shown in examples() if "/near-duplicates" in command)
+    assert form(answer) == form(documented), "the demo, on which the examples run, has no near duplicates"
     assert web.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
     assert web.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
     page = web.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text
