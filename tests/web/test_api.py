@@ -57,7 +57,12 @@ def test_a_document_by_id_and_by_each_of_its_urls(web: RunningApp) -> None:
     assert whole["text"] == made.text and whole["provenance"] == {"title": "json-ld"} and whole["authors"][0]["name"] == "Ann"
     other = web.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
     assert other.json() == whole
-    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not a URL"})):
+    for url in ("foo", made.id, "ftp://paper.example/0", ""):
+        refused = web.stranger.get(f"{API}/documents/by-url", params={"url": url})
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json") and url in refused.json()[
+            "detail"
+        ]
+    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "https://nowhere.example/"})):
         missing = web.stranger.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
