@@ -114,8 +114,12 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        reason = "it is not a folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
-        raise NewsmillError(f"the data folder {folder} cannot be used ({reason}); set NEWSMILL_DATA to another folder") from None
+        raise _folder_error(folder, error) from None
+
+
+def _folder_error(folder: Path, error: OSError) -> NewsmillError:
+    reason = "it is not a folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+    return NewsmillError(f"the data folder {folder} cannot be used ({reason}); set NEWSMILL_DATA to another folder")
 
 
 def logs_folder(settings: Settings) -> Path:
@@ -152,12 +156,21 @@ class Disk:
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether the embedded database exists, or DATABASE_URL names another."""
-    return settings.database_url is not None or (data_folder(settings) / "newsmill.sqlite").exists()
+    """Whether the embedded database exists, or DATABASE_URL names another. Raises NewsmillError for a data folder that cannot be read."""
+    if settings.database_url is not None:
+        return True
+    folder = data_folder(settings)
+    try:
+        (folder / "newsmill.sqlite").stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _folder_error(folder, error) from None
+    return True
 
 
 def require_store(settings: Settings) -> None:
-    """Raises NewsmillError if the embedded database does not exist and DATABASE_URL names none."""
+    """Raises NewsmillError if the embedded database does not exist or cannot be read, and DATABASE_URL names none."""
     if not has_store(settings):
         folder = data_folder(settings)
         raise NewsmillError(

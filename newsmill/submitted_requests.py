@@ -51,7 +51,7 @@ class SubmittedPage(BaseModel):
 
 
 class PagesRequest(BaseModel):
-    """Up to 32 pages and items."""
+    """Up to 32 pages and 32 items, and at least one of them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,6 +60,12 @@ class PagesRequest(BaseModel):
         default=[], max_length=MAX_REQUEST_PAGES, description="Articles with ready fields."
     )
     source: Annotated[str, Field(max_length=2_000)] | None = Field(default=None, description="Name of the source they belong to.")
+
+    @model_validator(mode="after")
+    def _check_number(self) -> Self:
+        if not self.pages and not self.items:
+            raise ValueError("expected at least one page or item")
+        return self
 
     def to_pages(self, now: datetime) -> list[Page]:
         """The pages, then those of the items."""

@@ -54,7 +54,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            autocompletion=complete_from(FORMATS),
+            autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS))),
             help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages).",
         ),
     ] = "jsonl",

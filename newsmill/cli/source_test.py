@@ -41,7 +41,7 @@ def test_source(
     settings = configuration.load()
     source = find_source(settings, name)
     with tempfile.TemporaryDirectory(prefix="newsmill-test-") as folder:
-        if not has_store(settings):  # the run needs a ledger for the leases of hosts
+        if not context.has_store(settings):  # the run needs a ledger for the leases of hosts
             os.environ["NEWSMILL_DATA"] = folder
             with context.open_context(configuration.load(), create=True):
                 pass
@@ -82,16 +82,11 @@ async def run(request: RunRequest, as_json: bool) -> tuple[list[dict[str, Any]],
     return results, describe_run(report)
 
 
-def has_store(settings: Settings) -> bool:
-    """Whether there is a database to lease hosts in."""
-    return settings.database_url is not None or (context.data_folder(settings) / "newsmill.sqlite").exists()
-
-
 def find_source(settings: Settings, name: str) -> Source:
     """The source of sources.toml, or that of the store. Raises ConfigError if there is none."""
     path = settings.sources_file
     sources = [] if path is None else list(configuration.read_sources(path))
-    if has_store(settings):
+    if context.has_store(settings):
         with context.open_context(settings) as store:
             sources += store.ledger.sources()
     found = next((source for source in sources if source.name == name), None)

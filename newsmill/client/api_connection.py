@@ -42,7 +42,8 @@ class ApiConnection:
         self._opener = build_opener(_NoRedirect)
 
     def get(self, path: str, query: dict[str, Any], *, may_be_missing: bool = False) -> Any:
-        """The answer to a GET request, read as JSON; None for a 404 where something `may_be_missing`. Raises ServiceError."""
+        """The answer to a GET request, read as JSON; None where something `may_be_missing`: for a 404, and for a 422, because what is
+        no ID and no URL names nothing. Raises ServiceError."""
         return self._send(path, query, None, may_be_missing=may_be_missing)
 
     def post(self, path: str, content: bytes, *, repeat: bool = True, timeout: float = TIMEOUT_SECONDS) -> Any:
@@ -70,7 +71,7 @@ class ApiConnection:
                     raise ServiceError(f"{self._base}: the answer is larger than {MAX_RESPONSE_BYTES // 1_000_000} MB")
                 return parse_json(body)
             except ErrorResponse as refusal:
-                if refusal.status == 404 and may_be_missing:
+                if refusal.status in (404, 422) and may_be_missing:
                     return None
                 statuses = RETRY_STATUSES if repeat else UNHANDLED_STATUSES
                 if refusal.status not in statuses or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:

@@ -222,12 +222,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, None)}
 
     def outcome(self, url: str) -> UrlOutcome | None:
-        try:
-            found = self.get("ledger/trace", {"url": url}, may_be_missing=True)
-        except ErrorResponse as error:
-            if error.status == 422:  # not a URL
-                return None
-            raise
+        found = self.get("ledger/trace", {"url": url}, may_be_missing=True)
         if found is None:
             return None
         row = self.read(_OUTCOME, found)

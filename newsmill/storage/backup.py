@@ -11,6 +11,7 @@ from pathlib import Path
 
 from newsmill.archive.object_store import TEMPORARY_SUFFIX
 from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.storage.database import connect, translate_errors
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
 
 PAGES_PER_STEP = 2000  # of the database (8 MB); writers work in between
@@ -49,17 +50,22 @@ def _copy_database(source: Path, target: Path) -> None:
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     unfinished.unlink(missing_ok=True)
     make_private_file(unfinished)
-    reader, writer = sqlite3.connect(source), sqlite3.connect(unfinished)
+    engine = connect(f"sqlite:///{source}", read_only=True)  # the store may be on a medium that is read-only
+    writer = sqlite3.connect(unfinished)
     try:
-        reader.execute("BEGIN")  # one snapshot; without it, each write by others restarts the copy
-        reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        reader.backup(writer, pages=PAGES_PER_STEP)
+        with translate_errors(engine):
+            reader = engine.raw_connection()
+            sqlite: sqlite3.Connection = reader.driver_connection  # type: ignore[assignment]
+            sqlite.execute("BEGIN")  # one snapshot; without it, each write by others restarts the copy
+            sqlite.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        sqlite.backup(writer, pages=PAGES_PER_STEP)
+        reader.close()
         result = writer.execute("PRAGMA integrity_check").fetchone()[0]
         if result != "ok":
             raise ServiceError(f"the copy of {source} is damaged ({result}); the backup before it is still there")
     finally:
         writer.close()
-        reader.close()
+        engine.dispose()
     _flush(unfinished)
     unfinished.replace(target)
 

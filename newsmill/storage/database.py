@@ -37,7 +37,8 @@ MIGRATIONS = "newsmill.storage:migrations"
 # The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
 REVISIONS = ("0001",)
 
-_FILE_HINT = "make the folder writable, or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
+_OTHER_FOLDER = "or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
+_FILE_HINT = f"make the folder writable, {_OTHER_FOLDER}"
 EXPECTED = (
     "expected sqlite:///path or postgresql://user:password@host/name, with a port that is a number, and '@' in a password written as %40"
 )
@@ -167,14 +168,15 @@ def _describe(url: URL, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()
     message = cause[0] if cause else type(error).__name__
     file, where = _find_file(url), _describe_url(url)
+    mount_hint = f"its file system is read-only; mount it for writing, {_OTHER_FOLDER}" if file and _is_mounted_read_only(file) else None
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
-        "readonly": f"the file or its folder is read-only; {_FILE_HINT}",
+        "readonly": mount_hint or f"the file or its folder is read-only; {_FILE_HINT}",
         "full": "the disk is full; what was being written is not stored, and stored data is not affected",
         "disk I/O error": "the disk is full; free some space to continue; stored data is not affected"
         if file and _is_full(file.parent)
         else "the disk refused to read or write (a damaged disk, or a limit on the size of files); what was being written is not stored",
-        "unable to open": f"the file cannot be opened; {_FILE_HINT}",
+        "unable to open": mount_hint or f"the file cannot be opened; {_FILE_HINT}",
         "no such table": "the schema is missing or old; run `newsmill db upgrade`",
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
         "malformed": "the file is damaged; restore it from a backup",
@@ -199,6 +201,14 @@ def _find_file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(unquote(url.database.removeprefix("file:")))  # `_sqlite_to_read` writes a URI
+
+
+def _is_mounted_read_only(file: Path) -> bool:
+    """Whether a file exists on a file system that is mounted read-only, where SQLite cannot create its shared index."""
+    try:
+        return bool(os.statvfs(file).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _is_full(folder: Path) -> bool:

@@ -5,18 +5,31 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
+from api_examples import examples, form, has_content, request
 from command_result import Newsmill
+from site_of_tests import open_door, served
 
 from newsmill import demo as newspaper
 from newsmill.settings import Settings
+from newsmill.web.config import WebConfig
 
-GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+GUIDES = DOCS / "guides"
+PORT = "http://127.0.0.1:8531"  # of the newspaper in the documentation
+EMPTY_LISTS = (
+    "/near-duplicates",
+    "/unusual-terms",
+    "/schedule",
+    "/quarantine",
+)  # the documentation says so of the demo; no source is polled
 SHELL_SYNTAX = re.compile(r"[|<>]|^\w+=")
 SEED = "/de/politik/nato-russland-rat-gespraeche-ukraine-10431"
 
@@ -290,3 +303,53 @@ def test_commands_of_a_guide(
         else:
             result = newsmill(*shlex.split(command)[1:])
             assert result.code == 0, f"{command}\n{result.out}{result.err}"
+
+
+@pytest.fixture
+def data_folder(site: tuple[Path, str, str], tmp_path: Path) -> Path:
+    """A copy of the data folder, which a test may change."""
+    return Path(shutil.copytree(site[0] / "newsmill-data", tmp_path / "newsmill-data"))
+
+
+def test_the_examples_of_the_python_api(data_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(data_folder.parent)
+    text = (DOCS / "reference" / "python-api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 6
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block, names)
+        printed = capsys.readouterr().out
+        assert printed.strip(), f"this example prints nothing:\n{block}"
+        assert not re.search(r"^(\[\]|None)$|^Series\(\[\]", printed, re.MULTILINE) or "unusual_terms" in block, f"{block}\n{printed}"
+
+
+def test_the_examples_of_the_http_api(site: tuple[Path, str, str], data_folder: Path) -> None:
+    """Each succeeds, shows something, and answers in the documented form."""
+    app = open_door(data_folder, WebConfig())
+    names = {"TOKEN": app.program("admin").headers["authorization"].removeprefix("Bearer ")}
+    run = 0
+    with served(app) as names["NM"], httpx.Client(timeout=60) as client:
+        for command, shown in examples():
+            variable = re.fullmatch(r"(\w+)=\$\((.*) \| (python3 .*)\)", command)
+            response = client.send(request((variable[2] if variable else command).replace(PORT, site[1]), names), stream=True)
+            if "/stream" in command:
+                assert any(line.startswith("event: document") for line in response.iter_lines())
+                response.close()
+                continue
+            response.read()
+            assert response.status_code in (200, 201, 202), f"{command}\n{response.status_code} {response.text}"
+            is_empty = any(path in command for path in EMPTY_LISTS)
+            if shown is not None and not is_empty:
+                assert form(response.json()) == form(shown), command
+            if "json" not in response.headers["content-type"]:
+                assert site[1] in response.text, f"{command} shows nothing"
+            elif not is_empty and response.request.method == "GET":
+                assert has_content(response.json()), f"{command} shows nothing"
+            if variable:
+                names[variable[1]] = subprocess.run(
+                    ["bash", "-c", variable[3]], input=response.text, capture_output=True, text=True
+                ).stdout.strip()
+            run += 1
+    app.close()
+    assert run > 18

@@ -235,10 +235,11 @@ def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monke
     assert "has no password" in newsmill("scheduler").err
 
 
-def test_a_data_folder_that_cannot_be_created(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ["add example.org", "status", "search bridge", "db check", "export", "backup copy"])
+def test_a_data_folder_that_is_a_file(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NEWSMILL_DATA", "file")
-    done = newsmill("add", "example.org")
+    done = newsmill(*command.split())
     assert done.code == 1
     assert (
         done.err == f"newsmill: the data folder {tmp_path}/file cannot be used (it is not a folder); set NEWSMILL_DATA to another folder\n"
@@ -304,17 +305,20 @@ def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, 
     data = tmp_path / "newsmill-data"
     for path in (data, *data.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    copies.chmod(0o777)
     is_root = os.geteuid() == 0  # to whom no permission is denied
     if is_root:
         os.seteuid(65534)
     try:
-        reading = newsmill("status"), newsmill("sources", "list")
+        reading = newsmill("status"), newsmill("sources", "list"), newsmill("backup", str(copies / "copy"))
         results = [newsmill(*line) for line in (["add", "other.example", "--no-check"], ["sources", "pause", "example-org"], ["up"])]
     finally:
         if is_root:
             os.seteuid(0)
         data.chmod(0o755)
-    assert [done.code for done in reading] == [0, 0]
+    assert [done.code for done in reading] == [0, 0, 0], reading
     for done in results:
         assert done.code in (1, 2)
         assert any(cause in done.err for cause in ("Permission denied", "readonly", "unable to open"))
@@ -357,6 +361,17 @@ def test_a_limit_of_the_system_is_named_and_nothing_half_written_stays(newsmill:
 def test_the_cause_of_a_database_error(message: str, sentence: str) -> None:
     described = database._describe(make_url("sqlite:///x/newsmill.sqlite"), sqlite3.OperationalError(message))
     assert described.startswith(f"database x/newsmill.sqlite: {message}: ") and sentence in described
+
+
+@pytest.mark.parametrize("message", ["attempt to write a readonly database", "unable to open database file"])
+def test_a_file_system_that_is_mounted_read_only_is_named(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "newsmill.sqlite").touch()
+    url, error = make_url(f"sqlite:///{tmp_path}/newsmill.sqlite"), sqlite3.OperationalError(message)
+    assert "read-only; mount" not in database._describe(url, error)
+    fields = [*os.statvfs(tmp_path)]
+    fields[8] |= os.ST_RDONLY  # f_flag
+    monkeypatch.setattr(database.os, "statvfs", lambda _: os.statvfs_result(fields))
+    assert f"{message}: its file system is read-only; mount it for writing, or set NEWSMILL_DATA" in database._describe(url, error)
 
 
 def test_a_disk_without_room_is_told_from_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

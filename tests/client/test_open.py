@@ -102,8 +102,9 @@ def test_reading(where: Any) -> None:
         found = corpus.document(hit.id)
         assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
         assert (found.text, found.authors) == (FULL.text, FULL.authors)
-        assert corpus.document("https://nowhere.example/") is None
-        assert corpus.near_duplicates(hit.id) == [] == corpus.near_duplicates("https://nowhere.example/")
+        for unknown in ("https://nowhere.example/", "ftp://nowhere.example/", "https://", "x" * 100):
+            assert corpus.document(unknown) is None and corpus.near_duplicates(unknown) == []
+        assert corpus.near_duplicates(hit.id) == []
         assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
         changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=0))
         assert len(changes) == 3

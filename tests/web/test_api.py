@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from api_examples import examples, form
 from rows import Mill, ended
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
@@ -56,7 +57,12 @@ def test_a_document_by_id_and_by_each_of_its_urls(web: RunningApp) -> None:
     assert whole["text"] == made.text and whole["provenance"] == {"title": "json-ld"} and whole["authors"][0]["name"] == "Ann"
     other = web.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
     assert other.json() == whole
-    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not a URL"})):
+    for url in ("foo", made.id, "ftp://paper.example/0", ""):
+        refused = web.stranger.get(f"{API}/documents/by-url", params={"url": url})
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json") and url in refused.json()[
+            "detail"
+        ]
+    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "https://nowhere.example/"})):
         missing = web.stranger.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
@@ -91,6 +97,8 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
     assert 0.9 < found["similarity"] < 1
+    (documented,) = (shown for command, shown in examples() if "/near-duplicates" in command)
+    assert form(answer) == form(documented), "the demo, on which the examples run, has no near duplicates"
     assert web.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
     assert web.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
     page = web.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text

@@ -176,6 +176,8 @@ def test_a_warc_file_that_cannot_be_read(web: RunningApp, content: Any, detail: 
         ({"items": [{"url": URL, "title": "x"}]}, "#/items/0/text"),
         ({"items": [{"url": URL, "title": "x", "text": "x" * 2_000_001}]}, "#/items/0"),
         ({"item": []}, "#/item"),
+        ({}, "#"),
+        ({"pages": [], "items": []}, "#"),
     ],
 )
 def test_a_body_that_cannot_be_read(web: RunningApp, body: dict[str, Any], where: str) -> None:

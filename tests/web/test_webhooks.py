@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_examples import read_blocks
 from receiver import Receiver, canary, receiver
 from rows import Mill, good
 from site_of_tests import RunningApp, stock
@@ -21,7 +22,7 @@ from standardwebhooks.webhooks import Webhook
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
-from newsmill.web.http_post import DeliveryError, post
+from newsmill.web.http_post import DeliveryError, build_headers, post
 from newsmill.web.webhook_sender import WebhookSender
 
 API = "/api/v1"
@@ -301,3 +302,14 @@ def test_a_hook_with_a_password_in_its_url_is_refused(web: RunningApp, url: str)
     answer = admin.post(f"{API}/webhooks", json={"url": url})
     assert answer.status_code == 422 and "hush" not in answer.text
     assert "hush" not in admin.get(f"{API}/webhooks").text
+
+
+def test_the_python_that_verifies_a_message(web: RunningApp) -> None:
+    (code,) = read_blocks("python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    secret, body = "whsec_c2VjcmV0", b'{"type":"ping"}'
+    headers = build_headers("msg_1", secret, body, web.context.now())
+    assert names["verified"](headers, body, secret)
+    assert not names["verified"](headers, body + b" ", secret)
+    assert not names["verified"](headers | {"webhook-timestamp": "1"}, body, secret)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
-from newsmill import reextract
+from newsmill import reextract, urls
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
@@ -109,6 +109,7 @@ def list_documents(
 @router.get("/documents/by-url", response_model=DocumentResponse, responses=error_responses(404))
 def get_document_by_url(context: Context, user: User, url: Url, include: Include = []) -> Response:  # noqa: B006
     """Get a document by any of its URLs, in any spelling."""
+    urls.normalize(url)  # raises UrlError, which is answered with 422
     found = context.documents.get(url)
     return document_response(context, user, found.id if found else url, include)
 
