@@ -58,7 +58,7 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
     shown = newsmill("sources", "doctor", "forbidden")
     assert shown.code == 1
-    assert "1 of 1 listings fail: blocked: HTTP 403. One of them: http://forbidden.example/" in shown.out
+    assert "Failing listings: 1 of 1 (blocked: HTTP 403). Example: http://forbidden.example/" in shown.out
     assert "what to do: Ask the publisher for access" in shown.out
     (cause,) = newsmill("sources", "doctor", "forbidden", "--json").json["health"]["causes"]
     assert (cause["cause"], cause["state"], cause["evidence"]["of"]) == ("refused", "blocked", 1)

@@ -151,6 +151,18 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
 
 
+def test_figures_agree_with_their_labels(web: RunningApp) -> None:
+    mill = Mill(web.context.ledger, now=web.context.now())
+    mill.ledger.put_source(SOURCE, now=mill.now)
+    client = web.browser()
+    assert "Documents0" in text_of(read(client, "/")) and "Source1" in text_of(read(client, "/"))
+    mill.ledger.add(links(1), now=mill.now)
+    (claim,) = mill.claim(mill.save([row for row in mill.lease() if row.kind is Kind.PAGE]))
+    mill.store(good(claim))
+    german = text_of(read(client, "/sources/paper?lang=de"))
+    assert "Dokument1" in german and "Gefundene Seite1" in german
+
+
 def test_a_url_that_is_tried_again_says_why(web: RunningApp) -> None:
     mill = Mill(web.context.ledger, now=web.context.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
