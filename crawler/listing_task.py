@@ -201,7 +201,7 @@ class ListingTask:
                 url = urls.normalize(line, self.leased_url.url)
             except UrlError:
                 continue
-            links.append(Link(url, Kind.SITEMAP, self.leased_url.source, "robots", robots_url(self.leased_url.url)))
+            links.append(Link(url, Kind.SITEMAP, self.leased_url.source, found_by="robots", found_on=robots_url(self.leased_url.url)))
         return links
 
 

@@ -36,7 +36,7 @@ from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Outcome, Source, State
+from newsmill.model import OUTCOMES, Kind, Outcome, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
@@ -204,7 +204,7 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     if count_stored(progress):
         return None
     health = SourceHealthReader(store.engine).read(source, now=now())
-    if health.failure is not None and health.since is not None:
+    if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
         return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
@@ -216,9 +216,16 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
         return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
     if not progress.pages:
         return f"{source.homepage} has no articles: Newsmill found no feed, no sitemap and no link to an article"
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)
+    counts = [f"{count:,} {outcome}" for outcome, count in progress.outcomes.items() if count]
+    if unfetched := count_unfetched(progress):
+        counts.append(f"{unfetched:,} not fetched")
     found = format_count(progress.pages, "page")
-    return f"{source.homepage} has no documents: Newsmill found {found} there ({outcomes or 'none is finished'})"
+    text = f"{source.homepage} has no documents: Newsmill found {found} there ({', '.join(counts) or 'none is finished'})"
+    if health.seen is not None and health.seen.pages is not None:
+        text += f"; most frequent failure: {describe_failure(health.seen.pages.failure)}"
+    if unfetched and (next_at := store.ledger.waiting(source.name, until=now()).next_at) is not None:
+        text += f"; the next attempt is at {format_since(next_at, now())}"
+    return text
 
 
 def report(summary: CrawlSummary, as_json: bool) -> None:

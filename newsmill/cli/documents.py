@@ -22,7 +22,7 @@ from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
 from newsmill.exports.streamed import STREAMED_FORMATS, StreamedFormat
 from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, OutcomeRecord, Rendering, State
+from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
 from newsmill.search import (
     Hit,
     QueryNote,
@@ -294,8 +294,7 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         detail = f" ({trace.detail})" if trace.detail else ""
         document = f"; document {trace.document_id}" if trace.document_id else ""
         steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome][1]}{detail}{document}"))
-    if trace.failure and trace.failed_at and not _is_outcome_of(trace, trace.failed_at):
-        failure = OutcomeRecord(trace.failure, trace.failure_detail)
+    if (failure := trace.last_failure) is not None and trace.failed_at is not None:
         since = f", failing since {trace.failing_since:%Y-%m-%d %H:%M:%S}" if trace.failing_since else ""
         steps.append((trace.failed_at, f"failed: {describe_failure(failure)}{since}"))
         steps.sort(key=lambda step: step[0])
@@ -306,11 +305,6 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
     if trace.revisit_at is not None:
         steps.append((trace.revisit_at, "fetched again, to see whether it changed"))
     return steps
-
-
-def _is_outcome_of(trace: Trace, failed_at: datetime) -> bool:
-    """Whether the failure is the outcome that the trace shows anyway."""
-    return trace.outcome is not None and trace.ended_at == failed_at
 
 
 def explain(url: Url, as_json: Json = False) -> None:

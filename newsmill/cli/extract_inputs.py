@@ -23,7 +23,8 @@ STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
-BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+UTF_8_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
 GZIP = b"\x1f\x8b"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
@@ -47,6 +48,8 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
     if not names and sys.stdin.isatty():
         raise ConfigError("give FILE, URL or FOLDER, or JSON lines or HTML on standard input; `newsmill extract --help` shows how")
     names = names or [STANDARD_INPUT]
+    if names.count(STANDARD_INPUT) > 1:
+        raise ConfigError("- is standard input, which can be read once; give it once")
     if names == [STANDARD_INPUT]:
         first = _read_first_line(sys.stdin.buffer)
         if is_json_line(first):
@@ -65,7 +68,7 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
 
 def is_json_line(line: bytes) -> bool:
     """Whether standard input has JSON lines, by its first line. Raises ConfigError if it has neither those nor HTML."""
-    start = line.removeprefix(BYTE_ORDER_MARKS[0]).lstrip()
+    start = line.removeprefix(UTF_8_MARK).lstrip()
     if not start or start.startswith((b"{", b"[")):
         return True
     if start.startswith((b"<", GZIP, *BYTE_ORDER_MARKS)):
@@ -74,8 +77,13 @@ def is_json_line(line: bytes) -> bool:
 
 
 def _read_first_line(stream: IO[bytes]) -> bytes:
-    """The first line that is not empty; b"" if there is none."""
-    return next((line for line in iter(lambda: stream.readline(MAX_FILE_BYTES), b"") if line.strip()), b"")
+    """The first line that is not empty, with the byte order mark of an empty one before it; b"" if there is none."""
+    mark = b""
+    for line in iter(lambda: stream.readline(MAX_FILE_BYTES), b""):
+        if line.removeprefix(UTF_8_MARK).strip():
+            return mark + line
+        mark = UTF_8_MARK if line.startswith(UTF_8_MARK) else mark
+    return b""
 
 
 def _save_page(first: bytes, stream: IO[bytes], folder: Path) -> dict[str, Any]:

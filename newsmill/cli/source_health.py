@@ -33,10 +33,13 @@ def describe_health(health: SourceHealth, now: datetime) -> str:
         text = summarize(STATE_NAMES[weigh(cause)[1]], cause, CAUSE_NAMES[cause.cause], english(now))
         part = f" ({_count_failing(cause)})" if cause.evidence.failing < cause.evidence.of and not cause.evidence.is_pages else ""
         return f"{text}{part} since {format_since(cause.since, now)}"
-    if health.failure is None or health.since is None or health.kind is Kind.PAGE:
+    if health.failure is None or health.since is None:
         return STATE_NAMES[health.state]
+    failure = f"{describe_failure(health.failure)} since {format_since(health.since, now)}"
+    if health.kind is Kind.PAGE:
+        return f"no article fetched yet: {failure}"
     part = f"{health.failing} of {format_count(health.of, 'listing')}: " if health.failing < health.of else ""
-    return f"{STATE_NAMES[health.state]} ({part}{describe_failure(health.failure)} since {format_since(health.since, now)})"
+    return f"{STATE_NAMES[health.state]} ({part}{failure})"
 
 
 def _count_failing(cause: Finding) -> str:

@@ -36,6 +36,7 @@ class PageFailures:
     since: datetime
     tried_at: datetime
     url: str
+    is_all: bool = False  # no page of the source was fetched so far
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,16 +41,17 @@ CAUSE_NAMES: Mapping[Cause, str] = {
     Cause.SILENT: "no new documents",
     Cause.NO_OUTPUT: "no new documents from any source",
 }
+# A number that can be 1 stands beside its noun, not before it: "listings: 1 of 1".
 EVIDENCE_TEXTS: Mapping[str, str] = {
-    "listings": "{failing} of {of} listings fail: {failure}. One of them: {url}",
+    "listings": "Failing listings: {failing} of {of} ({failure}). Example: {url}",
     "pages": "{failing} pages fail: {failure}. One of them: {url}. Newest document: {last}",
     "outcomes": "{failing} of the newest {of} pages: {failure}; usual share: {usual}. Newest document: {last}",
     "layout": "Share of the words at known positions in the newest documents of {site}: {fit}; usual: {usual}. "
-    "Median length of their texts: {words} words; usual: {usual_words}",
+    "Median number of words of their texts: {words}; usual: {usual_words}",
     "emptied": "{url} has no entries any more. Newest document: {last}",
     "moved": "{url} was not found ({failure}). The new URL is {new_url}",
     "redirected": "{url} redirects permanently to {new_url}",
-    "silent": "Newest document: {last}. Usual since then: {expected} hours with documents; probability of none: {probability}",
+    "silent": "Newest document: {last}. Usual number of hours with documents since then: {expected}; probability of none: {probability}",
     "no_output": "Newest document: {last}",
 }
 REMEDIES: Mapping[Cause, str] = {

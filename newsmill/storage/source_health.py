@@ -40,7 +40,7 @@ class SourceHealth:
     """The state of a source, the open or proven causes of it (the heaviest first), and what fails now, proven or not.
 
     `failure` is what most of the failing URLs fail with, `since` when the first of them began to fail, and `url` is one of them. They are
-    None where nothing fails.
+    None where nothing fails. Pages that fail count once they are a cause, or while no page of the source was fetched at all.
     """
 
     state: HealthState
@@ -101,11 +101,13 @@ def describe_observation(seen: Observation, open_causes: Sequence[Finding]) -> S
     state = decide_state(causes, seen)
     read = [listing for listing in seen.listings if listing.tried_at is not None or listing.failing_since is not None]
     failing = [listing for listing in read if listing.failure is not None]
-    if failing:
+    pages = seen.pages
+    is_without_pages = pages is not None and pages.is_all and not causes
+    if failing and not is_without_pages:
         failure, listing = _find_common(failing)
         since = min(one.failing_since for one in failing if one.failure == failure and one.failing_since is not None)
         return SourceHealth(state, tuple(causes), failure, since, listing.url, listing.kind, len(failing), len(read), seen)
-    if (pages := seen.pages) is not None and any(one.evidence.is_pages for one in causes):
+    if pages is not None and (is_without_pages or any(one.evidence.is_pages for one in causes)):
         return SourceHealth(state, tuple(causes), pages.failure, pages.since, pages.url, Kind.PAGE, pages.count, 0, seen)
     return SourceHealth(state, tuple(causes), seen=seen)
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select
 
+from newsmill.health.pages import count_read
 from newsmill.health.records import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
 from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.model import Outcome, OutcomeRecord, Source
@@ -24,7 +25,7 @@ from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import count_totals, documents, ledger, source_checks, sources
-from newsmill.storage.statements import IS_LISTING, Upsert
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is
 
 MAX_LISTINGS = 200  # of a source; those of its plan have the lowest ids
 MAX_FAILING_PAGES = 100  # counted; more are "100 or more"
@@ -58,6 +59,9 @@ _FAILING_PAGES = (
     .where(ledger.c.failing_since.is_not(None), ledger.c.source == _NAME, ledger.c.kind == "page")
     .order_by(ledger.c.failing_since)
     .limit(MAX_FAILING_PAGES)
+)
+_FETCHED = (
+    select(ledger.c.id).where(IN_FLIGHT, state_is("fetched", "processing"), ledger.c.source == _NAME, ledger.c.kind == "page").limit(1)
 )
 _PAGES_FAILING_AFTER = _FAILING_PAGES.where(ledger.c.failing_since > _AFTER)
 _TOTALS = select(count_totals.c.outcome, count_totals.c.n).where(count_totals.c.source == _NAME, count_totals.c.kind == "page")
@@ -124,7 +128,7 @@ def observe(conn: Connection, source: Source, history: CheckHistory, now: dateti
     seen = Observation(
         now,
         [to_record(trace, listings) for trace in traces if is_relevant(trace, listings) and not is_forgotten(trace, now)],
-        _read_failing_pages(conn, source, last),
+        _read_failing_pages(conn, source, last, totals),
         _build_windows(history.snapshots, totals, now, is_new=last is None),
         None,
         history.rhythm,
@@ -199,7 +203,7 @@ def _update_listings(traces: Iterable[Trace], history: Mapping[int, ListingHisto
 # ---- pages --------------------------------------------------------------------------------------------------------------------
 
 
-def _read_failing_pages(conn: Connection, source: Source, last: datetime | None) -> PageFailures | None:
+def _read_failing_pages(conn: Connection, source: Source, last: datetime | None, totals: Mapping[Outcome, int]) -> PageFailures | None:
     """The pages that failed since the newest document."""
     statement = _FAILING_PAGES if last is None else _PAGES_FAILING_AFTER
     traces = [to_trace(row) for row in conn.execute(statement, {"b_name": source.name, "b_after": last})]
@@ -210,7 +214,8 @@ def _read_failing_pages(conn: Connection, source: Source, last: datetime | None)
     chosen = [trace for failure, trace in failures if (failure.outcome, failure.detail) == (outcome, detail)]
     since = min(trace.failing_since for trace in chosen if trace.failing_since is not None)
     tried = max((at for trace in chosen for at in (trace.ended_at, trace.failed_at) if at is not None), default=since)
-    return PageFailures(len(failures), OutcomeRecord(outcome, detail), since, tried, chosen[0].url)
+    is_all = last is None and not count_read(totals) and conn.execute(_FETCHED, {"b_name": source.name}).one_or_none() is None
+    return PageFailures(len(failures), OutcomeRecord(outcome, detail), since, tried, chosen[0].url, is_all)
 
 
 def _build_windows(snapshots: Sequence[Snapshot], totals: Mapping[Outcome, int], now: datetime, *, is_new: bool) -> list[OutcomeWindow]:

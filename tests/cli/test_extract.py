@@ -49,12 +49,19 @@ def test_files_and_folders(newsmill: Newsmill) -> None:
 
 
 def test_html_on_standard_input_is_one_page(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    for data in (PAGE.encode(), b"\n\xef\xbb\xbf" + PAGE.encode(), gzip.compress(PAGE.encode()), PAGE.replace("><", ">\n<").encode()):
+    marked = [start + PAGE.encode() for start in (b"\n\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\xef\xbb\xbf \r\n\n")]
+    for data in (PAGE.encode(), *marked, gzip.compress(PAGE.encode()), PAGE.replace("><", ">\n<").encode()):
         feed(monkeypatch, data)
         done = newsmill("extract")
         assert [(record["id"], record["outcome"]) for record in done.lines] == [("-", "stored")]
     feed(monkeypatch, PAGE.encode())
     assert newsmill("extract", "-", "page.html", "--format", "text").out.count("paragraph 0") == 2
+
+
+def test_json_lines_after_a_byte_order_mark(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    for start in (b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"):
+        feed(monkeypatch, start + b'{"id": 1, "path": "page.html"}\n{"id": 2, "path": "empty.html"}\n')
+        assert [(record["id"], record["outcome"]) for record in newsmill("extract").lines] == [(1, "stored"), (2, "no_text")]
 
 
 def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +78,7 @@ def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: 
     [
         (["missing.html"], "missing.html: no such file, folder or URL"),
         (["ftp://a.example/page"], "ftp://a.example/page: not an http or https URL"),
+        (["-", "-"], "- is standard input, which can be read once; give it once"),
         (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, not 'pdf'"),
         (["page.html", "empty.html", "--url", "https://a.example/"], "--url is the URL of one page"),
     ],

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from command_result import Newsmill
+from rows import SITE, Mill, bad, ended, links
 
 from newsmill import context, settings
-from newsmill.cli.source_health import describe_cause, describe_health
+from newsmill.cli.crawl import describe_problem
+from newsmill.cli.source_health import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.health.causes import Cause
@@ -18,6 +20,8 @@ from newsmill.health.records import Evidence, Finding
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.source_health import HealthState, SourceHealth
+from newsmill.web.pages import source_health_view
+from newsmill.web.pages.translations import load_translations
 
 FAILURES = {
     "forbidden": (OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), "blocked: HTTP 403 since "),
@@ -54,11 +58,48 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
     shown = newsmill("sources", "doctor", "forbidden")
     assert shown.code == 1
-    assert "1 of 1 listings fail: blocked: HTTP 403. One of them: http://forbidden.example/" in shown.out
+    assert "Failing listings: 1 of 1 (blocked: HTTP 403). Example: http://forbidden.example/" in shown.out
     assert "what to do: Ask the publisher for access" in shown.out
     (cause,) = newsmill("sources", "doctor", "forbidden", "--json").json["health"]["causes"]
     assert (cause["cause"], cause["state"], cause["evidence"]["of"]) == ("refused", "blocked", 1)
     assert newsmill("sources", "doctor", "nobody").code == 2
+
+
+def test_a_source_whose_articles_are_all_refused_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill
+) -> None:
+    """After one crawl nothing is proven, so there is no alarm; but "ok" would hide that no article can be fetched."""
+    monkeypatch.chdir(tmp_path)
+    source = Source("paper", homepage=f"{SITE}/")
+    with context.open_context(settings.load(), create=True) as store:
+        store.ledger.put_source(source, now=now())
+        mill = Mill(store.ledger, now=now())
+        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+        store.ledger.add(links(4), now=mill.now)
+        first, *others = mill.lease()
+        later, failure = mill.now + timedelta(minutes=10), FAILURES["forbidden"][0]
+        waiting = [Postponed(row.id, row.fence, later, "http_error: HTTP 403", failure=failure) for row in others]
+        store.ledger.postpone([*waiting, Postponed(first.id, first.fence, later, "waits")], now=mill.now)
+        assert describe_problem(store, source) == (
+            f"{SITE}/ has no documents: Newsmill found 4 pages there (4 not fetched); most frequent failure: blocked: HTTP 403;"
+            f" the next attempt is at {format_since(later, now())}"
+        )
+        for shown in (newsmill("sources", "list"), newsmill("status")):
+            assert "no article fetched yet: blocked: HTTP 403 since " in shown.out
+        health = newsmill("sources", "list", "--json").json[0]["health"]
+        assert (health["state"], health["causes"], health["kind"], health["failing"]) == ("ok", [], "page", 3)
+        german = load_translations("de")
+        view = source_health_view.read_health(store, [source], german, now())["paper"]
+        assert view.text.startswith("noch kein Artikel abgerufen: blockiert: HTTP 403 seit ")
+        mill.now = now() + timedelta(minutes=11)
+        fetched, *refused = mill.lease()
+        segment = mill.save([fetched])
+        store.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403") for row in refused], now=mill.now)
+        assert "no article fetched yet" not in newsmill("sources", "list").out, "one waits for a worker"
+        mill.store(*(bad(claim, Outcome.NOT_ARTICLE) for claim in mill.claim(segment)))
+        problem = describe_problem(store, source) or ""
+        assert "(3 http_error, 1 not_article); most frequent failure: blocked: HTTP 403" in problem
+        assert "no article fetched yet" not in newsmill("sources", "list").out
 
 
 def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Newsmill) -> None:

@@ -143,6 +143,13 @@ class Trace:
     failed_at: datetime | None = None
     revisit_at: datetime | None = None  # when a stored article is fetched again
 
+    @property
+    def last_failure(self) -> OutcomeRecord | None:
+        """The last failed try; None if there was none, or if it is the outcome."""
+        if self.failure is None or self.failed_at is None or (self.outcome is not None and self.ended_at == self.failed_at):
+            return None
+        return OutcomeRecord(self.failure, self.failure_detail)
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:

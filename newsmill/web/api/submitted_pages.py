@@ -84,7 +84,7 @@ def store_body(context: AppContext, kind: str, body: bytes, source: str | None) 
     for name in sorted({page.source for page in pages if page.source is not None}):
         if context.ledger.source(name) is None:
             raise HTTPException(422, f"source: {name[:100]!r} does not exist; GET /api/v1/sources lists all")
-    return store_pages(context, make_enqueue(context.settings), pages, "api")
+    return store_pages(context, make_enqueue(context.settings), pages, found_by="api")
 
 
 def read_json(body: bytes, now: datetime) -> list[Page]:

@@ -61,6 +61,7 @@ def show_home(request: Request, by: str = "published") -> Response:
     return view.page(
         "home.html",
         by=order,
+        stored_count=stored,
         stored=view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
         pending=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
         sources=len(names),

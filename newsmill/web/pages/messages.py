@@ -1,7 +1,8 @@
 """Sentences of other parts of Newsmill in the reader's language: errors, refused values, and the details of outcomes.
 
 Those parts write English, because programs and logs read it too. A catalogue has their sentences as patterns with {placeholders}; a value
-that is itself such a sentence is translated too. A text without a pattern (of a server, of a library) stays English and is marked so.
+that is itself such a sentence is translated too, and so is each part of a detail that joins several with "; ". A text without a pattern
+(of a server, of a library) stays English and is marked so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from newsmill.web.pages.translations import CATALOGUE_FOLDER
 MAX_CHARACTERS = 2000  # a longer text is not one of our sentences
 MAX_DEPTH = 4  # sentences within sentences
 MIN_LITERAL_CHARACTERS = 4  # of a pattern that stands for itself
+SEPARATOR = "; "  # of the sentences of one detail
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
@@ -32,6 +34,11 @@ class Pattern:
     def needs_sentence(self) -> bool:
         """Whether hardly any text is around the placeholders (`{key}: {error}`), so that it fits other texts too."""
         return sum(map(len, self.literals)) <= MIN_LITERAL_CHARACTERS
+
+    @property
+    def has_separator(self) -> bool:
+        """Whether it is one sentence although it looks like joined ones."""
+        return any(SEPARATOR in literal for literal in self.literals)
 
     def match(self, text: str) -> Mapping[str, str] | None:
         """The values of the placeholders, each as short as possible; None for another sentence. Takes linear time."""
@@ -54,16 +61,33 @@ def translate_message(text: str, language: str, depth: int = 0) -> str | None:
 
     >>> translate_message("homepage: not a host name: '..'", "de")
     "homepage: '..' ist kein Hostname"
+    >>> translate_message("9 new, 0 known; the body is empty", "de")
+    '9 neu, 0 bekannt; der Inhalt ist leer'
     """
     if len(text) > MAX_CHARACTERS or depth > MAX_DEPTH:
         return None
-    for pattern in load_patterns(language):
+    patterns = load_patterns(language)
+    if SEPARATOR not in text:
+        return _match(text, patterns, language, depth)
+    whole = _match(text, [pattern for pattern in patterns if pattern.has_separator], language, depth)
+    return whole or _translate_parts(text, language, depth) or _match(text, patterns, language, depth)
+
+
+def _match(text: str, patterns: Sequence[Pattern], language: str, depth: int) -> str | None:
+    for pattern in patterns:
         if (values := pattern.match(text)) is not None:
             translated = {name: translate_message(value, language, depth + 1) for name, value in values.items()}
             if pattern.needs_sentence and not any(translated.values()):
                 continue
             return pattern.translation.format_map({name: translated[name] or value for name, value in values.items()})
     return None
+
+
+def _translate_parts(text: str, language: str, depth: int) -> str | None:
+    """The joined sentences, of which those without a pattern stay English; None if all of them do."""
+    parts = text.split(SEPARATOR)
+    translated = [translate_message(part, language, depth + 1) for part in parts]
+    return SEPARATOR.join(new or part for new, part in zip(translated, parts, strict=True)) if any(translated) else None
 
 
 @cache

@@ -74,10 +74,12 @@ def describe_health(name: str, health: SourceHealth, words: Translations, now: d
         text = summarize(words(f"health.state.{weigh(cause)[1]}"), cause, words(f"health.cause.{cause.cause}"), write_values(words, now))
         text = words("source_health.since", failure=text, at=write_time(words, cause.since, now))
         return HealthView(name, "bad", text, cause.evidence.url or health.url, causes)
-    if health.failure is None or health.since is None or health.kind is Kind.PAGE:
+    if health.failure is None or health.since is None:
         return HealthView(name, MARKS.get(health.state, "on"), state)
     mark = "doubtful"
     failure = words("source_health.since", failure=describe_failure(health.failure, words), at=write_time(words, health.since, now))
+    if health.kind is Kind.PAGE:
+        return HealthView(name, mark, words("source_health.no_article", failure=failure), health.url)
     if health.failing < health.of:  # the others are read, so the mark is that of the state
         failure = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=failure)
         mark = MARKS.get(health.state, "on")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 from lxml import html
 from page_client import FOREIGN_SCRIPTS, HTML, MAX_BYTES, read, text_of, token
@@ -147,6 +149,35 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     both = client.post("/sources/paper-example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
+
+
+def test_figures_agree_with_their_labels(web: RunningApp) -> None:
+    mill = Mill(web.context.ledger, now=web.context.now())
+    mill.ledger.put_source(SOURCE, now=mill.now)
+    client = web.browser()
+    assert "Documents0" in text_of(read(client, "/")) and "Source1" in text_of(read(client, "/"))
+    mill.ledger.add(links(1), now=mill.now)
+    (claim,) = mill.claim(mill.save([row for row in mill.lease() if row.kind is Kind.PAGE]))
+    mill.store(good(claim))
+    german = text_of(read(client, "/sources/paper?lang=de"))
+    assert "Dokument1" in german and "Gefundene Seite1" in german
+
+
+def test_a_url_that_is_tried_again_says_why(web: RunningApp) -> None:
+    mill = Mill(web.context.ledger, now=web.context.now())
+    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.add(links(2), now=mill.now)
+    refused, waiting = (row for row in mill.lease() if row.kind is Kind.PAGE)
+    failure, later = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), mill.now + timedelta(minutes=10)
+    postponed = Postponed(refused.id, refused.fence, later, "http_error: HTTP 403", failure=failure)
+    mill.ledger.postpone([postponed, Postponed(waiting.id, waiting.fence, later, "the fetch was interrupted")], now=mill.now)
+    client = web.browser()
+    assert re.search(
+        r"Last failed attempt.* · HTTP error: .*HTTP 403 · failing since ", text_of(read(client, f"/ops/url?url={refused.url}"))
+    )
+    german = text_of(read(client, f"/ops/url?url={refused.url}&lang=de"))
+    assert re.search(r"Letzter Fehlversuch.* · HTTP-Fehler: .*HTTP 403 · fehlerhaft seit ", german)
+    assert "der Abruf wurde unterbrochen" in text_of(read(client, f"/ops/url?url={waiting.url}&lang=de"))
 
 
 def test_the_share_of_rendered_pages_and_the_key_stand_on_the_page_of_the_source(web: RunningApp) -> None:

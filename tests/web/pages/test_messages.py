@@ -22,7 +22,17 @@ from newsmill.web.pages.messages import MAX_CHARACTERS, load_patterns, translate
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "newsmill" / "web" / "pages" / "templates").glob("*.html"))
 # Sentences of these calls are shown on pages. Other files raise for programs, for the command line or for the log.
-CALLS = ("OutcomeRecord", "ListingError", "HeadTooLongError", "RenderingError", "ArchiveDamaged", "UrlError", "DecodeError", "ConfigError")
+CALLS = (
+    "OutcomeRecord",
+    "CannotResolveHostError",
+    "ListingError",
+    "HeadTooLongError",
+    "RenderingError",
+    "ArchiveDamaged",
+    "UrlError",
+    "DecodeError",
+    "ConfigError",
+)
 PAGE_CALLS = (*CALLS, "NewsmillError", "HTTPException", "unauthorized", "error_response")
 PLACES = {
     "crawler/*.py": tuple(call for call in CALLS if call != "ConfigError"),  # of the start of a process
@@ -39,6 +49,13 @@ PLACES = {
     "newsmill/storage/marks.py": CALLS,
     "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
+}
+# Functions whose texts are joined to one detail, so that no call has them as its argument.
+PARTS = {
+    "crawler/listing_task.py": ("run",),
+    "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
+    "newsmill/discovery/sitemap_entries.py": ("warnings",),
+    "newsmill/discovery/sitemaps.py": ("warnings", "_unpack", "_read", "_stop_at_limit", "_warn_of_gzip"),
 }
 # The same in every language.
 NAMES = {
@@ -58,7 +75,21 @@ def sentences() -> Iterator[tuple[str, str]]:
                             yield f"{path.relative_to(ROOT)}:{node.lineno}", text
 
 
-def literal(node: ast.expr) -> str:
+def parts() -> Iterator[tuple[str, str]]:
+    """(place, sentence with a 9 for each value) of the functions in PARTS, without their docstrings."""
+    for path, names in PARTS.items():
+        functions = [node for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if getattr(node, "name", None) in names]
+        assert {function.name for function in functions} == set(names)
+        nodes: list[ast.AST] = [node for function in functions for node in function.body[ast.get_docstring(function) is not None :]]
+        while nodes:
+            node = nodes.pop()
+            if not (text := literal(node)):
+                nodes += ast.iter_child_nodes(node)
+            elif re.search(r"[a-z]{2,}[ ,]", text.replace("9", "")):
+                yield f"{path}:{node.lineno}", text
+
+
+def literal(node: ast.AST) -> str:
     """The text of a string or an f-string, with a 9 for each value; empty for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
@@ -68,7 +99,7 @@ def literal(node: ast.expr) -> str:
 
 
 def test_every_sentence_of_the_code_is_translated() -> None:
-    found = list(sentences())
+    found = [*sentences(), *parts()]
     assert len(found) > 100
     assert [(place, text) for place, text in found if not translate_message(text, "de")] == []
     tables = (SourceTable, *SUBTABLES.values())
@@ -80,6 +111,24 @@ def test_every_sentence_of_the_code_is_translated() -> None:
         address_guard.refusal_reason(url, guard) for url in ("http://10.0.0.1/", "http://x.local/", "https://a.example:22/", "::", "x:y")
     ]
     assert [text for text in refused if not text or not translate_message(text, "de")] == []
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("9 new, 0 known", "9 neu, 0 bekannt"),
+        ("1 new, 2 known; 3 older parts left to a backfill", "1 neu, 2 bekannt; 3 ältere Teile bleiben einem Backfill"),
+        ("0 new, 1 known; URLs without a host: 4; odd", "0 neu, 1 bekannt; URLs ohne Host: 4; odd"),
+        ("2 new, 1 known; larger than 50 MB; the rest is left out", "2 neu, 1 bekannt; größer als 50 MB; der Rest wird ausgelassen"),
+        ("pushed by the hub: 1 new, 0 known; 0 new, 1 known", "vom Hub gesendet: 1 neu, 0 bekannt; 0 neu, 1 bekannt"),
+        (
+            "DNS lookup failed: no results for hostname lookup: nohost.invalid",
+            "DNS-Abfrage fehlgeschlagen: keine Adresse für nohost.invalid",
+        ),
+    ],
+)
+def test_each_part_of_a_joined_detail_is_translated(english: str, german: str) -> None:
+    assert translate_message(english, "de") == german
 
 
 def test_patterns_match_what_they_should_and_nothing_else() -> None:

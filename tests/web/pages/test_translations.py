@@ -45,6 +45,17 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
     assert rendering.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None
 
 
+def test_every_origin_of_a_url_has_its_text() -> None:
+    """The inspector of sites has two more, which it never writes to the ledger."""
+    root = PAGES.parents[2]
+    files = [
+        path for folder in ("newsmill", "crawler", "workers") for path in (root / folder).rglob("*.py") if path.stem != "site_inspector"
+    ]
+    code = "\n".join(path.read_text("utf-8") for path in files)
+    origins = set(re.findall(r'(?:found_by=|found_by: str = |FOUND_BY = |FROM_[A-Z]+ = )"(\w+)"', code))
+    assert origins == {key.removeprefix("found.") for key in EN.texts if key.startswith("found.")}
+
+
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
     source = "\n".join(path.read_text() for path in (*PAGES.glob("*.py"), *PAGES.glob("templates/*.html")))
     used = set(re.findall(r"""(?:\bt|words)(?:\.n)?\(\s*f?['"]([\w.-]+)['"]\s*[,)]""", source))
