@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,13 +14,14 @@ from newsmill.exceptions import CursorError
 from newsmill.search import FIRST_PAGE, FacetName, Facets, Period, Search, SearchResults, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
+from newsmill.search.query import parse_query
 from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
 from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
-from newsmill.web.pages.query_filters import add_filter, field_of, link_bar, list_filters, remove_filters
+from newsmill.web.pages.query_filters import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
 from newsmill.web.search_export import MAX_DOCUMENTS
@@ -86,7 +86,7 @@ def show_search(
     )
     timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
     title = view.words(f"timeline.title.{period.step}")
-    link = partial(link_bar, query, order)
+    filtered = FilteredQuery(query)
     return view.page(
         "search.html",
         q=query,
@@ -94,16 +94,16 @@ def show_search(
         results=results,
         total=facets.counted if facets and facets.is_complete else results.total,
         at_least=facets.counted if facets else 0,
-        filters=list(list_filters(query)),
+        filters=list(filtered.list_filters()),
         is_first=not cursor,
         saved=list_saved(request, context),
         builder=read_fields(query),
         period=period,
         ten_years=(view.now - timedelta(days=MAX_DAYS - 1)).date(),
-        dates=list_dates(query, period),
+        dates=list_dates(query, period, view.now),
         timeline=timeline,
-        chart=count_chart([("", timeline)], title, view.words, link) if timeline else None,
-        facets=list_facets(facets, query) if facets else (),
+        chart=count_chart([("", timeline)], title, view.words, lambda _, bar: filtered.link_bar(order, bar)) if timeline else None,
+        facets=list_facets(facets, filtered) if facets else (),
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE}) if results.cursor else None,
@@ -121,26 +121,27 @@ def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
     return sorted(searches, key=lambda search: not search.new)[:MAX_SAVED]
 
 
-def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
+def list_facets(facets: Facets, query: FilteredQuery) -> tuple[FacetList, ...]:
     """The facets of a query, without empty ones."""
-    active = {one.text.casefold() for one in list_filters(query)}
     found = []
     for name, counts in facets.values.items():
         links = tuple(
-            FacetLink(one.value, one.n, one.filter and add_filter(query, one.filter), (one.filter or "").casefold() in active)
+            FacetLink(one.value, one.n, one.filter and query.add(one.filter), one.filter is not None and query.has(one.filter))
             for one in counts[:MAX_FACET_VALUES]
         )
-        without = remove_filters(query, FACET_FIELDS[name])
-        widened = without if without != " ".join(query.split()) else None
+        without = query.remove(FACET_FIELDS[name])
+        widened = without if without != query.text else None
         found.append(FacetList(name, links[:MAX_SHOWN_VALUES], links[MAX_SHOWN_VALUES:], len(counts) > MAX_FACET_VALUES, widened))
     return tuple(one for one in found if one.values)
 
 
-def list_dates(query: str, period: Period) -> dict[str, str]:
+def list_dates(query: str, period: Period, now: datetime) -> dict[str, str]:
     """The days in the fields of the date range: those of the query's own filters, else none."""
-    fields = {field_of(one.text) for one in list_filters(query)}
-    days = {"after": period.since, "before": period.until}
-    return {name: f"{at:%Y-%m-%d}" if name in fields else "" for name, at in days.items()}
+    parsed = parse_query(query, now)
+    return {
+        "after": f"{period.since:%Y-%m-%d}" if parsed.since else "",
+        "before": f"{period.until:%Y-%m-%d}" if parsed.until else "",
+    }
 
 
 @router.get("/search/range")
@@ -148,7 +149,8 @@ def set_range(q: str = "", after: str = "", before: str = "", order: Literal["re
     """Leads from the fields of the date range to the search. An empty field removes the filter."""
     query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     for name, value in (("after", after), ("before", before)):
-        query = add_filter(query, f"{name}:{value}") if is_day(value) else remove_filters(query, name)
+        query = FilteredQuery(query).remove(name)
+        query = FilteredQuery(query).add(f"{name}:{value}") if is_day(value) else query
     return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
 
 

@@ -125,8 +125,9 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
                 "source": "The Paper",
             },
         ),
-        ('rail "night bus', {"keep": 'rail "night bus'}),
-        ("rail OR bus lang:en", {"keep": "rail OR bus lang:en"}),
+        ('rail "night bus"', {"all": "rail", "phrase": "night bus"}),
+        ("rail OR bus lang:en", {"keep": "rail OR bus", "language": "en"}),
+        ("rail (bus -ferry)", {"all": "rail", "keep": "(bus -ferry)"}),
         ('=flood -lang:en is:starred after:"last week" x', {"all": "x", "keep": '=flood -lang:en is:starred after:"last week"'}),
     ],
 )
@@ -304,6 +305,19 @@ def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp
     (wider,) = groups["Language"].xpath("h3/a/@href")
     assert parse_qs(urlsplit(wider).query)["q"] == ["council"]
     assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
+
+
+@pytest.mark.parametrize(
+    "query", ["council NOT lang:de", "council OR ferry", '"the council', "council NOT", "(council OR ferry", "council lang:en OR lang:de"]
+)
+def test_facets_and_bars_of_any_query_lead_to_what_they_count(filled: RunningApp, query: str) -> None:
+    page = read(filled.stranger, "/search?" + urlencode({"q": query}))
+    groups = [group.xpath(".//li[a]")[:1] for group in page.xpath("//div[@class='facet']")]
+    for item in (item for group in groups for item in group):
+        assert follow(filled.stranger, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
+    for bar in page.xpath(f"{TIME}//svg/a")[-1:]:
+        assert follow(filled.stranger, bar.get("href")) == int(bar.get("aria-label").rpartition(": ")[2])
+    assert any(groups)
 
 
 def test_further_values_of_a_facet_can_be_opened(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
