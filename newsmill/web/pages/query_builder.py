@@ -12,7 +12,8 @@ from newsmill.search.query import split_query
 _PART = re.compile(
     r'(?P<minus>-?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>[^\s()"“”„]+))', re.IGNORECASE
 )
-_ONE_VALUE = ("source", "lang", "after", "before")
+_WORD_OR_PHRASE = re.compile(r'["“”„](?P<quoted>[^"“”„]*)["“”„]?|[^\s()"“”„]+')
+_ONE_VALUE = ("source", "lang", "author", "section", "after", "before")
 
 
 @dataclass(slots=True)
@@ -67,15 +68,16 @@ def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
 def build_query(fields: BuilderFields) -> str:
     """The query for the fields.
 
-    >>> build_query(BuilderFields(all="rail", phrase="night train", any="bus ferry", none="strike", filters={"lang": "de"}))
-    'rail "night train" bus OR ferry -strike lang:de'
+    >>> fields = BuilderFields(all="rail", phrase="night train", any='bus "old ferry"', none="strike", filters={"lang": "de"})
+    >>> build_query(fields)
+    'rail "night train" bus OR "old ferry" -strike lang:de'
     """
-    parts = [close_query(fields.keep), close_query(" ".join(_plain_words(fields.all)))]
+    parts = [close_query(fields.keep), close_query(" ".join(_words_and_phrases(fields.all)))]
     parts += [f'"{" ".join(words)}"'] if (words := _plain_words(fields.phrase)) else []
     parts += [
-        " OR ".join(_plain_words(fields.any)),
-        *(f"-{one}" for one in _plain_words(fields.none)),
-        *(f"title:{one}" for one in _plain_words(fields.title)),
+        " OR ".join(_words_and_phrases(fields.any)),
+        *(f"-{one}" for one in _words_and_phrases(fields.none)),
+        *(f"title:{one}" for one in _words_and_phrases(fields.title)),
     ]
     for name, value in fields.filters.items():
         words = _plain_words(value)
@@ -89,6 +91,19 @@ def is_day(text: str) -> bool:
         return bool(date.fromisoformat(text))
     except ValueError:
         return False
+
+
+def _words_and_phrases(text: str) -> list[str]:
+    """The words of a field, and its phrases with their quotation marks. Without brackets.
+
+    >>> _words_and_phrases('news (-"evening edition" "open')
+    ['news', '"evening edition"', '"open"']
+    """
+    found = (
+        match[0].lstrip("-=") if match["quoted"] is None else f'"{quoted}"' if (quoted := match["quoted"].strip()) else ""
+        for match in _WORD_OR_PHRASE.finditer(text)
+    )
+    return [one for one in found if one]
 
 
 def _plain_words(text: str) -> list[str]:

@@ -162,13 +162,15 @@ def build_search(
     any: str = "",
     none: str = "",
     title: str = "",
+    author: str = "",
+    section: str = "",
     source: str = "",
     language: str = "",
     after: str = "",
     before: str = "",
 ) -> Response:
     """Leads from the fields of the query builder to the search. `keep`: the parts of the query that no field expresses."""
-    filters = {"source": source, "lang": language, "after": after, "before": before}
+    filters = {"author": author, "section": section, "source": source, "lang": language, "after": after, "before": before}
     query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
 

@@ -104,10 +104,14 @@ def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
 
 def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     (form,) = read(filled.stranger, "/search").xpath("//form[@action='/search/build']")
-    assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 9
-    fields = {"all": "council", "any": "mayor bridge", "none": '"strike"', "language": "en", "after": "2026-01-01", "source": "The Paper"}
-    answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
-    query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
+    assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 11
+    fields = {"all": 'council "town hall"', "any": 'news "evening edition"', "none": '"strike', "title": '"old bridge" (x'}
+    filters = {"language": "en", "after": "2026-01-01", "source": "The Paper", "author": "Ann Smith", "section": "sport"}
+    answer = filled.stranger.get("/search/build", params=fields | filters, follow_redirects=False)
+    query = (
+        'council "town hall" news OR "evening edition" -"strike" title:"old bridge" title:x '
+        'author:"Ann Smith" section:sport source:"The Paper" lang:en after:2026-01-01'
+    )
     assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
 
 
@@ -115,6 +119,7 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     ("query", "fields"),
     [
         ("council lang:en after:2026-01-01", {"all": "council", "language": "en", "after": "2026-01-01"}),
+        ('author:"Ann Smith" section:sport author:=x', {"author": "Ann Smith", "section": "sport", "keep": "author:=x"}),
         (
             'council climat* "night train" -strike title:flood source:"The Paper"',
             {
