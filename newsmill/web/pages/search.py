@@ -20,11 +20,12 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
+from newsmill.web.pages.marks import export_search
 from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
 from newsmill.web.pages.query_filters import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
-from newsmill.web.search_export import MAX_DOCUMENTS
+from newsmill.web.search_export import MAX_DOCUMENTS, FormatName
 
 MAX_HITS = 20
 MAX_SAVED = 12
@@ -67,13 +68,18 @@ def show_search(
     order: Literal["relevance", "newest"] = "relevance",
     step: TimelineStep | None = None,
     previous: str | None = None,
+    format: FormatName | None = None,
+    marks: bool = False,
 ) -> Response:
     """The matches of a query. Any text is a query; a cursor of another query starts at the first page.
 
-    `previous`: the cursor of the page before, for the documents that are opened from this one.
+    `previous`: the cursor of the page before, for the documents that are opened from this one. `format`: a file in place of the page, as
+    from /search/export.
     """
     context: AppContext = request.app.state.context
     view = PageView(request)
+    if format is not None:
+        return export_search(request, view.user, q, format, order, marks)
     index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
