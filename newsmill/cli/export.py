@@ -33,13 +33,12 @@ from newsmill.exports.records import PEER_FORMATS, MarkedDocument
 from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
-from newsmill.search import Search
+from newsmill.search import Search, restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
-LEADING_OPERATORS = re.compile(r"(?:\s*(?:OR|AND|[|])(?=\s|$))+")
 MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
 MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -101,7 +100,9 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None and (user or "marks" in fields):
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
-    plan = ExportPlan(output_format, restrict_to_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
+    text = " ".join(query or ())
+    text = text if source is None else restrict_to_source(text, source)
+    plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
     with context.open_context(configuration.load()) as opened:
         store = replace(opened, search=Search(opened.engine, user))
         if source is not None and store.ledger.source(source) is None:
@@ -130,13 +131,6 @@ def check_options(to: str | None, output: Path | None, folder_only: dict[str, bo
         raise ConfigError("-o writes one file and --to a folder; use one of the two")
     if folder_only["--since-last"] and folder_only["--overwrite"]:
         raise ConfigError("--since-last extends an export and --overwrite replaces it; use one of the two")
-
-
-def restrict_to_source(source: str | None, query: str) -> str:
-    """`query` for documents of one source. An operator at its beginning goes, because it would combine with the source."""
-    if source is None:
-        return query
-    return f'source:"{source}" {query[match.end() :] if (match := LEADING_OPERATORS.match(query)) else query}'.strip()
 
 
 def list_documents(store: AppContext, source: str | None, after: datetime | None) -> tuple[Iterator[Document], int | None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from calendar import day_name
 from typing import Annotated, Any
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.alert_schedule import make_schedule
+from newsmill.alert_schedule import Frequency, Schedule, make_schedule
 from newsmill.cli.documents import print_notes
 from newsmill.cli.terminal import format_count, note, print_json, print_table
 from newsmill.context import AppContext
@@ -188,13 +189,23 @@ def find_alert(store: AppContext, alert_id: str) -> Alert:
 
 def to_row(alert: Alert) -> list[object]:
     """One row of the table."""
-    when = alert.schedule
     return [
         *(alert.id, alert.search.name, alert.search.user or "-", alert.channel.value, alert.shown_target),
-        f"{when.frequency} {when.hour:02}:00 {when.zone}" if when.frequency in ("daily", "weekly") else when.frequency.value,
-        describe_state(alert),
+        *(describe_schedule(alert.schedule), describe_state(alert)),
         *(alert.sent_at, alert.detail),
     ]
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """When the messages are sent.
+
+    >>> describe_schedule(Schedule(Frequency.WEEKLY, hour=12, weekday=2))
+    'weekly Wednesday 12:00 UTC'
+    """
+    if schedule.frequency not in (Frequency.DAILY, Frequency.WEEKLY):
+        return schedule.frequency.value
+    day = f" {day_name[schedule.weekday]}" if schedule.frequency is Frequency.WEEKLY else ""
+    return f"{schedule.frequency}{day} {schedule.hour:02}:00 {schedule.zone}"
 
 
 def describe_state(alert: Alert) -> str:

@@ -164,6 +164,7 @@ class Corpus(ABC):
         """Counts the matches per day, week (from Monday) or month, oldest first, with bars that are zero.
 
         The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
+        In a period of more than 400 days, days become weeks.
         """
 
     @abstractmethod

@@ -118,13 +118,83 @@ def parse_query(text: str, now: datetime | None = None, *, user: str = "") -> Qu
     Terms(words=('old', 'town'), part='', exact=True, prefix=False)
     """
     notes = [QueryNote("cut", str(MAX_QUERY_CHARACTERS))] if len(text) > MAX_QUERY_CHARACTERS else []
-    text = text[:MAX_QUERY_CHARACTERS].replace("\0", " ")
-    if not text.strip():
+    items = _read_items(text)
+    if not items:
         return Query()
-    items = list(_ITEM.finditer(text))
     if len(items) > MAX_ITEMS:
         notes.append(QueryNote("items", str(MAX_ITEMS)))
     return _Parser(items[:MAX_ITEMS], now or datetime.now(UTC), notes, user).parse()
+
+
+def _read_items(text: str) -> list[re.Match[str]]:
+    return list(_ITEM.finditer(text[:MAX_QUERY_CHARACTERS].replace("\0", " ")))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPart:
+    """One of the parts of a query that must all match: a word, a phrase, a filter or a group, or several of them joined by OR."""
+
+    text: str
+    fields: frozenset[str]  # of its filters, "" for words; "lang" also for language:
+    has_exclusion: bool
+
+
+def split_query(text: str) -> list[QueryPart]:
+    """The parts of a query that must all match, in order. With a space between each two they are the same query.
+
+    Each is a query of its own, to which others can be added: its quotation marks and brackets are closed, and operators without a word are
+    left out.
+
+    >>> [part.text for part in split_query('town rail OR bus NOT lang:de (a "b c')]
+    ['town', 'rail OR bus', 'NOT lang:de', '(a "b c")']
+    """
+    items = _read_items(text)[:MAX_ITEMS]
+    parser = _Parser(items, datetime.now(UTC), [], "")
+    parser.parse()
+    return [_close_part(items[first:end]) for first, end in parser.parts]
+
+
+def close_query(text: str) -> str:
+    """The same query in a form to which words and filters can be added.
+
+    >>> close_query('rail NOT (bus OR "night train')
+    'rail NOT (bus OR "night train")'
+    """
+    return " ".join(part.text for part in split_query(text))
+
+
+def restrict_to_source(query: str, source: str) -> str:
+    """The query for documents of one source.
+
+    >>> restrict_to_source("OR rail NOT", "The Paper")
+    'source:"The Paper" rail'
+    """
+    return f'source:"{source}" {close_query(query)}'.rstrip()
+
+
+def _close_part(items: Sequence[re.Match[str]]) -> QueryPart:
+    last, text = items[-1], items[0].string[items[0].start() : items[-1].end()]
+    if last["quoted"] is not None and last.end() == last.end("quoted"):
+        text += '"'
+    elif not last["equals"] and _is_filter_without_value(last["name"], last["plain"] or ""):
+        text += '""'  # without it the next word becomes the value
+    text += ")" * sum(bool(item["open"]) - bool(item["close"]) for item in items)
+    operands = [item for item in items if item["plain"] or item["quoted"] is not None or item["connective"] not in (None, *_CONNECTIVES)]
+    return QueryPart(
+        text,
+        frozenset(_field_of(item) for item in operands),
+        any(item["minus"] or item["sign"] or item["connective"] == "NOT" for item in items),
+    )
+
+
+def _field_of(item: re.Match[str]) -> str:
+    plain = item["plain"] or ""
+    name = (plain[:-1] if _is_filter_without_value(item["name"], plain) else item["name"] or "").lower()
+    return "lang" if name == "language" else name if name in FILTERS else ""
+
+
+def _is_filter_without_value(name: str | None, value: str) -> bool:
+    return name is None and value.endswith(":") and value[:-1].lower() in FILTERS
 
 
 class _Parser:
@@ -133,11 +203,14 @@ class _Parser:
     def __init__(self, items: Sequence[re.Match[str]], now: datetime, notes: list[QueryNote], user: str) -> None:
         self._items, self._now, self._notes, self._user, self._at = items, now, notes, user, 0
         self._query = Query()
+        self.parts: list[tuple[int, int]] = []  # numbers of the items of each part that must match
 
     def parse(self) -> Query:
         nodes: list[Node] = []
         while self._at < len(self._items):  # a closing bracket too many ends a group that nobody opened
-            nodes += self._parse_group()
+            more, parts = self._parse_group()
+            nodes += more
+            self.parts += parts
         query = _combine(self._query, nodes)
         if query.matches_nothing and not any(note.kind in ("date", "value", "field") for note in self._notes):
             self._notes.append(QueryNote("exclusions" if nodes else "no_words"))
@@ -145,9 +218,13 @@ class _Parser:
             self._notes.append(QueryNote("empty_period"))
         return replace(query, notes=tuple(dict.fromkeys(self._notes)))
 
-    def _parse_group(self) -> list[Node]:
-        """The parts of a group, all of which must match, up to its closing bracket or the end."""
-        groups, joining, negated = list[list[Node]](), False, False
+    def _parse_group(self) -> tuple[list[Node], list[tuple[int, int]]]:
+        """The nodes of a group, all of which must match, up to its closing bracket or the end; and the items of each of its parts.
+
+        An item without a node, such as after:, is a part too. OR behind it joins the nodes around it, and then it belongs to their part.
+        """
+        groups, parts, joining, negated = list[list[Node]](), list[tuple[int, int]](), False, False
+        first, of_group = self._at, 0  # the first item of the next part, the number of the part of the last group
         while self._at < len(self._items):
             item = self._items[self._at]
             self._at += 1
@@ -157,10 +234,11 @@ class _Parser:
             if connective is not None:
                 joining = bool(groups) and (connective == "OR" or (connective == "NOT" and joining))
                 negated = (not negated) if connective == "NOT" else False
+                first = first if connective == "NOT" else self._at
                 continue
             negated ^= bool(item["minus"] or item["sign"])
             if item["open"]:
-                inner = self._parse_group()
+                inner, _ = self._parse_group()
                 node = None if not inner else inner[0] if len(inner) == 1 else AllOf(tuple(inner))
             else:
                 node = self._parse_item(item, negated)
@@ -168,16 +246,20 @@ class _Parser:
                 node = _negate(node) if negated else node
                 if joining:
                     groups[-1].append(node)
+                    first = parts[of_group][0]
+                    del parts[of_group:]
                 else:
                     groups.append([node])
-            joining = negated = False
-        return [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups]
+                of_group = len(parts)
+            parts.append((first, self._at))
+            joining, negated, first = False, False, self._at
+        return [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups], parts
 
     def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
         name = item["name"] and item["name"].lower()
         is_quoted = item["quoted"] is not None
         value = item["quoted"] if is_quoted else item["plain"] or item["connective"] or ""
-        if name is None and value[:-1].lower() in FILTERS and value.endswith(":"):  # at the end of the query
+        if _is_filter_without_value(name, item["plain"] or ""):  # at the end of the query or of brackets
             self._reject(value, FILTER_EXAMPLES[value[:-1].lower()])
             return None
         is_prefix = bool(item["star"]) or value.endswith("*")

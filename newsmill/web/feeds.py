@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from newsmill.context import AppContext
 from newsmill.model import Document
-from newsmill.search import Search
+from newsmill.search import Search, close_query, restrict_to_source
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
@@ -46,8 +46,8 @@ class Feed:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
         parameters = {"q": q, "source": source, "search": search}
         saved = None if search is None else find_saved_search(request, context, search)
-        q = q if saved is None else " ".join(filter(None, (f"({saved.query})" if q else saved.query, q)))
-        self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
+        q = q if saved is None else " ".join(filter(None, (close_query(saved.query), q)))
+        self.home = f"{base}/search?{urlencode({'q': restrict_to_source(q, source) if source else q})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
         name = q if saved is None else saved.name
         self.title = "Newsmill" + (f": {name}" if name else "") + (f" · {source}" if source else "")
@@ -74,7 +74,7 @@ def newest_documents(context: AppContext, q: str, source: str | None, user: str 
         return changes.before(None, limit=MAX_ITEMS, source=source)
     hits = (
         Search(context.engine, user)
-        .search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True)
+        .search(q if source is None else restrict_to_source(q, source), limit=MAX_ITEMS, order="newest", wait=True)
         .hits
     )
     by_id = {document.id: document for document in changes.get_many([hit.id for hit in hits])}

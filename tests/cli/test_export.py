@@ -25,6 +25,7 @@ from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
 from newsmill.model import Document, Link
+from newsmill.search import restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 
@@ -246,13 +247,18 @@ def test_an_interrupted_export_resumes(newsmill: Newsmill, folder: Path, tmp_pat
     assert len(found) == len(set(found)) == 8003
 
 
-def test_a_query_is_restricted_to_a_source() -> None:
-    from newsmill.cli.export import restrict_to_source
-
-    assert restrict_to_source(None, "a OR b") == "a OR b"
-    assert restrict_to_source("paper", "OR | a OR b") == 'source:"paper"  a OR b'
-    assert restrict_to_source("paper", "ORchid") == 'source:"paper" ORchid'
-    assert restrict_to_source("paper", "OR") == 'source:"paper"'
+@pytest.mark.parametrize(
+    ("query", "restricted"),
+    [
+        ("a OR b", 'source:"paper" a OR b'),
+        ("OR | a OR b", 'source:"paper" a OR b'),
+        ("after:2026 OR a", 'source:"paper" after:2026 a'),
+        ("ORchid", 'source:"paper" ORchid'),
+        ("OR", 'source:"paper"'),
+    ],
+)
+def test_a_query_is_restricted_to_a_source(query: str, restricted: str) -> None:
+    assert restrict_to_source(query, "paper") == restricted
 
 
 def test_marks_in_searches_and_exports(newsmill: Newsmill, folder: Path) -> None:

@@ -13,6 +13,8 @@ from receiver import receiver
 from rows import Mill, document_of, good, links
 
 from newsmill import settings
+from newsmill.alert_schedule import Schedule, make_schedule
+from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
 from newsmill.web.alert_sender import AlertSender
 
@@ -55,3 +57,17 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert (search["name"], search["query"], search["user"], search["new"]) == ("Harbours", "harbour -ferry", "", 1)
     assert newsmill("alerts", "remove", alert).code == 0 and newsmill("alerts", "remove", alert).code == 2
     assert newsmill("searches", "remove", "Harbours").code == 0 and newsmill("searches", "remove", "Harbours").code == 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "described"),
+    [
+        (make_schedule("at_once"), "at_once"),
+        (make_schedule("hourly"), "hourly"),
+        (make_schedule("daily", 8, zone="Europe/Berlin"), "daily 08:00 Europe/Berlin"),
+        (make_schedule("weekly", 12), "weekly Monday 12:00 UTC"),
+        (make_schedule("weekly", 9, 6), "weekly Sunday 09:00 UTC"),
+    ],
+)
+def test_a_schedule_is_shown_with_its_day(schedule: Schedule, described: str) -> None:
+    assert describe_schedule(schedule) == described

@@ -16,6 +16,7 @@ from site_of_tests import RunningApp, archive, quarantine, served, stock
 import newsmill
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Block, BlockType, Kind, Markup, Outcome, OutcomeRecord, TextLink
+from newsmill.search.timeline import MAX_DAY_BARS
 from newsmill.site_inspection import SiteInspection
 from newsmill.storage import fingerprints
 from newsmill.storage.ledger import Ended
@@ -212,6 +213,10 @@ def test_facets_timeline_and_unusual_terms(web: RunningApp) -> None:
     assert {item["share"] for item in found["items"]} == {0.0, 5 / 6}
     terms = web.stranger.get(f"{API}/search/unusual-terms", params={"lang": "de"}).json()
     assert (terms["items"], terms["next"], terms["language"]) == ([], None, "de")
+    long = web.stranger.get(f"{API}/search/timeline", params={"since": "2024-01-01T00:00:00Z", "step": "day"}).json()
+    described = web.stranger.get(f"{API}/openapi.json").json()["paths"][f"{API}/search/timeline"]["get"]["parameters"]
+    (step,) = (one for one in described if one["name"] == "step")
+    assert long["step"] == "week" and f"more than {MAX_DAY_BARS} days, `day` becomes `week`" in step["description"]
     assert web.stranger.get(f"{API}/search/timeline", params={"step": "hour"}).status_code == 422
 
 

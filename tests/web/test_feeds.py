@@ -38,6 +38,9 @@ def test_a_search_is_a_feed(web: RunningApp) -> None:
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert len(feed["items"]) == 2
     assert feed["feed_url"] == "http://127.0.0.1:8470/feeds/json?q=harbour+%22words+about%22"
+    for q in ("harbour NOT", '"harbour', "ships OR (harbour"):
+        of_source = web.stranger.get("/feeds/json", params={"q": q, "source": "paper"}).json()
+        assert len(of_source["items"]) == len(web.stranger.get("/feeds/json", params={"q": q}).json()["items"]) > 0, q
 
 
 def test_feed_readers_sign_in_with_a_password(web: RunningApp) -> None:

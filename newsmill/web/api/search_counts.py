@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from newsmill.search import FacetName, TimelineStep, choose_period, count_facets, count_timeline, find_unusual_terms
 from newsmill.search.facets import MAX_FACET_VALUES, list_counts
+from newsmill.search.timeline import MAX_DAY_BARS
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, ItemList, Timestamp, User
 from newsmill.web.api.search import SearchQuery
@@ -17,6 +18,7 @@ from newsmill.web.auth import require_scope
 
 MAX_FACET_MATCHES = 20_000  # the newest matches, of which a response counts the values: 0.1 s
 COUNT_SECONDS = 2.0  # for each count of a response; CPU seconds on SQLite
+STEP_DESCRIPTION = f"By default chosen by the length of the period; in a period of more than {MAX_DAY_BARS} days, `day` becomes `week`."
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -50,7 +52,7 @@ class TimelineItem(BaseModel):
 class TimelineList(ItemList[TimelineItem]):
     """The bars of a period, oldest first, with those that are zero."""
 
-    step: TimelineStep
+    step: TimelineStep = Field(description="Of the bars; `week` if `day` was asked for a period that is too long for it.")
 
 
 class TermItem(BaseModel):
@@ -91,7 +93,7 @@ def show_timeline(
     context: Context,
     user: User,
     q: SearchQuery = "",
-    step: Annotated[Literal["day", "week", "month"] | None, Query(description="By default chosen by the length of the period.")] = None,
+    step: Annotated[TimelineStep | None, Query(description=STEP_DESCRIPTION)] = None,
     since: Annotated[Timestamp | None, Query(description="By default that of the query, or 30 days before `until`.")] = None,
     until: Annotated[Timestamp | None, Query(description="By default that of the query, or the end of today.")] = None,
 ) -> TimelineList:

@@ -32,7 +32,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
 from newsmill.web.pages.charts import COLOURS
-from newsmill.web.pages.query_filters import add_filter, link_bar
+from newsmill.web.pages.query_filters import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.search import MAX_QUERY_CHARACTERS
 from newsmill.web.pages.timeline_charts import BarChart, count_chart, draw_file, format_share, share_chart
@@ -198,11 +198,11 @@ def _parse_day(text: str) -> datetime | None:
 
 def build_chart(compared: Comparison, words: Translations) -> BarChart:
     """The chart in the measure of the comparison."""
-    names = {query or words("explore.every"): query for query in compared.queries}
+    names = {query or words("explore.every"): FilteredQuery(query) for query in compared.queries}
     timelines = list(zip(names, compared.timelines, strict=True))
 
     def link(name: str, bar: TimelineBar) -> str:
-        return link_bar(names[name], "newest", name, bar)
+        return names[name].link_bar("newest", bar)
 
     if compared.measure == "count":
         return count_chart(timelines, words(f"timeline.title.{compared.period.step}"), words, link)
@@ -218,7 +218,7 @@ def list_totals(compared: Comparison, words: Translations) -> Iterator[ComparedQ
         whole = sum(of for _, of in counted)
         total = f"{'' if timeline.is_complete else '≥ '}{words.number(timeline.total)}"
         share = format_share(sum(n for n, _ in counted) / whole, words) if whole else ""
-        narrowed = link_bar(query, "newest", "", TimelineBar(period.since, period.until, timeline.total))
+        narrowed = FilteredQuery(query).link_bar("newest", TimelineBar(period.since, period.until, timeline.total))
         yield ComparedQuery(query or words("explore.every"), narrowed, total, share)
 
 
@@ -242,7 +242,7 @@ def link_term(one: UnusualTerm, unusual: UnusualTerms, words: Translations) -> T
     """The links of a term: its documents of the week, and its timeline since the weeks before."""
     word = f'"{one.term}"' if one.term in _OPERATORS else one.term
     query = f"{word} lang:{unusual.language}"
-    of_week = add_filter(query, f"after:{unusual.since:%Y-%m-%dT%H:%M:%S}")
+    of_week = FilteredQuery(query).add(f"after:{unusual.since:%Y-%m-%dT%H:%M:%S}")
     since = (unusual.since - WEEKS_BEFORE * WEEK).date()
     return TermLink(
         one,

@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 
-from newsmill.search.query import SIGN
-from newsmill.web.pages.query_filters import field_of
+from newsmill.search import close_query
+from newsmill.search.query import SIGN, split_query
 
 _PART = re.compile(
-    rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>\S+))', re.IGNORECASE
+    rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>[^\s()"“”„]+))', re.IGNORECASE
 )
-_OPERATORS = re.compile(r"[()]|(?<!\S)(?:OR|AND|NOT|\||&)(?!\S)")
-_ONE_VALUE = ("source", "lang", "after", "before")
+_WORD_OR_PHRASE = re.compile(r'["“”„](?P<quoted>[^"“”„]*)["“”„]?|[^\s()"“”„]+')
+_ONE_VALUE = ("source", "lang", "author", "section", "after", "before")
 
 
 @dataclass(slots=True)
@@ -26,35 +26,34 @@ class BuilderFields:
     any: str = ""
     none: str = ""
     title: str = ""
-    filters: dict[str, str] = field(default_factory=dict)  # source, lang, after, before
+    filters: dict[str, str] = field(default_factory=dict)  # of _ONE_VALUE
 
 
 def read_fields(query: str) -> BuilderFields:
-    """The fields that build a query again. A query with operators, brackets or an open quotation mark is kept as it is.
+    """The fields that build a query again. Groups and words joined by operators are kept as they are.
 
     >>> read_fields('rail "night train" !strike lang:de is:starred')
     BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
     """
-    if _OPERATORS.search(query) or len(re.findall('["“”„]', query)) % 2:
-        return BuilderFields(keep=" ".join(query.split()))
     fields = BuilderFields()
-    for part in _PART.finditer(query):
-        if not _read_part(fields, part):
-            fields.keep = f"{fields.keep} {part[0]}".strip()
+    for part in split_query(query):
+        match = _PART.fullmatch(part.text)
+        if match is None or not _read_part(fields, match):
+            fields.keep = f"{fields.keep} {part.text}".strip()
     return fields
 
 
 def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
     """Put a part of a query into its field; false if no field has its meaning."""
     name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
-    if part["equals"] or (part["minus"] and (name or is_quoted)):
+    if not value or value != " ".join(_plain_words(value)) or part["equals"] or (part["minus"] and (name or is_quoted)):
         return False
     if name is None:
         target = "none" if part["minus"] else "phrase" if is_quoted else "all"
     elif name.lower() == "title" and not is_quoted:
         target = "title"
     else:
-        target = field_of(f"{name}:")
+        target = "lang" if name.lower() == "language" else name.lower()
         is_free = target in _ONE_VALUE and target not in fields.filters
         if not is_free or (target in ("after", "before") and not is_day(value)):
             return False
@@ -69,15 +68,16 @@ def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
 def build_query(fields: BuilderFields) -> str:
     """The query for the fields.
 
-    >>> build_query(BuilderFields(all="rail", phrase="night train", any="bus ferry", none="strike", filters={"lang": "de"}))
-    'rail "night train" bus OR ferry -strike lang:de'
+    >>> fields = BuilderFields(all="rail", phrase="night train", any='bus "old ferry"', none="strike", filters={"lang": "de"})
+    >>> build_query(fields)
+    'rail "night train" bus OR "old ferry" -strike lang:de'
     """
-    parts = [" ".join(fields.keep.split()), " ".join(_plain_words(fields.all))]
+    parts = [close_query(fields.keep), close_query(" ".join(_words_and_phrases(fields.all)))]
     parts += [f'"{" ".join(words)}"'] if (words := _plain_words(fields.phrase)) else []
     parts += [
-        " OR ".join(_plain_words(fields.any)),
-        *(f"-{word}" for word in _plain_words(fields.none)),
-        *(f"title:{word}" for word in _plain_words(fields.title)),
+        " OR ".join(_words_and_phrases(fields.any)),
+        *(f"-{one}" for one in _words_and_phrases(fields.none)),
+        *(f"title:{one}" for one in _words_and_phrases(fields.title)),
     ]
     for name, value in fields.filters.items():
         words = _plain_words(value)
@@ -91,6 +91,19 @@ def is_day(text: str) -> bool:
         return bool(date.fromisoformat(text))
     except ValueError:
         return False
+
+
+def _words_and_phrases(text: str) -> list[str]:
+    """The words of a field, and its phrases with their quotation marks. Without brackets.
+
+    >>> _words_and_phrases('news (-"evening edition" "open')
+    ['news', '"evening edition"', '"open"']
+    """
+    found = (
+        match[0].lstrip("-=") if match["quoted"] is None else f'"{quoted}"' if (quoted := match["quoted"].strip()) else ""
+        for match in _WORD_OR_PHRASE.finditer(text)
+    )
+    return [one for one in found if one]
 
 
 def _plain_words(text: str) -> list[str]:

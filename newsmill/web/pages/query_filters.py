@@ -1,19 +1,14 @@
-"""Filters in the text of a query: listed, added and removed. Pure."""
+"""Filters of a query: listed, added and removed. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from newsmill.search import TimelineBar
-from newsmill.search.query import SIGN
-from newsmill.search.query_notes import FILTERS
+from newsmill.search.query import AnyOf, Query, parse_query, split_query
 from newsmill.search.timeline import format_bar_filters
 from newsmill.web.pages.rendering import params
-
-_FILTER = re.compile(rf'(?<!\S){SIGN}?(?:{"|".join(FILTERS)}):=?(?:"[^"]*"|\S+)', re.IGNORECASE)
-_SAME_FIELDS = {"language": "lang"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +19,60 @@ class Filter:
     query_without: str
 
 
-def list_filters(query: str) -> Iterator[Filter]:
-    """The filters of a query, in order."""
-    for match in _FILTER.finditer(query):
-        rest = f"{query[: match.start()]} {query[match.end() :]}"
-        yield Filter(match[0], " ".join(rest.split()))
+class FilteredQuery:
+    """A query whose filters are parts of their own. Parts with words or other filters beside them stay as they are."""
+
+    def __init__(self, text: str) -> None:
+        self._parts = split_query(text)
+        self._filters = {part: parse_query(part.text) for part in self._parts if part.fields and "" not in part.fields}
+
+    @property
+    def text(self) -> str:
+        """The query, with quotation marks and brackets closed."""
+        return " ".join(part.text for part in self._parts)
+
+    def list_filters(self) -> Iterator[Filter]:
+        """The filters of the query, in order; filters joined by OR are one.
+
+        >>> [filter.text for filter in FilteredQuery("rail OR lang:de -source:a type:b OR type:c").list_filters()]
+        ['-source:a', 'type:b OR type:c']
+        """
+        for number, part in enumerate(self._parts):
+            if part in self._filters:
+                yield Filter(part.text, " ".join(other.text for at, other in enumerate(self._parts) if at != number))
+
+    def has(self, filter: str) -> bool:
+        """Whether the query has the filter, in any spelling."""
+        return bool(self._filters) and parse_query(filter) in self._filters.values()
+
+    def add(self, *filters: str) -> str:
+        """The query for the documents that also match the filters. A filter that they make superfluous is replaced.
+
+        >>> FilteredQuery('rail lang:de OR lang:en after:2026 NOT "open').add("lang:de", "after:2026-02-01")
+        'rail NOT "open" lang:de after:2026-02-01'
+        """
+        added = parse_query(" ".join(filters) if self._filters else "")  # a page adds each value of its facets
+        kept = [part.text for part in self._parts if not (part in self._filters and _implies(added, self._filters[part]))]
+        return " ".join([*kept, *filters])
+
+    def remove(self, field: str) -> str:
+        """The query without the filters of a field. An excluded value stays excluded.
+
+        >>> FilteredQuery('rail language:de OR lang:fr section:="Local News" -lang:en').remove("lang")
+        'rail section:="Local News" -lang:en'
+        """
+        return " ".join(part.text for part in self._parts if part.has_exclusion or part.fields != {field})
+
+    def link_bar(self, order: str, bar: TimelineBar) -> str:
+        """The URL of the documents of one bar."""
+        return f"/search{params({'q': self.add(*format_bar_filters(bar)), 'order': order})}"
 
 
-def add_filter(query: str, filter: str) -> str:
-    """The query with the filter; a filter of the same field is replaced.
-
-    >>> add_filter("harbour source:a", "source:b")
-    'harbour source:b'
-    """
-    return " ".join([*remove_filters(query, field_of(filter)).split(), filter])
-
-
-def remove_filters(query: str, field: str) -> str:
-    """The query without the filters of a field. An excluded value stays excluded.
-
-    >>> remove_filters('harbour language:de section:="Local News" -lang:en !lang:fr', "lang")
-    'harbour section:="Local News" -lang:en !lang:fr'
-    """
-    return " ".join(_FILTER.sub(lambda match: "" if field_of(match[0]) == field else match[0], query).split())
-
-
-def field_of(filter: str) -> str:
-    """The field of a filter, with its sign."""
-    name = filter.partition(":")[0].lower()
-    return _SAME_FIELDS.get(name, name)
-
-
-def link_bar(query: str, order: str, _name: str, bar: TimelineBar) -> str:
-    """The URL of the documents of one bar."""
-    for one in format_bar_filters(bar):
-        query = add_filter(query, one)
-    return f"/search{params({'q': query, 'order': order})}"
+def _implies(added: Query, filter: Query) -> bool:
+    """Whether the documents that match `added` match the filter."""
+    return (
+        not filter.matches_nothing
+        and (filter.node is None or filter.node == added.node or (isinstance(filter.node, AnyOf) and added.node in filter.node.nodes))
+        and (filter.since is None or (added.since is not None and filter.since <= added.since))
+        and (filter.until is None or (added.until is not None and filter.until >= added.until))
+    )

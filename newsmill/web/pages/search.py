@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -21,11 +20,12 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
+from newsmill.web.pages.marks import export_search
 from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
-from newsmill.web.pages.query_filters import add_filter, field_of, link_bar, list_filters, remove_filters
+from newsmill.web.pages.query_filters import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
-from newsmill.web.search_export import MAX_DOCUMENTS
+from newsmill.web.search_export import MAX_DOCUMENTS, FormatName
 
 MAX_HITS = 20
 MAX_SAVED = 12
@@ -68,13 +68,18 @@ def show_search(
     order: Literal["relevance", "newest"] = "relevance",
     step: TimelineStep | None = None,
     previous: str | None = None,
+    format: FormatName | None = None,
+    marks: bool = False,
 ) -> Response:
     """The matches of a query. Any text is a query; a cursor of another query starts at the first page.
 
-    `previous`: the cursor of the page before, for the documents that are opened from this one.
+    `previous`: the cursor of the page before, for the documents that are opened from this one. `format`: a file in place of the page, as
+    from /search/export.
     """
     context: AppContext = request.app.state.context
     view = PageView(request)
+    if format is not None:
+        return export_search(request, view.user, q, format, order, marks)
     index, query = Search(context.engine, view.user), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
@@ -87,7 +92,7 @@ def show_search(
     )
     timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
     title = view.words(f"timeline.title.{period.step}")
-    link = partial(link_bar, query, order)
+    filtered = FilteredQuery(query)
     return view.page(
         "search.html",
         q=query,
@@ -95,7 +100,7 @@ def show_search(
         results=results,
         total=facets.counted if facets and facets.is_complete else results.total,
         at_least=facets.counted if facets else 0,
-        filters=list(list_filters(query)),
+        filters=list(filtered.list_filters()),
         is_first=not cursor,
         saved=list_saved(request, context),
         builder=read_fields(query),
@@ -103,8 +108,8 @@ def show_search(
         ten_years=(view.now - timedelta(days=MAX_DAYS - 1)).date(),
         dates=list_dates(query, view.now),
         timeline=timeline,
-        chart=count_chart([("", timeline)], title, view.words, link) if timeline else None,
-        facets=list_facets(facets, query) if facets else (),
+        chart=count_chart([("", timeline)], title, view.words, lambda _, bar: filtered.link_bar(order, bar)) if timeline else None,
+        facets=list_facets(facets, filtered) if facets else (),
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE}) if results.cursor else None,
@@ -122,26 +127,25 @@ def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
     return sorted(searches, key=lambda search: not search.new)[:MAX_SAVED]
 
 
-def list_facets(facets: Facets, query: str) -> tuple[FacetList, ...]:
+def list_facets(facets: Facets, query: FilteredQuery) -> tuple[FacetList, ...]:
     """The facets of a query, without empty ones."""
-    active = {one.text.casefold() for one in list_filters(query)}
     found = []
     for name, counts in facets.values.items():
         links = tuple(
-            FacetLink(one.value, one.n, one.filter and add_filter(query, one.filter), (one.filter or "").casefold() in active)
+            FacetLink(one.value, one.n, one.filter and query.add(one.filter), one.filter is not None and query.has(one.filter))
             for one in counts[:MAX_FACET_VALUES]
         )
-        without = remove_filters(query, FACET_FIELDS[name])
-        widened = without if without != " ".join(query.split()) else None
+        without = query.remove(FACET_FIELDS[name])
+        widened = without if without != query.text else None
         found.append(FacetList(name, links[:MAX_SHOWN_VALUES], links[MAX_SHOWN_VALUES:], len(counts) > MAX_FACET_VALUES, widened))
     return tuple(one for one in found if one.values)
 
 
 def list_dates(query: str, now: datetime) -> dict[str, str]:
     """The days in the fields of the date range: those of the query's own filters, else none."""
-    fields, parsed = {field_of(one.text) for one in list_filters(query)}, parse_query(query, now)
+    parsed = parse_query(query, now)
     days = {"after": parsed.since, "before": parsed.until}
-    return {name: at.date().isoformat() if at and name in fields else "" for name, at in days.items()}
+    return {name: at.date().isoformat() if at else "" for name, at in days.items()}
 
 
 @router.get("/search/range")
@@ -154,7 +158,8 @@ def set_range(
     for name, value in (("after", after), ("before", before)):
         if value == shown[name]:
             continue
-        query = add_filter(query, f"{name}:{value}") if is_day(value) else remove_filters(query, name)
+        query = FilteredQuery(query).remove(name)
+        query = FilteredQuery(query).add(f"{name}:{value}") if is_day(value) else query
     return RedirectResponse(f"/search{params({'q': query, 'order': order})}", 303)
 
 
@@ -166,13 +171,15 @@ def build_search(
     any: str = "",
     none: str = "",
     title: str = "",
+    author: str = "",
+    section: str = "",
     source: str = "",
     language: str = "",
     after: str = "",
     before: str = "",
 ) -> Response:
     """Leads from the fields of the query builder to the search. `keep`: the parts of the query that no field expresses."""
-    filters = {"source": source, "lang": language, "after": after, "before": before}
+    filters = {"author": author, "section": section, "source": source, "lang": language, "after": after, "before": before}
     query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
 

@@ -107,10 +107,14 @@ def test_what_is_wrong_with_a_query_is_said(filled: RunningApp) -> None:
 
 def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     (form,) = read(filled.stranger, "/search").xpath("//form[@action='/search/build']")
-    assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 9
-    fields = {"all": "council", "any": "mayor bridge", "none": '"strike"', "language": "en", "after": "2026-01-01", "source": "The Paper"}
-    answer = filled.stranger.get("/search/build", params=fields, follow_redirects=False)
-    query = 'council mayor OR bridge -strike source:"The Paper" lang:en after:2026-01-01'
+    assert len(form.xpath(".//label")) == len(form.xpath(".//input")) == 11
+    fields = {"all": 'council "town hall"', "any": 'news "evening edition"', "none": '"strike', "title": '"old bridge" (x'}
+    filters = {"language": "en", "after": "2026-01-01", "source": "The Paper", "author": "Ann Smith", "section": "sport"}
+    answer = filled.stranger.get("/search/build", params=fields | filters, follow_redirects=False)
+    query = (
+        'council "town hall" news OR "evening edition" -"strike" title:"old bridge" title:x '
+        'author:"Ann Smith" section:sport source:"The Paper" lang:en after:2026-01-01'
+    )
     assert answer.status_code == 303 and parse_qs(urlsplit(answer.headers["location"]).query) == {"q": [query]}
 
 
@@ -118,6 +122,7 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
     ("query", "fields"),
     [
         ("council lang:en after:2026-01-01", {"all": "council", "language": "en", "after": "2026-01-01"}),
+        ('author:"Ann Smith" section:sport author:=x', {"author": "Ann Smith", "section": "sport", "keep": "author:=x"}),
         (
             'council climat* "night train" -strike title:flood source:"The Paper"',
             {
@@ -128,8 +133,9 @@ def test_the_query_builder_writes_a_query(filled: RunningApp) -> None:
                 "source": "The Paper",
             },
         ),
-        ('rail "night bus', {"keep": 'rail "night bus'}),
-        ("rail OR bus lang:en", {"keep": "rail OR bus lang:en"}),
+        ('rail "night bus"', {"all": "rail", "phrase": "night bus"}),
+        ("rail OR bus lang:en", {"keep": "rail OR bus", "language": "en"}),
+        ("rail (bus -ferry)", {"all": "rail", "keep": "(bus -ferry)"}),
         ('=flood -lang:en is:starred after:"last week" x', {"all": "x", "keep": '=flood -lang:en is:starred after:"last week"'}),
     ],
 )
@@ -307,6 +313,19 @@ def test_facets_narrow_and_widen_the_query_by_what_they_count(filled: RunningApp
     (wider,) = groups["Language"].xpath("h3/a/@href")
     assert parse_qs(urlsplit(wider).query)["q"] == ["council"]
     assert follow(filled.stranger, wider) > follow(filled.stranger, "/search?q=council+lang:en")
+
+
+@pytest.mark.parametrize(
+    "query", ["council NOT lang:de", "council OR ferry", '"the council', "council NOT", "(council OR ferry", "council lang:en OR lang:de"]
+)
+def test_facets_and_bars_of_any_query_lead_to_what_they_count(filled: RunningApp, query: str) -> None:
+    page = read(filled.stranger, "/search?" + urlencode({"q": query}))
+    groups = [group.xpath(".//li[a]")[:1] for group in page.xpath("//div[@class='facet']")]
+    for item in (item for group in groups for item in group):
+        assert follow(filled.stranger, item.xpath("a/@href")[0]) == int(item.xpath("string(span[last()])"))
+    for bar in page.xpath(f"{TIME}//svg/a")[-1:]:
+        assert follow(filled.stranger, bar.get("href")) == int(bar.get("aria-label").rpartition(": ")[2])
+    assert any(groups)
 
 
 def test_further_values_of_a_facet_can_be_opened(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
