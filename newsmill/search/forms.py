@@ -83,6 +83,12 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     return {word: _word_forms(word, {(lemmatizer, lemma) for form, lemmatizer, lemma in own if form == word}, forms) for word in words}
 
 
+def load_dictionaries(conn: Connection) -> None:
+    """Load the dictionaries that `load_forms` needs: 0.1 to 1.2 s of CPU for each language."""
+    for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars():
+        find_form("word", lemmatizer)
+
+
 def _guess(spelling: str, lemmatizer: str) -> Iterator[FormRow]:
     """The lemmas of a word that is not in the table. People type nouns without capitals."""
     for form in (find_form(spelling, lemmatizer), find_form(spelling.capitalize(), lemmatizer)):

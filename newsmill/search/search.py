@@ -14,6 +14,7 @@ from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.forms import load_dictionaries
 from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.lemmas import lemmatizer_of
@@ -148,6 +149,12 @@ class Search:
             index_query = prepare_query(conn, self._backend, parsed.node)
             rows = index_query.count_per_source(span_of_query(parsed).limit_to_times(since, until))
         return _largest_first({row.source or "": row.n for row in rows})
+
+    def load_language_data(self) -> None:
+        """Load what the first search would load and all later ones use: the dictionaries of the most common languages, and their names."""
+        self._parse("lang:en")
+        with read_connection(self._engine) as conn:
+            load_dictionaries(conn)
 
     def read_clock(self) -> float:
         """Seconds, as time limits are measured: CPU time of this thread on SQLite, elapsed time on Postgres."""

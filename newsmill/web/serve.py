@@ -41,9 +41,16 @@ def run(context: AppContext, config: WebConfig, listener: socket.socket) -> int:
     # uvicorn raises the signal again at its end, and the default handler would kill the process then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    threading.Thread(target=load_language_data, args=(context,), name="language-data", daemon=True).start()
     with sending_heartbeats(context):
         server.run(sockets=[listener])
     return 0
+
+
+def load_language_data(context: AppContext) -> None:
+    """Load what the first search needs. A search page has a tenth of a second, so the first one would have neither counts nor chart."""
+    with suppress(ServiceError):  # a database that cannot be read is named by the pages
+        context.search.load_language_data()
 
 
 def listen(config: WebConfig) -> socket.socket:
