@@ -12,6 +12,7 @@ from crawler.spider_worker import describe_run
 from crawler.user_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
 from newsmill.model import Outcome
 from newsmill.settings import Settings
+from newsmill.web.pages.messages import translate_message
 
 PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 
@@ -29,8 +30,12 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
         ),
         (RunReport("finished", requests=1, bad_statuses={404: 1}), Outcome.EMPTY_LISTING, "1 response with HTTP 404"),
         (RunReport("pages", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); stopped at spider_limits.pages"),
-        (RunReport("time", PAGES, error="too slow"), Outcome.SPIDER_FAILED, "too slow; 3 pages (2 new, 1 known)"),
-        (RunReport("failed", error="no module"), Outcome.SPIDER_FAILED, "no module"),
+        (
+            RunReport("time", PAGES, error="the run crashed (exit code 1)"),
+            Outcome.SPIDER_FAILED,
+            "the run crashed (exit code 1); 3 pages (2 new, 1 known)",
+        ),
+        (RunReport("failed", error="the spider failed: E"), Outcome.SPIDER_FAILED, "the spider failed: E"),
         (
             RunReport("finished", callback_errors=1, first_error="KeyError: 'a'"),
             Outcome.SPIDER_FAILED,
@@ -48,6 +53,17 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 def test_a_report_becomes_an_outcome(report: RunReport, outcome: Outcome, detail: str) -> None:
     record = describe_run(report)
     assert (record.outcome, record.detail) == (outcome, detail)
+    assert translate_message(detail, "de")
+
+
+def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
+    counts = OutputCounts(pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2)
+    report = RunReport("pages", counts, skipped=2, refused={"robots_disallowed": 1}, bad_statuses={404: 2}, waited_seconds=2)
+    assert translate_message(str(describe_run(report).detail), "de") == (
+        "1 Seite, 1,200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 Items ohne url, title und text;"
+        " 2 bekannte Seiten übersprungen; 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"
+        " 2 s auf Hosts gewartet, die ein anderer Prozess hielt; beendet durch spider_limits.pages"
+    )
 
 
 def test_protected_settings_win_and_limits_can_be_lowered() -> None:

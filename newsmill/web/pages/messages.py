@@ -1,8 +1,8 @@
 """Sentences of other parts of Newsmill in the reader's language: errors, refused values, and the details of outcomes.
 
 Those parts write English, because programs and logs read it too. A catalogue has their sentences as patterns with {placeholders}; a value
-that is itself such a sentence is translated too, and so is each part of a detail that joins several with "; ". A text without a pattern
-(of a server, of a library) stays English and is marked so.
+that is itself such a sentence is translated too, and so is each part of a detail that joins several with "; ". {n} stands for a number.
+A text without a pattern (of a server, of a library) stays English and is marked so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MAX_DEPTH = 4  # sentences within sentences
 MIN_LITERAL_CHARACTERS = 4  # of a pattern that stands for itself
 SEPARATOR = "; "  # of the sentences of one detail
 _PLACEHOLDER = re.compile(r"{(\w+)}")
+_NUMBER = re.compile(r"[\d,.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Pattern:
             if end <= at or not text.startswith(literal, end):
                 return None
             values[name], at = text[at:end], end + len(literal)
+            if name == "n" and not _NUMBER.fullmatch(values[name]):
+                return None
         return values if at == len(text) else None
 
 
