@@ -297,7 +297,8 @@ def test_tokens_need_a_name_and_the_first_ends_anonymous_reading(newsmill: Newsm
 
 def test_the_true_cause_of_a_data_folder_without_permission(newsmill: Newsmill, tmp_path: Path) -> None:
     assert newsmill("add", "example.org", "--no-check").code == 0  # imports what the commands need
-    assert newsmill("status").code == 0
+    for line in (["status"], ["sources", "list"], ["backup", str(tmp_path / "backup")]):
+        assert newsmill(*line).code == 0
     for folder in (tmp_path, *tmp_path.parents):  # the other user must reach the data folder to be refused there
         folder.chmod(0o755)
         if folder.name.startswith("pytest-of-"):
