@@ -99,7 +99,7 @@ def check_period(conn: Connection, backend: Backend, query: Query, now: datetime
 
 
 def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:
-    """Notes on authors, sections, types and hosts that no document has. Their names are looked for among the newest documents."""
+    """Notes on authors, sections, types and hosts that no document has. Close names come from the newest documents."""
     missing = [
         facet
         for facet in dict.fromkeys(list_facets(query.node))
