@@ -29,10 +29,11 @@ def load_detector() -> Any:
     from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
     folder = platformdirs.user_cache_path("newsmill") / f"py3langid-{version('py3langid')}"
-    arrays = _load_unpacked(folder)
+    has_folder = folder.is_absolute()  # it is not if the user has no home folder
+    arrays = _load_unpacked(folder) if has_folder else None
     if arrays is None:
         arrays = modelio.load_model(MODEL_DIR / MODEL_FILE)
-        if folder.is_absolute():  # it is not if the user has no home folder
+        if has_folder:
             with suppress(OSError):  # the next process tries again
                 _save_unpacked(folder, arrays)
     weights, priors, languages, next_states, rows, outputs = arrays
