@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import scrapy
 
+from crawler.user_settings import import_user_module
 from newsmill.context import data_folder
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
@@ -21,24 +20,16 @@ CONSTRUCTORS = ("__init__", "from_crawler")
 
 
 def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
-    """The class that a source names. Raises ConfigError with the folders that were searched; its cause is the error of the module.
-
-    The folders come after all others, so that none of their files hides a library.
-    """
+    """The class that a source names. Raises ConfigError with the folders that were searched; its cause is the error of the module."""
     folders = spider_folders(settings)
-    sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
+    searched = ", ".join(map(str, folders))
     module_name, _, class_name = (source.spider or "").partition(":")
     where = f'source "{source.name}": spider {source.spider!r}'
-    try:
-        module = importlib.import_module(module_name)
-    except MemoryError:
-        raise
-    except Exception as error:  # code of the user: any error in it is a failure of this run
-        searched = ", ".join(str(folder) for folder in folders)
-        reason = f"{type(error).__name__}: {error}"[:300]
-        raise ConfigError(
-            f"{where}: module {module_name} cannot be imported ({reason}); searched {searched} and installed packages"
-        ) from error
+    module = import_user_module(
+        module_name,
+        folders,
+        lambda reason: f"{where}: module {module_name} cannot be imported ({reason[:300]}); searched {searched} and installed packages",
+    )
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and issubclass(found, scrapy.Spider)):
         names = sorted(

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Annotated
@@ -28,12 +28,12 @@ from newsmill.cli.progress import (
     sum_progress,
     sum_waiting,
 )
-from newsmill.cli.site_urls import find_same_homepage, have_same_homepage, make_source
+from newsmill.cli.site_urls import Changes, choose_source, find_same_homepage, make_source
 from newsmill.cli.source_health import format_since
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
-from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.failures import describe_failure
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State
@@ -69,19 +69,6 @@ class CrawlSummary:
     next_at: datetime | None
     interrupted: bool
     problem: str | None  # why a source has no document, in one sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What the options of a crawl change of a source that exists."""
-
-    delay: float | None = None
-    language: str | None = None
-
-    def apply_to(self, source: Source) -> Source:
-        """The source with what was given."""
-        delay = source.politeness.delay if self.delay is None else self.delay
-        return replace(source, politeness=replace(source.politeness, delay=delay), language=self.language or source.language)
 
 
 def crawl(
@@ -145,28 +132,6 @@ def run(
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
         return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
-
-
-def choose_source(store: AppContext, source: Source, changes: Changes) -> Source:
-    """The source to crawl: one that exists with this name or this homepage, with the changes; else the new one.
-
-    A URL belongs to one source, so a second one would find nothing. Raises ConfigError for a name that follows another homepage, and for a
-    paused source.
-    """
-    followed = store.ledger.source(source.name)
-    if followed is not None and not have_same_homepage(followed, source):
-        raise ConfigError(
-            f"source {followed.name} exists and follows {followed.homepage or 'no homepage'}; `newsmill add {source.homepage}` adds to it,"
-            " and --name makes a source of its own"
-        )
-    if followed is None and (name := find_same_homepage(store, source)) is not None:
-        followed = store.ledger.source(name)
-        note(f"source {name} already follows {source.homepage}; this run uses it")
-    if followed is None:
-        return source
-    if not followed.enabled:
-        raise ConfigError(f"source {followed.name} is paused; run `newsmill sources resume {followed.name}` first")
-    return changes.apply_to(followed)
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:

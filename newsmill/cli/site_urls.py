@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+from newsmill.cli.terminal import note
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
@@ -27,6 +30,41 @@ def get_default_name(url: str) -> str:
     except UrlError as error:
         reason = "" if str(error).startswith("not a URL") else f": {error}"
         raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the options of a crawl change of a source that exists."""
+
+    delay: float | None = None
+    language: str | None = None
+
+    def apply_to(self, source: Source) -> Source:
+        """The source with what was given."""
+        delay = source.politeness.delay if self.delay is None else self.delay
+        return replace(source, politeness=replace(source.politeness, delay=delay), language=self.language or source.language)
+
+
+def choose_source(store: AppContext, source: Source, changes: Changes) -> Source:
+    """The source to crawl: one that exists with this name or this homepage, with the changes; else the new one.
+
+    A URL belongs to one source, so a second one would find nothing. Raises ConfigError for a name that follows another homepage, and for a
+    paused source.
+    """
+    followed = store.ledger.source(source.name)
+    if followed is not None and not have_same_homepage(followed, source):
+        raise ConfigError(
+            f"source {followed.name} exists and follows {followed.homepage or 'no homepage'}; `newsmill add {source.homepage}` adds to it,"
+            " and --name makes a source of its own"
+        )
+    if followed is None and (name := find_same_homepage(store, source)) is not None:
+        followed = store.ledger.source(name)
+        note(f"source {name} already follows {source.homepage}; this run uses it")
+    if followed is None:
+        return source
+    if not followed.enabled:
+        raise ConfigError(f"source {followed.name} is paused; run `newsmill sources resume {followed.name}` first")
+    return changes.apply_to(followed)
 
 
 def find_same_homepage(store: AppContext, source: Source) -> str | None:

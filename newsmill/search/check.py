@@ -15,7 +15,8 @@ from newsmill.search.entry import Span, to_time
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.forms import find_known
 from newsmill.search.index_query import prepare_query
-from newsmill.search.query import Facet, Node, Query, Terms, list_facets, parse_query, positive_terms, requires_mark
+from newsmill.search.query import parse_query
+from newsmill.search.query_nodes import Facet, Node, Query, Terms, list_facets, positive_terms, requires_mark
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.scan import ScanTimeoutError
 from newsmill.search.tokens import fold, tokenize
@@ -23,7 +24,7 @@ from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note
 CHECK_SECONDS = 0.030  # of one statement, on Postgres
-MAX_CHECKED_VALUES = 3  # of one query: comparing one takes up to 10 ms
+MAX_CHECKED_VALUES = 3  # of one query: to look for one and to compare it takes up to 40 ms
 MAX_COMPARED_VALUES = 500  # the most frequent of each facet
 MIN_CORRECTED_CHARACTERS = 4  # shorter words resemble too many others
 MAX_CORRECTED_CHARACTERS = 20
@@ -100,11 +101,10 @@ def check_period(conn: Connection, backend: Backend, query: Query, now: datetime
 
 def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[QueryNote]:
     """Notes on authors, sections, types and hosts that no document has. Close names come from the newest documents."""
-    missing = [
-        facet
-        for facet in dict.fromkeys(list_facets(query.node))
-        if facet.name.removesuffix("_is") in ("author", "section", "type", "site") and not _has_documents(conn, backend, facet)
-    ][:MAX_CHECKED_VALUES]
+    facets = [
+        one for one in dict.fromkeys(list_facets(query.node)) if one.name.removesuffix("_is") in ("author", "section", "type", "site")
+    ]
+    missing = [facet for facet in facets[:MAX_CHECKED_VALUES] if not _has_documents(conn, backend, facet)]
     if not missing:
         return
     try:

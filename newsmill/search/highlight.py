@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from newsmill.search.forms import Forms, WordForms
-from newsmill.search.query import Terms
+from newsmill.search.query_nodes import Terms
 from newsmill.search.records import Snippet
 from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
 

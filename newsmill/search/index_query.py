@@ -21,7 +21,7 @@ from newsmill.search.backend import Backend
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.forms import Forms, WordForms, load_forms
 from newsmill.search.postgres import PostgresBackend, statement_timeout
-from newsmill.search.query import (
+from newsmill.search.query_nodes import (
     AllOf,
     AnyOf,
     Node,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import Document
-from newsmill.search.query import Remedy
+from newsmill.search.query_nodes import Remedy
 from newsmill.search.query_notes import QueryNote
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page

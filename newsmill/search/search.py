@@ -19,7 +19,8 @@ from newsmill.search.highlight import Highlighter
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.neighbours import find_neighbours
-from newsmill.search.query import Query, list_remedies, parse_query, positive_terms, span_of_query
+from newsmill.search.query import parse_query
+from newsmill.search.query_nodes import Query, list_remedies, positive_terms, span_of_query
 from newsmill.search.query_notes import QueryNote
 from newsmill.search.records import MAX_TOTAL, Neighbours, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import ScanResult

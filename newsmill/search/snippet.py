@@ -13,7 +13,7 @@ from newsmill.search.entry import IndexPosition
 from newsmill.search.forms import Forms
 from newsmill.search.highlight import Highlighter, TextRange
 from newsmill.search.lemmas import lemmatizer_of
-from newsmill.search.query import Terms
+from newsmill.search.query_nodes import Terms
 from newsmill.search.records import Hit, Snippet
 from newsmill.search.tokens import fold
 from newsmill.storage.schema import documents

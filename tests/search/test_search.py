@@ -19,7 +19,8 @@ from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 from newsmill.search import MAX_TOTAL, Search, forms, postgres, ranking
 from newsmill.search.indexer import count_pending, index_pending
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse_query
+from newsmill.search.query import parse_query
+from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.tokens import tokenize
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from newsmill.search.forms import WordForms
 from newsmill.search.highlight import Highlighter
-from newsmill.search.query import MAX_ITEMS, AllOf, AnyOf, Node, Query, parse_query, positive_terms
+from newsmill.search.query import MAX_ITEMS, parse_query
+from newsmill.search.query_nodes import AllOf, AnyOf, Node, Query, positive_terms
 from newsmill.search.snippet import SNIPPET_CHARACTERS, build_snippet
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from newsmill.search import TimelineBar
-from newsmill.search.query import AnyOf, Query, parse_query, split_query
+from newsmill.search.query import parse_query, split_query
+from newsmill.search.query_nodes import AnyOf, Query
 from newsmill.search.timeline import format_bar_filters
 from newsmill.web.pages.rendering import params
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Query, close_query, parse_query, split_query
+from newsmill.search.query import close_query, parse_query, split_query
+from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, Query
 from newsmill.web.pages.query_builder import build_query, read_fields
 from newsmill.web.pages.query_filters import FilteredQuery
 
