@@ -238,7 +238,7 @@ def _render_pieces(pieces: Iterable[tuple[str, str | None]]) -> str:
 def _escape_destination(url: str) -> str:
     """The URL as a link destination (CommonMark 6.3): nothing in it ends the destination, a table cell or the line.
 
-    >>> _destination("https://example.org/a_(b)?q=x|y z")
+    >>> _escape_destination("https://example.org/a_(b)?q=x|y z")
     'https://example.org/a_\\\\(b\\\\)?q=x%7Cy%20z'
     """
     safe = quote(url.encode("utf-8", "replace"), safe=_SAFE + "()")
