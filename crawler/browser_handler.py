@@ -19,9 +19,10 @@ from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Request as BrowserRequest
+from playwright.async_api import TimeoutError as BrowserTimeoutError
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import NotSupported
+from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, NotSupported
 from scrapy.http import HtmlResponse, Response
 from scrapy_playwright.handler import (  # type: ignore[import-untyped]
     DEFAULT_CONTEXT_NAME,
@@ -93,8 +94,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
         if job is None:
             if not self._has_pages(name):
                 account.begin(self.guard)
-            response: Response = await super().download_request(request)
-            return response
+            return await self._download(request)
         async with self._page_slots:
             return await self._render(request, name, account, job)
 
@@ -130,6 +130,16 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
         self._used_at[name] = time.monotonic()
         return account
 
+    async def _download(self, request: Request) -> Response:
+        """A page of a spider. The browser's errors become Scrapy's, which the spider's RetryMiddleware tries again."""
+        try:
+            response: Response = await super().download_request(request)
+        except BrowserTimeoutError as error:
+            raise DownloadTimeoutError(_first_line(error)) from error
+        except PlaywrightError as error:
+            raise DownloadFailedError(_first_line(error)) from error
+        return response
+
     # ---- stops of owners
 
     async def _is_stopped(self, url: str) -> bool:
@@ -160,7 +170,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
             raise RenderingError(f"no DOM after {MAX_PAGE_SECONDS:.0f} s") from None
         except PlaywrightError as error:
             killed = self._memory_watch.kills[kills:]
-            raise RenderingError(killed[-1] if killed else str(error).partition("\n")[0]) from error
+            raise RenderingError(killed[-1] if killed else _first_line(error)) from error
         finally:
             account.close()
             await self._end_page(name)
@@ -210,3 +220,8 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
     async def _close_browser(self) -> None:
         if hasattr(self, "browser"):  # scrapy-playwright deletes the attribute when the browser has ended
             await self.browser.close()
+
+
+def _first_line(error: PlaywrightError) -> str:
+    """The message without the log of calls that follows it."""
+    return str(error).partition("\n")[0]

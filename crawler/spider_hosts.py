@@ -60,6 +60,7 @@ class SpiderHosts:
         self.agent = agent
         self.skips_known = skips_known
         self.waited_seconds = 0.0  # for hosts that a crawler held
+        self.first_failure: str | None = None  # of a request without a response
         self._hosts: dict[str, SpiderHost] = {}
 
     async def enter(self, url: str) -> SpiderHost | OutcomeRecord:

@@ -13,6 +13,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
+from scrapy.utils.python import global_object_name
 
 from crawler.request_errors import RequestOutcomeError
 from crawler.spider_hosts import SpiderHost, SpiderHosts
@@ -23,6 +24,7 @@ from newsmill.model import OutcomeRecord
 HOST = "newsmill_host"  # in Request.meta, while the request is in flight
 IS_ROBOTS = "newsmill_robots"  # in Request.meta of a robots.txt, which has no robots.txt and takes its own turn
 SKIP_KNOWN = "skip_known"  # in Request.meta: do not send the request if the archive has a page of its URL
+FAILED = "newsmill/failed/"  # of Scrapy's statistics: attempts without a response, by the import path of their error
 HOSTS: WeakKeyDictionary[Crawler, SpiderHosts] = WeakKeyDictionary()  # the hosts of each run, because settings hold no objects
 
 
@@ -80,6 +82,8 @@ class SpiderMiddleware:
             if isinstance(exception, RequestOutcomeError):  # of the download handler
                 self.count(f"newsmill/refused/{exception.record.outcome}")
             if not isinstance(exception, IgnoreRequest):
+                self.count(FAILED + global_object_name(type(exception)))
+                self.hosts.first_failure = self.hosts.first_failure or f"{type(exception).__name__}: {exception}"[:300]
                 await self.hosts.record_failure(host, None)
 
 

@@ -55,6 +55,8 @@ class RunReport:
     skipped: int = 0  # requests for pages that the archive has
     refused: Mapping[str, int] = field(default_factory=dict)  # requests by the outcome that refused them
     bad_statuses: Mapping[int, int] = field(default_factory=dict)  # HTTP status → responses that reached no callback
+    failed: int = 0  # requests without a response, after the retries
+    first_failure: str | None = None
     callback_errors: int = 0
     first_error: str | None = None  # of a callback
     waited_seconds: float = 0.0  # for hosts that a crawler held

@@ -31,7 +31,7 @@ from crawler.middlewares import MiddlewareDownload
 from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
-from crawler.spider_middleware import HOSTS, RobotsDownload, is_installed
+from crawler.spider_middleware import FAILED, HOSTS, RobotsDownload, is_installed
 from crawler.spider_output import PrintingSink, Sink, SpiderOutput, StoringSink
 from crawler.spider_process import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
 from crawler.throttle import StopSignal
@@ -54,7 +54,9 @@ REASON_MEMORY = "memory"
 REASON_STOPPED = "stopped"
 REASON_REMOVED = "the source was removed or renamed"
 
-IGNORED_STATUS = "httperror/response_ignored_status_count/"  # of Scrapy's statistics
+# Scrapy's statistics
+IGNORED_STATUS = "httperror/response_ignored_status_count/"
+RETRIED = "retry/reason_count/"
 
 
 class SpiderRun:
@@ -109,6 +111,8 @@ class SpiderRun:
         stats = self.crawler.stats.get_stats()
         refused = {name.rpartition("/")[2]: int(n) for name, n in stats.items() if name.startswith("newsmill/refused/")}
         statuses = {int(name.rpartition("/")[2]): int(n) for name, n in stats.items() if name.startswith(IGNORED_STATUS)}
+        # the retries are counted by the same import path of the error
+        failed = sum(int(n) - int(stats.get(RETRIED + name[len(FAILED) :], 0)) for name, n in stats.items() if name.startswith(FAILED))
         limits = self.source.spider_limits
         errors = {
             REASON_TIME: f"the run took longer than {limits.seconds:g} s; spider_limits.time raises the limit",
@@ -122,6 +126,8 @@ class SpiderRun:
             skipped=int(stats.get("newsmill/skipped", 0)),
             refused=refused,
             bad_statuses=statuses,
+            failed=max(0, failed),
+            first_failure=self.hosts.first_failure,
             callback_errors=self.callback_errors,
             first_error=self.first_error,
             waited_seconds=round(self.hosts.waited_seconds, 1),

@@ -147,6 +147,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
         *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)][1]})" for outcome, n in report.refused.items()),
         *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
+        *([f"{_count(report.failed, 'request')} failed, first {report.first_failure}"] if report.failed else []),
         *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
         *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
         *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),
@@ -155,7 +156,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
-    if (report.callback_errors or is_closed) and not found:
+    if (report.failed or report.callback_errors or is_closed) and not found:
         return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
     return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
 

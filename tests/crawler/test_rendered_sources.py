@@ -147,6 +147,8 @@ class PaperSpider(scrapy.Spider):
     async def start(self):
         for url in (self.url, self.outside):
             yield scrapy.Request(url, meta={"playwright": True, "playwright_page_goto_kwargs": {"wait_until": "networkidle"}})
+        short = {"playwright": True, "playwright_page_goto_kwargs": {"timeout": 1}, "max_retry_times": 0}
+        yield scrapy.Request(self.outside + "?short", meta=short)
 
     def parse(self, response):
         yield page(response)
@@ -162,7 +164,9 @@ def test_a_spider_of_the_operator_uses_the_browser(world: World, sites: Farm, ca
     (world.data / "spiders" / "paper.py").write_text(SPIDER)
     world.source(spider="paper:PaperSpider", spider_args={"url": url, "outside": frame}, discover=False)
     world.crawl(seconds=120)
-    assert world.outcome(make_spider_url("paper")) is Outcome.LISTED, read_log_end(spider_log(Settings(data=world.data), "paper"))
+    run, log = world.trace(make_spider_url("paper")), read_log_end(spider_log(Settings(data=world.data), "paper"))
+    assert run.outcome is Outcome.LISTED, log
+    assert str(run.detail).startswith("2 pages (2 new, 0 known); 1 request failed, first DownloadTimeoutError: "), log
     assert b"Story number 0" in world.page(url).body and TEXT.encode() in world.page(frame).body
     assert world.page(url).rendering is None
 

@@ -37,6 +37,16 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
         ),
         (RunReport("failed", error="the spider failed: E"), Outcome.SPIDER_FAILED, "the spider failed: E"),
         (
+            RunReport("finished", failed=1, first_failure="DownloadTimeoutError: 30 s"),
+            Outcome.SPIDER_FAILED,
+            "1 request failed, first DownloadTimeoutError: 30 s",
+        ),
+        (
+            RunReport("finished", PAGES, failed=2, first_failure="E"),
+            Outcome.LISTED,
+            "3 pages (2 new, 1 known); 2 requests failed, first E",
+        ),
+        (
             RunReport("finished", callback_errors=1, first_error="KeyError: 'a'"),
             Outcome.SPIDER_FAILED,
             "1 error in callbacks, first KeyError: 'a'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,21 @@ def crash(paper: Paper, code: str, detail: str) -> Steps:
 
 
 SCENARIOS |= {name: partial(crash, code=code, detail=detail) for name, (code, detail) in CRASHES.items()}
+
+
+@scenario
+def failed_request(paper: Paper) -> Steps:
+    """It is tried again by Scrapy's rules, and the summary of the run names it."""
+
+    async def hang_up(writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    article, broken = paper.site.article("/a"), paper.site.raw("/b", hang_up)
+    paper.add(visit([article, broken]), paper.site.page("/start", "x"))
+    yield paper.has_ended
+    assert paper.trace().outcome is Outcome.LISTED
+    assert paper.detail().startswith("1 page (1 new, 0 known); 1 request failed, first DownloadFailedError: "), paper.detail()
+    assert len(paper.site.hits("/b")) >= 3  # Twisted repeats a request on a connection that was kept open
 
 
 @scenario
