@@ -109,7 +109,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_LISTING: (State.FAILED, "The feed or sitemap is invalid (see detail)"),
     Outcome.BAD_ENCODING: (State.FAILED, "The compression of the body is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "The archived page cannot be read; a retry fetches it again"),
-    Outcome.SPIDER_FAILED: (State.FAILED, "The run of the source's spider crashed or exceeded a limit (see detail and the log)"),
+    Outcome.SPIDER_FAILED: (State.FAILED, "The source's spider crashed, exceeded a limit or had only errors (see detail and the log)"),
     Outcome.DIED: (State.QUARANTINED, "Extraction crashed three times"),
     Outcome.DEADLINE: (State.QUARANTINED, "Extraction, or storing the document, exceeded its time limit"),
     Outcome.TOO_DEEP: (State.QUARANTINED, "The page is nested too deeply to parse"),
