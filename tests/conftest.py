@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -103,6 +104,14 @@ def is_fast(item: pytest.Item) -> bool:
         return False
     is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
     return not is_property and not LARGE.search(item.nodeid) and item.get_closest_marker("slow") is None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files() -> Iterator[None]:
+    """A folder for the temporary files of processes that tests start, because those that tests kill cannot remove them."""
+    with tempfile.TemporaryDirectory(prefix="nm-", ignore_cleanup_errors=True) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.fixture(scope="session")
