@@ -26,7 +26,7 @@ from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import ledger as rows
 
-WORDS = 9000  # words of a page: about 60 KB of HTML, the median of real article pages (shared data, PERF.md)
+WORDS = 9000  # words of a page: about 60 KB of HTML, the median of real article pages
 
 NGINX = """
 worker_processes 1; daemon off; pid {root}/nginx.pid; error_log {root}/error.log crit;

@@ -38,7 +38,7 @@ from newsmill.extraction.pipeline import join_text, read
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
 
-# The published measure of each set, and the best published figure of any open system on all of its pages (RESULTS.md);
+# The published measure of each set, and the best published figure of any open system on all of its pages;
 # trafilatura-eval, fundus-parser: the best known figure is trafilatura's own
 MEASURES = {
     "aeb": ("shingle", 0.970),

@@ -1,6 +1,6 @@
 """Parses the body of a feed, sitemap, section or homepage into links, in a child process.
 
-The child may hang, crash or run out of memory: a feed of 4 MB can occupy feedparser for minutes. `read_listing` and what it calls are pure.
+The child may hang, crash or run out of memory; that costs only the listing it parses. `read_listing` and what it calls are pure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK_BYTES = 64 * 1024  # of a sitemap, read at a time
 BATCH_LINKS = 500  # per ledger transaction: 9 MB where URLs and hints are as long as they may be
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # sitemaps.org
 MAX_INDEX_SITEMAPS = 1_000  # of one index: monthly sitemaps for 80 years
-MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_trap` for pages
+MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_crawler_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
 MAX_UNDATED_SITEMAPS = 100  # of an index, fetched again with it
 MAX_ERROR_CHARACTERS = 500

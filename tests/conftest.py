@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -66,7 +67,8 @@ FIRST = (
 NO_SHARED_DATA = "none"  # a value of NEWSMILL_SHARED
 FAST = ("discovery", "extraction", "exports")  # folders of tests that need no server
 FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
-LARGE = re.compile(r"hostile|50000|real_|peoples|damage|bounded|corpus|conformance")  # in the names of tests with large or many inputs
+# Words in the names of tests with large or many inputs.
+LARGE = re.compile(r"hostile|50000|memory|long_|linear|real_|peoples|damage|bounded|corpus|conformance")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -112,6 +114,14 @@ def is_fast(item: pytest.Item) -> bool:
         return False
     is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
     return not is_property and not LARGE.search(item.nodeid) and item.get_closest_marker("slow") is None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files() -> Iterator[None]:
+    """A folder for the temporary files of processes that tests start, because those that tests kill cannot remove them."""
+    with tempfile.TemporaryDirectory(prefix="nm-", ignore_cleanup_errors=True) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

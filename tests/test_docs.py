@@ -138,3 +138,16 @@ def test_the_path_of_a_page_is_short_and_exists() -> None:
     for file, name in steps:
         defined = {node.name for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body if hasattr(node, "name")}
         assert name in defined, f"{file} does not define {name}"
+
+
+def chapters(text: str) -> dict[str, str]:
+    """The text below each heading of a page, without code blocks."""
+    parts = re.split(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_measurement_has_a_date_and_a_commit() -> None:
+    for heading, text in chapters((ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")).items():
+        if re.search(r"^\|.*\d", text, re.MULTILINE):
+            assert re.search(r"\b20\d\d-\d\d-\d\d\b", text), f"benchmarks/README.md: {heading} has no date"
+            assert re.search(r"\b[\da-f]{7}\b", text), f"benchmarks/README.md: {heading} has no commit"

@@ -24,7 +24,7 @@ from scrapy.spiders import SitemapSpider
 ARTICLE = re.compile(r"/[^/?]*(?:-[^/?]*){3,}$|\d{4,}")  # three hyphens or a long number in the last part
 SECTION = re.compile(r"^https?://[^/]+/[a-z]+/(?:\?page=\d+|page/\d+/?)?$")
 SKIP = re.compile(r"/(?:events|private|intern|amp|print|tag|author)/")
-LEAST = 250  # characters; PERF.md's "clean"
+LEAST = 250  # characters of a text that counts as an article
 
 SETTINGS = {
     "CONCURRENT_REQUESTS": 64,

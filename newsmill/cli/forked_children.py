@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import util
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -119,6 +120,8 @@ def _serve(orders: int, prepare: Callable[[], None]) -> NoReturn:
     except BaseException:  # noqa: BLE001 — the border of the process: nothing may reach the frames of the parent
         traceback.print_exc()
     finally:
+        with suppress(Exception):
+            util._exit_function()  # type: ignore[attr-defined]  # as in its own forks: removes the folder of the fork server
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

@@ -1,4 +1,4 @@
-"""A parsed query: its nodes, and what can be asked of them. Pure."""
+"""A parsed query: its nodes, and functions over them. Pure."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def list_facets(node: Node | None) -> Iterator[Facet]:
 
 
 def list_remedies(query: Query) -> Iterator[Remedy]:
-    """What may help where a query finds nothing. Empty where its notes have said it, or where only one filter is left.
+    """What may help where a query finds nothing. Empty where its notes say so already, or where only one filter is left.
 
     >>> from newsmill.search.query import parse_query
     >>> list(list_remedies(parse_query("night train lang:de"))), list(list_remedies(parse_query("author:smith")))

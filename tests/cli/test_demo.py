@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,14 +41,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
     folder = tmp_path_factory.mktemp("demo")
     ours = {str(field.alias) for field in Settings.model_fields.values()}
     environ = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(
-        [sys.executable, "-m", "newsmill.cli.main", "demo", "--port", "0"],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    with tempfile.TemporaryDirectory(prefix="nm-", dir="/tmp") as temporary:  # short: it holds a socket
+        done = subprocess.run(
+            [sys.executable, "-m", "newsmill.cli.main", "demo", "--port", "0"],
+            cwd=folder,
+            env=environ | {"TMPDIR": temporary},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert [*Path(temporary).iterdir()] == [], "temporary files stay behind"
     assert done.returncode == 0, done.stderr + "".join(log.read_text() for log in (folder / "newsmill-data" / "logs").glob("*.log"))
     yield folder, done.stderr.split("newspaper at ")[1].split("/,")[0], done.stdout
     assert not (folder / "newsmill-data" / "redis" / "redis.sock").exists(), "the embedded Redis must stop with its last user"

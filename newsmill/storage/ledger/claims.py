@@ -1,8 +1,8 @@
 """The workers' rows: claimed a segment at a time, marked while the child process reads them, and quarantined after MAX_CRASHES.
 
 Crashes are counted per page, never per segment: only the page in progress is suspected, its neighbours are not. A page that never failed is
-marked only when it takes long (`ClaimedPage.suspect`): a mark is a commit and costs a quarter of storing a page. A crash before the mark is
-not counted; the next claim then suspects every page of the segment.
+marked only when it takes long (`ClaimedPage.is_suspect`): a mark is a commit and costs a quarter of storing a page. A crash before the mark
+is not counted; the next claim then suspects every page of the segment.
 """
 
 from __future__ import annotations

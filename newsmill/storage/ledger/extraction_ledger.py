@@ -38,7 +38,7 @@ class ExtractionLedger:
             return claims.claim(conn, segment_id, owner, seconds, now)
 
     def mark_in_progress(self, claim: ClaimedPage, *, now: datetime, stage: str = "read") -> bool:
-        """Mark the page that the child process extracts now: before it begins if the page is `suspect`, else when it takes long.
+        """Mark the page that the child process extracts now: before it begins if the claim `is_suspect`, else when it takes long.
 
         A kill while the mark is set counts as a crash of the page. False: the claim has ended; do not extract the page.
         """

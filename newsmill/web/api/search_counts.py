@@ -52,7 +52,7 @@ class TimelineItem(BaseModel):
 class TimelineList(ItemList[TimelineItem]):
     """The bars of a period, oldest first, with those that are zero."""
 
-    step: TimelineStep = Field(description="Of the bars; `week` if `day` was asked for a period that is too long for it.")
+    step: TimelineStep = Field(description="Of the bars; `week` if `day` was requested for a period that is too long for it.")
 
 
 class TermItem(BaseModel):
