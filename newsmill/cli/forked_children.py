@@ -120,8 +120,7 @@ def _serve(orders: int, prepare: Callable[[], None]) -> NoReturn:
     except BaseException:  # noqa: BLE001 — the border of the process: nothing may reach the frames of the parent
         traceback.print_exc()
     finally:
-        with suppress(Exception):
-            util._exit_function()  # type: ignore[attr-defined]  # as in its own forks: removes the folder of the fork server
+        util._run_finalizers()  # type: ignore[attr-defined]  # as multiprocessing ends its own forks: removes the fork server's folder
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
