@@ -172,13 +172,13 @@ class SpiderRun:
             self.first_error = f"{failure.type.__name__ if failure.type else 'error'}: {failure.getErrorMessage()}"[:300]
 
     async def _closed(self) -> None:
+        try:
+            await self.sink.flush()  # before the tasks end: cancelled in the middle of a batch, maintain() would lose it
+        except ServiceError as error:
+            self.problem = f"the last pages were not stored: {error}"
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
-            await self.sink.flush()
-        except ServiceError as error:
-            self.problem = f"the last pages were not stored: {error}"
         self.stop.event.set()
         await self.hosts.close()
         self.calls.close_ledger()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from spider_scenarios import Paper, Scenario, Steps, run_scenarios
 from spider_sites import add_articles, serve_api, serve_login, serve_stream
 from world import World, now
 
+from crawler.spider_output import MAX_BATCH_SECONDS
 from newsmill.model import Outcome, SpiderLimits, State
 from newsmill.storage.publishers import Publishers
 from newsmill.storage.source_changes import SourceChanges
@@ -449,3 +452,26 @@ def test_the_run_of_a_removed_source_ends_and_stores_nothing_more(sites: Farm, w
     world.stop(crawler, seconds=60)
     assert len(paper.site.hits()) < 200
     assert world.rows() == []
+
+
+def test_a_run_that_ends_while_a_batch_is_being_stored_loses_nothing(sites: Farm, world: World) -> None:
+    paper = Paper(world, sites)
+    slow = paper.site.page("/slow", "x", delay=MAX_BATCH_SECONDS + 1)
+    code = f"""
+    def parse(self, response):
+        yield page(response)
+        yield scrapy.Request({slow!r}, callback=self.ignore)
+
+    def ignore(self, response):
+        pass
+"""
+    paper.add(code, paper.site.article("/a"))
+    with world.crawler():
+        world.wait(lambda: bool(paper.site.hits("/slow")), 120)
+        with closing(sqlite3.connect(world.data / "newsmill.db", timeout=60)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the run's batch waits from here on, and the spider ends
+            time.sleep(MAX_BATCH_SECONDS + 3)
+            other.rollback()
+        world.wait(paper.has_ended, 120)
+    assert paper.archived() == [paper.site.url("/a")]
+    assert paper.detail() == "1 page (1 new, 0 known)"
