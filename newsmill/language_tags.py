@@ -7,7 +7,7 @@ from functools import lru_cache
 
 NON_LANGUAGE_CODES = frozenset({"und", "mul", "zxx", "mis"})
 _TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?=$|[^A-Za-z0-9])")
-_PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 reserves them for private use; XK is Kosovo
+_PRIVATE_REGION = re.compile(r"-(?:AA|Q[M-Z]|X[A-JL-Z]|ZZ)$")  # ISO 3166 reserves them for private use; XK is Kosovo
 
 
 def parse_language_tag(value: object) -> str | None:
@@ -30,10 +30,10 @@ def _parse(value: str) -> str | None:
     if match is None or match.group(1).lower() in NON_LANGUAGE_CODES:
         return None
     language, script, region = match.groups()
-    if region is not None and _PRIVATE_REGION.fullmatch(region.upper()):
-        region = None
     for parts in ((language, script, region), (language, script), (language,)):
         tag = "-".join(filter(None, parts))
         if langcodes.tag_is_valid(tag):
-            return langcodes.standardize_tag(tag)
+            standard = langcodes.standardize_tag(tag)
+            if not _PRIVATE_REGION.search(standard):  # a number may stand for such a region too
+                return standard
     return None

@@ -36,6 +36,7 @@ from newsmill.model import Hint
         ("sh", "sr-Latn"),
         ("en-UK", "en-GB"),
         ("en_XX", "en"),  # private use: it names no region
+        ("en-959", "en"),  # the number of such a region
         ("sq-XK", "sq-XK"),  # but Kosovo's code is in use
         ("de-XYZW-AT", "de"),  # no script of that name
         ("en_US.UTF-8", "en-US"),
