@@ -12,7 +12,7 @@ from datetime import timedelta
 from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
-from newsmill.model import ClaimedPage, ExtractionResult, Page
+from newsmill.model import ClaimedPage, ExtractionResult, Page, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
 from newsmill.urls import MAX_URL_CHARACTERS
@@ -48,10 +48,11 @@ def learn_site(site: str) -> None:
     """
     assert worker_context is not None, "workers.worker sets worker_context before it listens"
     context = worker_context
+    sources: dict[str, Source | None] = {}
 
     def read(page: Page) -> ExtractionResult | SandboxCrash:
         context.send_heartbeat()
-        source = find_source(context, page.source)
+        source = find_source(context, page.source, sources)
         return context.sandbox.read(page, *((source.rules, source.language) if source else ()))
 
     app = context.app

@@ -55,7 +55,7 @@ def extract_page(
         mark()
         if not state.is_marked:
             return
-    source = find_source(context, claim.source)
+    source = find_source(context, claim.source, state.sources)
     profile = find_profile(context, page, state.profile_versions)
     result = context.sandbox.read(
         page,

@@ -1,6 +1,6 @@
 """The processes of this package: how they stop and show that they are alive, and what a worker keeps between pages.
 
-A worker keeps its sandbox, cached sources and profiles, and its CPU budget for deferred pages.
+A worker keeps its sandbox, cached profiles, and its CPU budget for deferred pages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
@@ -22,7 +21,6 @@ from newsmill.storage.profiles import ProfileVersion
 from newsmill.urls import get_profile_site
 
 LEASE_SECONDS = 60.0  # longer than one page may take (30 s) and one flush interval (a third of the lease) together
-MAX_SOURCE_AGE = timedelta(minutes=1)  # after which a cached source is read again
 MAX_CACHED_PROFILES = 64  # about 150 KB each at most
 CPU_BUDGET_SHARE = 0.05  # of a worker's time, for deferred pages while other pages wait
 MAX_CPU_BUDGET_SECONDS = 40.0
@@ -81,7 +79,6 @@ class WorkerContext:
     lease_seconds: float = LEASE_SECONDS
     stop: threading.Event = field(default_factory=threading.Event)
     heartbeat: Heartbeat | None = None
-    source_cache: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
     profile_cache: dict[tuple[str, ProfileVersion], Profile] = field(default_factory=dict)
     cpu_budget: CpuBudget = field(default_factory=CpuBudget)
 
@@ -95,22 +92,20 @@ class WorkerContext:
 class SegmentState:
     """What the pages of one segment share. `is_marked`: one of the pages not stored yet is marked as in progress."""
 
+    sources: dict[str, Source | None] = field(default_factory=dict)  # by name; per segment, so that a change is used at once
     profile_versions: dict[str, ProfileVersion | None] = field(default_factory=dict)  # by site; per segment, so that a new one is used soon
     paths: dict[tuple[str, int], Counter[ExtractionPath]] = field(default_factory=lambda: defaultdict(Counter))  # by site and version
     is_marked: bool = False
     script_pages: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))  # by source; see Ledger.count_script_pages
 
 
-def find_source(context: WorkerContext, name: str | None) -> Source | None:
-    """The source of that name, at most a minute old."""
+def find_source(context: WorkerContext, name: str | None, sources: dict[str, Source | None]) -> Source | None:
+    """The source of that name. `sources` caches those of the segment or job."""
     if name is None:
         return None
-    now = context.app.now()
-    read_at, source = context.source_cache.get(name, (None, None))
-    if read_at is None or abs(now - read_at) > MAX_SOURCE_AGE:
-        source = context.app.ledger.source(name)
-        context.source_cache[name] = now, source
-    return source
+    if name not in sources:
+        sources[name] = context.app.ledger.source(name)
+    return sources[name]
 
 
 def find_profile(context: WorkerContext, page: Page, versions: dict[str, ProfileVersion | None]) -> Profile | None:

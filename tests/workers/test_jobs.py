@@ -125,6 +125,9 @@ def test_the_reader_gets_the_rules_of_the_source(world: WorkersWorld, context: W
     first, second = (next(extract_page(context, replace(claim, source="paper", again=again), page)) for again in (False, True))
     assert first.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
     assert second.reading.blocks[0].text == f"{first.reading.blocks[0].text} again"
+    world.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".new",))), now=context.app.now())
+    changed = next(extract_page(context, replace(claim, source="paper", again=True), page))
+    assert changed.reading.blocks[0].text.startswith("hello sw .new "), "a rule holds from the next segment on"
 
 
 POISON = {
