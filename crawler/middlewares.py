@@ -43,10 +43,10 @@ class MiddlewareDownload:
         except TimeoutError as error:
             raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
         except IgnoreRequest as error:
-            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {_describe(error)}")) from error
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {describe_error(error)}")) from error
         except Exception as error:  # code of the user: no error in it may end the crawl
             log.warning("a middleware failed on %s", request.url, exc_info=error)
-            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, _describe(error))) from error
+            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, describe_error(error))) from error
         if PLAYWRIGHT in request.meta:
             return response  # of the browser, which has limits of its own
         if response.url != request.url:
@@ -56,6 +56,7 @@ class MiddlewareDownload:
         return response
 
 
-def _describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """The class and the beginning of the message of an error of code that is not ours."""
     text = str(error)[:MAX_ERROR_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

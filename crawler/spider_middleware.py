@@ -15,6 +15,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.python import global_object_name
 
+from crawler.middlewares import describe_error
 from crawler.request_errors import RequestOutcomeError
 from crawler.spider_hosts import SpiderHost, SpiderHosts
 from crawler.throttle import StopRequestedError
@@ -83,7 +84,7 @@ class SpiderMiddleware:
                 self.count(f"newsmill/refused/{exception.record.outcome}")
             if not isinstance(exception, IgnoreRequest):
                 self.count(FAILED + global_object_name(type(exception)))
-                self.hosts.first_failure = self.hosts.first_failure or f"{type(exception).__name__}: {exception}"[:300]
+                self.hosts.first_failure = self.hosts.first_failure or describe_error(exception)
                 await self.hosts.record_failure(host, None)
 
 

@@ -46,6 +46,18 @@ def visit(urls: list[str]) -> str:
 """
 
 
+def wait_for(url: str) -> str:
+    """The code of a spider that hands over its first page and then waits for the response of `url`."""
+    return f"""
+    def parse(self, response):
+        yield page(response)
+        yield scrapy.Request({url!r}, callback=self.ignore)
+
+    def ignore(self, response):
+        pass
+"""
+
+
 # ---- runs that fail
 
 
@@ -78,15 +90,7 @@ def blocked_process(paper: Paper) -> Steps:
 def time_limit(paper: Paper) -> Steps:
     """The run ends and keeps its pages."""
     slow = paper.site.page("/slow", "x", delay=6)
-    code = f"""
-    def parse(self, response):
-        yield page(response)
-        yield scrapy.Request({slow!r}, callback=self.ignore)
-
-    def ignore(self, response):
-        pass
-"""
-    paper.add(code, paper.site.article("/a"), spider_limits=SpiderLimits(seconds=2))
+    paper.add(wait_for(slow), paper.site.article("/a"), spider_limits=SpiderLimits(seconds=2))
     yield paper.has_ended
     assert "the run took longer than 2 s" in paper.detail()
     assert paper.archived() == [paper.site.url("/a")]
@@ -457,15 +461,7 @@ def test_the_run_of_a_removed_source_ends_and_stores_nothing_more(sites: Farm, w
 def test_a_run_that_ends_while_a_batch_is_being_stored_loses_nothing(sites: Farm, world: World) -> None:
     paper = Paper(world, sites)
     slow = paper.site.page("/slow", "x", delay=MAX_BATCH_SECONDS + 1)
-    code = f"""
-    def parse(self, response):
-        yield page(response)
-        yield scrapy.Request({slow!r}, callback=self.ignore)
-
-    def ignore(self, response):
-        pass
-"""
-    paper.add(code, paper.site.article("/a"))
+    paper.add(wait_for(slow), paper.site.article("/a"))
     with world.crawler():
         world.wait(lambda: bool(paper.site.hits("/slow")), 120)
         with closing(sqlite3.connect(world.data / "newsmill.db", timeout=60)) as other:
