@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection, bindparam, select
 
 from newsmill import urls
-from newsmill.discovery.url_variants import MAX_PARAMETERS, drop_parameters, find_only_difference, list_names
+from newsmill.discovery.url_patterns import MAX_PARAMETERS, drop_parameters, find_only_difference, list_names
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Link
 from newsmill.storage.schema import url_parameters
