@@ -20,7 +20,7 @@ from scrapy.utils.python import global_object_name
 
 from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS
 from crawler.renderer import PLAYWRIGHT, RenderingError
-from crawler.request_errors import RequestOutcomeError
+from crawler.response_policy import RequestOutcomeError
 from crawler.spider_hosts import SpiderHost, SpiderHosts
 from crawler.throttle import StopRequestedError
 from newsmill.discovery.robots import parse_retry_after

@@ -39,7 +39,7 @@ from twisted.internet.error import ConnectError
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
-from crawler.request_errors import RequestOutcomeError
+from crawler.response_policy import RequestOutcomeError
 from newsmill.address_guard import REFUSED_HOSTS, WEB_PORTS, Guard
 from newsmill.model import Outcome, OutcomeRecord
 
