@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from newsmill.model import is_doubtful
 from newsmill.search.entry import IndexPosition
-from newsmill.search.query_nodes import Terms
+from newsmill.search.parsed_query import Terms
 from newsmill.search.results import Hit, Snippet
 from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, lemmatizer_of

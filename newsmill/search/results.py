@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import Document
-from newsmill.search.query_nodes import Remedy
-from newsmill.search.query_notes import QueryNote
+from newsmill.search.parsed_query import QueryNote, Remedy
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
 

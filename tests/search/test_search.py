@@ -19,8 +19,8 @@ from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 from newsmill.search import MAX_TOTAL, Search, postgres, ranking, word_forms
 from newsmill.search.indexer import count_pending, index_pending
+from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
-from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.tokens import tokenize
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger
