@@ -61,10 +61,10 @@ class MiddlewareDownload:
         except TimeoutError as error:
             raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
         except IgnoreRequest as error:
-            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {describe_error(error)}")) from error
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {_describe_error(error)}")) from error
         except Exception as error:  # code of the user: no error in it may end the crawl
             log.warning("a middleware failed on %s", request.url, exc_info=error)
-            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, describe_error(error))) from error
+            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, _describe_error(error))) from error
         if PLAYWRIGHT in request.meta:
             return response  # of the browser, which has limits of its own
         if response.url != request.url:
@@ -72,12 +72,6 @@ class MiddlewareDownload:
         if max_body and len(response.body) > max_body:
             raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
         return response
-
-
-def describe_error(error: Exception) -> str:
-    """The class and the beginning of the message of an error of code that is not ours."""
-    text = str(error)[:MAX_ERROR_CHARACTERS]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 # ---- spiders --------------------------------------------------------------------------------------------------------------------
@@ -138,7 +132,7 @@ class SpiderMiddleware:
                 self.count(f"newsmill/refused/{exception.record.outcome}")
             if not isinstance(exception, IgnoreRequest):
                 self.count(FAILED + global_object_name(type(exception)))
-                self.hosts.first_failure = self.hosts.first_failure or describe_error(exception)
+                self.hosts.first_failure = self.hosts.first_failure or _describe_error(exception)
                 await self.hosts.record_failure(host, None)
 
 
@@ -158,6 +152,12 @@ class RobotsDownload:
         return response
 
 
-def is_installed(crawler: Crawler) -> bool:
+def has_spider_middleware(crawler: Crawler) -> bool:
     """Whether every request of a running crawler passes SpiderMiddleware: the user's settings could have removed it."""
     return any(isinstance(middleware, SpiderMiddleware) for middleware in crawler.engine.downloader.middleware.middlewares)
+
+
+def _describe_error(error: Exception) -> str:
+    """The class and the beginning of the message of an error of code that is not ours."""
+    text = str(error)[:MAX_ERROR_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

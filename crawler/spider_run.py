@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from crawler.crawl_setup import LEASE_SECONDS, product_name
 from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
-from crawler.middlewares import FAILED, HOSTS, MiddlewareDownload, RobotsDownload, is_installed
+from crawler.middlewares import FAILED, HOSTS, MiddlewareDownload, RobotsDownload, has_spider_middleware
 from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
@@ -143,7 +143,7 @@ class SpiderRun:
         self._tasks = [loop.create_task(self._keep(self.hosts.maintain()))]
         if isinstance(self.sink, StoringSink):
             self._tasks.append(loop.create_task(self._keep(self.sink.maintain())))
-        if not is_installed(self.crawler):
+        if not has_spider_middleware(self.crawler):
             self.problem = "SpiderMiddleware was removed from DOWNLOADER_MIDDLEWARES; robots.txt and throttle apply to every spider"
             self.end("no middleware")
 

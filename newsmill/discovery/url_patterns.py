@@ -191,25 +191,25 @@ def find_plain_url(url: str) -> str | None:
 
 def drop_each_parameter(url: str) -> dict[str, str]:
     """For each name of a parameter, the URL without it; empty for a URL with more than MAX_PARAMETERS names."""
-    names = list_names(url)
+    names = list_parameter_names(url)
     return {name: drop_parameters(url, {name}) for name in names} if len(names) <= MAX_PARAMETERS else {}
 
 
-def list_names(url: str) -> list[str]:
+def list_parameter_names(url: str) -> list[str]:
     """The names of the parameters of a URL, in lower case, each once."""
-    return list(dict.fromkeys(name_of(parameter) for parameter in urlsplit(url).query.split("&") if parameter))
+    return list(dict.fromkeys(get_parameter_name(parameter) for parameter in urlsplit(url).query.split("&") if parameter))
 
 
 def drop_parameters(url: str, names: set[str]) -> str:
     """The URL without the parameters of these names (lower case)."""
     parts = urlsplit(url)
-    kept = [parameter for parameter in parts.query.split("&") if parameter and name_of(parameter) not in names]
+    kept = [parameter for parameter in parts.query.split("&") if parameter and get_parameter_name(parameter) not in names]
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "&".join(kept), ""))
 
 
 def find_only_difference(one: str, other: str) -> str | None:
     """The name of the parameter in which two URLs differ; None if they differ in something else, or in several."""
-    names = {*list_names(one), *list_names(other)}
+    names = {*list_parameter_names(one), *list_parameter_names(other)}
     if len(names) > 2 * MAX_PARAMETERS:
         return None
     try:
@@ -221,10 +221,10 @@ def find_only_difference(one: str, other: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def name_of(parameter: str) -> str:
+def get_parameter_name(parameter: str) -> str:
     """The name of a parameter as written in a URL, in lower case.
 
-    >>> name_of("Page=2"), name_of("amp")
+    >>> get_parameter_name("Page=2"), get_parameter_name("amp")
     ('page', 'amp')
     """
     return parameter.partition("=")[0].lower()
