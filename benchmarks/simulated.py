@@ -87,7 +87,7 @@ def scale_seconds(method: Callable[..., Any], factor: float) -> Callable[..., An
 
 def install_in_crawler(clock: SimulatedClock) -> None:
     """Keep Retry-After in real seconds, let robots.txt age by the simulated clock, and shorten the waits of the loops."""
-    from crawler import frontier, ledger_calls, page_writer, response_policy
+    from crawler import crawl_state, frontier, page_writer, response_policy
     from crawler.throttle import HostThrottle
 
     parse, set_robots = response_policy.parse_retry_after, HostThrottle.set_robots
@@ -98,7 +98,7 @@ def install_in_crawler(clock: SimulatedClock) -> None:
 
     response_policy.parse_retry_after = parse_retry_after
     HostThrottle.set_robots = lambda self, robots, valid_for: set_robots(self, robots, valid_for / clock.speed)
-    ledger_calls.LedgerCalls.now = lambda _: clock()
+    crawl_state.LedgerCalls.now = lambda _: clock()
     for module, name in (
         (frontier, "IDLE_POLL_SECONDS"),
         (frontier, "BUSY_POLL_SECONDS"),

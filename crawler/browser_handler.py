@@ -31,8 +31,7 @@ from scrapy_playwright.handler import (  # type: ignore[import-untyped]
     ScrapyPlaywrightDownloadHandler,
 )
 
-from crawler.browser import GuardedBrowserProvider, MemoryWatch
-from crawler.browser_page import PageRendering
+from crawler.browser import GuardedBrowserProvider, MemoryWatch, PageRendering
 from crawler.forward_proxy import ForwardProxy, ProxyAccount
 from crawler.publisher_orders import is_stopped
 from crawler.renderer import RENDER_JOB, RenderingError, RenderJob

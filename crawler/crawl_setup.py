@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crawler.document_limit import DocumentLimit
 from crawler.downloader import Downloader
-from crawler.frontier import Frontier
+from crawler.frontier import DocumentLimit, Frontier
 from crawler.middlewares import MiddlewareDownload
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import StopSignal

@@ -34,12 +34,11 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
 from crawler.listings import MAX_SITEMAP_BYTES
-from crawler.proxy import ProxyClient
-from crawler.proxy_route import ProxyError
+from crawler.proxy import ProxyClient, ProxyError
 from crawler.publisher_orders import STOPPED, is_stopped
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB
-from crawler.request_errors import RequestOutcomeError
 from crawler.request_signer import RequestSigner
+from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo

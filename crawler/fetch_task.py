@@ -19,7 +19,7 @@ from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
-from newsmill.discovery.response_freshness import compute_fresh_seconds
+from newsmill.discovery.response_headers import compute_fresh_seconds
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 

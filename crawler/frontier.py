@@ -1,4 +1,7 @@
-"""The frontier of one process: leases hosts, runs a worker for each, and renews the leases. It leases none while the workers are behind."""
+"""The frontier of one process: leases hosts, runs a worker for each, and renews the leases. It leases none while the workers are behind.
+
+A crawl can end at a number of documents; then only so many pages are requested that no document exceeds the number.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from crawler.crawl_state import CrawlState
-from crawler.document_limit import DocumentLimit
 from crawler.downloader import Downloader
 from crawler.host_leases import HostLeases
 from crawler.host_worker import HostWorker
@@ -20,7 +23,7 @@ from crawler.spider_worker import SpiderWorker
 from crawler.spool import Spool
 from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
-from newsmill.model import Politeness
+from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import is_dead
 
@@ -35,6 +38,28 @@ MAX_SPIDER_RUNS = 4  # at once: each is a process with its own limit of memory
 GRACE_SECONDS = 5.0  # for requests in flight after SIGTERM; `docker stop` kills after ten
 
 DEFAULT_POLITENESS = Politeness()  # for URLs without a source
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimit:
+    """`documents` counts those of a source; the sources together may have `target`."""
+
+    sources: tuple[str, ...]
+    target: int
+    documents: Callable[[str], int]
+
+    def count_room(self, ledger: Ledger, in_progress: int) -> int:
+        """How many more pages may be requested. `in_progress`: pages that this process has requested and not saved yet.
+
+        A page moves from this process to the ledger and there to the documents. The counts are read in the same order, so that a page that
+        moves meanwhile is counted twice and never left out.
+        """
+        waiting = 0
+        for source in self.sources:
+            states = ledger.progress(source).states
+            waiting += states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
+        stored = sum(self.documents(source) for source in self.sources)
+        return max(0, self.target - stored - waiting - in_progress)
 
 
 class Frontier:

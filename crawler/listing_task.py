@@ -17,8 +17,7 @@ from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill import urls
 from newsmill.discovery.archive_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
-from newsmill.discovery.hubs import find_announcement
-from newsmill.discovery.response_freshness import compute_fresh_seconds
+from newsmill.discovery.response_headers import compute_fresh_seconds, find_announcement
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended

@@ -8,7 +8,7 @@ from contextlib import closing
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl_setup import LEASE_SECONDS, MAX_HOSTS, CrawlSetup, make_enqueue
-from crawler.document_limit import DocumentLimit
+from crawler.frontier import DocumentLimit
 from crawler.spiders.news import NewsSpider
 from crawler.user_settings import crawl_settings, load_user_settings
 from newsmill.context import AppContext, open_queue, open_redis

@@ -17,7 +17,7 @@ from scrapy import Request
 from scrapy.exceptions import NotSupported
 from scrapy.http import Response
 
-from crawler.request_errors import RequestOutcomeError
+from crawler.response_policy import RequestOutcomeError
 from newsmill.address_guard import Guard
 from newsmill.model import LeasedUrl, Page, Render, Source
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from scrapy.exceptions import IgnoreRequest
+
 from newsmill.discovery.robots import parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.failures import NETWORK_FAILURES
@@ -34,6 +36,18 @@ class RetryAt:
     detail: str
     host_until: datetime | None = None
     failure: OutcomeRecord | None = None
+
+
+class RequestOutcomeError(IgnoreRequest):
+    """Raised while a request is downloaded, with the outcome of its URL.
+
+    It is an IgnoreRequest, because middlewares that retry or count failures of a proxy leave these alone: a URL into a private network must
+    not make a proxy look broken.
+    """
+
+    def __init__(self, record: OutcomeRecord) -> None:
+        super().__init__(record.detail or record.outcome.value)
+        self.record = record
 
 
 def decide_response(page: Page, kind: Kind, attempts: int, now: datetime, *, is_revisit: bool = False) -> OutcomeRecord | RetryAt | None:

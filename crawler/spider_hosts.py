@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
-from crawler.ledger_calls import LedgerCalls
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
-from crawler.ledger_calls import LedgerCalls
+from crawler.crawl_state import LedgerCalls
 from crawler.spider_process import OutputCounts
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError

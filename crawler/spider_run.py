@@ -25,13 +25,12 @@ from scrapy.settings import Settings as ScrapySettings
 from twisted.python.failure import Failure
 
 from crawler.crawl_setup import LEASE_SECONDS, product_name
+from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
-from crawler.ledger_calls import LedgerCalls
-from crawler.middlewares import MiddlewareDownload
+from crawler.middlewares import FAILED, HOSTS, MiddlewareDownload, RobotsDownload, has_spider_middleware
 from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
-from crawler.spider_middleware import FAILED, HOSTS, RobotsDownload, is_installed
 from crawler.spider_output import PrintingSink, Sink, SpiderOutput, StoringSink
 from crawler.spider_process import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, RunReport, RunRequest
 from crawler.throttle import StopSignal
@@ -144,7 +143,7 @@ class SpiderRun:
         self._tasks = [loop.create_task(self._keep(self.hosts.maintain()))]
         if isinstance(self.sink, StoringSink):
             self._tasks.append(loop.create_task(self._keep(self.sink.maintain())))
-        if not is_installed(self.crawler):
+        if not has_spider_middleware(self.crawler):
             self.problem = "SpiderMiddleware was removed from DOWNLOADER_MIDDLEWARES; robots.txt and throttle apply to every spider"
             self.end("no middleware")
 

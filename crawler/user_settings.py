@@ -246,7 +246,7 @@ def exit_with_message() -> Iterator[None]:
         sys.exit(2)
 
 
-MIDDLEWARE = "crawler.spider_middleware.SpiderMiddleware"
+MIDDLEWARE = "crawler.middlewares.SpiderMiddleware"
 MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
 
 

@@ -1,4 +1,4 @@
-"""The elements of feed formats: their canonical names, the fields of an entry that they fill, and the list of the open ones.
+"""The elements of feed formats: their canonical names, the fields of an entry that they fill, the list of the open ones, and the raw feed.
 
 The formats are RSS, RDF, CDF and Atom, with Dublin Core, Media RSS, iTunes and FeedBurner.
 Sources: RSS 2.0 (rssboard.org), RSS 1.0 (web.resource.org), RFC 4287, Media RSS 1.5.1, DCMI terms, and feedparser's documentation.
@@ -7,6 +7,9 @@ Sources: RSS 2.0 (rssboard.org), RSS 1.0 (web.resource.org), RFC 4287, Media RSS
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -185,3 +188,63 @@ def find_title_form(media_type: str, mode: str, is_atom: bool) -> TitleForm:
     if "html" in media_type:
         return TitleForm.HTML
     return TitleForm.TEXT if is_atom and mode != "escaped" and media_type in ("", "text", "text/plain") else TitleForm.UNKNOWN
+
+
+# ---- the raw feed ---------------------------------------------------------------------------------------------------------------
+
+
+MAX_UPDATE_INTERVAL = timedelta(days=366)  # of `yearly`, the longest period of the syndication module
+_PERIODS = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+    "monthly": timedelta(days=30),
+    "yearly": timedelta(days=365),
+}
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawFeed:
+    """The content of a feed; `is_feed` is False for any other text."""
+
+    is_feed: bool
+    language: str | None
+    authors: tuple[str, ...]  # of an Atom feed, for entries that name none
+    entries: tuple[RawEntry, ...]
+    hub: str | None = None  # href of the first link with rel="hub"
+    self_url: str | None = None  # href of the first link with rel="self"
+    updates: Mapping[str, str] = field(default_factory=dict)  # the texts of UPDATE_ELEMENTS, by element
+
+
+@dataclass(slots=True)
+class RawEntry:
+    """One entry's fields as written, by name, each with the text of all its elements in order."""
+
+    language: str | None
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of a type in PAGE_TYPES if rel is "alternate"
+    title_form: TitleForm = TitleForm.UNKNOWN
+    source_authors: list[str] = field(default_factory=list)
+
+
+def find_update_interval(updates: Mapping[str, str]) -> timedelta | None:
+    """How often a feed says that it changes; None: it does not say it, or in no valid form.
+
+    `ttl` is a number of minutes (RSS 2.0, rssboard.org/rss-specification). Without it, `sy:updatePeriod` is divided by
+    `sy:updateFrequency` (RSS 1.0 syndication module: daily and 1 where one of the two is missing).
+
+    >>> find_update_interval({"sy:updateperiod": "daily", "sy:updatefrequency": "4"})
+    datetime.timedelta(seconds=21600)
+    """
+    if minutes := _parse_number(updates.get("ttl")):
+        return min(timedelta(minutes=minutes), MAX_UPDATE_INTERVAL)
+    period, frequency = updates.get("sy:updateperiod"), updates.get("sy:updatefrequency")
+    if period is None and frequency is None:
+        return None
+    span, times = _PERIODS.get((period or "daily").lower()), _parse_number(frequency or "1")
+    return None if span is None or not times else max(span / times, timedelta(seconds=1))
+
+
+def _parse_number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None

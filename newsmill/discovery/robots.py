@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-from newsmill.discovery.response_freshness import parse_http_date
+from newsmill.discovery.response_headers import parse_http_date
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each

@@ -10,8 +10,7 @@ from base64 import b64decode
 from typing import NamedTuple
 
 from newsmill.discovery import feed_elements
-from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, TitleForm, make_canonical_name, resolve
-from newsmill.discovery.raw_feeds import RawEntry, RawFeed
+from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, RawEntry, RawFeed, TitleForm, make_canonical_name, resolve
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
 from newsmill.urls import MAX_URL_CHARACTERS
 

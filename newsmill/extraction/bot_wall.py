@@ -7,7 +7,7 @@ import re
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import build_alternation
 
 MAX_MARKUP_CHARACTERS = (
     100_000  # characters of a wall page; the largest known one (Cloudflare) has 30,000, and few article pages are as short

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.trailing_lines import read_ending
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.body.trailing_lines import read_ending
 from newsmill.extraction.bot_wall import find_bot_wall
 from newsmill.extraction.linked_share import measure_linked_share
-from newsmill.extraction.metadata.access import find_access
+from newsmill.extraction.metadata.access import MAX_STUB_WORDS, detect_paywall, find_access
 from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData
 from newsmill.extraction.normalise import count_words, normalise_line
-from newsmill.extraction.paywall import MAX_STUB_WORDS, detect_paywall
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, Outcome, OutcomeRecord
 
 MAX_SHORT_WORDS = 150  # words; error pages and empty applications have fewer

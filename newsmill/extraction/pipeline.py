@@ -14,12 +14,11 @@ from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError
 from newsmill.extraction import decode, live_updates, page_type, source_rules
 from newsmill.extraction.article_item import read_item
-from newsmill.extraction.body import extract
+from newsmill.extraction.body import extract, trailing_lines
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
 from newsmill.extraction.body.markup import resolve_links, resolve_url
 from newsmill.extraction.body.page_stats import NEWS_TYPES
-from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html

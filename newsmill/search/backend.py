@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from newsmill.search.entry import IndexPosition, Span
-from newsmill.search.query_nodes import Node
+from newsmill.search.parsed_query import Node
 
 FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site")
 

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.model import MarkKind, is_doubtful
-from newsmill.search.lemmas import Form, find_forms, lemmatizer_of
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
+from newsmill.search.word_forms import Form, find_forms, lemmatizer_of
 from newsmill.storage.columns import make_storable
 
 MAX_TEXT_CHARACTERS = 100_000  # indexed: twenty long articles, and less than the 1 MB that a tsvector may have

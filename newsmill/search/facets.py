@@ -19,8 +19,8 @@ from newsmill.search import scan
 from newsmill.search.backend import Backend
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.parsed_query import span_of_query
 from newsmill.search.query import parse_query
-from newsmill.search.query_nodes import span_of_query
 from newsmill.search.tokens import fold
 
 FACET_MATCHES = 2_000  # the newest matches, whose values are counted: 12 ms on SQLite (benchmarks/search_counts.py)

@@ -19,9 +19,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.search import scan
 from newsmill.search.backend import Backend
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
-from newsmill.search.forms import Forms, WordForms, load_forms
-from newsmill.search.postgres import PostgresBackend, statement_timeout
-from newsmill.search.query_nodes import (
+from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
     Node,
@@ -34,9 +32,11 @@ from newsmill.search.query_nodes import (
     needs_word_positions,
     restrict_to_part,
 )
+from newsmill.search.postgres import PostgresBackend, statement_timeout
 from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
 from newsmill.search.sqlite import SqliteBackend
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
+from newsmill.search.word_forms import Forms, WordForms, load_forms
 from newsmill.storage.database import reading, translate_errors
 
 

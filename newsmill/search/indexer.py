@@ -11,8 +11,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 
 from newsmill.model import Document
 from newsmill.search.entry import MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, IndexEntry, bucket_terms, build_entry
-from newsmill.search.forms import register_forms
-from newsmill.search.lemmas import find_forms, lemmatizer_of
+from newsmill.search.word_forms import find_forms, lemmatizer_of, register_forms
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, marks, search_entries, search_pending
 

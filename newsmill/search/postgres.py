@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, exc, text
 
 from newsmill.search.backend import FACET_COLUMNS, Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
-from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.scan import ScanTimeoutError
 
 CLOCK = monotonic

@@ -10,10 +10,23 @@ from datetime import UTC, datetime
 
 from newsmill.model import MarkKind
 from newsmill.search.entry import mark_value, whole_value
-from newsmill.search.language_names import find_language
-from newsmill.search.query_dates import parse_date
-from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, Part, Query, Terms
-from newsmill.search.query_notes import DATE_EXAMPLES, FILTER_EXAMPLES, FILTERS, OTHER_FILTERS, NoteKind, QueryNote
+from newsmill.search.parsed_query import (
+    DATE_EXAMPLES,
+    FILTER_EXAMPLES,
+    FILTERS,
+    OTHER_FILTERS,
+    AllOf,
+    AnyOf,
+    Facet,
+    Node,
+    NoneOf,
+    NoteKind,
+    Part,
+    Query,
+    QueryNote,
+    Terms,
+)
+from newsmill.search.query_values import find_language, parse_date
 from newsmill.search.tokens import fold, is_unspaced, split_runs, split_words, tokenize_phrase
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut

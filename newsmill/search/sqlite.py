@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from newsmill.search.backend import FACET_COLUMNS, Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
-from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
 CLOCK = thread_time  # SQLite works in the caller's thread
 FIRST_CHUNK_DOCUMENTS = 10_000  # finding where they end takes 1 ms

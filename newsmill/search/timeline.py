@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 
 from newsmill.search.entry import MOMENTS_PER_SECOND, to_time
 from newsmill.search.index_query import backend_of, prepare_query, read_connection
+from newsmill.search.parsed_query import span_of_query
 from newsmill.search.query import parse_query
-from newsmill.search.query_nodes import span_of_query
 
 DAY = timedelta(days=1)
 DAY_MOMENTS = 86_400 * MOMENTS_PER_SECOND

@@ -27,8 +27,8 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, selec
 from newsmill.search.backend import Backend
 from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.index_query import backend_of, limit_statements, read_connection
-from newsmill.search.lemmas import lemmatizer_of
 from newsmill.search.tokens import fold, is_unspaced, is_word, split_words, tokenize
+from newsmill.search.word_forms import lemmatizer_of
 from newsmill.storage.schema import documents, search_forms
 
 WEEK = timedelta(days=7)

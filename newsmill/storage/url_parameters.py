@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection, bindparam, select
 
 from newsmill import urls
-from newsmill.discovery.url_variants import MAX_PARAMETERS, drop_parameters, find_only_difference, list_names
+from newsmill.discovery.url_patterns import MAX_PARAMETERS, drop_parameters, find_only_difference, list_parameter_names
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Link
 from newsmill.storage.schema import url_parameters
@@ -52,7 +52,7 @@ class ParameterEvidence:
     def add_article(self, url: str) -> None:
         """A new document is named by `url`."""
         if "?" in url:
-            self._add(self._articles, url, list_names(url))
+            self._add(self._articles, url, list_parameter_names(url))
 
     def _add(self, counter: Counter[tuple[str, str]], url: str, names: Iterable[str]) -> None:
         known = [name for name in names if name and len(name) <= MAX_NAME_CHARACTERS]

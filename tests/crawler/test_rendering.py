@@ -211,7 +211,7 @@ def test_nothing_is_sent_over_udp(engine: Any, renderer: Renderer, site: Site, c
 
 
 def test_a_page_that_is_never_quiet_is_read_anyway(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser_page.QUIET_SECONDS", 2.0)
+    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 2.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/noisy", app("setInterval(() => fetch('/api/article'), 100); fetch('/slow');")))
     assert "the end" in dom(page)
@@ -237,7 +237,7 @@ def test_a_script_that_never_ends(engine: Any, renderer: Renderer, site: Site, s
 )
 def test_a_page_that_eats_memory(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr("crawler.browser.MAX_PROCESS_BYTES", 400 << 20)
-    monkeypatch.setattr("crawler.browser_page.QUIET_SECONDS", 30.0)
+    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 30.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/greedy", app(script + "fetch('/slow');")))
     assert page.rendered is None and page.rendering_failure is not None
@@ -250,7 +250,7 @@ def test_a_dom_that_is_too_large(engine: Any, renderer: Renderer, site: Site, mo
 
 
 def test_a_page_gets_no_more_than_its_requests(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser_page.MAX_REQUESTS", 20)
+    monkeypatch.setattr("crawler.browser.MAX_REQUESTS", 20)
     site.fallback = lambda _: Response(200, (), b"x")
     page = render(engine, renderer, site.page("/many", app("for (let i = 0; i < 200; i++) fetch('/' + i);")))
     assert "the end" in dom(page) and len(site.log) < 25
@@ -357,7 +357,7 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
 
 def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
     from crawler.publisher_orders import ORDER_LOOKUPS
-    from crawler.request_errors import RequestOutcomeError
+    from crawler.response_policy import RequestOutcomeError
     from newsmill.storage.publishers import PublisherOrder
 
     open_site, stopped_site = sites.site(), sites.site()

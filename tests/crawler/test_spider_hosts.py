@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crawler import spider_hosts
+from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
-from crawler.ledger_calls import LedgerCalls
 from crawler.spider_hosts import SpiderHost, SpiderHosts
 from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.address_guard import Guard

@@ -1,4 +1,6 @@
-"""URL patterns: article, list, crawler trap or file, by the URL alone. The URLs are invented after real ones."""
+"""URL patterns: article, list, crawler trap or file, and versions of an article, by the URL alone. Invented after real ones."""
+
+from __future__ import annotations
 
 import json
 
@@ -7,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, NEVER_ARTICLE_SCORE, is_crawler_trap, is_never_article, score_article_url
+from newsmill.discovery.url_patterns import (
+    MIN_ARTICLE_SCORE,
+    NEVER_ARTICLE_SCORE,
+    drop_each_parameter,
+    drop_parameters,
+    find_only_difference,
+    find_plain_url,
+    is_crawler_trap,
+    is_never_article,
+    score_article_url,
+)
 from newsmill.exceptions import UrlError
 
 SITE = "https://news.example"
@@ -122,3 +134,49 @@ def test_urls_of_real_articles(shared):
         found = [urls.normalize(json.loads(line)["url"]) for line in lines]
         assert sum(map(looks_like_article, found)) / len(found) >= floor
         assert [url for url in found if is_crawler_trap(url)] == []
+
+
+# ---- variants -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("https://paper.example/a/story/amp/", "https://paper.example/a/story/"),
+        ("https://paper.example/amp/a/story", "https://paper.example/a/story"),
+        ("https://paper.example/a/story.amp.html", "https://paper.example/a/story.html"),
+        ("https://paper.example/a/story.html?outputType=amp&id=7", "https://paper.example/a/story.html?id=7"),
+        ("https://paper.example/a/story?amp", "https://paper.example/a/story"),
+        ("https://m.paper.example/a/story", "https://paper.example/a/story"),
+        ("https://amp.paper.co.uk/a/story", "https://paper.co.uk/a/story"),
+        ("https://paper.example/a/story/print", "https://paper.example/a/story"),
+        ("https://paper.example/a/story-druck.html", "https://paper.example/a/story.html"),
+        ("https://paper.example/story?print=1", "https://paper.example/story"),
+        # not a version of anything
+        ("https://paper.example/a/story", None),
+        ("https://paper.example/a/blueprint.html", None),
+        ("https://paper.example/a/camp", None),
+        ("https://paper.example/amp", None),
+        ("https://m.co.uk/a/story", None),
+        ("https://mobile.example/a/story", None),
+        ("https://paper.example/story?printer=laser", None),
+        ("https://www.paper.example/a/story", None),
+    ],
+)
+def test_the_plain_url(url: str, plain: str | None) -> None:
+    assert find_plain_url(url) == plain
+
+
+def test_parameters() -> None:
+    url = "https://paper.example/story?id=7&Ref=1&ref=2"
+    assert drop_each_parameter(url) == {"id": "https://paper.example/story?Ref=1&ref=2", "ref": "https://paper.example/story?id=7"}
+    assert drop_parameters(url, {"id", "ref"}) == "https://paper.example/story"
+    assert drop_each_parameter("https://paper.example/story") == drop_each_parameter(f"{url}&a&b&c&d&e&f&g") == {}
+    for one, other, name in (
+        ("https://paper.example/story?id=7", "http://www.paper.example/story?id=7&from=app", "from"),
+        ("https://paper.example/story?from=web", "https://paper.example/story?from=app", "from"),
+        ("https://paper.example/story?id=7", "https://paper.example/story?from=app", None),
+        ("https://paper.example/story?from=web", "https://paper.example/other?from=app", None),
+        ("https://paper.example/story", "https://paper.example/story", None),
+    ):
+        assert find_only_difference(one, other) == find_only_difference(other, one) == name

@@ -9,9 +9,9 @@ import pytest
 
 from newsmill.extraction.body.block_model import load_shipped_model
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.class_words import find_groups
 from newsmill.extraction.body.features import compute_features
 from newsmill.extraction.body.page_stats import PageFacts, PageStats
+from newsmill.extraction.vocabulary import find_class_groups
 
 PROSE = "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles."
 
@@ -77,6 +77,6 @@ def test_copies_of_a_text_are_counted():
 
 
 def test_class_words_are_whole_words():
-    assert find_groups("story-relatedLinks") == find_groups("story") | find_groups("related")
-    assert find_groups("wp-caption-text") == find_groups("caption") | find_groups("text")
-    assert find_groups("shadow header-wrapper") == find_groups("header")
+    assert find_class_groups("story-relatedLinks") == find_class_groups("story") | find_class_groups("related")
+    assert find_class_groups("wp-caption-text") == find_class_groups("caption") | find_class_groups("text")
+    assert find_class_groups("shadow header-wrapper") == find_class_groups("header")

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from py3langid import modelio  # type: ignore[import-untyped]  # publishes no types
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
-from newsmill.extraction.metadata.language import LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language
-from newsmill.extraction.metadata.language_model import ARRAYS, load_detector
+from newsmill.extraction.metadata.language import ARRAYS, LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language, load_detector
 from newsmill.extraction.pipeline import read
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint
@@ -171,8 +170,8 @@ def test_without_a_writable_cache_folder_each_process_unpacks_the_model(cache_fo
 def test_the_fork_server_loads_the_language_model_for_all_children() -> None:
     """newsmill.sandbox.preload is what the server imports before it makes a child."""
     code = (
-        "import newsmill.sandbox.preload; from newsmill.extraction.metadata import language_model; "
-        "print(language_model.load_detector.cache_info().currsize)"
+        "import newsmill.sandbox.preload; from newsmill.extraction.metadata import language; "
+        "print(language.load_detector.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "1\n", done.stderr

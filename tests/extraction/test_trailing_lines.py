@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.boilerplate.trailing_lines import (
+from newsmill.extraction.body.trailing_lines import (
     classify_trailing_line,
     is_source_credit,
     remove_trailing_lines,

@@ -28,8 +28,8 @@ from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
 from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
+from newsmill.search.parsed_query import Terms, positive_terms, restrict_to_part
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, parse_query
-from newsmill.search.query_nodes import Terms, positive_terms, restrict_to_part
 from newsmill.search.sqlite import format_query
 from newsmill.search.tokens import fold
 

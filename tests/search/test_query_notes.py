@@ -13,9 +13,8 @@ from sqlalchemy import Engine
 from newsmill.model import Author, Source
 from newsmill.search import QueryNote, Search
 from newsmill.search.check import similar_words
-from newsmill.search.language_names import find_language
 from newsmill.search.query import parse_query
-from newsmill.search.query_dates import parse_date
+from newsmill.search.query_values import find_language, parse_date
 from newsmill.storage.ledger import Ledger
 
 NOW = datetime(2026, 11, 28, 9, 30, 15, tzinfo=UTC)  # a Saturday

@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, pairwise
 
+from newsmill.extraction.body import trailing_lines
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS
-from newsmill.extraction.body.class_words import GROUPS
 from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
-from newsmill.extraction.boilerplate import trailing_lines
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
 from newsmill.model import BlockType
 
 HEADLINE_REPEATED = "headline repeated"
@@ -41,7 +40,7 @@ MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
 STEP_RUN_WORDS = 8  # consecutive words that identify a step
 PULL_QUOTE_WORDS = range(6, 61)  # words; a shorter quotation may occur twice by chance
 MAX_PULL_QUOTES = 30  # per page; more are the text itself, and the comparison takes quadratic time
-_GROUP_BITS = {group: 1 << bit for bit, group in enumerate(GROUPS)}
+_GROUP_BITS = {group: 1 << bit for bit, group in enumerate(CLASS_GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
 _BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-]*(?:bio|biography|vita)(?=$|[\s_-])", re.IGNORECASE)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CELL_TAGS, HEADING_TAGS, Box
-from newsmill.extraction.body.class_words import GROUPS, expand_bits, find_groups
 from newsmill.extraction.body.page_stats import ENCLOSING_TAG_BITS, MAX_DISTANCE, GroupTotals, MainParts, PageStats
+from newsmill.extraction.vocabulary import CLASS_GROUPS, expand_class_groups, find_class_groups
 
 Columns = dict[str, Sequence[float]]
 NO_VALUE = -1.0
@@ -249,12 +249,12 @@ def _describe_names(stats: PageStats, chosen: Sequence[int], parts: MainParts) -
     for i in chosen:
         block = stats.blocks[i]
         outer = stats.find_group_bits(block.box.parent) if block.box.parent else 0
-        own.append(expand_bits(stats.find_group_bits(block.box) | outer | (find_groups(block.inline) if block.inline else 0)))
+        own.append(expand_class_groups(stats.find_group_bits(block.box) | outer | (find_class_groups(block.inline) if block.inline else 0)))
         _, bits, inside = parts.find(block.box)
-        inner.append(expand_bits(bits))
+        inner.append(expand_class_groups(bits))
         tags.append(inside)
     found: Columns = {}
-    for number, group in enumerate(GROUPS):
+    for number, group in enumerate(CLASS_GROUPS):
         found[f"own_{group}"] = [row[number] for row in own]
         found[f"inner_{group}"] = [row[number] for row in inner]
     return found | {f"in_{tag}": [bits & bit for bits in tags] for tag, bit in ENCLOSING_TAG_BITS.items()}

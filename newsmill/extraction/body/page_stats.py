@@ -12,9 +12,9 @@ from itertools import accumulate
 
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, is_hidden, split_words
-from newsmill.extraction.body.class_words import find_groups
 from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.normalise import normalise
+from newsmill.extraction.vocabulary import find_class_groups
 
 # Blocks on each side of a kept one that get features.
 # With the main boxes this leaves out 0.1 to 0.7 % of the gold words.
@@ -269,7 +269,7 @@ class PageStats:
         """Return the groups of class words in the names of the box, as bits. The result is cached per box."""
         found = self._bits.get(box.index)
         if found is None:
-            found = self._bits[box.index] = find_groups(box.names)
+            found = self._bits[box.index] = find_class_groups(box.names)
         return found
 
     def is_hidden(self, box: Box | None) -> bool:

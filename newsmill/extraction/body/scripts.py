@@ -19,11 +19,11 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
-from newsmill.extraction.body.class_words import find_groups
 from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.body.page_stats import MIN_PROSE_WORDS
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
+from newsmill.extraction.vocabulary import find_class_groups
 from newsmill.model import Block, BlockType
 
 LAYER, REASON = "script", "stands in a script only"
@@ -48,7 +48,7 @@ _CODE = re.compile(r"[{};=<>\\]|\$\w")
 _JSON_START = re.compile(r"[\[{]")
 _HEADING_NAME = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<[^>]*>")
-_CAPTION_BIT = find_groups("caption")
+_CAPTION_BIT = find_class_groups("caption")
 Paragraph = tuple[BlockType, str]
 
 
@@ -107,7 +107,7 @@ def _make_block(block: TextBlock) -> Block:
 
 def _choose_type(block: TextBlock) -> BlockType:
     """Return the type from the element. The names of the box and its parent also decide on captions, because no model evaluates scripts."""
-    named = find_groups(block.box.names) | (find_groups(block.box.parent.names) if block.box.parent else 0)
+    named = find_class_groups(block.box.names) | (find_class_groups(block.box.parent.names) if block.box.parent else 0)
     return BlockType.CAPTION if named & _CAPTION_BIT and block.type is BlockType.PARAGRAPH else block.type
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.metadata.bylines import classify_author, split_names
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text
 from newsmill.extraction.metadata.titles import find_section_names, join_letters
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType
 
 MAX_COMPLETED_AUTHORS = 6  # authors of a source that may complete another source; a longer list is the staff of the site

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import unescape_html
 from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Block, BlockType
 
 MAX_NAME_CHARACTERS = 60  # characters of one name; longer texts are sentences

@@ -20,7 +20,7 @@ from functools import lru_cache
 from babel import Locale, UnknownLocaleError, localedata
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import BlockType
 
 MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date

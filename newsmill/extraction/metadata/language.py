@@ -1,17 +1,25 @@
 """The language of a text as a BCP 47 tag: declared by the page, or detected.
 
 Words and letters decide between similar languages that the statistical detector confuses.
+
+py3langid ships its model compressed with LZMA. To unpack it costs 0.6 s of CPU and 68 MB of memory in each process. Therefore the unpacked
+arrays are kept as files in the user's cache folder, and processes that map them into memory share that memory.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import langcodes
+import platformdirs
 
-from newsmill.extraction.metadata.language_model import load_detector
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
@@ -29,6 +37,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _AZERBAIJANI_LETTER = re.compile(r"[əƏҝҜҹҸ]")  # among Turkic languages: ə in Latin script, ҝ and ҹ in Cyrillic script
 _MIN_AZERBAIJANI_SHARE = 0.002  # share of the characters that are these letters; texts in Cyrillic script have 0.5 %, in Latin script 8 %
+ARRAYS = ("weights", "priors", "languages", "next_states", "rows", "outputs")  # in the order of `modelio.load_model`
 
 
 def find_language(page: StructuredData, text: str, fallback: str | None = None, hint: str | None = None) -> LanguageAndSource | None:
@@ -201,3 +210,59 @@ def _choose_by_words(words: list[str], these: frozenset[str], those: frozenset[s
     """Return the name of the list that contains more of the words; None for a tie."""
     difference = sum((word in these) - (word in those) for word in words)
     return name if difference > 0 else other if difference < 0 else None
+
+
+# ---- the model of the detector --------------------------------------------------------------------------------------------------
+
+
+@cache
+def load_detector() -> Any:
+    """Return py3langid's LanguageIdentifier, which gives calibrated probabilities.
+
+    The first call of a user unpacks the model. Where the cache folder cannot be written, each process does.
+    """
+    # numpy costs 0.07 s of CPU, which the processes that import this module and read no page need not spend
+    from py3langid import modelio  # type: ignore[import-untyped]  # publishes no types
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
+
+    folder = platformdirs.user_cache_path("newsmill") / f"py3langid-{version('py3langid')}"
+    has_folder = folder.is_absolute()  # it is not if the user has no home folder
+    arrays = _load_unpacked(folder) if has_folder else None
+    if arrays is None:
+        arrays = modelio.load_model(MODEL_DIR / MODEL_FILE)
+        if has_folder:
+            with suppress(OSError):  # the next process tries again
+                _save_unpacked(folder, arrays)
+    weights, priors, languages, next_states, rows, outputs = arrays
+    return LanguageIdentifier(weights, priors, languages, next_states, outputs, norm_probs=True, tk_row=rows)
+
+
+def _load_unpacked(folder: Path) -> tuple[Any, ...] | None:
+    """The arrays that `_save_unpacked` wrote, or None if a file is missing or damaged."""
+    import numpy as np
+
+    try:
+        weights, priors, languages, next_states, rows, outputs = (
+            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ARRAYS
+        )
+    except (OSError, EOFError, ValueError):
+        return None
+    # A memoryview gives integers of Python, six times as fast as numpy's memory map.
+    return weights, priors, languages.tolist(), next_states.data, rows.tolist(), outputs.tolist()
+
+
+def _save_unpacked(folder: Path, arrays: tuple[Any, ...]) -> None:
+    """Write the files. Another process finds each of them whole or not at all. Raises OSError."""
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(ARRAYS, arrays, strict=True):
+        draft = folder / f".{name}.{os.getpid()}"
+        try:
+            with draft.open("wb") as file:
+                np.save(file, np.asarray(array), allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(folder / f"{name}.npy")
+        finally:
+            draft.unlink(missing_ok=True)

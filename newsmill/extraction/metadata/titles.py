@@ -12,7 +12,6 @@ from lxml.html import HtmlElement
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import (
     MAX_TITLE_CHARACTERS,
@@ -24,6 +23,7 @@ from newsmill.extraction.metadata.structured_data import (
     unescape_html,
 )
 from newsmill.extraction.normalise import fold, normalise_line
+from newsmill.extraction.vocabulary import build_alternation
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
 _SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from newsmill.search import TimelineBar
+from newsmill.search.parsed_query import AnyOf, Query
 from newsmill.search.query import parse_query, split_query
-from newsmill.search.query_nodes import AnyOf, Query
 from newsmill.search.timeline import format_bar_filters
 from newsmill.web.pages.rendering import params
 

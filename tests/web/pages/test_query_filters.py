@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Query
 from newsmill.search.query import close_query, parse_query, split_query
-from newsmill.search.query_nodes import AllOf, AnyOf, Facet, Node, NoneOf, Query
 from newsmill.web.pages.query_builder import build_query, read_fields
 from newsmill.web.pages.query_filters import FilteredQuery
 

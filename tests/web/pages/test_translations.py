@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.extraction.body import block_rules, extract
-from newsmill.extraction.boilerplate import trailing_lines
+from newsmill.extraction.body import block_rules, extract, trailing_lines
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
 from newsmill.web.pages import charts, document, rendering, source_form, translations

@@ -1,14 +1,33 @@
-"""Words of class, id and data attributes, grouped by the purpose of the boxes that carry them.
-
-Only whole words count. Short prefixes match those of frameworks ("wp-", "ad"), which cost 2 points in a trial.
-"""
+"""The words that extraction knows: expressions in texts (vocabulary.toml), and words in the class, id and data attributes of boxes."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import tomllib
+from functools import cache, lru_cache
+from importlib.resources import files
 
-GROUPS = {
+
+@cache
+def _load_tables() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads(files("newsmill.extraction").joinpath("vocabulary.toml").read_text("utf-8"))
+
+
+def build_alternation(name: str) -> str:
+    """Return one alternation of all expressions in a table, in all languages, because the language of a page is rarely certain.
+
+    The result has no group. Longer expressions come first, so that "written by" takes precedence over "by".
+    """
+    words = {word for language in _load_tables()[name].values() for word in language}
+    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
+
+
+# ---- words of attributes --------------------------------------------------------------------------------------------------------
+
+
+# Grouped by the purpose of the boxes that carry them. Only whole words count. Short prefixes match those of frameworks ("wp-", "ad"), which
+# cost 2 points in a trial.
+CLASS_GROUPS = {
     "share": "share sharing social facebook twitter whatsapp follow",
     "related": """related recommend recommended recommendation recommendations more mehr readmore also similar suggest suggested trending
         popular latest next onward outbrain taboola""",
@@ -37,16 +56,16 @@ GROUPS = {
     "hidden": "hidden hide print noprint collapse collapsed invisible mobile desktop",
     "product": "product products price shop buy offer deal deals recipe ingredient ingredients rating faq question answer",
 }
-_BITS = {word: 1 << bit for bit, group in enumerate(GROUPS.values()) for word in group.split()}
+_BITS = {word: 1 << bit for bit, group in enumerate(CLASS_GROUPS.values()) for word in group.split()}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_ORDER = range(len(GROUPS))
+_ORDER = range(len(CLASS_GROUPS))
 
 
 @lru_cache(maxsize=20_000)  # a site repeats its attributes; 20,000 short strings are under 5 MB
-def find_groups(names: str) -> int:
-    """Return the groups to which words of `names` belong, as bits in the order of GROUPS.
+def find_class_groups(names: str) -> int:
+    """Return the groups to which words of `names` belong, as bits in the order of CLASS_GROUPS.
 
-    >>> find_groups("story-relatedLinks") == find_groups("story") | find_groups("related")
+    >>> find_class_groups("story-relatedLinks") == find_class_groups("story") | find_class_groups("related")
     True
     """
     bits = 0
@@ -56,6 +75,6 @@ def find_groups(names: str) -> int:
 
 
 @lru_cache(maxsize=10_000)
-def expand_bits(bits: int) -> tuple[int, ...]:
-    """Return the bits as one 0 or 1 per group, in the order of GROUPS."""
+def expand_class_groups(bits: int) -> tuple[int, ...]:
+    """Return the bits as one 0 or 1 per group, in the order of CLASS_GROUPS."""
     return tuple(bits >> bit & 1 for bit in _ORDER)

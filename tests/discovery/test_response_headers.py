@@ -1,4 +1,6 @@
-"""Freshness: the rules of RFC 9111, and values that no honest server sends."""
+"""Freshness by the rules of RFC 9111; the hub and the topic of a feed, from headers and each format."""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.response_freshness import MAX_FRESH_SECONDS, compute_fresh_seconds, parse_http_date
+from newsmill.discovery.feeds import read_feed
+from newsmill.discovery.response_headers import (
+    MAX_FRESH_SECONDS,
+    Announcement,
+    compute_fresh_seconds,
+    find_announcement,
+    parse_http_date,
+    read_links,
+)
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SOON, PAST = "Wed, 25 Nov 2026 12:05:00 GMT", "Wed, 25 Nov 2026 11:00:00 GMT"
@@ -64,3 +74,51 @@ def test_a_date_is_read_as_written(at: datetime) -> None:
 
 def test_a_date_of_an_unknown_zone_is_in_utc() -> None:
     assert parse_http_date("Wed, 25 Nov 2026 12:05:00 -0000") == NOW + timedelta(minutes=5)
+
+
+# ---- hubs -----------------------------------------------------------------------------------------------------------------------
+
+
+URL = "https://paper.example/feed"
+HUB, SELF = "https://hub.example/?a=1&b", "https://Paper.example/feed?x"
+ATOM = 'xmlns:atom="http://www.w3.org/2005/Atom"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'<rss {ATOM}><channel><atom:link rel="hub" href="{HUB.replace("&", "&amp;")}"/><atom:link rel="SELF" href="{SELF}"/>'
+        '<item><link>https://paper.example/1</link><atom:link rel="hub" href="https://evil.example/"/></item></channel></rss>',
+        f'<rss><channel><atom:link rel="hub" href="{HUB.replace("&", "&amp;")}"/><atom:link rel="self" href="{SELF}"/></channel></rss>',
+        '<feed xmlns="http://www.w3.org/2005/Atom"><entry><link rel="hub" href="https://evil.example/"/></entry>'
+        f'<link rel="hub" href="{HUB.replace("&", "&amp;")}"/><link rel="hub" href="https://second.example/"/>'
+        f'<link rel="alternate self" href="{SELF}"/></feed>',
+        f'{{"items": [], "feed_url": "{SELF}", "hubs": [1, {{"type": "rssCloud", "url": "x"}}, {{"type": "WebSub", "url": "{HUB}"}}]}}',
+    ],
+)
+def test_each_format_announces_hub_and_topic_as_written(body: str) -> None:
+    assert find_announcement(URL, [], read_feed(body.encode(), URL)) == Announcement(HUB, SELF)
+
+
+def test_headers_come_first_and_urls_are_resolved() -> None:
+    body = b'<feed xmlns="http://www.w3.org/2005/Atom"><link rel="hub" href="https://other.example/"/><link rel="self" href="/s"/></feed>'
+    feed = read_feed(body, URL)
+    assert find_announcement(URL, ['</hub>; rel="hub"'], feed) == Announcement("https://paper.example/hub", "https://paper.example/s")
+    assert find_announcement(URL, ["<https://h.example/>;rel=hub"]) == Announcement("https://h.example/", URL)
+    for unusable in ("ftp://h.example/", "http://[", "x" * 9000):
+        assert find_announcement(URL, [f"<{unusable}>; rel=hub"]) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "links"),
+    [
+        ('<a>; rel="x Y", <b>; title="a, <c>; rel=hub"; rel=self', [(["x", "y"], "a"), (["self"], "b")]),
+        ("<a>; rel=hub; rel=self,,<b>", [(["hub"], "a"), ([], "b")]),
+        ('<a>; rel="hub', [(["hub"], "a")]),
+        ("no link; rel=hub", []),
+        ("<a", []),
+        ("<a>," * 2000, [([], "a")] * 2000),
+    ],
+)
+def test_the_link_header(header: str, links: list[tuple[list[str], str]]) -> None:
+    assert list(read_links(header)) == links

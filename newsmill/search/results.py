@@ -1,14 +1,14 @@
-"""The results of a search."""
+"""The results of a search: hits, a page of them, and the documents before and behind one of them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from newsmill.model import Document
-from newsmill.search.query_nodes import Remedy
-from newsmill.search.query_notes import QueryNote
+from newsmill.search.parsed_query import QueryNote, Remedy
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
 
@@ -17,6 +17,7 @@ FIRST_PAGE = "first"  # in the place of a cursor, where None means that the page
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
 Snippet = tuple[tuple[str, bool], ...]  # pieces of text, and whether the piece matches the query
+FindPage = Callable[[str | None, int], tuple[list[str], str | None]]  # (cursor, size) → the ids of a page, and the cursor of the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,24 @@ class StoredHit:
     document: Document
     stored_at: datetime
     cursor: str
+
+
+def find_neighbours(find: FindPage, document_id: str, cursor: str | None, previous: str | None, size: int) -> Neighbours:
+    """The neighbours of a document on the page with this cursor, or on the page after it; see `Search.neighbours`."""
+    ids, following = find(cursor, size)
+    if document_id not in ids and following is not None:
+        previous, cursor = cursor or FIRST_PAGE, following
+        ids, following = find(cursor, size)
+    if document_id not in ids:
+        return Neighbours()
+    at, before, behind = ids.index(document_id), None, None
+    if at:
+        before = Neighbour(ids[at - 1], cursor, previous)
+    elif previous is not None:
+        page = None if previous == FIRST_PAGE else previous
+        before = next((Neighbour(last, page) for last in find(page, size)[0][-1:]), None)
+    if at + 1 < len(ids):
+        behind = Neighbour(ids[at + 1], cursor, previous)
+    elif following is not None:
+        behind = next((Neighbour(first, following, cursor or FIRST_PAGE) for first in find(following, 1)[0]), None)
+    return Neighbours(before, behind, cursor, previous)

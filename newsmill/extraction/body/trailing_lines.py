@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from newsmill.extraction.body.markup import cut_block
-from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
 LAYER = "rules"
