@@ -22,6 +22,7 @@ MAX_FACET_CHARACTERS = 100  # of a section, an author's name, a type or a host i
 MAX_FACET_AUTHORS = 10  # of one document
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
 MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
+MOMENTS_PER_DAY = 86_400 * MOMENTS_PER_SECOND
 
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")

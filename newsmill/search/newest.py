@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Select, func, select
 
-from newsmill.search.entry import MOMENTS_PER_SECOND, document_time, to_moment
+from newsmill.search.entry import MOMENTS_PER_DAY, document_time, to_moment
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, search_entries, sources
 from newsmill.storage.statistics import DocumentHead, load_heads
@@ -23,7 +23,6 @@ MIN_PER_SOURCE = 3  # documents of one source in the list, whatever the number o
 MAX_CANDIDATES = 400  # newest documents among which the list is chosen
 MAX_SOURCES = 500  # whose newest document is compared when one source fills the candidates
 MAX_COUNTED = 20_000  # documents of the days that are counted by source: 10 ms on SQLite
-_DAY_MOMENTS = 86_400 * MOMENTS_PER_SECOND
 _BY_FIRST_SEEN = (documents.c.first_seen_at.desc(), documents.c.id.desc())
 
 
@@ -87,7 +86,7 @@ def count_by_publication(engine: Engine, since: datetime) -> list[DayCount] | No
         .limit(MAX_COUNTED + 1)
         .subquery()
     )
-    day = (newest.c.moment // _DAY_MOMENTS).label("day")
+    day = (newest.c.moment // MOMENTS_PER_DAY).label("day")
     with reading(engine) as conn:
         rows = conn.execute(select(day, newest.c.source, func.count()).group_by("day", newest.c.source)).all()
     if sum(n for _, _, n in rows) > MAX_COUNTED:

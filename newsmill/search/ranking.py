@@ -14,14 +14,13 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition
+from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition
 from newsmill.storage.stored_order import decode_cursor, encode_cursor
 
 BLOCK_MATCHES = 400  # ranked together: twenty pages of results
 TITLE_SCORE = 2.0
 LEAD_SCORE = 1.0
 EXACT_SCORE = 16.0  # more than a title and any age: log(1 + 100 years in days) is 10.5
-MOMENTS_PER_DAY = 86_400.0 * MOMENTS_PER_SECOND
 SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Backend
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
-from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
 from newsmill.search.highlight import Highlighter, load_hits
 from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
@@ -28,7 +28,7 @@ from newsmill.storage.schema import documents, search_entries
 from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
-_STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": 86_400 * MOMENTS_PER_SECOND}
+_STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": MOMENTS_PER_DAY}
 
 _ORDER = (documents.c.stored_at, documents.c.id)
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)

@@ -15,13 +15,12 @@ from typing import Literal
 
 from sqlalchemy import Engine
 
-from newsmill.search.entry import MOMENTS_PER_SECOND, to_time
+from newsmill.search.entry import MOMENTS_PER_DAY, to_time
 from newsmill.search.index_query import backend_of, prepare_query, read_connection
 from newsmill.search.parsed_query import span_of_query
 from newsmill.search.query import parse_query
 
 DAY = timedelta(days=1)
-DAY_MOMENTS = 86_400 * MOMENTS_PER_SECOND
 DEFAULT_DAYS = 30  # of a period for which nobody chose a beginning
 MAX_DAYS = 3_653  # ten years
 MAX_DAY_BARS = 400  # more days are drawn as weeks
@@ -123,8 +122,8 @@ def count_timeline(engine: Engine, query: str, period: Period, *, user: str = ""
         index_query = prepare_query(conn, backend, parsed.node)
         until = inf if seconds is None else index_query.deadline(seconds)
         span = span_of_query(parsed).limit_to_times(period.since, period.until)
-        counts = index_query.scan_buckets(span, DAY_MOMENTS, until)
-    days = {to_time(number * DAY_MOMENTS): n for number, n in counts.buckets.items()}
+        counts = index_query.scan_buckets(span, MOMENTS_PER_DAY, until)
+    days = {to_time(number * MOMENTS_PER_DAY): n for number, n in counts.buckets.items()}
     counted_since = period.since if counts.lower == span.lower else to_time(counts.lower[0]) + timedelta(seconds=1)
     return build_timeline(period, days, counted_since)
 
