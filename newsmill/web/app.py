@@ -22,7 +22,7 @@ from newsmill.web import api, auth, feeds, pages, problem_details, websub
 from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
-from newsmill.web.api.submitted_pages import request_schemas
+from newsmill.web.api.submissions import request_schemas
 from newsmill.web.config import WebConfig
 from newsmill.web.host_proofs import HostProofs
 from newsmill.web.inspections import Inspections

@@ -10,7 +10,7 @@ from datetime import datetime
 from newsmill.storage.alarm_messages import AlarmMessage
 from newsmill.storage.alarm_rows import Notified
 from newsmill.web.alert_channels import AlertContent
-from newsmill.web.api.sources import to_alarm
+from newsmill.web.api.source_schemas import to_alarm
 from newsmill.web.mail import one_line
 from newsmill.web.pages.rendering import shorten, template_environment
 from newsmill.web.pages.source_health_view import describe_cause
