@@ -26,7 +26,7 @@ from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
 from newsmill.storage.alerts import Channel
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.web.alert_channels import AlertTarget, check_target, send_message
-from newsmill.web.http_post import DeliveryError, post
+from newsmill.web.http_client import DeliveryError, post
 from newsmill.web.pages.alarm_messages import build_content
 from newsmill.web.round_thread import RoundThread
 

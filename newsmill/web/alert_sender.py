@@ -21,7 +21,7 @@ from newsmill.storage.alerts import Alert, Alerts
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
 from newsmill.web.alert_channels import TargetGoneError, send_alert
-from newsmill.web.http_post import DeliveryError
+from newsmill.web.http_client import DeliveryError
 from newsmill.web.pages.alert_messages import build_content, build_test_content
 from newsmill.web.round_thread import RoundThread
 

@@ -1,7 +1,7 @@
-"""The main images of documents, fetched from their sites when a reader sees them, and kept in a bounded cache.
+"""The main images of documents, fetched from their sites when a reader sees them, kept in a bounded cache, and served under /documents.
 
 Readers' browsers ask this server only, so that sites do not learn who reads what. A host gets one request at a time. What cannot be shown
-is not tried again for an hour.
+is not tried again for an hour. Only images of stored documents are fetched, so other URLs cannot be fetched through the route.
 """
 
 from __future__ import annotations
@@ -18,18 +18,26 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
 from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.redaction import redact
 from newsmill.storage.publishers import PublisherOrder
-from newsmill.web.image_fetch import Hop, ImageError, fetch_hop
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import require_scope
+from newsmill.web.http_client import FetchError, Hop, fetch_hop
 from newsmill.web.raster import read_raster
 
 MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
 KEPT_SHARE = 0.8  # of the cache, after the oldest images were deleted
 FAILURE_SECONDS = 3600.0
 MAX_REDIRECTS = 4
+MAX_IMAGE_BYTES = 8_000_000
+MAX_HOP_SECONDS = 10.0
 MAX_FETCHES = 4  # at once, each from another host
 MAX_WAITING = 60  # images: three lists of results
 
@@ -97,17 +105,17 @@ class LeadImages:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, url: str) -> bytes:
-        """A raster image, from the cache or its site. Raises ImageError."""
+        """A raster image, from the cache or its site. Raises FetchError."""
         content = await asyncio.get_running_loop().run_in_executor(self._disk, self._cache.get, url)
         if content is None:
             fetching = self._fetching.get(url)
             if fetching is None:
                 if len(self._fetching) >= MAX_WAITING:
-                    raise ImageError("too many images are being fetched")
+                    raise FetchError("too many images are being fetched")
                 fetching = self._fetching[url] = asyncio.create_task(self._fetch_and_keep(url))
             content = await asyncio.shield(fetching)  # when a client disconnects, its host still has a request
         if not content:
-            raise ImageError("the image could not be fetched")
+            raise FetchError("the image could not be fetched")
         return content
 
     def close(self) -> None:
@@ -119,7 +127,7 @@ class LeadImages:
         """The image, or b"" if it cannot be fetched."""
         try:
             content = await self._fetch(url)
-        except ImageError as error:
+        except FetchError as error:
             log.info("image %s: %s", redact(url), error)
             content = b""
         try:
@@ -134,20 +142,20 @@ class LeadImages:
                 hop = await asyncio.get_running_loop().run_in_executor(self._network, self._fetch_hop, url)
             if hop.redirect is None:
                 if read_raster(hop.body) is None:
-                    raise ImageError("it is not a JPEG, PNG, GIF or WebP image")
+                    raise FetchError("it is not a JPEG, PNG, GIF or WebP image")
                 return hop.body
             url = hop.redirect
-        raise ImageError(f"more than {MAX_REDIRECTS} redirects")
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects")
 
     def _fetch_hop(self, url: str) -> Hop:
-        """The answer to one request, if the owner of the host allows it. Raises ImageError."""
+        """The answer to one request, if the owner of the host allows it. Raises FetchError."""
         try:
             order = self._find_order(urls.get_host(url))
         except (UrlError, ServiceError) as error:
-            raise ImageError(str(error)) from None
+            raise FetchError(str(error)) from None
         if order is not None and order.is_stopped:
-            raise ImageError("the owner of the host has stopped the crawler")
-        return fetch_hop(url, self._guard, self._agent)
+            raise FetchError("the owner of the host has stopped the crawler")
+        return fetch_hop(url, self._guard, self._agent, MAX_HOP_SECONDS, max_bytes=MAX_IMAGE_BYTES)
 
     @asynccontextmanager
     async def _turn(self, host: str) -> AsyncIterator[None]:
@@ -160,3 +168,32 @@ class LeadImages:
             self._requests[host] -= 1
             if not self._requests[host]:
                 del self._requests[host], self._locks[host]
+
+
+# ---- the route
+
+# The image as a document of its own: no script, no network.
+IMAGE_HEADERS = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=86400",
+}
+
+router = APIRouter(prefix="/documents", include_in_schema=False)
+
+
+@router.get("/{document_id}/image", dependencies=[Depends(require_scope(Scope.READ))])
+async def get_image(request: Request, document_id: str) -> Response:
+    """The image as its site has it; 404 where there is none or it cannot be shown."""
+    images: LeadImages | None = request.app.state.lead_images
+    url = await run_in_threadpool(request.app.state.context.documents.find_image, document_id[:64]) if images is not None else None
+    if images is None or url is None:
+        raise HTTPException(404, "this document has no image")
+    try:
+        content = await images.get(url)
+    except FetchError as error:
+        raise HTTPException(404, f"the image cannot be shown: {error}", headers={"Cache-Control": "private, max-age=300"}) from None
+    raster = read_raster(content)
+    if raster is None:  # a damaged file of the cache
+        raise HTTPException(404, "the image cannot be shown")
+    return Response(content, media_type=raster.media_type, headers=IMAGE_HEADERS)

@@ -12,7 +12,6 @@ from newsmill.web.pages import (
     document,
     explore,
     home,
-    lead_image,
     marks,
     operations,
     preferences_page,
@@ -27,7 +26,7 @@ from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
 PARTS = (
-    *(home, bot, search, explore, saved_searches, marks, document, lead_image, preferences_page),
+    *(home, bot, search, explore, saved_searches, marks, document, preferences_page),
     *(sources, site_inspection, source, operations, rendering),  # the fixed paths under /sources before /sources/{name}
 )
 for part in PARTS:
