@@ -8,7 +8,6 @@ from fastapi.security import HTTPBearer
 
 from newsmill.web.api import (
     documents,
-    marks,
     operations,
     search,
     searches,
@@ -44,7 +43,7 @@ for part in (
     documents.router,
     search.router,
     searches.router,
-    marks.router,
+    documents.marks_router,
     sources.router,
     operations.ledger_router,
     submissions.router,
