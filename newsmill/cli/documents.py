@@ -14,9 +14,8 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_from
 from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import format_count, note, print_json, print_table, printable
+from newsmill.cli.terminal import Json, complete_from, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
@@ -250,7 +249,6 @@ def print_documents(documents: Iterable[Document]) -> None:
 # ---- trace and explain -------------------------------------------------------------------------------------------------------
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="A URL in any spelling.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def trace(url: Url, as_json: Json = False) -> None:

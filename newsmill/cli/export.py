@@ -19,10 +19,9 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_from, complete_sources
 from newsmill.cli.documents import USER_HELP
 from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import Interrupt, format_count, note, now, printable
+from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports import layouts

@@ -26,9 +26,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newsmill.cli.completion import complete_from
 from newsmill.cli.extract_inputs import MAX_FILE_BYTES, open_inputs
-from newsmill.cli.terminal import note, now, printable, to_json
+from newsmill.cli.terminal import complete_from, note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record

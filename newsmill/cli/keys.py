@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.context import data_folder, make_folder
 from newsmill.exceptions import ConfigError
 from newsmill.message_signatures import choose_key, choose_published, find_start
@@ -30,7 +30,7 @@ def make_new_key() -> None:
 
 
 @app.command("list")
-def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_keys(as_json: Json = False) -> None:
     """List the keys with their times and states, without their private parts."""
     settings = configuration.load()
     keys, at = read_keys(keys_folder(settings)), now()

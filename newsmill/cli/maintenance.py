@@ -10,10 +10,9 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_from, complete_sources
 from newsmill.cli.documents import find_trace, finish_index, trace
 from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import format_count, note, now, print_json, print_table
+from newsmill.cli.terminal import Json, complete_from, complete_sources, format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
@@ -23,8 +22,6 @@ from newsmill.storage.backup import back_up
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def retry(

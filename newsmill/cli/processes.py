@@ -18,9 +18,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_from
 from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
-from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
+from newsmill.cli.terminal import Interrupt, complete_from, format_count, note, now, program_name
 from newsmill.cli.web import format_sign_in, make_web_config
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError

@@ -11,7 +11,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.alert_schedule import Frequency, Schedule, make_schedule
 from newsmill.cli.documents import print_notes
-from newsmill.cli.terminal import format_count, note, print_json, print_table
+from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.search import check_saved_query
@@ -21,7 +21,6 @@ from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 searches = typer.Typer(no_args_is_help=True, help="List, add, rename and remove saved searches.")
 alerts = typer.Typer(no_args_is_help=True, help="List, add, test, pause, resume and remove alerts on saved searches.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 User = Annotated[str, typer.Option("--user", help="Owner: the name of a token; default: the user without a token.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved search.")]
 AlertId = Annotated[str, typer.Argument(metavar="ID", help="ID of the alert, as in `newsmill alerts list`.")]

@@ -1,26 +1,21 @@
-"""`newsmill sources`: list, pause, resume, rename, remove, check and diagnose sources, and try changed rules."""
+"""`newsmill sources`: list, export, pause, resume, rename, remove, check and diagnose sources."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
-from newsmill import context, reextract
+from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli import source_health
-from newsmill.cli.completion import complete_sources
-from newsmill.cli.site_profiles import print_profiles
-from newsmill.cli.source_schedule import schedule_source
-from newsmill.cli.source_test import test_source
-from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
+from newsmill.cli.source_reading import Name, find_source, preview_rules, schedule_source, show_profiles, test_source
+from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, to_json
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Kind, Outcome, Source, State
-from newsmill.reextract import ReextractionDiff
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.sources.lists import ListFormat, write_list
@@ -34,10 +29,6 @@ app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, renam
 app.command("test")(test_source)
 app.command("schedule")(schedule_source)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
-]
 COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
@@ -179,14 +170,6 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
         note(f"{settings.sources_file} still has {name}: rename its table there, or the next start follows it again")
 
 
-def find_source(store: AppContext, name: str) -> Source:
-    """The source. Raises ConfigError if it is unknown."""
-    source = store.ledger.source(name)
-    if source is None:
-        raise context.unknown_source(store, name)
-    return source
-
-
 def confirm(question: str) -> None:
     """Ask on the terminal. Raises ConfigError without a terminal, NewsmillError if the user refuses."""
     if not sys.stdin.isatty():
@@ -200,10 +183,7 @@ def is_in_file(settings: Settings, name: str) -> bool:
     return settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file))
 
 
-@app.command()
-def profile(name: Name, as_json: Json = False) -> None:
-    """Show the profiles of a source's sites: positions of fields, lines that are removed, use of the fast path."""
-    print_profiles(name, as_json)
+app.command("profile")(show_profiles)
 
 
 @app.command()
@@ -283,56 +263,4 @@ def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> lis
     return alarms
 
 
-@app.command()
-def preview(
-    name: Name,
-    pages: Annotated[int, typer.Option("--pages", "-n", min=1, max=1000, help="Number of documents, newest first.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Preview changed rules of sources.toml: their effect on the newest documents of a source.
-
-    Extracts archived pages with the rules in use and with those of the file, and stores nothing.
-    """
-    settings = configuration.load()
-    with context.open_context(settings) as store:
-        current, changed = find_versions(store, settings, name)
-        archived = store.documents.newest_pages(name, pages)
-        diffs = list(reextract.compare_rules(store.archive, store.profiles, current.rules, changed, archived))
-    if as_json:
-        print_json(diffs)
-    else:
-        print_diffs(diffs, name)
-
-
-def find_versions(store: AppContext, settings: Settings, name: str) -> tuple[Source, Source]:
-    """The source in use, and the source in sources.toml. Raises ConfigError if one is missing."""
-    current = store.ledger.source(name)
-    if current is None:
-        raise context.unknown_source(store, name)
-    if settings.sources_file is None:
-        raise ConfigError(f"config/sources.toml does not exist; create it with a table [sources.{name}] and the rules to try")
-    changed = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)
-    if changed is None:
-        raise ConfigError(f"{settings.sources_file} has no source {name!r}; add a table [sources.{name}] with the rules to try")
-    return current, changed
-
-
-def print_diffs(diffs: Sequence[ReextractionDiff], name: str) -> None:
-    """Print each page that changes with its differences, then the totals."""
-    changed = [diff for diff in diffs if diff.has_changes]
-    for page in changed:
-        typer.echo(page.url + (f"   {page.before} → {page.after}" if page.before != page.after else ""))
-        for field, (before, after) in page.fields.items():
-            typer.echo(printable(f"  {field}: {before or '–'} → {after or '–'}"))
-        for line in page.diff[2:]:
-            typer.echo(printable(f"  {line}"))
-        typer.echo("")
-    removed, added = sum(diff.removed for diff in diffs), sum(diff.added for diff in diffs)
-    lost = sum(diff.before == "stored" != diff.after for diff in diffs)
-    note(
-        f"{name}: {len(changed)} of {format_count(len(diffs), 'page')} changed; {format_count(removed, 'word')} removed, "
-        f"{added:,} added; {format_count(lost, 'document')} lost"
-    )
-    note(
-        "the rules apply when `newsmill up` starts again; for stored documents run `newsmill retry --outcome stored --source " + name + "`"
-    )
+app.command("preview")(preview_rules)

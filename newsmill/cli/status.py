@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import backfill, site_profiles, source_health
+from newsmill.cli import backfill, source_health, source_reading
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_row
-from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
+from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
@@ -34,7 +34,7 @@ UNKNOWN_REASONS = {
 }
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def status(as_json: Json = False) -> None:
     """Show sources, documents, outcomes, the queue and the size of the archive."""
     settings = configuration.load()
     with context.open_context(settings) as store:
@@ -76,7 +76,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "alarms": [source_health.to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
-        "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
+        "profiles": [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
             source.name: {
                 "enabled": source.enabled,
@@ -126,7 +126,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
         print_completeness(report["sources"])
     if report["profiles"]:
-        print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])
+        print_table(source_reading.PROFILE_COLUMNS, [source_reading.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])

@@ -11,8 +11,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_sources
-from newsmill.cli.terminal import format_count, note, now, print_json
+from newsmill.cli.terminal import complete_sources, format_count, note, now, print_json
 from newsmill.exceptions import ConfigError
 from newsmill.site_inspection import add_scheme
 from newsmill.submission import add_urls

@@ -9,9 +9,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.completion import complete_from
 from newsmill.cli.supervisor import Supervised, prepare
-from newsmill.cli.terminal import format_count, note, now, print_json, print_table
+from newsmill.cli.terminal import Json, complete_from, format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
@@ -120,7 +119,7 @@ def print_link() -> None:
 
 
 @token.command("list")
-def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_tokens(as_json: Json = False) -> None:
     """List tokens, browser sessions and unused links with scope and expiry, without their secrets."""
     with context.open_context(configuration.load()) as store:
         found = Tokens(store.engine).list_valid(now=now())

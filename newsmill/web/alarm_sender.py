@@ -1,7 +1,9 @@
-"""Sends messages about the alarms of sources, and watches the output of the whole installation: a thread of the web process.
+"""Writes and sends the messages about alarms of sources, and watches the output of the whole installation: a thread of the web process.
 
 The thread is not part of crawler, worker or scheduler, so it notices when they stand still. Who watches this process is the service at
 NEWSMILL_HEALTH_PING, which is called as long as all is well and raises the alarm when it is not.
+
+URLs and details come from other sites and are hostile: HTML is escaped by the template, headers are checked by newsmill/web/mail.py.
 """
 
 from __future__ import annotations
@@ -23,11 +25,16 @@ from newsmill.health.causes import Cause
 from newsmill.health.records import Evidence, Finding
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
+from newsmill.storage.alarm_rows import Notified
 from newsmill.storage.alerts import Channel
 from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.web.alert_channels import AlertTarget, check_target, send_message
-from newsmill.web.http_post import DeliveryError, post
-from newsmill.web.pages.alarm_messages import build_content
+from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, send_message
+from newsmill.web.api.source_schemas import to_alarm
+from newsmill.web.http_client import DeliveryError, post
+from newsmill.web.mail import one_line
+from newsmill.web.pages.rendering import shorten, template_environment
+from newsmill.web.pages.source_health_view import describe_cause
+from newsmill.web.pages.translations import load_translations
 from newsmill.web.round_thread import RoundThread
 
 MAX_CONCURRENT = 2  # messages at once
@@ -35,6 +42,8 @@ COMMAND = "command"  # the target of messages for NEWSMILL_HEALTH_COMMAND, which
 WATCH_SECONDS = 20.0  # between two looks at the newest document
 PING_SECONDS = 60.0
 MAX_COMMAND_SECONDS = 30.0
+MAX_SUBJECT_CHARACTERS = 200
+MAX_LINE_CHARACTERS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +135,27 @@ class AlarmSender(RoundThread):
 
     def _guard(self) -> Guard:
         return Guard.from_networks(map(str, self.context.settings.allow_nets))
+
+
+def build_content(message: AlarmMessage, language: str, now: datetime, *, base: str | None) -> AlertContent:
+    """The message in that language. `base`: the URL of the pages, if it is set."""
+    words, alarm = load_translations(language), message.alarm
+    name = alarm.source or words("alarmmail.all")
+    cause = describe_cause(alarm.source, alarm.finding, words, now)
+    is_over = message.event is Notified.END
+    title = words("alarmmail.over", name=name, cause=cause.title) if is_over else words("alarmmail.begun", name=name, cause=cause.title)
+    lines = [f"{words('source_health.evidence')} {cause.evidence}"]
+    lines += [] if is_over else [f"{words('source_health.remedy')} {cause.remedy}"]
+    lines = [shorten(one_line(line), MAX_LINE_CHARACTERS) for line in lines]
+    url = f"{base}/{f'sources/{alarm.source}' if alarm.source else ''}" if base else None
+    title = shorten(one_line(title), MAX_SUBJECT_CHARACTERS)
+    html = template_environment().get_template("alarm_mail.html").render(t=words, title=title, lines=lines, url=url)
+    payload = {
+        "type": "source.alarm.ended" if is_over else "source.alarm.begun",
+        "timestamp": now.isoformat(),
+        "data": {"source": alarm.source or None, "title": title, "alarm": to_alarm(alarm).model_dump(mode="json"), "id": alarm.id},
+    }
+    return AlertContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)
 
 
 def list_targets(settings: Settings) -> list[str]:

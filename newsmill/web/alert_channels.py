@@ -18,7 +18,7 @@ from newsmill.redaction import redact
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alerts import Alert, Channel
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
-from newsmill.web.http_post import DeliveryError, build_headers, post
+from newsmill.web.http_client import DeliveryError, build_headers, post
 from newsmill.web.mail import Mail, build_mail, mail_server, send_mail
 
 MAX_TARGET_CHARACTERS = 2000

@@ -1,8 +1,10 @@
-"""Sends the alerts of saved searches: a thread of the web process beside that of webhooks.
+"""Writes and sends the alerts of saved searches: a thread of the web process beside that of webhooks.
 
 Each round matches the documents stored since the last one, begins the messages that are due, and sends those whose next try is due. A slow
 target uses one of MAX_CONCURRENT threads for a limited time and holds no other alert up. Several web processes share the work by
 compare-and-set on each row.
+
+Titles come from pages and are hostile: HTML is escaped by the templates, headers are checked by newsmill/web/mail.py.
 """
 
 from __future__ import annotations
@@ -11,18 +13,24 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.search import Search
-from newsmill.storage.alerts import Alert, Alerts
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channel
+from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
-from newsmill.web.alert_channels import TargetGoneError, send_alert
-from newsmill.web.http_post import DeliveryError
-from newsmill.web.pages.alert_messages import build_content, build_test_content
+from newsmill.web.alert_channels import AlertContent, TargetGoneError, send_alert
+from newsmill.web.api.stream import summarize
+from newsmill.web.http_client import DeliveryError
+from newsmill.web.mail import one_line
+from newsmill.web.pages.rendering import link, shorten, template_environment
+from newsmill.web.pages.translations import Translations, load_translations
 from newsmill.web.round_thread import RoundThread
 
 CLEANUP_SECONDS = 3600.0  # between two deletions of old matches
@@ -130,3 +138,98 @@ class TestSender:
         finally:
             self._free.release()
         return None
+
+
+# ---- the content of a message: text and HTML for people, JSON for programs -----------------------------------------------------
+
+# Services cut a message at 1,000 to 4,000 characters.
+MAX_LISTED = {Channel.EMAIL: 50, Channel.WEBHOOK: MAX_WEBHOOK_DOCUMENTS, Channel.APPRISE: 10}
+MAX_TITLE_CHARACTERS = 200
+MAX_SUBJECT_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class AlertMessage:
+    """The new matches of a search. `documents`: some of them, newest first; `total`: all. `base`: the URL of the pages, if it is set."""
+
+    id: str
+    search: SavedSearch
+    documents: Sequence[StoredDocument]
+    total: int
+    at: datetime
+    words: Translations
+    base: str | None
+    is_test: bool = False
+
+    @property
+    def more(self) -> int:
+        """Matches that are not listed."""
+        return self.total - len(self.documents)
+
+    @property
+    def search_url(self) -> str | None:
+        return f"{self.base}/searches/{self.search.id}" if self.base else None
+
+
+def build_content(context: AppContext, alert: Alert, *, base: str | None) -> AlertContent | None:
+    """The message in progress of an alert; None if its documents were removed. Raises ServiceError."""
+    until = alert.until or 0
+    documents = read_matches(context, alert, after=alert.notified, before=until + 1)
+    if not documents:
+        return None
+    words = load_translations(alert.language)
+    return render(AlertMessage(str(alert.delivery), alert.search, documents, until - alert.notified, context.now(), words, base))
+
+
+def build_test_content(context: AppContext, alert: Alert, message_id: str, *, base: str | None) -> AlertContent:
+    """A message that tests an alert, with some documents that matched before. Raises ServiceError."""
+    documents = read_matches(context, alert, after=0, before=None, limit=3)
+    words = load_translations(alert.language)
+    return render(AlertMessage(message_id, alert.search, documents, len(documents), context.now(), words, base, is_test=True))
+
+
+def render(message: AlertMessage) -> AlertContent:
+    """The message for every channel."""
+    title, rows = title_of(message), [describe(message, document) for document in message.documents]
+    html = template_environment().get_template("alert_mail.html").render(t=message.words, message=message, title=title, documents=rows)
+    return AlertContent(message.id, message.at, title, write_text(message), html, payload_of(message))
+
+
+def read_matches(context: AppContext, alert: Alert, *, after: int, before: int | None, limit: int | None = None) -> list[StoredDocument]:
+    """The newest matches with these numbers, newest first, as far as they are listed and still stored."""
+    searches = SavedSearches(context.engine)
+    found = searches.list_matches(alert.search.id, after=after, before=before, limit=limit or MAX_LISTED[alert.channel])
+    by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
+    return [by_id[match.document_id] for match in found if match.document_id in by_id]
+
+
+def title_of(message: AlertMessage) -> str:
+    """The subject, on one line."""
+    words, name = message.words, message.search.name
+    title = words("alertmail.test", name=name) if message.is_test else words.n("alertmail.subject", message.total, name=name)
+    return shorten(one_line(title), MAX_SUBJECT_CHARACTERS)
+
+
+def write_text(message: AlertMessage) -> str:
+    """The message as plain text."""
+    words = message.words
+    parts = [words("alertmail.intro", query=one_line(message.search.query))]
+    parts += ["\n".join(filter(None, describe(message, document))) for document in message.documents]
+    if message.more > 0:
+        parts.append(words.n("alertmail.more", message.more))
+    parts += [words("alertmail.manage", url=message.search_url)] if message.search_url else []
+    return "\n\n".join(parts) + "\n"
+
+
+def describe(message: AlertMessage, document: StoredDocument) -> tuple[str, str, str]:
+    """The lines of one document: title, origin, URL."""
+    title = shorten(one_line(document.title or message.words("document.untitled")), MAX_TITLE_CHARACTERS)
+    origin = " · ".join(filter(None, (document.source, message.words.day(document.published_at or document.first_seen_at))))
+    return title, origin, link(document.url) or ""
+
+
+def payload_of(message: AlertMessage) -> dict[str, Any]:
+    """The message in the envelope of Standard Webhooks, its documents oldest first."""
+    search = {"id": message.search.id, "name": message.search.name, "query": message.search.query}
+    data = {"search": search, "documents": [summarize(document) for document in reversed(message.documents)]}
+    return {"type": "ping" if message.is_test else "search.matched", "timestamp": message.at.isoformat(), "data": data}

@@ -18,11 +18,11 @@ from starlette.types import ASGIApp
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, pages, problem_details, websub
+from newsmill.web import api, auth, feeds, lead_images, pages, problem_details, websub
 from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
-from newsmill.web.api.submitted_pages import request_schemas
+from newsmill.web.api.submissions import request_schemas
 from newsmill.web.config import WebConfig
 from newsmill.web.host_proofs import HostProofs
 from newsmill.web.inspections import Inspections
@@ -108,6 +108,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
     app.include_router(websub.router)
+    app.include_router(lead_images.router)
     pages.install(app)
     return app
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
-from newsmill.web.image_fetch import ImageError, fetch_hop
+from newsmill.web.http_client import FetchError, fetch_hop
 from newsmill.web.middleware import RequestCounter
 
 PROOF_PATH = "/.well-known/newsmill.txt"
@@ -73,7 +73,7 @@ class HostProofs:
             url = f"{scheme}://{host}{PROOF_PATH}"
             try:
                 hop = fetch_hop(url, self._guard, self._agent, MAX_FILE_SECONDS, max_bytes=MAX_FILE_BYTES)
-            except ImageError:
+            except FetchError:
                 continue
             if hop.redirect is None and proof in hop.body.decode("utf-8", "replace").split():
                 return True

@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from newsmill.settings import Settings
-from newsmill.web.http_post import DeliveryError
+from newsmill.web.http_client import DeliveryError
 
 TIMEOUT_SECONDS = 15.0  # for each step of the exchange
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}

@@ -20,7 +20,7 @@ from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.stream import summarize
-from newsmill.web.http_post import DeliveryError, build_headers, post
+from newsmill.web.http_client import DeliveryError, build_headers, post
 from newsmill.web.round_thread import RoundThread
 
 CLEANUP_SECONDS = 3600.0  # between two deletions of old deliveries and submissions

@@ -22,7 +22,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, PushResult, WebSubRequests
 from newsmill.web.config import WEBSUB_PATH
-from newsmill.web.http_post import DeliveryError, post
+from newsmill.web.http_client import DeliveryError, post
 from newsmill.web.round_thread import RoundThread
 
 MAX_CHALLENGE_CHARACTERS = 1_000

@@ -11,8 +11,7 @@ import pytest
 import typer
 from command_result import Newsmill
 
-from newsmill.cli.commands import COMMANDS, LazyCommands
-from newsmill.cli.main import app
+from newsmill.cli.main import COMMANDS, LazyCommands, app
 
 HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "tldextract", "fastwarc")
 HEAVY_FOR_COMMANDS = ("scrapy", "twisted", "fastapi", "trafilatura", "numpy", "pyarrow", "mcp")

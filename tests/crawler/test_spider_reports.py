@@ -12,7 +12,7 @@ from crawler.spider_worker import describe_run
 from crawler.user_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
 from newsmill.model import Outcome
 from newsmill.settings import Settings
-from newsmill.web.pages.messages import translate_message
+from newsmill.web.pages.translations import translate_message
 
 PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
 

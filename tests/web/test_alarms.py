@@ -22,7 +22,7 @@ from newsmill.storage.ledger import Ended
 from newsmill.storage.webhooks import make_secret
 from newsmill.web.alarm_sender import AlarmSender, run_command
 from newsmill.web.config import WebConfig
-from newsmill.web.http_post import DeliveryError
+from newsmill.web.http_client import DeliveryError
 from workers.health_checks import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"

@@ -22,7 +22,7 @@ from standardwebhooks.webhooks import Webhook
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
-from newsmill.web.http_post import DeliveryError, build_headers, post
+from newsmill.web.http_client import DeliveryError, build_headers, post
 from newsmill.web.webhook_sender import WebhookSender
 
 API = "/api/v1"

@@ -8,16 +8,12 @@ from fastapi.security import HTTPBearer
 
 from newsmill.web.api import (
     documents,
-    marks,
     operations,
     search,
-    search_counts,
     searches,
-    source_schedule,
     sources,
     stream,
     submissions,
-    submitted_pages,
     webhooks,
 )
 from newsmill.web.api.responses import error_responses
@@ -47,13 +43,10 @@ for part in (
     documents.router,
     search.router,
     searches.router,
-    marks.router,
-    search_counts.router,
+    documents.marks_router,
     sources.router,
-    source_schedule.router,
     operations.ledger_router,
     submissions.router,
-    submitted_pages.router,
     operations.quarantine_router,
     stream.router,
     webhooks.router,

@@ -1,4 +1,4 @@
-"""Documents: their form in a response, lists, single documents, near duplicates, and explanations of a text."""
+"""Documents: their form in a response, lists, single documents, near duplicates, explanations of a text, and the marks of the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from newsmill import reextract, urls
@@ -18,9 +18,22 @@ from newsmill.exports.markdown import render_markdown
 from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
-from newsmill.storage.marks import Marks
+from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, User, error_responses
+from newsmill.web.api.responses import (
+    Context,
+    Cursor,
+    Id,
+    ItemList,
+    Limit,
+    QueryText,
+    SourceName,
+    Timestamp,
+    Url,
+    User,
+    complete_list,
+    error_responses,
+)
 from newsmill.web.auth import require_scope
 
 Include = Annotated[
@@ -164,3 +177,70 @@ def explain_page(context: AppContext, url: str) -> ExtractionResult:
         raise
     except NewsmillError as error:
         raise HTTPException(409, str(error)) from None
+
+
+# ---- marks of the user who asks; they change no document, so every token may set its own -----------------------------------------
+
+marks_router = APIRouter(tags=["marks"], dependencies=[Depends(require_scope(Scope.READ))])
+
+DocumentId = Annotated[QueryText, Field(max_length=64)]
+Tag = Annotated[QueryText, Field(max_length=MAX_TAG_CHARACTERS)]
+
+
+class MarkedId(BaseModel):
+    """The marks of one document."""
+
+    id: str
+    starred: bool
+    read: bool
+    tags: tuple[str, ...]
+    note: str | None
+
+
+class MarkRequest(BaseModel):
+    """A change of the marks of some documents. What is absent or null stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[DocumentId] = Field(min_length=1, max_length=MAX_CHANGED)
+    starred: bool | None = None
+    read: bool | None = None
+    add_tags: list[Tag] = Field(default=[], max_length=MAX_TAGS)
+    remove_tags: list[Tag] = Field(default=[], max_length=MAX_TAGS)
+    note: Annotated[str, Field(max_length=MAX_NOTE_CHARACTERS)] | None = Field(default=None, description='"" removes the note.')
+
+
+class MarkResponse(BaseModel):
+    """The result of a change."""
+
+    documents: int = Field(description="The number of documents that were changed; unknown ids are ignored.")
+
+
+@marks_router.get("/marks")
+def list_marks(
+    context: Context, user: User, id: Annotated[list[DocumentId], Query(max_length=MAX_CHANGED, description="IDs of documents.")]
+) -> ItemList[MarkedId]:
+    """List the marks of documents. Documents without a mark are left out."""
+    found = Marks(context.engine, user).get(id)
+    return complete_list(
+        MarkedId(id=key, starred=marks.starred, read=marks.read, tags=marks.tags, note=marks.note) for key, marks in found.items()
+    )
+
+
+@marks_router.post("/marks")
+def change_marks(context: Context, user: User, request: MarkRequest) -> MarkResponse:
+    """Star documents, mark them as read, give them tags or a note, or undo that."""
+    change = MarkChange(
+        starred=request.starred,
+        read=request.read,
+        add_tags=tuple(request.add_tags),
+        remove_tags=tuple(request.remove_tags),
+        note=request.note,
+    )
+    return MarkResponse(documents=Marks(context.engine, user).change(request.ids, change, now=context.now()))
+
+
+@marks_router.get("/tags")
+def list_tags(context: Context, user: User) -> ItemList[TagCount]:
+    """List the user's tags with the number of documents, the most frequent first; at most 200."""
+    return complete_list(Marks(context.engine, user).list_tags())

@@ -12,14 +12,12 @@ from newsmill.web.pages import (
     document,
     explore,
     home,
-    lead_image,
     marks,
     operations,
-    preferences_page,
+    preferences,
     rendering,
     saved_searches,
     search,
-    site_inspection,
     source,
     sources,
 )
@@ -27,8 +25,8 @@ from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
 PARTS = (
-    *(home, bot, search, explore, saved_searches, marks, document, lead_image, preferences_page),
-    *(sources, site_inspection, source, operations, rendering),  # the fixed paths under /sources before /sources/{name}
+    *(home, bot, search, explore, saved_searches, marks, document, preferences),
+    *(sources, source, operations, rendering),  # the fixed paths under /sources before /sources/{name}
 )
 for part in PARTS:
     router.include_router(part.router)

@@ -23,8 +23,8 @@ from newsmill.search import Search
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
-from newsmill.web.pages.place import Place
 from newsmill.web.pages.rendering import PageView, link, params
+from newsmill.web.pages.search import Place
 
 MAX_PART_BYTES = 45_000  # of text on one page; with its markup a page stays below 100 KB
 MAX_EXPLANATION_CHARACTERS = 40_000  # of blocks on one page of the explanation, with their markup

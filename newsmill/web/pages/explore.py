@@ -27,14 +27,14 @@ from newsmill.search import (
     count_timeline,
     find_unusual_terms,
 )
+from newsmill.search.query import MAX_QUERY_CHARACTERS
 from newsmill.search.unusual_terms import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, WEEK, WEEKS_BEFORE
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
 from newsmill.web.pages.charts import COLOURS
-from newsmill.web.pages.query_filters import FilteredQuery
+from newsmill.web.pages.query_editor import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.search import MAX_QUERY_CHARACTERS
 from newsmill.web.pages.timeline_charts import BarChart, count_chart, draw_file, format_share, share_chart
 from newsmill.web.pages.translations import Translations
 

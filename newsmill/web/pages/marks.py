@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
+from newsmill.search.query import MAX_QUERY_CHARACTERS
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_user, local_path, require_csrf, require_scope
@@ -93,7 +94,7 @@ def export_search(
     marks: bool = False,
 ) -> Response:
     """The matches of a query as a file."""
-    query = q[:2000].replace("\0", " ").strip()
+    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     context: AppContext = request.app.state.context
     documents = find_documents(context, query, user=user, order=order, with_marks=marks)
     return stream_documents(format, documents, ["marks"] if marks else [], name=query, now=context.now())

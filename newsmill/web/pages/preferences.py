@@ -1,24 +1,40 @@
-"""The reader's preferences, kept in cookies: the time zone and the keyboard shortcuts.
-
-The script of the pages sets the time zone of the browser until the reader chooses another.
-"""
+"""The page of the reader's preferences, time zone and keyboard shortcuts. It also lists the shortcuts."""
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Form, Request, Response
+from starlette.responses import RedirectResponse
 
-ZONE_COOKIE, KEYS_COOKIE = "nm_zone", "nm_keys"
-NO_KEYS = "off"
+from newsmill.web.auth import local_path, require_csrf
+from newsmill.web.pages.rendering import COOKIE_SECONDS, KEYS_COOKIE, NO_KEYS, ZONE_COOKIE, PageView, has_keys, known_zones
+
+router = APIRouter(include_in_schema=False)
 
 
-@cache
-def known_zones() -> frozenset[str]:
-    """The names of all time zones, also the old ones that browsers still give."""
-    return frozenset(available_timezones())
+@router.get("/preferences")
+def show_preferences(request: Request, next: str = "/") -> Response:
+    """The form. `next`: the path that saving it leads to."""
+    chosen = request.cookies.get(ZONE_COOKIE, "UTC")
+    zones = listed_zones() if chosen in listed_zones() or chosen not in known_zones() else (chosen, *listed_zones())
+    return PageView(request).page("preferences.html", zones=zones, chosen=chosen, next=local_path(next), has_keys=has_keys(request))
+
+
+@router.post("/preferences", dependencies=[Depends(require_csrf)])
+def save_preferences(
+    request: Request,
+    zone: Annotated[str, Form(max_length=100)] = "UTC",
+    keys: Annotated[bool, Form()] = False,
+    next: Annotated[str, Form(max_length=4000)] = "/",
+) -> Response:
+    """Save the form of the page /preferences, and lead back. An unknown time zone is left out."""
+    response = RedirectResponse(local_path(next), 303)
+    values = {KEYS_COOKIE: "on" if keys else NO_KEYS} | ({ZONE_COOKIE: zone} if zone in known_zones() else {})
+    for name, value in values.items():
+        response.set_cookie(name, value, max_age=COOKIE_SECONDS, samesite="lax", secure=request.url.scheme == "https")
+    return response
 
 
 @cache
@@ -26,14 +42,3 @@ def listed_zones() -> tuple[str, ...]:
     """The names to choose from: continents with a city, and UTC."""
     continents = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
     return ("UTC", *sorted(name for name in known_zones() if name.partition("/")[0] in continents))
-
-
-def read_zone(request: Request) -> tzinfo:
-    """The reader's time zone; UTC for an unknown one."""
-    name = request.cookies.get(ZONE_COOKIE, "UTC")
-    return ZoneInfo(name) if name in known_zones() else UTC
-
-
-def has_keys(request: Request) -> bool:
-    """Whether the keyboard shortcuts are on."""
-    return request.cookies.get(KEYS_COOKIE) != NO_KEYS

@@ -7,15 +7,15 @@ URL of a static file contains a hash of its content, so browsers may cache it fo
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
@@ -28,20 +28,17 @@ from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web.auth import LINK_NAME, Caller, get_caller, make_csrf_token
-from newsmill.web.pages import charts, preferences, timeline_charts, translations
-from newsmill.web.pages.messages import translate_message
-from newsmill.web.pages.translations import CATALOGUE_FOLDER, Translations
+from newsmill.web.pages import charts, timeline_charts, translations
+from newsmill.web.pages.translations import Translations, translate_message, translate_reason
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
-COOKIE_SECONDS = 365 * 86_400  # lifetime of the chosen language
+COOKIE_SECONDS = 365 * 86_400  # lifetime of what the reader has chosen
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
 CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
 TIMELINE_CHARTS = (timeline_charts.draw_bar_links, timeline_charts.draw_ticks)
 OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 
 _WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
-_WITH_CONFIDENCE = re.compile(r"(.*) \((\d\.\d\d) sure\)")
-_N_OF_M = re.compile(r"(\d+) of (\d+)")
 
 
 class PageView:
@@ -55,7 +52,7 @@ class PageView:
         language = translations.choose_language(
             self.requested_language, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", "")
         )
-        self.words = translations.load_translations(language, preferences.read_zone(request))
+        self.words = translations.load_translations(language, read_zone(request))
         self.now: datetime = request.app.state.context.now()
         self.user = "" if self.caller is None else self.caller.user
 
@@ -106,8 +103,8 @@ class PageView:
             "csrf": make_csrf_token(self.request),
             "here_url": self.here_url,
             "has_images": self.request.app.state.config.shows_images,
-            "zone_is_chosen": preferences.ZONE_COOKIE in self.request.cookies,
-            "keys": preferences.has_keys(self.request),
+            "zone_is_chosen": ZONE_COOKIE in self.request.cookies,
+            "keys": has_keys(self.request),
         }
 
 
@@ -236,30 +233,33 @@ def direction(language: str | None) -> str:
     return "rtl" if language and language.partition("-")[0].lower() in RIGHT_TO_LEFT else "auto"
 
 
-def translate_reason(reason: str, language: str) -> str | None:
-    """Why the extraction removed a block, translated from its English reason; None without a translation.
-
-    >>> translate_reason("stands on 23 of 25 pages of this site", "de")
-    'steht auf 23 von 25 Seiten dieser Website'
-    """
-    if match := _WITH_CONFIDENCE.fullmatch(reason):
-        text = translate_reason(match[1], language)
-        return text and f"{text} ({match[2].replace('.', ',')} {reason_translations(language)['sure']})"
-    numbers = _N_OF_M.search(reason)
-    translation = reason_translations(language).get(_N_OF_M.sub("{n} of {of}", reason, count=1))
-    return translation and (translation.format(n=numbers[1], of=numbers[2]) if numbers else translation)
-
-
-@cache
-def reason_translations(language: str) -> Mapping[str, str]:
-    """English reason → reason in that language; empty for English."""
-    file = CATALOGUE_FOLDER / f"reasons.{language}.toml"
-    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
-
-
 def add_scheme(url: str) -> str:
     """`example.org/a`, as people type it → `https://example.org/a`; any other text stays as it is."""
     return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
+
+
+# ---- the reader's preferences, kept in cookies ---------------------------------------------------------------------------------
+
+ZONE_COOKIE = "nm_zone"  # the script of the pages sets the zone of the browser until the reader chooses another
+KEYS_COOKIE = "nm_keys"
+NO_KEYS = "off"
+
+
+@cache
+def known_zones() -> frozenset[str]:
+    """The names of all time zones, also the old ones that browsers still give."""
+    return frozenset(available_timezones())
+
+
+def read_zone(request: Request) -> tzinfo:
+    """The reader's time zone; UTC for an unknown one."""
+    name = request.cookies.get(ZONE_COOKIE, "UTC")
+    return ZoneInfo(name) if name in known_zones() else UTC
+
+
+def has_keys(request: Request) -> bool:
+    """Whether the keyboard shortcuts are on."""
+    return request.cookies.get(KEYS_COOKIE) != NO_KEYS
 
 
 # ---- style sheet and icons ---------------------------------------------------------------------------------------------------

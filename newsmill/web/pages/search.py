@@ -1,4 +1,4 @@
-"""The search page: search box, filters, matches with snippets, facets, and counts over time."""
+"""The search page: search box, filters, matches with snippets, facets, and counts over time; and the place of a document in its matches."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import FIRST_PAGE, FacetName, Facets, Search, SearchResults, TimelineStep, choose_period, count_facets
+from newsmill.search import FIRST_PAGE, FacetName, Facets, Neighbours, Search, SearchResults, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
-from newsmill.search.query import parse_query
+from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
 from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, require_scope
 from newsmill.web.pages.marks import export_search
-from newsmill.web.pages.query_builder import BuilderFields, build_query, is_day, read_fields
-from newsmill.web.pages.query_filters import FilteredQuery
+from newsmill.web.pages.query_editor import BuilderFields, FilteredQuery, build_query, is_day, read_fields
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
 from newsmill.web.search_export import MAX_DOCUMENTS, FormatName
@@ -34,7 +33,6 @@ MAX_FACET_VALUES = 24  # of each facet
 MAX_SHOWN_VALUES = 6  # of each facet, before the others are opened
 FACET_TIME_SHARE = 0.6  # of the time left after the matches
 MAX_QUERY_SECONDS = 0.070  # for matches and counts; rendering takes the rest of the 0.1 s that a page may take
-MAX_QUERY_CHARACTERS = 2000
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
@@ -189,3 +187,32 @@ def _search_page(index: Search, query: str, cursor: str | None, order: Literal["
         return index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
     except CursorError:
         return index.search(query, limit=MAX_HITS, order=order)
+
+
+# ---- the place of a document in a list of matches
+
+
+class Place:
+    """The list of results that a document was opened from: its query, and the cursors of its page and the page before. It is in the URL."""
+
+    def __init__(
+        self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None, previous: str | None = None
+    ) -> None:
+        self.query, self.page, self.previous = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page, previous
+        self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of a URL, without empty ones."""
+        order, cursors = ("newest" if self.order == "newest" else None), {"page": self.page, "previous": self.previous}
+        values = {"q": self.query, "order": order, **(cursors if self.order else {})}
+        return {name: value for name, value in values.items() if value}
+
+    def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
+        """The documents beside this one in the list; none for one that was not opened from a list."""
+        if self.order is None:
+            return Neighbours()
+        try:
+            return index.neighbours(self.query, document_id, cursor=self.page, previous=self.previous, order=self.order)
+        except CursorError:
+            return Neighbours()

@@ -15,8 +15,7 @@ from newsmill.health.texts import ValueFormat, choose_evidence_text, format_valu
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.source_alarms import SourceAlarms
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
-from newsmill.web.pages.messages import translate_message
-from newsmill.web.pages.translations import Translations
+from newsmill.web.pages.translations import Translations, translate_message
 
 MAX_PROBLEMS = 5  # on the home page
 MARKS = {HealthState.OK: "on", HealthState.QUIET: "on", HealthState.PAUSED: "off", HealthState.UNREAD: "on"}  # CSS classes

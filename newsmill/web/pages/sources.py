@@ -1,26 +1,35 @@
-"""The list of sources, and the form that adds one."""
+"""The list of sources, and how one is added: a form, the inspection of the site with its result, and a button that adds the source."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
+from newsmill import address_guard
+from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, UrlError
-from newsmill.model import Source
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.site_inspection import Obstacle, SiteInspection, get_article_host
+from newsmill.sources.additions import Action, Addition, plan_addition
+from newsmill.sources.file import render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
+from newsmill.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope
+from newsmill.web.inspections import Inspections, SubmittedInspection
 from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, add_scheme, shorten
-from newsmill.web.pages.source_health_view import read_health
+from newsmill.web.pages.source_health_view import describe_failure, read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
+WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
 Text = Annotated[str, Form(max_length=8000)]
 
 
@@ -30,7 +39,7 @@ def show_sources(request: Request, after: str | None = None) -> Response:
     return render_sources(request, after=after)
 
 
-@router.post("", dependencies=[Depends(require_scope(Scope.WRITE)), Depends(require_csrf)])
+@router.post("", dependencies=WRITE_ACCESS)
 def add_source(request: Request, homepage: Text, name: Text = "", every: Text = "", language: Text = "") -> Response:
     """Add a source. A mistake is shown on the page, beside the submitted text."""
     context: AppContext = request.app.state.context
@@ -81,3 +90,97 @@ def render_sources(
         problem=problem,
         notice=None,
     )
+
+
+# ---- the inspection of a site before it is added --------------------------------------------------------------------------------
+
+REFRESH_SECONDS = 2
+
+
+@router.post("/inspections", dependencies=WRITE_ACCESS)
+def start_inspection(request: Request, homepage: Text, name: Text = "", every: Text = "", language: Text = "") -> Response:
+    """Start the inspection of a URL. A mistake is shown on the page of all sources, beside the submitted text."""
+    view, url = PageView(request), homepage.strip()
+    values = {"homepage": url, "name": name.strip(), "every": every.strip(), "language": language.strip()}
+    try:
+        normal = normalize(add_scheme(url))
+    except UrlError:
+        return render_sources(request, status=422, values=values, problem=view.words("sources.not_a_url", given=shorten(url, 80)))
+    if reason := address_guard.refusal_reason(normal, Guard.from_networks(request.app.state.config.allow_nets)):
+        return render_sources(request, status=422, values=values, problem=view.describe_refusal(ConfigError(f"form: homepage: {reason}")))
+    inspections: Inspections = request.app.state.inspections
+    return RedirectResponse(f"/sources/inspections/{inspections.start(url, view.user, values)}", 303)
+
+
+@router.get("/inspections/{key}", dependencies=[Depends(require_scope(Scope.WRITE))])
+def show_inspection(request: Request, key: str) -> Response:
+    """The result, or a page that reloads itself until there is one."""
+    return render_inspection(request, find_inspection(request, key))
+
+
+@router.post("/inspections/{key}", dependencies=WRITE_ACCESS)
+def add_inspected(request: Request, key: str) -> Response:
+    """Add what the page shows."""
+    context: AppContext = request.app.state.context
+    submitted = find_inspection(request, key)
+    if not submitted.future.done() or submitted.future.exception() is not None:
+        raise HTTPException(409, "the site is still being inspected: wait for the result")
+    try:
+        addition = decide_addition(context, submitted, submitted.future.result())
+    except ConfigError as error:
+        return render_inspection(request, submitted, status=422, problem=PageView(request).describe_refusal(error))
+    if addition is None or addition.source is None or addition.action not in (Action.NEW, Action.EXTENDED):
+        return render_inspection(request, submitted, status=409)
+    context.ledger.put_source(addition.source, now=context.now())
+    return RedirectResponse(f"/sources/{addition.name}?done={'added' if addition.action is Action.NEW else 'extended'}", 303)
+
+
+def find_inspection(request: Request, key: str) -> SubmittedInspection:
+    """The inspection of this caller. Raises HTTPException 404."""
+    found: SubmittedInspection | None = request.app.state.inspections.get(key, PageView(request).user)
+    if found is None:
+        raise HTTPException(404, "the inspection has expired: inspect the site again")
+    return found
+
+
+def decide_addition(context: AppContext, submitted: SubmittedInspection, inspection: SiteInspection) -> Addition | None:
+    """What adding the inspected site means now; None if it cannot be followed. Raises ConfigError for invalid fields of the form."""
+    if not inspection.can_follow:
+        return None
+    given = {key: submitted.values[key] for key in ("every", "language") if submitted.values.get(key)}
+    return plan_addition(
+        context.ledger.sources(), inspection.plan | given, get_article_host(inspection) or "", submitted.values.get("name") or None
+    )
+
+
+def render_inspection(request: Request, submitted: SubmittedInspection, *, status: int = 200, problem: str | None = None) -> Response:
+    """The page of an inspection."""
+    view = PageView(request)
+    values: dict[str, Any] = {"found": None, "addition": None, "table": "", "obstacle": None, "problem": problem, "failures": {}}
+    values |= {"given": submitted.values.get("homepage", ""), "refresh": None, "reason": None}
+    if not submitted.future.done():
+        return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS})
+    try:
+        inspection = submitted.future.result()
+    except NewsmillError as error:
+        return view.page("site_inspection.html", 422, **values | {"problem": view.translate(str(error))})
+    try:
+        addition = decide_addition(request.app.state.context, submitted, inspection)
+    except ConfigError as error:
+        addition, status, values["problem"] = None, 422, view.describe_refusal(error)
+    if addition is not None:
+        values["reason"] = view.translate(addition.reason) if addition.reason else None
+        values["table"] = render_table(addition.name, addition.table) if addition.action is Action.NEW else ""
+    failed = [one for one in inspection.articles if one.outcome is not Outcome.STORED]
+    values["failures"] = {one.url: describe_failure(OutcomeRecord(one.outcome, one.detail), view.words) for one in failed}
+    values |= {"found": inspection, "addition": addition, "obstacle": describe_obstacle(inspection, view)}
+    return view.page("site_inspection.html", status, **values)
+
+
+def describe_obstacle(inspection: SiteInspection, view: PageView) -> str | None:
+    """Why the site cannot be followed, or not well, and what would help."""
+    if inspection.obstacle is None:
+        return None
+    if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
+        return view.words("inspection.obstacle.unreachable", failure=describe_failure(inspection.failure, view.words))
+    return view.words(f"inspection.obstacle.{inspection.obstacle}")

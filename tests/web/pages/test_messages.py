@@ -17,7 +17,7 @@ from site_of_tests import RunningApp
 
 from newsmill import address_guard
 from newsmill.sources.table import NO_CREDENTIALS, SUBTABLES, SourceTable
-from newsmill.web.pages.messages import MAX_CHARACTERS, load_patterns, translate_message
+from newsmill.web.pages.translations import MAX_MESSAGE_CHARACTERS, load_patterns, translate_message
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = sorted((ROOT / "newsmill" / "web" / "pages" / "templates").glob("*.html"))
@@ -134,7 +134,7 @@ def test_each_part_of_a_joined_detail_is_translated(english: str, german: str) -
 def test_patterns_match_what_they_should_and_nothing_else() -> None:
     german = translate_message("form: rules.fields: expected lines such as title = h1.headline, not 'x: y, not z'", "de")
     assert german == "form: rules.fields: erwartet: Zeilen wie title = h1.headline, nicht 'x: y, not z'"
-    for text in ("foo: bar", "", ": ", "HTTP ", "x" * (MAX_CHARACTERS + 1), "Ein Satz eines Servers", "{key}", "expected "):
+    for text in ("foo: bar", "", ": ", "HTTP ", "x" * (MAX_MESSAGE_CHARACTERS + 1), "Ein Satz eines Servers", "{key}", "expected "):
         assert translate_message(text, "de") is None, text
     assert translate_message("the body is empty", "en") is None
     for pattern in load_patterns("de"):

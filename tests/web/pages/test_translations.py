@@ -36,12 +36,12 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         fast_path.NO_TEXT_POSITION,
         fast_path.UNKNOWN_POSITION,
     ):
-        assert rendering.translate_reason(reason, "de"), reason
-    assert rendering.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert rendering.translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
-    assert rendering.translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
-    assert rendering.translate_reason(extract.SITE_TEXT, "de")
-    assert rendering.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None
+        assert translations.translate_reason(reason, "de"), reason
+    assert translations.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert translations.translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
+    assert translations.translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
+    assert translations.translate_reason(extract.SITE_TEXT, "de")
+    assert translations.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None
 
 
 def test_every_origin_of_a_url_has_its_text() -> None:
@@ -56,7 +56,8 @@ def test_every_origin_of_a_url_has_its_text() -> None:
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
-    source = "\n".join(path.read_text() for path in (*PAGES.glob("*.py"), *PAGES.glob("templates/*.html")))
+    files = (*PAGES.glob("*.py"), *PAGES.parent.glob("*_sender.py"), *PAGES.glob("templates/*.html"))
+    source = "\n".join(path.read_text() for path in files)
     used = set(re.findall(r"""(?:\bt|words)(?:\.n)?\(\s*f?['"]([\w.-]+)['"]\s*[,)]""", source))
     counted = {key for key in used if f"{key}.one" in EN.texts}
     assert used - counted <= set(EN.texts), used - counted - set(EN.texts)

@@ -1,6 +1,8 @@
-"""One signed POST request to a receiver, as Standard Webhooks specifies it.
+"""One request to the host of somebody else, at an IP address that the guard allows: a POST to a receiver, or a GET with limits.
 
-It is written on a socket: http.client restarts its timeout with each received byte, but one deadline must cover the whole exchange.
+They are written on a socket: http.client restarts its timeout with each received byte, but one deadline must cover the whole exchange. A
+message is signed as Standard Webhooks specifies it. A GET sends no cookies and no referrer. No redirect is followed: each hop of a GET is a
+request of its own, whose host is checked and throttled like the first.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
+import h11
 from standardwebhooks.webhooks import Webhook as Signer
 
 from newsmill import urls
@@ -52,6 +55,11 @@ class TargetHost:
     port: int
     uses_tls: bool
 
+    @property
+    def path(self) -> str:
+        """The path with the query, as a request line has it."""
+        return (self.parts.path or "/") + (f"?{self.parts.query}" if self.parts.query else "")
+
 
 def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, seconds: float = MAX_POST_SECONDS) -> int:
     """Send a POST request to an IP address that the guard allows; the status. Follows no redirect. Raises DeliveryError."""
@@ -80,9 +88,8 @@ def parse_target(url: str) -> TargetHost:
 
 def build_request(target: TargetHost, body: bytes, headers: Mapping[str, str]) -> bytes:
     """The bytes of the request. The URL is normalised to ASCII, so nothing in it can end a line."""
-    path = (target.parts.path or "/") + (f"?{target.parts.query}" if target.parts.query else "")
     headers = {"Host": target.parts.netloc, **headers, "Content-Length": str(len(body)), "Connection": "close"}
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"POST {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
@@ -128,3 +135,73 @@ def seconds_left(deadline: float) -> float:
     if seconds <= 0:
         raise TimeoutError
     return seconds
+
+
+# ---- GET ----------------------------------------------------------------------------------------------------------------------
+
+RECEIVE_BYTES = 65_536
+ACCEPT = "image/webp,image/jpeg,image/png,image/gif;q=0.9"
+
+
+class FetchError(Exception):
+    """Raised when a URL cannot be fetched; its text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The answer to one request: the body, or the URL that it redirects to."""
+
+    body: bytes = b""
+    redirect: str | None = None
+
+
+def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, max_bytes: int) -> Hop:
+    """Send a GET request and read the answer. Raises FetchError, also for a body of more than `max_bytes`."""
+    deadline = time.monotonic() + seconds
+    try:
+        target = parse_target(url)
+        with connect(target, guard, deadline) as connection:
+            return _exchange(connection, target, url, agent, deadline, max_bytes)
+    except DeliveryError as error:
+        raise FetchError(str(error)) from None
+    except TimeoutError:
+        raise FetchError(f"no answer within {seconds:.0f} s") from None
+    except ssl.SSLError as error:
+        raise FetchError(f"the TLS connection failed ({error.reason})") from None
+    except (OSError, h11.RemoteProtocolError) as error:
+        raise FetchError(f"the connection failed ({type(error).__name__})") from None
+
+
+def _exchange(connection: socket.socket, target: TargetHost, url: str, agent: str, deadline: float, max_bytes: int) -> Hop:
+    http = h11.Connection(h11.CLIENT)
+    headers = {"Host": target.parts.netloc, "User-Agent": agent, "Accept": ACCEPT, "Accept-Encoding": "identity", "Connection": "close"}
+    request = http.send(h11.Request(method="GET", target=target.path, headers=list(headers.items())))
+    connection.sendall((request or b"") + (http.send(h11.EndOfMessage()) or b""))
+    body = bytearray()
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            connection.settimeout(seconds_left(deadline))
+            http.receive_data(connection.recv(RECEIVE_BYTES))
+        elif isinstance(event, h11.Response):
+            if redirect := _read_redirect(event, url):
+                return Hop(redirect=redirect)
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > max_bytes:
+                raise FetchError(f"the body is larger than {max_bytes:,} bytes")
+        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+            return Hop(bytes(body))
+
+
+def _read_redirect(response: h11.Response, url: str) -> str | None:
+    """The target of a redirect; None for an answer. Raises FetchError."""
+    headers = {bytes(name): bytes(value) for name, value in response.headers}
+    if response.status_code in (301, 302, 303, 307, 308) and b"location" in headers:
+        try:
+            return urls.normalize(urljoin(url, headers[b"location"].decode("latin-1")))
+        except (UrlError, ValueError):
+            raise FetchError("it redirects to something that is not a URL") from None
+    if response.status_code != 200:
+        raise FetchError(f"HTTP {response.status_code}")
+    return None
