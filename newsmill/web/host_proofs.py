@@ -72,7 +72,7 @@ class HostProofs:
         for scheme in ("https", "http"):
             url = f"{scheme}://{host}{PROOF_PATH}"
             try:
-                hop = fetch_hop(url, self._guard, self._agent, MAX_FILE_SECONDS, max_bytes=MAX_FILE_BYTES)
+                hop = fetch_hop(url, self._guard, self._agent, MAX_FILE_SECONDS, accept="text/plain, */*;q=0.1", max_bytes=MAX_FILE_BYTES)
             except FetchError:
                 continue
             if hop.redirect is None and proof in hop.body.decode("utf-8", "replace").split():

@@ -140,7 +140,6 @@ def seconds_left(deadline: float) -> float:
 # ---- GET ----------------------------------------------------------------------------------------------------------------------
 
 RECEIVE_BYTES = 65_536
-ACCEPT = "image/webp,image/jpeg,image/png,image/gif;q=0.9"
 
 
 class FetchError(Exception):
@@ -155,13 +154,13 @@ class Hop:
     redirect: str | None = None
 
 
-def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, max_bytes: int) -> Hop:
-    """Send a GET request and read the answer. Raises FetchError, also for a body of more than `max_bytes`."""
+def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, accept: str, max_bytes: int) -> Hop:
+    """Send a GET request with this Accept header and read the answer. Raises FetchError, also for a body of more than `max_bytes`."""
     deadline = time.monotonic() + seconds
     try:
         target = parse_target(url)
         with connect(target, guard, deadline) as connection:
-            return _exchange(connection, target, url, agent, deadline, max_bytes)
+            return _exchange(connection, target, url, {"User-Agent": agent, "Accept": accept}, deadline, max_bytes)
     except DeliveryError as error:
         raise FetchError(str(error)) from None
     except TimeoutError:
@@ -172,9 +171,9 @@ def fetch_hop(url: str, guard: Guard, agent: str, seconds: float, *, max_bytes: 
         raise FetchError(f"the connection failed ({type(error).__name__})") from None
 
 
-def _exchange(connection: socket.socket, target: TargetHost, url: str, agent: str, deadline: float, max_bytes: int) -> Hop:
+def _exchange(connection: socket.socket, target: TargetHost, url: str, headers: Mapping[str, str], deadline: float, max_bytes: int) -> Hop:
     http = h11.Connection(h11.CLIENT)
-    headers = {"Host": target.parts.netloc, "User-Agent": agent, "Accept": ACCEPT, "Accept-Encoding": "identity", "Connection": "close"}
+    headers = {"Host": target.parts.netloc, **headers, "Accept-Encoding": "identity", "Connection": "close"}
     request = http.send(h11.Request(method="GET", target=target.path, headers=list(headers.items())))
     connection.sendall((request or b"") + (http.send(h11.EndOfMessage()) or b""))
     body = bytearray()

@@ -40,6 +40,7 @@ MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
 KEPT_SHARE = 0.8  # of the cache, after the oldest images were deleted
 FAILURE_SECONDS = 3600.0
 MAX_REDIRECTS = 4
+ACCEPT = "image/webp,image/jpeg,image/png,image/gif;q=0.9"
 MAX_IMAGE_BYTES = 8_000_000
 MAX_HOP_SECONDS = 10.0
 MAX_FETCHES = 4  # at once, each from another host
@@ -159,7 +160,7 @@ class LeadImages:
             raise FetchError(str(error)) from None
         if order is not None and order.is_stopped:
             raise FetchError("the owner of the host has stopped the crawler")
-        return fetch_hop(url, self._guard, self._agent, MAX_HOP_SECONDS, max_bytes=MAX_IMAGE_BYTES)
+        return fetch_hop(url, self._guard, self._agent, MAX_HOP_SECONDS, accept=ACCEPT, max_bytes=MAX_IMAGE_BYTES)
 
     @asynccontextmanager
     async def _turn(self, host: str) -> AsyncIterator[None]:
