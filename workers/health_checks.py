@@ -11,8 +11,7 @@ from statistics import median
 from newsmill.context import AppContext
 from newsmill.extraction.site_profile import apply_profile
 from newsmill.health.assessment import judge
-from newsmill.health.causes import Cause
-from newsmill.health.records import LayoutFit, Observation
+from newsmill.health.causes import Cause, LayoutFit, Observation
 from newsmill.model import Source
 from newsmill.storage.alarm_rows import read_open
 from newsmill.storage.database import reading

@@ -11,7 +11,7 @@ import typer
 from newsmill.cli.terminal import format_count, note, print_table, printable
 from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
-from newsmill.health.records import Finding, Observation
+from newsmill.health.causes import Finding, Observation
 from newsmill.health.texts import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill.failures import get_refusal
-from newsmill.health.causes import Cause, HealthState
-from newsmill.health.records import Evidence, Finding
+from newsmill.health.causes import Cause, Evidence, Finding, HealthState
 from newsmill.model import OutcomeRecord
 
 STATE_NAMES: Mapping[HealthState, str] = {

@@ -14,8 +14,7 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select, update
 
-from newsmill.health.causes import Cause
-from newsmill.health.records import Evidence, Finding
+from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.storage.schema import source_alarms
 from newsmill.storage.statements import AnyRow, Upsert
 

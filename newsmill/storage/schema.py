@@ -618,7 +618,7 @@ source_alarms = Table(
     Column("since", UtcDateTime, nullable=False),  # when the problem began
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
-    Column("evidence", Json, nullable=False),  # health.records.Evidence
+    Column("evidence", Json, nullable=False),  # health.causes.Evidence
     Column("notified", String(8), nullable=False),  # alarm_rows.Notified
     Index("ix_source_alarms_source", "source", "begun_at"),
     Index("ix_source_alarms_notified", "notified", "id"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, bindparam, or_, select
 
-from newsmill.health.records import Finding
+from newsmill.health.causes import Finding
 from newsmill.model import Source
 from newsmill.storage.alarm_rows import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, to_alarm
 from newsmill.storage.columns import load_source

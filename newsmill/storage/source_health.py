@@ -14,8 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, select
 
 from newsmill.health.assessment import decide_state, judge, weigh
-from newsmill.health.causes import HealthState
-from newsmill.health.records import Finding, ListingRecord, Observation
+from newsmill.health.causes import Finding, HealthState, ListingRecord, Observation
 from newsmill.model import Kind, OutcomeRecord, Source
 from newsmill.storage.alarm_rows import SourceAlarm, read_open
 from newsmill.storage.database import reading

@@ -19,8 +19,7 @@ from datetime import datetime
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.health.causes import Cause
-from newsmill.health.records import Evidence, Finding
+from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
 from newsmill.storage.alerts import Channel

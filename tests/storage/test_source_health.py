@@ -14,8 +14,7 @@ from sqlalchemy import Engine
 from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.failures import describe_failure
-from newsmill.health.causes import Cause
-from newsmill.health.records import Finding
+from newsmill.health.causes import Cause, Finding
 from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.source_alarms import SourceAlarms

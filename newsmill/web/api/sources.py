@@ -18,8 +18,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Cause, HealthState
-from newsmill.health.records import Finding
+from newsmill.health.causes import Cause, Finding, HealthState
 from newsmill.health.texts import REMEDIES
 from newsmill.model import Kind, Outcome, Source
 from newsmill.search.indexer import index_pending

@@ -9,8 +9,7 @@ from datetime import datetime
 from newsmill.context import AppContext
 from newsmill.failures import get_refusal
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import HealthState
-from newsmill.health.records import Finding
+from newsmill.health.causes import Finding, HealthState
 from newsmill.health.texts import ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.source_alarms import SourceAlarms
