@@ -91,7 +91,7 @@ ledger = Table(
     Column("stage", StorableText),
     Column("ended_at", UtcDateTime),
     Column("next_at", UtcDateTime, nullable=False),
-    # the failures; ledger.failures
+    # the failures; statements
     Column("failing_since", UtcDateTime),  # the first failed try since the last success
     Column("failure", String(32)),  # the last failed try that has left outcome and detail: model.Outcome
     Column("failure_detail", StorableText),

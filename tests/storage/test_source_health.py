@@ -17,8 +17,8 @@ from newsmill.failures import describe_failure
 from newsmill.health.causes import Cause, Finding
 from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
 from newsmill.storage.ledger import Ledger, Postponed
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
 from workers.health_checks import check_sources
 

@@ -28,8 +28,8 @@ from newsmill.sources.table import format_duration, make_name, parse_source, spi
 from newsmill.storage.alarm_rows import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
