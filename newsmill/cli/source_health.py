@@ -23,7 +23,7 @@ from newsmill.health.texts import (
     summarize,
 )
 from newsmill.model import Kind
-from newsmill.storage.alarm_rows import SourceAlarm
+from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth
 
 

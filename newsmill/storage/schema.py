@@ -619,7 +619,7 @@ source_alarms = Table(
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
     Column("evidence", Json, nullable=False),  # health.causes.Evidence
-    Column("notified", String(8), nullable=False),  # alarm_rows.Notified
+    Column("notified", String(8), nullable=False),  # alarms.Notified
     Index("ix_source_alarms_source", "source", "begun_at"),
     Index("ix_source_alarms_notified", "notified", "id"),
     Index(
@@ -633,7 +633,7 @@ alarm_messages = Table(
     metadata,
     Column("id", String(40), nullable=False, unique=True),  # the same in every try
     Column("alarm", Id, primary_key=True, autoincrement=False),
-    Column("event", String(8), primary_key=True),  # alarm_rows.Notified
+    Column("event", String(8), primary_key=True),  # alarms.Notified
     Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
     Column("attempts", Integer, nullable=False),
     Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up

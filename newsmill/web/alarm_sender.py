@@ -21,9 +21,9 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.settings import Settings, is_email_address
-from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
+from newsmill.storage.alarms import AlarmMessage, AlarmMessages
 from newsmill.storage.alerts import Channel
-from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_health import SourceAlarms
 from newsmill.web.alert_channels import AlertTarget, check_target, send_message
 from newsmill.web.http_post import DeliveryError, post
 from newsmill.web.pages.alarm_messages import build_content

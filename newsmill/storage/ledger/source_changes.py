@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, sele
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
-from newsmill.storage.alarm_rows import begin_alarms
+from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources

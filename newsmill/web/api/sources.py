@@ -25,12 +25,11 @@ from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection, add_scheme
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import format_duration, make_name, parse_source, spider_table
-from newsmill.storage.alarm_rows import SourceAlarm
+from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses

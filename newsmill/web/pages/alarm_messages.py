@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from newsmill.storage.alarm_messages import AlarmMessage
-from newsmill.storage.alarm_rows import Notified
+from newsmill.storage.alarms import AlarmMessage, Notified
 from newsmill.web.alert_channels import AlertContent
 from newsmill.web.api.sources import to_alarm
 from newsmill.web.mail import one_line

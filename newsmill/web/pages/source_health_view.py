@@ -12,8 +12,7 @@ from newsmill.health.assessment import weigh
 from newsmill.health.causes import Finding, HealthState
 from newsmill.health.texts import ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from newsmill.web.pages.messages import translate_message
 from newsmill.web.pages.translations import Translations
 
