@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
-from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
 from newsmill.health.causes import Finding, Observation
 from newsmill.health.texts import (
@@ -22,7 +21,7 @@ from newsmill.health.texts import (
     format_values,
     summarize,
 )
-from newsmill.model import Kind
+from newsmill.model import Kind, describe_failure
 from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth
 

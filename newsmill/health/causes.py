@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from newsmill.failures import get_refusal
 from newsmill.health.rhythm import Rhythm
-from newsmill.model import Kind, Outcome, OutcomeRecord
+from newsmill.model import Kind, Outcome, OutcomeRecord, get_refusal
 
 
 class HealthState(StrEnum):

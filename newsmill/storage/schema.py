@@ -578,7 +578,7 @@ alerts = Table(
     Column("channel", String(8), nullable=False),  # storage.alerts.Channel
     Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password
     Column("secret", StorableText),  # signs messages to a webhook
-    Column("schedule", String(8), nullable=False),  # alert_schedule.Frequency
+    Column("schedule", String(8), nullable=False),  # alerts.Frequency
     Column("hour", Integer, nullable=False),
     Column("weekday", Integer, nullable=False),
     Column("zone", StorableText, nullable=False),

@@ -13,9 +13,21 @@ from sqlalchemy import Engine
 
 from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
-from newsmill.failures import describe_failure
 from newsmill.health.causes import Cause, Finding, HealthState
-from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
+from newsmill.model import (
+    Block,
+    BlockType,
+    Kind,
+    LeasedUrl,
+    Link,
+    Outcome,
+    OutcomeRecord,
+    PathStats,
+    Profile,
+    Source,
+    State,
+    describe_failure,
+)
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader

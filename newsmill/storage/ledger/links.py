@@ -15,8 +15,7 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.failures import NETWORK_FAILURES
-from newsmill.model import OUTCOMES, Kind, Link, Outcome
+from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates

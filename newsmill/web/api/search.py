@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, TypeAdapter
 
-from newsmill.exports.streamed import STREAMED_FORMATS
+from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.search import Hit, QueryNote, Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope

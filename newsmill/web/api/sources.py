@@ -16,11 +16,10 @@ from newsmill.address_guard import Guard
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
-from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
 from newsmill.health.causes import Cause, Finding, HealthState
 from newsmill.health.texts import REMEDIES
-from newsmill.model import Kind, Outcome, Source
+from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.search.indexer import index_pending
 from newsmill.site_inspection import SiteInspection, add_scheme
 from newsmill.sources.additions import find_follower
