@@ -17,8 +17,7 @@ from newsmill.archive.warc import read_responses
 from newsmill.context import AppContext
 from newsmill.model import Page, PageReceipt, PageStatus
 from newsmill.storage.tokens import Scope
-from newsmill.submitted_pages import make_enqueue, store_pages
-from newsmill.submitted_requests import MAX_REQUEST_PAGES, PagesRequest, limit_time
+from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.web.api.responses import Context, QueryText, error_responses
 from newsmill.web.auth import require_scope
 from newsmill.web.problem_details import MAX_ERRORS, RequestErrors, describe_error
