@@ -55,7 +55,6 @@ LAYERS = (
         "newsmill.redaction",
         "newsmill.install_hints",
         "newsmill.health",
-        "newsmill.listing_shares",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

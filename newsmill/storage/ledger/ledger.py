@@ -14,7 +14,7 @@ from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Segment, Source
 from newsmill.search.indexer import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import clocks, polls, queries, revisits, sources, submitted_pages
+from newsmill.storage.ledger import clocks, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.backfills import Backfills
@@ -142,7 +142,7 @@ class Ledger(LeaseLedger):
     def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
         """Of URL keys, the known rows by key."""
         with reading(self._engine) as conn:
-            return submitted_pages.find_archived_rows(conn, keys)
+            return submissions.find_archived_rows(conn, keys)
 
     def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedFetch], *, now: datetime) -> set[str]:
         """Record a segment and make the rows of its pages `fetched`, in one commit: new rows, or known ones of any state.
@@ -150,7 +150,7 @@ class Ledger(LeaseLedger):
         Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows; listings' rows do not change.
         """
         with writing(self._engine) as conn:
-            return submitted_pages.save(conn, segment, pages, now)
+            return submissions.save_pages(conn, segment, pages, now)
 
     # ---- queries
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from newsmill import address_guard, urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
-from newsmill.storage.submissions import Submissions, SubmittedUrl
+from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
