@@ -89,7 +89,7 @@ def simulate(times: Sequence[datetime], days: int) -> tuple[list[datetime], dict
 def learn(
     times: Sequence[datetime], seen: dict[int, datetime], shown: dict[int, set[int]], late: dict[int, set[int]], now: datetime
 ) -> SourcePattern:
-    """What the scheduler learns from the articles that were seen (newsmill.storage.source_patterns)."""
+    """What the scheduler learns from the articles that were seen (newsmill.storage.listing_plans)."""
     newest = sorted(seen, key=lambda number: times[number], reverse=True)
     since_start = sum(times[number] >= START for number in newest)
     since = START if since_start >= 20 or not newest else min(START, times[newest[min(20, len(newest)) - 1]])

@@ -11,9 +11,8 @@ from scrapy import Request
 from scrapy.settings import BaseSettings
 
 from newsmill.exceptions import ConfigError
-from newsmill.message_signatures import SigningKey, choose_key, sign_request
+from newsmill.message_signatures import SigningKey, choose_key, find_agent_url, keys_folder, read_keys, sign_request
 from newsmill.settings import Settings
-from newsmill.signing_keys import find_agent_url, keys_folder, read_keys
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from newsmill.discovery.robots import parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
-from newsmill.failures import NETWORK_FAILURES
-from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
 TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})

@@ -2,6 +2,8 @@
 
 The profile covers a fixed list of components, so the signature base is built from one template: the general library takes six times the
 CPU for each request (`python benchmarks/signatures.py`), and verifies these signatures in that benchmark.
+
+The keys are files in the folder `keys` of the data folder, which only their owner may read.
 """
 
 from __future__ import annotations
@@ -9,16 +11,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
-from newsmill.exceptions import ConfigError
+from newsmill.context import data_folder
+from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.settings import Settings
+from newsmill.storage.private_files import make_private_file
 
 LABEL = "sig1"  # of the signature, in each of the three headers
 REQUEST_TAG, DIRECTORY_TAG = "web-bot-auth", "http-message-signatures-directory"
@@ -28,6 +36,9 @@ DIRECTORY_SECONDS = 86_400  # that verifiers may keep the directory
 MAX_PUBLISHED = 4  # keys in the directory: below the size from which the server compresses, which would change what is signed
 PUBLISHED_AHEAD = timedelta(seconds=2 * DIRECTORY_SECONDS)  # before a new key signs, so that every verifier has it
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_FILE_TIME = "%Y%m%dT%H%M%SZ"
+_FILE_NAME = re.compile(r"(\d{8}T\d{6}Z)-([\w-]{43})\.pem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,53 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+# ---- files of keys
+
+
+def keys_folder(settings: Settings) -> Path:
+    return data_folder(settings) / "keys"
+
+
+def read_keys(folder: Path) -> list[SigningKey]:
+    """The keys in the order of their creation; other files are ignored. Raises ConfigError for a file that holds no key."""
+    keys = []
+    for path in sorted(folder.glob("*.pem")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        try:
+            make_private_file(path)  # takes access from other users, as a copy may have given it
+            keys.append(load_key(path.read_bytes(), datetime.strptime(match[1], _FILE_TIME).replace(tzinfo=UTC)))
+        except (OSError, ConfigError) as error:
+            raise ConfigError(f"{path}: {error}; restore the file, or remove it") from None
+    return keys
+
+
+def add_key(folder: Path, *, now: datetime) -> SigningKey:
+    """Create a key and its file, with mode 0600. Raises NewsmillError."""
+    created_at = now.astimezone(UTC).replace(microsecond=0)
+    if known := read_keys(folder):
+        created_at = max(created_at, known[-1].created_at + timedelta(seconds=1))  # the names of the files are the order of the keys
+    key = make_key(created_at)
+    path = folder / f"{key.created_at.strftime(_FILE_TIME)}-{key.id}.pem"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(dump_key(key))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise NewsmillError(f"the key cannot be written to {path} ({error.strerror})") from None
+    return key
+
+
+def remove_key(folder: Path, key_id: str) -> bool:
+    """Delete the file of a key. False: no key has this id."""
+    found = [path for path in folder.glob("*.pem") if (match := _FILE_NAME.fullmatch(path.name)) and match[2] == key_id]
+    for path in found:
+        path.unlink()
+    return bool(found)
+
+
 # ---- rotation
 
 
@@ -91,6 +149,12 @@ def choose_published(keys: Sequence[SigningKey], now: datetime) -> list[SigningK
 
 
 # ---- signatures
+
+
+def find_agent_url(settings: Settings) -> str | None:
+    """The origin that requests name as the place of the key directory: NEWSMILL_PUBLIC_URL if it is https, as verifiers require."""
+    url = (settings.public_url or "").rstrip("/")
+    return url if url.startswith("https://") else None
 
 
 def sign_request(key: SigningKey, agent: str, method: str, url: str, now: float) -> dict[str, str]:

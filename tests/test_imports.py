@@ -23,9 +23,8 @@ LAYERS = (
         "newsmill.reextract",
         "newsmill.submission",
         "newsmill.submitted_pages",
-        "newsmill.submitted_requests",
         "newsmill.spider_logs",
-        "newsmill.signing_keys",
+        "newsmill.message_signatures",
         "newsmill.page_destinations",
         "newsmill.scrapy",
         "newsmill.scrapy_items",
@@ -54,12 +53,8 @@ LAYERS = (
         "newsmill.web_codecs",
         "newsmill.language_tags",
         "newsmill.redaction",
-        "newsmill.failures",
         "newsmill.install_hints",
-        "newsmill.alert_schedule",
-        "newsmill.message_signatures",
         "newsmill.health",
-        "newsmill.listing_shares",
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another

@@ -16,16 +16,18 @@ from signature_verifier import verify
 from newsmill.exceptions import ConfigError
 from newsmill.message_signatures import (
     SigningKey,
+    add_key,
     choose_key,
     choose_published,
     dump_key,
     load_key,
     make_directory,
     make_key,
+    read_keys,
+    remove_key,
     sign_directory,
     sign_request,
 )
-from newsmill.signing_keys import add_key, read_keys, remove_key
 
 AGENT, NOW = "https://news.example.org", datetime(2026, 11, 28, 12, tzinfo=UTC)
 # RFC 9421, B.1.4 and B.2.6

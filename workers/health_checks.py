@@ -11,13 +11,12 @@ from statistics import median
 from newsmill.context import AppContext
 from newsmill.extraction.site_profile import apply_profile
 from newsmill.health.assessment import judge
-from newsmill.health.causes import Cause
-from newsmill.health.records import LayoutFit, Observation
+from newsmill.health.causes import Cause, LayoutFit, Observation
 from newsmill.model import Source
-from newsmill.storage.alarm_rows import read_open
+from newsmill.storage.alarms import read_open
 from newsmill.storage.database import reading
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.source_alarms import CheckResult, SourceAlarms
+from newsmill.storage.source_health import CheckResult, SourceAlarms
 from newsmill.storage.source_observation import CheckHistory, observe, read_histories
 
 MAX_CHECKED_PER_PASS = 50  # sources: 10,000 in 200 passes, which is 100 minutes at 30 s

@@ -35,8 +35,7 @@ from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
-from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Kind, Outcome, Source, State
+from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_failure
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress

@@ -18,10 +18,9 @@ from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Json, complete_from, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.exports.formats import STREAMED_FORMATS, StreamedFormat
 from newsmill.exports.records import to_record
-from newsmill.exports.streamed import STREAMED_FORMATS, StreamedFormat
-from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
+from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State, describe_failure
 from newsmill.search import (
     Hit,
     QueryNote,

@@ -31,8 +31,7 @@ from newsmill.cli.terminal import complete_from, note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
-from newsmill.failures import describe_failure
-from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
+from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, describe_failure
 from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all

@@ -7,8 +7,7 @@ import textwrap
 import typer
 
 from newsmill.cli.terminal import format_count, printable
-from newsmill.failures import describe_failure
-from newsmill.model import Outcome, OutcomeRecord
+from newsmill.model import Outcome, OutcomeRecord, describe_failure
 from newsmill.site_inspection import FoundListing, Obstacle, SampleArticle, SiteInspection
 
 MAX_SECTIONS_SHOWN = 5

@@ -10,9 +10,17 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.context import data_folder, make_folder
 from newsmill.exceptions import ConfigError
-from newsmill.message_signatures import choose_key, choose_published, find_start
+from newsmill.message_signatures import (
+    add_key,
+    choose_key,
+    choose_published,
+    find_agent_url,
+    find_start,
+    keys_folder,
+    read_keys,
+    remove_key,
+)
 from newsmill.settings import Settings
-from newsmill.signing_keys import add_key, find_agent_url, keys_folder, read_keys, remove_key
 from newsmill.web.config import DIRECTORY_PATH
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and remove the keys that sign requests (Web Bot Auth).")

@@ -9,13 +9,12 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.alert_schedule import Frequency, Schedule, make_schedule
 from newsmill.cli.documents import print_notes
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel, Frequency, Schedule, make_schedule
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 
 searches = typer.Typer(no_args_is_help=True, help="List, add, rename and remove saved searches.")

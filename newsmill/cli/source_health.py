@@ -9,9 +9,8 @@ from typing import Any
 import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
-from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
-from newsmill.health.records import Finding, Observation
+from newsmill.health.causes import Finding, Observation
 from newsmill.health.texts import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,
@@ -22,8 +21,8 @@ from newsmill.health.texts import (
     format_values,
     summarize,
 )
-from newsmill.model import Kind
-from newsmill.storage.alarm_rows import SourceAlarm
+from newsmill.model import Kind, describe_failure
+from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth
 
 

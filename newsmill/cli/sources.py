@@ -21,9 +21,8 @@ from newsmill.settings import Settings
 from newsmill.sources.lists import ListFormat, write_list
 from newsmill.sources.table import NAME, format_duration
 from newsmill.storage.ledger import Trace
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)

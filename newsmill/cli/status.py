@@ -22,8 +22,7 @@ from newsmill.storage.alerts import Alerts
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
 from newsmill.storage.websub_requests import WebSubRequests
 
 COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from newsmill.client.api_connection import RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json, read_events
-from newsmill.client.arguments import check_choice, check_range, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -28,6 +27,11 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_choice,
+    check_range,
+    check_time,
+    list_ids,
+    list_strings,
 )
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, DocumentMarks, NearDuplicate

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from newsmill import search
-from newsmill.client.arguments import check_choice, check_range, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -23,6 +22,11 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
+    check_choice,
+    check_range,
+    check_time,
+    list_ids,
+    list_strings,
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate

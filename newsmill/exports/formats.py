@@ -1,4 +1,7 @@
-"""The formats of an export, by name: JSON lines, CSV, Parquet, JSON-LD, text and Markdown."""
+"""The formats of an export, by name: JSON lines, CSV, Parquet, JSON-LD, text and Markdown.
+
+`FORMATS` write a file. `STREAMED_FORMATS` are read while they are written: the results of a search, as a download or in a terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, BinaryIO
@@ -15,7 +18,7 @@ from pydantic_core import to_json
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports import parquet_format
-from newsmill.exports.markdown import write_markdown
+from newsmill.exports.markdown import encode_value, render_front_matter, render_markdown, write_markdown
 from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, read_marks, to_record
 from newsmill.model import Document, DocumentMarks
 
@@ -185,4 +188,52 @@ WRITERS_WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], WriteDocuments]] = {
     "jsonl": lambda include: partial(write_json_lines, convert=partial(to_record, include=include)),
     "csv": lambda include: partial(write_csv, include=include),
     "parquet": lambda include: partial(parquet_format.write_parquet, include=include),
+}
+
+
+# ---- formats that are read while they are written ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedFormat:
+    """How documents become the pieces of one file. `encode` takes any number of documents, and the optional fields."""
+
+    name: str
+    suffix: str
+    media_type: str
+    encode: Callable[[Iterable[Document], Sequence[str]], Iterator[bytes]]
+
+
+def encode_json_lines(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
+    """One object a line."""
+    return (encode_json_line(to_record(document, include)) for document in documents)
+
+
+def encode_json(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
+    """One array, with one object a line."""
+    separator = b"["
+    for document in documents:
+        yield separator + b"\n" + encode_json_line(to_record(document, include)).rstrip(b"\n")
+        separator = b","
+    yield b"[]\n" if separator == b"[" else b"\n]\n"
+
+
+def encode_markdown(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
+    """Each document as front matter and text."""
+    for document in documents:
+        front = render_front_matter(document)
+        if "marks" in include:
+            marks = "".join(f"marks_{name}: {encode_value(value)}\n" for name, value in asdict(read_marks(document)).items())
+            front = front.removesuffix("---\n") + marks + "---\n"
+        yield f"{front}\n{render_markdown(document)}\n\n".encode("utf-8", "replace")
+
+
+STREAMED_FORMATS: Mapping[str, StreamedFormat] = {
+    one.name: one
+    for one in (
+        StreamedFormat("csv", ".csv", "text/csv; charset=utf-8", encode_csv),
+        StreamedFormat("json", ".json", "application/json", encode_json),
+        StreamedFormat("jsonl", ".jsonl", "application/jsonl", encode_json_lines),
+        StreamedFormat("markdown", ".md", "text/markdown; charset=utf-8", encode_markdown),
+    )
 }

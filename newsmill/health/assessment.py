@@ -1,4 +1,4 @@
-"""What is wrong with a source, judged from its listings, its newest pages and its own history. Pure.
+"""Which causes of a source begin, which are over, and the state that follows from them. Pure.
 
 A cause is proven before it begins, and it ends with the first proof of the opposite. In between, retries change nothing: a listing whose
 try is due again has neither succeeded nor failed.
@@ -9,37 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from newsmill.health.causes import CAUSE_STATES, EXTRACTION_CAUSES, FETCH_CAUSES, Cause, HealthState, classify_failure
-from newsmill.health.listings import find_failing_listings, find_lists_without_entries
-from newsmill.health.pages import (
-    MIN_FAILING_PAGES,
-    count_documents,
-    count_read,
-    find_failing_pages,
-    find_layout_change,
-    find_silence,
-    find_unread_pages,
+from newsmill.health.causes import (
+    CAUSE_STATES,
+    EXTRACTION_CAUSES,
+    FETCH_CAUSES,
+    LONGEST_WINDOW,
+    Cause,
+    Finding,
+    HealthState,
+    ListingRecord,
+    Observation,
+    classify_failure,
 )
-from newsmill.health.records import LONGEST_WINDOW, Finding, ListingRecord, Observation
+from newsmill.health.detection import MIN_FAILING_PAGES, count_documents, count_read, find_causes
 
 CHANGE_IS_SHOWN = timedelta(hours=24)  # for which a moved listing or a changed layout stays open after Newsmill has followed it
-
-# ---- which causes are proven ------------------------------------------------------------------------------------------------
-
-
-def find_causes(seen: Observation) -> list[Finding]:
-    """The causes that are proven now, at most one finding of each, the heaviest first."""
-    if not seen.is_enabled:
-        return []
-    found = [*find_failing_listings(seen), *find_lists_without_entries(seen), *find_failing_pages(seen), *find_unread_pages(seen)]
-    found += [*find_layout_change(seen), *find_silence(seen)]
-    first: dict[Cause, Finding] = {}
-    for finding in found:
-        first.setdefault(finding.cause, finding)
-    return [first[cause] for cause in CAUSE_STATES if cause in first]
-
-
-# ---- which causes are over, and the state -----------------------------------------------------------------------------------
 
 
 def judge(open_causes: Sequence[Finding], seen: Observation) -> tuple[list[Finding], list[Finding]]:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsmill.failures import get_refusal
-from newsmill.health.causes import Cause, HealthState
-from newsmill.health.records import Evidence, Finding
-from newsmill.model import OutcomeRecord
+from newsmill.health.causes import Cause, Evidence, Finding, HealthState
+from newsmill.model import OutcomeRecord, get_refusal
 
 STATE_NAMES: Mapping[HealthState, str] = {
     HealthState.OK: "ok",

@@ -24,7 +24,7 @@ from newsmill.model.documents import (
     TextLink,
     is_doubtful,
 )
-from newsmill.model.outcomes import OUTCOMES, Outcome, OutcomeRecord, State
+from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
 from newsmill.model.pages import (
     RENDERED_TYPE,
     SPIDER,
@@ -43,6 +43,7 @@ from newsmill.model.sources import Hint, Kind, Link, Listing, Politeness, Render
 __all__ = [
     "DOUBTFUL_CONFIDENCE",
     "MIN_UPDATE_CHARACTERS",
+    "NETWORK_FAILURES",
     "OUTCOMES",
     "RENDERED_TYPE",
     "SPIDER",
@@ -88,5 +89,7 @@ __all__ = [
     "SubmissionCounts",
     "TableCell",
     "TextLink",
+    "describe_failure",
+    "get_refusal",
     "is_doubtful",
 ]

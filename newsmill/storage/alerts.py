@@ -1,4 +1,4 @@
-"""Alerts on saved searches. `newsmill.web.alert_sender` sends them.
+"""Alerts on saved searches: when one sends a message (at once, or as a digest), and its messages. `newsmill.web.alert_sender` sends them.
 
 An alert follows the numbered matches of its search (`saved_searches`), with at most one message at a time. `begin_due` fixes the ID and the
 matches of a message in one transaction, before it is sent. A message that was interrupted is sent again with the same ID.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, Select, and_, delete, func, literal_column, or_, select, update
 
-from newsmill.alert_schedule import Frequency, Schedule
 from newsmill.exceptions import ConfigError
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition
@@ -23,11 +23,85 @@ from newsmill.storage.saved_searches import SavedSearch, to_saved_search
 from newsmill.storage.schema import alerts, saved_searches
 from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS, make_secret
 
+MAX_ZONE_CHARACTERS = 64
+WEEKDAYS = 7
 MAX_ALERTS = 20  # of one search
 LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any channel may take
 MIN_INTERVAL = timedelta(minutes=5)  # between two messages at once to a person
 MAX_WEBHOOK_DOCUMENTS = 50  # in one message
 MAX_DETAIL_CHARACTERS = 500
+
+
+# ---- the schedule of an alert: no SQL
+
+
+class Frequency(StrEnum):
+    """How often an alert may send a message."""
+
+    AT_ONCE = "at_once"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`hour` (0 to 23) is used by daily and weekly digests, `weekday` (0 is Monday) by weekly ones; both in the time zone `zone`."""
+
+    frequency: Frequency = Frequency.AT_ONCE
+    hour: int = 8
+    weekday: int = 0
+    zone: str = "UTC"
+
+    @property
+    def is_digest(self) -> bool:
+        return self.frequency is not Frequency.AT_ONCE
+
+    def next_after(self, now: datetime) -> datetime:
+        """The first time of a digest after `now` (aware), in UTC; `now` itself for an alert at once.
+
+        An hour that a change of clocks leaves out is replaced by the hour after it; of one that comes twice, the first counts.
+
+        >>> Schedule(Frequency.DAILY, hour=8, zone="Europe/Berlin").next_after(datetime(2026, 11, 25, 7, 0, tzinfo=UTC)).isoformat()
+        '2026-11-26T07:00:00+00:00'
+        """
+        if self.frequency is Frequency.AT_ONCE:
+            return now
+        if self.frequency is Frequency.HOURLY:
+            return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        zone = ZoneInfo(self.zone)
+        local = now.astimezone(zone)
+        days = 0 if self.frequency is Frequency.DAILY else (self.weekday - local.weekday()) % WEEKDAYS
+        while True:
+            day = local.date() + timedelta(days=days)
+            at = datetime(day.year, day.month, day.day, self.hour, tzinfo=zone).astimezone(UTC)
+            if at > now:
+                return at
+            days += 1 if self.frequency is Frequency.DAILY else WEEKDAYS
+
+
+def make_schedule(frequency: str, hour: int = 8, weekday: int = 0, zone: str = "UTC") -> Schedule:
+    """The schedule of these values. Raises ConfigError."""
+    if frequency not in list(Frequency):
+        raise ConfigError(f"schedule: expected one of {', '.join(Frequency)}, not {frequency[:40]!r}")
+    if not 0 <= hour <= 23:
+        raise ConfigError(f"hour: expected a whole number from 0 to 23, not {hour}")
+    if not 0 <= weekday < WEEKDAYS:
+        raise ConfigError(f"weekday: expected a whole number from 0 (Monday) to 6 (Sunday), not {weekday}")
+    try:
+        ZoneInfo(zone[:MAX_ZONE_CHARACTERS])
+    except (ValueError, OSError):  # of a path; ZoneInfoNotFoundError is a KeyError
+        raise _zone_error(zone) from None
+    except KeyError:
+        raise _zone_error(zone) from None
+    return Schedule(Frequency(frequency), hour, weekday, zone)
+
+
+def _zone_error(zone: str) -> ConfigError:
+    return ConfigError(f"time zone: expected a name such as Europe/Berlin or UTC, not {zone[:40]!r}")
+
+
+# ---- alerts and their messages
 
 
 class Channel(StrEnum):

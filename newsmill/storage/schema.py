@@ -91,7 +91,7 @@ ledger = Table(
     Column("stage", StorableText),
     Column("ended_at", UtcDateTime),
     Column("next_at", UtcDateTime, nullable=False),
-    # the failures; ledger.failures
+    # the failures; statements
     Column("failing_since", UtcDateTime),  # the first failed try since the last success
     Column("failure", String(32)),  # the last failed try that has left outcome and detail: model.Outcome
     Column("failure_detail", StorableText),
@@ -578,7 +578,7 @@ alerts = Table(
     Column("channel", String(8), nullable=False),  # storage.alerts.Channel
     Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password
     Column("secret", StorableText),  # signs messages to a webhook
-    Column("schedule", String(8), nullable=False),  # alert_schedule.Frequency
+    Column("schedule", String(8), nullable=False),  # alerts.Frequency
     Column("hour", Integer, nullable=False),
     Column("weekday", Integer, nullable=False),
     Column("zone", StorableText, nullable=False),
@@ -618,8 +618,8 @@ source_alarms = Table(
     Column("since", UtcDateTime, nullable=False),  # when the problem began
     Column("begun_at", UtcDateTime, nullable=False),  # when it was proven
     Column("until", UtcDateTime),  # when the opposite was proven; NULL: open
-    Column("evidence", Json, nullable=False),  # health.records.Evidence
-    Column("notified", String(8), nullable=False),  # alarm_rows.Notified
+    Column("evidence", Json, nullable=False),  # health.causes.Evidence
+    Column("notified", String(8), nullable=False),  # alarms.Notified
     Index("ix_source_alarms_source", "source", "begun_at"),
     Index("ix_source_alarms_notified", "notified", "id"),
     Index(
@@ -633,7 +633,7 @@ alarm_messages = Table(
     metadata,
     Column("id", String(40), nullable=False, unique=True),  # the same in every try
     Column("alarm", Id, primary_key=True, autoincrement=False),
-    Column("event", String(8), primary_key=True),  # alarm_rows.Notified
+    Column("event", String(8), primary_key=True),  # alarms.Notified
     Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
     Column("attempts", Integer, nullable=False),
     Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up

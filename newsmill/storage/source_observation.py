@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select
 
-from newsmill.health.pages import count_read
-from newsmill.health.records import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.causes import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
+from newsmill.health.detection import count_read
 from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.counters import FOUND
@@ -151,7 +151,7 @@ def is_relevant(trace: Trace, history: Mapping[int, ListingHistory]) -> bool:
         return False
     if trace.found_by == FROM_PLAN:
         return True
-    failure = find_failure(trace)
+    failure = _find_failure(trace)
     return trace.found_by not in ("sitemap", "section") and (failure is None or failure.outcome not in UNCERTAIN or trace.id in history)
 
 
@@ -167,7 +167,7 @@ def to_record(trace: Trace, history: Mapping[int, ListingHistory]) -> ListingRec
     return ListingRecord(
         trace.url,
         trace.kind,
-        find_failure(trace),
+        _find_failure(trace),
         trace.failing_since,
         max(filter(None, (trace.ended_at, trace.failed_at)), default=None),
         trace.first_seen_at,
@@ -176,7 +176,7 @@ def to_record(trace: Trace, history: Mapping[int, ListingHistory]) -> ListingRec
     )
 
 
-def find_failure(trace: Trace) -> OutcomeRecord | None:
+def _find_failure(trace: Trace) -> OutcomeRecord | None:
     """What the URL fails with: its last failed try or its outcome, whichever is later; None if it does not fail."""
     if trace.failing_since is None:
         return None
@@ -207,7 +207,7 @@ def _read_failing_pages(conn: Connection, source: Source, last: datetime | None,
     """The pages that failed since the newest document."""
     statement = _FAILING_PAGES if last is None else _PAGES_FAILING_AFTER
     traces = [to_trace(row) for row in conn.execute(statement, {"b_name": source.name, "b_after": last})]
-    failures = [(failure, trace) for trace in traces if (failure := find_failure(trace)) is not None]
+    failures = [(failure, trace) for trace in traces if (failure := _find_failure(trace)) is not None]
     if not failures:
         return None
     outcome, detail = Counter((failure.outcome, failure.detail) for failure, _ in failures).most_common(1)[0][0]

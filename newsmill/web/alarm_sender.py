@@ -21,13 +21,11 @@ from datetime import datetime
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.health.causes import Cause
-from newsmill.health.records import Evidence, Finding
+from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.settings import Settings, is_email_address
-from newsmill.storage.alarm_messages import AlarmMessage, AlarmMessages
-from newsmill.storage.alarm_rows import Notified
+from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
 from newsmill.storage.alerts import Channel
-from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_health import SourceAlarms
 from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, send_message
 from newsmill.web.api.source_schemas import to_alarm
 from newsmill.web.http_client import DeliveryError, post

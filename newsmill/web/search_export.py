@@ -10,8 +10,8 @@ from typing import Literal
 from starlette.responses import StreamingResponse
 
 from newsmill.context import AppContext
+from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.exports.records import MarkedDocument
-from newsmill.exports.streamed import STREAMED_FORMATS
 from newsmill.model import Document
 from newsmill.search import Order, Search
 from newsmill.storage.documents import Changes

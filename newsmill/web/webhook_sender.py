@@ -17,7 +17,7 @@ from typing import Any
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
-from newsmill.storage.submissions import Submissions
+from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.stream import summarize
 from newsmill.web.http_client import DeliveryError, build_headers, post

@@ -13,9 +13,9 @@ from receiver import receiver
 from rows import Mill, document_of, good, links
 
 from newsmill import settings
-from newsmill.alert_schedule import Schedule, make_schedule
 from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
+from newsmill.storage.alerts import Schedule, make_schedule
 from newsmill.web.alert_sender import AlertSender
 
 

@@ -15,11 +15,10 @@ from newsmill.cli.crawl import describe_problem
 from newsmill.cli.source_health import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
-from newsmill.health.causes import Cause
-from newsmill.health.records import Evidence, Finding
+from newsmill.health.causes import Cause, Evidence, Finding, HealthState
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, Postponed
-from newsmill.storage.source_health import HealthState, SourceHealth
+from newsmill.storage.source_health import SourceHealth
 from newsmill.web.pages import source_health_view
 from newsmill.web.pages.translations import load_translations
 

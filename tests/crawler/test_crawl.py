@@ -10,7 +10,7 @@ from world import World, now
 from newsmill.health.causes import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
-from newsmill.storage.source_alarms import SourceAlarms
+from newsmill.storage.source_health import SourceAlarms
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:

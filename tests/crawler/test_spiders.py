@@ -21,8 +21,8 @@ from world import World, now
 
 from crawler.spider_output import MAX_BATCH_SECONDS
 from newsmill.model import Outcome, SpiderLimits, State
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.publishers import Publishers
-from newsmill.storage.source_changes import SourceChanges
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for all scenarios
 SCENARIOS: dict[str, Scenario] = {}

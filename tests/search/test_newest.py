@@ -14,7 +14,7 @@ from newsmill.model import Link, Source
 from newsmill.search import newest
 from newsmill.search.newest import count_by_publication, list_newest
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.source_changes import SourceChanges
+from newsmill.storage.ledger.source_changes import SourceChanges
 
 TODAY = NOON.replace(hour=0)
 

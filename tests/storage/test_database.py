@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
-from newsmill.storage import database, migrations
+from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import metadata
@@ -44,7 +44,7 @@ def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _othe
 
 
 def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:
-    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == database.REVISIONS
 
 
@@ -81,7 +81,7 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     database.upgrade(engine)
     Ledger(engine).add(links(2), now=NOON)
     folder = tmp_path / "migrations"
-    shutil.copytree(Path(migrations.__file__).parent, folder)
+    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
     (folder / "versions" / "0002_note.py").write_text(LATER_MIGRATION)
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
     monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))

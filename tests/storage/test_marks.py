@@ -14,9 +14,9 @@ from newsmill.search import Search, indexer
 from newsmill.storage.database import reading
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.marks import MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.schema import documents, marks, search_pending
-from newsmill.storage.source_changes import SourceChanges
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 from newsmill.context import build_context
 from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
-from newsmill.storage.alarm_messages import AlarmMessages
+from newsmill.storage.alarms import AlarmMessages
 from newsmill.storage.database import reading
 from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed

@@ -10,10 +10,9 @@ from rows import NOON, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
 from newsmill import urls
-from newsmill.alert_schedule import Frequency, Schedule, make_schedule
 from newsmill.exceptions import ConfigError
 from newsmill.search import Search
-from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
+from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, Frequency, Schedule, make_schedule
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches

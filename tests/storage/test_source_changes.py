@@ -15,8 +15,8 @@ from newsmill.storage import counters
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.schema import count_totals, counts
-from newsmill.storage.source_changes import SourceChanges
 
 OTHER = Source("other", homepage="https://other.example/")
 

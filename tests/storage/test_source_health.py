@@ -13,14 +13,24 @@ from sqlalchemy import Engine
 
 from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
-from newsmill.failures import describe_failure
-from newsmill.health.causes import Cause
-from newsmill.health.records import Finding
-from newsmill.model import Block, BlockType, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, PathStats, Profile, Source, State
+from newsmill.health.causes import Cause, Finding, HealthState
+from newsmill.model import (
+    Block,
+    BlockType,
+    Kind,
+    LeasedUrl,
+    Link,
+    Outcome,
+    OutcomeRecord,
+    PathStats,
+    Profile,
+    Source,
+    State,
+    describe_failure,
+)
 from newsmill.storage.ledger import Ledger, Postponed
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_changes import SourceChanges
-from newsmill.storage.source_health import HealthState, SourceHealth, SourceHealthReader
+from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")

@@ -18,7 +18,7 @@ from newsmill.model import State
 from newsmill.storage import database
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.submissions import Submissions
+from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, WebhookEvent, Webhooks
 

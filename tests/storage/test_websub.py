@@ -15,7 +15,7 @@ from newsmill.model import LeasedUrl, Outcome
 from newsmill.storage import websub
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.source_changes import SourceChanges
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState
 from newsmill.storage.websub_requests import MAX_CANCELLATIONS, PushResult, WebSubRequests
 

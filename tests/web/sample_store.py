@@ -19,12 +19,11 @@ from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 from sqlalchemy import update
 
 from newsmill import demo, urls
-from newsmill.alert_schedule import make_schedule
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
-from newsmill.storage.alerts import Alerts, Channel
+from newsmill.storage.alerts import Alerts, Channel, make_schedule
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ended, Fetched, Result

@@ -11,8 +11,8 @@ from signature_verifier import verify
 from site_of_tests import RunningApp
 from starlette.testclient import TestClient
 
+from newsmill.message_signatures import add_key
 from newsmill.settings import Settings
-from newsmill.signing_keys import add_key
 from newsmill.web.config import DIRECTORY_PATH, WebConfig
 
 PUBLIC = "https://news.example.org"

@@ -1,16 +1,129 @@
-"""Which page owns a document, and what is written for each result. Pure; `results` locks the rows, asks here, and writes."""
+"""Which page owns a document: the stored documents that results may write are locked and read, and each result is decided upon.
+
+Part of the commit of `results`, which writes what is decided here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy import Connection, bindparam, func, select, text
+
+from newsmill import urls
+from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import OtherContent, list_other_content
 from newsmill.model import Document, Outcome, OutcomeRecord
+from newsmill.storage import fingerprints
 from newsmill.storage.columns import make_storable
-from newsmill.storage.ledger.article_identity import StoredPage, displaces_article, identify, is_same_text
+from newsmill.storage.ledger.article_identity import (
+    MAX_COMPARED_CHARACTERS,
+    StoredPage,
+    displaces_article,
+    identify,
+    is_same_text,
+    list_identities,
+    list_sites,
+)
 from newsmill.storage.ledger.records import Result
+from newsmill.storage.schema import documents
+from newsmill.storage.statements import AnyRow
+
+# A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
+_LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
+_COLUMNS = select(
+    documents.c.id,
+    documents.c.ledger_id,
+    documents.c.content_hash,
+    documents.c.revision,
+    documents.c.first_seen_at,
+    documents.c.stored_at,
+    documents.c.url,
+    documents.c.archive_ref,
+    documents.c.authors,
+    documents.c.live_updates,
+    documents.c.gone_at,
+    documents.c.canonical_url,
+    documents.c.title,
+    documents.c.published_at,
+    documents.c.published_precision,
+    func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
+)
+_BY_ID = _COLUMNS.where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
+_SITES = select(documents.c.id, documents.c.site).where(documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)))
+
+
+# ---- the stored documents, locked and read
+
+
+def list_documents(results: Sequence[Result]) -> list[Document]:
+    return [result.reading.document for result in results if result.reading.document is not None]
+
+
+def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[int, str]) -> dict[str, StoredPage]:
+    """Lock the documents that the results may write; those that are stored, and those with a similar text, by id.
+
+    `owned`: the documents that their rows have, by row.
+    """
+    found = list_documents(results)
+    ids = {document_id for document in found for document_id in list_identities(document)} | {*owned.values()}
+    if not ids:
+        return {}
+    if conn.dialect.name == "postgresql":  # by content too, so that of two copies stored at once the second one finds the first
+        names = ids | {f"content {document.content_hash}" for document in found}
+        conn.execute(_LOCK_IDS, {"ids": sorted(map(_lock_number, names))})
+    stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
+    for result in results:
+        document = result.reading.document
+        if document is not None and result.claim.id not in owned and document.id not in stored:
+            stored |= _find_similar(conn, document)
+    return stored
+
+
+def _find_similar(conn: Connection, document: Document) -> dict[str, StoredPage]:
+    """The stored documents of the same site that have a similar text. They are read without a lock: a copy changes nothing of them."""
+    pages = fingerprints.find_similar_pages(conn, document.text)
+    sites = list_sites(document.url)
+    ids = [row.id for row in conn.execute(_SITES, {"b_pages": pages}) if row.site in sites] if pages else []
+    return {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": ids})} if ids else {}
+
+
+def _stored_page(row: AnyRow) -> StoredPage:
+    authors = [(author["name"],) for author in row.authors]
+    updates = [(update.get("title"), update["text"]) for update in row.live_updates]
+    return StoredPage(
+        ledger_id=row.ledger_id,
+        content_hash=row.content_hash,
+        revision=row.revision,
+        first_seen_at=row.first_seen_at,
+        stored_at=row.stored_at,
+        is_canonical=_is_canonical(row.id, row.url),
+        archive_ref=row.archive_ref,
+        other_content=(*authors, *updates),
+        gone_at=row.gone_at,
+        title=row.title,
+        text=row.text,
+        canonical_url=row.canonical_url,
+        url=row.url,
+        published_at=row.published_at,
+        published_precision=row.published_precision,
+    )
+
+
+def _lock_number(document_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), signed=True)
+
+
+def _is_canonical(document_id: str, url: str) -> bool:
+    try:
+        return urls.make_key(url) == document_id
+    except UrlError:
+        return False
+
+
+# ---- decisions: no SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +140,7 @@ class StoreDecision:
     extracts_displaced: bool = False  # the page of that row is another article, and gets a document of its own
 
 
-def decide(
-    results: Sequence[Result],
-    stored: Mapping[str, StoredPage],
-    is_canonical: Callable[[Document], bool],
-    now: datetime,
-    owned: Mapping[int, str] | None = None,
-) -> list[StoreDecision]:
+def decide(results: Sequence[Result], stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str]) -> list[StoreDecision]:
     """One decision per result, in order; each sees what the earlier ones write.
 
     `stored`, `owned`: see `identify`.
@@ -41,13 +148,13 @@ def decide(
     stored = dict(stored)
     decisions: dict[int, StoreDecision] = {}
     for result in results:
-        decision = _decide_one(result, stored, is_canonical, now, owned or {})
-        _note(decision, stored, is_canonical)
+        decision = _decide_one(result, stored, now, owned)
+        _note(decision, stored)
         if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
             earlier = decisions[decision.displaced]
             if decision.extracts_displaced:
-                earlier = _decide_one(earlier.result, stored, is_canonical, now, {})
-                _note(earlier, stored, is_canonical)
+                earlier = _decide_one(earlier.result, stored, now, {})
+                _note(earlier, stored)
             else:
                 earlier = replace(earlier, record=duplicate_of(decision.document_id), document=None)
             decisions[decision.displaced] = earlier
@@ -56,7 +163,7 @@ def decide(
     return list(decisions.values())
 
 
-def _note(decision: StoreDecision, stored: dict[str, StoredPage], is_canonical: Callable[[Document], bool]) -> None:
+def _note(decision: StoreDecision, stored: dict[str, StoredPage]) -> None:
     """Put the document that a decision writes among the stored ones."""
     document = decision.document
     if document is None or decision.stored_at is None:
@@ -67,7 +174,7 @@ def _note(decision: StoreDecision, stored: dict[str, StoredPage], is_canonical: 
         revision=document.revision,
         first_seen_at=document.first_seen_at,
         stored_at=decision.stored_at,
-        is_canonical=is_canonical(document),
+        is_canonical=_is_canonical(document.id, document.url),
         archive_ref=document.archive_ref,
         other_content=_list_storable_content(document),
         gone_at=document.gone_at,
@@ -90,13 +197,7 @@ def duplicate_of(document_id: str | None) -> OutcomeRecord:
     return OutcomeRecord(Outcome.DUPLICATE, f"another URL of document {document_id}")
 
 
-def _decide_one(
-    result: Result,
-    stored: Mapping[str, StoredPage],
-    is_canonical: Callable[[Document], bool],
-    now: datetime,
-    owned: Mapping[int, str],
-) -> StoreDecision:
+def _decide_one(result: Result, stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str]) -> StoreDecision:
     document, record = result.reading.document, result.reading.ending
     if record.outcome is not Outcome.STORED:
         return StoreDecision(result, record)
@@ -109,7 +210,7 @@ def _decide_one(
         return StoreDecision(result, record, replace(document, revision=1), now, document.id)
     if old.ledger_id == result.claim.id:
         return _update(result, document, old, now)
-    if is_canonical(document) and not old.is_canonical:
+    if _is_canonical(document.id, document.url) and not old.is_canonical:
         extracts_displaced = displaces_article(document, old)
         return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id, extracts_displaced=extracts_displaced)
     copy_of = old.url if is_same_text(document, old) else None

@@ -13,12 +13,26 @@ from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger import polls, revisits
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
-from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
-from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
+from newsmill.storage.statements import (
+    FREE,
+    IN_FLIGHT,
+    LATEST,
+    LIMIT,
+    NOW,
+    OWNER,
+    RECORD_FAILURE,
+    SET_FAILING,
+    UNTIL,
+    AnyRow,
+    Upsert,
+    fenced,
+    is_failure,
+    state_is,
+)
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 

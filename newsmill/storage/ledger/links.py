@@ -15,16 +15,14 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.failures import NETWORK_FAILURES
-from newsmill.model import OUTCOMES, Kind, Link, Outcome
+from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts, polls
-from newsmill.storage.ledger.failures import KEEP_FAILURE
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import ledger
-from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.storage.statements import KEEP_FAILURE, AnyRow, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news

@@ -21,14 +21,12 @@ from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.article_identity import StoredPage
 from newsmill.storage.ledger.claims import REEXTRACT, RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplicate_of
-from newsmill.storage.ledger.failures import RECORD_FAILURE, SET_FAILING, is_failure
+from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplicate_of, list_documents, lock_documents
 from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.revisits import RevisitPlans, end_failed_revisits
-from newsmill.storage.ledger.stored_pages import is_canonical, list_documents, lock_documents
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
+from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import ParameterEvidence
 from newsmill.urls import get_profile_site
 
@@ -106,7 +104,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
     stamp = stored_order.stamp(conn, now) if list_documents(current) else now
-    decisions = decide(current, stored, lambda document: is_canonical(document.id, document.url), stamp, owned)
+    decisions = decide(current, stored, stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})

@@ -1,7 +1,7 @@
 """Sources: their plans, the listings that a plan names, the ticks that make these listings due, and whose pages need a browser.
 
 A listing that the plan no longer names is retired. A source with `every` or `cron` has ticks, which make all its listings due; the listings
-of an adaptive source are planned one by one (`poll_plans`).
+of an adaptive source are planned one by one (`polls`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, u
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
-from newsmill.storage.ledger import poll_plans, polls
+from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
@@ -189,9 +189,9 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         next_at = stored.next_tick_at if same_times else now
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
         if not same_times or (source.enabled and not old.enabled):
-            poll_plans.unplan(conn, source.name)
+            polls.unplan(conn, source.name)
         elif not source.enabled:
-            poll_plans.stop(conn, source.name)
+            polls.stop(conn, source.name)
     if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
         update_listings(conn, source.name, listings, now)
 
@@ -209,10 +209,10 @@ def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bo
     if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
         return False
     if not enabled:
-        poll_plans.stop(conn, name)
+        polls.stop(conn, name)
     elif (source := get_source(conn, name)) is not None:
         update_listings(conn, name, make_listing_rows(source, now), now)
-        poll_plans.unplan(conn, name)
+        polls.unplan(conn, name)
     return True
 
 

@@ -1,4 +1,7 @@
-"""Alembic's entry: runs the revisions inside the transaction `database.upgrade` opened, so that half a migration cannot stay behind."""
+"""Alembic's entry: runs the revisions inside the transaction `database.upgrade` opened, so that half a migration cannot stay behind.
+
+A released revision is never edited. A new one is additive, so that the program before it still runs.
+"""
 
 from alembic import context
 

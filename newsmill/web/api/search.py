@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, TypeAdapter
 
-from newsmill.exports.streamed import STREAMED_FORMATS
+from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.search import FacetName, Hit, QueryNote, Search, TimelineStep, choose_period, count_facets, count_timeline, find_unusual_terms
 from newsmill.search.facets import MAX_FACET_VALUES, list_counts
 from newsmill.search.timeline import MAX_DAY_BARS

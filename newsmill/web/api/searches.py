@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill.alert_schedule import Frequency, make_schedule
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel, Frequency, make_schedule
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope

@@ -10,14 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
-from newsmill.failures import describe_failure
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Cause, HealthState
-from newsmill.health.records import Finding
+from newsmill.health.causes import Cause, Finding, HealthState
 from newsmill.health.texts import REMEDIES
-from newsmill.model import Kind, Outcome, Source
+from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.sources.table import format_duration, spider_table
-from newsmill.storage.alarm_rows import SourceAlarm
+from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.web.api.responses import QueryText, Url
 

@@ -21,9 +21,8 @@ from newsmill.sources.additions import find_follower
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceHealthReader
+from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses

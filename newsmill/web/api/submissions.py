@@ -19,11 +19,10 @@ from newsmill.archive.warc import read_responses
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.model import Page, PageReceipt, PageStatus
-from newsmill.storage.submissions import Submissions, SubmittedUrl
+from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.submitted_pages import make_enqueue, store_pages
-from newsmill.submitted_requests import MAX_REQUEST_PAGES, PagesRequest, limit_time
+from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.problem_details import MAX_ERRORS, RequestErrors, describe_error

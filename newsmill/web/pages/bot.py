@@ -20,8 +20,15 @@ from newsmill import urls
 from newsmill.address_guard import Guard, refusal_reason
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
-from newsmill.message_signatures import choose_published, make_authority, make_directory, sign_directory
-from newsmill.signing_keys import find_agent_url, keys_folder, read_keys
+from newsmill.message_signatures import (
+    choose_published,
+    find_agent_url,
+    keys_folder,
+    make_authority,
+    make_directory,
+    read_keys,
+    sign_directory,
+)
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
 from newsmill.web.auth import require_csrf
 from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH

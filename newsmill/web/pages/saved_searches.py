@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill.alert_schedule import WEEKDAYS, Frequency, make_schedule
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import Alert, Alerts, Channel
+from newsmill.storage.alerts import WEEKDAYS, Alert, Alerts, Channel, Frequency, make_schedule
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill.context import AppContext
-from newsmill.failures import get_refusal
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import HealthState
-from newsmill.health.records import Finding
+from newsmill.health.causes import Finding, HealthState
 from newsmill.health.texts import ValueFormat, choose_evidence_text, format_values, summarize
-from newsmill.model import Kind, Outcome, OutcomeRecord, Source
-from newsmill.storage.source_alarms import SourceAlarms
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
+from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from newsmill.web.pages.translations import Translations, translate_message
 
 MAX_PROBLEMS = 5  # on the home page

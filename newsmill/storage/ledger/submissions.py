@@ -1,4 +1,8 @@
-"""Submissions: the URLs that a program submitted in one request. Their outcomes are in the ledger."""
+"""Submissions of other programs: URLs in one request, with their progress, and pages that were fetched outside the crawler.
+
+Such a page makes a fetched row: a new one, or a known one of any state. The fence of a known row rises, so that a crawler or worker that
+holds it changes nothing any more.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,29 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 
-from newsmill.model import Link, Outcome, State
+from newsmill.model import Kind, Link, Outcome, Segment, State
+from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import links as ledger_links
+from newsmill.storage.ledger import hosts
+from newsmill.storage.ledger.fetch_leases import insert_segment
+from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, make_row
+from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
+from newsmill.storage.ledger.records import ArchivedRow, SubmittedFetch
 from newsmill.storage.schema import ledger, submissions, submitted_urls
-from newsmill.storage.statements import AnyRow
+from newsmill.storage.statements import NOW, AnyRow
 
 OPEN = ("due", "fetching", "fetched", "processing")
 BATCH_SIZE = 500  # URLs per commit
 MAX_AGE = timedelta(days=90)
 _OPEN = select(submitted_urls.c.number).join(ledger, ledger.c.url_key == submitted_urls.c.url_key).where(ledger.c.state.in_(OPEN))
+
+
+# ---- URLs
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class Submissions:
         rows = [{"submission": submission_id, "number": number, "url": url, "url_key": key_of(url)} for number, url in enumerate(urls)]
         for at in range(0, len(links), BATCH_SIZE):
             with writing(self._engine) as conn:
-                ledger_links.add(conn, links[at : at + BATCH_SIZE], now, again)
+                add_links(conn, links[at : at + BATCH_SIZE], now, again)
                 conn.execute(submitted_urls.insert(), rows[at : at + BATCH_SIZE])
         with writing(self._engine) as conn:
             conn.execute(submissions.insert(), row)
@@ -143,3 +156,69 @@ def _submitted_url(row: AnyRow) -> SubmittedUrl:
         row.ended_at if ended else None,
         row.document_id,
     )
+
+
+# ---- pages
+
+_BY_KEY = ledger.c.url_key.in_(bindparam("b_keys", expanding=True))
+_KNOWN = select(ledger.c.url_key, ledger.c.kind, ledger.c.state, ledger.c.segment, ledger.c.offset).where(_BY_KEY)
+_LOCKED = select(*ENDED_COLUMNS, ledger.c.url_key).where(_BY_KEY).order_by(ledger.c.id).with_for_update()
+_TAKE_OVER = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **REQUEUED
+        # A page that is blocked is not fetched again as a crawler's would be: the program that submitted it fetches, with other means.
+        | {"attempts": 1},
+        state="fetched",
+        fence=ledger.c.fence + 1,
+        next_at=NOW,
+        fetched_at=bindparam("b_fetched_at", type_=ledger.c.fetched_at.type),
+        segment=bindparam("b_segment"),
+        offset=bindparam("b_offset"),
+        final_url=bindparam("b_url"),
+        status=bindparam("b_status"),
+        etag=bindparam("b_etag"),
+        last_modified=bindparam("b_last_modified"),
+    )
+)
+
+
+def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, ArchivedRow]:
+    """The known rows of these URL keys, by key."""
+    found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
+    return {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset) for row in found}
+
+
+def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:
+    """Record a segment with one page per URL. Returns the keys of the rows that are fetched now; rows of listings stay as they are."""
+    insert_segment(conn, segment)
+    made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
+    by_key = {row["url_key"]: page for row, page in made}
+    keys = list(by_key)
+    hosts.insert_hosts(conn, (row["host"] for row, _ in made))
+    new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
+    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE]
+    if locked:
+        conn.execute(_TAKE_OVER, [_page_values(row, by_key[row.url_key], segment, now) for row in locked])
+    counters = CounterUpdates()
+    for row in locked:
+        if row.url_key in new:
+            counters.add(now, row.source, row.kind, FOUND)
+        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)
+    return {row.url_key for row in locked}
+
+
+def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datetime) -> dict[str, Any]:
+    return {
+        "b_id": row.id,
+        "b_now": now,
+        "b_fetched_at": page.fetched_at,
+        "b_segment": segment.id,
+        "b_offset": page.offset,
+        "b_url": page.url,
+        "b_status": page.status,
+        "b_etag": page.etag,
+        "b_last_modified": page.last_modified,
+    }

@@ -1,7 +1,11 @@
-"""Removes and renames sources with everything that names them, in batches, so that no commit holds the database for long.
+"""Changes of sources that reach beyond their rows: a source is removed or renamed, or one of its listings has moved.
 
-Both may run while Newsmill runs, and again after a kill: what is done stays done. A row that a running process writes under the old name
-in the meantime is found by the last pass, or by the same command run again.
+Removing and renaming change everything that names the source, in batches, so that no commit holds the database for long. Both may run while
+Newsmill runs, and again after a kill: what is done stays done. A row that a running process writes under the old name in the meantime is
+found by the last pass, or by the same command run again.
+
+A listing that has moved permanently gives its new URL its place in the plan of its source, and is not fetched any more. The alarm
+`moved_listing` notes the move in the history of the source. It ends when the new URL was read for some time.
 """
 
 from __future__ import annotations
@@ -12,11 +16,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, select, update
 
-from newsmill.model import Source
+from newsmill.health.causes import Cause, Evidence, Finding
+from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
+from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
-from newsmill.storage.ledger.links import ENDED_COLUMNS
+from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,
@@ -31,7 +37,7 @@ from newsmill.storage.schema import (
     webhooks,
 )
 from newsmill.storage.statements import IS_LISTING
-from newsmill.urls import make_spider_url
+from newsmill.urls import make_key, make_spider_url
 
 BATCH_ROWS = 500
 
@@ -48,6 +54,22 @@ _PAGES = (
 _ROWS_TO_RENAME = (
     select(ledger.c.id).where(ledger.c.source == _NAME, ledger.c.id > bindparam("b_after")).order_by(ledger.c.id).limit(BATCH_ROWS)
 )
+
+_PLAN_FIELDS = {Kind.FEED: "feeds", Kind.SITEMAP: "sitemaps", Kind.SECTION: "sections"}
+
+_ROW = select(ledger.c.kind, ledger.c.found_by).where(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
+_RETIRE = (
+    update(ledger)
+    .where(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
+    .values(
+        **REQUEUED
+        | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": bindparam("b_detail")}
+        | {"state": OUTCOMES[Outcome.DENIED][0].value, "ended_at": bindparam("b_now", type_=ledger.c.ended_at.type), "failing_since": None}
+    )
+)
+
+
+# ---- removed and renamed sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +182,37 @@ def _rename_counters(conn: Connection, old: str, name: str) -> None:
         updates.add(datetime(row.day.year, row.day.month, row.day.day), name, row.kind, row.outcome, row.n)  # noqa: DTZ001 (a day in UTC)
     updates.write(conn)
     conn.execute(delete(counts).where(counts.c.source == old))
+
+
+# ---- moved listings
+
+
+def move_listing(conn: Connection, name: str, url: str, new_url: str, failure: OutcomeRecord | None, now: datetime) -> bool:
+    """Replace a feed, sitemap or section of a source by its new URL. False: the source has no such listing. Raises UrlError.
+
+    `failure` is what the old URL answers with; None for a permanent redirect.
+    """
+    source, values = ledger_sources.get_source(conn, name), {"b_name": name, "b_key": make_key(url)}
+    row = conn.execute(_ROW, values).one_or_none()
+    if source is None or row is None or Kind(row.kind) not in _PLAN_FIELDS or values["b_key"] == make_key(new_url):
+        return False
+    kind = Kind(row.kind)
+    changed = _replace_url(source, _PLAN_FIELDS[kind], url, new_url)
+    if changed == source:  # discovery found it
+        link = make_row(Link(new_url, kind, name, row.found_by, url), now)
+        insert_rows(conn, {link["url_key"]: link}, now)
+    else:
+        ledger_sources.put(conn, changed, now)
+    conn.execute(_RETIRE, {**values, "b_detail": f"moved to {new_url}", "b_now": now})
+    begin_alarms(conn, [(name, Finding(Cause.MOVED_LISTING, now, Evidence(failure, url, new_url, 1, 1)))], now)
+    return True
+
+
+def _replace_url(source: Source, field: str, url: str, new_url: str) -> Source:
+    """The source with the new URL in the place of the old one, once."""
+    key, planned = make_key(url), getattr(source, field)
+    if all(make_key(one) != key for one in planned):
+        return source
+    changed = {make_key(one): one for one in (new_url if make_key(one) == key else one for one in planned)}
+    changes: dict[str, Any] = {field: tuple(changed.values())}
+    return replace(source, **changes)
