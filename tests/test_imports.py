@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from newsmill.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("newsmill", "crawler", "workers")
@@ -223,6 +226,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     while roots := {name for name in graph if not any(name in imported for imported in graph.values())}:
         graph = {name: imported for name, imported in graph.items() if name not in roots}
     assert not graph, f"circles among {sorted(graph)}"
+
+
+def test_no_module_is_left_over() -> None:
+    """Each is imported, or loaded by its name: that of a command, or one in the code, in scrapy.cfg or in the documentation."""
+    imported = {name for path in MODULES for name, _ in parse(path).imports if name != name_of(path)}
+    commands = {command.target.partition(":")[0] for command in COMMANDS.values()}
+    text = "\n".join(path.read_text() for path in (*MODULES, ROOT / "scrapy.cfg", *(ROOT / "docs").rglob("*.md")))
+    packages = {name_of(path) for path in MODULES if path.name == "__init__.py"}
+    left = [name for name in NAMES - imported - commands - packages if not re.search(rf"\b{re.escape(name)}\b", text)]
+    assert not left, f"nobody imports or names {', '.join(sorted(left))}"
 
 
 def test_no_module_is_passed_as_a_value() -> None:
