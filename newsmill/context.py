@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
+from newsmill.model import Source
 from newsmill.search import Search
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
@@ -247,6 +248,14 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
         if settings.redis_url:
             raise
         return None, None
+
+
+def find_source(store: AppContext, name: str) -> Source:
+    """The source with this name. Raises ConfigError if there is none."""
+    source = store.ledger.source(name)
+    if source is None:
+        raise unknown_source(store, name)
+    return source
 
 
 def unknown_source(store: AppContext, name: str) -> Exception:

@@ -73,8 +73,7 @@ class LocalDestination:
 
     def _check_sources(self, names: set[str | None]) -> None:
         for name in sorted(name for name in names if name is not None):
-            if self._context.ledger.source(name) is None:
-                raise context.unknown_source(self._context, name)
+            context.find_source(self._context, name)
 
 
 @dataclass(frozen=True, slots=True)

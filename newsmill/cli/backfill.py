@@ -41,9 +41,7 @@ def backfill(
     if stop and (since is not None or until is not None or dry_run):
         raise typer.BadParameter("--stop takes no other option of a backfill")
     with context.open_context(configuration.load()) as store:
-        source = store.ledger.source(name)
-        if source is None:
-            raise context.unknown_source(store, name)
+        source = context.find_source(store, name)
         found = store.ledger.backfills.get(name)
         if since is not None:
             plan = backfills.plan_backfill(store, source, backfills.make_period(since, until, store.now().date()))

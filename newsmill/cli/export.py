@@ -104,8 +104,8 @@ def export(
     plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
     with context.open_context(configuration.load()) as opened:
         store = replace(opened, search=Search(opened.engine, user))
-        if source is not None and store.ledger.source(source) is None:
-            raise context.unknown_source(store, source)
+        if source is not None:
+            context.find_source(store, source)
         for one in store.search.check(plan.query):
             note(printable(one.message))
         if to is not None:

@@ -37,8 +37,8 @@ def retry(
         raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:
         selected = parse_outcome(outcome) if outcome else None
-        if source and store.ledger.source(source) is None and not store.ledger.progress(source).pages:
-            raise context.unknown_source(store, source)
+        if source and not store.ledger.progress(source).pages:  # a removed source has pages
+            context.find_source(store, source)
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
         for url in () if count else urls or ():
             find_trace(store, url)

@@ -36,14 +36,6 @@ Name = Annotated[
 ]
 
 
-def find_source(store: AppContext, name: str) -> Source:
-    """The source. Raises ConfigError if it is unknown."""
-    source = store.ledger.source(name)
-    if source is None:
-        raise context.unknown_source(store, name)
-    return source
-
-
 # ---- schedule ------------------------------------------------------------------------------------------------------------------
 
 SCHEDULE_COLUMNS = ("kind", "listing", "articles only here", "every", "last poll", "last new page", "next poll", "why")
@@ -52,7 +44,7 @@ SCHEDULE_COLUMNS = ("kind", "listing", "articles only here", "every", "last poll
 def schedule_source(name: Name, as_json: Json = False) -> None:
     """Show when each listing of a source is polled next, and why."""
     with context.open_context(configuration.load()) as store:
-        source = find_source(store, name)
+        source = context.find_source(store, name)
         schedule = read_schedule(store, source)
     if as_json:
         listings = schedule.listings
@@ -93,7 +85,7 @@ PROFILE_COLUMNS = ("site", "profile", "fast path", "checked", "disagreed")
 def show_profiles(name: Name, as_json: Json = False) -> None:
     """Show the profiles of a source's sites: positions of fields, lines that are removed, use of the fast path."""
     with context.open_context(configuration.load()) as store:
-        source = find_source(store, name)
+        source = context.find_source(store, name)
         profiles = [
             profile for site in store.profiles.sites_of_sources([source.name]) if (profile := store.profiles.latest(site)) is not None
         ]
@@ -269,7 +261,7 @@ def preview_rules(
 
 def find_versions(store: AppContext, settings: Settings, name: str) -> tuple[Source, Source]:
     """The source in use, and the source in sources.toml. Raises ConfigError if one is missing."""
-    current = find_source(store, name)
+    current = context.find_source(store, name)
     if settings.sources_file is None:
         raise ConfigError(f"config/sources.toml does not exist; create it with a table [sources.{name}] and the rules to try")
     changed = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)

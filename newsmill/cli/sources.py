@@ -11,7 +11,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli import source_health
-from newsmill.cli.source_reading import Name, find_source, preview_rules, schedule_source, show_profiles, test_source
+from newsmill.cli.source_reading import Name, preview_rules, schedule_source, show_profiles, test_source
 from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, to_json
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
@@ -141,7 +141,7 @@ def remove(
         changes = SourceChanges(store.engine)
         stored = changes.count_documents(name)
         if not stored:  # documents may be left of a source that was removed
-            find_source(store, name)
+            context.find_source(store, name)
         if stored and not keep_documents and not yes:
             confirm(f"Remove source {name} and its {format_count(stored, 'document')}?")
         removed = changes.remove(name, keep_documents=keep_documents)
@@ -156,7 +156,7 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
     """Rename a source, with its URLs, documents and counters."""
     settings = configuration.load()
     with context.open_context(settings) as store:
-        source = find_source(store, name)
+        source = context.find_source(store, name)
         if not NAME.fullmatch(new):
             raise ConfigError(f"{new!r}: expected a name of letters, digits and _ . : -, up to 100 characters")
         if store.ledger.source(new) is not None:
@@ -192,7 +192,7 @@ def doctor(name: Name, as_json: Json = False) -> None:
     Exits with 1 if the source needs an administrator.
     """
     with context.open_context(configuration.load()) as store:
-        health = SourceHealthReader(store.engine).read(find_source(store, name), now=store.now())
+        health = SourceHealthReader(store.engine).read(context.find_source(store, name), now=store.now())
         history = SourceAlarms(store.engine).list_history(name)
         if as_json:
             alarms = [source_health.to_alarm_record(alarm) for alarm in history]

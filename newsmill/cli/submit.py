@@ -32,8 +32,8 @@ def submit(
     if not urls and file is None:
         raise typer.BadParameter("give URLs, --file, or - for standard input")
     with context.open_context(configuration.load(), create=True) as store:
-        if source is not None and store.ledger.source(source) is None:
-            raise context.unknown_source(store, source)
+        if source is not None:
+            context.find_source(store, source)
         counts = add_urls(store.ledger, map(add_scheme, read_urls(urls or [], file)), now=now(), source=source, again=again)
     if as_json:
         print_json(counts)

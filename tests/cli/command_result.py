@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,11 +40,14 @@ def make_runner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     def run(*arguments: str) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["newsmill", *arguments])
         capsys.readouterr()
+        before = list(logging.root.handlers)
         try:
             main.main()
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        finally:  # a process's log goes to the standard error of this test, which is closed after it
+            logging.root.handlers[:] = before
         captured = capsys.readouterr()
         return CommandResult(code, captured.out, captured.err)
 

@@ -13,11 +13,10 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
-from newsmill.search.query import MAX_QUERY_CHARACTERS
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_user, local_path, require_csrf, require_scope
-from newsmill.web.search_export import FormatName, find_documents, load_documents, stream_documents
+from newsmill.web.search_export import FormatName, load_documents, stream_documents
 
 MAX_ID_CHARACTERS = 64
 SCRIPT_ACCEPT = "application/json"  # what the script sends as Accept; it needs no page
@@ -82,19 +81,3 @@ def change_marks(
     if request.headers.get("accept") == SCRIPT_ACCEPT:
         return Response(status_code=204)
     return RedirectResponse(local_path(back), 303)
-
-
-@router.get("/search/export")
-def export_search(
-    request: Request,
-    user: Annotated[str, Depends(get_user)],
-    q: str = "",
-    format: FormatName = "csv",
-    order: Literal["relevance", "newest"] = "relevance",
-    marks: bool = False,
-) -> Response:
-    """The matches of a query as a file."""
-    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
-    context: AppContext = request.app.state.context
-    documents = find_documents(context, query, user=user, order=order, with_marks=marks)
-    return stream_documents(format, documents, ["marks"] if marks else [], name=query, now=context.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
@@ -19,12 +19,11 @@ from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import get_caller, require_scope
-from newsmill.web.pages.marks import export_search
+from newsmill.web.auth import get_caller, get_user, require_scope
 from newsmill.web.pages.query_editor import BuilderFields, FilteredQuery, build_query, is_day, read_fields
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.timeline_charts import count_chart
-from newsmill.web.search_export import MAX_DOCUMENTS, FormatName
+from newsmill.web.search_export import MAX_DOCUMENTS, FormatName, find_documents, stream_documents
 
 MAX_HITS = 20
 MAX_SAVED = 12
@@ -116,6 +115,22 @@ def show_search(
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_DOCUMENTS,
     )
+
+
+@router.get("/search/export")
+def export_search(
+    request: Request,
+    user: Annotated[str, Depends(get_user)],
+    q: str = "",
+    format: FormatName = "csv",
+    order: Literal["relevance", "newest"] = "relevance",
+    marks: bool = False,
+) -> Response:
+    """The matches of a query as a file."""
+    query = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
+    context: AppContext = request.app.state.context
+    documents = find_documents(context, query, user=user, order=order, with_marks=marks)
+    return stream_documents(format, documents, ["marks"] if marks else [], name=query, now=context.now())
 
 
 def list_saved(request: Request, context: AppContext) -> list[SavedSearch]:
