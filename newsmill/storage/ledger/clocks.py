@@ -2,7 +2,7 @@
 
 Heartbeats and host leases are written with the current time. One that lies in the future shows by how much the clock was set back.
 Rows that were due by the old clock are then due now, and a longer wait keeps its length. A clock that was ahead for a few seconds looks the
-same; waits that began old_time may then end early.
+same; waits that began before may then end early.
 
 A clock that is set forward needs no adjustment: waits and leases end early, and fences decide between two holders.
 """
@@ -79,7 +79,7 @@ def adjust(conn: Connection, now: datetime) -> timedelta:
 
 
 def _shift(conn: Connection, wait: Wait, now: datetime, old_time: datetime) -> None:
-    """Rows that were due old_time the clock was set back are due now; the others wait as long as old_time."""
+    """Rows that were due before the clock was set back are due now; the others wait as long as before."""
     table, key, at, condition = wait
     later = conn.execute(select(key, at).where(condition, at > old_time)).all()
     conn.execute(update(table).where(condition, at > now, at <= old_time).values({at: now}))
@@ -89,6 +89,6 @@ def _shift(conn: Connection, wait: Wait, now: datetime, old_time: datetime) -> N
 
 
 def _time_before(conn: Connection, now: datetime) -> datetime:
-    """The time of the clock old_time it was set back; `now` if it was not."""
+    """The time of the clock before it was set back; `now` if it was not."""
     ahead = max((at for statement in _AHEAD if (at := conn.execute(statement).scalar()) is not None), default=now)
     return ahead if ahead - now > CLOCK_SLACK else now
