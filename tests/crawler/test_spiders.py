@@ -398,7 +398,7 @@ def failures(
         world = World(tmp_path_factory.mktemp("scenarios"), redis_url)
         # more than the time_limit scenario takes to start and to wait for its slow page
         config = {"patch": {"crawler.spider_process.KILL_AFTER_SECONDS": 40}}
-        yield run_scenarios(world, sites, SCENARIOS, seconds=300, **config)
+        yield run_scenarios(world, sites, SCENARIOS, seconds=500, **config)
         world.close()
 
 
