@@ -163,9 +163,8 @@ def _drop_overlaps(found: Sequence[TextRange]) -> list[TextRange]:
 
 def load_hits(conn: Connection, positions: Sequence[IndexPosition], terms: Sequence[Terms], forms: Forms) -> tuple[Hit, ...]:
     """The documents of some positions, in this order, without those that were deleted meanwhile."""
-    rows = (
-        {row["id"]: row for row in conn.execute(_ROWS, {"b_ids": [position[1] for position in positions]}).mappings()} if positions else {}
-    )
+    ids = [position[1] for position in positions]
+    rows = {row["id"]: row for row in conn.execute(_ROWS, {"b_ids": ids}).mappings().all()} if ids else {}
     return tuple(_build_hit(rows[position[1]], terms, forms) for position in positions if position[1] in rows)
 
 

@@ -227,17 +227,17 @@ class Search:
 
     def _ranked_page(self, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
         start = ranking.RankCursor(to_moment(datetime.now(UTC))) if cursor is None else ranking.decode_rank_cursor(cursor)
-        found: list[ranking.RankCursor] = []
+        found: list[tuple[ranking.RankCursor, int, IndexPosition]] = []  # the block of each match, its score and position
         while True:
             ranked, start, scanned = self._rank_block(index_query, parsed, start, until)
-            found += ranked
+            found += [(start, score, position) for score, position in ranked]
             if len(found) > limit or start.lower == MIN_POSITION or scanned.is_cut:
                 break
             start = ranking.RankCursor(start.now, upper=start.lower or MIN_POSITION)
-        positions = [hit.position for hit in found[:limit]]
+        positions = [position for _, _, position in found[:limit]]
         rest = None if start.lower == MIN_POSITION else span_of_query(parsed).intersect(upper=start.lower or MIN_POSITION)
         if len(found) > limit:
-            return _Page(positions, found[limit - 1].encode(), len(found), scanned, rest)
+            return _Page(positions, ranking.advance_to(*found[limit - 1]).encode(), len(found), scanned, rest)
         if rest is None:
             return _Page(positions, None, len(found), scanned, None)
         following = ranking.RankCursor(start.now, upper=start.lower or MIN_POSITION)
@@ -245,8 +245,8 @@ class Search:
 
     def _rank_block(
         self, index_query: IndexQuery, parsed: Query, start: ranking.RankCursor, until: float
-    ) -> tuple[list[ranking.RankCursor], ranking.RankCursor, ScanResult]:
-        """The rest of the block that a reader is in, best first; the block with its ends fixed; how it was found."""
+    ) -> tuple[list[tuple[int, IndexPosition]], ranking.RankCursor, ScanResult]:
+        """The rest of the block that a reader is in, best first: scores and positions; the block with its ends fixed; how it was found."""
         span = span_of_query(parsed).intersect(start.lower or MIN_POSITION, start.upper)
         if start.lower is None:
             scanned = index_query.scan_newest(span, ranking.BLOCK_MATCHES, enough=scan.ENOUGH_MATCHES, until=until)
@@ -257,7 +257,7 @@ class Search:
         in_lead = index_query.filter_part("lead", scanned.positions)
         in_title = index_query.filter_part("title", [position for position in scanned.positions if position in in_lead])
         ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, index_query.filter_exact(scanned.positions), after)
-        return [ranking.advance_to(block, *pair) for pair in ranked], block, scanned
+        return ranked, block, scanned
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))

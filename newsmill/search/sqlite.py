@@ -64,13 +64,13 @@ class SqliteBackend(Backend):
     def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         parameters = _parameters(match, span, limit)
         statement = _NEWEST_DOCUMENTS if match is None else _NEWEST_MATCHES
-        return [(row.moment, row.document_id) for row in conn.execute(text(statement), parameters)]
+        return [(moment, document) for moment, document in conn.execute(text(statement), parameters).all()]
 
     def filter_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 looks at each position."""
         by_moment = {position[0]: position for position in positions}
         parameters = {"times": json.dumps(list(by_moment)), "match": match}
-        return {by_moment[moment] for moment in conn.execute(text(_MATCH_AT), parameters).scalars()}
+        return {by_moment[moment] for moment in conn.execute(text(_MATCH_AT), parameters).scalars().all()}
 
     def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 returns every match between the oldest and the newest position."""
@@ -79,7 +79,7 @@ class SqliteBackend(Backend):
         by_moment = {position[0]: position for position in positions}
         parameters = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match}
         statement = f"SELECT rowid FROM search_words WHERE {_MATCH_IN_SPAN}"
-        return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars() if moment in by_moment}
+        return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars().all() if moment in by_moment}
 
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
         statement = f"SELECT count(*) FROM ({_select_entry_times(match)})"
