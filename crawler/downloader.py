@@ -41,7 +41,7 @@ from crawler.request_signer import RequestSigner
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
-from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
+from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.exceptions import UrlError
 from newsmill.install_hints import install_hint
 from newsmill.model import Outcome, OutcomeRecord, Page
@@ -345,7 +345,7 @@ class CappedHandler(HTTP11DownloadHandler):
             refusal = REFUSED_HOSTS.get(urlsplit(request.url).hostname or "")
             if refusal is None:
                 raise
-            raise CannotResolveHostError(f"{refusal}; NEWSMILL_ALLOW_NETS permits networks") from None
+            raise CannotResolveHostError(f"{refusal}; {REMEDY}") from None
 
     async def close(self) -> None:
         await super().close()

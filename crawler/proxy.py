@@ -40,7 +40,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
 from crawler.response_policy import RequestOutcomeError
-from newsmill.address_guard import REFUSED_HOSTS, WEB_PORTS, Guard
+from newsmill.address_guard import REFUSED_HOSTS, REMEDY, WEB_PORTS, Guard
 from newsmill.model import Outcome, OutcomeRecord
 
 WEB_PORT = 443  # with which the guard judges only the IP address of a proxy: a proxy may listen on any port
@@ -114,9 +114,7 @@ async def _make_route(request: Request, guard: Guard, target_ip: str | None) -> 
     ips = [ip for ip in await resolve(host, WEB_PORT) if guard.find_refusal(ip) is None]
     if not ips:
         refusal = REFUSED_HOSTS.get(host.rstrip("."))
-        raise ProxyError(
-            f"the proxy {host} has no IP address" if refusal is None else f"the proxy {refusal}; NEWSMILL_ALLOW_NETS permits networks"
-        )
+        raise ProxyError(f"the proxy {host} has no IP address" if refusal is None else f"the proxy {refusal}; {REMEDY}")
     authorization = request.headers.get(b"Proxy-Authorization")
     if authorization is None and parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -43,6 +43,7 @@ IPV6_UNICAST = IPv6Network("2000::/3")
 # Host name → reason, for names with refused IP addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
 # A process has one resolver, and few such names.
 REFUSED_HOSTS: dict[str, str] = {}
+REMEDY = "NEWSMILL_ALLOW_NETS permits networks"  # behind a reason, where a person is told who can change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", "
 
 
 def refusal_reason(url: str, guard: Guard) -> str | None:
-    """Why Newsmill never fetches this URL; None if only the connection can tell. A text that is not an http(s) URL is refused too."""
+    """Why Newsmill never fetches this URL or other text, and the remedy; None if only the connection can tell."""
     try:
         parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -117,8 +118,10 @@ def refusal_reason(url: str, guard: Guard) -> str | None:
     try:
         ip_address(host)
     except ValueError:
-        return _name_refusal_reason(host, port, guard)
-    return guard.find_refusal(host, port)
+        refusal = _find_name_refusal(host, port, guard)
+    else:
+        refusal = guard.find_refusal(host, port)
+    return None if refusal is None else f"{refusal}; {REMEDY}"
 
 
 def source_refusal_reason(source: Source, guard: Guard) -> str | None:
@@ -131,11 +134,11 @@ def source_refusal_reason(source: Source, guard: Guard) -> str | None:
     return None
 
 
-def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
+def _find_name_refusal(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
         return guard.find_refusal("127.0.0.1", port)
     if guard.allow_nets:  # names of the user's own network may lead into it, on any port
         return None
     if "." not in name or name.endswith(PRIVATE_SUFFIXES):
-        return f"{name} is a name of a private network; NEWSMILL_ALLOW_NETS opens one"
+        return f"{name} is a name of a private network"
     return None if port in WEB_PORTS else f"port {port} is not 80 or 443"
