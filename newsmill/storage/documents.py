@@ -101,12 +101,11 @@ class Documents:
             key = urls.make_key(url)
         except UrlError:
             return None
-        found = _by_id(conn, key)  # a document's id is the key of its canonical URL
-        if found is not None:
-            return found
+        # A copy leads to the document of its article, also if a page that named this URL by mistake has its key as its id.
         document_id = conn.execute(select(ledger.c.document_id).where(ledger.c.url_key == key)).scalar()
-        if document_id is not None:
-            return _by_id(conn, document_id)
+        found = _by_id(conn, document_id or key)
+        if document_id is not None or found is not None:
+            return found
         plain = drop_useless_from(conn, url) if "?" in url else url
         return None if plain == url else self._by_url(conn, plain)
 

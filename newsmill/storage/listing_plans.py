@@ -6,6 +6,7 @@ rates, and which listings show which articles.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,7 +40,8 @@ from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import documents, sightings, source_patterns
 from newsmill.storage.statements import AnyRow, Upsert
 
-MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond
+MAX_PLANNED_PER_PASS = 500  # listings; one takes about a millisecond, and the pattern of a large paper 60 ms
+MAX_TRANSACTION_SECONDS = 0.03  # after which the write lock of SQLite is given up between two sources
 MAX_DOCUMENTS = 2000  # of a source, the newest: two weeks of a large paper
 FIRST_DOCUMENTS = 20  # the length of most feeds; so many are needed before the time since the source was added counts
 MIN_AGE, MAX_AGE = timedelta(minutes=10), timedelta(hours=6)  # of a pattern before it is computed again
@@ -73,12 +75,17 @@ def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float, polls_p
     `pass_seconds`: how often this is called. `polls_per_minute`: the most listings that become due, of all sources. Raises ServiceError.
     """
     with reading(engine) as conn:
-        if not polls.list_unplanned(conn, 1) and not polls.has_due(conn, now):
-            return {}
-    with writing(engine) as conn:
         unplanned = sorted(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
-        for name, listings in groupby(unplanned, key=lambda listing: listing.source):
-            _plan(conn, name, list(listings), now)
+        if not unplanned and not polls.has_due(conn, now):
+            return {}
+    groups = [(name, list(listings)) for name, listings in groupby(unplanned, key=lambda listing: listing.source)]
+    while groups:
+        with writing(engine) as conn:
+            until = time.monotonic() + MAX_TRANSACTION_SECONDS
+            _plan(conn, *groups.pop(), now)
+            while groups and time.monotonic() < until:
+                _plan(conn, *groups.pop(), now)
+    with writing(engine) as conn:
         due = polls.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
         for name in due:
             sources.note_polls(conn, name, None, now)

@@ -56,6 +56,7 @@ def body(page: Page) -> bytes:
     ).encode()
 
 
+PAYWALL_NOTICE = f"<p>Subscribe now and {' '.join(WORDS[:20])}.</p>"
 A, B = Page("/story-of-the-bridge"), Page("/story-of-the-harbour", "harbour")
 SAME: dict[str, list[Page]] = {
     "tracking parameters": [A, Page("/story-of-the-bridge?utm_source=x&fbclid=1"), Page("/story-of-the-bridge?at_medium=rss")],
@@ -112,8 +113,34 @@ DIFFERENT: dict[str, list[Page]] = {
         *(Page(f"/weather-{town}-{number}", "weather", title=f"Weather in {town}", advert=f"<p>{town}</p>" * 3)
           for town, number in (("Bonn", 471182), ("Ulm", 471183)))
     ],
+    "canonical URL is a section, texts from a template": [
+        *(Page(f"/weather-{town}", "section weather", "/weather", title=f"Weather in {town}", advert=f"<p>{town}</p>" * 3)
+          for town in ("Bonn", "Ulm"))
+    ],
+    "canonical URL is a section, a column that repeats itself": [
+        *(Page(f"/{day}/column", "section column", "/columns", days=days) for day, days in (("monday", 0), ("friday", -4)))
+    ],
+    "canonical URL is a section, one notice of a paywall": [
+        *(Page(f"/{name}", name, "/plus", part=(0, 1), advert=PAYWALL_NOTICE) for name in ("bridge", "harbour"))
+    ],
     "local editions": [Page("//north.{host}/a"), Page("//south.{host}/a")],
 }  # fmt: skip
+# Two URLs of each of two articles, "{}" in the path; all pages name one canonical URL.
+PAIRS = {
+    "tracking parameter": ("/{}?utm_source=x", "/{}"),
+    "parameter": ("/{}?from=7", "/{}"),
+    "session ids": ("/{}?s=a1b2", "/{}?s=c3d4"),
+    "AMP": ("/amp/{}", "/{}"),
+    "two AMP versions": ("/amp/{}", "/{}?amp=1"),
+    "AMP and another section": ("/{}/amp", "/regional/{}"),
+    "print": ("/{}/print", "/{}"),
+    "mobile host": ("//m.{host}/{}", "https://{host}/{}"),
+    "mobile host and AMP": ("//m.{host}/{}", "/{}/amp"),
+    "http and a slash": ("http://{host}/{}/", "/{}"),
+    "two sections": ("/politics/{}", "/regional/{}"),
+}
+WRONG = {"a section": "https://{host}/front", "a section on the host of the page": "/front", "one of the articles": "/story-of-the-harbour"}
+ORDERS = ((0, 1, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3), (3, 0, 2, 1))
 
 
 @cache
@@ -185,5 +212,34 @@ def test_one_document_for_each_article(ledger: Ledger, documents: Documents, ord
         found = (count - before, len(site.ids(pages)), site.shows(pages))
         if found != (wanted, wanted, True):
             failed.append((name, *found))
+        before = count
+    assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("new_database", "orders", "together"),
+    [("sqlite", ORDERS, False), ("postgres", ORDERS[2:], False), ("postgres", ORDERS[:2], True)],
+    ids=["sqlite", "postgres", "postgres-together"],
+    indirect=["new_database"],
+)
+def test_a_wrong_canonical_url_neither_splits_nor_merges_articles(
+    ledger: Ledger, documents: Documents, orders: Sequence[tuple[int, ...]], together: bool
+) -> None:
+    """A template names one URL on all pages, and each article is fetched at two URLs. The texts of each case are its own."""
+    failed, before = list[tuple[str, str, tuple[int, ...], int, int]](), 0
+    cases = [(wrong, pair, order) for wrong in WRONG for pair in PAIRS for order in orders]
+    for number, (wrong, pair, order) in enumerate(cases):
+        articles = ("bridge", "harbour")
+        pages = [
+            Page(path.replace("{}", f"story-of-the-{name}"), f"{name} {number}", WRONG[wrong], title=f"The {name}", advert=advert)
+            for name in articles
+            for path, advert in zip(PAIRS[pair], ("<p>Read more about the mayor.</p>", ""), strict=True)
+        ]
+        site = Site(ledger, documents, f"paper{number}.example")
+        for group in [[pages[at] for at in order]] if together else [[pages[at]] for at in order]:
+            site.fetch(group)
+        count = documents.count()
+        if (count - before, len(site.ids(pages))) != (2, 2):
+            failed.append((wrong, pair, order, count - before, len(site.ids(pages))))
         before = count
     assert failed == []

@@ -10,7 +10,8 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.url_parameters import MIN_COPIES
 
-WORDS = {name: " ".join(f"{name} {number}." for number in range(90)) for name in ("bridge", "budget", "storm", "harbour", "river")}
+TOPICS = ("bridge", "budget", "storm", "harbour", "river")
+WORDS = {name: " ".join(f"{name} {number}." for number in range(90)) for name in (*TOPICS, "week")}
 
 
 @pytest.fixture
@@ -72,24 +73,24 @@ def test_a_parameter_that_selects_another_article(mill: Mill, documents: Documen
 
 
 def test_a_canonical_url_of_many_articles_is_not_believed(mill: Mill, documents: Documents) -> None:
-    assert [store(mill, f"/{topic}", topic, canonical="/news") for topic in WORDS] == [Outcome.STORED] * len(WORDS)
-    assert [topic_of(documents, f"/{topic}") for topic in WORDS] == list(WORDS)
+    assert [store(mill, f"/{topic}", topic, canonical="/news") for topic in TOPICS] == [Outcome.STORED] * len(TOPICS)
+    assert [topic_of(documents, f"/{topic}") for topic in TOPICS] == list(TOPICS)
     assert store(mill, "/storm/amp", "storm", canonical="/storm") is Outcome.DUPLICATE
     # The page of that URL is an article itself, and takes the place; the first article gets its own.
-    assert store(mill, "/news", "storm", title="News of the day", canonical="/news") is Outcome.STORED
+    assert store(mill, "/news", "week", title="News of the week", canonical="/news") is Outcome.STORED
     extract_displaced(mill, "bridge", canonical="/news")
-    assert [topic_of(documents, f"/{topic}") for topic in (*WORDS, "news")] == [*WORDS, "storm"]
-    assert documents.count() == len(WORDS) + 1
-    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(WORDS) + 1, Outcome.DUPLICATE: 1}
+    assert [topic_of(documents, f"/{topic}") for topic in (*TOPICS, "news")] == [*TOPICS, "week"]
+    assert documents.count() == len(TOPICS) + 1
+    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1, Outcome.DUPLICATE: 1}
 
 
 def test_articles_of_one_commit_that_name_one_canonical_url(mill: Mill, documents: Documents) -> None:
-    pages = {**{f"/{topic}": topic for topic in WORDS}, "/news": "storm"}
+    pages = {**{f"/{topic}": topic for topic in TOPICS}, "/news": "week"}
     claims = mill.fetch(*(Link(f"{SITE}{path}", source="paper", found_by="feed") for path in pages))
     claims.sort(key=lambda claim: [*pages].index(claim.url.removeprefix(SITE)))
     mill.store(*(good(claim, article(claim.url, pages[claim.url.removeprefix(SITE)], "/news")) for claim in claims))
     assert {path: topic_of(documents, path) for path in pages} == pages
-    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(WORDS) + 1}
+    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1}
 
 
 def test_an_article_keeps_its_id_when_its_page_names_another_url(mill: Mill, documents: Documents) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, document_of
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Source, State
+from newsmill.storage import listing_plans
+from newsmill.storage.database import writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Ledger
 from newsmill.storage.ledger.links import RANK_NEW, RANK_RECENT
@@ -122,6 +126,30 @@ def test_the_listings_that_wait_longest_are_planned_first(ledger: Ledger, engine
             ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED))], now=after(minutes=minute))
     with engine.connect() as conn:
         assert [listing.source for listing in list_unplanned(conn, 1)] == ["z"]
+
+
+@pytest.mark.parametrize(("max_seconds", "transactions"), [(60.0, 1), (1e-9, 5)])
+def test_the_write_lock_is_given_up_between_sources(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch, max_seconds: float, transactions: int
+) -> None:
+    """The first passes after a start compute the patterns of all sources."""
+    for number in range(5):
+        name = f"paper{number}"
+        ledger.put_source(replace(ADAPTIVE, name=name, homepage=f"https://{name}.example/", feeds=()), now=NOON)
+        ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in Mill(ledger).lease(f"{name}.example")], now=NOON)
+    counts: list[int] = []
+
+    @contextmanager
+    def count_plans(engine: Engine) -> Iterator[Connection]:
+        with writing(engine) as conn:
+            before = len(list_unplanned(conn, 99))
+            yield conn
+            counts.append(before - len(list_unplanned(conn, 99)))
+
+    monkeypatch.setattr(listing_plans, "MAX_TRANSACTION_SECONDS", max_seconds)
+    monkeypatch.setattr(listing_plans, "writing", count_plans)
+    plan_listings(engine, NOON, pass_seconds=3, polls_per_minute=3000)
+    assert [count for count in counts if count] == [5 // transactions] * transactions
 
 
 @pytest.mark.parametrize(("seconds", "per_minute"), [(3, 3000), (3, 1), (30, 1), (3, 7), (29.5, 100)])

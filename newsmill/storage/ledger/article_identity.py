@@ -64,17 +64,12 @@ def list_identities(document: Document) -> set[str]:
     return found
 
 
-def list_sites(url: str) -> set[str]:
-    """The values of the column `site` that documents at other URLs of an article have."""
-    return {urls.get_profile_site(url), _find_edition(url)}
-
-
 def identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage], owned: Mapping[int, str]) -> Document:
     """The document with the id of its article.
 
     A canonical URL that another article names as well is not believed (a section, or one URL in the template). A row keeps its document
     when the page names another canonical URL and is the same article. A page with the text of a stored article is a copy of it where their
-    URLs or their publication times agree too (`_is_copy`).
+    URLs or their publication times agree too (`_is_copy`). It is a copy as well if another article has taken the id of its own URL.
 
     `claim_id`: the ledger row of the page. `stored`: documents by id, with those of `list_identities` and those with a similar text.
     `owned`: the documents of ledger rows that have one.
@@ -84,7 +79,8 @@ def identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage]
     if old is not None and old.ledger_id != claim_id and own not in (None, document.id) and not _is_version(document, old):
         document = replace(document, id=own or document.id, canonical_url=None)
         old = stored.get(document.id)
-    if old is not None:
+    is_taken = old is not None and own == document.id and old.ledger_id != claim_id and not old.is_canonical
+    if old is not None and not (is_taken and displaces_article(document, old)):
         return document
     kept = stored.get(owned.get(claim_id, ""))
     if kept is not None and kept.ledger_id == claim_id and is_same_article(document, kept.title, kept.text):
@@ -109,7 +105,7 @@ def is_same_text(document: Document, page: StoredPage) -> bool:
 def displaces_article(document: Document, page: StoredPage) -> bool:
     """Whether the page of a canonical URL is another article than the one that was stored under it, from a page that named it."""
     # A page without a canonical URL was named by the spelling of its URL, so the title is not enough.
-    return not (_is_excerpt(document, page) or (page.canonical_url is not None and _is_version(document, page)))
+    return not (_is_excerpt(document, page) if page.canonical_url is None else _is_version(document, page))
 
 
 def _find_copied(document: Document, own: str | None, claim_id: int, stored: Mapping[str, StoredPage]) -> str:
@@ -119,21 +115,24 @@ def _find_copied(document: Document, own: str | None, claim_id: int, stored: Map
     """
     if own is not None and own != document.id and own in stored and is_same_text(document, stored[own]):
         return own  # another page named this URL as its canonical one
+    name = document.id  # of a new document
     if own == document.id:
         plain = find_plain_url(document.url)
         key = None if plain is None else _make_key(plain)
-        if key is not None and (key not in stored or _is_excerpt(document, stored[key])):
+        if key is not None and key not in stored:
+            name = key
+        elif key is not None and _is_excerpt(document, stored[key]):
             return key
         keys = (_make_key(url) for url in drop_each_parameter(document.url).values())
         copied = next((key for key in keys if key is not None and key in stored and is_same_text(document, stored[key])), None)
         if copied is not None:
             return copied
     if document.extractor == SPIDER:  # its spider decides what one item is
-        return document.id
+        return name
     ours = _list_shingles(document.text)
     if len(ours) < MIN_SHINGLES:  # a short text may be on any page
-        return document.id
-    return next((key for key, page in stored.items() if page.ledger_id != claim_id and _is_copy(document, page, ours)), document.id)
+        return name
+    return next((key for key, page in stored.items() if page.ledger_id != claim_id and _is_copy(document, page, ours)), name)
 
 
 def _is_copy(document: Document, page: StoredPage, ours: frozenset[Shingle]) -> bool:
@@ -146,7 +145,7 @@ def _is_copy(document: Document, page: StoredPage, ours: frozenset[Shingle]) -> 
     is_known = (document.title is not None and document.title == page.title) or _have_same_time(document, page)
     if not (has_same_content or is_known) or not _are_published_together(document, page):  # cheap, and true of nearly all
         return False
-    if _find_edition(document.url) != _find_edition(page.url):
+    if find_edition(document.url) != find_edition(page.url):
         return False
     if has_same_content:
         return True
@@ -156,14 +155,26 @@ def _is_copy(document: Document, page: StoredPage, ours: frozenset[Shingle]) -> 
 def _is_version(document: Document, page: StoredPage) -> bool:
     """Whether two pages that have one canonical URL show one article.
 
-    Their texts tell it. Another page of a long article has another text, but the title, the day and the path of the first page.
+    Articles that name a section or share a notice of a paywall have similar texts, too. So the text decides alone only if one of the pages
+    is at the canonical URL, and with the title or the URLs otherwise. Another page of a long article has another text, but the title, the
+    day and the path of the first page.
     """
-    if _is_excerpt(document, page) or similarity(_list_shingles(document.text), _list_shingles(page.text)) >= MIN_SIMILARITY:
+    is_confirmed = page.is_canonical or _make_key(document.url) == document.id
+    has_same_content = document.content_hash == page.content_hash
+    if is_confirmed and has_same_content:
         return True
-    if document.title is None or document.title != page.title or document.title == document.site_name:
+    ours, theirs = _list_shingles(document.text), _list_shingles(page.text)
+    shared, shorter = len(ours & theirs), min(len(ours), len(theirs))
+    if is_confirmed and shorter >= MIN_SHINGLES and shared >= MIN_COPY_SIMILARITY * shorter:
+        return True
+    if not _are_published_together(document, page):
         return False
+    has_title = document.title is not None and document.title == page.title
+    is_similar = has_same_content or 0 < MIN_CONTAINED * shorter <= shared or similarity(ours, theirs) >= MIN_SIMILARITY
+    if is_similar and (has_title or _are_related(document.url, page.url) or (is_confirmed and _have_same_time(document, page))):
+        return True
     whole = document.canonical_url or page.canonical_url or document.url
-    return _are_published_together(document, page) and _is_part(document.url, whole) and _is_part(page.url, whole)
+    return has_title and document.title != document.site_name and _is_part(document.url, whole) and _is_part(page.url, whole)
 
 
 def _is_excerpt(document: Document, page: StoredPage) -> bool:
@@ -191,14 +202,14 @@ def _have_same_time(document: Document, page: StoredPage) -> bool:
     return is_exact and document.published_at is not None and document.published_at == page.published_at
 
 
-def _find_edition(url: str) -> str:
+def find_edition(url: str) -> str:
     """The host of a URL, without the signs of AMP and mobile versions: local editions on hosts of their own share texts."""
     return urls.get_profile_site(find_plain_url(url) or url)
 
 
 def _are_related(one: str, other: str) -> bool:
     """Whether two URLs name one article by their spelling: the same path, slug or article number."""
-    first, second = (urlsplit(url).path.rstrip("/") for url in (one, other))
+    first, second = (urlsplit(find_plain_url(url) or url).path.rstrip("/") for url in (one, other))
     if first == second:
         return True
     first, second = (_EXTENSION.sub("", path.rpartition("/")[2]) for path in (first, second))

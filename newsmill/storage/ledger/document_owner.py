@@ -22,10 +22,10 @@ from newsmill.storage.ledger.article_identity import (
     MAX_COMPARED_CHARACTERS,
     StoredPage,
     displaces_article,
+    find_edition,
     identify,
     is_same_text,
     list_identities,
-    list_sites,
 )
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.schema import documents
@@ -52,7 +52,10 @@ _COLUMNS = select(
     func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
 )
 _BY_ID = _COLUMNS.where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
-_SITES = select(documents.c.id, documents.c.site).where(documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)))
+_URLS = select(documents.c.id, documents.c.url).where(
+    documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)),
+    documents.c.site.is_not(None),  # items of spiders have none
+)
 
 
 # ---- the stored documents, locked and read
@@ -77,7 +80,10 @@ def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[i
     stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
     for result in results:
         document = result.reading.document
-        if document is not None and result.claim.id not in owned and document.id not in stored:
+        if document is None or result.claim.id in owned:
+            continue
+        proposed = stored.get(document.id)
+        if proposed is None or proposed.content_hash != document.content_hash:  # the page may name this id by mistake
             stored |= _find_similar(conn, document)
     return stored
 
@@ -85,8 +91,8 @@ def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[i
 def _find_similar(conn: Connection, document: Document) -> dict[str, StoredPage]:
     """The stored documents of the same site that have a similar text. They are read without a lock: a copy changes nothing of them."""
     pages = fingerprints.find_similar_pages(conn, document.text)
-    sites = list_sites(document.url)
-    ids = [row.id for row in conn.execute(_SITES, {"b_pages": pages}) if row.site in sites] if pages else []
+    edition = find_edition(document.url)
+    ids = [row.id for row in conn.execute(_URLS, {"b_pages": pages}) if find_edition(row.url) == edition] if pages else []
     return {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": ids})} if ids else {}
 
 
