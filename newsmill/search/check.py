@@ -14,7 +14,17 @@ from newsmill.search.backend import Backend
 from newsmill.search.entry import Span, to_time
 from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.index_query import prepare_query
-from newsmill.search.parsed_query import Facet, Node, Query, QueryNote, Terms, list_facets, positive_terms, requires_mark
+from newsmill.search.parsed_query import (
+    Facet,
+    Node,
+    Query,
+    QueryNote,
+    Terms,
+    list_facets,
+    list_required_facets,
+    positive_terms,
+    requires_mark,
+)
 from newsmill.search.query import parse_query
 from newsmill.search.scan import ScanTimeoutError
 from newsmill.search.tokens import fold, tokenize
@@ -49,10 +59,11 @@ def check_saved_query(text: str) -> tuple[QueryNote, ...]:
     return (QueryNote("marks"),) if requires_mark(parse_query(text).node) else ()
 
 
-def check_names(conn: Connection, backend: Backend, query: Query, user: str = "") -> Iterator[QueryNote]:
-    """Notes on sources, languages and tags of the user that no document has."""
+def check_names(conn: Connection, backend: Backend, query: Query, user: str = "", *, has_matches: bool = False) -> Iterator[QueryNote]:
+    """Notes on sources, languages and tags of the user that no document has. `has_matches`: the query is known to find a document."""
+    proven = set(list_required_facets(query.node)) if has_matches else set()
     for facet in dict.fromkeys(list_facets(query.node)):
-        if facet.name not in ("source", "lang", "tag") or _has_documents(conn, backend, facet):
+        if facet in proven or facet.name not in ("source", "lang", "tag") or _has_documents(conn, backend, facet):
             continue
         if facet.name == "source":
             yield from _check_source(conn, facet.value)
@@ -162,7 +173,10 @@ def _correct(conn: Connection, backend: Backend, word: str) -> str | None:
 
 
 def _count(conn: Connection, backend: Backend, terms: Terms) -> int:
-    return prepare_query(conn, backend, terms).count(Span(), MAX_COUNTED)
+    try:
+        return prepare_query(conn, backend, terms).count(Span(), MAX_COUNTED, CHECK_SECONDS)
+    except ScanTimeoutError:  # a common word
+        return MAX_COUNTED + 1
 
 
 def similar_words(word: str) -> Iterable[str]:

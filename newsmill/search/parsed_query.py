@@ -224,6 +224,20 @@ def list_facets(node: Node | None) -> Iterator[Facet]:
             yield from list_facets(child)
 
 
+def list_required_facets(node: Node | None) -> Iterator[Facet]:
+    """The filters that every match has.
+
+    >>> from newsmill.search.query import parse_query
+    >>> [facet.name for facet in list_required_facets(parse_query("lang:de (source:a OR type:news) -lang:fr section:sport").node)]
+    ['lang', 'section']
+    """
+    if isinstance(node, Facet):
+        yield node
+    elif isinstance(node, AllOf):
+        for child in node.nodes:
+            yield from list_required_facets(child)
+
+
 def list_remedies(query: Query) -> Iterator[Remedy]:
     """What may help where a query finds nothing. Empty where its notes say so already, or where only one filter is left.
 
@@ -262,6 +276,15 @@ def restrict_to_part(node: Node, part: Part) -> Node | None:
     return None
 
 
+def drop_exclusions(node: Node) -> Node:
+    """The query without what its matches lack already.
+
+    >>> drop_exclusions(AllOf((Terms(("ferry",)), NoneOf(Terms(("train",)))))).nodes
+    (Terms(words=('ferry',), part='', exact=False, prefix=False),)
+    """
+    return AllOf(tuple(child for child in node.nodes if not isinstance(child, NoneOf))) if isinstance(node, AllOf) else node
+
+
 def has_facet(node: Node | None) -> bool:
     """Whether the query requires a property."""
     return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
@@ -288,6 +311,20 @@ def needs_word_positions(node: Node | None) -> bool:
         if isinstance(node, NoneOf)
         else isinstance(node, Terms | SyntheticTerm) and bool(node.part or _is_phrase(node))
     )
+
+
+def reads_matches_only(node: Node | None) -> bool:
+    """Whether each document that an index reads for the query matches it: one word or property, or any of several.
+
+    >>> from newsmill.search.query import parse_query
+    >>> [reads_matches_only(parse_query(text).node) for text in ("harbour", "rail OR lang:de", "harbour ferry", "title:harbour", "harb*")]
+    [True, True, False, False, False]
+    """
+    if isinstance(node, AnyOf):
+        return all(map(reads_matches_only, node.nodes))
+    if isinstance(node, Terms):
+        return not (node.part or node.prefix or _is_phrase(node))
+    return isinstance(node, Facet | SyntheticTerm) and not needs_word_positions(node)
 
 
 def _is_phrase(node: Terms | SyntheticTerm) -> bool:
