@@ -10,9 +10,19 @@ import pytest
 from site_of_tests import RunningApp, open_door
 
 from newsmill.sandbox.pages import Sandbox
+from newsmill.search import scan
 from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.web.config import WebConfig
+from newsmill.web.pages import search
+
+
+@pytest.fixture(autouse=True)
+def unhurried_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches have a minute: one collection of garbage in the process of the tests takes longer than a search may."""
+    monkeypatch.setattr(scan, "PAGE_SECONDS", 60.0)
+    monkeypatch.setattr(scan, "COUNT_SECONDS", 60.0)
+    monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="session")
