@@ -104,7 +104,7 @@ def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
         crawler.kill()
         crawler.wait(5)
         world.ledger.expire_leases(now=now() + timedelta(seconds=1.6))  # the scheduler's work
-    world.crawl(lease_seconds=1.5, done=lambda: count_fetched(world) == 160)
+    world.crawl(done=lambda: count_fetched(world) == 160)
     assert_archived_once(world, sites_pages)
     assert count_leases(world) == (0, 0)
     assert not list((world.data / "spool").iterdir())
