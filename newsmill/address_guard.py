@@ -108,7 +108,10 @@ PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", "
 
 
 def refusal_reason(url: str, guard: Guard) -> str | None:
-    """Why Newsmill never fetches this URL or other text, and the remedy; None if only the connection can tell."""
+    """Why Newsmill never fetches this URL, and the remedy; None if only the connection can tell.
+
+    A text that is not an http(s) URL is refused too.
+    """
     try:
         parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -223,7 +223,11 @@ class IndexQuery:
         return scan.count_buckets(self._index(), count, span, until=until)
 
     def _reads_matches_only(self) -> bool:
-        """Whether a limit on the matches is a limit on the time: 2 ms for 10,000 matches on SQLite, however far apart they lie."""
+        """Whether a limit on the matches is a limit on the time: 2 ms for 10,000 matches on SQLite, however far apart they lie.
+
+        A lemma in documents of its language also reads the lemma in those of other languages: 28 ms for a very common word and a rare
+        language at a million documents.
+        """
         return self.backend.is_ordered and reads_matches_only(self.node)
 
     def _index(self) -> ScannedIndex:

@@ -82,8 +82,9 @@ class Search:
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
-            names = check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)) if cursor is None else ()
-            notes = (*parsed.notes, *names) if cursor is None else ()
+            notes: tuple[QueryNote, ...] = ()
+            if cursor is None:
+                notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)))
             is_empty = not hits and cursor is None and page.cursor is None
             if is_empty:
                 notes += tuple(self._explain_empty(conn, parsed))

@@ -79,8 +79,8 @@ def identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage]
     if old is not None and old.ledger_id != claim_id and own not in (None, document.id) and not _is_version(document, old):
         document = replace(document, id=own or document.id, canonical_url=None)
         old = stored.get(document.id)
-    is_taken = old is not None and own == document.id and old.ledger_id != claim_id and not old.is_canonical
-    if old is not None and not (is_taken and displaces_article(document, old)):
+    has_lost_id = old is not None and own == document.id and old.ledger_id != claim_id and not old.is_canonical
+    if old is not None and not (has_lost_id and displaces_article(document, old)):
         return document
     kept = stored.get(owned.get(claim_id, ""))
     if kept is not None and kept.ledger_id == claim_id and is_same_article(document, kept.title, kept.text):
