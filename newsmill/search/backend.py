@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.parsed_query import Node
+from newsmill.search.ranking import MatchQuality
 
 FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site")
 
@@ -55,8 +56,10 @@ class Backend(ABC):
         """The positions that match."""
 
     @abstractmethod
-    def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
-        """The positions that match; faster where they lie close together."""
+    def compare_matches(
+        self, conn: Connection, lead: str, title: str, exact: str | None, positions: Sequence[IndexPosition]
+    ) -> MatchQuality:
+        """Which of some matches, newest first, also match `lead`, which of those match `title`, and which match `exact` (None: all)."""
 
     @abstractmethod
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:

@@ -35,6 +35,7 @@ from newsmill.search.parsed_query import (
     restrict_to_part,
 )
 from newsmill.search.postgres import PostgresBackend, statement_timeout
+from newsmill.search.ranking import MatchQuality
 from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
 from newsmill.search.sqlite import SqliteBackend
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
@@ -160,25 +161,17 @@ class IndexQuery:
         """The newest matches of a span with the values that facets count, newest first."""
         return self.backend.newest_facets(self.conn, self._match_within(span), span, limit, seconds)
 
-    def filter_part(self, part: Part, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
-        """The positions, newest first, that hold all words of the query in one part of the document."""
-        node = None if self.node is None else restrict_to_part(self.node, part)
-        if self.node is None or node is None or not positions:
-            return set()
-        if has_facet(self.node):
-            # A small source's documents lie far apart: without the source the words match too many others between them.
-            node = AllOf((self.node, node))
-        return self.backend.filter_near_positions(self.conn, self._format(node), positions)
-
-    def filter_exact(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
-        """The positions, newest first, that hold all words as they were typed."""
-        if self.node is None or not positions:
-            return set(positions)
+    def compare_matches(self, positions: Sequence[IndexPosition]) -> MatchQuality:
+        """Where each match, newest first, holds the words of the query, and whether as they were typed."""
+        lead, title = self._format_part("lead"), self._format_part("title")
+        if self.node is None or lead is None or title is None or not positions:
+            return MatchQuality(set(), set(), set(positions))
         wanted = drop_exclusions(self.node)
         exact = rewrite(wanted, {})
-        if exact == rewrite(wanted, self.forms):  # no word has another form
-            return set(positions)
-        return self.backend.filter_near_positions(self.conn, self.backend.format_query(exact), positions)
+        has_other_forms = exact != rewrite(wanted, self.forms)
+        return self.backend.compare_matches(
+            self.conn, lead, title, self.backend.format_query(exact) if has_other_forms else None, positions
+        )
 
     def filter(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """The positions that match."""
@@ -242,6 +235,14 @@ class IndexQuery:
     def _match_within(self, span: Span) -> str | None:
         """The match expression, with the time buckets of a span."""
         return None if self.node is None else self.backend.format_query(restrict_to_span(rewrite(self.node, self.forms), span))
+
+    def _format_part(self, part: Part) -> str | None:
+        """The match expression for all words of the query in one part of the document; None without words."""
+        node = None if self.node is None else restrict_to_part(self.node, part)
+        if self.node is None or node is None:
+            return None
+        # A small source's documents lie far apart: without the source the words match too many others between them.
+        return self._format(AllOf((self.node, node)) if has_facet(self.node) else node)
 
     def _format(self, node: Node) -> str:
         return self.backend.format_query(rewrite(node, self.forms))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import NamedTuple
 
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition
 from newsmill.storage.stored_order import decode_cursor, encode_cursor
@@ -22,6 +23,14 @@ TITLE_SCORE = 2.0
 LEAD_SCORE = 1.0
 EXACT_SCORE = 16.0  # more than a title and any age: log(1 + 100 years in days) is 10.5
 SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
+
+
+class MatchQuality(NamedTuple):
+    """Which of some matches hold all words of a query in the title, in title, description or first paragraphs, and as they were typed."""
+
+    in_title: Container[IndexPosition]
+    in_lead: Container[IndexPosition]
+    exact: Container[IndexPosition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +68,16 @@ def advance_to(block: RankCursor, score: int, position: IndexPosition) -> RankCu
     return replace(block, score=score, position=position)
 
 
-def score_match(
-    position: IndexPosition,
-    now: int,
-    in_title: Container[IndexPosition],
-    in_lead: Container[IndexPosition],
-    exact: Container[IndexPosition],
-) -> int:
+def score_match(position: IndexPosition, now: int, quality: MatchQuality) -> int:
     """The score of one match, in millionths."""
-    bonus = TITLE_SCORE if position in in_title else LEAD_SCORE if position in in_lead else 0.0
-    bonus += EXACT_SCORE if position in exact else 0.0
+    bonus = TITLE_SCORE if position in quality.in_title else LEAD_SCORE if position in quality.in_lead else 0.0
+    bonus += EXACT_SCORE if position in quality.exact else 0.0
     return round(SCORE_SCALE * (bonus - log(1 + max(0, now - position[0]) / MOMENTS_PER_DAY)))
 
 
 def rank_matches(
-    positions: Sequence[IndexPosition],
-    now: int,
-    in_title: Container[IndexPosition],
-    in_lead: Container[IndexPosition],
-    exact: Container[IndexPosition],
-    after: tuple[int, IndexPosition] | None,
+    positions: Sequence[IndexPosition], now: int, quality: MatchQuality, after: tuple[int, IndexPosition] | None
 ) -> list[tuple[int, IndexPosition]]:
     """Scores and positions, best first (ties: newest first), without those up to `after`."""
-    ranked = sorted(((score_match(position, now, in_title, in_lead, exact), position) for position in positions), reverse=True)
+    ranked = sorted(((score_match(position, now, quality), position) for position in positions), reverse=True)
     return ranked if after is None else [pair for pair in ranked if pair < after]

@@ -75,9 +75,9 @@ class Search:
         """
         parsed = self._parse(query)
         terms = () if parsed.node is None else positive_terms(parsed.node)
+        until = inf if wait else self._backend.clock() + scan.PAGE_SECONDS
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            until = inf if wait else index_query.deadline(scan.PAGE_SECONDS)
             page = self._page_finder(parsed, order)(index_query, parsed, limit, cursor, until)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
             count_until = (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
@@ -256,10 +256,8 @@ class Search:
             scanned = ScanResult(index_query.newest(span, 2 * ranking.BLOCK_MATCHES), start.lower)
         after = None if start.lower is None else (start.score, start.position)
         block = ranking.fix_block(start, scanned.positions, scanned.lower)
-        in_lead = index_query.filter_part("lead", scanned.positions)
-        in_title = index_query.filter_part("title", [position for position in scanned.positions if position in in_lead])
-        ranked = ranking.rank_matches(scanned.positions, start.now, in_title, in_lead, index_query.filter_exact(scanned.positions), after)
-        return ranked, block, scanned
+        quality = index_query.compare_matches(scanned.positions)
+        return ranking.rank_matches(scanned.positions, start.now, quality, after), block, scanned
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 from newsmill.search.backend import FACET_COLUMNS, Backend
 from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.ranking import MatchQuality
 
 CLOCK = thread_time  # SQLite works in the caller's thread
 FIRST_CHUNK_DOCUMENTS = 10_000  # finding where they end takes 1 ms
@@ -72,7 +73,14 @@ class SqliteBackend(Backend):
         parameters = {"times": json.dumps(list(by_moment)), "match": match}
         return {by_moment[moment] for moment in conn.execute(text(_MATCH_AT), parameters).scalars().all()}
 
-    def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+    def compare_matches(
+        self, conn: Connection, lead: str, title: str, exact: str | None, positions: Sequence[IndexPosition]
+    ) -> MatchQuality:
+        in_lead = self._filter_near_positions(conn, lead, positions)
+        in_title = self._filter_near_positions(conn, title, [position for position in positions if position in in_lead])
+        return MatchQuality(in_title, in_lead, set(positions) if exact is None else self._filter_near_positions(conn, exact, positions))
+
+    def _filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """FTS5 returns every match between the oldest and the newest position."""
         if not positions:
             return set()

@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, select, text, union
+from sqlalchemy import BindParameter, Connection, bindparam, or_, select, text, union
 
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, is_word, split_words
 from newsmill.storage.schema import search_forms
@@ -54,14 +54,16 @@ WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORD
 
 _WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
 _ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
-_LEMMAS_OF = select(*_ROW).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer != "")
 _FORMS_OF = select(*_ROW).where(search_forms.c.lemma.in_(_WORDS), search_forms.c.lemmatizer != "")
+_LEMMAS_AND_FORMS_OF = select(*_ROW).where(
+    or_(search_forms.c.form.in_(_WORDS), search_forms.c.lemma.in_(_WORDS)), search_forms.c.lemmatizer != ""
+)
 _KNOWN = union(
     select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)), select(search_forms.c.lemma).where(search_forms.c.lemma.in_(_WORDS))
 )
 
 # Dictionaries are large: a query loads those of the most common languages only.
-_COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM search_entries ORDER BY moment DESC LIMIT 1000) AS e
+_COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM search_entries ORDER BY moment DESC LIMIT 300) AS e
 WHERE lemmatizer <> '' GROUP BY lemmatizer ORDER BY count(*) DESC, lemmatizer LIMIT 4""")
 
 FormRow = tuple[str, str, str]  # word, code of the lemmatizer, lemma
@@ -156,8 +158,9 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     """
     if not words:
         return {}
-    own = {tuple(row) for row in conn.execute(_LEMMAS_OF, {"b_words": sorted(words)})}
-    as_lemma = conn.execute(_FORMS_OF, {"b_words": sorted(words)}).all()
+    rows = conn.execute(_LEMMAS_AND_FORMS_OF, {"b_words": sorted(words)}).all()
+    own = {tuple(row) for row in rows if row.form in words}
+    as_lemma = [row for row in rows if row.lemma in words]
     seen = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
     missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
     own |= {row for word, lemmatizer in missing if (word, lemmatizer) not in seen for row in _guess(words[word], lemmatizer)}
