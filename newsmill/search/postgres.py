@@ -36,8 +36,8 @@ _NEWEST_MATCHES = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FRO
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 _MATCH_AT = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
-# One statement, and numbers in place of positions: half of the time of a statement for each part. OFFSET 0 keeps Postgres from comparing
-# with `lead` twice; see https://www.postgresql.org/docs/17/explicit-joins.html for the limits of what it keeps apart.
+# Each comparison fetches the vector from beside its row. OFFSET 0 keeps the planner from merging the subquery, which would compare with
+# `lead` twice.
 _AT_POSITIONS = f"""(SELECT p.n, e.vector, e.{_MATCH.replace(":match", ":lead")} AS in_lead
 FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) WITH ORDINALITY AS p (moment, document_id, n)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id OFFSET 0) AS e"""
