@@ -1,7 +1,7 @@
 """Which causes of a source begin, which are over, and the state that follows from them. Pure.
 
-A cause is proven before it begins, and it ends with the first proof of the opposite. In between, retries change nothing: a listing whose
-try is due again has neither succeeded nor failed.
+A cause is proven before it begins, and it ends with the proof of the opposite. In between, retries change nothing: a listing whose try is
+due again has neither succeeded nor failed. A listing that is read once between failures proves nothing either; two reads in a row do.
 """
 
 from __future__ import annotations
@@ -73,15 +73,15 @@ def is_over(one: Finding, seen: Observation) -> bool:
         return not any(listing.emptied_at is not None and listing.failure is None for listing in seen.listings)
     if _is_part(one):
         return not any(listing.failure is not None and classify_failure(listing.failure) is cause for listing in seen.listings)
-    return any(_is_read(listing.url, one.since, [listing]) for listing in seen.listings)
+    return any(_has_recovered(listing, one.since) for listing in seen.listings)
 
 
 def _has_document_after(since: datetime, seen: Observation) -> bool:
     return seen.last_document_at is not None and seen.last_document_at > since
 
 
-def _is_read(url: str | None, since: datetime, listings: Iterable[ListingRecord]) -> bool:
-    return any(one.url == url and one.failure is None and one.tried_at is not None and one.tried_at > since for one in listings)
+def _has_recovered(listing: ListingRecord, since: datetime) -> bool:
+    return listing.failure is None and not listing.is_recovering and listing.tried_at is not None and listing.tried_at > since
 
 
 def _is_extraction_back(since: datetime, seen: Observation) -> bool:

@@ -97,6 +97,7 @@ class CheckHistory:
     snapshots: Sequence[Snapshot] = ()  # oldest first
     layout_versions: Mapping[str, int] = field(default_factory=dict)  # by site: the profile that later documents are compared with
     layout_at: datetime | None = None
+    failed: Mapping[int, datetime | None] = field(default_factory=dict)  # by ledger id: listings; see `update_failed`
 
 
 _HISTORY_JSON = TypeAdapter(CheckHistory)
@@ -123,11 +124,11 @@ def observe(conn: Connection, source: Source, history: CheckHistory, now: dateti
     newest = conn.execute(_NEWEST, name).one_or_none()
     last = None if newest is None else newest.first_seen_at
     totals = {Outcome(row.outcome): int(row.n) for row in conn.execute(_TOTALS, name) if row.outcome != FOUND and row.n > 0}
-    listings = _update_listings(traces, history.listings)
-    history = replace(_update_rhythm(conn, source, history, last, now), listings=listings)
+    listings, failed = _update_listings(traces, history.listings), update_failed(traces, history.failed)
+    history = replace(_update_rhythm(conn, source, history, last, now), listings=listings, failed=failed)
     seen = Observation(
         now,
-        [to_record(trace, listings) for trace in traces if is_relevant(trace, listings) and not is_forgotten(trace, now)],
+        [to_record(trace, listings, failed) for trace in traces if is_relevant(trace, listings) and not is_forgotten(trace, now)],
         _read_failing_pages(conn, source, last, totals),
         _build_windows(history.snapshots, totals, now, is_new=last is None),
         None,
@@ -161,7 +162,7 @@ def is_forgotten(trace: Trace, now: datetime) -> bool:
     return is_missing and trace.found_by != FROM_PLAN and trace.failing_since is not None and now - trace.failing_since >= FORGET_AFTER
 
 
-def to_record(trace: Trace, history: Mapping[int, ListingHistory]) -> ListingRecord:
+def to_record(trace: Trace, history: Mapping[int, ListingHistory], failed: Mapping[int, datetime | None]) -> ListingRecord:
     """The listing as the judgement needs it."""
     known = history.get(trace.id)
     return ListingRecord(
@@ -173,6 +174,7 @@ def to_record(trace: Trace, history: Mapping[int, ListingHistory]) -> ListingRec
         trace.first_seen_at,
         known is not None,
         None if known is None else known.emptied_at,
+        failed.get(trace.id) is not None,
     )
 
 
@@ -198,6 +200,21 @@ def _update_listings(traces: Iterable[Trace], history: Mapping[int, ListingHisto
         elif before is not None:
             known[trace.id] = before
     return known
+
+
+def update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]) -> dict[int, datetime | None]:
+    """The listings that fail (None), and those that were read once since they failed, with the time of that read."""
+    failed: dict[int, datetime | None] = {}
+    for trace in traces:
+        if trace.failing_since is not None:
+            failed[trace.id] = None
+        elif trace.id in known:
+            first = known[trace.id]
+            is_first = first is None or (trace.failed_at is not None and trace.failed_at > first)
+            read_at = trace.ended_at if is_first else first
+            if trace.ended_at in (None, read_at):  # no second read so far; one that seems earlier is a clock that was set back
+                failed[trace.id] = read_at
+    return failed
 
 
 # ---- pages --------------------------------------------------------------------------------------------------------------------

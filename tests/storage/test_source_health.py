@@ -140,7 +140,14 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     assert poll(6, refused, refused, detail="HTTP 403")[1:] == [("refused", True)]
     assert poll(7, refused, refused, detail="HTTP 503")[1:] == [("refused", True)]
     assert read_health(engine, at=mill.now).state is HealthState.BLOCKED
-    assert poll(8, read, refused, detail="HTTP 403")[1:] == [("refused", False)]
+    for hours in (8, 11, 14):  # a site that refuses and answers in turn: one alarm, until a listing is read twice in a row
+        assert poll(hours, read, refused, detail="HTTP 403")[1:] == [("refused", True)]
+        assert read_health(engine, at=mill.now).state is HealthState.BLOCKED
+        assert poll(hours + 1, refused, refused, detail="HTTP 403")[1:] == [("refused", True)]
+        assert poll(hours + 2, refused, refused, detail="HTTP 403")[1:] == [("refused", True)]
+    assert poll(17, read, refused, detail="HTTP 403")[1:] == [("refused", True)]
+    assert check_sources(app, after(hours=17.5)) == 1 and len(alarms.list_open()) == 1, "no read since then"
+    assert poll(18, read, refused, detail="HTTP 403")[1:] == [("refused", False)]
     assert check_sources(app, mill.now) == 0, "a source is not checked twice within minutes"
     assert SourceHealthReader(engine).list_problem_names() == []
     alarms.begin("paper", Finding(Cause.SILENT, NOON), now=mill.now)
@@ -172,7 +179,8 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
     for hours in (1, 2, 3):
         assert poll(hours, one=Outcome.DNS, two=Outcome.TIMEOUT, three=Outcome.DNS) == []
     assert poll(4, one=Outcome.DNS, two=Outcome.LISTED, three=Outcome.LISTED) == ["one"]
-    assert poll(5, one=Outcome.LISTED) == []
+    assert poll(5, one=Outcome.LISTED) == ["one"]
+    assert poll(6, one=Outcome.LISTED) == []
 
 
 class LayoutMill(Mill):
