@@ -48,7 +48,7 @@ def write_markdown(out: BinaryIO, documents: Iterable[Document]) -> None:
 def render_front_matter(document: Document) -> str:
     """The fields that are known as a YAML front matter, each value written as JSON, which YAML 1.2 includes. Times are ISO 8601 in UTC."""
     values = ((name, getattr(document, name)) for name in FRONT_MATTER)
-    lines = [f"{name}: {encode_value(value)}" for name, value in values if value not in (None, ())]
+    lines = [f"{name}: {encode_value(value)}" for name, value in values if value not in (None, (), "")]
     return "\n".join(["---", *lines, "---", ""])
 
 

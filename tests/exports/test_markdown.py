@@ -183,6 +183,7 @@ def test_the_front_matter_is_yaml_and_leaves_out_what_is_unknown() -> None:
     assert (values["title"], values["authors"], values["tags"]) == (found.title, ["Ann"], ["x", "- y"])
     assert values["published_at"] == "2026-11-24T23:59:59.123456Z"
     assert "section" not in values
+    assert "url" not in yaml.safe_load(render_front_matter(replace(found, url="")).strip("-\n")), "a page without a URL"
 
 
 @pytest.mark.parametrize("size", [400, 800])
