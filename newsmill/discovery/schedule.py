@@ -11,7 +11,7 @@ Listings are fetched before articles. So the listings of a source on one host ha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -201,14 +201,18 @@ class SourcePattern:
     shares: Mapping[int, float]
 
 
-def choose_listings(shown: Mapping[int, frozenset[str]], order: Sequence[int]) -> dict[int, float]:
-    """The shares of SourcePattern. `shown`: the articles that each listing showed in time. Of equal listings the first in `order` wins."""
+def choose_listings(shown: Mapping[int, frozenset[str]], order: Sequence[int], pushed: Container[int] = ()) -> dict[int, float]:
+    """The shares of SourcePattern. `shown`: the articles that each listing showed in time. Of equal listings the first in `order` wins.
+
+    Those whose changes a hub sends (`pushed`) come before all others, because they cost no polls.
+    """
     every = frozenset().union(*shown.values()) if shown else frozenset()
     shares: dict[int, float] = {}
     missing = set(every)
     while missing:
-        best = max((listing for listing in order if listing in shown), key=lambda listing: len(shown[listing] & missing), default=None)
-        if best is None or not (gain := shown[best] & missing):
+        gains = {listing: shown[listing] & missing for listing in order if listing in shown}
+        best = max(gains, key=lambda listing: (bool(gains[listing]) and listing in pushed, len(gains[listing])), default=None)
+        if best is None or not (gain := gains[best]):
             break
         shares[best] = len(gain) / len(every)
         missing -= gain

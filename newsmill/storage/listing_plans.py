@@ -7,7 +7,7 @@ rates, and which listings show which articles.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -116,7 +116,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
         return
     listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
     pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
-    pattern = _read_pattern(conn, source.name, added_at, list(listings.values()), now)
+    pattern = _read_pattern(conn, source.name, added_at, list(listings.values()), pushed, now)
     today = compute_today_factor(pattern.rates, _count_recent(conn, source.name, now), now)
     copies = sum(number not in pattern.shares for number in listings)
     for listing in unplanned:
@@ -189,18 +189,22 @@ class _Article:
     first_seen_at: datetime
 
 
-def _read_pattern(conn: Connection, source: str, added_at: datetime, listings: Sequence[PolledListing], now: datetime) -> SourcePattern:
-    """The pattern of a source, computed again where it is old. `added_at`: when the source was added; `listings`: those that were polled.
+def _read_pattern(
+    conn: Connection, source: str, added_at: datetime, listings: Sequence[PolledListing], pushed: Set[int], now: datetime
+) -> SourcePattern:
+    """The pattern of a source, computed again where it is old. `added_at`: when the source was added; `listings`: those that were polled;
+    `pushed`: those of which a hub sends the changes.
 
-    A failing listing shows nothing: the next best takes its place at once.
+    A failing listing shows nothing: the next best takes its place at once. A hub takes the place of polls soon.
     """
     row = conn.execute(_LOAD, {"b_source": source}).one_or_none()
     working = {listing.id: listing for listing in listings if listing.failing_since is None}
-    if row is not None and timedelta(0) <= now - row.computed_at < min(max((now - added_at) / 20, MIN_AGE), MAX_AGE):
+    if row is not None:
         pattern = _PATTERN.validate_python(row.pattern)
-        if pattern.shares.keys() <= working.keys():
+        longest = MIN_AGE if pushed & working.keys() - pattern.shares.keys() else min(max((now - added_at) / 20, MIN_AGE), MAX_AGE)
+        if timedelta(0) <= now - row.computed_at < longest and pattern.shares.keys() <= working.keys():
             return pattern
-    pattern = _compute_pattern(conn, source, added_at, working, now)
+    pattern = _compute_pattern(conn, source, added_at, working, pushed, now)
     _SAVE.run(conn, [{"source": source, "computed_at": now, "pattern": _PATTERN.dump_python(pattern, mode="json")}])
     return pattern
 
@@ -223,13 +227,17 @@ def _count_recent(conn: Connection, source: str, now: datetime) -> int:
     return int(conn.execute(_RECENT, {"b_source": source, "b_since": now - timedelta(hours=RECENT_HOURS)}).scalar_one())
 
 
-def _compute_pattern(conn: Connection, source: str, added_at: datetime, listings: dict[int, PolledListing], now: datetime) -> SourcePattern:
+def _compute_pattern(
+    conn: Connection, source: str, added_at: datetime, listings: dict[int, PolledListing], pushed: Set[int], now: datetime
+) -> SourcePattern:
     rows = conn.execute(_DOCUMENTS, {"b_source": source, "b_since": now - RATE_WINDOW}).all()
     articles = sorted(
         (article for row in rows if (article := _to_article(row, added_at)) is not None), key=lambda article: article.at, reverse=True
     )
     since = _find_start(articles, added_at, now)
-    return SourcePattern(estimate_rates([article.at for article in articles], since, now), _compute_shares(conn, articles, listings, now))
+    return SourcePattern(
+        estimate_rates([article.at for article in articles], since, now), _compute_shares(conn, articles, listings, pushed, now)
+    )
 
 
 def _to_article(row: AnyRow, added_at: datetime) -> _Article | None:
@@ -254,7 +262,9 @@ def _find_start(articles: Sequence[_Article], added_at: datetime, now: datetime)
     return min(start, articles[min(FIRST_DOCUMENTS, len(articles)) - 1].at)
 
 
-def _compute_shares(conn: Connection, articles: Sequence[_Article], listings: dict[int, PolledListing], now: datetime) -> dict[int, float]:
+def _compute_shares(
+    conn: Connection, articles: Sequence[_Article], listings: dict[int, PolledListing], pushed: Set[int], now: datetime
+) -> dict[int, float]:
     """The shares of the listings, by the articles of the last week; with few of them, by the newest there are."""
     recent = [article for article in articles if article.at > now - timedelta(days=7)]
     counted = recent[:500] if len(recent) >= FIRST_DOCUMENTS else articles[:FIRST_DOCUMENTS]
@@ -263,7 +273,7 @@ def _compute_shares(conn: Connection, articles: Sequence[_Article], listings: di
         if not row.is_late and row.listing_id in listings:
             shown.setdefault(row.listing_id, set()).add(str(row.page_id))
     order = sorted(listings, key=lambda number: (_kind_order(listings[number].kind), number))
-    return choose_listings({number: frozenset(pages) for number, pages in shown.items()}, order)
+    return choose_listings({number: frozenset(pages) for number, pages in shown.items()}, order, pushed)
 
 
 def _kind_order(kind: Kind) -> int:

@@ -181,6 +181,12 @@ def test_the_fewest_listings_that_show_everything_are_chosen():
     assert choose_listings({}, [1]) == {}
 
 
+def test_what_a_hub_sends_needs_no_other_listing() -> None:
+    every, pushed, idle = frozenset("abcdefgh"), frozenset("abcdef"), frozenset[str]()
+    assert choose_listings({1: every, 2: pushed, 3: idle}, [1, 2, 3]) == {1: 1.0}
+    assert choose_listings({1: every, 2: pushed, 3: idle}, [1, 2, 3], {2, 3}) == {2: 0.75, 1: 0.25}
+
+
 @pytest.mark.parametrize(
     ("failing", "interval"),
     [(timedelta(minutes=1), timedelta(hours=1)), (timedelta(days=2), timedelta(days=1)), (timedelta(days=90), timedelta(days=30))],
