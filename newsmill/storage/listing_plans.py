@@ -235,9 +235,8 @@ def _compute_pattern(
         (article for row in rows if (article := _to_article(row, added_at)) is not None), key=lambda article: article.at, reverse=True
     )
     since = _find_start(articles, added_at, now)
-    return SourcePattern(
-        estimate_rates([article.at for article in articles], since, now), _compute_shares(conn, articles, listings, pushed, now)
-    )
+    shares = _compute_shares(conn, articles, listings, pushed, added_at, now)
+    return SourcePattern(estimate_rates([article.at for article in articles], since, now), shares)
 
 
 def _to_article(row: AnyRow, added_at: datetime) -> _Article | None:
@@ -263,11 +262,15 @@ def _find_start(articles: Sequence[_Article], added_at: datetime, now: datetime)
 
 
 def _compute_shares(
-    conn: Connection, articles: Sequence[_Article], listings: dict[int, PolledListing], pushed: Set[int], now: datetime
+    conn: Connection, articles: Sequence[_Article], listings: dict[int, PolledListing], pushed: Set[int], added_at: datetime, now: datetime
 ) -> dict[int, float]:
-    """The shares of the listings, by the articles of the last week; with few of them, by the newest there are."""
+    """The shares of the listings, by the articles of the last week; with few of them, by the newest there are.
+
+    Articles older than the source show how long its listings are, not which of them shows a new article, so they count only at first.
+    """
     recent = [article for article in articles if article.at > now - timedelta(days=7)]
-    counted = recent[:500] if len(recent) >= FIRST_DOCUMENTS else articles[:FIRST_DOCUMENTS]
+    new = [article for article in recent if article.at >= added_at]
+    counted = next((some[:500] for some in (new, recent) if len(some) >= FIRST_DOCUMENTS), articles[:FIRST_DOCUMENTS])
     shown: dict[int, set[str]] = {}
     for row in conn.execute(_SIGHTINGS, {"b_pages": [article.page for article in counted]}) if counted else ():
         if not row.is_late and row.listing_id in listings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -274,18 +274,38 @@ def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
     assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
 
 
+def store_articles(site: Site, published: dict[int, datetime]) -> None:
+    """Store articles by the times of their publication, and forget the pattern of the source."""
+    with site.engine.begin() as conn:
+        for number, at in published.items():
+            document = document_of(f"{SITE}/{number}", published_at=at, published_precision="minute", first_seen_at=max(at, NOON))
+            conn.execute(insert(documents).values(**to_row(document), ledger_id=site.id_of(document.url), stored_at=NOON))
+        conn.execute(delete(source_patterns))
+
+
+def test_the_articles_of_the_import_do_not_say_which_listing_shows_news(site: Site) -> None:
+    """The homepage shows older articles beside the new ones; the feed shows all new ones, and is cheaper."""
+    old, new = list(range(100, 130)), list(range(25))
+    for minute, count in ((0, 0), (30, 25)):
+        site.ledger.read_listings("paper", now=after(minutes=minute))
+        site.poll(minute, {FEED: new[:count], HOME: [*old, *new[:count]]})
+        site.plan(minute)
+    store_articles(
+        site, {number: after(hours=-3, minutes=number - 100) for number in old} | {number: after(minutes=number) for number in new}
+    )
+    site.ledger.read_listings("paper", now=after(minutes=31))
+    site.poll(31, {FEED: new, HOME: [*old, *new]})
+    site.plan(31)
+    assert {url: reason for url, (_, reason) in site.next_polls().items()} == {FEED: "lead", HOME: "copy"}
+
+
 def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: Site) -> None:
     """Both listings show all articles, so one of them is a copy that is hardly polled."""
     for minute, newest in ((0, 20), (10, 22), (20, 24)):
         site.ledger.read_listings("paper", now=after(minutes=minute))
         site.poll(minute, {FEED: list(range(newest)), HOME: list(range(newest))})
         site.plan(minute)
-    with site.engine.begin() as conn:
-        for number in range(24):
-            at = after(minutes=number - 20)
-            document = document_of(f"{SITE}/{number}", published_at=at, published_precision="minute", first_seen_at=max(at, NOON))
-            conn.execute(insert(documents).values(**to_row(document), ledger_id=site.id_of(document.url), stored_at=NOON))
-        conn.execute(delete(source_patterns))
+    store_articles(site, {number: after(minutes=number - 20) for number in range(24)})
     site.ledger.read_listings("paper", now=after(minutes=21))
     site.poll(21, {FEED: list(range(24)), HOME: list(range(24))})
     site.plan(21)
