@@ -111,7 +111,7 @@ class ListingRecord:
     first_seen_at: datetime | None = None
     had_entries: bool = False  # at some time
     emptied_at: datetime | None = None  # when it was first seen without entries after it had some
-    is_recovering: bool = False  # it was read once since it failed
+    is_recovering: bool = False  # it does not fail any more, but was not read twice since then
 
 
 @dataclass(frozen=True, slots=True)

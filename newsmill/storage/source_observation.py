@@ -174,7 +174,7 @@ def to_record(trace: Trace, history: Mapping[int, ListingHistory], failed: Mappi
         trace.first_seen_at,
         known is not None,
         None if known is None else known.emptied_at,
-        failed.get(trace.id) is not None,
+        trace.id in failed and trace.failing_since is None,
     )
 
 
@@ -203,7 +203,7 @@ def _update_listings(traces: Iterable[Trace], history: Mapping[int, ListingHisto
 
 
 def update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]) -> dict[int, datetime | None]:
-    """The listings that fail (None), and those that were read once since they failed, with the time of that read."""
+    """The listings that fail, and those that were not read twice since they failed, with the time of the first such read that is known."""
     failed: dict[int, datetime | None] = {}
     for trace in traces:
         if trace.failing_since is not None:
