@@ -276,7 +276,10 @@ def judge_edits(
         if key not in fetched or key not in seen:
             continue
         texts = text_versions(row)
-        visits = list_visits(seen[key][0], fetched[key], revisits, window.end - REVISIT_SLACK)
+        until = window.end - REVISIT_SLACK
+        if row["gone_at"]:  # from then on the article shows no text
+            until = min(until, moment(row["gone_at"]))
+        visits = list_visits(seen[key][0], fetched[key], revisits, until)
         for position, visit in due_versions([moment(one["at"]) for one in texts], fetched[key], visits).items():
             due += 1
             is_found = any(shows(one, texts[position], texts[position - 1]) for one in seen[key])
