@@ -16,7 +16,7 @@ from rows import SITE, Mill, after, good, insert_documents
 from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
-from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
+from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
 from newsmill.search import MAX_TOTAL, Search, postgres, ranking, word_forms
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
@@ -194,8 +194,9 @@ def holds(node: Node, document: Document) -> bool:
         case AnyOf():
             return any(holds(child, document) for child in node.nodes)
         case Facet():
-            value = {"source": document.source, "lang": document.language, "site": "paper.example", "is_free": "no"}.get(node.name)
-            return value == node.value
+            values = {"source": document.source, "lang": document.language, "site": "paper.example", "type": "newsarticle"}
+            values |= {"is_free": "no", "doubtful": "yes" if is_doubtful(document.confidence) else None}
+            return values.get(node.name) == node.value
         case Terms():
             parts = [document.title or ""] + ([] if node.part else [document.text])
             return any(_side_by_side(node, tokenize(part)) for part in parts)
@@ -255,6 +256,8 @@ PIECES = st.sampled_from(
 
 @given(query=st.one_of(st.text(), st.lists(PIECES, max_size=14).map("".join)))
 @example(query="x OR -a")
+@example(query="DOUBTFUL:NO")
+@example(query="doubtful:yes -type:NewsArticle")
 @example(query="A国")
 @example(query="SOU*")  # the beginning of "source", which each document has
 @example(query="lan* OR sit* OR aut*")
