@@ -25,7 +25,7 @@ QUERY_CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix
 _WEIGHTS = {"": "", "title": ":A", "lead": ":AB"}
 
 _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
-_MATCH = "vector @@ CAST(:match AS tsquery)"
+_MATCH, _IN_LEAD, _IN_TITLE, _IS_EXACT = (f"vector @@ CAST(:{name} AS tsquery)" for name in ("match", "lead", "title", "exact"))
 _ORDER = "ORDER BY moment DESC, document_id DESC"
 _END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
 _ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
@@ -38,13 +38,12 @@ _MATCH_AT = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:entry_times AS 
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 # Each comparison fetches the vector from beside its row. OFFSET 0 keeps the planner from merging the subquery, which would compare with
 # `lead` twice.
-_AT_POSITIONS = f"""(SELECT p.n, e.vector, e.{_MATCH.replace(":match", ":lead")} AS in_lead
+_AT_POSITIONS = f"""(SELECT p.n, e.vector, e.{_IN_LEAD} AS in_lead
 FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) WITH ORDINALITY AS p (moment, document_id, n)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id OFFSET 0) AS e"""
-_IN_TITLE = _MATCH.replace(":match", ":title")
 _COMPARE_PARTS = f"SELECT n, {_IN_TITLE} AS in_title, in_lead, true AS is_exact FROM {_AT_POSITIONS} WHERE in_lead"
-_COMPARE_WORDS = f"""SELECT n, in_lead AND {_IN_TITLE} AS in_title, in_lead, {_MATCH.replace(":match", ":exact")} AS is_exact
-FROM {_AT_POSITIONS}"""
+_COMPARE_WORDS = f"SELECT n, in_lead AND {_IN_TITLE} AS in_title, in_lead, {_IS_EXACT} AS is_exact FROM {_AT_POSITIONS}"
+_END_LIMIT = "ROLLBACK TO SAVEPOINT limited; RELEASE SAVEPOINT limited"  # the statement inside only reads; its limit is undone
 _ESTIMATE = "SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)"  # as of the last VACUUM or ANALYZE
 
 
@@ -124,7 +123,7 @@ class PostgresBackend(Backend):
 
 @contextmanager
 def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]:
-    """Limits the statement inside. Raises ScanTimeoutError when it takes longer; the connection can still be used."""
+    """Limits the statement inside, which must not write. Raises ScanTimeoutError when it takes longer; the connection can still be used."""
     if seconds is None:
         yield
         return
@@ -135,9 +134,9 @@ def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
-        conn.exec_driver_sql("ROLLBACK TO SAVEPOINT limited; RELEASE SAVEPOINT limited")
+        conn.exec_driver_sql(_END_LIMIT)
         raise ScanTimeoutError from error
-    conn.exec_driver_sql("RELEASE SAVEPOINT limited; SET LOCAL statement_timeout TO DEFAULT")
+    conn.exec_driver_sql(_END_LIMIT)
 
 
 def format_query(node: Node) -> str:

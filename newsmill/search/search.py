@@ -192,9 +192,9 @@ class Search:
         The document may be on no such page, because others have come since.
         """
         parsed = self._parse(query)
+        until, find_page = self._backend.clock() + scan.PAGE_SECONDS, self._page_finder(parsed, order)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            until, find_page = index_query.deadline(scan.PAGE_SECONDS), self._page_finder(parsed, order)
 
             def find(at: str | None, size: int) -> tuple[list[str], str | None]:
                 page = find_page(index_query, parsed, size, at, until)

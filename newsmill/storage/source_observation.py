@@ -97,7 +97,7 @@ class CheckHistory:
     snapshots: Sequence[Snapshot] = ()  # oldest first
     layout_versions: Mapping[str, int] = field(default_factory=dict)  # by site: the profile that later documents are compared with
     layout_at: datetime | None = None
-    failed: Mapping[int, datetime | None] = field(default_factory=dict)  # by ledger id: listings; see `update_failed`
+    failed: Mapping[int, datetime | None] = field(default_factory=dict)  # by ledger id: listings; see `_update_failed`
 
 
 _HISTORY_JSON = TypeAdapter(CheckHistory)
@@ -124,7 +124,7 @@ def observe(conn: Connection, source: Source, history: CheckHistory, now: dateti
     newest = conn.execute(_NEWEST, name).one_or_none()
     last = None if newest is None else newest.first_seen_at
     totals = {Outcome(row.outcome): int(row.n) for row in conn.execute(_TOTALS, name) if row.outcome != FOUND and row.n > 0}
-    listings, failed = _update_listings(traces, history.listings), update_failed(traces, history.failed)
+    listings, failed = _update_listings(traces, history.listings), _update_failed(traces, history.failed)
     history = replace(_update_rhythm(conn, source, history, last, now), listings=listings, failed=failed)
     seen = Observation(
         now,
@@ -202,7 +202,7 @@ def _update_listings(traces: Iterable[Trace], history: Mapping[int, ListingHisto
     return known
 
 
-def update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]) -> dict[int, datetime | None]:
+def _update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]) -> dict[int, datetime | None]:
     """The listings that fail, and those that were not read twice since they failed, with the time of the first such read that is known."""
     failed: dict[int, datetime | None] = {}
     for trace in traces:
