@@ -52,7 +52,10 @@ class SigningKey:
 
 
 def make_key(now: datetime) -> SigningKey:
-    return _wrap(Ed25519PrivateKey.generate(), now)
+    """A new key. Its id does not begin with a hyphen (one thumbprint in 64 does), because a command would read it as an option."""
+    while (key := _wrap(Ed25519PrivateKey.generate(), now)).id.startswith("-"):
+        pass
+    return key
 
 
 def load_key(pem: bytes, created_at: datetime) -> SigningKey:

@@ -65,6 +65,10 @@ def test_the_thumbprint_is_that_of_the_drafts() -> None:
             load_key(wrong, NOW)
 
 
+def test_the_id_of_a_new_key_is_no_option_of_a_command() -> None:
+    assert not [key.id for key in (make_key(NOW) for _ in range(500)) if key.id.startswith("-")]
+
+
 def test_every_signed_request_is_accepted() -> None:
     """10,000 requests: schemes, ports, hosts in any case, paths and queries of all printable characters."""
     chance, key = random.Random(9421), make_key(NOW)
