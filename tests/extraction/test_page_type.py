@@ -96,6 +96,7 @@ def test_a_teaser_that_says_it_is_not_free_is_a_paywall_and_a_long_one_an_articl
 
 
 OFFER = "<h3>Subscribe now to continue reading</h3><p>All articles in the app for two euros a week.</p><a href=/plans>Plans</a>"
+FAR = f"<aside><h4>Our newsletter</h4><p>{'The news of the week, every Friday. ' * 8}</p></aside>"
 TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{PROSE[1]}</p></div>%s</article>%s"
 
 
@@ -111,6 +112,9 @@ TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{P
         ("", f"<aside class=offer>{OFFER}</aside>", "", Outcome.PAYWALL),
         ("", "<aside><p>Dieser Artikel ist nur für Abonnenten.</p></aside>", "", Outcome.PAYWALL),
         ("", f"<aside class=offer>{OFFER}</aside>", NEWS % "true", Outcome.STORED),  # a brief that says that it is free
+        ("", f"{FAR}<aside class=offer>{OFFER}</aside>", NEWS % "false", Outcome.PAYWALL),
+        ("", f"{FAR}<aside class=offer>{OFFER}</aside>", "", Outcome.STORED),
+        ("", f"{FAR}<aside><h4>Support us</h4><p>Already a subscriber? Log in.</p></aside>", NEWS % "false", Outcome.STORED),
         ("", "<aside><h4>Support us</h4><p>Already a subscriber? Log in.</p></aside>", "", Outcome.STORED),
         (f"{paragraphs()}<p>Members log in to read the minutes.</p>{paragraphs()}", "", "", Outcome.STORED),
         (paragraphs(), f"<aside class=offer>{OFFER}</aside>", "", Outcome.STORED),

@@ -111,8 +111,9 @@ def detect_paywall(text: str, words: int, ending: str, access: Access | None, re
     """Return the outcome `paywall` for the beginning of an article, or None.
 
     `text` is the body, `words` its number of words, `ending` its end before rules removed lines. `access` is what the page declares.
-    `read_visible` returns the visible text of the page, for a notice in a box beside the body. A page that declares to be free, or that
-    only asks whether the reader is a subscriber, has no such box: its text may be a complete brief.
+    `read_visible` returns the visible text of the page, for a notice outside the body: anywhere if the page declares not to be free,
+    directly behind the body if it declares nothing. A page that declares to be free, or that only asks whether the reader is a
+    subscriber, has no such notice: its text may be a complete brief.
     """
     locked = access is not None and not access[0]
     most = 2 * MAX_STUB_WORDS if locked else MAX_STUB_WORDS
@@ -120,6 +121,8 @@ def detect_paywall(text: str, words: int, ending: str, access: Access | None, re
         match = _NOTICE.search(ending) or _NOTICE.search(text)
         if match is None and access is None:
             match = _find_notice_behind(text, read_visible())
+        elif match is None and locked and words < MAX_STUB_WORDS:
+            match = _find_notice(read_visible(), 0)
         if match is not None:
             return OutcomeRecord(Outcome.PAYWALL, f"{words} words, then {match.group()!r}")
     elif (found := _find_notice_line(text, most)) is not None:
@@ -150,5 +153,9 @@ def _find_notice_behind(text: str, visible: str) -> re.Match[str] | None:
     if not anchor or start < 0:
         return None
     end = places[start + len(anchor) - 1] + 1
-    match = _NOTICE.search(visible, end, end + MAX_BEHIND_CHARACTERS)
-    return None if match is None or _LOG_IN.fullmatch(match.group()) else match
+    return _find_notice(visible[: end + MAX_BEHIND_CHARACTERS], end)
+
+
+def _find_notice(visible: str, start: int) -> re.Match[str] | None:
+    """Return the first notice from `start` on that does more than ask whether the reader is a subscriber."""
+    return next((match for match in _NOTICE.finditer(visible, start) if _LOG_IN.fullmatch(match.group()) is None), None)
