@@ -27,6 +27,7 @@ class Why(StrEnum):
     ANNOUNCED = "announced"
     BUDGET = "budget"
     FAILING = "failing"
+    EMPTIED = "emptied"
     FOLLOWED = "followed"
     FIXED = "fixed"
     PAUSED = "paused"
@@ -44,6 +45,7 @@ WHY_TEXTS: Mapping[Why, str] = {
     Why.ANNOUNCED: "nothing is learned yet; by its own account it changes every {span}",
     Why.BUDGET: "its host permits few requests, and articles need most of them",
     Why.FAILING: "it has failed since {at}",
+    Why.EMPTIED: "it had entries and shows none any more",
     Why.FOLLOWED: "polled from the listing that leads to it",
     Why.FIXED: "the source has fixed times",
     Why.PAUSED: "the source is paused",

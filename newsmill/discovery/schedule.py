@@ -40,6 +40,7 @@ MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
 FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
 EXPLORATION_SHARE = 0.1  # polls of such listings, per poll of the others
 MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
+EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none, until a second read proves it
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
@@ -164,6 +165,7 @@ class Reason(StrEnum):
     BUDGET = "budget"  # the budget of its host makes the interval longer; `fit_budget`
     ANNOUNCED = "announced"  # it says itself how often it changes, and nothing else is known yet
     FAILING = "failing"
+    EMPTIED = "emptied"  # its last poll showed no entries any more
     FIXED = "fixed"  # the source has `every` or `cron`
 
 
@@ -179,6 +181,7 @@ class ListingFacts:
     is_spider: bool = False
     is_feed: bool = False
     is_pushed: bool = False  # a hub sends its changes (WebSub)
+    is_emptied: bool = False  # it showed new articles in the last days, and the last poll found no entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,8 @@ def plan_poll(listing: int, facts: ListingFacts, pattern: SourcePattern, *, copi
         interval, reason = max(interval, PUSHED_INTERVAL), Reason.PUSHED
     elif (cached := timedelta(seconds=min(facts.cache_seconds, MAX_CACHE_SECONDS))) > interval:
         interval, reason = cached, Reason.CACHED
+    if facts.is_emptied and interval > EMPTIED_INTERVAL:
+        interval, reason = EMPTIED_INTERVAL, Reason.EMPTIED
     return NextPoll(polled_at + min(max(interval, MIN_INTERVAL), MAX_INTERVAL), reason)
 
 

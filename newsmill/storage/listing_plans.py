@@ -171,7 +171,15 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
         is_spider=listing.kind is Kind.SPIDER,
         is_feed=listing.kind is Kind.FEED,
         is_pushed=is_pushed,
+        is_emptied=is_emptied(listing),
     )
+
+
+def is_emptied(listing: PolledListing) -> bool:
+    """Whether the last poll of a listing found no entries, though it showed a new page shortly before. A sitemap of news may be empty."""
+    if listing.outcome is not Outcome.EMPTY_LISTING or listing.kind is Kind.SITEMAP or listing.shown_at is None:
+        return False
+    return listing.polled_at - listing.shown_at < polls.RECENT
 
 
 def _plan_failing(listing: PolledListing, now: datetime) -> NextPoll:

@@ -203,6 +203,13 @@ def test_a_cache_and_a_hub_save_polls():
     assert plan(facts=ListingFacts(NOW, 9, is_pushed=True)).at >= NOW + timedelta(hours=6)
 
 
+def test_a_listing_that_lost_its_entries_is_read_again_within_the_hour() -> None:
+    soon = NextPoll(NOW + timedelta(hours=1), Reason.EMPTIED)
+    assert plan(COPY, facts=ListingFacts(NOW, 9, is_feed=True, is_emptied=True)) == soon
+    assert plan(facts=ListingFacts(NOW, 9, is_pushed=True, is_emptied=True)) == soon
+    assert plan(facts=ListingFacts(NOW, 9, is_emptied=True)) == plan(), "one that is read more often keeps its plan"
+
+
 def plan_first(update_interval: timedelta | None, *, polls: int = 1, shares: dict[int, float] | None = None) -> NextPoll:
     facts = ListingFacts(NOW, polls, update_interval=update_interval)
     return plan_poll(LEAD, facts, pattern(shares or {}, 10), copies=1, today=1.0, now=NOW)

@@ -317,3 +317,24 @@ def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: 
     polls = site.next_polls()
     assert (polls[FEED][1], polls[HOME][1]) == ("failing", "lead")
     assert polls[HOME][0] is not None and polls[HOME][0] < timedelta(hours=1)
+
+
+def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) -> None:
+    """The homepage shows all its articles and one more, so the feed is polled every four hours."""
+
+    def read_feed(hour: int, pages: list[int], outcome: Outcome) -> tuple[timedelta | None, str | None]:
+        with site.engine.begin() as conn:
+            conn.execute(update(rows).where(rows.c.id == site.id_of(FEED)).values(state="due", next_at=after(hours=hour)))
+        site.poll(60 * hour, {FEED: pages}, outcome)
+        site.plan(60 * hour)
+        return site.next_polls()[FEED]
+
+    site.poll(0, {HOME: list(range(20)), FEED: list(range(19))})
+    store_articles(site, {number: after(days=number - 20) for number in range(20)})
+    site.plan(0)
+    with site.engine.begin() as conn:
+        conn.execute(update(listing_schedules).values(reads=9))
+    assert read_feed(1, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=4)
+    assert read_feed(2, [], Outcome.EMPTY_LISTING) == (timedelta(hours=1), "emptied")
+    assert read_feed(3, [], Outcome.NOT_MODIFIED)[0] == timedelta(hours=4), "the second read has proven it"
+    assert read_feed(8 * 24, [], Outcome.EMPTY_LISTING)[0] == timedelta(hours=4), "one without news for a week may well be empty"
