@@ -34,6 +34,7 @@ from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
 DELAY_SECONDS = 1.0  # between robots.txt and the page, as for a source without a delay of its own
+MAX_WAIT_SECONDS = 10.0  # for a Retry-After; after a longer one, the host gets no further request
 
 
 class PoliteFetcher:
@@ -44,11 +45,21 @@ class PoliteFetcher:
         self._downloader, self._agent, self._delay, self._find_order = downloader, agent, delay, find_order
         self._stop = StopSignal()
         self._throttles: dict[str, HostThrottle] = {}
+        self._closed: dict[str, OutcomeRecord] = {}  # hosts with a Retry-After above MAX_WAIT_SECONDS, and their response
         self.robots: dict[str, RobotsResponse] = {}  # by host
         self.requests = 0  # redirects are not counted
 
     async def fetch(self, url: str, kind: Kind = Kind.PAGE) -> Page | OutcomeRecord:
-        """The page, or the outcome that says why there is none. A status that the crawler would retry is an outcome."""
+        """The page, or the outcome that says why there is none. A status that the crawler would retry later is an outcome.
+
+        After a Retry-After of some seconds, the URL is requested once more.
+        """
+        found = await self._fetch_once(url, kind)
+        if isinstance(found, RetryAt) and found.host_until is not None:
+            found = await self._fetch_once(url, kind)
+        return found.failure or OutcomeRecord(Outcome.HTTP_ERROR, found.detail) if isinstance(found, RetryAt) else found
+
+    async def _fetch_once(self, url: str, kind: Kind) -> Page | OutcomeRecord | RetryAt:
         if (refusal := await self._wait_for_turn(url)) is not None:
             return refusal
         self.requests += 1
@@ -58,10 +69,17 @@ class PoliteFetcher:
         self.get_throttle(url).mark_response()
         if isinstance(response, OutcomeRecord):
             return response
-        decision = decide_response(response, kind, 0, datetime.now(UTC))
-        if isinstance(decision, RetryAt):
-            return decision.failure or OutcomeRecord(Outcome.HTTP_ERROR, decision.detail)
+        now = datetime.now(UTC)
+        decision = decide_response(response, kind, 0, now)
+        if isinstance(decision, RetryAt) and decision.host_until is not None:
+            self._pause(self.get_throttle(response.url), response.status, (decision.host_until - now).total_seconds())
         return response if decision is None else decision
+
+    def _pause(self, throttle: HostThrottle, status: int, seconds: float) -> None:
+        """Obey a Retry-After."""
+        throttle.pause(seconds)
+        if seconds > MAX_WAIT_SECONDS:
+            self._closed[throttle.host] = OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}, Retry-After {seconds:.0f} s")
 
     async def _wait_for_turn(self, url: str) -> OutcomeRecord | None:
         """Wait until the URL may be requested; an outcome if it may not be."""
@@ -69,6 +87,8 @@ class PoliteFetcher:
 
     async def _find_refusal(self, url: str) -> OutcomeRecord | None:
         throttle = self.get_throttle(url)
+        if (refusal := self._closed.get(throttle.host)) is not None:
+            return refusal
         if throttle.host not in self.robots:
             self.requests += 1
             self.robots[throttle.host] = await fetch_robots(self._downloader, throttle, url, self._throttle_of_host, self._find_order)
