@@ -92,14 +92,16 @@ class World:
     def faults(self) -> list[Row]:
         return [row for row in self.rows if row["kind"] == "fault"]
 
+    def fault_at(self, site: str, fault: str) -> datetime | None:
+        return next((moment(row["at"]) for row in self.faults() if (row["site"], row["fault"]) == (site, fault)), None)
+
     def due(self, window: Window) -> dict[str, Row]:
         """The articles of the window that must be found: not those behind a 403 wall, and not those that vanish soon."""
-        walls = {row["site"]: moment(row["at"]) for row in self.faults() if row["fault"] == "403"}
         return {
             key: row
             for key, row in self.published_in(window).items()
             if not (row["gone_at"] and moment(row["gone_at"]) - moment(row["published"]) < MIN_LIFE)
-            and not (row["site"] in walls and moment(row["published"]) >= walls[row["site"]])
+            and not ((wall := self.fault_at(row["site"], "403")) and moment(row["published"]) >= wall)
         }
 
 
@@ -279,6 +281,8 @@ def judge_edits(
         until = window.end - REVISIT_SLACK
         if row["gone_at"]:  # from then on the article shows no text
             until = min(until, moment(row["gone_at"]))
+        if wall := world.fault_at(row["site"], "403"):
+            until = min(until, wall)
         visits = list_visits(seen[key][0], fetched[key], revisits, until)
         for position, visit in due_versions([moment(one["at"]) for one in texts], fetched[key], visits).items():
             due += 1
@@ -287,7 +291,9 @@ def judge_edits(
             if not is_found:
                 missed.append(f"{key} (due {visit:%d %H:%M})")
         adverts += sum(one["change"] == "noise" and moment(one["at"]) < window.end for one in row["versions"])
-        count = count_false_revisions(seen[key], [moment(one["at"]) for one in texts])
+        layout = world.fault_at(row["site"], "layout")  # another layout has other tags and pictures, which are changes too
+        same_layout = [one for one in seen[key] if layout is None or one.fetched_at < layout]
+        count = count_false_revisions(same_layout, [moment(one["at"]) for one in texts])
         false += count
         revised += [key] * bool(count)
     return Edits(due, found, adverts, false, tuple(missed), tuple(revised))

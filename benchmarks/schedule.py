@@ -1,12 +1,13 @@
 """How well the adaptive schedule finds the articles of simulated sites, without a network.
 
-    python benchmarks/schedule.py [--per-day 60] [--days 3] [--seeds 5] [--minutes-per-poll 1,2.3,4]
+    python benchmarks/schedule.py [--per-day 60] [--days 3] [--seeds 5] [--minutes-per-poll 1,2.3,4] [--pushed 0.25]
 
 A site publishes by a Poisson process with the daily rhythm of a newspaper. It has a feed, a homepage, a news sitemap and six sections that
 show the same articles. Each minute of the simulated clock, the listings whose time has come are polled, and the policy of
 `newsmill.discovery.schedule` plans them again. The first day is for learning and is not counted. Beside it stand polls at fixed intervals,
 and two schedulers that no program can be: one knows the true rate of each hour, one knows the time of each article and polls as rarely as
-the delay of the adaptive one (its 95th percentile) allows.
+the delay of the adaptive one (its 95th percentile) allows. `--pushed` is the share of all articles that hubs of other sites send at once,
+without a poll.
 """
 
 from __future__ import annotations
@@ -101,11 +102,12 @@ def learn(
     )
 
 
-def measure(times: Sequence[datetime], polls: Sequence[datetime], seen: Callable[[int], datetime | None]) -> Figures:
-    """The figures after WARM_UP."""
+def measure(times: Sequence[datetime], polls: Sequence[datetime], seen: Callable[[int], datetime | None], pushed: float) -> Figures:
+    """The figures after WARM_UP. `pushed`: the share of all articles that come at once and without polls, beside those of `times`."""
     begin = START + WARM_UP
     numbers = [number for number, at in enumerate(times) if at >= begin and seen(number) is not None]
     delays = sorted((found - times[number]).total_seconds() / 60 for number in numbers if (found := seen(number)) is not None)
+    delays = [0.0] * round(len(delays) * pushed / (1 - pushed)) + delays
     return Figures(sum(at >= begin for at in polls) / len(delays), statistics.median(delays), delays[int(0.95 * len(delays))])
 
 
@@ -148,7 +150,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes-per-poll", default=str(schedule.MINUTES_PER_POLL))
+    parser.add_argument("--pushed", type=float, default=0.0)
     options = parser.parse_args()
+    pushed = options.pushed
     worlds = [publish(options.per_day, options.days, seed) for seed in range(options.seeds)]
     print(f"{'schedule':44}{'polls per article':>18}{'median':>9}{'p95 minutes':>13}")
 
@@ -161,15 +165,15 @@ def main() -> None:
         adaptive = []
         for times in worlds:
             polls, seen = simulate(times, options.days)
-            adaptive.append(measure(times, polls, seen.get))
+            adaptive.append(measure(times, polls, seen.get, pushed))
         show(f"adaptive, {text} minutes per poll", adaptive)
         known = poll_by_true_rates(options.per_day, options.days)
-        show("  true rates known, one listing", [measure(times, known, find_next(known, times)) for times in worlds])
+        show("  true rates known, one listing", [measure(times, known, find_next(known, times), pushed) for times in worlds])
         bound = [poll_knowing_all(times, found.p95) for times, found in zip(worlds, adaptive, strict=True)]
-        show("  all times known, at the adaptive p95", [measure(t, p, find_next(p, t)) for t, p in zip(worlds, bound, strict=True)])
+        show("  all times known, at the adaptive p95", [measure(t, p, find_next(p, t), pushed) for t, p in zip(worlds, bound, strict=True)])
     for minutes in (3, 5, 10, 15):
         polls = poll_every(minutes, options.days)
-        one = [measure(times, polls, find_next(polls, times)) for times in worlds]
+        one = [measure(times, polls, find_next(polls, times), pushed) for times in worlds]
         show(f"every {minutes} minutes, one listing", one)
 
 
