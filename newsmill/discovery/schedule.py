@@ -40,7 +40,7 @@ MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
 FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
 EXPLORATION_SHARE = 0.1  # polls of such listings, per poll of the others
 MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
-EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none, until a second read proves it
+EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none: a second read proves that it lost them
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
