@@ -102,7 +102,7 @@ def learn(
     )
 
 
-def measure(times: Sequence[datetime], polls: Sequence[datetime], seen: Callable[[int], datetime | None], pushed: float) -> Figures:
+def measure(times: Sequence[datetime], polls: Sequence[datetime], seen: Callable[[int], datetime | None], pushed: float = 0.0) -> Figures:
     """The figures after WARM_UP. `pushed`: the share of all articles that come at once and without polls, beside those of `times`."""
     begin = START + WARM_UP
     numbers = [number for number, at in enumerate(times) if at >= begin and seen(number) is not None]
