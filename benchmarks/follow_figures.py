@@ -93,6 +93,7 @@ class World:
         return [row for row in self.rows if row["kind"] == "fault"]
 
     def fault_at(self, site: str, fault: str) -> datetime | None:
+        """When a site has this fault; None if it never has."""
         return next((moment(row["at"]) for row in self.faults() if (row["site"], row["fault"]) == (site, fault)), None)
 
     def due(self, window: Window) -> dict[str, Row]:
@@ -291,9 +292,10 @@ def judge_edits(
             if not is_found:
                 missed.append(f"{key} (due {visit:%d %H:%M})")
         adverts += sum(one["change"] == "noise" and moment(one["at"]) < window.end for one in row["versions"])
-        layout = world.fault_at(row["site"], "layout")  # another layout has other tags and pictures, which are changes too
-        same_layout = [one for one in seen[key] if layout is None or one.fetched_at < layout]
-        count = count_false_revisions(same_layout, [moment(one["at"]) for one in texts])
+        changed = [moment(one["at"]) for one in texts]
+        if layout := world.fault_at(row["site"], "layout"):  # another layout has other tags and pictures: one revision is right
+            changed.append(layout)
+        count = count_false_revisions(seen[key], changed)
         false += count
         revised += [key] * bool(count)
     return Edits(due, found, adverts, false, tuple(missed), tuple(revised))

@@ -152,7 +152,6 @@ def main() -> None:
     parser.add_argument("--minutes-per-poll", default=str(schedule.MINUTES_PER_POLL))
     parser.add_argument("--pushed", type=float, default=0.0)
     options = parser.parse_args()
-    pushed = options.pushed
     worlds = [publish(options.per_day, options.days, seed) for seed in range(options.seeds)]
     print(f"{'schedule':44}{'polls per article':>18}{'median':>9}{'p95 minutes':>13}")
 
@@ -165,15 +164,18 @@ def main() -> None:
         adaptive = []
         for times in worlds:
             polls, seen = simulate(times, options.days)
-            adaptive.append(measure(times, polls, seen.get, pushed))
+            adaptive.append(measure(times, polls, seen.get, options.pushed))
         show(f"adaptive, {text} minutes per poll", adaptive)
         known = poll_by_true_rates(options.per_day, options.days)
-        show("  true rates known, one listing", [measure(times, known, find_next(known, times), pushed) for times in worlds])
+        show("  true rates known, one listing", [measure(times, known, find_next(known, times), options.pushed) for times in worlds])
         bound = [poll_knowing_all(times, found.p95) for times, found in zip(worlds, adaptive, strict=True)]
-        show("  all times known, at the adaptive p95", [measure(t, p, find_next(p, t), pushed) for t, p in zip(worlds, bound, strict=True)])
+        show(
+            "  all times known, at the adaptive p95",
+            [measure(t, p, find_next(p, t), options.pushed) for t, p in zip(worlds, bound, strict=True)],
+        )
     for minutes in (3, 5, 10, 15):
         polls = poll_every(minutes, options.days)
-        one = [measure(times, polls, find_next(polls, times), pushed) for times in worlds]
+        one = [measure(times, polls, find_next(polls, times), options.pushed) for times in worlds]
         show(f"every {minutes} minutes, one listing", one)
 
 

@@ -142,6 +142,12 @@ def test_edits_are_due_at_the_visits_of_the_schedule() -> None:
     assert figures.judge_edits(world, false, window, {"h/a": at(10)}, hours).false_revisions == 1
     reextracted = [old, edited, seen("h/a", 91, 3, title="Title at 30", fetched=70)]
     assert figures.judge_edits(world, reextracted, window, {"h/a": at(10)}, hours).false_revisions == 0
+    layout = {"url": "h/", "site": "s", "kind": "fault", "expected": "none", "fault": "layout", "at": at(85).isoformat()}
+    again = [*false, seen("h/a", 96, 4, title="Title at 30", fetched=95)]
+    changed = figures.judge_edits(make_world(row, layout), again, window, {"h/a": at(10)}, hours)
+    assert changed.false_revisions == 1, "one revision is that of the new layout, the next one is false"
+    wall = layout | {"fault": "403", "at": at(100).isoformat()}
+    assert figures.judge_edits(make_world(row, wall), [old, edited], window, {"h/a": at(10)}, hours).due == 1
 
 
 def test_the_schedule_counts_from_the_publication() -> None:

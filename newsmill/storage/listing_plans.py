@@ -171,11 +171,11 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
         is_spider=listing.kind is Kind.SPIDER,
         is_feed=listing.kind is Kind.FEED,
         is_pushed=is_pushed,
-        is_emptied=is_emptied(listing),
+        is_emptied=_is_emptied(listing),
     )
 
 
-def is_emptied(listing: PolledListing) -> bool:
+def _is_emptied(listing: PolledListing) -> bool:
     """Whether the last poll of a listing found no entries, though it showed a new page shortly before. A sitemap of news may be empty."""
     if listing.outcome is not Outcome.EMPTY_LISTING or listing.kind is Kind.SITEMAP or listing.shown_at is None:
         return False
