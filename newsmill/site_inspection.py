@@ -8,7 +8,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -25,6 +29,8 @@ from newsmill.model import Kind, Outcome, OutcomeRecord
 MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
 MAX_PROCESS_SECONDS = 240.0  # the process with its start, and with three articles that take their whole time
 NO_HTTPS = (Outcome.TLS, Outcome.REFUSED, Outcome.CONNECTION, Outcome.TIMEOUT)  # of a server that may know only http
+MAX_PARALLEL = 4  # inspections of a list at once; processes of about 150 MB
+MAX_AHEAD = 16  # inspections of a list that are begun before their turn
 MIN_ARTICLE_LINKS = 3  # of a homepage without feeds and sitemaps; a section may be young
 MAX_COUNTED_PAGES = 500  # of one listing
 
@@ -200,6 +206,51 @@ def _run(url: str, delay: float | None, on_start: OnStart | None) -> SiteInspect
     except ValidationError:
         lines = err.decode("utf-8", "replace").strip().splitlines() or ["no message"]
         raise NewsmillError(f"{url} cannot be inspected: {lines[-1]}") from None
+
+
+def inspect_sites(sites: Sequence[str], *, delay: float | None = None) -> Generator[Future[SiteInspection]]:
+    """Inspect the sites of a list, MAX_PARALLEL at once, and never two URLs of one host, so that its delay is kept.
+
+    Yields one future for each URL, in the order of `sites`; its result is that of `inspect_site`, and raises the same errors.
+    Closing the generator ends the processes that run.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    hosts: dict[str, threading.Lock] = {}
+    slots = threading.Semaphore(MAX_PARALLEL)
+    is_closed = threading.Event()
+
+    def keep(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        if is_closed.is_set():
+            process.kill()
+
+    def inspect(site: str) -> SiteInspection:
+        with hosts.setdefault(_find_host(site), threading.Lock()), slots:
+            return inspect_site(site, delay=delay, on_start=keep)
+
+    executor = ThreadPoolExecutor(MAX_AHEAD, thread_name_prefix="inspection")
+    begun: deque[Future[SiteInspection]] = deque()
+    try:
+        for site in sites:
+            begun.append(executor.submit(inspect, site))
+            if len(begun) == MAX_AHEAD:
+                yield begun.popleft()
+        while begun:
+            yield begun.popleft()
+    finally:
+        is_closed.set()
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            with suppress(ProcessLookupError):
+                process.kill()
+        executor.shutdown()
+
+
+def _find_host(site: str) -> str:
+    try:
+        return urls.get_host(urls.normalize(add_scheme(site)))
+    except UrlError:  # the inspection says so
+        return site
 
 
 # ---- the plan

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +22,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Source
 from newsmill.settings import Settings
-from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_site
+from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_sites
 from newsmill.sources import lists
 from newsmill.sources.additions import Action, Addition, plan_addition
 from newsmill.sources.file import add_source, extend_source, render_table
@@ -87,11 +89,13 @@ def add(
     sites = read_sites(urls or [], file, options)
     if name is not None and len(sites) > 1:
         raise typer.BadParameter("--name names one source; give one URL with it")
-    with context.open_context(settings, create=True) as store:
+    checked = [site.url for site in sites] if check else []
+    with context.open_context(settings, create=True) as store, closing(inspect_sites(checked, delay=delay)) as inspections:
         run = AddRun(settings, store, options)
         try:
             for number, site in enumerate(sites, 1):
-                run.add(site, f"[{number}/{len(sites)}] " if len(sites) > 1 else "")
+                note(printable(f"[{number}/{len(sites)}] {site.url}" if len(sites) > 1 else site.url))
+                run.add(site, next(inspections, None))
         except KeyboardInterrupt:
             run.summarise(len(sites))
             raise typer.Exit(130) from None
@@ -137,13 +141,12 @@ class AddRun:
         self.unconfirmed = False  # a site was not added, because no terminal could show the question
         self._yes = options.yes or not options.check
 
-    def add(self, site: ListedSite, progress: str) -> None:
-        """Inspect one site, show it, ask, and add it. A site that cannot be followed is counted and noted."""
-        note(printable(f"{progress}{site.url}"))
+    def add(self, site: ListedSite, inspected: Future[SiteInspection] | None) -> None:
+        """Show one site, ask, and add it; without an inspection, as it is. A site that cannot be followed is counted and noted."""
         inspection: SiteInspection | None = None
         try:
-            if self.options.check:
-                inspection = inspect_site(site.url, delay=self.options.delay)
+            if inspected is not None:
+                inspection = inspected.result()
                 if not inspection.can_follow:
                     self._fail(site, describe_obstacle(inspection), inspection)
                     return

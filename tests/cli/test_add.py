@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
 
 from newsmill import demo as newspaper
-from newsmill.cli import add as add_command
+from newsmill import site_inspection
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
-from newsmill.site_inspection import Obstacle, SiteInspection
+from newsmill.site_inspection import Obstacle, OnStart, SiteInspection
 from newsmill.sources.table import make_name
 
 FILE = '# ours\n[sources.old]   # first\nhomepage = "https://old.example/"\n'
@@ -47,7 +52,7 @@ def test_nothing_is_added_unasked_and_a_failure_is_counted(newsmill: Newsmill, f
     home, missing = "https://a.example/", "https://a.example/nothing"
     failed = SiteInspection(missing, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.GONE, "HTTP 404"))
     given = {home: SiteInspection(home, plan={"homepage": home}), missing: failed}
-    monkeypatch.setattr(add_command, "inspect_site", lambda url, **_: given[url])
+    monkeypatch.setattr(site_inspection, "inspect_site", lambda url, **_: given[url])
     asked = newsmill("add", home)
     assert asked.code == 2 and "nothing was added; confirm with --yes" in asked.err
     assert (folder / "config" / "sources.toml").read_text() == FILE
@@ -67,14 +72,14 @@ def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(
         "https://b.example/rss": {"feeds": ["https://b.example/rss"], "discover": False},
     }
 
-    def inspect(url: str, *, delay: float | None = None) -> SiteInspection:
+    def inspect(url: str, **_: object) -> SiteInspection:
         if " " in url:
             raise UrlError(f"not a URL: {url!r}")
         if url not in plans:
             raise KeyboardInterrupt
         return SiteInspection(url, plan=plans[url])
 
-    monkeypatch.setattr(add_command, "inspect_site", inspect)
+    monkeypatch.setattr(site_inspection, "inspect_site", inspect)
     (folder / "list.opml").write_text(
         '<opml version="2.0"><body><outline xmlUrl="https://a.example/"/><outline xmlUrl="https://a.example/s/"/>'
         '<outline xmlUrl="not a url"/><outline xmlUrl="https://stop.example/"/><outline xmlUrl="https://b.example/rss"/></body></opml>'
@@ -92,6 +97,45 @@ def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(
     other = newsmill("add", "https://b.example/rss", "--name", "a-example", "--yes")
     assert (other.code, "source a-example exists and follows a.example; choose another name" in other.err) == (1, True)
     assert newsmill("add", "https://b.example/rss", "https://a.example/", "--name", "x").code == 2
+
+
+def test_hosts_of_a_list_are_inspected_at_once_and_the_urls_of_a_host_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three hosts meet at a barrier, which opens only if their inspections run at the same time."""
+    barrier, running, lock = threading.Barrier(3, timeout=20), Counter[str](), threading.Lock()
+
+    def inspect(url: str, **_: object) -> SiteInspection:
+        host = url.split("/")[2]
+        with lock:
+            running[host] += 1
+            assert running[host] == 1, f"{host} is inspected twice at once"
+        if url.endswith("/first"):
+            barrier.wait()
+        with lock:
+            running[host] -= 1
+        return SiteInspection(url)
+
+    monkeypatch.setattr(site_inspection, "inspect_site", inspect)
+    listed = [f"https://{host}.example/{path}" for host in "abc" for path in ("first", "second")]
+    assert [future.result().url for future in site_inspection.inspect_sites(listed)] == listed
+
+
+def test_the_processes_end_with_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = list[subprocess.Popen[bytes]]()
+
+    def inspect(url: str, *, on_start: OnStart, **_: object) -> SiteInspection:
+        if not url.startswith("https://slow"):
+            return SiteInspection(url)
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+            processes.append(process)
+            on_start(process)
+        return SiteInspection(url)
+
+    monkeypatch.setattr(site_inspection, "inspect_site", inspect)
+    sites = ["https://a.example/", *(f"https://slow-{number}.example/" for number in range(30))]
+    with closing(site_inspection.inspect_sites(sites)) as inspections:
+        next(inspections).result()
+    assert processes and len(processes) < len(sites) - 1
+    assert all(process.poll() is not None for process in processes)
 
 
 def test_lists_without_an_inspection(newsmill: Newsmill, folder: Path) -> None:
