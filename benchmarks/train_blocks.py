@@ -30,7 +30,7 @@ from newsmill.extraction.body.page_stats import PageStats, read_facts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
 
-MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
+MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "extraction" / "body" / "block_model.json"
 CAP = 0.2  # share of the gold's words; a very long block must not outweigh a page
 FLOOR = 50  # words; otherwise the blocks of a short gold text would weigh more than those of an article
 TREES = 220

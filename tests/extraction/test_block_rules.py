@@ -59,3 +59,19 @@ def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}
     article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
     assert not any(block_rules.is_in_biography(article, i) for i in range(12))
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [
+        ("<h3>Related articles</h3>", "list of other articles"),
+        ("<p>Das könnte Sie auch interessieren:</p>", "list of other articles"),
+        ("<p>5 min read</p>", "time of reading"),
+        ("<p>Lesezeit: 3 Minuten</p>", "time of reading"),
+        ("<h3>Latest news from the bridge were bad</h3>", None),
+        ("<p>It took her 5 minutes to read the report.</p>", None),
+    ],
+)
+def test_labels_go_wherever_they_stand(inside: str, reason: str | None):
+    stats = view_of(PROSE + inside + PROSE.replace("town", "city"))
+    assert block_rules.find_refused(stats, frozenset({0, 1, 2})) == ({} if reason is None else {1: reason})

@@ -45,6 +45,11 @@ _READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})
 _INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
 _TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('reader_appeal')})", re.IGNORECASE)
+_CONTRIBUTORS = re.compile(build_alternation("contributors"), re.IGNORECASE)
+_COMMENTS = re.compile(rf"^\W*(?:\d+\s+)?(?:{build_alternation('comments_label')})(?:\s*\(?\d+\)?)?\W*$", re.IGNORECASE)
+_TAGS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('tags_label')})\s*[:：]", re.IGNORECASE)
+_DATE_LINE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('date_label')})\b.{{0,30}}\d", re.IGNORECASE)
+_READING_TIME = re.compile(rf"^(?:{build_alternation('reading_time')})\W*$", re.IGNORECASE)
 _SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
@@ -55,7 +60,11 @@ _LINE_RULES = (
     (40, _PAYWALL, "paywall line"),
     (25, _READ_MORE, "read-more line"),
     (30, _SIGN_UP, "sign-up line"),
-    (30, _TO_READERS, "line to the readers"),
+    (45, _TO_READERS, "line to the readers"),
+    (60, _CONTRIBUTORS, "contributor credit"),
+    (6, _COMMENTS, "heading of comments"),
+    (40, _TAGS, "tags"),
+    (8, _DATE_LINE, "date line"),
     (15, _SHARE, "share line"),
     (14, _PHOTO, "photo credit"),
 )
@@ -211,6 +220,11 @@ def is_photo_credit(line: str) -> bool:
 def is_most_read(text: str) -> bool:
     """True for a list with the heading "Most read", in any language."""
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None
+
+
+def is_reading_time(text: str) -> bool:
+    """True for "5 min read", "Lesezeit: 3 Minuten": nothing but how long reading takes."""
+    return _READING_TIME.match(text.strip()) is not None
 
 
 def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
