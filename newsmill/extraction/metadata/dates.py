@@ -53,6 +53,7 @@ _MODIFIED_META = (
 )
 _OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
+_QUARTER, _MAX_OFFSET = timedelta(minutes=15), timedelta(hours=14)  # of the offsets of time zones
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
 FindShownDate = Callable[[HtmlElement], HeadlineDate | None]  # finds the date that a tree of the page displays beside its headline
@@ -87,7 +88,27 @@ def find_published(
             or next(filter(None, declared), None)
             or _find_by_htmldate(page, latest, find_shown)
         )
-    return None if found is None else _correct_day(found, page, url, latest, find_shown)
+    if found is None:
+        return None
+    return _correct_day(_correct_zone(found, page, latest, hint), page, url, latest, find_shown)
+
+
+def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint: datetime | None) -> Timestamp:
+    """Return the instant of a time without zone, if a time in <meta> or in the listing shows the offset of the site.
+
+    n-tv.de has "2026-11-03 09:20:08" in JSON-LD and "2026-11-03T10:20:08+02:00" in <meta>: the first is a time at an offset of one hour.
+    The two may differ only by a multiple of 15 minutes, up to 14 hours, as offsets of time zones do.
+    """
+    if found.zone != "none" or found.precision == "day":
+        return found
+    declared = [parse_timestamp(value, "meta", latest) for value in _list_meta_values(page, _PUBLISHED_META)]
+    declared.append(make_timestamp(hint, "feed", latest))
+    zoned = [one for one in declared if one is not None and one.zone != "none" and one.precision != "day"]
+    if any(one.at == found.at for one in zoned):
+        return found
+    shifted = (one for one in zoned if (one.at - found.at) % _QUARTER == timedelta(0) and abs(one.at - found.at) <= _MAX_OFFSET)
+    zone = next(shifted, None)
+    return found if zone is None else replace(found, at=zone.at, zone="local")
 
 
 def _find_by_headline(
