@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from newsmill.discovery.schedule import (
     RATE_WINDOW,
@@ -61,11 +61,6 @@ _DOCUMENTS = (
 )
 _SIGHTINGS = select(sightings.c.page_id, sightings.c.listing_id, sightings.c.is_late).where(
     sightings.c.page_id.in_(bindparam("b_pages", expanding=True))
-)
-_RECENT = select(func.count()).where(
-    documents.c.source == bindparam("b_source"),
-    documents.c.first_seen_at > _SINCE,
-    func.coalesce(documents.c.published_at, documents.c.first_seen_at) > _SINCE,
 )
 
 
@@ -117,7 +112,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
     listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
     pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
     pattern = _read_pattern(conn, source.name, added_at, list(listings.values()), pushed, now)
-    today = compute_today_factor(pattern.rates, _count_recent(conn, source.name, now), now)
+    today = compute_today_factor(pattern.rates, _count_recent(conn, source.name, added_at, now), now)
     copies = sum(number not in pattern.shares for number in listings)
     for listing in unplanned:
         if listing.id not in listings:
@@ -230,30 +225,38 @@ class SourcePatterns:
         return None if row is None else _PATTERN.validate_python(row.pattern)
 
 
-def _count_recent(conn: Connection, source: str, now: datetime) -> int:
+def _count_recent(conn: Connection, source: str, added_at: datetime, now: datetime) -> int:
     """The number of articles that were published within the last RECENT_HOURS and found."""
-    return int(conn.execute(_RECENT, {"b_source": source, "b_since": now - timedelta(hours=RECENT_HOURS)}).scalar_one())
+    since = now - timedelta(hours=RECENT_HOURS)
+    return sum(article.at > since for article in _read_articles(conn, source, added_at, since))
+
+
+def _read_articles(conn: Connection, source: str, added_at: datetime, since: datetime) -> list[_Article]:
+    """The articles that were first seen after `since`, at most MAX_DOCUMENTS of them, and whose time is known."""
+    rows = conn.execute(_DOCUMENTS, {"b_source": source, "b_since": since})
+    return [article for row in rows if (article := _to_article(row, added_at)) is not None]
 
 
 def _compute_pattern(
     conn: Connection, source: str, added_at: datetime, listings: dict[int, PolledListing], pushed: Set[int], now: datetime
 ) -> SourcePattern:
-    rows = conn.execute(_DOCUMENTS, {"b_source": source, "b_since": now - RATE_WINDOW}).all()
-    articles = sorted(
-        (article for row in rows if (article := _to_article(row, added_at)) is not None), key=lambda article: article.at, reverse=True
-    )
+    articles = sorted(_read_articles(conn, source, added_at, now - RATE_WINDOW), key=lambda article: article.at, reverse=True)
     since = _find_start(articles, added_at, now)
     shares = _compute_shares(conn, articles, listings, pushed, added_at, now)
     return SourcePattern(estimate_rates([article.at for article in articles], since, now), shares)
 
 
 def _to_article(row: AnyRow, added_at: datetime) -> _Article | None:
-    """None for a page of which it is not known when it was published: it was there before the source was added, and has no time."""
+    """The time of publication, and for an article without a usable one the time when it was first seen.
+
+    Many pages state only the day, or a local time without its zone, which may be hours ahead. None for a page of which it is not known
+    when it was published: it is old, or it was there before the source was added and has no usable time.
+    """
     at = row.published_at
     is_time = at is not None and row.published_precision not in ("day", "month", "year")
     if is_time and row.first_seen_at - SIGHTED < at < row.first_seen_at + LATE_DATE:
         return _Article(row.ledger_id, at, row.first_seen_at)
-    if row.first_seen_at > added_at + MIN_AGE and at is None:
+    if row.first_seen_at > added_at + MIN_AGE and (at is None or at > row.first_seen_at - SIGHTED):
         return _Article(row.ledger_id, row.first_seen_at, row.first_seen_at)
     return None
 

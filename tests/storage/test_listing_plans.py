@@ -299,6 +299,26 @@ def test_the_articles_of_the_import_do_not_say_which_listing_shows_news(site: Si
     assert {url: reason for url, (_, reason) in site.next_polls().items()} == {FEED: "lead", HOME: "copy"}
 
 
+@pytest.mark.parametrize(("ahead", "precision"), [(timedelta(hours=1), "second"), (timedelta(hours=-12), "day")])
+def test_articles_without_a_usable_time_count_when_they_are_seen(site: Site, ahead: timedelta, precision: str) -> None:
+    """A local time without a zone may be hours ahead, and many pages state only the day."""
+    site.poll(0, {HOME: list(range(24))})
+    seen = {number: after(minutes=15 + 5 * number) for number in range(24)}
+    intervals = []
+    for shift, stated in ((timedelta(0), "second"), (ahead, precision)):
+        with site.engine.begin() as conn:
+            conn.execute(delete(documents))
+            conn.execute(delete(source_patterns))
+            for number, at in seen.items():
+                document = document_of(f"{SITE}/{number}", published_at=at + shift, published_precision=stated, first_seen_at=at)
+                conn.execute(insert(documents).values(**to_row(document), ledger_id=site.id_of(document.url), stored_at=at))
+            conn.execute(update(rows).where(rows.c.id == site.id_of(HOME)).values(state="due", next_at=after(minutes=135)))
+        site.poll(135, {HOME: list(range(24))})
+        site.plan(135)
+        intervals.append(site.next_polls()[HOME])
+    assert intervals[0] == intervals[1] and intervals[0][1] == "lead" and intervals[0][0] == timedelta(minutes=4)
+
+
 def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: Site) -> None:
     """Both listings show all articles, so one of them is a copy that is hardly polled."""
     for minute, newest in ((0, 20), (10, 22), (20, 24)):
