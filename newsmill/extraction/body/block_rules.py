@@ -13,9 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, pairwise
+from statistics import fmean
 
 from newsmill.extraction.body import trailing_lines
-from newsmill.extraction.body.align import HALF
+from newsmill.extraction.body.align import HALF, SHINGLE_WORDS
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS
 from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
 from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
@@ -40,6 +41,9 @@ MIN_PATH_BLOCKS = 4  # kept blocks of a path that belongs to the article
 MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
 STEP_RUN_WORDS = 8  # consecutive words that identify a step
 PULL_QUOTE_WORDS = range(6, 61)  # words; a shorter quotation may occur twice by chance
+MIN_COPY_WORDS = 300  # words of a block that may be a copy of the whole article; a shorter one may be a summary
+MIN_COPY_SHARE = 0.7  # share of its shingles that shorter blocks contain; those across two paragraphs are missing
+MAX_COMPARED_WORDS = 50_000  # kept words of a page; the shingles of more need too much memory
 MAX_PULL_QUOTES = 30  # per page; more are the text itself, and the comparison takes quadratic time
 _GROUP_BITS = {group: 1 << bit for bit, group in enumerate(CLASS_GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
@@ -74,6 +78,7 @@ def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
     repeated = _find_repeated_paths(stats)
     found = {i: reason for i in kept if (reason := _find_refusal(stats, i, repeated)) is not None}
     found |= dict.fromkeys(_find_pull_quotes(stats, kept - found.keys()), "quoted from the text")
+    found |= dict.fromkeys(_find_whole_copies(stats, kept - found.keys()), "repeats the text")
     found |= dict.fromkeys(_find_empty_sections(stats, kept - found.keys()), EMPTY_SECTION)
     first = sorted(kept - found.keys())[:FIRST_BLOCKS]
     return found | {i: HEADLINE_REPEATED for i in first if stats.blocks[i].box.tag == "h1" and find_rule(stats, i) == HEADLINE_REPEATED}
@@ -120,6 +125,18 @@ def _find_pull_quotes(stats: PageStats, kept: Set[int]) -> list[int]:
     return [i for i in quotes if any(text[i] in other and len(text[i]) < len(other) for other in text.values())]
 
 
+def _find_whole_copies(stats: PageStats, kept: Set[int]) -> list[int]:
+    """Return the long blocks whose words are those of the shorter ones: the whole article once more, without its paragraphs.
+
+    Pages have such copies for other readers, such as applications and lists of articles to read next.
+    """
+    long = [i for i in kept if stats.own.words[i] >= MIN_COPY_WORDS]
+    if not long or sum(stats.own.words[i] for i in kept) > MAX_COMPARED_WORDS:
+        return []
+    text = {run for i in kept if stats.own.words[i] < MIN_COPY_WORDS for run in _list_runs(stats.blocks[i].words, SHINGLE_WORDS)}
+    return [i for i in long if fmean(run in text for run in _list_runs(stats.blocks[i].words, SHINGLE_WORDS)) >= MIN_COPY_SHARE]
+
+
 def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
     """Return the headings whose section was removed: the next kept block is a heading of the same or a higher level.
 
@@ -159,9 +176,9 @@ def _find_declared_steps(stats: PageStats, chosen: Sequence[int]) -> set[int]:
     }
 
 
-def _list_runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield every run of STEP_RUN_WORDS consecutive words."""
-    return (tuple(words[at : at + STEP_RUN_WORDS]) for at in range(len(words) - STEP_RUN_WORDS + 1))
+def _list_runs(words: Sequence[str], length: int = STEP_RUN_WORDS) -> Iterator[tuple[str, ...]]:
+    """Yield every run of `length` consecutive words."""
+    return (tuple(words[at : at + length]) for at in range(len(words) - length + 1))
 
 
 def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
