@@ -51,7 +51,7 @@ def run_day(status: int, alternates: str) -> tuple[list[datetime], list[datetime
 
 
 @pytest.mark.parametrize("status", [403, 503])
-@pytest.mark.parametrize(("alternates", "longest", "max_requests"), [("requests", 15, 300), ("polls", 90, 80)])
+@pytest.mark.parametrize(("alternates", "longest", "max_requests"), [("requests", 15, 400), ("polls", 90, 80)])
 def test_a_listing_that_fails_every_second_time_is_read_for_a_day(status: int, alternates: str, longest: int, max_requests: int) -> None:
     """Its interval neither grows nor falls below the usual one, and no alarm begins: no failure lasts for half an hour."""
     requests, read, begun, over, states = run_day(status, alternates)
