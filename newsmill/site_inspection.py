@@ -171,6 +171,31 @@ def is_homepage(url: str) -> bool:
 OnStart = Callable[["subprocess.Popen[bytes]"], object]
 
 
+class InspectionProcesses:
+    """The processes of running inspections, so that another thread can end them. Used by several threads."""
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._is_ended = False
+        self._lock = threading.Lock()
+
+    def keep(self, process: subprocess.Popen[bytes]) -> None:
+        """Keep a process that has started; after `end` it is ended at once."""
+        with self._lock:
+            self._running = [one for one in self._running if one.poll() is None] + [process]
+            is_ended = self._is_ended
+        if is_ended:
+            process.kill()
+
+    def end(self) -> None:
+        """End all processes, also those that start later."""
+        with self._lock:
+            self._is_ended, running = True, self._running
+        for process in running:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
 def inspect_site(url: str, *, delay: float | None = None, on_start: OnStart | None = None) -> SiteInspection:
     """Inspect the site of a homepage, section, feed or sitemap, in a process of its own. Takes 5 to 30 s, and at most MAX_PROCESS_SECONDS.
 
@@ -214,19 +239,13 @@ def inspect_sites(sites: Sequence[str], *, delay: float | None = None) -> Genera
     Yields one future for each URL, in the order of `sites`; its result is that of `inspect_site`, and raises the same errors.
     Closing the generator ends the processes that run.
     """
-    processes: list[subprocess.Popen[bytes]] = []
+    processes = InspectionProcesses()
     hosts: dict[str, threading.Lock] = {}
     slots = threading.Semaphore(MAX_PARALLEL)
-    is_closed = threading.Event()
-
-    def keep(process: subprocess.Popen[bytes]) -> None:
-        processes.append(process)
-        if is_closed.is_set():
-            process.kill()
 
     def inspect(site: str) -> SiteInspection:
         with hosts.setdefault(_find_host(site), threading.Lock()), slots:
-            return inspect_site(site, delay=delay, on_start=keep)
+            return inspect_site(site, delay=delay, on_start=processes.keep)
 
     executor = ThreadPoolExecutor(MAX_AHEAD, thread_name_prefix="inspection")
     begun: deque[Future[SiteInspection]] = deque()
@@ -238,11 +257,8 @@ def inspect_sites(sites: Sequence[str], *, delay: float | None = None) -> Genera
         while begun:
             yield begun.popleft()
     finally:
-        is_closed.set()
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            with suppress(ProcessLookupError):
-                process.kill()
+        processes.end()
         executor.shutdown()
 
 

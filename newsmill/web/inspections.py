@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from newsmill.site_inspection import SiteInspection, inspect_site
+from newsmill.site_inspection import InspectionProcesses, SiteInspection, inspect_site
 
 MAX_RUNNING = 2  # processes of about 150 MB
 MAX_WAITING = 6  # running ones included
@@ -42,7 +40,7 @@ class Inspections:
         self._inspect = inspect
         self._executor = ThreadPoolExecutor(MAX_RUNNING, thread_name_prefix="inspection")
         self._kept: dict[str, SubmittedInspection] = {}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes = InspectionProcesses()
         self._lock = threading.Lock()
 
     def start(self, url: str, user: str, values: Mapping[str, str]) -> str:
@@ -52,7 +50,7 @@ class Inspections:
             if sum(not one.future.done() for one in self._kept.values()) >= MAX_WAITING:
                 raise HTTPException(503, "other sites are being inspected: try again in a minute", headers={"Retry-After": "60"})
             key = secrets.token_hex(12)
-            future = self._executor.submit(self._inspect, url, on_start=self._keep_process)
+            future = self._executor.submit(self._inspect, url, on_start=self._processes.keep)
             self._kept[key] = SubmittedInspection(user, values, time.monotonic(), future)
         return key
 
@@ -69,16 +67,8 @@ class Inspections:
     def close(self) -> None:
         """End the running processes, and the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            processes = tuple(self._processes)
-        for process in processes:
-            with suppress(ProcessLookupError):
-                process.kill()
+        self._processes.end()
         self._executor.shutdown()
-
-    def _keep_process(self, process: subprocess.Popen[bytes]) -> None:
-        with self._lock:
-            self._processes.append(process)
 
     def _forget_old(self) -> None:
         limit = time.monotonic() - KEPT_SECONDS
@@ -86,4 +76,3 @@ class Inspections:
         for key in done:
             if self._kept[key].started_at < limit or len(self._kept) >= MAX_KEPT:
                 del self._kept[key]
-        self._processes[:] = [process for process in self._processes if process.poll() is None]

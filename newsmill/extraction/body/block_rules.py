@@ -97,7 +97,7 @@ def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
 
 
 def _find_label(text: str) -> str | None:
-    """Return why a short text is no part of any article: the heading of other articles, or the time of reading.
+    """Return why a short text does not belong to the article: the heading of other articles, or the time of reading.
 
     2 of 168 such headings near the text of 987 gold pages are in the gold, and 1 of 30 times of reading.
     """

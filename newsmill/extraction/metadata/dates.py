@@ -53,7 +53,6 @@ _MODIFIED_META = (
 )
 _OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
-_QUARTER, _MAX_OFFSET = timedelta(minutes=15), timedelta(hours=14)  # of the offsets of time zones
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
 FindShownDate = Callable[[HtmlElement], HeadlineDate | None]  # finds the date that a tree of the page displays beside its headline
@@ -97,7 +96,7 @@ def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint
     """Return the instant of a time without zone, if a time in <meta> or in the listing shows the offset of the site.
 
     n-tv.de has "2026-11-03 09:20:08" in JSON-LD and "2026-11-03T10:20:08+02:00" in <meta>: the first is a time at an offset of one hour.
-    The two may differ only by a multiple of 15 minutes, up to 14 hours, as offsets of time zones do.
+    A date of the listing may be that of another event, so both must have the same seconds.
     """
     if found.zone != "none" or found.precision == "day":
         return found
@@ -106,9 +105,8 @@ def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint
     zoned = [one for one in declared if one is not None and one.zone != "none" and one.precision != "day"]
     if any(one.at == found.at for one in zoned):
         return found
-    shifted = (one for one in zoned if (one.at - found.at) % _QUARTER == timedelta(0) and abs(one.at - found.at) <= _MAX_OFFSET)
-    zone = next(shifted, None)
-    return found if zone is None else replace(found, at=zone.at, zone="local")
+    at = next((one.at for one in zoned if _is_zone_offset(one.at - found.at, timedelta(seconds=1))), None)
+    return found if at is None else replace(found, at=at, zone="local")
 
 
 def _find_by_headline(
@@ -230,10 +228,10 @@ def _list_timestamps(page: StructuredData) -> Iterator[object]:
     yield from (element.get("datetime") for element in page.times)
 
 
-def _is_zone_offset(gap: timedelta) -> bool:
-    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes."""
+def _is_zone_offset(gap: timedelta, tolerance: timedelta = _SAME_EVENT) -> bool:
+    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes and less than `tolerance`."""
     seconds = abs(gap.total_seconds())
-    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()
+    return 0 < seconds <= 14 * 3600 and seconds % 900 < tolerance.total_seconds()
 
 
 def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
