@@ -82,3 +82,15 @@ def test_a_block_that_is_the_whole_article_once_more_goes():
     own = "".join(f"<p>{text}</p>" for text in paragraphs)
     stats = view_of(f"{own}<div>{' '.join(paragraphs)}</div><p>{'Another long paragraph of words that occur nowhere else. ' * 60}</p>")
     assert block_rules.find_refused(stats, frozenset(range(22))) == {20: "repeats the text"}
+
+
+@pytest.mark.parametrize("line", ["___", "* * *", "-----", "•••"])
+def test_a_separator_stays_between_two_kept_blocks(line: str):
+    stats = view_of(f"{PROSE}<p>{line}</p>{PROSE.replace('town', 'city')}<p>{line}</p><p>Five bridges to see</p>")
+    assert block_rules.find_separators(stats, frozenset({0, 2})) == {1}  # nothing kept follows the second one
+
+
+@pytest.mark.parametrize("inside", ["<h2>___</h2>", "<p>|</p>", "<p>★★★★★</p>", "<p>*-*-*</p>", "<p>--</p>"])
+def test_headings_of_signs_ratings_and_single_signs_are_no_separators(inside: str):
+    stats = view_of(PROSE + inside + PROSE.replace("town", "city"))
+    assert block_rules.find_separators(stats, frozenset({0, 2})) == frozenset()

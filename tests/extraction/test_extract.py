@@ -209,7 +209,8 @@ def test_a_heading_goes_with_the_section_below_it():
     assert "Stay informed" not in text
 
 
-def test_a_line_of_marks_is_no_text():
-    text = kept_by(keeps_all(), f"<p>{SENTENCES[0]}</p><p>___</p>" + paragraphs())
-    assert "___" not in text
-    assert SENTENCES[0] in text
+def test_a_line_of_signs_stays_only_as_a_separator():
+    text = kept_by(keeps_all(), f"<p>___</p><p>{SENTENCES[0]}</p><p>___</p>{paragraphs()}<p>|</p><p>{SENTENCES[1]}</p><p>___</p>")
+    assert text[:2] == [SENTENCES[0], "___"]
+    assert text.count("___") == 1
+    assert "|" not in text

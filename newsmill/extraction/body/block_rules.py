@@ -50,13 +50,14 @@ _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
 _BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-]*(?:bio|biography|vita)(?=$|[\s_-])", re.IGNORECASE)
 _BYLINE = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
-_LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") only separates sections
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_SEPARATOR = re.compile(r"([_*~=#•·–—-])(?:\s*\1){2,}")  # "___", "* * *": a line that separates two sections
 
 
 def find_settled(stats: PageStats, i: int) -> str | None:
     """Return why block i is not part of the article regardless of the model, or None if the model decides.
 
-    A block of punctuation is never text. The other rules apply to blocks that trafilatura removed.
+    A block of punctuation is never text by itself (see `find_separators`). The other rules apply to blocks that trafilatura removed.
     Such a block in comments, asides, menus or footers is never part of the text.
     A block that is only a link and has no kept neighbour hardly ever is: 7 of 4,050 such blocks on 260 pages (out of fold).
     Both groups together are a quarter of the blocks near a body.
@@ -71,6 +72,15 @@ def find_settled(stats: PageStats, i: int) -> str | None:
         return BESIDE_TEXT
     lonely = stats.kept_before[i] > 1 and stats.kept_after[i] > 1
     return "nothing but a link" if lonely and stats.link_share[i] >= MIN_ALL_LINK_SHARE else None
+
+
+def find_separators(stats: PageStats, kept: frozenset[int]) -> frozenset[int]:
+    """Return the lines of one repeated sign that stand between two kept blocks, except headings.
+
+    On 6 of 10 gold pages with such lines they are in the gold. As headings they are on none of 4.
+    """
+    between = (stats.blocks[i + 1] for i in kept if i + 2 in kept)
+    return frozenset(block.index for block in between if block.box.tag not in HEADING_TAGS and _SEPARATOR.fullmatch(block.text))
 
 
 def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:

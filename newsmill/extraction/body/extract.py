@@ -141,7 +141,9 @@ def _select_blocks(
         i: reason for i, reason in block_rules.find_refused(stats, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION
     }
     kept -= refused.keys()
-    return _Selection(stats, model, odds, rows, kept, sure, _estimate_f1(stats, odds, kept, sure), {**settled, **refused})
+    expected = _estimate_f1(stats, odds, kept, sure)
+    kept |= block_rules.find_separators(stats, kept)
+    return _Selection(stats, model, odds, rows, kept, sure, expected, {**settled, **refused})
 
 
 def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
