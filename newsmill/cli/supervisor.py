@@ -191,7 +191,7 @@ def cut_log(path: Path) -> None:
     try:
         make_private_file(older)
         shutil.copyfile(path, older)
-    except OSError as error:  # a full disk is no reason to let the log grow
+    except OSError as error:  # on a full disk the log must not grow either
         logging.getLogger(__name__).warning("the log %s was not kept: %s", path, error.strerror)
     os.truncate(path, 0)
 
