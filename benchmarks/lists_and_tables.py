@@ -2,7 +2,7 @@
 
 The blocks are list items and table cells of three words or more. The benchmark searches their words, in sequence, in the gold text, in the
 text of Newsmill, and in items or cells of its Markdown. The gold texts are plain text, so words elsewhere on the page also count there.
-Cells of PROSE_CELL words or more are paragraphs for extraction (extraction/body/extract.py), and also in the Markdown.
+Cells of MIN_PROSE_CELL_WORDS words or more are paragraphs for extraction (extraction/body/extract.py), and also in the Markdown.
 The shipped model has seen these pages; `--folds DIR` is as in quality.py.
 """
 

@@ -34,7 +34,7 @@ def page_f1(score: ModuleType, row: Mapping[str, Any], text: str) -> float:
 def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str], theirs: str) -> bool:
     """True if trafilatura's text is good and each of `ours` is bad. `ours` has the text without and with the entries of a live blog.
 
-    A gold text of fewer than NO_WORDS words does not count, because Newsmill does not treat it as text.
+    A gold text of fewer than MIN_TEXT_WORDS words does not count, because Newsmill does not treat it as text.
     """
     if "text" in row and max(count_words(variant) for variant in score.variants(row)) < MIN_TEXT_WORDS:
         return False

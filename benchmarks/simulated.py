@@ -42,10 +42,6 @@ class SimulatedClock:
         """The simulated time at a real one (Unix seconds)."""
         return self.start + timedelta(seconds=(real - self.real) * self.speed)
 
-    def real_at(self, simulated: datetime) -> float:
-        """The real time (Unix seconds) of a simulated one."""
-        return self.real + (simulated - self.start).total_seconds() / self.speed
-
     def to_variable(self) -> str:
         """The value of NEWSMILL_SIMULATED_CLOCK."""
         return f"{self.start.isoformat()} {self.real!r} {self.speed!r}"

@@ -33,7 +33,6 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
-from crawler.listings import MAX_SITEMAP_BYTES
 from crawler.proxy import ProxyClient, ProxyError
 from crawler.publisher_orders import STOPPED, is_stopped
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB
@@ -42,6 +41,7 @@ from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
+from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.install_hints import install_hint
 from newsmill.model import Outcome, OutcomeRecord, Page

@@ -11,7 +11,7 @@ from crawler.crawl_state import CrawlState
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask, read_pushes
-from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.listings import own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
@@ -20,6 +20,7 @@ from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.discovery.response_headers import compute_fresh_seconds
+from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 

@@ -213,13 +213,15 @@ class Frontier:
         return bool(leases or runs)
 
     def _start(self, host: str, worker: HostWorker | SpiderWorker) -> None:
-        if host not in self.workers:
-            task = asyncio.ensure_future(worker.run())
-            self.workers[host] = worker, task
-            task.add_done_callback(partial(self._worker_ended, host))
+        """Start a worker, unless one is at work: a clock that jumps ends its lease early, and the host is leased again."""
+        if host in self.workers and not self.workers[host][1].done():
+            return
+        task = asyncio.ensure_future(worker.run())
+        self.workers[host] = worker, task
+        task.add_done_callback(partial(self._worker_ended, host))
 
     def _worker_ended(self, host: str, task: asyncio.Task[None]) -> None:
-        if host in self.workers and self.workers[host][1] is task:  # the host may have been leased again before this callback
+        if host in self.workers and self.workers[host][1] is task:  # else the host was leased again before this callback
             del self.workers[host]
             self.host_leases.forget(host)
         if not self.workers:

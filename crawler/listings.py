@@ -19,9 +19,9 @@ from newsmill import urls
 from newsmill.discovery.archive_dates import Period, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
-from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
 from newsmill.discovery.url_patterns import is_crawler_trap
-from newsmill.exceptions import DecodeError, ListingError, UrlError
+from newsmill.exceptions import DecodeError, ListingError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
 from newsmill.sandbox.child import Limits
@@ -29,7 +29,6 @@ from newsmill.sandbox.parent import ChildCrashError, ChildProcess, ChildTimeoutE
 
 CHUNK_BYTES = 64 * 1024  # of a sitemap, read at a time
 BATCH_LINKS = 500  # per ledger transaction: 9 MB where URLs and hints are as long as they may be
-MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # sitemaps.org
 MAX_INDEX_SITEMAPS = 1_000  # of one index: monthly sitemaps for 80 years
 MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_crawler_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
@@ -181,15 +180,8 @@ def _select_pages(request: ParseRequest, links: Iterable[Link]) -> Iterator[Link
     for link in links:
         if link.kind is not Kind.PAGE or is_crawler_trap(link.url):
             continue
-        if request.kind is Kind.FEED or _site(link.url) in sites:
+        if request.kind is Kind.FEED or urls.find_site(link.url) in sites:
             yield _attribute(request, link)
-
-
-def _site(url: str) -> str | None:
-    try:
-        return urls.get_site(url)
-    except UrlError:
-        return None
 
 
 def _attribute(request: ParseRequest, link: Link) -> Link:

@@ -20,7 +20,6 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from crawler.crawl_setup import product_name
 from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
 from crawler.fetch_task import ACCEPT
-from crawler.listings import MAX_SITEMAP_BYTES
 from crawler.publisher_orders import ORDER_LOOKUPS, FindOrder, find_no_order, open_order_lookup, wait_for_turn
 from crawler.request_signer import signing_values
 from crawler.response_policy import RetryAt, decide_response
@@ -30,6 +29,7 @@ from crawler.throttle import HostThrottle, StopSignal
 from newsmill import settings as configuration
 from newsmill import urls
 from newsmill.address_guard import Guard
+from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 

@@ -89,7 +89,7 @@ def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> O
 
 
 def _retry(detail: str, outcome: Outcome, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
-    wait = compute_retry_delay(attempts + 1, is_listing=kind is not Kind.PAGE)
+    wait = compute_retry_delay(attempts + 1, kind)
     failure = OutcomeRecord(outcome, detail)
     return failure if wait is None else RetryAt(now + wait, f"{outcome}: {detail}", failure=failure)
 

@@ -111,7 +111,7 @@ class SpiderWorker:
         if outcome.outcome is not Outcome.SPIDER_FAILED or report.is_permanent:
             await self._end(leased_url, outcome)
             return
-        decision = decide_failure(outcome, leased_url.attempts, self.state.now())
+        decision = decide_failure(outcome, leased_url.attempts, self.state.now(), leased_url.kind)
         match decision:
             case OutcomeRecord():
                 await self._end(leased_url, decision)

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 from newsmill.discovery.robots import Decision, RobotsTxt
 
-MAX_CRAWL_DELAY_SECONDS = 120.0  # a longer delay would mean "never" for a site with news every hour; large sites ask for 60 s at most
 FAILURES_BEFORE_PAUSE = 3  # in a row: one broken page is not a broken host
 FIRST_PAUSE_SECONDS = 30.0  # doubled with each further failure
 MAX_PAUSE_SECONDS = 3600.0
@@ -80,7 +79,7 @@ class HostThrottle:
     def set_delay(self, seconds: float) -> None:
         """Wait at least this long between requests, or longer when robots.txt has a Crawl-delay."""
         crawl_delay = self.robots.crawl_delay(self.agent) if self.robots is not None else None
-        self.delay = max(seconds, min(crawl_delay or 0.0, MAX_CRAWL_DELAY_SECONDS))
+        self.delay = max(seconds, crawl_delay or 0.0)
 
     async def acquire(self) -> None:
         """Wait until the next request may start. Raises StopRequestedError."""

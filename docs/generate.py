@@ -119,7 +119,7 @@ def parameters(operation: dict[str, Any], schema: dict[str, Any]) -> str:
     for media in operation.get("requestBody", {}).get("content", {}).values():
         if reference := media["schema"].get("$ref"):  # a file has no keys
             names += schema["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))  # `source` of pages is in the query or in the body
 
 
 def python() -> str:

@@ -10,6 +10,7 @@ A submitted URL is checked first as far as that needs no connection, so that the
 from __future__ import annotations
 
 import socket
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -41,8 +42,9 @@ FORBIDDEN_NETWORKS = tuple(
 IPV6_UNICAST = IPv6Network("2000::/3")
 
 # Host name → reason, for names with refused IP addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
-# A process has one resolver, and few such names.
-REFUSED_HOSTS: dict[str, str] = {}
+# A hostile wildcard domain has any number of such names; only the names of requests in flight are looked up here.
+REFUSED_HOSTS: OrderedDict[str, str] = OrderedDict()
+MAX_REFUSED_HOSTS = 10_000  # the oldest is dropped
 REMEDY = "NEWSMILL_ALLOW_NETS permits networks"  # behind a reason, where a person is told who can change it
 
 
@@ -94,6 +96,8 @@ def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = N
         kept = [answer for answer, refusal in zip(answers, refusals, strict=True) if refusal is None]
         if answers and not kept:
             REFUSED_HOSTS[host.rstrip(".")] = next(refusal for refusal in refusals if refusal is not None)
+            if len(REFUSED_HOSTS) > MAX_REFUSED_HOSTS:
+                REFUSED_HOSTS.popitem(last=False)
         else:
             REFUSED_HOSTS.pop(host.rstrip("."), None)
         return kept

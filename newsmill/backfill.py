@@ -15,7 +15,7 @@ from newsmill import urls
 from newsmill.context import AppContext
 from newsmill.discovery.archive_dates import Period, make_archive_urls
 from newsmill.discovery.html_listings import find_page_number
-from newsmill.exceptions import ConfigError, UrlError
+from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Backfill, Trace
 from newsmill.storage.statistics import Statistics
@@ -69,7 +69,7 @@ def plan_backfill(context: AppContext, source: Source, period: Period) -> Backfi
     polled = tuple(_to_link(trace, source) for trace in traces if _leads_to_archive(trace))
     documents = Statistics(context.engine).newest(PATTERN_DOCUMENTS, source.name)
     own = {urls.get_site(url) for url in (source.homepage, *source.feeds, *source.sitemaps, *source.sections) if url is not None}
-    articles = [document.url for document in documents if _get_site(document.url) in own]
+    articles = [document.url for document in documents if urls.find_site(document.url) in own]
     archives = [Link(url, Kind.SECTION, source.name, FROM_BACKFILL) for url in make_archive_urls(articles, period)]
     return BackfillPlan(period, polled, tuple(archives))
 
@@ -90,13 +90,6 @@ def _leads_to_archive(trace: Trace) -> bool:
 
 def _to_link(trace: Trace, source: Source) -> Link:
     return Link(trace.url, trace.kind, source.name, trace.found_by, trace.found_on)
-
-
-def _get_site(url: str) -> str | None:
-    try:
-        return urls.get_site(url)
-    except UrlError:
-        return None
 
 
 def estimate_time(source: Source, pending: int, done: int, elapsed: timedelta) -> timedelta:

@@ -138,7 +138,7 @@ def _repeat_in_words(value: int, count: int) -> int:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, or of its first MOST_TEXT characters, in order.
+    """The words of a text, or of its first MAX_TEXT_CHARACTERS characters, in order.
 
     >>> split_words("“Don’t”, she said – 3.5 % MORE")
     ['don', 't', 'she', 'said', '3', '5', 'more']

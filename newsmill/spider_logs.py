@@ -27,16 +27,16 @@ def spider_log(settings: Settings, source: str) -> Path:
     return logs_folder(settings) / "spiders" / f"{source}.log"
 
 
-def read_log_end(path: Path, max_bytes: int = MAX_SHOWN_BYTES) -> str | None:
+def read_log_end(path: Path) -> str | None:
     """The last whole lines of a log; None if there is none."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - max_bytes))
+            file.seek(max(0, size - MAX_SHOWN_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return None
-    return text if size <= max_bytes else text.partition("\n")[2]
+    return text if size <= MAX_SHOWN_BYTES else text.partition("\n")[2]
 
 
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")

@@ -144,6 +144,14 @@ def get_site(url: str) -> str:
     return _find_registered_domain(parts.name) or parts.host
 
 
+def find_site(url: str) -> str | None:
+    """As `get_site`; None for a text that is not a URL."""
+    try:
+        return get_site(url)
+    except UrlError:
+        return None
+
+
 def has_public_suffix(url: str) -> bool:
     """Whether the host is below a public suffix (Public Suffix List): "bbc.co.uk", but not "co.uk" or "printer.lan". Raises UrlError."""
     name = _parse(url, None).name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
+from newsmill.address_guard import MAX_REFUSED_HOSTS, REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
 
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::6810:84e5", "2a00:1450:4001:82b::200e"]
 PRIVATE = [
@@ -61,6 +61,14 @@ def test_a_name_with_private_answers_only_is_refused_by_name() -> None:
     lookup = make_guarded_getaddrinfo(Guard(), lambda *_: answers("10.0.0.1"))
     assert lookup("inside.example", 80) == []
     assert REFUSED_HOSTS.pop("inside.example") == "10.0.0.1 is not a public IP address"
+
+
+def test_a_wildcard_domain_does_not_fill_the_memory() -> None:
+    lookup = make_guarded_getaddrinfo(Guard(), lambda *_: answers("10.0.0.1"))
+    for number in range(MAX_REFUSED_HOSTS + 100):
+        lookup(f"{number}.wild.example", 80)
+    assert len(REFUSED_HOSTS) == MAX_REFUSED_HOSTS and f"{MAX_REFUSED_HOSTS + 99}.wild.example" in REFUSED_HOSTS
+    REFUSED_HOSTS.clear()
 
 
 def test_a_name_that_changes_its_answer_is_judged_each_time() -> None:

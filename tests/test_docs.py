@@ -51,6 +51,26 @@ def test_every_setting() -> None:
     assert not unexplained, f"newsmill/settings.py: no title or description for {unexplained}"
 
 
+def test_containers_get_settings_that_exist() -> None:
+    from newsmill.settings import Settings
+
+    real = {str(field.alias) for field in Settings.model_fields.values()} | {"NEWSMILL_IMAGE"}
+    for file in ("docker-compose.yml", ".env.example", "Dockerfile"):
+        named = set(re.findall(r"NEWSMILL_[A-Z_]+", (ROOT / file).read_text(encoding="utf-8")))
+        assert named <= real, f"{file} names {sorted(named - real)}"
+
+
+def test_every_message_of_the_troubleshooting_page_exists() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for name in ("newsmill", "crawler", "workers") for path in (ROOT / name).rglob("*.py"))
+    messages = chapters((ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8"))["Messages"]
+    cells = [line.split(" | ")[0] for line in messages.splitlines() if line.startswith("| ")]
+    shown = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    parts = [part.strip() for message in shown for part in re.split(r"…|worker-1|\d+|: |\(", message)]
+    assert len(parts) > 10
+    ours = {part for part in parts if len(part) > 3} - {"database is locked"}  # SQLite's
+    assert not (missing := sorted(part for part in ours if part not in code)), f"nothing says {missing}"
+
+
 def test_every_key_of_sources_toml() -> None:
     from newsmill.sources.table import SUBTABLES, SourceTable
 

@@ -207,4 +207,3 @@ def test_the_simulated_clock_runs_faster() -> None:
 
     clock = read_clock(SimulatedClock(START, 1000.5, 30).to_variable())
     assert clock.at(1002.5) == START + timedelta(minutes=1)
-    assert clock.real_at(at(1)) == 1002.5

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +30,12 @@ from newsmill.exceptions import NewsmillError
 from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.storage.private_files import make_private_file
 
 GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its page, which may take 30 s
 STABLE_SECONDS = 60.0  # of uptime that reset a child's count of restarts
 MAX_RESTART_SECONDS = 30.0  # before a restart; the delay doubles with each restart
-MAX_LOG_BYTES = 20_000_000  # of a log file, which is then renamed to *.log.1
+MAX_LOG_BYTES = 20_000_000  # of a log file, whose content is then moved to *.log.1
 
 PROGRAM = (sys.executable, "-m", "newsmill.cli.main")
 
@@ -85,6 +87,8 @@ class Supervisor:
                 self._handle_exit(child, code)
             if child.process is None and time.monotonic() >= child.start_at:
                 self._start(child)
+            if self.logs is not None:
+                cut_log(self.logs / f"{child.name}.log")
 
     def stop(self) -> None:
         """Send SIGTERM to all, and after GRACE_SECONDS SIGKILL to the rest and their children."""
@@ -128,8 +132,6 @@ class Supervisor:
         if self.logs is None:
             return None
         path = self.logs / f"{child.name}.log"
-        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _handle_exit(self, child: Child, code: int) -> None:
@@ -179,6 +181,19 @@ def stop_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def cut_log(path: Path) -> None:
+    """Move the content of a long log to *.log.1. The process goes on in the same file, which it has opened for appending."""
+    if not path.exists() or path.stat().st_size <= MAX_LOG_BYTES:
+        return
+    older = path.with_suffix(".log.1")
+    try:
+        make_private_file(older)
+        shutil.copyfile(path, older)
+    except OSError as error:  # on a full disk the log must not grow either
+        logging.getLogger(__name__).warning("the log %s was not kept: %s", path, error.strerror)
+    os.truncate(path, 0)
 
 
 # ---- the start of a process --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic_core import to_jsonable_python
@@ -42,9 +42,9 @@ def program_name() -> str:
     return str(called)
 
 
-def print_json(value: object, out: IO[str] | None = None) -> None:
-    """Print one JSON line on stdout, or on `out`. Dataclasses become objects with their field names, datetimes ISO 8601."""
-    (out or sys.stdout).write(json.dumps(to_json(value), ensure_ascii=False) + "\n")
+def print_json(value: object) -> None:
+    """Print one JSON line on stdout. Dataclasses become objects with their field names, datetimes ISO 8601."""
+    sys.stdout.write(json.dumps(to_json(value), ensure_ascii=False) + "\n")
 
 
 def to_json(value: object) -> Any:
@@ -52,7 +52,7 @@ def to_json(value: object) -> Any:
     return to_jsonable_python(value)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table on stdout, as wide as the terminal. Columns of numbers are aligned to the right.
 
     Where the terminal is too narrow for the columns, each row is a block of lines `column: value`.
@@ -65,9 +65,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
     rows = [list(row) for row in rows]
     if sys.stdout.isatty() and (width := shutil.get_terminal_size().columns) < needed_width(columns, rows):
-        typer.echo(format_blocks(columns, rows, width, title))
+        typer.echo(format_blocks(columns, rows, width))
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
@@ -83,7 +83,7 @@ def needed_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> in
     return sum(min(MIN_CELL_WIDTH, max(map(len, texts))) for texts in cells) + 2 * (len(columns) - 1)
 
 
-def format_blocks(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int, title: str | None = None) -> str:
+def format_blocks(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> str:
     """Each row as a block of lines `column: value` of at most `width` characters, the blocks separated by a blank line."""
     longest = max(map(len, columns))
     blocks = [
@@ -95,7 +95,7 @@ def format_blocks(columns: Sequence[str], rows: Sequence[Sequence[object]], widt
         )
         for row in rows
     ]
-    return "\n\n".join([*([title] if title else []), *blocks])
+    return "\n\n".join(blocks)
 
 
 def _format_cell(value: object) -> str:

@@ -18,6 +18,8 @@ from enum import StrEnum
 
 from croniter import croniter
 
+from newsmill.model import Kind
+
 # A restarted server is back in a minute, an overloaded one in half an hour; a wall or an outage may last for days. After the last one, a
 # page is opened again while a listing shows it.
 _RETRY_DELAYS = (
@@ -32,6 +34,7 @@ _RETRY_DELAYS = (
 )
 MAX_RETRY_DELAY = max(_RETRY_DELAYS)
 _LISTING_RETRIES = 2  # then the listing has failed, and is read again after FAILING_INTERVALS
+_SPIDER_RETRIES = 4  # the same for a run of a spider, which may fail for a reason that its next requests do not meet
 
 # Minutes of delay, added up over articles, that are worth one request. With 1.0 a site with 60 articles a day is read every six minutes
 # in its busy hours, and half of the articles are found within three minutes if a quarter of all come by hubs (benchmarks/follow.py).
@@ -70,9 +73,9 @@ def compute_next_due(every: timedelta | None, cron: str | None, after: datetime)
     return after + every
 
 
-def compute_retry_delay(attempts: int, *, is_listing: bool = False) -> timedelta | None:
+def compute_retry_delay(attempts: int, kind: Kind = Kind.PAGE) -> timedelta | None:
     """How long to wait after that many failed fetches (1, 2, …); None after the last one."""
-    last = _LISTING_RETRIES if is_listing else len(_RETRY_DELAYS)
+    last = {Kind.PAGE: len(_RETRY_DELAYS), Kind.SPIDER: _SPIDER_RETRIES}.get(kind, _LISTING_RETRIES)
     return _RETRY_DELAYS[attempts - 1] if 1 <= attempts <= last else None
 
 

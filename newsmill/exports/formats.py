@@ -30,7 +30,8 @@ FOLDER_FORMATS = ("text", "markdown", "warc")  # formats that write a folder
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 # Spreadsheets calculate a cell that begins with one of these characters or its full-width form; some first skip tabs and line ends
-# (https://owasp.org/www-community/attacks/CSV_Injection). Leading apostrophes match too, so that `unescape_formula` can remove one.
+# (https://owasp.org/www-community/attacks/CSV_Injection). Leading apostrophes match too, so that a reader can remove
+# one (docs/reference/export-formats.md).
 _FORMULA_START = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # `blocks` repeats the text, and `provenance` is about extraction: other formats have them.
 CSV_COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
@@ -154,11 +155,6 @@ def _join_values(values: tuple[Any, ...]) -> str:
 def escape_formula(text: str) -> str:
     """The text with an apostrophe before it if it would begin a formula in a spreadsheet."""
     return f"'{text}" if _FORMULA_START.match(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """The inverse of `escape_formula`."""
-    return text[1:] if text.startswith("'") and _FORMULA_START.match(text) else text
 
 
 def _encode_csv_row(cells: Sequence[str]) -> bytes:

@@ -17,7 +17,7 @@ from newsmill.exports.manifest import ExportedFile, Manifest
 from newsmill.redaction import redact
 
 T = TypeVar("T")
-_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.key
+_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
 # The data has its own folder: pandas and datasets read every file of a folder, and the manifest is not data.
 DATA_FOLDER, INDEX_FOLDER = "data", "index"
 _PART = r"part-(\d{5,})\.[a-z.]+"

@@ -54,7 +54,7 @@ class Profile:
     site: str  # host without "www."
     pages: int  # pages from which it was learned, without copies
     sections: int
-    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
+    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.site_keys.make_line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
     fit: float | None = None  # mean fit of the pages of the profile, 0 to 1
     version: int = 0  # the store assigns it; 0 before

@@ -231,10 +231,10 @@ def translate_redis_errors() -> Iterator[None]:
         raise ServiceError(f"Redis command failed: {error}") from error
 
 
-def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
+def connect_redis(url: str, *, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
     """A client for `url` (redis://, rediss:// or unix://) that fails at once, because the code that uses it retries itself.
 
-    `check` makes a round trip; an answer may take `timeout_seconds`. Raises ServiceError, never with the password in it: no answer, wrong
+    It makes a round trip; an answer may take `timeout_seconds`. Raises ServiceError, never with the password in it: no answer, wrong
     password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.
     """
     location = redact(url)
@@ -248,8 +248,7 @@ def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = Fal
         client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
         raise ServiceError(f"REDIS_URL ({location}) is not a Redis URL; write redis://:PASSWORD@HOST:6379/0") from error
-    if check:
-        check_redis(client, location)
+    check_redis(client, location)
     return client
 
 

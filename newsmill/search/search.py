@@ -184,9 +184,9 @@ class Search:
         cursor: str | None = None,
         previous: str | None = None,
         order: Order = "relevance",
-        limit: int = 20,
+        limit: int,
     ) -> Neighbours:
-        """The documents before and behind one on the page of results with that cursor, or on the page after it. Raises CursorError.
+        """The documents before and behind one on the page of `limit` results with that cursor, or on the page after it. Raises CursorError.
 
         Without a cursor it is the first page. `previous`: the cursor of the page before that one, or FIRST_PAGE, if it is known.
         The document may be on no such page, because others have come since.

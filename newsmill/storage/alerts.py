@@ -90,15 +90,9 @@ def make_schedule(frequency: str, hour: int = 8, weekday: int = 0, zone: str = "
         raise ConfigError(f"weekday: expected a whole number from 0 (Monday) to 6 (Sunday), not {weekday}")
     try:
         ZoneInfo(zone[:MAX_ZONE_CHARACTERS])
-    except (ValueError, OSError):  # of a path; ZoneInfoNotFoundError is a KeyError
-        raise _zone_error(zone) from None
-    except KeyError:
-        raise _zone_error(zone) from None
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a path raises the others
+        raise ConfigError(f"time zone: expected a name such as Europe/Berlin or UTC, not {zone[:40]!r}") from None
     return Schedule(Frequency(frequency), hour, weekday, zone)
-
-
-def _zone_error(zone: str) -> ConfigError:
-    return ConfigError(f"time zone: expected a name such as Europe/Berlin or UTC, not {zone[:40]!r}")
 
 
 # ---- alerts and their messages

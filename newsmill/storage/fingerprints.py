@@ -103,9 +103,9 @@ _OTHERS = (
 )
 
 
-def find_similar_pages(conn: Connection, text: str, *, least: float = MIN_SIMILARITY) -> list[int]:
+def find_similar_pages(conn: Connection, text: str) -> list[int]:
     """The pages (ids of the ledger) of stored documents whose fingerprints are similar to that of a text; none for a short text."""
-    return _find_candidates(conn, near_duplicates.fingerprint(text), least)
+    return _find_candidates(conn, near_duplicates.fingerprint(text), MIN_SIMILARITY)
 
 
 def _find_candidates(conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:

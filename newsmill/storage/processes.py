@@ -90,7 +90,7 @@ _UPSERT = Upsert(processes, ["name"], lambda new: {"beat_at": new.beat_at})
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One running crawler, worker or scheduler."""
+    """One running crawler, worker, scheduler or web server."""
 
     name: str  # of `make_owner_id`
     machine: str

@@ -250,7 +250,7 @@ documents = Table(
     Column("id", String(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
     Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
-    Column("site", StorableText),  # the key of its site profile; urls.profile_site
+    Column("site", StorableText),  # the key of its site profile; urls.get_profile_site
     Column("url", StorableText, nullable=False),
     Column("requested_url", StorableText, nullable=False),
     Column("canonical_url", StorableText),
@@ -347,7 +347,7 @@ search_forms = Table(
 # Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
-# Stars, read documents, tags and notes: one row for each, of each user. The index holds them as terms (search.entry.mark_terms).
+# Stars, read documents, tags and notes: one row for each, of each user. The index holds them as terms (search.entry.mark_value).
 marks = Table(
     "marks",
     metadata,

@@ -167,10 +167,10 @@ class SourceAlarms:
         with reading(self._engine) as conn:
             return [to_alarm(row) for row in conn.execute(OPEN_ALARMS)]
 
-    def list_history(self, source: str, limit: int = MAX_HISTORY) -> list[SourceAlarm]:
-        """The newest alarms of a source, newest first."""
+    def list_history(self, source: str) -> list[SourceAlarm]:
+        """The newest MAX_HISTORY alarms of a source, newest first."""
         with reading(self._engine) as conn:
-            return [to_alarm(row) for row in conn.execute(_HISTORY, {"b_name": source, "b_limit": limit})]
+            return [to_alarm(row) for row in conn.execute(_HISTORY, {"b_name": source, "b_limit": MAX_HISTORY})]
 
     def list_to_check(self, limit: int, *, now: datetime) -> list[Source]:
         """Sources that were not checked for MIN_CHECK_INTERVAL, those first whose last check is longest ago."""

@@ -134,10 +134,10 @@ class Tokens:
         with writing(self._engine) as conn:
             conn.execute(delete(tokens).where(opened, tokens.c.kind.in_(["session", "link"])))
 
-    def end(self, token_id: str) -> None:
-        """End one session, or use up one link."""
+    def end(self, token_id: str) -> bool:
+        """End one session, or use up one link. False: another request was faster."""
         with writing(self._engine) as conn:
-            conn.execute(delete(tokens).where(tokens.c.id == token_id))
+            return conn.execute(delete(tokens).where(tokens.c.id == token_id)).rowcount == 1
 
 
 def _parts(presented: str) -> tuple[str, str]:

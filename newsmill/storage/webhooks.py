@@ -24,6 +24,7 @@ RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 
 MAX_WAIT = timedelta(seconds=RETRY_DELAYS_SECONDS[-1], minutes=1)  # a longer wait is the result of a clock that was set back
 LEASE = timedelta(minutes=1)  # of a delivery that is being sent: ten times its time limit
 MAX_AGE = timedelta(days=30)  # of deliveries that ended
+MAX_UNNOTIFIED = 1000  # submissions that one round looks at
 DUE = deliveries.c.state == literal_column("'due'")  # a literal, which SQLite needs to use the partial index
 
 
@@ -65,6 +66,15 @@ class Delivery:
     ended_at: datetime | None
     status: int | None
     detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnnotifiedSubmission:
+    """A submission whose webhook is to be called when all its URLs have an outcome."""
+
+    id: str
+    webhook: str
+    created_at: datetime
 
 
 class Webhooks:
@@ -164,12 +174,16 @@ class Webhooks:
         with writing(self._engine) as conn:
             conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last))
 
-    def list_unnotified(self, *, limit: int = 1000) -> list[tuple[str, str]]:
-        """(submission, webhook) of submissions whose webhook is not notified yet, oldest first."""
+    def list_unnotified(self, after: UnnotifiedSubmission | None = None) -> list[UnnotifiedSubmission]:
+        """Submissions whose webhook is not notified yet, oldest first: at most MAX_UNNOTIFIED of those that follow `after`."""
         wanted = and_(submissions.c.webhook.is_not(None), submissions.c.notified_at.is_(None))
-        statement = select(submissions.c.id, submissions.c.webhook).where(wanted).order_by(submissions.c.created_at).limit(limit)
+        if after is not None:
+            is_later = submissions.c.created_at > after.created_at
+            wanted = and_(wanted, or_(is_later, and_(submissions.c.created_at == after.created_at, submissions.c.id > after.id)))
+        columns = (submissions.c.id, submissions.c.webhook, submissions.c.created_at)
+        statement = select(*columns).where(wanted).order_by(submissions.c.created_at, submissions.c.id).limit(MAX_UNNOTIFIED)
         with reading(self._engine) as conn:
-            return [(row.id, row.webhook) for row in conn.execute(statement)]
+            return [UnnotifiedSubmission(*row) for row in conn.execute(statement)]
 
     def notify_submission(self, submission: str, hook: str, payload: Any, *, now: datetime) -> bool:
         """Enqueue the delivery for a finished submission. False: another process was faster."""

@@ -84,12 +84,6 @@ _ACTIVE = select(websub_subscriptions).where(
     websub_subscriptions.c.state == SubscriptionState.ACTIVE.value,
     websub_subscriptions.c.expires_at > bindparam("b_now", type_=websub_subscriptions.c.expires_at.type),
 )
-_OF_SOURCE = (
-    select(ledger.c.url, websub_subscriptions)
-    .join(ledger, ledger.c.id == websub_subscriptions.c.ledger_id)
-    .where(ledger.c.source == bindparam("b_name"))
-    .order_by(ledger.c.id)
-)
 _INSERT = Upsert(websub_subscriptions, ("ledger_id",))
 _WAITING = (
     select(websub_pushes).where(websub_pushes.c.ledger_id == bindparam("b_id")).order_by(websub_pushes.c.id).limit(MAX_WAITING_PUSHES)
@@ -108,7 +102,7 @@ def to_subscription(row: Any) -> Subscription:
     return Subscription(**{name: row[name] for name in _NAMES} | {"state": SubscriptionState(row["state"])})
 
 
-# ---- for the schedule and for people
+# ---- for the schedule
 
 
 def list_active(conn: Connection, listing_ids: Iterable[int], now: datetime) -> dict[int, Subscription]:
@@ -119,23 +113,6 @@ def list_active(conn: Connection, listing_ids: Iterable[int], now: datetime) -> 
         for row in conn.execute(_ACTIVE, {"b_ids": ids[start : start + BATCH_IDS], "b_now": now}).mappings():
             found[row["ledger_id"]] = to_subscription(row)
     return found
-
-
-def list_of_source(conn: Connection, source: str) -> list[tuple[str, Subscription]]:
-    """(URL of the feed, subscription) of the source's feeds that announce a hub."""
-    return [(row["url"], to_subscription(row)) for row in conn.execute(_OF_SOURCE, {"b_name": source}).mappings()]
-
-
-def describe(subscription: Subscription, now: datetime, public_url: str | None) -> str:
-    """One sentence on whether the hub tells of new pages, for the command line."""
-    if subscription.is_active(now):
-        until = f"until {subscription.expires_at:%Y-%m-%d %H:%M} UTC"
-        pushed = "no push yet" if subscription.last_push_at is None else f"last push {subscription.last_push_at:%Y-%m-%d %H:%M} UTC"
-        return f"subscribed at {subscription.hub} {until}; {pushed}"
-    if public_url is None:
-        return f"the feed announces the hub {subscription.hub}; set NEWSMILL_PUBLIC_URL to receive new pages at once"
-    reason = f": {subscription.detail}" if subscription.detail else ""
-    return f"{subscription.state} at {subscription.hub}{reason}"
 
 
 # ---- for the crawler

@@ -66,7 +66,7 @@ class AlertSender(RoundThread):
 
     def start_round(self, pool: ThreadPoolExecutor) -> list[Future[None]]:
         """Match new documents and start the messages that are due. Raises ServiceError."""
-        self._running = {alert_id: future for alert_id, future in self._running.items() if not future.done()}
+        self._forget_done()
         now = self.context.now()
         end = Changes(self.context.engine).end()
         self.match(end, now)
@@ -79,6 +79,14 @@ class AlertSender(RoundThread):
             self.searches.delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
         return list(started.values())
+
+    def _forget_done(self) -> None:
+        """Forget the messages that have ended. A bug is logged; its alert is tried again when the lease ends."""
+        done = {alert_id: future for alert_id, future in self._running.items() if future.done()}
+        self._running = {alert_id: future for alert_id, future in self._running.items() if alert_id not in done}
+        for alert_id, future in done.items():
+            if (error := future.exception()) is not None:
+                log.error("alert %s failed", alert_id, exc_info=error)
 
     def match(self, end: ChangePosition, now: datetime) -> None:
         """Match the documents stored before `end`, at most MAX_PAGES pages, with the searches that have not seen them."""

@@ -194,8 +194,7 @@ def show_sign_in(request: Request, key: str = "", next: str = "/") -> Response:
     if not key:
         return sign_in_page(request, "prompt")
     link = tokens.check(key, now=request.app.state.context.now())
-    if link is not None and link.kind is TokenKind.LINK:
-        tokens.end(link.id)
+    if link is not None and link.kind is TokenKind.LINK and tokens.end(link.id):
         return start_session(request, link, None, next)
     if request.cookies.get(COOKIE) and get_caller(request):
         return RedirectResponse(local_path(next), 303)

@@ -51,7 +51,10 @@ def status_title(status: int) -> str:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Register the handlers for all errors of the application."""
+    """Register the handlers for all errors of the application.
+
+    None is a coroutine: a page asks the database who the reader is, so it is made in a thread.
+    """
     app.add_exception_handler(HTTPException, handle_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, handle_invalid_request)  # type: ignore[arg-type]
     app.add_exception_handler(NewsmillError, handle_newsmill_error)  # type: ignore[arg-type]
@@ -68,7 +71,7 @@ def error_response(request: Request, status: int, detail: str, *, headers: Mappi
     return response
 
 
-async def handle_http_error(request: Request, error: HTTPException) -> Response:
+def handle_http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else status_title(error.status_code)
     if detail == status_title(404):
         detail = f"{request.url.path[:200]} does not exist on this server"
@@ -78,7 +81,7 @@ async def handle_http_error(request: Request, error: HTTPException) -> Response:
     return error_response(request, error.status_code, detail, headers=error.headers, **more)
 
 
-async def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
+def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
     """422 with the location of each error, as a JSON pointer or a parameter name. Submitted values are not repeated."""
     errors = [describe_error(one) for one in error.errors()[:MAX_ERRORS]]
     detail = f"{errors[0]['where']}: {errors[0]['detail']}" if errors else "the request is invalid"
@@ -104,7 +107,7 @@ def format_location(path: tuple[int | str, ...]) -> str:
     return "#" + "".join(f"/{part}" for part in rest) if where == "body" else " ".join((where, *rest))
 
 
-async def handle_newsmill_error(request: Request, error: NewsmillError) -> Response:
+def handle_newsmill_error(request: Request, error: NewsmillError) -> Response:
     """Mistakes of the request are reported; other texts go to the log, because they may name internal hosts."""
     if isinstance(error, ConfigError | CursorError):
         return error_response(request, 422, str(error))
@@ -114,10 +117,10 @@ async def handle_newsmill_error(request: Request, error: NewsmillError) -> Respo
     return error_response(request, 500, "the request failed; the log has the reason")
 
 
-async def handle_url_error(request: Request, error: UrlError) -> Response:
+def handle_url_error(request: Request, error: UrlError) -> Response:
     return error_response(request, 422, str(error))
 
 
-async def handle_bug(request: Request, error: Exception) -> Response:
+def handle_bug(request: Request, error: Exception) -> Response:
     """500. Starlette raises the error again afterwards, so that the server logs its traceback."""
     return error_response(request, 500, "internal error in Newsmill; the log has the traceback")

@@ -18,7 +18,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
-from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
+from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.stream import summarize
 from newsmill.web.http_client import DeliveryError, build_headers, post
 from newsmill.web.round_thread import RoundThread
@@ -41,6 +41,7 @@ class WebhookSender(RoundThread):
         self.webhooks = Webhooks(context.engine)
         self.guard = Guard.from_networks(allow_nets)
         self._next_cleanup = time.monotonic()
+        self._last_looked_at: UnnotifiedSubmission | None = None  # None: begin with the oldest
 
     def make_round(self, pool: ThreadPoolExecutor) -> bool:
         """One round; whether something was sent, so that more may be due."""
@@ -51,8 +52,7 @@ class WebhookSender(RoundThread):
         now = self.context.now()
         for webhook in self.webhooks.list_idle():
             self.add_document_delivery(webhook, now)
-        for submission, webhook_id in self.webhooks.list_unnotified():
-            self.add_submission_delivery(submission, webhook_id, now)
+        self.add_submission_deliveries(now)
         if time.monotonic() >= self._next_cleanup:
             self.webhooks.delete_old(now=now)
             Submissions(self.context.engine).delete_old(now=now)
@@ -81,6 +81,16 @@ class WebhookSender(RoundThread):
             if matching or len(documents) < MAX_DOCUMENTS:
                 return [document for document in documents if document.id in matching], end
         return [], end
+
+    def add_submission_deliveries(self, now: datetime) -> None:
+        """Create the deliveries of submissions whose URLs all have an outcome.
+
+        Each round looks at some submissions and the next one at those behind them, so that no number of open ones hides a finished one.
+        """
+        found = self.webhooks.list_unnotified(self._last_looked_at)
+        for submission in found:
+            self.add_submission_delivery(submission.id, submission.webhook, now)
+        self._last_looked_at = found[-1] if len(found) == MAX_UNNOTIFIED else None
 
     def add_submission_delivery(self, submission_id: str, webhook_id: str, now: datetime) -> None:
         """Create one delivery when every URL of a submission has an outcome."""

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
+from newsmill.storage.websub import Subscription
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, PushResult, WebSubRequests
 from newsmill.web.config import WEBSUB_PATH
 from newsmill.web.http_client import DeliveryError, post
@@ -61,14 +62,17 @@ async def receive_push(request: Request, callback_id: str) -> Response:
     """
     context: AppContext = request.app.state.context
     requests = WebSubRequests(context.engine)
-    subscription = await run_in_threadpool(requests.find, callback_id)
-    if subscription is None or not subscription.is_active(context.now()):
+
+    def find_active() -> Subscription | None:
+        subscription = requests.find(callback_id)
+        return subscription if subscription is not None and subscription.is_active(context.now()) else None
+
+    subscription = await run_in_threadpool(find_active)
+    if subscription is None:
         raise HTTPException(410, "no subscription is in force")
     body = await request.body()
     content_type, signature = request.headers.get("content-type"), request.headers.get("x-hub-signature")
-    result = await run_in_threadpool(
-        lambda: requests.receive(subscription, body, content_type, signature, now=context.now()),
-    )
+    result = await run_in_threadpool(lambda: requests.receive(subscription, body, content_type, signature, now=context.now()))
     if result is PushResult.GONE:
         raise HTTPException(410, "no subscription is in force")
     return Response(status_code=202)

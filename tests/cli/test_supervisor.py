@@ -19,6 +19,12 @@ from newsmill.exceptions import NewsmillError
 
 RUNS = "import sys, time; print('here', sys.argv[1:], flush=True); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
+TICKS = """
+import time
+for number in range(10_000):
+    print(number, flush=True)
+    time.sleep(0.05)
+"""
 ORPHAN = """
 import sys, time
 from newsmill.cli.supervisor import stop_with_parent
@@ -126,11 +132,20 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_long_log_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_cut_while_its_process_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_LOG_BYTES", 3)
-    (tmp_path / "child-0.log").write_text("old news")
-    with supervise(RUNS, tmp_path, []):
-        assert (tmp_path / "child-0.log.1").read_text() == "old news"
+    log, older = tmp_path / "child-0.log", tmp_path / "child-0.log.1"
+    log.write_text("old news\n")
+    with supervise(TICKS, tmp_path, []) as running:
+        assert older.read_text() == "old news\n"
+        wait_for(lambda: log.read_text().count("\n") > 2)
+        pid = running.children[0].process.pid if running.children[0].process else 0
+        running.watch()
+        assert older.read_text().startswith("0\n1\n2\n") and older.stat().st_mode & 0o777 == 0o600
+        written = older.read_text().count("\n")
+        wait_for(lambda: log.read_text().count("\n") > 2)
+        assert int(log.read_text().split("\n")[0]) >= written, "it goes on in the same file"
+        assert running.children[0].process and running.children[0].process.pid == pid
 
 
 def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:

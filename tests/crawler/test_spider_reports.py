@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 from scrapy.settings import Settings as ScrapySettings
 
 from crawler.downloader import GuardedResolver
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from crawler.spider_process import OutputCounts, RunReport
-from crawler.spider_worker import describe_run
+from crawler.spider_worker import SpiderWorker, describe_run
 from crawler.user_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
-from newsmill.model import Outcome
+from newsmill.model import Kind, LeasedUrl, Outcome
 from newsmill.settings import Settings
 from newsmill.web.pages.translations import translate_message
 
@@ -98,3 +104,21 @@ def test_protected_settings_win_and_limits_can_be_lowered() -> None:
     assert values.getint("DOWNLOAD_MAXSIZE") == MAX_BODY_BYTES
     assert values.getint("DOWNLOAD_TIMEOUT") == 5 < DEADLINE_SECONDS
     assert not values.getbool("COOKIES_ENABLED")
+
+
+def test_a_failed_run_is_repeated_four_times_and_then_when_its_source_is_due() -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    written: list[Any] = []
+    ledger = SimpleNamespace(
+        postpone=lambda rows, now: written.append(rows[0].next_at - now), end=lambda rows, now: written.append("ended")
+    )
+
+    async def call_ledger(call: Callable[[datetime], object]) -> object:
+        return call(now)
+
+    state = cast("Any", SimpleNamespace(ledger=ledger, call_ledger=call_ledger, now=lambda: now))
+    worker = SpiderWorker(state, cast("Any", SimpleNamespace(host="spider/paper")), cast("Any", None))
+    for attempts in range(5):
+        row = LeasedUrl(1, "spider:paper", Kind.SPIDER, "spider/paper", "paper", 1, attempts)
+        asyncio.run(worker._record(row, RunReport("failed", error="the site is away")))
+    assert written == [*(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120)), "ended"]

@@ -30,6 +30,7 @@ from newsmill.discovery.schedule import (
     fit_budget,
     plan_poll,
 )
+from newsmill.model import Kind
 
 
 def load_simulation():
@@ -99,12 +100,12 @@ def test_retry_delay_grows_and_ends():
     assert delays == sorted(delays)
     assert sum(delays, timedelta()) > timedelta(days=2), "an outage of a weekend loses nothing"
     assert (compute_retry_delay(0), compute_retry_delay(9)) == (None, None)
-    assert compute_retry_delay(3, is_listing=True) is None, "a listing is read again by its schedule"
+    assert compute_retry_delay(3, Kind.FEED) is None, "a listing is read again by its schedule"
 
 
-@given(st.integers(), st.booleans())
-def test_retry_delay_takes_any_number(attempts, is_listing):
-    wait = compute_retry_delay(attempts, is_listing=is_listing)
+@given(st.integers(), st.sampled_from(Kind))
+def test_retry_delay_takes_any_number(attempts, kind):
+    wait = compute_retry_delay(attempts, kind)
     assert wait is None or timedelta(0) < wait <= MAX_RETRY_DELAY
 
 

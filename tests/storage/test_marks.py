@@ -140,7 +140,7 @@ def test_the_neighbours_of_a_document_in_a_list_of_results(engine: Engine, ids: 
         assert search.neighbours("harbour", hits[2], cursor=cursors[2], order=order, limit=2).previous is None  # the page before is unknown
         one = search.neighbours("harbour", hits[2], cursor=None, order=order, limit=2)  # from the page before its own
         assert one.previous is not None and (one.previous.id, one.previous.cursor) == (hits[1], None)
-        assert search.neighbours("harbour", "unknown", order=order).next is None
+        assert search.neighbours("harbour", "unknown", order=order, limit=2).next is None
 
 
 def test_notes_on_misused_filters(engine: Engine, ids: list[str]) -> None:

@@ -145,6 +145,20 @@ def test_mail_that_is_refused_is_tried_again_with_the_same_id(make_harness: Call
         assert answer.status_code == 422, target
 
 
+def test_a_bug_in_a_message_is_logged(
+    make_harness: Callable[..., AlertHarness], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread does not wait for the messages that it starts, so nobody else sees the error."""
+    harness = make_harness()
+    save(harness.web.program("write"), channel="webhook", target="https://reader.example.org/")
+    harness.stock()
+    monkeypatch.setattr("newsmill.web.alert_sender.send_alert", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        harness.round()
+    assert harness.round() == 0
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_password_is_not_sent_without_encryption(
     make_harness: Callable[..., AlertHarness], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

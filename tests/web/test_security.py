@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ from site_of_tests import BASE, RunningApp, served
 
 from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.storage.tokens import Scope, TokenKind
+from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import make_csrf_token, require_csrf, require_scope
@@ -169,6 +169,22 @@ def test_the_operators_own_token(web: RunningApp) -> None:
     assert (program.get("/read").status_code, browser.get("/read").status_code) == (401, 401)
     tokens.set_environment_token(None, now=now)
     assert not tokens.has_program_token(now=now)
+
+
+def test_of_two_requests_with_one_link_one_gets_a_session(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = web.context.tokens
+    key = tokens.add("link", Scope.ADMIN, now=web.context.now(), kind=TokenKind.LINK)
+    check = Tokens.check
+
+    def check_and_be_late(self: Tokens, presented: str, *, now: datetime) -> Token | None:
+        found = check(self, presented, now=now)
+        if found is not None and found.kind is TokenKind.LINK:
+            assert self.end(found.id), "the other request uses the link up"
+        return found
+
+    monkeypatch.setattr(Tokens, "check", check_and_be_late)
+    answer = web.client().get(f"/login?key={key}")
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
 def test_a_link_opens_one_session(web: RunningApp) -> None:

@@ -170,6 +170,17 @@ def test_a_submission_sends_its_webhook_when_all_urls_have_an_outcome(make_web: 
     assert accepted["webhook_secret"].startswith("whsec_")
 
 
+def test_open_submissions_do_not_hide_a_finished_one(context: SenderHarness, inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("newsmill.storage.webhooks", "newsmill.web.webhook_sender"):
+        monkeypatch.setattr(f"{module}.MAX_UNNOTIFIED", 2)
+    writer = context.web.program("write")
+    for url in ("https://paper.example/a", "https://paper.example/b", "https://paper.example/c", "no URL"):
+        assert writer.post(f"{API}/urls", json={"urls": [url], "webhook": inbox.url}).status_code == 202
+    for _ in range(3):
+        context.round()
+    assert [json.loads(body)["data"]["outcomes"] for _, body in inbox.got] == [{"bad_url": 1}]
+
+
 # ---- what a stranger could make us connect to ------------------------------------------------------------------------------------
 
 # Spellings of IP addresses that a browser accepts, and a name whose name server lies ("evil.example").

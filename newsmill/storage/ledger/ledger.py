@@ -77,13 +77,13 @@ class Ledger(LeaseLedger):
         with writing(self._engine) as conn:
             sources.make_listings_due(conn, name, now)
 
-    def make_revisits_due(self, *, now: datetime, limit: int = 500) -> int:
-        """Make up to `limit` stored articles due whose revisit has come. Returns their number; only reads if there is none."""
+    def make_revisits_due(self, *, now: datetime) -> int:
+        """Make stored articles due whose revisit has come. Returns their number; only reads if there is none."""
         with reading(self._engine) as conn:
             if not revisits.is_any_due(conn, now):
                 return 0
         with writing(self._engine) as conn:
-            return revisits.make_due(conn, now, limit)
+            return revisits.make_due(conn, now)
 
     def move_listing(self, source: str, url: str, new_url: str, failure: OutcomeRecord | None = None, *, now: datetime) -> bool:
         """Follow a listing that has moved permanently, in the plan of its source too. False: the source has no such listing.

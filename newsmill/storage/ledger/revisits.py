@@ -26,6 +26,7 @@ from newsmill.storage.statements import FREE, IS_LISTING, LIMIT, NOW, AnyRow, st
 
 SHARE_OF_REQUESTS = 0.25  # of a host's requests, at most
 MAX_DUE_AHEAD = timedelta(minutes=5)  # revisits that are due later wait outside the crawler's queue, where new pages cost nothing
+MAX_DUE_PER_PASS = 500  # of the scheduler, in one transaction
 MAX_DUE_PER_HOST = 100  # of a host that is paused, or busy with new pages; the others wait too
 SAME_TEXT = (Outcome.NOT_MODIFIED, Outcome.UNCHANGED)  # outcomes of a revisit that found the article as it was
 PAUSED_WAIT = timedelta(days=1)  # of an article whose source is paused
@@ -110,13 +111,13 @@ def is_any_due(conn: Connection, now: datetime) -> bool:
     return conn.execute(_DUE_ID, {"b_now": now}).first() is not None
 
 
-def make_due(conn: Connection, now: datetime, limit: int) -> int:
-    """Give the crawler up to `limit` articles whose revisit has come due. Returns their number.
+def make_due(conn: Connection, now: datetime) -> int:
+    """Give the crawler up to MAX_DUE_PER_PASS articles whose revisit has come due. Returns their number.
 
     Those of one host are due one after the other, so that they take SHARE_OF_REQUESTS of its requests. They are leased after new pages and
     before the archive (`links.rank`).
     """
-    rows = conn.execute(_DUE, {"b_now": now, "b_limit": limit}).all()
+    rows = conn.execute(_DUE, {"b_now": now, "b_limit": MAX_DUE_PER_PASS}).all()
     plans = _read_sources(conn, {row.source for row in rows if row.source is not None})
     places = _QueuePlaces(conn, sorted({row.host for row in rows}), now)
     due: list[dict[str, Any]] = []

@@ -12,11 +12,12 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import State
+from newsmill.site_inspection import add_scheme
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
-from newsmill.web.pages.rendering import PageView, add_scheme
+from newsmill.web.pages.rendering import PageView
 
 PERIOD_DAYS = 7  # of failures and results
 MAX_QUARANTINED = 25

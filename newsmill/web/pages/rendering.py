@@ -6,7 +6,6 @@ URL of a static file contains a hash of its content, so browsers may cache it fo
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
@@ -37,8 +36,6 @@ RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd
 CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
 TIMELINE_CHARTS = (timeline_charts.draw_bar_links, timeline_charts.draw_ticks)
 OUTCOMES = (charts.describe_counts, charts.sum_by_state)
-
-_WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
 
 
 class PageView:
@@ -231,11 +228,6 @@ def params(query: Mapping[str, object], **changes: object) -> str:
 def direction(language: str | None) -> str:
     """`rtl` for a language written from right to left, else `auto`, which lets the text decide."""
     return "rtl" if language and language.partition("-")[0].lower() in RIGHT_TO_LEFT else "auto"
-
-
-def add_scheme(url: str) -> str:
-    """`example.org/a`, as people type it → `https://example.org/a`; any other text stays as it is."""
-    return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
 
 
 # ---- the reader's preferences, kept in cookies ---------------------------------------------------------------------------------

@@ -228,6 +228,7 @@ class Place:
         if self.order is None:
             return Neighbours()
         try:
-            return index.neighbours(self.query, document_id, cursor=self.page, previous=self.previous, order=self.order)
+            place = {"cursor": self.page, "previous": self.previous}
+            return index.neighbours(self.query, document_id, **place, order=self.order, limit=MAX_HITS)
         except CursorError:
             return Neighbours()

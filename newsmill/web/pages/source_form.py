@@ -12,8 +12,8 @@ from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Render, Rules, Source
+from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_duration, spider_table
-from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")

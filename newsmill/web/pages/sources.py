@@ -13,7 +13,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
-from newsmill.site_inspection import Obstacle, SiteInspection, get_article_host
+from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, get_article_host
 from newsmill.sources.additions import Action, Addition, plan_addition
 from newsmill.sources.file import render_table
 from newsmill.sources.table import make_name, parse_source
@@ -23,7 +23,7 @@ from newsmill.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.inspections import Inspections, SubmittedInspection
 from newsmill.web.pages import source_form
-from newsmill.web.pages.rendering import PageView, add_scheme, shorten
+from newsmill.web.pages.rendering import PageView, shorten
 from newsmill.web.pages.source_health_view import describe_failure, read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
