@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class RoundThread(ABC):
-    """When the database is not available, one line is logged, and a later round does the work."""
+    """When the database is not available, one line is logged, and a later round does the work. So it is after a bug, with its traceback."""
 
     def __init__(self, name: str, max_concurrent: int) -> None:
         """`max_concurrent` is the number of threads in the pool of a round."""
@@ -48,7 +48,13 @@ class RoundThread(ABC):
             has_more, error = self.make_round(pool), None
         except ServiceError as problem:
             has_more, error = False, str(problem)
-        if error != self._error:
-            log.warning("%s: %s", self._name, error or "the database is available again")
+            if error != self._error:
+                log.warning("%s: %s", self._name, error)
+        except Exception as problem:  # the border of a thread: without it nothing more would be sent, and nobody would know
+            has_more, error = False, repr(problem)
+            if error != self._error:
+                log.exception("%s failed; it goes on with the next round", self._name)
+        if error is None and self._error is not None:
+            log.warning("%s: works again", self._name)
         self._error = error
         return has_more
