@@ -147,8 +147,8 @@ class EmbeddedRedis:
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while self._answers() and time.monotonic() < deadline:
                 time.sleep(0.01)
-        except redis.ConnectionError:
-            pass  # it has stopped
+        except (redis.ConnectionError, redis.TimeoutError):
+            pass  # it has stopped, or stops when it is done with a long command
         finally:
             self._client.close()
             self._died()
