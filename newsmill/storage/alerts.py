@@ -98,7 +98,7 @@ def make_schedule(frequency: str, hour: int = 8, weekday: int = 0, zone: str = "
 
 
 def _zone_error(zone: str) -> ConfigError:
-    return ConfigError(f"time zone: expected a name such as Europe/Berlin or UTC, not {zone[:40]!r}")
+    return ConfigError(f"zone: expected a time zone such as Europe/Berlin or UTC, not {zone[:40]!r}")
 
 
 # ---- alerts and their messages
