@@ -145,7 +145,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
         facts = [
-            f"{at:%Y-%m-%d %H:%M}",
+            f"{at:%Y-%m-%d}" if hit.published_at and hit.published_precision == "day" else f"{at:%Y-%m-%d %H:%M}",
             hit.site_name or hit.source,
             hit.language,
             format_count(hit.word_count, "word"),

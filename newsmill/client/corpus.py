@@ -39,6 +39,7 @@ class SearchHit:
     image: str | None = None  # URL of the main image
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
     gone_at: datetime | None = None
+    published_precision: str | None = None  # second, minute, day; an older server does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,3 +258,4 @@ class NearDuplicate:
     published_at: datetime | None
     first_seen_at: datetime
     similarity: float  # 0 to 1: the share of common runs of five words among all runs of both texts
+    published_precision: str | None = None  # second, minute, day; an older server does not say

@@ -42,6 +42,7 @@ _FIELDS = (
     "section",
     "image",
     "published_at",
+    "published_precision",
     "first_seen_at",
     "word_count",
     "is_free",

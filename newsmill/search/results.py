@@ -33,6 +33,7 @@ class Hit:
     section: str | None
     image: str | None
     published_at: datetime | None
+    published_precision: str | None  # second, minute, day
     first_seen_at: datetime
     authors: tuple[str, ...]
     word_count: int

@@ -91,7 +91,7 @@ def make_schedule(frequency: str, hour: int = 8, weekday: int = 0, zone: str = "
     try:
         ZoneInfo(zone[:MAX_ZONE_CHARACTERS])
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a path raises the others
-        raise ConfigError(f"time zone: expected a name such as Europe/Berlin or UTC, not {zone[:40]!r}") from None
+        raise ConfigError(f"zone: expected a time zone such as Europe/Berlin or UTC, not {zone[:40]!r}") from None
     return Schedule(Frequency(frequency), hour, weekday, zone)
 
 

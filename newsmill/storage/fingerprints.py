@@ -83,7 +83,7 @@ _CANDIDATES = text(
     f" FROM ({' UNION ALL '.join(_PART.format(band=band) for band in BANDS)}) AS in_bands"
     " GROUP BY ledger_id ORDER BY bands DESC, ledger_id LIMIT :most) AS most USING (ledger_id)"
 )
-_HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "first_seen_at")
+_HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at")
 _TEXT = select(documents.c.text).where(documents.c.id == bindparam("b_id"))
 # The fingerprint of a document, if the stored one is certainly of its text.
 _SIBLING = documents.alias("sibling")  # a document of the same page

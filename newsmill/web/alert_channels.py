@@ -80,7 +80,7 @@ def check_recipient(target: str, settings: Settings) -> None:
 def check_webhook(target: str, settings: Settings) -> None:
     """Raises ConfigError for a URL that is not called. Each connection is checked again."""
     if redact(target) != target:  # it is shown
-        raise ConfigError("target: expected a URL without user, password or password parameter; the signature shows who sent a message")
+        raise ConfigError("target: expected a URL without user, password or password parameter: the signature shows who sent a message")
     if reason := address_guard.refusal_reason(target, Guard.from_networks(map(str, settings.allow_nets))):
         raise ConfigError(f"target: {reason}")
 

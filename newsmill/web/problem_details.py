@@ -9,8 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, ServiceError, UrlError
 from newsmill.storage.columns import make_storable_json
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 
 
 MAX_ERRORS = 20  # reported for one request
+UNREADABLE_BODY = "There was an error parsing the body"  # FastAPI's detail for a body that its parser fails on
 
 
 class RequestErrors(HTTPException):
@@ -75,10 +78,21 @@ def handle_http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else status_title(error.status_code)
     if detail == status_title(404):
         detail = f"{request.url.path[:200]} does not exist on this server"
-    elif error.status_code == 405 and error.headers and "Allow" in error.headers:
-        detail = f"{request.url.path[:200]} does not accept {request.method[:20]}; it accepts {error.headers['Allow']}"
+    elif error.status_code == 405:
+        methods = list_methods(request)
+        detail = f"{request.url.path[:200]} does not accept {request.method[:20]}; it accepts {methods}"
+        return error_response(request, 405, detail, headers={"Allow": methods})
+    elif detail == UNREADABLE_BODY:
+        detail = "the body cannot be read: it is not in UTF-8, or nested too deeply"
+        return error_response(request, 422, f"#: {detail}", errors=[{"where": "#", "detail": detail}])
     more = {"errors": error.errors} if isinstance(error, RequestErrors) else {}
     return error_response(request, error.status_code, detail, headers=error.headers, **more)
+
+
+def list_methods(request: Request) -> str:
+    """The methods that the path accepts. Starlette names those of the first route of the path only."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
@@ -96,6 +110,8 @@ def describe_error(error: Mapping[str, Any]) -> dict[str, str]:
         return {"where": "#", "detail": f"the body is not JSON: {error.get('ctx', {}).get('error', message)}{position}"}
     if error["type"] == "extra_forbidden":
         message = "this key is unknown"
+    elif error["type"] == "too_long" and error["ctx"]["field_type"] == "Value":  # a text whose characters were replaced first
+        message = f"String should have at most {error['ctx']['max_length']} characters"
     elif where == "#" and error["type"] in ("model_attributes_type", "dict_type", "model_type"):
         message = "expected a JSON object, sent with Content-Type: application/json"
     return {"where": where, "detail": message}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import get_origin
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPBearer
@@ -23,22 +26,28 @@ from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
 bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
-    """Raises RequestErrors for a query parameter that the route does not take: with a misspelt filter, a list would show everything."""
-    known = sorted(list_query_names(request.scope["route"].dependant))
-    expected = f"expected {', '.join(known)}" if known else "expected none"
-    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
-    if unknown:
-        errors = [{"where": f"query {name[:100]}", "detail": f"this parameter is unknown; {expected}"} for name in unknown[:MAX_ERRORS]]
-        raise RequestErrors(422, "{where}: {detail}".format_map(errors[0]), errors)
+async def check_query_parameters(request: Request) -> None:
+    """Raises RequestErrors for a query parameter that the route does not take, or takes once only: with a misspelt or a lost filter, a list
+    would show other things than those asked for."""
+    known = list_query_parameters(request.scope["route"].dependant)
+    expected = f"expected {', '.join(sorted(known))}" if known else "expected none"
+    errors = []
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            errors.append({"where": f"query {name[:100]}", "detail": f"this parameter is unknown; {expected}"})
+        elif times > 1 and not known[name]:
+            errors.append({"where": f"query {name}", "detail": f"expected one value, not {times}"})
+    if errors:
+        raise RequestErrors(422, "{where}: {detail}".format_map(errors[0]), errors[:MAX_ERRORS])
 
 
-def list_query_names(dependant: Dependant) -> set[str]:
-    """The query parameters of a route and of what it depends on."""
-    return {parameter.alias for parameter in dependant.query_params}.union(*map(list_query_names, dependant.dependencies))
+def list_query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """The query parameters of a route and of what it depends on, and whether each takes several values."""
+    own = {parameter.alias: get_origin(parameter.field_info.annotation) is list for parameter in dependant.query_params}
+    return own | {name: many for part in dependant.dependencies for name, many in list_query_parameters(part).items()}
 
 
-router = APIRouter(dependencies=[Depends(bearer), Depends(refuse_unknown_parameters)], responses=error_responses(401, 422, 429, 503))
+router = APIRouter(dependencies=[Depends(bearer), Depends(check_query_parameters)], responses=error_responses(401, 422, 429, 503))
 for part in (
     documents.router,
     search.router,

@@ -85,7 +85,7 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     """Add a webhook for documents stored or changed from now on. Newsmill connects to public IP addresses on ports 80 and 443 only, and
     checks each connection."""
     if redact(webhook.url) != webhook.url:  # it would be stored and shown
-        raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
+        raise HTTPException(422, "url: expected a URL without user, password or password parameter: the signature shows who sent a message")
     if reason := address_guard.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
     if webhook.source is not None and context.ledger.source(webhook.source) is None:

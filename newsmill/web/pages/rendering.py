@@ -72,8 +72,10 @@ class PageView:
         text = str(error).removeprefix("form: ")
         key, separator, rest = text.partition(": ")
         labels = self.words.texts
-        label = next((labels[name] for part in reversed(key.split(".")) if (name := f"form.{part}.label") in labels), None)
-        return self.words("forms.invalid", why=f"{label}: {self.translate(rest)}" if separator and label else self.translate(text))
+        names = (name for part in reversed(key.split(".")) for name in (f"form.{part}.label", f"searches.{part}"))
+        label = next((labels[name] for name in names if name in labels), None)
+        why = f"{label}: {self.translate(rest)}" if separator and label else self.translate(text)
+        return self.words("forms.invalid", why=why[:1].upper() + why[1:])
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render the template with `values` and the values that base.html needs."""

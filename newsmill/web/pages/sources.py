@@ -14,7 +14,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, get_article_host
-from newsmill.sources.additions import Action, Addition, plan_addition
+from newsmill.sources.additions import Action, Addition, find_follower, plan_addition
 from newsmill.sources.file import render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
@@ -55,6 +55,9 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
         return render_sources(request, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if context.ledger.source(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
+        return render_sources(request, status=409, values=values, problem=problem)
+    if other := find_follower(context.ledger.sources(), source):
+        problem = PageView(request).words("sources.followed", name=other)
         return render_sources(request, status=409, values=values, problem=problem)
     context.ledger.put_source(source, now=context.now())
     return RedirectResponse(f"/sources/{source.name}?done=added", 303)

@@ -170,6 +170,7 @@ MIN_LITERAL_CHARACTERS = 4  # of a pattern that stands for itself
 SEPARATOR = "; "  # of the sentences of one detail
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 _NUMBER = re.compile(r"[\d,.]+")
+_GROUPED_NUMBER = re.compile(r"\d{1,3}(,\d{3})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +232,13 @@ def _match(text: str, patterns: Sequence[Pattern], language: str, depth: int) ->
             translated = {name: translate_message(value, language, depth + 1) for name, value in values.items()}
             if pattern.needs_sentence and not any(translated.values()):
                 continue
-            return pattern.translation.format_map({name: translated[name] or value for name, value in values.items()})
+            return pattern.translation.format_map({name: translated[name] or _write_number(value) for name, value in values.items()})
     return None
+
+
+def _write_number(value: str) -> str:
+    """A number such as 4,000 as it is written in German; any other value stays as it is."""
+    return value.replace(",", ".") if _GROUPED_NUMBER.fullmatch(value) else value
 
 
 def _translate_parts(text: str, language: str, depth: int) -> str | None:

@@ -116,6 +116,8 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     assert client.post("/sources", data=form).headers["location"] == "/sources/paper-example?done=added"
     again = client.post("/sources", data=form, headers=HTML)
     assert again.status_code == 409 and "already" in again.text
+    other = client.post("/sources", data=form | {"name": "other"}, headers=HTML)
+    assert other.status_code == 409 and "follows this URL already" in other.text
     wrong = client.post("/sources", data=form | {"every": "soon", "name": "other"}, headers=HTML)
     page = html.document_fromstring(wrong.text)
     assert wrong.status_code == 422

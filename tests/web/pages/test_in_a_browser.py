@@ -163,6 +163,8 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     page.mouse.wheel(0, 2000)
     page.wait_for_function("scrollY > 1000")
     assert page.evaluate(HEADER) == before, "the header stays"
+    item = page.evaluate("getComputedStyle(document.querySelector('ol.documents > li')).overflow")
+    assert item == "clip", "accents stacked on a letter of one title do not cover other titles"
     page.goto(f"{site.url}/ops")
     wide = page.evaluate("[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth).length")
     assert wide >= 2 and page.evaluate(FITS)

@@ -55,6 +55,7 @@ PARTS = {
     "crawler/listing_task.py": ("run",),
     "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
     "newsmill/discovery/sitemap_entries.py": ("warnings",),
+    "newsmill/web/apprise_child.py": ("find_refusal", "send"),
     "newsmill/discovery/sitemaps.py": ("warnings", "_unpack", "_read", "_stop_at_limit", "_warn_of_gzip"),
 }
 # The same in every language.
@@ -102,6 +103,7 @@ def test_every_sentence_of_the_code_is_translated() -> None:
     found = [*sentences(), *parts()]
     assert len(found) > 100
     assert [(place, text) for place, text in found if not translate_message(text, "de")] == []
+    assert [(place, text) for place, text in found if re.search("erwartet: (a|an|one|the) ", str(translate_message(text, "de")))] == []
     tables = (SourceTable, *SUBTABLES.values())
     expected = {field.description for table in tables for field in table.model_fields.values()} | {NO_CREDENTIALS}
     assert [text for text in expected if not translate_message(f"expected {text}, not 'x'", "de")] == []
@@ -176,7 +178,7 @@ def test_refused_forms_are_answered_in_german(web: RunningApp) -> None:
     for path, changes, expected in (
         ("/sources", {"every": "bald"}, 'Prüfintervall: erwartet: eine Dauer wie "15m", "2h" oder "1d", nicht \'bald\''),
         ("/sources", {"homepage": "http://10.0.0.1/"}, "10.0.0.1 ist keine öffentliche IP-Adresse"),
-        ("/sources", {"name": "a b"}, "erwartet: ein Name aus Buchstaben, Ziffern"),
+        ("/sources", {"name": "a b"}, "Nicht gespeichert. Erwartet: ein Name aus Buchstaben, Ziffern"),
         ("/sources/paper", {"delay": "viel"}, "erwartet: eine Zahl von Sekunden von 0 bis 3600"),
         ("/sources/paper", {"cron": "0 * * * *"}, "every oder cron, nicht beides"),
         ("/sources/paper/rules", {"do": "save", "expires": "morgen"}, "erwartet: ein Datum wie 2027-06-30"),
@@ -185,6 +187,20 @@ def test_refused_forms_are_answered_in_german(web: RunningApp) -> None:
         answer = client.post(path, data=form | changes, headers=HTML)
         (alert,) = html.document_fromstring(answer.text).xpath("//*[@role='alert']")
         assert answer.status_code == 422 and "Nicht gespeichert." in text_of(alert) and expected in text_of(alert), text_of(alert)
+    search = client.post("/searches", data=form | {"q": "ferry"}).headers["location"].partition("?")[0]
+    for changes, expected in (
+        ({"zone": "Mars"}, "Zeitzone: erwartet: eine Zeitzone wie Europe/Berlin oder UTC, nicht 'Mars'"),
+        ({"target": "https://a:b@hook.example/"}, "Empfänger: erwartet: eine URL ohne Benutzer"),
+        ({"channel": "apprise", "target": "tgram://x"}, "Empfänger: der Dienst 'tgram' ist nicht erlaubt"),
+    ):
+        answer = client.post(
+            f"{search}/alerts", data=form | {"channel": "webhook", "target": "https://hook.example/"} | changes, headers=HTML
+        )
+        (alert,) = html.document_fromstring(answer.text).xpath("//*[@role='alert']")
+        assert expected in text_of(alert), text_of(alert)
+    note = client.post("/marks", data=form | {"id": "x", "do": "note", "note": "n" * 5000}, headers=HTML)
+    assert "Eine Notiz hat höchstens 4.000 Zeichen, nicht 5.000." in note.text
+    assert "Parameter after: Erlaubt ist: eine Zahl ab 0." in client.get("/ops?after=-1", headers=HTML).text
     expired = client.post("/sources/paper/state", data={"csrf": "x", "do": "pause"}, headers=HTML)
     assert "Das Formular ist abgelaufen" in expired.text
     assert "/sources/paper/state nimmt GET nicht an, sondern POST" in client.get("/sources/paper/state", headers=HTML).text

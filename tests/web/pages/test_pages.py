@@ -17,7 +17,7 @@ from lxml import etree, html
 from page_client import FOREIGN_SCRIPTS, HTML, read, text_of
 from rows import NOON, SOURCE
 from site_of_tests import RunningApp
-from sqlalchemy import update
+from sqlalchemy import select, update
 from starlette.testclient import TestClient as Client
 
 from newsmill.search import postgres, scan, sqlite
@@ -502,6 +502,27 @@ def test_the_explanation_shows_every_block_with_its_reason(filled: RunningApp, i
     only = read(filled.stranger, f"/documents/{ids['paper']}/explain?show=removed")
     assert not only.xpath("//li[@class='']")
     assert len(only.xpath("//li[@class='gone']")) == len(page.xpath("//li[@class='gone']")) > 20
+
+
+def test_each_view_of_a_document_has_a_title_of_its_own(filled: RunningApp, ids: dict[str, str]) -> None:
+    views = ("", "/updates", "/explain", "/page")
+    titles = [
+        str(read(filled.browser(), f"/documents/{ids['live' if view == '/updates' else 'paper']}{view}").xpath("//title/text()")[0])
+        for view in views
+    ]
+    assert [title.partition(": ")[0] for title in titles[1:]] == ["Text with updates", "Explanation", "Archived page"]
+    assert titles[0].startswith("Russland und die NATO")
+
+
+def test_a_document_with_ready_fields_has_no_blocks_to_explain(filled: RunningApp, ids: dict[str, str]) -> None:
+    chosen = documents.c.id == ids["paper"]
+    with writing(filled.context.engine) as conn:
+        before = conn.execute(select(documents.c.extractor).where(chosen)).scalar_one()
+        conn.execute(update(documents).where(chosen).values(extractor="spider"))
+    explained = text_of(read(filled.browser(), f"/documents/{ids['paper']}/explain"))
+    with writing(filled.context.engine) as conn:
+        conn.execute(update(documents).where(chosen).values(extractor=before))
+    assert "no blocks to explain" in explained and "blocks kept" not in explained
 
 
 def test_runs_of_blocks_with_one_reason_are_one_line_of_the_explanation(filled: RunningApp, ids: dict[str, str]) -> None:
