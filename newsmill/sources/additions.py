@@ -61,9 +61,9 @@ def _plan_new(sources: Sequence[Source], table: Mapping[str, Any], name: str) ->
     return Addition(Action.NEW, source.name, source, table)
 
 
-def find_follower(sources: Sequence[Source], source: Source) -> str | None:
-    """The name of another source that follows one of its URLs: a URL belongs to one source."""
-    keys = set(_list_keys(source))
+def find_follower(sources: Sequence[Source], source: Source, before: Source | None = None) -> str | None:
+    """The name of another source that follows one of its URLs: a URL belongs to one source. Of a change, those of `before` do not count."""
+    keys = set(_list_keys(source)).difference(_list_keys(before) if before is not None else ())
     return next((other.name for other in sources if other.name != source.name and keys & set(_list_keys(other))), None)
 
 

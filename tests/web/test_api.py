@@ -292,6 +292,8 @@ def test_a_source_is_renamed_and_removed(web: RunningApp) -> None:
     assert program.post(f"{API}/sources", json={"homepage": "https://other.example/", "name": "other"}).status_code == 201
     assert program.patch(f"{API}/sources/paper", json={"name": "other"}).status_code == 409
     assert program.patch(f"{API}/sources/paper", json={"name": "a b"}).status_code == 422
+    taken = program.patch(f"{API}/sources/paper", json={"homepage": "https://other.example/"})
+    assert taken.status_code == 409 and "source 'other' follows a URL" in taken.json()["detail"]
     renamed = program.patch(f"{API}/sources/paper", json={"name": "gazette", "every": "2h"}).json()
     assert (renamed["name"], renamed["every"]) == ("gazette", "2h")
     assert program.get(f"{API}/sources/paper").status_code == 404

@@ -107,11 +107,16 @@ def add_source(request: Request, response: Response, context: Context, caller: W
     if context.ledger.source(name) is not None:
         raise HTTPException(409, f"source {name!r} exists already; PATCH changes it")
     source = build_source(request, caller, plan, name, plan.to_table())
-    if other := find_follower(context.ledger.sources(), source):
-        raise HTTPException(409, f"source {other!r} follows a URL of this one already, and a URL belongs to one source; PATCH changes it")
+    refuse_followed_url(context, source, None)
     context.ledger.put_source(source, now=context.now())
     response.headers["Location"] = f"/api/v1/sources/{source.name}"
     return to_response(source)
+
+
+def refuse_followed_url(context: Context, source: Source, before: Source | None) -> None:
+    """Raises HTTPException 409 if a URL of a new or changed source belongs to another one."""
+    if other := find_follower(context.ledger.sources(), source, before):
+        raise HTTPException(409, f"source {other!r} follows a URL of this one already, and a URL belongs to one source; PATCH changes it")
 
 
 class InspectionRequest(BaseModel):
@@ -136,6 +141,7 @@ def change_source(request: Request, context: Context, caller: Writer, name: Name
     start, config/sources.toml overrides the sources it names."""
     before = get_existing(context, name)
     after = build_source(request, caller, plan, plan.name or before.name, plan.update(to_table(before)))
+    refuse_followed_url(context, after, before)
     if after.name == before.name:
         context.ledger.put_source(after, now=context.now())
         return to_response(after)

@@ -21,6 +21,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.listing_schedule import ListingSchedule, read_schedule
 from newsmill.model import Kind, Outcome, Rules, Source
 from newsmill.reextract import ReextractionDiff
+from newsmill.sources.additions import find_follower
 from newsmill.sources.table import parse_source
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.completeness import CompletenessReader, choose_week
@@ -85,6 +86,9 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
         return render_source(request, name, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
+    if other := find_follower(context.ledger.sources(), after, before):
+        problem = PageView(request).words("sources.followed", name=other)
+        return render_source(request, name, status=409, values=values, problem=problem)
     context.ledger.put_source(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 

@@ -151,6 +151,10 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     both = client.post("/sources/paper-example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
+    web.context.ledger.put_source(replace(SOURCE, name="gazette", homepage="https://gazette.example/"), now=web.context.now())
+    taken = client.post("/sources/paper-example", data=plan | {"homepage": "https://gazette.example/"}, headers=HTML)
+    assert taken.status_code == 409 and "“gazette” follows this URL already" in taken.text
+    assert web.context.ledger.source("paper-example") == changed
 
 
 def test_figures_agree_with_their_labels(web: RunningApp) -> None:
