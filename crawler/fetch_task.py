@@ -20,6 +20,7 @@ from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.discovery.response_headers import compute_fresh_seconds
+from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 
@@ -32,7 +33,11 @@ ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=
 
 
 class HostBusyError(Exception):
-    """Raised when a redirect leads to a host that another crawler holds, or that is paused."""
+    """Raised when a redirect leads to a host that another crawler holds, or that is paused until `paused_until`."""
+
+    def __init__(self, host: str, paused_until: datetime | None = None) -> None:
+        super().__init__(f"redirects to {host}, " + ("a host that another crawler holds" if paused_until is None else "which is paused"))
+        self.paused_until = paused_until
 
 
 class FetchTask:
@@ -57,8 +62,7 @@ class FetchTask:
         try:
             return await self._fetch()
         except HostBusyError as e:
-            soon = self.state.now() + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS)
-            await self._postpone(RetryAt(soon, f"redirects to {e}, a host that another crawler holds"), count_attempt=False)
+            await self._postpone(RetryAt(self._find_borrow_time(e), str(e)), count_attempt=False)
             return None
         finally:
             for host in self._borrowed_hosts:
@@ -120,6 +124,7 @@ class FetchTask:
         The outcome is STOPPED itself if the host redirects to itself: the row then waits, like every other of a stopped host.
         """
         self._current_throttle.mark_response()
+        self._current_throttle.record_success()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
             if urls.get_site(target) not in own_sites(self.source, self.leased_url.url):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
@@ -132,21 +137,24 @@ class FetchTask:
         order = await self.state.find_order(host)
         if order is not None and order.is_stopped:  # before the host is borrowed: a stopped one would look like a busy one
             return stopped
+        self._current_throttle = throttle
         if not is_own_host and host not in self._borrowed_hosts:
             refusal = await self._borrow(host, throttle, target)
             if refusal is not None:
                 return refusal
         if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
             return replace(refusal, detail=f"redirects to {target}")
-        self._current_throttle = throttle
+        if throttle.pause_seconds > 0:
+            raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
 
     async def _borrow(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
         lease = await self.host_leases.borrow(host)
         if lease is None:
-            raise HostBusyError(host)
+            raise HostBusyError(host, await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now)))
         self._borrowed_hosts.append(host)
+        throttle.failures = max(throttle.failures, lease.failures)
         await restore_robots(throttle, lease, self.state.now())
         if not throttle.has_current_robots:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
@@ -157,6 +165,11 @@ class FetchTask:
                 return response.refusal
         throttle.set_delay(max(self.throttle.delay, throttle.delay))
         return None
+
+    def _find_borrow_time(self, busy: HostBusyError) -> datetime:
+        """When the host that a redirect leads to may be free. A longer pause ends before the wait of a row that fails."""
+        now = self.state.now()
+        return min(max(now + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS), busy.paused_until or now), now + MAX_RETRY_DELAY)
 
     # ---- results
 
@@ -207,18 +220,28 @@ class FetchTask:
             await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
-        """Count the host's failures in a row. Returns the pause of the host that a Retry-After or many failures call for."""
+        """Count the failures in a row of the host that responded last, and pause it when a Retry-After or many failures call for it.
+
+        Returns the pause of the own host; that of a borrowed one is in its throttle and is saved when it is given back.
+        """
+        throttle = self._current_throttle
         if isinstance(decision, RetryAt) and decision.host_until is not None:
-            return decision
+            return self._pause(decision, decision.host_until)
         if isinstance(response, Page) and response.status < 500 and response.status not in REFUSAL_STATUSES:
-            self.throttle.record_success()
+            throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):
             return None
-        pause = self.throttle.record_failure()
+        pause = throttle.record_failure()
         if pause is None and isinstance(response, Page) and response.status == 429:
             pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
-        return None if pause is None else RetryAt(decision.at, decision.detail, self.state.now() + pause)
+        return None if pause is None else self._pause(decision, self.state.now() + pause)
+
+    def _pause(self, decision: RetryAt, until: datetime) -> RetryAt | None:
+        if self._current_throttle is self.throttle:
+            return replace(decision, host_until=until)
+        self._current_throttle.pause((until - self.state.now()).total_seconds())
+        return None
 
 
 def make_stopped_pause(now: datetime) -> RetryAt:

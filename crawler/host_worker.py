@@ -81,7 +81,7 @@ class HostWorker:
 
     @property
     def _may_go_on(self) -> bool:
-        return self._pause is None and self._leased_rows < MAX_HOST_ROWS and not self.state.is_page_limit_reached
+        return self._find_pause() is None and self._leased_rows < MAX_HOST_ROWS and not self.state.is_page_limit_reached
 
     def _batch_size(self) -> int:
         if self.throttle.delay <= 0:
@@ -147,7 +147,7 @@ class HostWorker:
         await self._write(ended, postponed)
         ended_ids = {row.id for row in ended}
         self._pending = deque(leased_url for leased_url in rows if leased_url.id not in ended_ids)
-        if not self._pending:
+        if not self._pending and self._find_pause() is None:
             await self.throttle.acquire()
         return list(self._pending)
 
@@ -163,7 +163,7 @@ class HostWorker:
 
     async def _fetch_pending(self) -> None:
         """Fetch one row after the other until none is pending, the host asks for a pause, or the crawler stops."""
-        while self._pending and self._pause is None and not self.state.is_page_limit_reached:
+        while self._pending and self._find_pause() is None and not self.state.is_page_limit_reached:
             leased_url = self._pending.popleft()
             self.state.count_request(leased_url)
             self._in_progress[leased_url.id] = leased_url
@@ -179,6 +179,13 @@ class HostWorker:
                 await self._save_pause()
 
     # ---- pauses
+
+    def _find_pause(self) -> RetryAt | None:
+        """The pause of the host, if it asked for one. A redirect of another host may have led to a page that did."""
+        if (seconds := self.throttle.pause_seconds) > 0:
+            until = self.state.now() + timedelta(seconds=seconds)
+            self._extend_pause(RetryAt(until, "paused", until))
+        return self._pause
 
     def _extend_pause(self, pause: RetryAt) -> None:
         """Of several pauses the longest applies."""

@@ -77,6 +77,7 @@ _LEASE_ONE = (
     .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # leased_at stays: the host's own rows still wait for their turn
     .returning(hosts)
 )
+_PAUSED_UNTIL = select(hosts.c.next_fetch_at).where(hosts.c.host == bindparam("b_host"), not_(_MAY_BE_FETCHED))
 _RENEWABLE = (
     select(hosts.c.host)
     .where(hosts.c.owner == OWNER, hosts.c.lease_until > NOW, hosts.c.host.in_(bindparam("b_hosts", expanding=True)))
@@ -124,6 +125,11 @@ def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: date
     values |= {"b_wrong": now + CLOCK_SLACK}
     row = conn.execute(_LEASE_ONE, values).one_or_none()
     return None if row is None else _lease(row)
+
+
+def find_pause(conn: Connection, host: str, now: datetime) -> datetime | None:
+    until: datetime | None = conn.execute(_PAUSED_UNTIL, {"b_host": host, "b_now": now, "b_wrong": now + CLOCK_SLACK}).scalar()
+    return until
 
 
 def _lease(row: AnyRow) -> HostLease:
