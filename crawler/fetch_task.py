@@ -162,6 +162,7 @@ class FetchTask:
                 return replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
             await self.host_leases.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
+                throttle.pause(response.retry_after)
                 return response.refusal
         throttle.set_delay(max(self.throttle.delay, throttle.delay))
         return None

@@ -113,6 +113,8 @@ class HostWorker:
         await self.host_leases.save_robots(self.throttle, response)
         if response.refusal is None:
             return True
+        if all(self.state.obeys_robots(row) for row in rows):
+            self.throttle.pause(response.retry_after)
         if response.refusal.outcome not in HOST_FAILURES and self.state.has_sources_without_robots:
             self._robots_failure = response.refusal
             return True
@@ -212,7 +214,8 @@ class HostWorker:
     async def _release(self, has_crashed: bool) -> None:
         state, now = self.state, self.state.now()
         rows = [*self._pending, *(() if has_crashed else self._in_progress.values())]
-        until = self._pause.host_until if self._pause is not None else now + timedelta(seconds=self.throttle.seconds_until_free)
+        pause = self._find_pause()
+        until = pause.host_until if pause is not None else now + timedelta(seconds=self.throttle.seconds_until_free)
         try:
             if has_crashed:
                 until = now + CRASH_PAUSE

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from scrapy.exceptions import IgnoreRequest
 
-from newsmill.discovery.robots import parse_retry_after
+from newsmill.discovery.robots import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
 
@@ -81,7 +81,7 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
 def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
     decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, kind, attempts, now)
-    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
+    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in RETRY_AFTER_STATUSES else None
     if isinstance(decision, OutcomeRecord) or seconds is None:
         return decision
     until = now + timedelta(seconds=seconds)

@@ -112,8 +112,10 @@ class SpiderHosts:
         seconds = retry_after if pause is None else max(pause.total_seconds(), retry_after or 0.0)
         if seconds is None and is_rate_limit:
             seconds = FIRST_PAUSE_SECONDS
-        if seconds is None:
-            return
+        if seconds is not None:
+            await self._pause(host, seconds)
+
+    async def _pause(self, host: SpiderHost, seconds: float) -> None:
         host.throttle.pause(seconds)
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=seconds)
@@ -196,6 +198,8 @@ class SpiderHosts:
             await self._save_robots(host, response)
             is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
             host.refusal = response.refusal if is_obeyed else None
+            if host.refusal is not None and response.retry_after > 0:
+                await self._pause(host, response.retry_after)
             host.robots_valid_until = time.monotonic() + REFUSAL_SECONDS
         throttle.set_delay(self.source.politeness.delay)
         if host.refusal is not None and not throttle.has_current_robots:

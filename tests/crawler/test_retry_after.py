@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fake_site import Farm, Response, Site
 from world import World, now
 
@@ -18,6 +19,32 @@ def pause_seconds(world: World, site: Site) -> float:
     """The seconds for which no request may be sent to the host."""
     until = world.ledger.find_pause(site.host, now=now())
     return 0.0 if until is None else (until - now()).total_seconds()
+
+
+@pytest.mark.parametrize(("robots", "other"), [(True, True), (True, False), (False, True)])
+def test_a_robots_txt_pauses_its_host(sites: Farm, world: World, robots: bool, other: bool) -> None:
+    """Not for a source that need not obey it. `other`: whether all other sources obey theirs."""
+    site = sites.site()
+    site.robots("", status=503, headers={"Retry-After": str(PAUSE)})
+    world.source("other", robots=other)
+    world.source(robots=robots)
+    page = site.article("/a")
+    world.submit(page, source="paper")
+    world.crawl()
+    assert [hit.path for hit in site.log] == ["/robots.txt", *([] if robots else ["/a"])]
+    assert (pause_seconds(world, site) > PAUSE - 60) is robots
+    if robots:
+        detail = "robots_unreachable: robots.txt: HTTP 503, Retry-After 600 s"
+        assert (world.trace(page).state, world.trace(page).detail) == (State.DUE, detail)
+
+
+def test_the_robots_txt_of_a_redirect_target_pauses_the_target(sites: Farm, world: World) -> None:
+    site, target = sites.site(), sites.site()
+    target.robots("", status=429, headers={"Retry-After": str(PAUSE)})
+    world.submit(site.page("/go", redirect=target.url("/a")))
+    world.crawl(delay=0.0)
+    assert [hit.path for hit in target.log] == ["/robots.txt"]
+    assert pause_seconds(world, target) > PAUSE - 60 and pause_seconds(world, site) < 1
 
 
 def test_the_target_of_a_redirect_is_paused_and_the_host_that_redirects_is_not(sites: Farm, world: World) -> None:
