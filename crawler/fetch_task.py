@@ -71,7 +71,8 @@ class FetchTask:
     async def _fetch(self) -> RetryAt | None:
         if await wait_for_turn(self.throttle, self.state.find_order) is not None:
             return await self._stop()
-        response = await self.state.downloader.fetch(self._request(), self._check_redirect)
+        request = self._request()
+        response = await self.state.downloader.fetch(request, self._check_redirect)
         self._current_throttle.mark_response()
         if response == STOPPED:  # at a redirect of the host to itself
             return await self._stop()
@@ -82,8 +83,8 @@ class FetchTask:
         if isinstance(response, OutcomeRecord):
             decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)
         else:
-            leased_url = self.leased_url
-            decision = decide_response(response, leased_url.kind, leased_url.attempts, now, is_revisit=leased_url.is_revisit)
+            leased_url, is_conditional = self.leased_url, request.is_conditional
+            decision = decide_response(response, leased_url.kind, leased_url.attempts, now, is_conditional=is_conditional)
         match decision:
             case None:
                 assert isinstance(response, Page)

@@ -13,7 +13,8 @@ from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
 TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})
-RETRY_ONCE_STATUSES = frozenset({401, 451})  # wrong once in a while; more requests would be a nuisance
+# Wrong once in a while; more requests would be a nuisance. 304: of a faulty cache, to a request without validators.
+RETRY_ONCE_STATUSES = frozenset({304, 401, 451})
 REFUSAL_STATUSES = frozenset({403, 429})  # of the client rather than of the page: several in a row slow the whole host down
 GONE_STATUSES = frozenset({404, 410})
 
@@ -49,10 +50,12 @@ class RequestOutcomeError(IgnoreRequest):
         self.record = record
 
 
-def decide_response(page: Page, kind: Kind, attempts: int, now: datetime, *, is_revisit: bool = False) -> OutcomeRecord | RetryAt | None:
+def decide_response(
+    page: Page, kind: Kind, attempts: int, now: datetime, *, is_conditional: bool = False
+) -> OutcomeRecord | RetryAt | None:
     """Decide by status, headers and first bytes. None: the body is what was requested. `attempts` counts the earlier fetches."""
     status = page.status
-    if status == 304 and (kind is not Kind.PAGE or is_revisit):
+    if status == 304 and is_conditional:
         return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE_STATUSES:
         return OutcomeRecord(Outcome.GONE, f"HTTP {status}")
