@@ -62,8 +62,9 @@ class FetchTask:
         try:
             return await self._fetch()
         except HostBusyError as e:
-            await self._postpone(RetryAt(self._find_borrow_time(e), str(e)), count_attempt=False)
-            return None
+            decision = RetryAt(self._find_borrow_time(e), str(e))
+            await self._postpone(decision, count_attempt=False)
+            return self._make_pause(decision, None if e.paused_until is None else self.throttle.record_failure())
         finally:
             for host in self._borrowed_hosts:
                 await self.host_leases.give_back(host)
@@ -125,7 +126,6 @@ class FetchTask:
         The outcome is STOPPED itself if the host redirects to itself: the row then waits, like every other of a stopped host.
         """
         self._current_throttle.mark_response()
-        self._current_throttle.record_success()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
             if urls.get_site(target) not in own_sites(self.source, self.leased_url.url):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
@@ -222,28 +222,32 @@ class FetchTask:
             await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
-        """Count the failures in a row of the host that responded last, and pause it when a Retry-After or many failures call for it.
+        """Count failures in a row, and pause the host that responded last when a Retry-After or many failures call for it.
 
-        Returns the pause of the own host; that of a borrowed one is in its throttle and is saved when it is given back.
+        Returns the pause of the own host; that of a borrowed one is in its throttle and is saved when it is given back. The own host counts
+        the failure too: it may lead every page to a wall on another host.
         """
         throttle = self._current_throttle
-        if isinstance(decision, RetryAt) and decision.host_until is not None:
-            return self._pause(decision, decision.host_until)
+        is_own_host = throttle is self.throttle
         if isinstance(response, Page) and response.status < 500 and response.status not in REFUSAL_STATUSES:
+            self.throttle.record_success()
             throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):
             return None
-        pause = throttle.record_failure()
-        if pause is None and isinstance(response, Page) and response.status == 429:
-            pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
-        return None if pause is None else self._pause(decision, self.state.now() + pause)
+        if decision.host_until is not None:
+            pause: timedelta | None = decision.host_until - self.state.now()
+        else:
+            pause = throttle.record_failure()
+            if pause is None and isinstance(response, Page) and response.status == 429:
+                pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
+        if is_own_host:
+            return self._make_pause(decision, pause)
+        throttle.pause(0.0 if pause is None else pause.total_seconds())
+        return self._make_pause(decision, self.throttle.record_failure())
 
-    def _pause(self, decision: RetryAt, until: datetime) -> RetryAt | None:
-        if self._current_throttle is self.throttle:
-            return replace(decision, host_until=until)
-        self._current_throttle.pause((until - self.state.now()).total_seconds())
-        return None
+    def _make_pause(self, decision: RetryAt, pause: timedelta | None) -> RetryAt | None:
+        return None if pause is None else replace(decision, host_until=self.state.now() + pause)
 
 
 def make_stopped_pause(now: datetime) -> RetryAt:

@@ -86,3 +86,11 @@ def test_a_redirect_to_a_paused_host_waits_for_the_end_of_the_pause(sites: Farm,
     trace = world.trace(go)
     assert (trace.next_at, trace.attempts, trace.detail) == (until, 0, f"redirects to {target.host}, which is paused")
     assert target.log == []
+
+
+def test_a_host_that_leads_every_page_to_a_paused_host_is_paused(sites: Farm, world: World) -> None:
+    site, wall = sites.site(), sites.site()
+    wall.pages["/wall"] = BUSY
+    world.submit(*(site.page(f"/{n}", redirect=wall.url("/wall")) for n in range(20)))
+    world.crawl(delay=0.0, done=lambda: pause_seconds(world, site) > 10)
+    assert len(wall.hits("/wall")) == 1 and len(site.log) == 1 + 3
