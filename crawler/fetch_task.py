@@ -15,7 +15,7 @@ from crawler.listings import MAX_SITEMAP_BYTES, own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
@@ -155,8 +155,7 @@ class FetchTask:
         if lease is None:
             raise HostBusyError(host, await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now)))
         self._borrowed_hosts.append(host)
-        throttle.failures = max(throttle.failures, lease.failures)
-        await restore_robots(throttle, lease, self.state.now())
+        await restore_throttle(throttle, lease, self.state.now())
         if not throttle.has_current_robots:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
             if response.refusal == STOPPED:

@@ -14,7 +14,7 @@ from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
 from crawler.host_leases import HostLeases
 from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
@@ -49,7 +49,6 @@ class HostWorker:
     async def run(self) -> None:
         """Fetch what is due. In every case, rows without a result and the host go back to the ledger."""
         has_crashed = True
-        self.throttle.failures = max(self.throttle.failures, self.lease.failures)
         try:
             await self._fetch_all()
             has_crashed = False
@@ -62,7 +61,7 @@ class HostWorker:
 
     async def _fetch_all(self) -> None:
         started_at = time.monotonic()
-        await restore_robots(self.throttle, self.lease, self.state.now())
+        await restore_throttle(self.throttle, self.lease, self.state.now())
         while self._may_go_on and time.monotonic() - started_at < MAX_HOST_SECONDS:
             await self.state.wait_for_backlog()
             rows = await self._lease_rows(self._batch_size())

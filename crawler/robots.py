@@ -87,8 +87,15 @@ async def fetch_robots(
     return response
 
 
-async def restore_robots(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
-    """Apply the robots.txt that the host's last holder, perhaps another process, fetched within MAX_ROBOTS_AGE."""
+async def restore_throttle(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
+    """Apply what the host's last holder, perhaps another process, left: failures, and the robots.txt if it is younger than MAX_ROBOTS_AGE.
+
+    A holder that was killed may have sent a request a moment ago, so the whole delay passes first.
+    """
+    throttle.failures = max(throttle.failures, lease.failures)
+    if lease.is_abandoned:
+        throttle.delay = max(throttle.delay, lease.crawl_delay or 0.0)
+        throttle.mark_response()
     if throttle.has_current_robots or lease.robots_fetched_at is None or lease.robots_status is None:
         return
     age = abs(now - lease.robots_fetched_at)  # negative if the clock was set back

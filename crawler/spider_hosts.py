@@ -15,7 +15,7 @@ from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
 from crawler.publisher_orders import STOPPED, wait_for_turn
-from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_throttle
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
@@ -172,8 +172,7 @@ class SpiderHosts:
             lease = await self._try_lease(host)
             if lease is not None:
                 host.is_leased, host.leased_at = True, time.monotonic()
-                host.throttle.failures = max(host.throttle.failures, lease.failures)
-                await restore_robots(host.throttle, lease, self.calls.now())
+                await restore_throttle(host.throttle, lease, self.calls.now())
                 break
             order = await self.calls.find_order(host.name)
             if order is not None and order.is_stopped:
