@@ -92,10 +92,7 @@ def run(options: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
             followers.append(stack.enter_context(Follower("fixed", folder / "b", clock, options)).start(world, options.beside))
         machine = watch(followers, clock, clock.start + timedelta(hours=hours), options)
         drift = abs((read_world_clock(world)() - clock()).total_seconds())
-        rows, log = world.ask("truth.jsonl"), world.ask("log")
-        future = world.ask("truth.jsonl?all=1")
-        for follower in followers:
-            follower.stop()
+        rows, future, log = finish(followers, world)
         if options.keep:
             for name, lines in (("truth", future), ("log", log)):
                 (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -121,6 +118,16 @@ def watch(followers: Sequence[Follower], clock: SimulatedClock, until: datetime,
             counts = ", ".join(f"{follower.name} {follower.reader.count} documents" for follower in followers)
             print(f"{clock():%a %H:%M} of {until:%a %H:%M}, {counts}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     return machine
+
+
+def finish(followers: Sequence[Follower], world: worlds.LiveWorld) -> tuple[list[Any], list[Any], list[Any]]:
+    """Stop the followers; the truth so far, the truth with the future, and the log.
+
+    The followers stop first: a truth that is older than the store lacks articles that the store has.
+    """
+    for follower in followers:
+        follower.stop()
+    return world.ask("truth.jsonl"), world.ask("truth.jsonl?all=1"), world.ask("log")
 
 
 def read_world_clock(world: worlds.LiveWorld) -> SimulatedClock:

@@ -89,6 +89,11 @@ class FetchRequest:
     max_body: int = MAX_BODY_BYTES
     cookiejar: str | None = None
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the response may be 304."""
+        return self.etag is not None or self.last_modified is not None
+
 
 class Downloader:
     """Downloads with the user's user agent, within the deadline, from IP addresses that the guard allows."""

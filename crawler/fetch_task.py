@@ -15,11 +15,12 @@ from crawler.listings import own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.discovery.response_headers import compute_fresh_seconds
+from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
@@ -33,7 +34,11 @@ ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=
 
 
 class HostBusyError(Exception):
-    """Raised when a redirect leads to a host that another crawler holds, or that is paused."""
+    """Raised when a redirect leads to a host that another crawler holds, or that is paused until `paused_until`."""
+
+    def __init__(self, host: str, paused_until: datetime | None = None) -> None:
+        super().__init__(f"redirects to {host}, " + ("a host that another crawler holds" if paused_until is None else "which is paused"))
+        self.paused_until = paused_until
 
 
 class FetchTask:
@@ -58,9 +63,9 @@ class FetchTask:
         try:
             return await self._fetch()
         except HostBusyError as e:
-            soon = self.state.now() + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS)
-            await self._postpone(RetryAt(soon, f"redirects to {e}, a host that another crawler holds"), count_attempt=False)
-            return None
+            decision = RetryAt(self._find_borrow_time(e), str(e))
+            await self._postpone(decision, count_attempt=False)
+            return self._make_pause(decision, None if e.paused_until is None else self.throttle.record_failure())
         finally:
             for host in self._borrowed_hosts:
                 await self.host_leases.give_back(host)
@@ -68,7 +73,8 @@ class FetchTask:
     async def _fetch(self) -> RetryAt | None:
         if await wait_for_turn(self.throttle, self.state.find_order) is not None:
             return await self._stop()
-        response = await self.state.downloader.fetch(self._request(), self._check_redirect)
+        request = self._request()
+        response = await self.state.downloader.fetch(request, self._check_redirect)
         self._current_throttle.mark_response()
         if response == STOPPED:  # at a redirect of the host to itself
             return await self._stop()
@@ -79,8 +85,8 @@ class FetchTask:
         if isinstance(response, OutcomeRecord):
             decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)
         else:
-            leased_url = self.leased_url
-            decision = decide_response(response, leased_url.kind, leased_url.attempts, now, is_revisit=leased_url.is_revisit)
+            leased_url, is_conditional = self.leased_url, request.is_conditional
+            decision = decide_response(response, leased_url.kind, leased_url.attempts, now, is_conditional=is_conditional)
         match decision:
             case None:
                 assert isinstance(response, Page)
@@ -133,31 +139,39 @@ class FetchTask:
         order = await self.state.find_order(host)
         if order is not None and order.is_stopped:  # before the host is borrowed: a stopped one would look like a busy one
             return stopped
+        self._current_throttle = throttle
         if not is_own_host and host not in self._borrowed_hosts:
             refusal = await self._borrow(host, throttle, target)
             if refusal is not None:
                 return refusal
         if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
             return replace(refusal, detail=f"redirects to {target}")
-        self._current_throttle = throttle
+        if throttle.pause_seconds > 0:
+            raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
 
     async def _borrow(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
         lease = await self.host_leases.borrow(host)
         if lease is None:
-            raise HostBusyError(host)
+            raise HostBusyError(host, await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now)))
         self._borrowed_hosts.append(host)
-        await restore_robots(throttle, lease, self.state.now())
+        await restore_throttle(throttle, lease, self.state.now())
         if not throttle.has_current_robots:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
             if response.refusal == STOPPED:
                 return replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
             await self.host_leases.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
+                throttle.pause(response.retry_after)
                 return response.refusal
         throttle.set_delay(max(self.throttle.delay, throttle.delay))
         return None
+
+    def _find_borrow_time(self, busy: HostBusyError) -> datetime:
+        """When the host that a redirect leads to may be free. A longer pause ends before the wait of a row that fails."""
+        now = self.state.now()
+        return min(max(now + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS), busy.paused_until or now), now + MAX_RETRY_DELAY)
 
     # ---- results
 
@@ -208,18 +222,32 @@ class FetchTask:
             await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
-        """Count the host's failures in a row. Returns the pause of the host that a Retry-After or many failures call for."""
-        if isinstance(decision, RetryAt) and decision.host_until is not None:
-            return decision
+        """Count failures in a row, and pause the host that responded last when a Retry-After or many failures call for it.
+
+        Returns the pause of the own host; that of a borrowed one is in its throttle and is saved when it is given back. The own host counts
+        the failure too: it may lead every page to a wall on another host.
+        """
+        throttle = self._current_throttle
+        is_own_host = throttle is self.throttle
         if isinstance(response, Page) and response.status < 500 and response.status not in REFUSAL_STATUSES:
             self.throttle.record_success()
+            throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):
             return None
-        pause = self.throttle.record_failure()
-        if pause is None and isinstance(response, Page) and response.status == 429:
-            pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
-        return None if pause is None else RetryAt(decision.at, decision.detail, self.state.now() + pause)
+        if decision.host_until is not None:
+            pause: timedelta | None = decision.host_until - self.state.now()
+        else:
+            pause = throttle.record_failure()
+            if pause is None and isinstance(response, Page) and response.status == 429:
+                pause = timedelta(seconds=FIRST_PAUSE_SECONDS)
+        if is_own_host:
+            return self._make_pause(decision, pause)
+        throttle.pause(0.0 if pause is None else pause.total_seconds())
+        return self._make_pause(decision, self.throttle.record_failure())
+
+    def _make_pause(self, decision: RetryAt, pause: timedelta | None) -> RetryAt | None:
+        return None if pause is None else replace(decision, host_until=self.state.now() + pause)
 
 
 def make_stopped_pause(now: datetime) -> RetryAt:

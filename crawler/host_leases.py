@@ -78,9 +78,12 @@ class HostLeases:
             return
         del self.borrowed[host]
         if host not in self.leased:
-            state, wait = self.state, timedelta(seconds=self.throttle(host).seconds_until_free)
+            state, throttle = self.state, self.throttle(host)
+            wait, failures = timedelta(seconds=throttle.seconds_until_free), throttle.failures
             self.drop_large_robots(host)
-            await state.call_ledger(lambda now: state.ledger.release_host(host, state.owner, now=now, next_fetch_at=now + wait))
+            await state.call_ledger(
+                lambda now: state.ledger.release_host(host, state.owner, now=now, next_fetch_at=now + wait, failures=failures)
+            )
 
     async def save_robots(self, throttle: HostThrottle, response: RobotsResponse) -> None:
         """Save a robots.txt with its host, for the next process that holds the host."""

@@ -14,7 +14,7 @@ from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
 from crawler.host_leases import HostLeases
 from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
@@ -49,7 +49,6 @@ class HostWorker:
     async def run(self) -> None:
         """Fetch what is due. In every case, rows without a result and the host go back to the ledger."""
         has_crashed = True
-        self.throttle.failures = max(self.throttle.failures, self.lease.failures)
         try:
             await self._fetch_all()
             has_crashed = False
@@ -62,7 +61,7 @@ class HostWorker:
 
     async def _fetch_all(self) -> None:
         started_at = time.monotonic()
-        await restore_robots(self.throttle, self.lease, self.state.now())
+        await restore_throttle(self.throttle, self.lease, self.state.now())
         while self._may_go_on and time.monotonic() - started_at < MAX_HOST_SECONDS:
             await self.state.wait_for_backlog()
             rows = await self._lease_rows(self._batch_size())
@@ -81,7 +80,7 @@ class HostWorker:
 
     @property
     def _may_go_on(self) -> bool:
-        return self._pause is None and self._leased_rows < MAX_HOST_ROWS and not self.state.is_page_limit_reached
+        return self._find_pause() is None and self._leased_rows < MAX_HOST_ROWS and not self.state.is_page_limit_reached
 
     def _batch_size(self) -> int:
         if self.throttle.delay <= 0:
@@ -113,6 +112,8 @@ class HostWorker:
         await self.host_leases.save_robots(self.throttle, response)
         if response.refusal is None:
             return True
+        if all(self.state.obeys_robots(row) for row in rows):
+            self.throttle.pause(response.retry_after)
         if response.refusal.outcome not in HOST_FAILURES and self.state.has_sources_without_robots:
             self._robots_failure = response.refusal
             return True
@@ -147,7 +148,7 @@ class HostWorker:
         await self._write(ended, postponed)
         ended_ids = {row.id for row in ended}
         self._pending = deque(leased_url for leased_url in rows if leased_url.id not in ended_ids)
-        if not self._pending:
+        if not self._pending and self._find_pause() is None:
             await self.throttle.acquire()
         return list(self._pending)
 
@@ -163,7 +164,7 @@ class HostWorker:
 
     async def _fetch_pending(self) -> None:
         """Fetch one row after the other until none is pending, the host asks for a pause, or the crawler stops."""
-        while self._pending and self._pause is None and not self.state.is_page_limit_reached:
+        while self._pending and self._find_pause() is None and not self.state.is_page_limit_reached:
             leased_url = self._pending.popleft()
             self.state.count_request(leased_url)
             self._in_progress[leased_url.id] = leased_url
@@ -179,6 +180,13 @@ class HostWorker:
                 await self._save_pause()
 
     # ---- pauses
+
+    def _find_pause(self) -> RetryAt | None:
+        """The pause of the host, if it asked for one. A redirect of another host may have led to a page that did."""
+        if (seconds := self.throttle.pause_seconds) > 0:
+            until = self.state.now() + timedelta(seconds=seconds)
+            self._extend_pause(RetryAt(until, "paused", until))
+        return self._pause
 
     def _extend_pause(self, pause: RetryAt) -> None:
         """Of several pauses the longest applies."""
@@ -205,7 +213,8 @@ class HostWorker:
     async def _release(self, has_crashed: bool) -> None:
         state, now = self.state, self.state.now()
         rows = [*self._pending, *(() if has_crashed else self._in_progress.values())]
-        until = self._pause.host_until if self._pause is not None else now + timedelta(seconds=self.throttle.seconds_until_free)
+        pause = self._find_pause()
+        until = pause.host_until if pause is not None else now + timedelta(seconds=self.throttle.seconds_until_free)
         try:
             if has_crashed:
                 until = now + CRASH_PAUSE

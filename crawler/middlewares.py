@@ -23,7 +23,7 @@ from crawler.renderer import PLAYWRIGHT, RenderingError
 from crawler.response_policy import RequestOutcomeError
 from crawler.spider_hosts import SpiderHost, SpiderHosts
 from crawler.throttle import StopRequestedError
-from newsmill.discovery.robots import parse_retry_after
+from newsmill.discovery.robots import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.model import Outcome, OutcomeRecord
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class SpiderMiddleware:
             return response
         self.hosts.leave(host)
         if response.status == 429 or response.status >= 500:
-            retry_after = response.headers.get(b"Retry-After") if response.status in (429, 503) else None
+            retry_after = response.headers.get(b"Retry-After") if response.status in RETRY_AFTER_STATUSES else None
             wait = None if retry_after is None else parse_retry_after(retry_after.decode("latin-1"), self.hosts.calls.now())
             await self.hosts.record_failure(host, wait, is_rate_limit=response.status == 429)
         else:

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 
 from scrapy.exceptions import IgnoreRequest
 
-from newsmill.discovery.robots import parse_retry_after
+from newsmill.discovery.robots import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
 
 # And every 5xx: the server asks us to come back. 403 is how bot filters and overloaded servers refuse a client for some time.
 TRANSIENT_STATUSES = frozenset({403, 408, 425, 429})
-RETRY_ONCE_STATUSES = frozenset({401, 451})  # wrong once in a while; more requests would be a nuisance
+# Wrong once in a while; more requests would be a nuisance. 304: of a faulty cache, to a request without validators.
+RETRY_ONCE_STATUSES = frozenset({304, 401, 451})
 REFUSAL_STATUSES = frozenset({403, 429})  # of the client rather than of the page: several in a row slow the whole host down
 GONE_STATUSES = frozenset({404, 410})
 
@@ -49,10 +50,12 @@ class RequestOutcomeError(IgnoreRequest):
         self.record = record
 
 
-def decide_response(page: Page, kind: Kind, attempts: int, now: datetime, *, is_revisit: bool = False) -> OutcomeRecord | RetryAt | None:
+def decide_response(
+    page: Page, kind: Kind, attempts: int, now: datetime, *, is_conditional: bool = False
+) -> OutcomeRecord | RetryAt | None:
     """Decide by status, headers and first bytes. None: the body is what was requested. `attempts` counts the earlier fetches."""
     status = page.status
-    if status == 304 and (kind is not Kind.PAGE or is_revisit):
+    if status == 304 and is_conditional:
         return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE_STATUSES:
         return OutcomeRecord(Outcome.GONE, f"HTTP {status}")
@@ -81,7 +84,7 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
 def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
     decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, kind, attempts, now)
-    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
+    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in RETRY_AFTER_STATUSES else None
     if isinstance(decision, OutcomeRecord) or seconds is None:
         return decision
     until = now + timedelta(seconds=seconds)

@@ -12,7 +12,7 @@ from crawler.downloader import Downloader, FetchRequest
 from crawler.publisher_orders import STOPPED, FindOrder, wait_for_turn
 from crawler.throttle import HostThrottle
 from newsmill import urls
-from newsmill.discovery.robots import RobotsTxt
+from newsmill.discovery.robots import RETRY_AFTER_STATUSES, RobotsTxt, parse_retry_after
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page
@@ -33,12 +33,14 @@ MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC
 class RobotsResponse:
     """The status (None: no response) and body of a robots.txt, and the outcome of the host's URLs if nothing may be fetched.
 
-    The outcome STOPPED says nothing about the robots.txt, which was not requested.
+    The outcome STOPPED says nothing about the robots.txt, which was not requested. `retry_after`: the seconds for which the server wants no
+    request.
     """
 
     status: int | None
     body: bytes
     refusal: OutcomeRecord | None = None
+    retry_after: float = 0.0
 
 
 def robots_url(url: str) -> str:
@@ -52,7 +54,8 @@ async def fetch_robots(
 ) -> RobotsResponse:
     """Fetch the robots.txt that applies to `url` and apply it to `throttle`. Raises StopRequestedError.
 
-    It is a request like any other: the owner of the host may have stopped the crawler.
+    It is a request like any other: the owner of the host may have stopped the crawler. The caller obeys a Retry-After, unless the source
+    need not obey the robots.txt.
 
     RFC 9309 wants redirects to other hosts followed. Those hosts are not leased, but their throttles are used: otherwise a wildcard domain
     whose names all redirect to one host would make us send that host one request for each name, all at once.
@@ -63,6 +66,8 @@ async def fetch_robots(
         nonlocal current_throttle
         current_throttle.mark_response()
         current_throttle = throttle_of(urls.get_host(target))
+        if current_throttle.pause_seconds > 0:
+            return OutcomeRecord(Outcome.HTTP_ERROR, f"redirects to {target}, whose host is paused")
         if current_throttle is throttle:
             return await wait_for_turn(throttle, find_order)
         current_throttle.delay = max(current_throttle.delay, REDIRECT_DELAY_SECONDS)
@@ -76,12 +81,21 @@ async def fetch_robots(
     if page == STOPPED:
         return RobotsResponse(None, b"", STOPPED)
     response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
+    if current_throttle is not throttle:
+        current_throttle.pause(response.retry_after)
     await _apply(throttle, response.status, response.body)
     return response
 
 
-async def restore_robots(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
-    """Apply the robots.txt that the host's last holder, perhaps another process, fetched within MAX_ROBOTS_AGE."""
+async def restore_throttle(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
+    """Apply what the host's last holder, perhaps another process, left: failures, and the robots.txt if it is younger than MAX_ROBOTS_AGE.
+
+    A holder that was killed may have sent a request a moment ago, so the whole delay passes first.
+    """
+    throttle.failures = max(throttle.failures, lease.failures)
+    if lease.is_abandoned:
+        throttle.delay = max(throttle.delay, lease.crawl_delay or 0.0)
+        throttle.mark_response()
     if throttle.has_current_robots or lease.robots_fetched_at is None or lease.robots_status is None:
         return
     age = abs(now - lease.robots_fetched_at)  # negative if the clock was set back
@@ -121,7 +135,9 @@ def _response_of_page(page: Page) -> RobotsResponse:
         return _unreachable(None, str(e))
     if RobotsTxt.from_response(page.status, b"").is_reachable:
         return RobotsResponse(page.status, body)
-    return _unreachable(page.status, f"HTTP {page.status}")
+    seconds = parse_retry_after(page.header("Retry-After"), page.fetched_at) if page.status in RETRY_AFTER_STATUSES else None
+    response = _unreachable(page.status, f"HTTP {page.status}" if seconds is None else f"HTTP {page.status}, Retry-After {seconds:.0f} s")
+    return replace(response, retry_after=seconds or 0.0)
 
 
 def _unreachable(status: int | None, detail: str) -> RobotsResponse:

@@ -15,7 +15,7 @@ from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
 from crawler.publisher_orders import STOPPED, wait_for_turn
-from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_throttle
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
@@ -112,8 +112,10 @@ class SpiderHosts:
         seconds = retry_after if pause is None else max(pause.total_seconds(), retry_after or 0.0)
         if seconds is None and is_rate_limit:
             seconds = FIRST_PAUSE_SECONDS
-        if seconds is None:
-            return
+        if seconds is not None:
+            await self._pause(host, seconds)
+
+    async def _pause(self, host: SpiderHost, seconds: float) -> None:
         host.throttle.pause(seconds)
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=seconds)
@@ -170,8 +172,7 @@ class SpiderHosts:
             lease = await self._try_lease(host)
             if lease is not None:
                 host.is_leased, host.leased_at = True, time.monotonic()
-                host.throttle.failures = max(host.throttle.failures, lease.failures)
-                await restore_robots(host.throttle, lease, self.calls.now())
+                await restore_throttle(host.throttle, lease, self.calls.now())
                 break
             order = await self.calls.find_order(host.name)
             if order is not None and order.is_stopped:
@@ -196,6 +197,8 @@ class SpiderHosts:
             await self._save_robots(host, response)
             is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
             host.refusal = response.refusal if is_obeyed else None
+            if host.refusal is not None and response.retry_after > 0:
+                await self._pause(host, response.retry_after)
             host.robots_valid_until = time.monotonic() + REFUSAL_SECONDS
         throttle.set_delay(self.source.politeness.delay)
         if host.refusal is not None and not throttle.has_current_robots:

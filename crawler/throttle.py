@@ -56,6 +56,7 @@ class HostThrottle:
         self.delay = 0.0  # seconds between the starts of two requests
         self.last_active_at = -MAX_PAUSE_SECONDS  # time.monotonic() of the last request's start or response
         self.blocked_until = 0.0  # time.monotonic(); the CPU time that the host's rules and patterns cost
+        self.paused_until = 0.0  # time.monotonic(); by `pause`
         self.failures = 0  # in a row
 
     @property
@@ -84,7 +85,7 @@ class HostThrottle:
     async def acquire(self) -> None:
         """Wait until the next request may start. Raises StopRequestedError."""
         now = time.monotonic()
-        self.last_active_at = start = max(now, self.last_active_at + self.delay, self.blocked_until)
+        self.last_active_at = start = now + self.seconds_until_free
         await self.stop.sleep(start - now)
         self.stop.check()
 
@@ -95,11 +96,16 @@ class HostThrottle:
     @property
     def seconds_until_free(self) -> float:
         """Seconds until the next request may start."""
-        return max(0.0, self.last_active_at + self.delay - time.monotonic(), self.blocked_until - time.monotonic())
+        return max(0.0, max(self.last_active_at + self.delay, self.blocked_until, self.paused_until) - time.monotonic())
 
     def pause(self, seconds: float) -> None:
         """Send no request to the host for this time."""
-        self.blocked_until = max(self.blocked_until, time.monotonic() + seconds)
+        self.paused_until = max(self.paused_until, time.monotonic() + seconds)
+
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds until the pause ends."""
+        return max(0.0, self.paused_until - time.monotonic())
 
     def charge_cpu(self, seconds: float) -> None:
         """Block the host until this much CPU time is within its share."""

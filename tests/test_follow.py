@@ -202,6 +202,26 @@ def test_polls_with_known_rates() -> None:
     assert all(cell.hours == 1 for cell in cells)
 
 
+def test_the_truth_is_read_after_the_followers_have_stopped() -> None:
+    import follow
+
+    calls: list[str] = []
+
+    class FakeFollower:
+        def stop(self) -> None:
+            calls.append("stop")
+
+    class FakeWorld:
+        def ask(self, path: str) -> list[Any]:
+            calls.append(path)
+            return [path]
+
+    fake: Any = FakeFollower()
+    world: Any = FakeWorld()
+    assert follow.finish([fake, fake], world) == (["truth.jsonl"], ["truth.jsonl?all=1"], ["log"])
+    assert calls[:2] == ["stop", "stop"], "else the store may hold articles that the truth does not have yet"
+
+
 def test_the_simulated_clock_runs_faster() -> None:
     from simulated import SimulatedClock, read_clock
 

@@ -14,6 +14,7 @@ from newsmill.discovery.response_headers import parse_http_date
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each
 MAX_CRAWL_DELAY_SECONDS = 120.0  # a longer delay would mean "never" for a site with news every hour; large sites ask for 60 s at most
+RETRY_AFTER_STATUSES = (429, 503)
 MAX_RETRY_AFTER_SECONDS = 3600.0  # after a longer Retry-After, the URL is fetched again in an hour
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))

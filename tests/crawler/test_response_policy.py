@@ -31,7 +31,7 @@ def page(status: int = 200, body: bytes = b"<html>", **headers: str) -> Page:
         (429, 8, Outcome.HTTP_ERROR),
         (204, 0, Outcome.HTTP_ERROR),
         (206, 0, Outcome.HTTP_ERROR),
-        (304, 0, Outcome.HTTP_ERROR),  # requests for pages are unconditional
+        (304, 1, Outcome.HTTP_ERROR),
     ],
 )
 def test_outcomes(status: int, attempts: int, outcome: Outcome) -> None:
@@ -40,7 +40,7 @@ def test_outcomes(status: int, attempts: int, outcome: Outcome) -> None:
     assert (record.outcome, str(status) in (record.detail or "")) == (outcome, True)
 
 
-@pytest.mark.parametrize("status", [401, 403, 451, 408, 425, 429, 500, 502, 503, 504, 522])
+@pytest.mark.parametrize("status", [304, 401, 403, 451, 408, 425, 429, 500, 502, 503, 504, 522])
 def test_transient_statuses_are_retried(status: int) -> None:
     failure = OutcomeRecord(Outcome.HTTP_ERROR, f"HTTP {status}")
     expected = RetryAt(NOW + timedelta(minutes=1), f"http_error: HTTP {status}", failure=failure)
@@ -95,8 +95,16 @@ def test_a_binary_file_behind_html(body: bytes) -> None:
 
 def test_listings_may_be_anything_and_unchanged() -> None:
     assert decide_response(page(Content_Type="image/png"), Kind.FEED, 0, NOW) is None
-    assert decide_response(page(304), Kind.FEED, 0, NOW) == OutcomeRecord(Outcome.NOT_MODIFIED)
-    assert decide_response(page(304), Kind.PAGE, 0, NOW, is_revisit=True) == OutcomeRecord(Outcome.NOT_MODIFIED)
+    for kind in (Kind.FEED, Kind.PAGE):
+        assert decide_response(page(304), kind, 0, NOW, is_conditional=True) == OutcomeRecord(Outcome.NOT_MODIFIED)
+
+
+@pytest.mark.parametrize("kind", [Kind.FEED, Kind.PAGE])
+def test_a_304_to_a_request_without_validators_is_a_failure(kind: Kind) -> None:
+    """Otherwise a feed that a faulty cache never sends would look healthy."""
+    failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 304")
+    assert decide_response(page(304), kind, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), "http_error: HTTP 304", failure=failure)
+    assert decide_response(page(304), kind, 1, NOW) == failure
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])

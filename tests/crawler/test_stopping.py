@@ -253,3 +253,16 @@ def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, wor
         world.wait(lambda: world.outcome(url) is State.FETCHED)
     assert [hit.path for hit in busy_site.log] == ["/robots.txt", "/a"]
     assert count_leases(world) == (0, 0)
+
+
+def test_the_delay_is_kept_after_a_kill(sites: Farm, world: World) -> None:
+    """The next crawler cannot know when the killed one sent its last request."""
+    site = sites.site()
+    site.robots("User-agent: *\nCrawl-delay: 4")
+    world.submit(*(site.article(f"/{n}") for n in range(9)))
+    crawler = world.start(delay=0.0)
+    world.wait(lambda: len(site.log) == 3)
+    crawler.kill()
+    with world.crawler(delay=0.0):
+        world.wait(lambda: len(site.log) == 4)
+    assert min(site.gaps()) >= 4 - 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
@@ -163,6 +164,21 @@ def test_a_redirect_to_another_article_replaces_nothing(mill: Mill, documents: D
     document = documents.get(URL)
     assert document is not None and before is not None and (document.id, document.revision) == (before.id, 2)
     assert document.url.endswith("slug") and documents.count() == 2
+
+
+def test_a_notice_in_the_place_of_an_article_replaces_nothing(mill: Mill, documents: Documents) -> None:
+    """A site under maintenance may show its notice at every URL with HTTP 200. A rewritten article is a revision all the same."""
+    before = documents.get(URL)
+    assert before is not None
+    notice: dict[str, Any] = {"title": "We will be right back", "text": "Soon.", "content": "notice", "confidence": 0.7}
+    rewritten = {**notice, "text": f"All of it is new. {before.text}", "content": "new"}
+    for age, fields, revision in ((1, notice, 1), (2, rewritten, 2), (3, {**notice, "confidence": 0.9}, 3)):
+        revisit(mill, hours=age)
+        (claim,) = mill.claim(mill.save())
+        mill.store(good(claim, article(URL, **fields)))
+        found = documents.get(URL)
+        assert found is not None and found.revision == revision
+        assert revision > 1 or (found == before and trace(mill).failure is Outcome.NOT_ARTICLE)
 
 
 def test_an_article_that_another_url_takes_over_is_a_duplicate(mill: Mill, documents: Documents) -> None:

@@ -16,7 +16,7 @@ from newsmill import urls
 from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import OtherContent
-from newsmill.model import SPIDER, Document
+from newsmill.model import SPIDER, Document, is_doubtful
 from newsmill.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
 
 MIN_SIMILARITY = 0.3  # of the texts before and after an edit; those of two articles share few runs of five words
@@ -93,6 +93,15 @@ def is_same_article(document: Document, title: str | None, text: str) -> bool:
     if document.title is not None and document.title == title:
         return True
     return similarity(_list_shingles(document.text), _list_shingles(text)) >= MIN_SIMILARITY
+
+
+def is_placeholder(document: Document, page: StoredPage) -> bool:
+    """Whether a page at the URL of an article shows something else for now, such as "We will be right back".
+
+    It is another article by title and text, shorter, and doubtful. A first report that becomes a full article is none of these.
+    """
+    is_shorter = len(document.text) < len(page.text)
+    return is_shorter and is_doubtful(document.confidence) and not is_same_article(document, page.title, page.text)
 
 
 def is_same_text(document: Document, page: StoredPage) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, literal_column, not_, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, literal_column, not_, or_, select, update
 
 from newsmill.storage.ledger.clocks import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
@@ -37,6 +37,7 @@ _MAY_BE_FETCHED = or_(
     hosts.c.paused_at > bindparam("b_wrong", type_=hosts.c.paused_at.type),  # by a clock that was ahead
 )
 _IS_STOPPED = exists().where(publisher_orders.c.host == hosts.c.host, publisher_orders.c.is_stopped.is_(True)).correlate(hosts)
+_ABANDONED_AT = case((hosts.c.owner.is_not(None), NOW), else_=hosts.c.next_fetch_at)  # `_lease` recognizes it
 _IS_SPIDER = hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'"))
 
 
@@ -59,7 +60,7 @@ def _make_lease(*of_source: Any, spiders: bool) -> Any:
     return (
         update(hosts)
         .where(hosts.c.host.in_(select(free_hosts.c.host)))
-        .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
+        .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1, next_fetch_at=_ABANDONED_AT)
         .returning(hosts)
     )
 
@@ -74,9 +75,11 @@ _LEASE_ONE = (
         _MAY_BE_FETCHED,
         not_(_IS_STOPPED),
     )
-    .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # leased_at stays: the host's own rows still wait for their turn
+    # leased_at stays: the host's own rows still wait for their turn
+    .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1, next_fetch_at=_ABANDONED_AT)
     .returning(hosts)
 )
+_PAUSED_UNTIL = select(hosts.c.next_fetch_at).where(hosts.c.host == bindparam("b_host"), not_(_MAY_BE_FETCHED))
 _RENEWABLE = (
     select(hosts.c.host)
     .where(hosts.c.owner == OWNER, hosts.c.lease_until > NOW, hosts.c.host.in_(bindparam("b_hosts", expanding=True)))
@@ -114,8 +117,8 @@ def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetim
     values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
     values |= {"b_now": now, "b_wrong": now + CLOCK_SLACK}
     if source is not None:
-        return [_lease(row) for row in conn.execute(_LEASE_OF_SOURCE[spiders], {**values, "b_source": source})]
-    return [_lease(row) for row in conn.execute(_LEASE[spiders], values)]
+        return [_lease(row, now) for row in conn.execute(_LEASE_OF_SOURCE[spiders], {**values, "b_source": source})]
+    return [_lease(row, now) for row in conn.execute(_LEASE[spiders], values)]
 
 
 def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:
@@ -123,13 +126,19 @@ def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: date
     values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
     values |= {"b_wrong": now + CLOCK_SLACK}
     row = conn.execute(_LEASE_ONE, values).one_or_none()
-    return None if row is None else _lease(row)
+    return None if row is None else _lease(row, now)
 
 
-def _lease(row: AnyRow) -> HostLease:
+def find_pause(conn: Connection, host: str, now: datetime) -> datetime | None:
+    until: datetime | None = conn.execute(_PAUSED_UNTIL, {"b_host": host, "b_now": now, "b_wrong": now + CLOCK_SLACK}).scalar()
+    return until
+
+
+def _lease(row: AnyRow, now: datetime) -> HostLease:
     return HostLease(
         host=row.host,
         fence=row.fence,
+        is_abandoned=row.next_fetch_at == now,
         next_fetch_at=row.next_fetch_at,
         failures=row.failures,
         crawl_delay=row.crawl_delay,

@@ -51,6 +51,11 @@ class LeaseLedger:
         with writing(self._engine) as conn:
             return hosts.lease_one(conn, host, owner, seconds, now)
 
+    def find_pause(self, host: str, *, now: datetime) -> datetime | None:
+        """Until when no request may be sent to a host; None: it is not paused."""
+        with reading(self._engine) as conn:
+            return hosts.find_pause(conn, host, now)
+
     def renew_hosts(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
         """Renew the leases of hosts and of their rows in progress. Returns the hosts still leased; stop fetching from the others."""
         with writing(self._engine) as conn:

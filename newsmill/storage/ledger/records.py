@@ -25,6 +25,7 @@ class HostLease:
 
     host: str
     fence: int
+    is_abandoned: bool = False  # the last owner did not release it, so it may have requested something a moment ago
     next_fetch_at: datetime | None = None  # no request before it
     failures: int = 0  # in a row
     crawl_delay: float | None = None  # seconds, from robots.txt

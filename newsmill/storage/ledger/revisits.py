@@ -18,7 +18,7 @@ from newsmill.discovery.revisits import RevisitResult, compute_next_revisit, fin
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Rendering, Source
 from newsmill.storage import stored_order
 from newsmill.storage.columns import load_source
-from newsmill.storage.ledger.article_identity import StoredPage, is_same_article
+from newsmill.storage.ledger.article_identity import StoredPage, is_placeholder, is_same_article
 from newsmill.storage.ledger.links import RANK_REVISIT
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.schema import documents, hosts, ledger, sources
@@ -269,7 +269,8 @@ def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str,
     if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
         return result.reading.ending
     if document.id == document_id:
-        return None
+        is_other = is_placeholder(document, stored[document_id])
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the page shows another text for now: {document.title}") if is_other else None
     if document.id in stored:
         return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
     if is_same_article(document, stored[document_id].title, stored[document_id].text):
