@@ -10,13 +10,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import islice
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
-from newsmill.discovery.archive_dates import Period, is_part_wanted
+from newsmill.discovery.archive_dates import Period, find_period, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
@@ -29,7 +28,7 @@ from newsmill.sandbox.parent import ChildCrashError, ChildProcess, ChildTimeoutE
 
 CHUNK_BYTES = 64 * 1024  # of a sitemap, read at a time
 BATCH_LINKS = 500  # per ledger transaction: 9 MB where URLs and hints are as long as they may be
-MAX_INDEX_SITEMAPS = 1_000  # of one index: monthly sitemaps for 80 years
+MAX_INDEX_SITEMAPS = 1_000  # of one index, the newest: monthly sitemaps for 80 years, or daily ones for three
 MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_crawler_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
 MAX_UNDATED_SITEMAPS = 100  # of an index, fetched again with it
@@ -146,14 +145,15 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     sitemaps: list[Link] = []
     for start in range(0, len(body), CHUNK_BYTES):
         links = reader.feed(body[start : start + CHUNK_BYTES])
-        sitemaps += _select_sitemaps(request, links, MAX_INDEX_SITEMAPS - len(sitemaps))
+        sitemaps += _select_sitemaps(request, links)
         pages += _select_pages(request, links)
         while len(pages) >= BATCH_LINKS:
             yield ParsedLinks(tuple(pages[:BATCH_LINKS]))
             pages = pages[BATCH_LINKS:]
     links = reader.close()
-    sitemaps += _select_sitemaps(request, links, MAX_INDEX_SITEMAPS - len(sitemaps))
+    sitemaps += _select_sitemaps(request, links)
     pages += _select_pages(request, links)
+    sitemaps = sorted(sitemaps, key=_find_age)[:MAX_INDEX_SITEMAPS] if len(sitemaps) > MAX_INDEX_SITEMAPS else sitemaps
     refetch = _select_changed(sitemaps, request.now)
     others = tuple(link for link in sitemaps if link not in refetch)
     yield ParsedLinks((), others, refetch, warnings=tuple(reader.warnings))
@@ -161,9 +161,17 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
         yield ParsedLinks(tuple(pages[start : start + BATCH_LINKS]))
 
 
-def _select_sitemaps(request: ParseRequest, links: list[Link], limit: int) -> Iterator[Link]:
+def _select_sitemaps(request: ParseRequest, links: list[Link]) -> Iterator[Link]:
     sitemaps = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_SITEMAP_URL_CHARACTERS)
-    return (_attribute(request, link) for link in islice(sitemaps, limit))
+    return (_attribute(request, link) for link in sitemaps)
+
+
+def _find_age(link: Link) -> int:
+    """A number that is higher for an older part of an index, by its URL or its change. A part without a date may be the newest."""
+    period = find_period(link.url)
+    changed_at = link.hint.modified_at
+    day = period.last if period is not None else changed_at.date() if changed_at is not None else date.max
+    return -day.toordinal()
 
 
 def _select_changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:

@@ -17,7 +17,16 @@ from typing import Any
 import pytest
 from services import is_running
 
-from crawler.listings import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, ParsedLinks, ParseRequest, cpu_limit
+from crawler.listings import (
+    LIMITS,
+    MAX_CPU_SECONDS,
+    MAX_INDEX_SITEMAPS,
+    MAX_SITEMAP_CPU_SECONDS,
+    ListingParser,
+    ParsedLinks,
+    ParseRequest,
+    cpu_limit,
+)
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import Limits, limit_cpu
@@ -130,6 +139,21 @@ def test_the_parts_of_an_index() -> None:
     ((links,),) = read((parse_request(Kind.SITEMAP), body))
     assert [link.url for link in links.listings] == [f"{SITE}/old.xml"]
     assert [link.url for link in links.refetch] == [f"{SITE}/new.xml", f"{SITE}/undated.xml"]
+
+
+def test_a_long_index_keeps_its_newest_parts() -> None:
+    """Archives by day, the oldest first, or by lastmod in any order; a part without a date may be the newest."""
+    days = [NOW - timedelta(days=number) for number in range(1_500)]
+    named = "".join(f"<sitemap><loc>{SITE}/map-{day:%Y-%m-%d}.xml</loc></sitemap>" for day in reversed(days))
+    changed = "".join(
+        f"<sitemap><loc>{SITE}/{chr(97 + number % 26)}{number}x.xml</loc><lastmod>{day:%Y-%m-%d}</lastmod></sitemap>"
+        for number, day in sorted(enumerate(days), key=lambda item: item[0] * 7 % 1_500)
+    )
+    latest = f"<sitemap><loc>{SITE}/latest.xml</loc></sitemap>"
+    for parts, newest in ((named, f"{SITE}/map-{NOW:%Y-%m-%d}.xml"), (changed, f"{SITE}/a0x.xml")):
+        ((links,),) = read((parse_request(Kind.SITEMAP), f"{HEAD}<sitemapindex>{parts}{latest}</sitemapindex>".encode()))
+        assert {newest, f"{SITE}/latest.xml"} <= {link.url for link in links.refetch}
+        assert len(links.refetch) + len(links.listings) == MAX_INDEX_SITEMAPS
 
 
 def test_bodies_that_are_not_listings() -> None:
