@@ -10,11 +10,12 @@ from urllib.parse import urljoin
 from lxml.html import HtmlElement
 
 from newsmill.extraction.metadata.structured_data import make_comparable
-from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.normalise import count_line_words, normalise_line
 from newsmill.model import Block
 
 MAX_SHORT_WORDS = 150  # words; such a body may be only the navigation of the site, or a few teasers in one text
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a list either
+MIN_HEADLINE_WORDS = 4  # words of a link that is a headline; a shorter one is a label
 MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
 MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
 MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
@@ -30,17 +31,17 @@ def measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequen
     links = (link for link in tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}
-    boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
+    boxes = _TeaserBoxes({link for link, text in written.items() if count_line_words(text) >= MIN_HEADLINE_WORDS})
     headlines, teasers, others = set(), set(), set()
     for link, text in texts.items():
-        if text.count(" ") < 3:
+        if count_line_words(text) < MIN_HEADLINE_WORDS:
             others.add(text)
         elif not _is_own_link(link, url):
             headlines.add(text)
             teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
-    linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
-    total = sum(len(line.split()) for line in lines) or 1
+    linked = sum(count_line_words(line) for line in lines if line in headlines or line in teasers)
+    total = sum(count_line_words(line) for line in lines) or 1
     if words < MAX_SHORT_WORDS:
         linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
@@ -54,7 +55,7 @@ def _count_other_words(text: str, phrases: set[str]) -> int:
     text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
     for phrase in sorted(phrases - {""}, key=len, reverse=True):
         text = text.replace(f" {phrase} ", "  ")
-    return len(text.split()) + len(rest.split())
+    return count_line_words(text) + count_line_words(rest)
 
 
 def _is_own_link(link: HtmlElement, url: str) -> bool:
@@ -69,7 +70,7 @@ class _TeaserBoxes:
     """Teasers of linked headlines. Each ancestor element is searched once, even with many headlines in it."""
 
     def __init__(self, headlines: Set[HtmlElement]) -> None:
-        self.headlines = headlines  # links of more than three words
+        self.headlines = headlines  # links of at least MIN_HEADLINE_WORDS words
         self._paragraphs: dict[HtmlElement, list[HtmlElement]] = {}
         self._targets: dict[HtmlElement, int] = {}
         self._texts: dict[HtmlElement, str] = {}
@@ -92,7 +93,7 @@ class _TeaserBoxes:
             if paragraphs:
                 if len(paragraphs) > MAX_TEASER_PARAGRAPHS or self._count_targets(box) != 1:
                     return set()
-                return {text for p in paragraphs if len((text := self._text(p)).split()) <= MAX_TEASER_WORDS}
+                return {text for p in paragraphs if count_line_words(text := self._text(p)) <= MAX_TEASER_WORDS}
             box = box.getparent()
         return set()
 

@@ -119,6 +119,14 @@ def count_words(text: str) -> int:
     return len((_SPACED_WORD if unspaced else _WORD).findall(text)) + (unspaced + 1) // 2  # the simple pattern takes half the time
 
 
+def count_line_words(text: str) -> int:
+    """Count the words of a line or a block: its parts between spaces, or `count_words` if it has a script without spaces.
+
+    It takes a fifth of the time of `count_words` for other scripts.
+    """
+    return len(text.split()) if text.isascii() or _UNSPACED_CHARACTER.search(text) is None else count_words(text)
+
+
 def _normalise_once(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", _repair_mojibake(text))
@@ -171,8 +179,13 @@ def measure_mojibake(text: str) -> float:
 
 
 def _measure_word_share(pattern: re.Pattern[str], text: str) -> float:
-    words = text.split() if pattern.search(text) is not None else []
-    return sum(pattern.search(word) is not None for word in words) / len(words) if words else 0.0
+    if pattern.search(text) is None:
+        return 0.0
+    words = text.split()
+    size = count_line_words(text)
+    if size > len(words):  # a script without spaces, in which a line is one piece
+        return len(pattern.findall(text)) / size
+    return sum(pattern.search(word) is not None for word in words) / len(words)
 
 
 def _measure_misread_share(sample: str) -> float:
@@ -181,7 +194,7 @@ def _measure_misread_share(sample: str) -> float:
         return 0.0
     lines = [line for line in sample.split("\n") if _is_bad(line)]
     traces = sum(bool(_AS_1252.search(word) or _AS_1251.search(word)) for line in lines for word in line.split())
-    return traces / len(sample.split())
+    return traces / max(1, count_line_words(sample))
 
 
 def _is_misread_latin(sample: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from newsmill.extraction.body.markup import cut_block
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
@@ -171,7 +172,7 @@ def classify_trailing_line(line: str, above: str = "") -> str | None:
     line = line.strip()
     if len(line) > MAX_LINE_CHARACTERS:
         return None
-    words = len(line.split())
+    words = count_line_words(line)
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
     if _ONLY_MARKS.match(line) is not None:
         return "only punctuation at the end"
