@@ -50,8 +50,13 @@ _FOLDED = str.maketrans(
     | {"…": "...", "\u00a0": " "}
 )
 _UNSPACED_SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(r"\w+")
-_SPACED_WORD = re.compile(rf"[^\W{_UNSPACED_SCRIPTS}]+")
+# Python's \w leaves out vowel signs (Hebrew, Arabic, Indic scripts, …) and the joiners U+200C and U+200D, which are inside words.
+WORD_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0730-\u074a"
+    "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+)
+_WORD = re.compile(rf"\w[\w{WORD_MARKS}]*")
+_SPACED_WORD = re.compile(rf"[^\W{_UNSPACED_SCRIPTS}]+(?:[{WORD_MARKS}]+[^\W{_UNSPACED_SCRIPTS}]*)*")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED_SCRIPTS}]")
 _MAX_ROUNDS = 6  # one repair can make another one possible; two rounds are the measured maximum, and the limit guarantees an end
 MIN_MOJIBAKE_LETTERS = 40  # accented letters, or East Asian characters, that a judgement needs; fewer may be a name or a formula

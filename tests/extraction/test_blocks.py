@@ -13,7 +13,7 @@ import trafilatura
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.blocks import make_signature, segment
+from newsmill.extraction.body.blocks import make_signature, segment, split_words
 from newsmill.model import BlockType
 
 
@@ -57,6 +57,12 @@ def test_a_page_that_is_all_noscript_is_read():
 
 def test_soft_hyphens_do_not_cut_words():
     assert blocks("<body><p>Bundes\u00adkanzler</p>")[0].words == ["bundeskanzler"]
+
+
+def test_joiners_of_persian_and_hindi_stay_in_the_text_and_do_not_cut_words():
+    block = blocks("<body><p>سه\u200cشنبه</p>")[0]
+    assert block.text == "سه\u200cشنبه"
+    assert block.words == split_words("سهشنبه") == ["سهشنبه"]  # trafilatura's text has no joiners
 
 
 def test_counts_of_links_and_bold():

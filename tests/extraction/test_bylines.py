@@ -18,6 +18,7 @@ JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
         ("Von Jane Doe, Montag, 23. November 2026, 18:05 Uhr", "byline"),
         ("23.11.2026", "dateline"),
         ("2026年11月23日", "dateline"),
+        ("प्रकाशित: मंगलवार, 23 नवंबर 2026", "dateline"),
         ("Published 23 November 2026", "dateline"),
         ("24 November 2026", None),  # another day than the page's own
         ("Jane Doe won the race", None),

@@ -1,4 +1,4 @@
-"""Limits in words hold for texts in scripts without spaces, in which a line is one piece."""
+"""Words in scripts without spaces, in which a line is one piece, and in scripts with vowel signs and joiners inside words."""
 
 from __future__ import annotations
 
@@ -102,3 +102,35 @@ def test_copies_of_an_article_are_one_page_of_a_profile() -> None:
         PageBlocks(f"https://paper.example/news/{number}", (*blocks, Block(BlockType.PARAGRAPH, f"第{number}页"))) for number in range(3)
     ]
     assert len(remove_copies(copies)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "परिषद की बैठक मंगलवार शाम को पुराने टाउन हॉल में हुई।",
+        "পরিষদের সভা মঙ্গলবার সন্ধ্যায় পুরনো টাউন হলে",
+        "நகர சபை செவ்வாய்க்கிழமை மாலை பழைய மண்டபத்தில்",
+        "നഗരസഭ ചൊവ്വാഴ്ച വൈകുന്നേരം",
+        "شورای شهر عصر سه\u200cشنبه در ساختمان قدیمی",
+        "أَهْلًا وَسَهْلًا بِكُمْ",
+        "אֲנִי הוֹלֵךְ הַבַּיְתָה",
+        "Hội đồng thành phố họp",
+    ],
+)
+def test_vowel_signs_and_joiners_do_not_cut_words(text: str) -> None:
+    assert count_words(text) == len(text.split())
+    assert count_words(f"{text} 市议") == len(text.split()) + 1
+
+
+def test_the_blocks_of_a_persian_page_are_found() -> None:
+    """trafilatura removes the joiners, with which Persian writes most words."""
+    title = "شورای شهر به تعمیر پل رأی داد"
+    prose = (
+        "شورای شهر عصر سه\u200cشنبه در ساختمان قدیمی شهرداری تشکیل جلسه داد و هیچ\u200cکس انتظار نداشت بحث تا نیمه\u200cشب ادامه یابد.",
+        "بیشتر سخنرانان می\u200cخواستند پل باز بماند، هرچند مهندسان هشدار داده بودند که یاتاقان\u200cهای آن فرسوده شده\u200cاند.",
+        "رأی\u200cگیری ده دقیقه به دوازده انجام شد و با یازده رأی موافق و نه رأی مخالف پایان یافت.",
+    )
+    document = read(page(html(f"<article><h1>{title}</h1>{paragraphs(prose)}</article>", lang="fa"))).document
+    assert document is not None
+    assert (document.text, document.title, document.warnings) == ("\n\n".join(prose), title, ())
+    assert document.word_count == len(document.text.split())

@@ -198,6 +198,8 @@ def _find_words(text: str) -> list[str]:
     """
     if text.isascii() and len(text) < MANY_CHARACTERS:
         return WORD.findall(text)
+    if "\u200c" in text or "\u200d" in text:  # trafilatura's text has no joiners
+        text = text.replace("\u200c", "").replace("\u200d", "")
     if len(text) < MANY_CHARACTERS:
         return [_intern_character(word) if len(word) == 1 else word for word in WORD.findall(text)]
     known: dict[str, str] = {}

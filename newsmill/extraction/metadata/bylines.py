@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import unescape_html
-from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.normalise import WORD_MARKS, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Block, BlockType
 
@@ -72,7 +72,7 @@ MAX_OTHER_WORDS = 4  # words that may remain: "by", weekday, month, "Uhr"
 LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several authors, or a line below
 MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe is …"
 BIOGRAPHY_WORDS = range(6, 121)  # words
-_WORD = re.compile(r"\d+|[^\W\d_]+")
+_WORD = re.compile(rf"\d+|[^\W\d_]+(?:[{WORD_MARKS}]+[^\W\d_]*)*")
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
