@@ -73,6 +73,7 @@ LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there m
 MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe is …"
 BIOGRAPHY_WORDS = range(6, 121)  # words
 _WORD = re.compile(rf"\d+|[^\W\d_]+(?:[{WORD_MARKS}]+[^\W\d_]*)*")
+_DATE_UNIT = re.compile(r"(?<=\d)\s?[年月日号號時时点點分秒년월일시분초]")  # in the dates and times of Chinese, Japanese and Korean
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
@@ -163,7 +164,7 @@ def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> st
     'dateline'
     >>> classify_byline("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     """
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words = [word.casefold() for word in _WORD.findall(_DATE_UNIT.sub(" ", _CONTACT.sub(" ", text)))]
     names = [_WORD.findall(author.name.casefold()) for author in authors]
     if len(words) > MAX_LINE_WORDS:
         return None
