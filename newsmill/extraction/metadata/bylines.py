@@ -25,13 +25,20 @@ MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on m
 MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
-_LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
+_LABEL = re.compile(r"^[^:：]{1,30}(?::\s+|：\s*)(?=\S)")  # "Text und Interview: …", "Autor/in: …", "撰文：…"
+# Chinese, Japanese and Korean join the role to the name: "记者张三", "글=홍길동 기자", "홍길동 기자 외 1명" ("and one more").
+_JOINED_ROLE = re.compile(
+    r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])"
+)
+_KOREAN_ROLE = re.compile(r"\s(?:\w{0,4}기자|특파원|논설위원|칼럼니스트|앵커)(?:\s외\s\d+명)?$")
 _NOBODY = re.compile(rf"^(?:{build_alternation('not_an_author')})$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
 _SEPARATOR = re.compile(
-    r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
+    r"\s*(?:[,;|/／•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|és|și|şi|và|и|і|та|και|و|और|และ|with|mit|avec)\s"
+    r"|\si\s(?=\S+\s\S)|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
+_KOREAN_BRACKETS = re.compile(r"\[([^\[\]]*기자)\]")
 _HTML_TAG = re.compile(r"<[^<>]*>")
 _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile("[\n\u2028]")
@@ -52,11 +59,13 @@ _JOB_TITLE = re.compile(
     re.IGNORECASE,
 )
 _CONJUNCTIONS = frozenset(
-    ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit")
+    ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
 _BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
 _COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
-_PHOTO_LABEL = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)
+_OTHER_LABEL = re.compile(
+    rf"^(?:{build_alternation('photo_label')}|责任编辑|責任編輯|编辑|編輯|责编|責編|校对|校對|审核)\s*[:：]", re.IGNORECASE
+)
 _AGENCY = re.compile(rf"^(?:{build_alternation('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -85,16 +94,16 @@ def split_names(text: str) -> list[str]:
 @cache_short_texts(MAX_CACHED_CHARACTERS)
 def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
-    text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
+    text = _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text)))
     names = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = normalise_line(part)
-        credited = _PHOTO_LABEL.match(name) is not None and not labelled
+        credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
         labelled = not name
-        name = "" if credited else _LABEL.sub("", name)
+        name = "" if credited else _KOREAN_ROLE.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         if _is_name(name):
             names.append(name)
