@@ -30,6 +30,27 @@ def test_a_block_ends_where_a_box_ends_and_at_two_line_breaks():
     assert [block.text for block in found] == ["One two three", "Four", "five\nsix", "seven"]
 
 
+@pytest.mark.parametrize("between", ["&nbsp;", "&#8203;", "&#xFEFF;", "&rlm;", "&shy;"])
+def test_a_line_of_invisible_characters_is_empty(between: str):
+    found = blocks(f"<body><div>one<br>{between}<br>two</div>")
+    assert [block.text for block in found] == ["one", "two"]
+
+
+def test_an_invisible_character_between_elements_is_no_space():
+    assert text_of(blocks("<body><p>sea<b>&#8203;</b>side<wbr>&shy;<i>town</i></p>")) == "seasidetown"
+
+
+def test_preformatted_text_keeps_its_lines():
+    html = (
+        "<body><pre>\r\nThe river  runs\r\n   below the <b>bridge</b>,\n\n\n\nthe ferry\n<a href='/x'>waits</a><i>.</i>\n\n<b>End</b></pre>"
+        "<p>in\none\n\nline<br>and the\nnext</p>"
+    )
+    assert [block.text for block in blocks(html)] == [
+        "The river runs\nbelow the bridge,\n\nthe ferry\nwaits.\n\nEnd",
+        "in one line\nand the next",
+    ]
+
+
 def test_types_come_from_the_nearest_box_that_says_so():
     html = (
         "<body><h2>A</h2><ul><li><p>B</p></ul><blockquote><p>C</p></blockquote><table><tr><td>D</table>"
