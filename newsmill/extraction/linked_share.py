@@ -15,6 +15,8 @@ from newsmill.model import Block
 
 MAX_SHORT_WORDS = 150  # words; such a body may be only the navigation of the site, or a few teasers in one text
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a list either
+MAX_ITEM_WORDS = 4  # words beside the headline in an item of a list: a date, a section
+MAX_ITEM_ELEMENTS = 8  # elements in such an item; an item with many links must not be read for each of them
 MIN_HEADLINE_WORDS = 4  # words of a link that is a headline; a shorter one is a label
 MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
 MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
@@ -32,12 +34,12 @@ def measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequen
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}
     boxes = _TeaserBoxes({link for link, text in written.items() if count_line_words(text) >= MIN_HEADLINE_WORDS})
-    headlines, teasers, others = set(), set(), set()
+    headlines, teasers, others = set[str](), set[str](), set[str]()
     for link, text in texts.items():
         if count_line_words(text) < MIN_HEADLINE_WORDS:
             others.add(text)
         elif not _is_own_link(link, url):
-            headlines.add(text)
+            headlines.update((text, _read_item(link, text)))
             teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(count_line_words(line) for line in lines if line in headlines or line in teasers)
@@ -45,6 +47,15 @@ def measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequen
     if words < MAX_SHORT_WORDS:
         linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
+
+
+def _read_item(link: HtmlElement, text: str) -> str:
+    """Return the text of the list item of a headline if it has little else: the date. Otherwise return the headline."""
+    item = link.getparent()
+    if item is None or item.tag != "li" or len(item) > MAX_ITEM_ELEMENTS:
+        return text
+    whole = normalise_line("".join(item.itertext()))
+    return whole if text in whole and count_line_words(whole) - count_line_words(text) <= MAX_ITEM_WORDS else text
 
 
 def _count_other_words(text: str, phrases: set[str]) -> int:
