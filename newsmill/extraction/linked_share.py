@@ -10,11 +10,14 @@ from urllib.parse import urljoin
 from lxml.html import HtmlElement
 
 from newsmill.extraction.metadata.structured_data import make_comparable
-from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.normalise import count_line_words, normalise_line
 from newsmill.model import Block
 
 MAX_SHORT_WORDS = 150  # words; such a body may be only the navigation of the site, or a few teasers in one text
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a list either
+MAX_ITEM_WORDS = 4  # words beside the headline in an item of a list: a date, a section
+MAX_ITEM_ELEMENTS = 8  # elements in such an item; an item with many links must not be read for each of them
+MIN_HEADLINE_WORDS = 4  # words of a link that is a headline; a shorter one is a label
 MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
 MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
 MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
@@ -30,20 +33,29 @@ def measure_linked_share(tree: HtmlElement, url: str, words: int, blocks: Sequen
     links = (link for link in tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}
-    boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
-    headlines, teasers, others = set(), set(), set()
+    boxes = _TeaserBoxes({link for link, text in written.items() if count_line_words(text) >= MIN_HEADLINE_WORDS})
+    headlines, teasers, others = set[str](), set[str](), set[str]()
     for link, text in texts.items():
-        if text.count(" ") < 3:
+        if count_line_words(text) < MIN_HEADLINE_WORDS:
             others.add(text)
         elif not _is_own_link(link, url):
-            headlines.add(text)
+            headlines.update((text, _read_item(link, text)))
             teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
-    linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
-    total = sum(len(line.split()) for line in lines) or 1
+    linked = sum(count_line_words(line) for line in lines if line in headlines or line in teasers)
+    total = sum(count_line_words(line) for line in lines) or 1
     if words < MAX_SHORT_WORDS:
         linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
+
+
+def _read_item(link: HtmlElement, text: str) -> str:
+    """Return the text of the list item of a headline if it has little else: the date. Otherwise return the headline."""
+    item = link.getparent()
+    if item is None or item.tag != "li" or len(item) > MAX_ITEM_ELEMENTS:
+        return text
+    whole = normalise_line("".join(item.itertext()))
+    return whole if text in whole and count_line_words(whole) - count_line_words(text) <= MAX_ITEM_WORDS else text
 
 
 def _count_other_words(text: str, phrases: set[str]) -> int:
@@ -54,7 +66,7 @@ def _count_other_words(text: str, phrases: set[str]) -> int:
     text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
     for phrase in sorted(phrases - {""}, key=len, reverse=True):
         text = text.replace(f" {phrase} ", "  ")
-    return len(text.split()) + len(rest.split())
+    return count_line_words(text) + count_line_words(rest)
 
 
 def _is_own_link(link: HtmlElement, url: str) -> bool:
@@ -69,7 +81,7 @@ class _TeaserBoxes:
     """Teasers of linked headlines. Each ancestor element is searched once, even with many headlines in it."""
 
     def __init__(self, headlines: Set[HtmlElement]) -> None:
-        self.headlines = headlines  # links of more than three words
+        self.headlines = headlines  # links of at least MIN_HEADLINE_WORDS words
         self._paragraphs: dict[HtmlElement, list[HtmlElement]] = {}
         self._targets: dict[HtmlElement, int] = {}
         self._texts: dict[HtmlElement, str] = {}
@@ -92,7 +104,7 @@ class _TeaserBoxes:
             if paragraphs:
                 if len(paragraphs) > MAX_TEASER_PARAGRAPHS or self._count_targets(box) != 1:
                     return set()
-                return {text for p in paragraphs if len((text := self._text(p)).split()) <= MAX_TEASER_WORDS}
+                return {text for p in paragraphs if count_line_words(text := self._text(p)) <= MAX_TEASER_WORDS}
             box = box.getparent()
         return set()
 

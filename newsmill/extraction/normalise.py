@@ -50,8 +50,13 @@ _FOLDED = str.maketrans(
     | {"…": "...", "\u00a0": " "}
 )
 _UNSPACED_SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(r"\w+")
-_SPACED_WORD = re.compile(rf"[^\W{_UNSPACED_SCRIPTS}]+")
+# Python's \w leaves out vowel signs (Hebrew, Arabic, Indic scripts, …) and the joiners U+200C and U+200D, which are inside words.
+WORD_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0730-\u074a"
+    "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+)
+_WORD = re.compile(rf"\w[\w{WORD_MARKS}]*")
+_SPACED_WORD = re.compile(rf"[^\W{_UNSPACED_SCRIPTS}]+(?:[{WORD_MARKS}]+[^\W{_UNSPACED_SCRIPTS}]*)*")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED_SCRIPTS}]")
 _MAX_ROUNDS = 6  # one repair can make another one possible; two rounds are the measured maximum, and the limit guarantees an end
 MIN_MOJIBAKE_LETTERS = 40  # accented letters, or East Asian characters, that a judgement needs; fewer may be a name or a formula
@@ -119,6 +124,14 @@ def count_words(text: str) -> int:
     return len((_SPACED_WORD if unspaced else _WORD).findall(text)) + (unspaced + 1) // 2  # the simple pattern takes half the time
 
 
+def count_line_words(text: str) -> int:
+    """Count the words of a line or a block: its parts between spaces, or `count_words` if it has a script without spaces.
+
+    It takes a fifth of the time of `count_words` for other scripts.
+    """
+    return len(text.split()) if text.isascii() or _UNSPACED_CHARACTER.search(text) is None else count_words(text)
+
+
 def _normalise_once(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", _repair_mojibake(text))
@@ -171,8 +184,13 @@ def measure_mojibake(text: str) -> float:
 
 
 def _measure_word_share(pattern: re.Pattern[str], text: str) -> float:
-    words = text.split() if pattern.search(text) is not None else []
-    return sum(pattern.search(word) is not None for word in words) / len(words) if words else 0.0
+    if pattern.search(text) is None:
+        return 0.0
+    words = text.split()
+    size = count_line_words(text)
+    if size > len(words):  # a script without spaces, in which a line is one piece
+        return len(pattern.findall(text)) / size
+    return sum(pattern.search(word) is not None for word in words) / len(words)
 
 
 def _measure_misread_share(sample: str) -> float:
@@ -181,7 +199,7 @@ def _measure_misread_share(sample: str) -> float:
         return 0.0
     lines = [line for line in sample.split("\n") if _is_bad(line)]
     traces = sum(bool(_AS_1252.search(word) or _AS_1251.search(word)) for line in lines for word in line.split())
-    return traces / len(sample.split())
+    return traces / max(1, count_line_words(sample))
 
 
 def _is_misread_latin(sample: str) -> bool:

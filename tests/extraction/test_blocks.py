@@ -13,7 +13,7 @@ import trafilatura
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.blocks import make_signature, segment
+from newsmill.extraction.body.blocks import make_signature, segment, split_words
 from newsmill.model import BlockType
 
 
@@ -28,6 +28,27 @@ def text_of(found):
 def test_a_block_ends_where_a_box_ends_and_at_two_line_breaks():
     found = blocks("<body><div>One <b>two</b> three<p>Four</p>five<br>six<br> <br>seven</div>")
     assert [block.text for block in found] == ["One two three", "Four", "five\nsix", "seven"]
+
+
+@pytest.mark.parametrize("between", ["&nbsp;", "&#8203;", "&#xFEFF;", "&rlm;", "&shy;"])
+def test_a_line_of_invisible_characters_is_empty(between: str):
+    found = blocks(f"<body><div>one<br>{between}<br>two</div>")
+    assert [block.text for block in found] == ["one", "two"]
+
+
+def test_an_invisible_character_between_elements_is_no_space():
+    assert text_of(blocks("<body><p>sea<b>&#8203;</b>side<wbr>&shy;<i>town</i></p>")) == "seasidetown"
+
+
+def test_preformatted_text_keeps_its_lines():
+    html = (
+        "<body><pre>\r\nThe river  runs\r\n   below the <b>bridge</b>,\n\n\n\nthe ferry\n<a href='/x'>waits</a><i>.</i>\n\n<b>End</b></pre>"
+        "<p>in\none\n\nline<br>and the\nnext</p>"
+    )
+    assert [block.text for block in blocks(html)] == [
+        "The river runs\nbelow the bridge,\n\nthe ferry\nwaits.\n\nEnd",
+        "in one line\nand the next",
+    ]
 
 
 def test_types_come_from_the_nearest_box_that_says_so():
@@ -57,6 +78,12 @@ def test_a_page_that_is_all_noscript_is_read():
 
 def test_soft_hyphens_do_not_cut_words():
     assert blocks("<body><p>Bundes\u00adkanzler</p>")[0].words == ["bundeskanzler"]
+
+
+def test_joiners_of_persian_and_hindi_stay_in_the_text_and_do_not_cut_words():
+    block = blocks("<body><p>سه\u200cشنبه</p>")[0]
+    assert block.text == "سه\u200cشنبه"
+    assert block.words == split_words("سهشنبه") == ["سهشنبه"]  # trafilatura's text has no joiners
 
 
 def test_counts_of_links_and_bold():

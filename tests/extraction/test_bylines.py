@@ -18,6 +18,10 @@ JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
         ("Von Jane Doe, Montag, 23. November 2026, 18:05 Uhr", "byline"),
         ("23.11.2026", "dateline"),
         ("2026年11月23日", "dateline"),
+        ("Jane Doe jane.doe@paper.example", "byline"),
+        ("प्रकाशित: मंगलवार, 23 नवंबर 2026", "dateline"),
+        ("2026年11月23日（月） 5時00分", "dateline"),
+        ("입력 2026년 11월 23일 오전 5시 00분", "dateline"),
         ("Published 23 November 2026", "dateline"),
         ("24 November 2026", None),  # another day than the page's own
         ("Jane Doe won the race", None),

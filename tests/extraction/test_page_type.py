@@ -219,3 +219,17 @@ def test_a_text_inside_links_that_lead_nowhere_is_no_list(href: str) -> None:
     linked = "".join(f'<p><a href="%s">{text}</a></p>' for text in PROSE)
     assert ending(linked.replace("%s", href)).ending.outcome is Outcome.STORED
     assert ending(linked.replace("%s", "/elsewhere")).ending.outcome is Outcome.NOT_ARTICLE
+
+
+def test_a_list_of_headlines_with_their_dates_is_no_article() -> None:
+    """The list has more than MAX_SHORT_WORDS words, and no item is a headline alone."""
+    headlines = [f"Council of town number {number} votes for the repair of its bridge" for number in range(30)]
+    items = "".join(
+        f'<li><a href="/news/{number}.html">{text}</a> <span>24 November 2026</span></li>' for number, text in enumerate(headlines)
+    )
+    assert ending(f"<h1>News</h1><ul>{items}</ul>").ending.outcome is Outcome.NOT_ARTICLE
+    notes = "".join(
+        f'<li><a href="/news/{number}.html">{text}</a>, which the mayor called a great day for the town</li>'
+        for number, text in enumerate(headlines)
+    )
+    assert ending(f"<h1>News</h1><ul>{notes}</ul>").ending.outcome is Outcome.STORED

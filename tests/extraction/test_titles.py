@@ -84,3 +84,33 @@ def test_the_listing_comes_last_and_nothing_is_none() -> None:
 )
 def test_cutting_the_sites_name(text: str, want: str) -> None:
     assert remove_site_name(text, frozenset({join_letters("BBC"), join_letters("BBC News")})) == want
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "大桥维修方案通过_江城日报网",
+        "大桥维修方案通过_新闻_江城日报网",
+        "大桥维修方案通过-江城日报网",
+        "大桥维修方案通过--江城日报网",
+        "大桥维修方案通过——江城日报网",
+        "大桥维修方案通过丨江城日报网",
+        "大桥维修方案通过 - 江城日报网",
+        "大桥维修方案通过／江城日报网",
+        "大桥维修方案通过（江城日报网）",
+        "大桥维修方案通过【江城日报网】",
+        "【江城日报网】大桥维修方案通过",
+        "大桥维修方案通过 « Jiang Daily",
+        "大桥维修方案通过 < Jiang Daily",
+        "大桥维修方案通过 ★ Jiang Daily",
+    ],
+)
+def test_cutting_the_sites_name_from_a_title_without_spaces(text: str) -> None:
+    assert remove_site_name(text, frozenset({join_letters("江城日报网"), join_letters("Jiang Daily")})) == "大桥维修方案通过"
+
+
+@pytest.mark.parametrize(
+    "text", ["【独家】大桥维修方案通过", "大桥-渡轮", "专访：“大桥很旧”（下）", "one_two_three", "one_two_", "大桥】", "X—Y"]
+)
+def test_other_separators_in_titles_stay(text: str) -> None:
+    assert remove_site_name(text, frozenset({join_letters("江城日报网"), join_letters("Jiang Daily")})) == text

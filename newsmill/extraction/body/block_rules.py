@@ -101,6 +101,8 @@ def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
         return "about the author"
     if stats.link_share[i] >= HALF and is_read_more(stats, i) and trailing_lines.is_invitation(stats.blocks[i].text):
         return "read-more line"
+    if stats.blocks[i].type is BlockType.PARAGRAPH and trailing_lines.is_advert_label(stats.blocks[i].text):
+        return "advertisement"
     if stats.own.words[i] <= MAX_LABEL_WORDS and (reason := _find_label(stats.blocks[i].text)) is not None:
         return reason
     return "photo credit" if stats.own.words[i] <= MAX_CREDIT_WORDS and trailing_lines.is_photo_credit(stats.blocks[i].text) else None

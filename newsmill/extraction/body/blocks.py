@@ -57,6 +57,10 @@ _SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f
 WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 # Soft hyphens and zero-width characters split words. The joiners U+200C and U+200D stay: Persian and Hindi spelling needs them.
 INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+CODE_LINE_END = "\x1c"  # a line end of the source in `pre`; white space that no parsed page contains
+MAX_INVISIBLE_CHARACTERS = 8  # characters of a text that is only invisible
+_NOTHING_TO_SEE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]+")
+_EMPTY_LINES = re.compile(r"\n{3,}")
 HIDING_CLASS = re.compile(
     r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text"
     # Text that opens on hover. Only the inner part counts: the visible word is often called "tooltip" too.
@@ -114,7 +118,7 @@ class TextBlock:
     """A run of text between two block boundaries. Character counts exclude white space at the ends."""
 
     index: int
-    text: str  # white space collapsed; a single `br` is a newline
+    text: str  # white space collapsed; a single `br` is a newline, and a line end in `pre`
     box: Box
     link: int  # characters inside links
     bold: int  # characters in bold
@@ -122,6 +126,7 @@ class TextBlock:
     links: int  # number of links that begin here
     images: int  # number of images in the block or directly before it
     inline: str  # class and id of the inline element in which the text begins
+    breaks: int = 0  # number of `br` inside the text
     parts: tuple[str, ...] = ()  # the text before white space is collapsed; empty if the block contains no link
     link_edges: tuple[tuple[int, str | None], ...] = ()  # (number of a part, the link's URL from that part on, or None)
     _words: list[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -198,6 +203,8 @@ def _find_words(text: str) -> list[str]:
     """
     if text.isascii() and len(text) < MANY_CHARACTERS:
         return WORD.findall(text)
+    if "\u200c" in text or "\u200d" in text:  # trafilatura's text has no joiners
+        text = text.replace("\u200c", "").replace("\u200d", "")
     if len(text) < MANY_CHARACTERS:
         return [_intern_character(word) if len(word) == 1 else word for word in WORD.findall(text)]
     known: dict[str, str] = {}
@@ -310,18 +317,21 @@ class BlockWalk:
             self.parts.append("\n")
 
     def add(self, text: str) -> None:
-        """Collect text. White space counts only inside a block."""
+        """Collect text. White space counts only inside a block, and its line ends only in code (`pre`)."""
+        line_end = CODE_LINE_END if self.box is not None and self.box.kind is BlockType.CODE else " "
         if text.isspace():
             if self.parts:
-                self.parts.append(" ")
+                self.parts.append(line_end * min(2, text.count("\n")) or " ")
             return
+        if len(text) < MAX_INVISIBLE_CHARACTERS and _NOTHING_TO_SEE.fullmatch(text):
+            return  # editors put such a character between two line breaks
         self.breaks = 0
         if self.in_link or self.in_bold or self.in_time:
             length = len(text)
             self.link += length if self.in_link else 0
             self.bold += length if self.in_bold else 0
             self.timed += length if self.in_time else 0
-        self.parts.append(text.replace("\n", " ") if "\n" in text else text)
+        self.parts.append(text.replace("\n", line_end) if "\n" in text else text)
 
     def flush(self) -> None:
         """End the current block and append it if it contains text."""
@@ -329,7 +339,11 @@ class BlockWalk:
         if not self.parts:
             self.inline = ""
             return
-        text = _collapse_lines(remove_invisible("".join(self.parts)))
+        written = remove_invisible("".join(self.parts))
+        text = _collapse_lines(written)
+        breaks = text.count("\n")
+        if CODE_LINE_END in written:
+            text = _collapse_code(written)
         linked = (tuple(self.parts), tuple(self.link_edges)) if self.link else ((), ())
         self.parts = []
         # A link around several boxes continues in the next block.
@@ -337,7 +351,7 @@ class BlockWalk:
         if self.box is not None and text:
             blocks = self.layout.blocks
             counted = (self.link, self.bold, self.timed, self.links, self.images)
-            blocks.append(TextBlock(len(blocks), text, self.box, *counted, self.inline, *linked))
+            blocks.append(TextBlock(len(blocks), text, self.box, *counted, self.inline, breaks, *linked))
             self.link = self.bold = self.timed = self.links = self.images = 0
             self.inline = ""
 
@@ -347,3 +361,9 @@ def _collapse_lines(text: str) -> str:
     if "\n" not in text:
         return " ".join(text.split())
     return "\n".join(line for part in text.split("\n") if (line := " ".join(part.split())))
+
+
+def _collapse_code(text: str) -> str:
+    """Return the same with the line ends of code and at most one empty line in a row: a program, or a poem with its verses."""
+    lines = (" ".join(part.split()) for part in text.replace(CODE_LINE_END, "\n").split("\n"))
+    return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()

@@ -24,7 +24,7 @@ from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.trafilatura_blocks import TRAFILATURA, convert_elements, run_trafilatura
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.normalise import count_words, normalise
+from newsmill.extraction.normalise import count_line_words, count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
 # Blocks; a page with more gets one pass and no reasons by feature.
@@ -86,7 +86,7 @@ def extract_body(
     found = _extract_visible(
         tree, page.marks.layout, url, facts, model or block_model.load_shipped_model(), kept_only=kept_only, is_sure_text=is_sure_text
     )
-    if sum(len(block.text.split()) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
+    if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
     hidden = find_script_blocks(tree, facts.title)
     if not hidden:

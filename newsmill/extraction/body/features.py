@@ -69,7 +69,7 @@ def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
         "capitals": [sum(token[0].isupper() for token in found) / len(found) if found else NO_VALUE for found in tokens],
         "commas": [len(COMMAS.findall(block.text)) / len(block.words) for block in blocks],
         "separators": [len(SEPARATORS.findall(block.text)) for block in blocks],
-        "lines": [block.text.count("\n") for block in blocks],
+        "lines": [block.breaks for block in blocks],
         "heading": [int(tag[1]) if tag in HEADING_TAGS else 0 for tag in tags],
         "is_p": [tag == "p" for tag in tags],
         "is_li": [tag == "li" for tag in tags],

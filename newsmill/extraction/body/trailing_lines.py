@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from newsmill.extraction.body.markup import cut_block
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
@@ -52,6 +53,7 @@ _DATE_LINE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('date_label')}
 _READING_TIME = re.compile(rf"^(?:{build_alternation('reading_time')})\W*$", re.IGNORECASE)
 _SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
+_ADVERT_LABEL = re.compile(rf"^[^\w\n]*(?:{build_alternation('advert_label')})\W*$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
 _PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo_label')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
 # The maximum number of words of each kind. A reprint notice is a long sentence, an invitation a short one; longer lines are prose.
@@ -171,7 +173,7 @@ def classify_trailing_line(line: str, above: str = "") -> str | None:
     line = line.strip()
     if len(line) > MAX_LINE_CHARACTERS:
         return None
-    words = len(line.split())
+    words = count_line_words(line)
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
     if _ONLY_MARKS.match(line) is not None:
         return "only punctuation at the end"
@@ -220,6 +222,11 @@ def is_photo_credit(line: str) -> bool:
 def is_most_read(text: str) -> bool:
     """True for a list with the heading "Most read", in any language."""
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None
+
+
+def is_advert_label(text: str) -> bool:
+    """True for "Advertisement", "- Anzeige -": nothing but the label of an advertisement."""
+    return _ADVERT_LABEL.match(text) is not None
 
 
 def is_reading_time(text: str) -> bool:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import unescape_html
-from newsmill.extraction.normalise import normalise_line
+from newsmill.extraction.normalise import WORD_MARKS, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Block, BlockType
 
@@ -25,13 +25,20 @@ MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on m
 MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
-_LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
+_LABEL = re.compile(r"^[^:：]{1,30}(?::\s+|：\s*)(?=\S)")  # "Text und Interview: …", "Autor/in: …", "撰文：…"
+# Chinese, Japanese and Korean join the role to the name: "记者张三", "글=홍길동 기자", "홍길동 기자 외 1명" ("and one more").
+_JOINED_ROLE = re.compile(
+    r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])"
+)
+_KOREAN_ROLE = re.compile(r"\s(?:\w{0,4}기자|특파원|논설위원|칼럼니스트|앵커)(?:\s외\s\d+명)?$")
 _NOBODY = re.compile(rf"^(?:{build_alternation('not_an_author')})$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
 _SEPARATOR = re.compile(
-    r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
+    r"\s*(?:[,;|/／•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|és|și|şi|và|и|і|та|και|و|और|และ|with|mit|avec)\s"
+    r"|\si\s(?=\S+\s\S)|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
+_KOREAN_BRACKETS = re.compile(r"\[([^\[\]]*기자)\]")
 _HTML_TAG = re.compile(r"<[^<>]*>")
 _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile("[\n\u2028]")
@@ -52,11 +59,13 @@ _JOB_TITLE = re.compile(
     re.IGNORECASE,
 )
 _CONJUNCTIONS = frozenset(
-    ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit")
+    ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
 _BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
 _COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
-_PHOTO_LABEL = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)
+_OTHER_LABEL = re.compile(
+    rf"^(?:{build_alternation('photo_label')}|责任编辑|責任編輯|编辑|編輯|责编|責編|校对|校對|审核)\s*[:：]", re.IGNORECASE
+)
 _AGENCY = re.compile(rf"^(?:{build_alternation('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -72,7 +81,8 @@ MAX_OTHER_WORDS = 4  # words that may remain: "by", weekday, month, "Uhr"
 LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several authors, or a line below
 MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe is …"
 BIOGRAPHY_WORDS = range(6, 121)  # words
-_WORD = re.compile(r"\d+|[^\W\d_]+")
+_WORD = re.compile(rf"\d+|[^\W\d_]+(?:[{WORD_MARKS}]+[^\W\d_]*)*")
+_DATE_UNIT = re.compile(r"(?<=\d)\s?[年月日号號時时点點分秒년월일시분초]")  # in the dates and times of Chinese, Japanese and Korean
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
@@ -84,16 +94,16 @@ def split_names(text: str) -> list[str]:
 @cache_short_texts(MAX_CACHED_CHARACTERS)
 def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
-    text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
+    text = _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text)))
     names = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = normalise_line(part)
-        credited = _PHOTO_LABEL.match(name) is not None and not labelled
+        credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
         labelled = not name
-        name = "" if credited else _LABEL.sub("", name)
+        name = "" if credited else _KOREAN_ROLE.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         if _is_name(name):
             names.append(name)
@@ -163,7 +173,7 @@ def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> st
     'dateline'
     >>> classify_byline("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     """
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words = [word.casefold() for word in _WORD.findall(_DATE_UNIT.sub(" ", _CONTACT.sub(" ", text)))]
     names = [_WORD.findall(author.name.casefold()) for author in authors]
     if len(words) > MAX_LINE_WORDS:
         return None

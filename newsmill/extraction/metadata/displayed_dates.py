@@ -20,12 +20,13 @@ from functools import lru_cache
 from babel import Locale, UnknownLocaleError, localedata
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.normalise import count_words
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import BlockType
 
 MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
 MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
-MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more
+MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
 _OUTSIDE_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
@@ -46,6 +47,7 @@ DEFAULT_LANGUAGES = (
     "ru",
     "tr",
 )  # for pages in an unknown language: the most common languages of the web
+YEAR_FIRST_LANGUAGES = frozenset(("ja", "ko", "zh"))  # in which "26.11.24" is 24 November
 
 _YEAR = r"((?:19|20)\d{2})(?!\d)"
 _DAY = r"(?<![\d.,:/-])(\d{1,2})"
@@ -54,10 +56,10 @@ _PATTERNS = (
     ("ymd", re.compile(rf"(?<![\d.,:/-]){_YEAR}\s?([-/.年년])\s?(\d{{1,2}})\s?(?:\2|[月월])\s?(\d{{1,2}})(?!\d|[.,/-]\d)")),
     ("dmy", re.compile(rf"{_DAY}(\.\s?|[/-])(\d{{1,2}})\2{_YEAR}(?![./-]\d)")),
     ("dmy", re.compile(rf"{_DAY}\s(tháng|thg)\s(\d{{1,2}}),?\s(?:năm\s)?{_YEAR}")),  # Vietnamese month names are numbers
-    ("dmy", re.compile(rf"{_DAY}(\.)([01]\d)\.(\d{{2}})(?!\d|[.,:/-]\d|\.\w)")),
+    ("short", re.compile(rf"{_DAY}(\.)([01]\d)\.(\d{{2}})(?!\d|[.,:/-]\d|\.\w)")),
     (
         "d name y",
-        re.compile(rf"{_DAY}(?:st|nd|rd|th|er|[.ºª])?[\s-]+(?:(?:de|of)\s|d[’'])?{_NAME}[.,]{{0,2}}[\s-]+(?:(?:de|del)\s)?{_YEAR}"),
+        re.compile(rf"{_DAY}(?:st|nd|rd|th|er|[.ºª])?[\s-]+(?:(?:de|of)\s|d[’']|ב)?{_NAME}[.,]{{0,2}}[\s-]+(?:(?:de|del)\s)?{_YEAR}"),
     ),
     ("name d y", re.compile(rf"{_NAME}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?,?\s{_YEAR}")),
     ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
@@ -119,7 +121,7 @@ def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
     Of two dates without a label, the earlier one comes first, because the other is the last change.
     """
     dates = find_written_dates(text, language)
-    if dates and len(split_words(_remove_dates(text, dates))) > MAX_OTHER_WORDS:
+    if dates and (text.endswith("。") or count_words(_remove_dates(text, dates)) > MAX_OTHER_WORDS):
         dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]
     found = [HeadlineDate(one.days, _UPDATED.search(text[: one.start]) is not None) for one in dates]
     yield from sorted((one for one in found if not one.updated), key=lambda one: min(one.days))
@@ -179,11 +181,14 @@ def _read_days(order: str, match: re.Match[str], language: str | None) -> Iterat
     parts = match.groups()
     if order == "ymd":
         readings = [(parts[0], parts[2], parts[3])]
+    elif order == "short":
+        first, _, month, last = parts
+        day, year = (last, first) if (language or "").split("-")[0] in YEAR_FIRST_LANGUAGES else (first, last)
+        readings = [(f"20{year}", month, day)]
     elif order == "dmy":
         day, separator, month, year = parts
-        american = separator.strip() == "." and int(month) > 12 and len(year) == 4  # "12.16.2026"
+        american = separator.strip() == "." and int(month) > 12  # "12.16.2026"
         swapped = separator in ("/", "-") or american
-        year = year if len(year) == 4 else f"20{year}"
         readings = [(year, month, day), (year, day, month)] if swapped else [(year, month, day)]
     else:
         year, name, day = {"d name y": (2, 1, 0), "name d y": (2, 0, 1), "y name d": (0, 1, 2)}[order]

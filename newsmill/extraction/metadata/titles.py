@@ -26,7 +26,12 @@ from newsmill.extraction.normalise import fold, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
-_SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")
+# Chinese, Japanese and Korean titles need no white space; they also have the name of the site in brackets at either end.
+_EAST_ASIAN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+_SEPARATOR = re.compile(
+    r"\s+[-–—―－:·•★~/«»‹›<>〉|]+\s+|\s*[|｜¦ㅣ│丨]+\s*|\s*_+\s*(?=\w)|\s*::\s*|\s+[»›]\s*|：|】\s*(?=.)|\s*[【（](?=[^【】（）]*[】）]$)"
+    rf"|(?<=[{_EAST_ASIAN}！？”」』）])[-—―／]+|[-—―／]+(?=[{_EAST_ASIAN}])"
+)
 _WORD = re.compile(r"\w+")
 _PUBLISHER_TYPES = frozenset({"WebSite", "Organization", "NewsMediaOrganization", "Corporation"})
 _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle"})
@@ -149,7 +154,8 @@ def remove_site_name(title: str, names: Iterable[str]) -> str:
             break
         first, last = breaks[0], breaks[-1]
         if title[: last.start()].strip() and _is_site_name(title[last.end() :], names):
-            title = title[: last.start()].strip()
+            # "headline_section_site": a Chinese headline has no underscore
+            title = (title.partition("_")[0] if "_" in last.group() else title[: last.start()]).strip()
         elif title[first.end() :].strip() and _is_site_name(title[: first.start()], names):
             title = title[first.end() :].strip()
         else:

@@ -16,6 +16,7 @@ from statistics import median
 from newsmill.extraction.body.blocks import HEADING_TAGS, LINK_SIGN
 from newsmill.extraction.body.markup import cut_block
 from newsmill.extraction.cache import cache_per_profile
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile.site_keys import (
     BEGINNING_MARK,
     EXEMPT_TYPES,
@@ -102,7 +103,7 @@ def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: b
     for key in (make_line_key(path, line), make_ending_key(path, line)):
         seen = profile.lines.get(key) if key is not None else None
         if seen is not None and (
-            _is_repeated_ending(profile, seen, len(line.split())) if ending else _is_repeated_inside(profile, seen, line)
+            _is_repeated_ending(profile, seen, count_line_words(line)) if ending else _is_repeated_inside(profile, seen, line)
         ):
             return f"stands on {seen.pages} of {profile.pages} pages of this site"
     begun = profile.lines.get(make_beginning_key(path, line) or "") if ending else None
@@ -143,7 +144,7 @@ def _is_repeated_inside(profile: Profile, seen: LineStats, line: str) -> bool:
     if profile.pages < YOUNG_PAGES or seen.pages < YOUNG_PAGES or _LETTER.search(line) is None:
         return False
     common = _is_mostly_removed(seen) or seen.pages >= MIN_COMMON_SHARE * profile.pages
-    return (common and seen.pages >= MATURE_PAGES) if seen.sections < 2 else (common or len(line.split()) >= MIN_PHRASE_WORDS)
+    return (common and seen.pages >= MATURE_PAGES) if seen.sections < 2 else (common or count_line_words(line) >= MIN_PHRASE_WORDS)
 
 
 def _is_mostly_removed(seen: LineStats) -> bool:
@@ -233,7 +234,7 @@ def is_strange(doubtful: float, text: float) -> bool:
 
 def count_kept_words(blocks: Iterable[Block]) -> int:
     """Return the number of words in kept blocks."""
-    return sum(len(block.text.split()) for block in blocks if block.kept)
+    return sum(count_line_words(block.text) for block in blocks if block.kept)
 
 
 MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find the text
@@ -262,7 +263,7 @@ def measure_fit(profile: Profile, blocks: Iterable[Block]) -> float:
     blocks = tuple(blocks)
     for block in blocks:
         if block.kept and block.path:
-            size = len(block.text.split())
+            size = count_line_words(block.text)
             seen = profile.paths.get(make_path_key(block.path))
             known += size * (seen is not None and seen.kept > 1)
             total += size

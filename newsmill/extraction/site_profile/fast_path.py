@@ -30,6 +30,7 @@ from newsmill.extraction.body.blocks import (
 from newsmill.extraction.body.extract import Body, choose_type, find_group, join_members
 from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.cache import cache_per_profile
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.apply_profile import (
     LAYER,
@@ -96,7 +97,7 @@ def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = 
 
 
 def _has_strange_text(blocks: Iterable[tuple[TextBlock, float]], size: int) -> bool:
-    return is_strange(sum(much * len(block.text.split()) for block, much in blocks), size)
+    return is_strange(sum(much * count_line_words(block.text) for block, much in blocks), size)
 
 
 def is_typical(profile: Profile, found: Body, document: Document) -> bool:

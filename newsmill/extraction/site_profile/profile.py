@@ -16,6 +16,7 @@ from functools import partial
 from statistics import fmean, median
 from typing import TypeVar
 
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile import apply_profile, field_positions, site_evidence
 from newsmill.extraction.site_profile.site_keys import (
     EXEMPT_TYPES,
@@ -124,7 +125,7 @@ def _rate_page(profile: Profile, page: Sequence[Block]) -> float | None:
         is_repeated = block.layer == apply_profile.LAYER  # both extraction paths remove it
         if block.path is None or is_repeated or block.type in NON_PROSE_TYPES:
             continue
-        size, key = len(block.text.split()), make_path_key(block.path)
+        size, key = count_line_words(block.text), make_path_key(block.path)
         on_other_pages = _subtract_page(profile.paths.get(key), *words_by_path[key])
         is_text = bool(apply_profile.holds_text(on_other_pages))
         text_words += size * block.kept
@@ -175,7 +176,7 @@ def _hash_long_blocks(page: PageBlocks) -> set[bytes]:
     return {
         hash_bytes(block.text.encode("utf-8", "replace"))
         for block in page.blocks
-        if block.kept and len(block.text.split()) > LONG_LINE_WORDS
+        if block.kept and count_line_words(block.text) > LONG_LINE_WORDS
     }
 
 

@@ -15,6 +15,7 @@ from itertools import groupby
 
 from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.body.blocks import CAPTION_TAGS, LINK_SIGN, split_words
+from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile.site_keys import EXEMPT_TYPES, make_line_key, make_path_key
 from newsmill.model import Block
 
@@ -130,7 +131,7 @@ def _count_positions(pages: Sequence[Sequence[Block]], repeated: Collection[str]
         for block, among_text in _pair_with_neighbours(page):
             if not block.path:
                 continue
-            counts, size = found[make_path_key(block.path)], len(block.text.split())
+            counts, size = found[make_path_key(block.path)], count_line_words(block.text)
             counts.blocks += 1
             counts.words += size
             counts.kept += size * block.kept

@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
+from newsmill.extraction.normalise import count_line_words
 from newsmill.model import Block, BlockType
 
 LONG_LINE_WORDS = 25  # words; a longer line must be on two other pages to count as repeated
@@ -134,6 +135,6 @@ def count_path_words(blocks: Sequence[Block]) -> dict[str, tuple[int, int]]:
         if block.path:
             key = make_path_key(block.path)
             words, kept = found.get(key, (0, 0))
-            size = len(block.text.split())
+            size = count_line_words(block.text)
             found[key] = words + size, kept + size * block.kept
     return found
