@@ -58,7 +58,9 @@ class ListingTask:
                 async for links in batches:
                     added = await self._add_all(links)
                     total = Added(total.new + added.new, total.known + added.known)
-                    has_links = has_links or bool(links.pages or links.listings or links.refetch)
+                    # A homepage that only names feeds has no entries; an index of sitemaps has its parts.
+                    parts = (*links.listings, *links.refetch) if self.leased_url.kind is Kind.SITEMAP else ()
+                    has_links = has_links or bool(links.pages or parts)
                     warnings = (*warnings, *links.warnings)
                     hub, topic = hub or links.hub, topic or links.topic
                     update_interval = update_interval or links.update_interval

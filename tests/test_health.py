@@ -46,6 +46,11 @@ FAULTS = {
     "feed missing": (observe(HOME, failing(FEED, MISSING), at=OLD + timedelta(hours=5)), Cause.MISSING_LISTINGS, HealthState.MOVED),
     "feed moved": (observe(HOME, failing(FEED, MISSING), NEW_FEED), Cause.MOVED_LISTING, HealthState.MOVED),
     "feed invalid": (observe(failing(FEED, OutcomeRecord(Outcome.BAD_LISTING))), Cause.INVALID_LISTING, HealthState.EXTRACTION_BROKEN),
+    "the only feed with entries": (
+        observe(replace(HOME, had_entries=False), failing(FEED, OutcomeRecord(Outcome.BAD_LISTING))),
+        Cause.INVALID_LISTING,
+        HealthState.EXTRACTION_BROKEN,
+    ),
     "feed emptied": (observe(HOME, replace(FEED, emptied_at=OLD)), Cause.EMPTIED_LISTING, HealthState.STALE),
     "consent": (observe(HOME, windows=window({Outcome.CONSENT_WALL: 6})), Cause.CONSENT_WALL, HealthState.BLOCKED),
     "no text": (observe(HOME, windows=window({Outcome.NO_TEXT: 9, Outcome.STORED: 1})), Cause.NO_TEXT, HealthState.EXTRACTION_BROKEN),

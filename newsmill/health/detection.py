@@ -47,13 +47,16 @@ def find_causes(seen: Observation) -> list[Finding]:
 
 
 def _find_failing_listings(seen: Observation) -> Iterable[Finding]:
-    """Listings that fail for long enough: all of them, or a part."""
+    """Listings that fail for long enough: all of them, or a part. One that never had an entry does not make up for the others."""
     read = [listing for listing in seen.listings if listing.tried_at is not None]
     failing = [listing for listing in read if listing.failure is not None and listing.failing_since is not None]
     if not failing:
         return
-    if len(failing) == len(read) or _is_host_failing(failing, read):
-        yield from _judge_whole(failing, seen)
+    if _is_host_failing(failing, read):
+        yield from _judge_whole(failing, len(failing), seen)
+        return
+    if not any(listing.failure is None and listing.had_entries for listing in read):
+        yield from _judge_whole(failing, len(read), seen)
         return
     for cause, some in _group(failing).items():
         since = min(_since(listing) for listing in some)
@@ -80,15 +83,15 @@ def _is_part_proven(cause: Cause, some: Sequence[ListingRecord], since: datetime
     return cause is not Cause.ROBOTS and max(_tried(listing) for listing in some) - since >= PART_PROOF
 
 
-def _judge_whole(failing: Sequence[ListingRecord], seen: Observation) -> Iterable[Finding]:
-    """All listings fail, since the last of them began to fail. A source that never worked needs no second try."""
+def _judge_whole(failing: Sequence[ListingRecord], of: int, seen: Observation) -> Iterable[Finding]:
+    """All listings with entries fail, since the last of them began to fail. A source that never worked needs no second try."""
     groups = _group(failing)
     cause = max(groups, key=lambda cause: len(groups[cause]))
     since = max(_since(listing) for listing in failing)
     is_new = seen.last_document_at is None and not any(listing.had_entries for listing in failing)
     if is_new or max(_tried(listing) for listing in failing) - since >= PROOF:
         chosen = groups[cause]
-        yield Finding(cause, since, Evidence(chosen[0].failure, chosen[0].url, None, len(failing), len(failing)))
+        yield Finding(cause, since, Evidence(chosen[0].failure, chosen[0].url, None, len(failing), of))
 
 
 def _group(failing: Iterable[ListingRecord]) -> dict[Cause, list[ListingRecord]]:

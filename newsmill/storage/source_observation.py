@@ -172,7 +172,7 @@ def to_record(trace: Trace, history: Mapping[int, ListingHistory], failed: Mappi
         trace.failing_since,
         max(filter(None, (trace.ended_at, trace.failed_at)), default=None),
         trace.first_seen_at,
-        known is not None,
+        known is not None or trace.outcome is Outcome.NOT_MODIFIED,  # of a listing that no check saw before, it is not known
         None if known is None else known.emptied_at,
         trace.id in failed and trace.failing_since is None,
     )

@@ -124,6 +124,8 @@ class BadHosts:
         self.expect(site.page("/opml.xml", opml, content_type="application/rss+xml"), Outcome.BAD_LISTING, Kind.FEED)
         self.expect(site.page("/not.xml", "<html><p>no feed here", content_type="text/html"), Outcome.BAD_LISTING, Kind.FEED)
         self.expect(site.feed("/empty.xml"), Outcome.EMPTY_LISTING, Kind.FEED)
+        home = '<html><head><link rel="alternate" type="application/rss+xml" href="/named.xml"></head><body><p>Soon.'
+        self.expect(site.page("/home", home, content_type="text/html"), Outcome.EMPTY_LISTING, Kind.HOMEPAGE)
         self.expect(site.page("/not-sitemap.xml", "no xml at all"), Outcome.BAD_LISTING, Kind.SITEMAP)
         encoded = site.page("/encoded.xml", b"garbage", headers={"Content-Encoding": "gzip"}, content_type="application/rss+xml")
         self.expect(encoded, Outcome.BAD_ENCODING, Kind.FEED)
