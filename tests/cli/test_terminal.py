@@ -6,9 +6,11 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from newsmill.cli.progress import format_seconds
 from newsmill.cli.sources import COLUMNS
 from newsmill.cli.terminal import format_blocks, format_count, needed_width
 
@@ -44,6 +46,20 @@ def test_a_terminal_of_60_columns_breaks_no_word() -> None:
     assert "state     blocked: HTTP 403 since 13:33 UTC" in lines
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(99, "99 s"), (720, "12 min"), (108_000, "30 h"), (287_556, "3 days")])
+def test_a_span_has_one_unit(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
 @pytest.mark.parametrize(("count", "text"), [(0, "0 pages"), (1, "1 page"), (2000, "2,000 pages")])
 def test_numbers_agree_with_their_nouns(count: int, text: str) -> None:
     assert format_count(count, "page") == text
+
+
+def test_a_closed_standard_output_is_the_null_device(tmp_path: Path) -> None:
+    """Python has None for it, and a database would get its descriptor."""
+    code = "from newsmill.cli.main import main; main()"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" keys list --json >&-', sys.executable, code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
