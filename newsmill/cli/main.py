@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -170,6 +171,8 @@ def _common(
 def main() -> None:
     """Run the command. An expected error is one sentence on stderr: exit code 2 for wrong input, 1 for a failed operation."""
     open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # tests replace it
+        sys.stdout.reconfigure(errors="backslashreplace")  # in a locale such as de_DE.ISO-8859-1
     try:
         app(prog_name="newsmill")
     except NewsmillError as error:

@@ -44,7 +44,9 @@ def program_name() -> str:
 
 def print_json(value: object, out: IO[str] | None = None) -> None:
     """Print one JSON line on stdout, or on `out`. Dataclasses become objects with their field names, datetimes ISO 8601."""
-    (out or sys.stdout).write(json.dumps(to_json(value), ensure_ascii=False) + "\n")
+    stream = out or sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(json.dumps(to_json(value), ensure_ascii=encoding.lower() != "utf-8") + "\n")
 
 
 def to_json(value: object) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -63,3 +64,14 @@ def test_a_closed_standard_output_is_the_null_device(tmp_path: Path) -> None:
         ["sh", "-c", '"$0" -c "$1" keys list --json >&-', sys.executable, code], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_a_locale_without_unicode_escapes_what_it_lacks(tmp_path: Path) -> None:
+    def run(*words: str) -> bytes:
+        command = [sys.executable, "-c", "from newsmill.cli.main import main; main()", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert b"https://example.org/\xfc\\u20ac" in run("add", "--no-check", "https://example.org/ü€")
+    assert json.loads(run("sources", "list", "--json"))[0]["source"]["homepage"] == "https://example.org/ü€"
