@@ -130,7 +130,7 @@ class Settings(BaseModel):
         default=None,
         alias="REDIS_URL",
         title="Queue. Default: a private Valkey in the data folder.",
-        description="redis://[:password@]host[:port][/db], rediss://… or unix://[:password@]/path",
+        description="redis://host[:port][/db], rediss://… or unix:///path, with :password@ after the slashes if it has one",
     )
     database_url: Annotated[str, _check_scheme("DATABASE_URL")] | None = Field(
         default=None,
@@ -271,7 +271,7 @@ class Settings(BaseModel):
         default=None,
         alias="NEWSMILL_SMTP_URL",
         title="Mail server for alerts. `smtps` uses TLS from the start; `smtp` uses STARTTLS, which a password requires.",
-        description="smtp://[user:password@]host[:port] or smtps://…, with special characters of the password percent-encoded",
+        description="smtp://host[:port] or smtps://…, with user:password@ before the host, its special characters percent-encoded",
     )
     mail_from: Annotated[str, AfterValidator(check_sender)] | None = Field(
         default=None,

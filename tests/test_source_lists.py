@@ -39,6 +39,7 @@ def test_opml_of_feed_readers() -> None:
         ("https://a.example/\nhttps://b.example/rss\n", ["https://a.example/", "https://b.example/rss"]),
         ("a.example,The A\n# none\nb.example;x\n", ["a.example", "b.example;x"][:1]),
         ("Name;URL;Country\nA;https://a.example/;DE\n;;\nB;b.example;FR\n", ["https://a.example/", "b.example"]),
+        ("name;url\rA;https://a.example/\rB;https://b.example/\r", ["https://a.example/", "https://b.example/"]),  # Excel for Mac
         ("\ufefftitle,feed_url\nA,https://a.example/feed\n", ["https://a.example/feed"]),
     ],
 )
@@ -56,11 +57,18 @@ def test_csv_of_spreadsheets(text: str, expected: list[str]) -> None:
         (b"\0\1\2\3" * 100, "no source in it"),
         (b"x" * 10_000_001, "10,000,001 bytes"),
         (b'url\n"' + b"x" * 200_000, "not CSV"),
+        (bytes(range(256)) * 40, "no source in it"),
+        (b"".join(b"https://a.example/%d\n" % number for number in range(10_001)), "more than 10,000 sources; split the list"),
     ],
 )
 def test_files_that_are_no_list(body: bytes, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         read_list(body, "list")
+
+
+def test_a_title_in_the_column_name_is_no_name_of_a_source() -> None:
+    sites = read_list("name,url\npaper-2,https://a.example/\nDer Tag Zürich,https://b.example/\n".encode(), "list.csv")
+    assert [site.name for site in sites] == ["paper-2", None]
 
 
 def test_what_is_exported_is_read_back() -> None:

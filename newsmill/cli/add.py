@@ -84,7 +84,10 @@ def add(
         raise typer.BadParameter("give either URLs or --file")
     settings, options = configuration.load(), AddOptions(name, every, language, delay, check, yes, as_json)
     if file is not None and is_toml(file):
-        add_tables(settings, configuration.read_sources(file))
+        sources = configuration.read_sources(file)
+        if not sources:
+            raise ConfigError(f"{file}: no source in it; expected a table such as [sources.example]")
+        add_tables(settings, sources)
         return
     sites = read_sites(urls or [], file, options)
     if name is not None and len(sites) > 1:

@@ -11,6 +11,7 @@ import typer
 from newsmill import backfill as backfills
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.progress import format_seconds
 from newsmill.cli.terminal import Interrupt, format_count, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -77,7 +78,7 @@ def show_plan(plan: backfills.BackfillPlan, source: Source) -> None:
             typer.echo(printable(f"  {title}: {line}"))
         if len(links) > MAX_SHOWN:
             typer.echo(f"  {title}: {len(links) - MAX_SHOWN:,} more")
-    first = timedelta(seconds=round((len(plan.polled) + len(plan.archives)) * source.politeness.delay))
+    first = format_seconds((len(plan.polled) + len(plan.archives)) * source.politeness.delay)
     typer.echo(f"  these {format_count(len(plan.polled) + len(plan.archives), 'listing')} take at least {first}; they lead to the articles")
 
 
@@ -97,7 +98,7 @@ def describe(store: AppContext, source: Source, found: Backfill) -> str:
     days = f"{found.first_day} to {found.last_day}"
     counts = f"{read:,} of {format_count(found.listings, 'listing')} read, {fetched:,} of {format_count(found.pages, 'page')} fetched"
     if found.ended_at is None:
-        return f"{source.name}: {days}: {counts}; about {timedelta(seconds=round(record['remaining']))} left"
+        return f"{source.name}: {days}: {counts}; about {format_seconds(record['remaining'])} left"
     ended = f"{'stopped' if found.is_stopped else 'done'} {found.ended_at:%Y-%m-%d %H:%M} UTC"
     if not found.is_stopped:
         return f"{source.name}: {days}: {ended}; {counts}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -169,6 +170,9 @@ def _common(
 
 def main() -> None:
     """Run the command. An expected error is one sentence on stderr: exit code 2 for wrong input, 1 for a failed operation."""
+    open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # tests replace it
+        sys.stdout.reconfigure(errors="backslashreplace")  # in a locale such as de_DE.ISO-8859-1
     try:
         app(prog_name="newsmill")
     except NewsmillError as error:
@@ -182,6 +186,20 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
         _fail(f"{error.filename or 'the output'} cannot be written or read: {error.strerror}", 1)
+
+
+def open_closed_streams() -> None:
+    """Put the null device in place of standard streams that the caller closed, as `newsmill up >&-` does.
+
+    Python has None for such a stream, and the next file that is opened would get its descriptor.
+    """
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, descriptor)
+            if null != descriptor:
+                os.close(null)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -100,7 +100,14 @@ def retry_quarantined(
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
         count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
-    note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process, if no worker is running")
+        for url in () if count else urls or ():
+            find_trace(store, url)
+    if count:
+        note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process, if no worker is running")
+    else:
+        note("No quarantined page matches; nothing is requeued" if urls else "no page is in quarantine")
+    if urls and not count:
+        raise typer.Exit(1)
 
 
 @quarantine.command("drop")

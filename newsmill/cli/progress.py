@@ -124,5 +124,12 @@ def format_time_left(left: int, done: int, seconds: float) -> str:
     """The time for `left` items at the rate of `done` in `seconds`: "about 3 min left". Empty if it is unknown."""
     if not done or not left:
         return ""
-    remaining = left * seconds / done
-    return f"about {remaining:.0f} s left" if remaining < 100 else f"about {remaining / 60:.0f} min left"
+    return f"about {format_seconds(left * seconds / done)} left"
+
+
+def format_seconds(seconds: float) -> str:
+    """A span in the largest unit of which it has a few: "90 s", "12 min", "30 h", "3 days"."""
+    for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds < length * most:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"

@@ -11,10 +11,13 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.terminal import complete_sources, format_count, note, now, print_json
+from newsmill.cli.terminal import complete_sources, format_count, note, now, print_json, printable
 from newsmill.exceptions import ConfigError
+from newsmill.redaction import redact
 from newsmill.site_inspection import add_scheme
-from newsmill.submission import add_urls
+from newsmill.submission import add_urls, is_url
+
+MAX_NAMED_URLS = 10  # invalid ones, of which a file that is no list has thousands
 
 
 def submit(
@@ -34,14 +37,16 @@ def submit(
     with context.open_context(configuration.load(), create=True) as store:
         if source is not None:
             context.find_source(store, source)
-        counts = add_urls(store.ledger, map(add_scheme, read_urls(urls or [], file)), now=now(), source=source, again=again)
+        found = name_invalid(map(add_scheme, read_urls(urls or [], file)))
+        counts = add_urls(store.ledger, found, now=now(), source=source, again=again)
     if as_json:
         print_json(counts)
     else:
         known = f", {counts.known:,} {'known queued again' if again else 'already known'}" if counts.known else ""
         invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
         note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
-        note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
+        if counts.new or counts.known:
+            note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
     if counts.bad_url and not counts.new and not counts.known:
         raise typer.Exit(1)
 
@@ -56,6 +61,17 @@ def read_urls(urls: list[str], file: Path | None) -> Iterator[str]:
                 yield from _read_lines(lines)
         except OSError as error:
             raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def name_invalid(urls: Iterable[str]) -> Iterator[str]:
+    """All `urls`; the first invalid ones are noted."""
+    invalid = 0
+    for url in urls:
+        if not is_url(url):
+            invalid += 1
+            if invalid <= MAX_NAMED_URLS:
+                note(printable(f"not a URL that can be fetched: {redact(url[:200])!r}"))
+        yield url
 
 
 def _read_lines(lines: Iterable[bytes]) -> Iterator[str]:

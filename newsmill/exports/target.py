@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from io import RawIOBase
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
-from newsmill.archive.object_store import TEMPORARY_SUFFIX, open_object_store
+from newsmill.archive.object_store import EXPECTED, TEMPORARY_SUFFIX, open_object_store
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import manifest
 from newsmill.exports.manifest import ExportedFile, Manifest
@@ -33,6 +34,10 @@ class ExportTarget:
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. Raises ConfigError."""
         self.url = redact(url.rstrip("/")) or "/"
+        if not url:  # an unset variable of a script; as a path it would be the current folder
+            raise ConfigError(f"--to is empty; {EXPECTED}")
+        if Path(url).is_file():
+            raise ConfigError(f"--to {self.url} is a file; name a folder, or write one file with -o")
         self._store = open_object_store(url, options, setting="--to", what="export to")
 
     def lock(self) -> AbstractContextManager[None]:

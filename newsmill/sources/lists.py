@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from itertools import islice
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -21,7 +20,7 @@ from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attribute
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.sources.file import render_table
-from newsmill.sources.table import format_duration, spider_table
+from newsmill.sources.table import NAME, format_duration, spider_table
 
 MAX_LIST_BYTES = 10_000_000
 MAX_ENTRIES = 10_000  # of one list
@@ -56,8 +55,10 @@ def read_list(body: bytes, location: str) -> tuple[ListedSite, ...]:
     else:
         raise ConfigError(f"{location}: expected OPML, CSV or TOML with sources, not {kind.value.upper()}")
     unique: dict[str, ListedSite] = {}
-    for site in islice(found, MAX_ENTRIES):
+    for site in found:
         unique.setdefault(site.url, site)
+        if len(unique) > MAX_ENTRIES:
+            raise ConfigError(f"{location}: more than {MAX_ENTRIES:,} sources; split the list into several files")
     if not unique:
         raise ConfigError(f"{location}: no source in it; expected outlines with xmlUrl (OPML), or a column url, homepage or feeds (CSV)")
     return tuple(unique.values())
@@ -76,10 +77,10 @@ def _read_opml(text: str) -> Iterator[ListedSite]:
 
 
 def _read_csv(text: str, location: str) -> Iterator[ListedSite]:
-    sample = text[:4000]
-    delimiter = max(",;\t", key=lambda one: sample.partition("\n")[0].count(one))
+    lines = io.StringIO(text.lstrip("\ufeff"), newline=None).readlines()  # of Excel for Mac too, which ends lines with \r
+    delimiter = max(",;\t", key=next(iter(lines), "").count)
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.lstrip("\ufeff")), delimiter=delimiter) if any(row)]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter) if any(row)]
     except csv.Error as error:
         raise ConfigError(f"{location}: not CSV ({error})") from None
     if not rows:
@@ -109,7 +110,8 @@ def _read_row(row: Mapping[str, str]) -> ListedSite | None:
         table["language"] = row["language"]
     if row.get("enabled", "").lower() in ("false", "no", "0"):
         table["enabled"] = False
-    return ListedSite(first, row.get("name") or None, table)
+    name = row.get("name", "")  # of a source, or a title such as "The Daily News"
+    return ListedSite(first, name if NAME.fullmatch(name) else None, table)
 
 
 # ---- export

@@ -25,6 +25,7 @@ from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_json
 from newsmill.storage.private_files import make_private_file
+from newsmill.storage.schema import metadata
 
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair; at full load the longest wait was 1.8 s
 POOL_SIZE = 5  # connections per process: one thread writes and a few read
@@ -265,10 +266,28 @@ def check_schema(engine: Engine) -> None:
     """Raises SchemaError unless the database's schema is exactly this program's."""
     with reading(engine) as conn:
         current = revision(conn)
-    _refuse_unknown(current)
-    if current != REVISIONS[-1]:
-        status = "empty" if current is None else f"at revision {current}"
-        raise SchemaError(f"the database is {status} and this program needs revision {REVISIONS[-1]}; run `newsmill db upgrade`")
+        _refuse_unknown(current)
+        if current != REVISIONS[-1]:
+            status = "empty" if current is None else f"at revision {current}"
+            raise SchemaError(f"the database is {status} and this program needs revision {REVISIONS[-1]}; run `newsmill db upgrade`")
+        missing = _list_missing_columns(conn)
+    if missing:  # the revision of development versions was edited
+        others = f" and {len(missing) - 1:,} other columns" if len(missing) > 1 else ""
+        raise SchemaError(
+            f"the database {describe_location(engine)} lacks {missing[0]}{others} of revision {current}: a development version of Newsmill"
+            " made it; use that version, or start with a new data folder or database"
+        )
+
+
+def _list_missing_columns(conn: Connection) -> list[str]:
+    """The columns of `schema.py` that the database lacks, as "table.column"."""
+    sqlite, postgres = (
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns",
+        "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE pg_table_is_visible(attrelid) AND attnum > 0 AND NOT attisdropped",
+    )
+    found = {f"{table}.{column}" for table, column in conn.execute(text(sqlite if conn.dialect.name == "sqlite" else postgres))}
+    return [str(column) for table in metadata.tables.values() for column in table.columns if str(column) not in found]
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:

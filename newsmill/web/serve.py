@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -71,9 +72,10 @@ def listen(config: WebConfig) -> socket.socket:
 
 
 def listen_error(config: WebConfig, error: OSError) -> NewsmillError:
-    where, other = f"{config.host}:{config.port}", f"{config.host}:{config.port + 1}"
-    reason = f"the web server cannot listen on {where} ({error.strerror})"
-    return NewsmillError(f"{reason}: set another port, such as NEWSMILL_WEB={other}")
+    reason = f"the web server cannot listen on {config.host}:{config.port} ({error.strerror})"
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):  # EACCES: a port below 1024
+        return NewsmillError(f"{reason}: set another port, such as NEWSMILL_WEB={config.host}:{max(config.port + 1, 8470)}")
+    return NewsmillError(f"{reason}: set an IP address of this machine, such as NEWSMILL_WEB=127.0.0.1:{config.port or 8470}")
 
 
 def require_token(tokens: Tokens, config: WebConfig, now: datetime) -> None:

@@ -149,5 +149,8 @@ def test_lists_without_an_inspection(newsmill: Newsmill, folder: Path) -> None:
     assert newsmill("add", "--file", "copy.toml").code == 0
     assert newsmill("sources", "export", "--format", "toml").out == toml
     assert newsmill("sources", "export", "--format", "opml").out.count("xmlUrl") == 2
+    (folder / "empty.toml").write_text("# nothing yet\n")
+    empty = newsmill("add", "--file", "empty.toml")
+    assert (empty.code, "empty.toml: no source in it" in empty.err) == (2, True)
     broken = newsmill("add", "--file", "none.csv")
     assert (broken.code, "none.csv: cannot be read" in broken.err) == (2, True)

@@ -246,6 +246,9 @@ def test_retry_requeues_finished_urls(newsmill: Newsmill, seed: str) -> None:
 def test_quarantine_is_empty(newsmill: Newsmill) -> None:
     assert newsmill("quarantine", "list", "--json").json == []
     assert newsmill("quarantine", "drop", "https://nowhere.example/").code == 1
+    retried = newsmill("quarantine", "retry", "https://nowhere.example/")
+    assert (retried.code, "Newsmill has not seen https://nowhere.example/" in retried.err) == (1, True)
+    assert newsmill("quarantine", "retry").err == "no page is in quarantine\n"
 
 
 def test_unknown_names_give_one_sentence(newsmill: Newsmill) -> None:

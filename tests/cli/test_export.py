@@ -211,6 +211,8 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "ftp://me:hush@127.0.0.1/x"], "--to 'ftp://***@127.0.0.1/x' cannot be used; expected a folder"),
         (["--to", "simplecache::s3://x"], "cannot be used; expected a folder"),
         (["--to", "s3://me:hush@bucket/x"], "--to 's3://***@bucket/x' has credentials"),
+        (["--to", ""], "--to is empty; expected a folder"),
+        (["--to", "newsmill-data/newsmill.sqlite"], "--to newsmill-data/newsmill.sqlite is a file; name a folder"),
         (["-o", "no/such/folder"], "no/such/folder: cannot be written (No such file or directory)"),
         (["-o", "newsmill-data"], "newsmill-data: cannot be written (Is a directory)"),
         (["--source", "pape"], "did you mean paper?"),

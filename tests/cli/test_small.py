@@ -115,7 +115,9 @@ def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "0 URLs queued, 1 already known" in newsmill("submit", "https://example.org/3").err
     assert "0 URLs queued, 1 known queued again" in newsmill("submit", "https://example.org/3", "--again").err
     assert newsmill("trace", "not a URL \ufffd", "--json").json["outcome"] == "bad_url"
-    assert newsmill("submit", "nonsense").code == 1
+    nonsense = newsmill("submit", "nonsense", "ftp://example.org/")
+    assert (nonsense.code, "newsmill up" in nonsense.err) == (1, False)
+    assert "not a URL that can be fetched: 'nonsense'" in nonsense.err and "'ftp://example.org/'" in nonsense.err
     assert newsmill("submit", "--file", "missing.txt").code == 2
     assert newsmill("submit", "https://example.org/5", "--source", "nobody").code == 2
 

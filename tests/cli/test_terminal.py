@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from newsmill.cli.progress import format_seconds
 from newsmill.cli.sources import COLUMNS
 from newsmill.cli.terminal import format_blocks, format_count, needed_width
 
@@ -44,6 +47,31 @@ def test_a_terminal_of_60_columns_breaks_no_word() -> None:
     assert "state     blocked: HTTP 403 since 13:33 UTC" in lines
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(99, "99 s"), (720, "12 min"), (108_000, "30 h"), (287_556, "3 days")])
+def test_a_span_has_one_unit(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
 @pytest.mark.parametrize(("count", "text"), [(0, "0 pages"), (1, "1 page"), (2000, "2,000 pages")])
 def test_numbers_agree_with_their_nouns(count: int, text: str) -> None:
     assert format_count(count, "page") == text
+
+
+def test_a_closed_standard_output_is_the_null_device(tmp_path: Path) -> None:
+    """Python has None for it, and a database would get its descriptor."""
+    code = "from newsmill.cli.main import main; main()"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" keys list --json >&-', sys.executable, code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_a_locale_without_unicode_escapes_what_it_lacks(tmp_path: Path) -> None:
+    def run(*words: str) -> bytes:
+        command = [sys.executable, "-c", "from newsmill.cli.main import main; main()", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert b"https://example.org/\xfc\\u20ac" in run("add", "--no-check", "https://example.org/ü€")
+    assert json.loads(run("sources", "list", "--json"))[0]["source"]["homepage"] == "https://example.org/ü€"

@@ -21,8 +21,9 @@ from command_result import Newsmill
 
 from newsmill.cli.web import format_sign_in, make_web_config
 from newsmill.context import open_context
+from newsmill.exceptions import NewsmillError
 from newsmill.settings import load
-from newsmill.web.serve import require_token
+from newsmill.web.serve import listen, require_token
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 WAIT = 60  # seconds a process may take to start on a busy machine
@@ -108,3 +109,14 @@ def test_for_others_with_the_operators_own_token(monkeypatch: pytest.MonkeyPatch
         store.tokens.set_environment_token(settings.web_token, now=store.now())
         require_token(store.tokens, config, store.now())
         assert format_sign_in(store, config, 8470) == "web pages and API: http://0.0.0.0:8470/ (sign in with a token)"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "remedy"),
+    [("192.0.2.1", 0, "set an IP address of this machine, such as NEWSMILL_WEB=127.0.0.1:8470"), ("127.0.0.1", None, "set another port")],
+)
+def test_an_address_that_is_not_available_is_told_from_a_port_in_use(host: str, port: int | None, remedy: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = make_web_config(load(), host=host, port=other.getsockname()[1] if port is None else port)
+        with pytest.raises(NewsmillError, match=remedy):
+            listen(config)

@@ -123,6 +123,17 @@ def test_an_empty_and_an_unknown_schema_are_refused_with_a_sentence(new_database
     engine.dispose()
 
 
+def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    database.upgrade(engine)
+    with writing(engine) as conn:
+        conn.execute(text("DROP TABLE backfills"))
+        conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
+    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0001: .* new data folder"):
+        database.check_schema(engine)
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     "url",
     [
