@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from newsmill import urls
@@ -13,6 +14,7 @@ from newsmill.model import Source
 from newsmill.sources.table import make_name, parse_source
 
 LISTING_FIELDS = ("feeds", "sitemaps", "sections")
+MAX_CACHED_URLS = 50_000  # a list is compared with all sources, entry by entry
 
 
 class Action(StrEnum):
@@ -123,6 +125,7 @@ def _list_keys(source: Source) -> Iterable[str]:
     return map(_key, _list_urls(source))
 
 
+@lru_cache(MAX_CACHED_URLS)
 def _key(url: str) -> str:
     try:
         return urls.make_key(urls.normalize(url))
@@ -130,6 +133,7 @@ def _key(url: str) -> str:
         return url
 
 
+@lru_cache(MAX_CACHED_URLS)
 def _host(url: str) -> str:
     try:
         return urls.get_host(url)
