@@ -182,7 +182,7 @@ class HostWorker:
     # ---- pauses
 
     def _find_pause(self) -> RetryAt | None:
-        """The pause of the host, if it asked for one. A redirect of another host may have led to a page that did."""
+        """The pause of the host; None without one. A redirect of another host may have led to a page that calls for one."""
         if (seconds := self.throttle.pause_seconds) > 0:
             until = self.state.now() + timedelta(seconds=seconds)
             self._extend_pause(RetryAt(until, "paused", until))

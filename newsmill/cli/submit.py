@@ -17,7 +17,7 @@ from newsmill.redaction import redact
 from newsmill.site_inspection import add_scheme
 from newsmill.submission import add_urls, is_url
 
-MAX_NAMED_URLS = 10  # invalid ones, of which a file that is no list has thousands
+MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
 
 
 def submit(

@@ -53,7 +53,7 @@ class RoundThread(ABC):
         except Exception as problem:  # the border of a thread: without it nothing more would be sent, and nobody would know
             has_more, error = False, repr(problem)
             if error != self._error:
-                log.exception("%s failed; it goes on with the next round", self._name)
+                log.exception("%s failed; the next round follows", self._name)
         if error is None and self._error is not None:
             log.warning("%s: works again", self._name)
         self._error = error

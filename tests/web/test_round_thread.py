@@ -38,7 +38,7 @@ def test_neither_the_database_nor_a_bug_ends_a_sender(monkeypatch: pytest.Monkey
         sender.stop()
     assert [record.getMessage() for record in caplog.records] == [
         "test sender: no database",
-        "test sender failed; it goes on with the next round",
+        "test sender failed; the next round follows",
         "test sender: works again",
     ]
     assert caplog.records[1].exc_info is not None

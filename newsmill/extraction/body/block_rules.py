@@ -57,7 +57,7 @@ _SEPARATOR = re.compile(r"([_*~=#•·–—-])(?:\s*\1){2,}")  # "___", "* * *"
 def find_settled(stats: PageStats, i: int) -> str | None:
     """Return why block i is not part of the article regardless of the model, or None if the model decides.
 
-    A block of punctuation is never text by itself (see `find_separators`). The other rules apply to blocks that trafilatura removed.
+    A block of punctuation is not text, except as in `find_separators`. The other rules apply to blocks that trafilatura removed.
     Such a block in comments, asides, menus or footers is never part of the text.
     A block that is only a link and has no kept neighbour hardly ever is: 7 of 4,050 such blocks on 260 pages (out of fold).
     Both groups together are a quarter of the blocks near a body.

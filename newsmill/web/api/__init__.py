@@ -28,7 +28,7 @@ bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token 
 
 async def check_query_parameters(request: Request) -> None:
     """Raises RequestErrors for a query parameter that the route does not take, or takes once only: with a misspelt or a lost filter, a list
-    would show other things than those asked for."""
+    would show other things than the caller wants."""
     known = list_query_parameters(request.scope["route"].dependant)
     expected = f"expected {', '.join(sorted(known))}" if known else "expected none"
     errors = []
