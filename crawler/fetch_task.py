@@ -154,7 +154,9 @@ class FetchTask:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
         lease = await self.host_leases.borrow(host)
         if lease is None:
-            raise HostBusyError(host, await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now)))
+            until = await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now))
+            is_pause = until is not None and until > self.state.now() + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS)
+            raise HostBusyError(host, until if is_pause else None)  # a shorter time is the delay between two requests
         self._borrowed_hosts.append(host)
         await restore_throttle(throttle, lease, self.state.now())
         if not throttle.has_current_robots:

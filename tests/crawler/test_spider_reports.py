@@ -76,7 +76,7 @@ def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
     counts = OutputCounts(pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2)
     report = RunReport("pages", counts, skipped=2, refused={"robots_disallowed": 1}, bad_statuses={404: 2}, waited_seconds=2)
     assert translate_message(str(describe_run(report).detail), "de") == (
-        "1 Seite, 1,200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 Items ohne url, title und text;"
+        "1 Seite, 1.200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 Items ohne url, title und text;"
         " 2 bekannte Seiten übersprungen; 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"
         " 2 s auf Hosts gewartet, die ein anderer Prozess hielt; beendet durch spider_limits.pages"
     )

@@ -158,7 +158,9 @@ class World:
         return self.ledger.traces(limit=100_000)
 
     def states(self) -> dict[str, str]:
-        return {t.url: f"{t.state} {t.outcome} {t.detail} {t.attempts}" for t in self.rows()[:40]}
+        """The first rows, those without an outcome before the others."""
+        rows = sorted(self.rows(), key=lambda row: row.state not in (State.DUE, State.FETCHING))
+        return {row.url: f"{row.state} {row.outcome} {row.detail} {row.attempts} {row.next_at}" for row in rows[:40]}
 
     def trace(self, url: str) -> Trace:
         trace = self.ledger.trace(url)

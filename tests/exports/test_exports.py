@@ -283,8 +283,10 @@ def test_what_pages_state_does_not_flood_the_manifest(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ServiceError, match="export to"):
+    with pytest.raises(ConfigError, match="is a file"):
         export(tmp_path / "file", documents(1))
+    with pytest.raises(ServiceError, match="export to"):
+        export(tmp_path / "file" / "folder", documents(1))
     with pytest.raises(ConfigError, match="--to"):
         ExportTarget("nonsense://somewhere")
 
