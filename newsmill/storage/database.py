@@ -280,9 +280,11 @@ def check_schema(engine: Engine) -> None:
 
 
 def _list_missing_columns(conn: Connection) -> list[str]:
-    """The columns of `schema.py` that the database lacks, as "table.column"."""
+    """The columns of `schema.py` that the database lacks, as "table.column". SQLite cannot open a virtual table while another process
+    changes it, and `schema.py` has none."""
     sqlite, postgres = (
-        "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns",
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns"
+        " WHERE tables.type = 'table' AND tables.sql NOT LIKE 'CREATE VIRTUAL TABLE%'",
         "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
         " WHERE pg_table_is_visible(attrelid) AND attnum > 0 AND NOT attisdropped",
     )

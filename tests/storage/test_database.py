@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,6 +121,22 @@ def test_an_empty_and_an_unknown_schema_are_refused_with_a_sentence(new_database
             SchemaError, match=r"at revision 9999, which this program .* does not know; install the version of Newsmill that upgraded it"
         ):
             refuses(engine)
+    engine.dispose()
+
+
+def test_the_check_of_the_schema_opens_no_virtual_table(tmp_path: Path) -> None:
+    """SQLite cannot open one while another process changes it; here its module is missing."""
+    path = tmp_path / "newsmill.sqlite"
+    engine = database.connect(f"sqlite:///{path}")
+    database.upgrade(engine)
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("PRAGMA writable_schema = ON")
+        broken = "CREATE VIRTUAL TABLE broken USING missing(x)"
+        conn.execute("INSERT INTO sqlite_master VALUES ('table', 'broken', 'broken', 0, ?)", (broken,))
+        conn.commit()
+    engine = database.connect(f"sqlite:///{path}")
+    database.check_schema(engine)
     engine.dispose()
 
 
