@@ -15,7 +15,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
-from newsmill.discovery.archive_dates import Period, find_period, is_part_wanted
+from newsmill.discovery.archive_dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
@@ -153,7 +153,9 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     links = reader.close()
     sitemaps += _select_sitemaps(request, links)
     pages += _select_pages(request, links)
-    sitemaps = sorted(sitemaps, key=_find_age)[:MAX_INDEX_SITEMAPS] if len(sitemaps) > MAX_INDEX_SITEMAPS else sitemaps
+    if len(sitemaps) > MAX_INDEX_SITEMAPS:
+        sitemaps.sort(key=lambda link: find_last_day(link.url, link.hint.modified_at) or date.max, reverse=True)
+        sitemaps = sitemaps[:MAX_INDEX_SITEMAPS]
     refetch = _select_changed(sitemaps, request.now)
     others = tuple(link for link in sitemaps if link not in refetch)
     yield ParsedLinks((), others, refetch, warnings=tuple(reader.warnings))
@@ -164,14 +166,6 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
 def _select_sitemaps(request: ParseRequest, links: list[Link]) -> Iterator[Link]:
     sitemaps = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_SITEMAP_URL_CHARACTERS)
     return (_attribute(request, link) for link in sitemaps)
-
-
-def _find_age(link: Link) -> int:
-    """A number that is higher for an older part of an index, by its URL or its change. A part without a date may be the newest."""
-    period = find_period(link.url)
-    changed_at = link.hint.modified_at
-    day = period.last if period is not None else changed_at.date() if changed_at is not None else date.max
-    return -day.toordinal()
 
 
 def _select_changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:

@@ -40,8 +40,9 @@ def retry(
         if source and not store.ledger.progress(source).pages:  # a removed source has pages
             context.find_source(store, source)
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
-        for url in () if count else urls or ():
-            find_trace(store, url)
+        if not count:
+            for url in urls or ():
+                find_trace(store, url)  # an unknown URL is an error
     note(
         f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
         if count
@@ -100,12 +101,13 @@ def retry_quarantined(
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
         count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
-        for url in () if count else urls or ():
-            find_trace(store, url)
+        if not count:
+            for url in urls or ():
+                find_trace(store, url)  # an unknown URL is an error
     if count:
         note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process, if no worker is running")
     else:
-        note("No quarantined page matches; nothing is requeued" if urls else "no page is in quarantine")
+        note("no quarantined page matches; nothing is requeued" if urls else "no page is in quarantine")
     if urls and not count:
         raise typer.Exit(1)
 

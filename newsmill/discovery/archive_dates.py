@@ -90,6 +90,12 @@ def is_part_wanted(url: str, changed_at: datetime | None, period: Period) -> boo
     return changed_at is None or changed_at.date() >= period.first
 
 
+def find_last_day(url: str, changed_at: datetime | None) -> date | None:
+    """The last day of which a part of a sitemap index may list articles, by its URL, else by its last change; None without either."""
+    own = find_period(url)
+    return own.last if own is not None else None if changed_at is None else changed_at.date()
+
+
 def find_newest_day(urls: Iterable[tuple[str, Hint]]) -> date | None:
     """The newest day of dated articles; None if fewer than MIN_PATTERN_URLS have a date."""
     days = []

@@ -98,7 +98,7 @@ def is_same_article(document: Document, title: str | None, text: str) -> bool:
 def is_placeholder(document: Document, page: StoredPage) -> bool:
     """Whether a page at the URL of an article shows something else for now, such as "We will be right back".
 
-    It is another article by title and text, shorter, and doubtful. A first report that becomes a full article is none of these.
+    It is another article by title and text, shorter, and doubtful. A first report that becomes a full article is longer or not doubtful.
     """
     is_shorter = len(document.text) < len(page.text)
     return is_shorter and is_doubtful(document.confidence) and not is_same_article(document, page.title, page.text)
