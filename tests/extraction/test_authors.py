@@ -79,6 +79,8 @@ from newsmill.model import Author, AuthorType
         ("Иван Петров, корреспондент", ["Иван Петров"]),
         ("The Paper's Editors", ["The Paper's Editors"]),
         ("Photo: Jane Doe", []),
+        ("Disko Von", []),  # the name stands in the next element
+        ("山田太郎 2026年4月1日 08時00分", ["山田太郎"]),
         ("Foto: dpa", []),
         ("Jane Doe, Sat, 20 Dec", ["Jane Doe"]),
         # buttons and labels
@@ -177,6 +179,15 @@ JANE = ([("Jane Doe", "person")], "json-ld")
         ),
         # the site's name in the data, a person in the byline
         (json_ld('{"@type":"Person","name":"Paper"}'), '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
+        # the publisher beside a person, and an agency
+        (
+            json_ld('["Jane Doe", "CBC News", "Reuters"]'),
+            "",
+            ([("Jane Doe", "person"), ("Reuters", "organisation")], "json-ld"),
+        ),
+        # a user name in the data, a name in the byline
+        ('<meta name="author" content="jdoe">', '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
+        ('<meta name="author" content="jdoe">', "", ([("jdoe", "person")], "meta")),
         # only the organisation anywhere
         (json_ld('{"@type":"Organization","name":"Paper"}'), "", ([("Paper", "organisation")], "json-ld")),
         # JSON-LD with the first of two
@@ -206,6 +217,31 @@ JANE = ([("Jane Doe", "person")], "json-ld")
 )
 def test_who_is_the_author(head: str, body: str, want: object) -> None:
     assert authors(head, body) == want
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        # a menu with other articles above, and a list of them below
+        (
+            '<div><div class="nav-story"><b class="author">Ana Brown</b></div></div>'
+            '<main><header><h1>A headline</h1><div><span class="meta-author">Par Jane Doe</span></div></header></main>',
+            ["Jane Doe"],
+        ),
+        (
+            '<main><header><h1>A headline</h1><p>By <a href="/author/jane">Jane Doe</a></p></header><p>Text.</p></main>'
+            '<section><article><h1>Other</h1><a class="byline" href="/author/ben">Ben Brown</a></article></section>',
+            ["Jane Doe"],
+        ),
+        # a line without a mark, in a box of its own
+        ("<header><div><h1>A headline</h1></div></header><div><div>By <span>Jane Doe</span></div><p>Text.</p></div>", ["Jane Doe"]),
+        ("<h1>A headline</h1><p>Text.</p><div>Report by these ads</div>", []),
+        # the titles of other articles in boxes that are named after their authors
+        ("<h1>A headline</h1><ul>" + "".join(f'<li class="author">The {word} Bridges</li>' for word in "ABCDEFGHIJK") + "</ul>", []),
+    ],
+)
+def test_the_byline_nearest_to_the_headline_counts(page: str, names: list[str]) -> None:
+    assert authors_of(page) == names
 
 
 def test_the_listing_comes_last() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.metadata.bylines import classify_author, split_names
+from newsmill.extraction.metadata.bylines import classify_author, is_agency, split_names
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text
 from newsmill.extraction.metadata.titles import find_section_names, join_letters
 from newsmill.extraction.vocabulary import build_alternation
@@ -23,6 +23,7 @@ from newsmill.model import Author, AuthorType
 MAX_COMPLETED_AUTHORS = 6  # authors of a source that may complete another source; a longer list is the staff of the site
 MAX_AUTHORS = 100  # names examined; the longest real byline is that of the investigation of a consortium
 MAX_BYLINE_CHARACTERS = 120  # characters of a byline; a longer marked element is a biography or a box
+MAX_BYLINE_NAMES = 10  # names in similar elements beside each other; more are a list of other articles or of the staff
 MAX_WORDS_BETWEEN = 2  # words between two names of one byline: "and", "together with"
 _MAX_LINES_BELOW = 40  # elements after the headline in which a bare "By …" line is a byline; further down it is the source of a quotation
 _META_NAMES = (
@@ -52,10 +53,12 @@ _BESIDE_NAME = re.compile(
 )
 _COMMENT_BOX = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
 _OUTSIDE_TAGS = frozenset({"aside", "nav", "figure", "figcaption", "form", "button"})
+_LINE_TAGS = frozenset(("p", "span", "div", "a", "address", "strong", "em", "li"))
 _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg"))
 _BUTTON_ROLES = frozenset(("button", "menuitem", "navigation", "tab"))
 _BY_LINE = re.compile(rf"^(?:{build_alternation('byline')})[:：\s]\s*\S", re.IGNORECASE)
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
+_USER_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _GAP = "· · ·"
 Authors = tuple[Author, ...]
 
@@ -81,12 +84,26 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
         (select_authors(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
         (select_authors(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
     ]
-    if not any(_list_person_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
+    if not any(_has_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
         found.append((select_authors(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
         found.append((select_authors(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
-    chosen = next(((authors, source) for authors, source in found if _list_person_names(authors)), None) or next(iter(found), None)
+    found = [(_drop_publishers(authors), source) for authors, source in found]
+    kinds = (_has_names, _list_person_names, bool)
+    chosen = next(((authors, source) for is_kind in kinds for authors, source in found if is_kind(authors)), None)
     return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
+
+
+def _drop_publishers(authors: Authors) -> Authors:
+    """Return the authors without the publisher or site that stands beside a person; an agency stays, because it wrote the text too."""
+    if not _list_person_names(authors):
+        return authors
+    return tuple(author for author in authors if author.type is AuthorType.PERSON or is_agency(author.name))
+
+
+def _has_names(authors: Authors) -> bool:
+    """True if a person is named, and not only by a user name such as "jdoe"."""
+    return any(author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name) for author in authors)
 
 
 def _list_person_names(authors: Authors) -> frozenset[str]:
@@ -139,23 +156,34 @@ def _find_meta_names(page: StructuredData) -> list[str]:
 
 
 def find_bylines(page: StructuredData) -> list[str]:
-    """Return the names in the first byline that has any; microdata and rel=author come before class names.
+    """Return the names in the byline nearest to the headline: that in the smallest box around both.
 
-    The next choice is a bare "By …" line below the headline. The last choice is a name that all marked elements of the page share.
+    Menus and lists of other articles have bylines too. Where no element is marked, a bare "By …" line below the headline counts, and then
+    a name that all marked elements of the page share.
     """
-    around = {box for h1 in page.marks.tree.iter("h1") for box in h1.iterancestors()}
+    tree = page.marks.tree
+    around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]
-    inside = [element for element in marked if _is_inside(element, around)]
-    for chosen in (
-        [e for e in inside if e.get("itemprop") in ("author", "creator")],
-        [e for e in inside if "author" in e.get("rel", "").split()],
-        [e for e in inside if _AUTHOR_CLASS.search(e.get("class", ""))],
-        [e for e in inside if "/author/" in e.get("href", "")],
-    ):
-        names = _find_first_group(chosen)
-        if names:
-            return names
-    return _find_bare_line(page.marks.tree) or _find_only_name(marked)
+    headline = next(tree.iter("h1"), None)
+    distance = {} if headline is None else {box: number for number, box in enumerate(headline.iterancestors())}
+    by_distance: dict[int, list[HtmlElement]] = {}
+    for element in marked:
+        if _is_inside(element, around):
+            nearest = next((distance[box] for box in element.iterancestors() if box in distance), len(distance))
+            by_distance.setdefault(nearest, []).append(element)
+    names = next(filter(None, (_find_marked_names(by_distance[number]) for number in sorted(by_distance))), [])
+    return names or _find_bare_line(tree) or _find_only_name(marked)
+
+
+def _find_marked_names(marked: list[HtmlElement]) -> list[str]:
+    """Return the names of the first marked element with any; microdata and rel=author come before class names."""
+    groups = (
+        [e for e in marked if e.get("itemprop") in ("author", "creator")],
+        [e for e in marked if "author" in e.get("rel", "").split()],
+        [e for e in marked if _AUTHOR_CLASS.search(e.get("class", ""))],
+        [e for e in marked if "/author/" in e.get("href", "")],
+    )
+    return next(filter(None, map(_find_first_group, groups)), [])
 
 
 def _find_only_name(marked: list[HtmlElement]) -> list[str]:
@@ -191,7 +219,8 @@ def _find_first_group(elements: list[HtmlElement]) -> list[str]:
                 for other in elements[index + 1 :]
                 if _are_near(element, other) and other.tag == element.tag and other.get("class") == element.get("class")
             ]
-            return list(dict.fromkeys(names + [name for other in like for name in _read_names(other)]))
+            found = list(dict.fromkeys(names + [name for other in like for name in _read_names(other)]))
+            return found if len(found) <= MAX_BYLINE_NAMES else []
     return []
 
 
@@ -205,15 +234,11 @@ def _find_bare_line(tree: HtmlElement) -> list[str]:
     headline = next(tree.iter("h1"), None)
     if headline is None:
         return []
-    seen = 0
-    for element in headline.itersiblings():
-        for line in element.iter("p", "span", "div", "a", "address", "strong", "em", "li"):
-            seen += 1
-            text = " ".join((line.text_content() if len(line) < 6 else "").split())
-            if 5 < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line):
-                return _read_names(line)
-            if seen > _MAX_LINES_BELOW:
-                return []
+    below = (element for element in headline.xpath("following::*") if element.tag in _LINE_TAGS)
+    for line in islice(below, _MAX_LINES_BELOW):
+        text = " ".join((line.text_content() if len(line) < 6 else "").split())
+        if 5 < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line):
+            return [name for name in _read_names(line) if " " not in name or not name.islower()]
     return []
 
 

@@ -26,6 +26,7 @@ MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the lo
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
 _LABEL = re.compile(r"^[^:：]{1,30}(?::\s+|：\s*)(?=\S)")  # "Text und Interview: …", "Autor/in: …", "撰文：…"
+_LABEL_END = re.compile(r"\s(?:by|von|par|por|door|av|af)$", re.IGNORECASE)  # "Ein Kommentar von": the name stands in the next element
 # Chinese, Japanese and Korean join the role to the name: "记者张三", "글=홍길동 기자", "홍길동 기자 외 1명" ("and one more").
 _JOINED_ROLE = re.compile(
     r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])"
@@ -40,6 +41,7 @@ _SEPARATOR = re.compile(
 _BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
 _KOREAN_BRACKETS = re.compile(r"\[([^\[\]]*기자)\]")
 _HTML_TAG = re.compile(r"<[^<>]*>")
+_ASIAN_DATE = re.compile(r"\s+(?:19|20)\d{2}\s?[年년].*$")  # behind the name, in the same element
 _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile("[\n\u2028]")
 _DATE = re.compile(
@@ -98,7 +100,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     names = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
-        name = normalise_line(part)
+        name = _ASIAN_DATE.sub("", normalise_line(part))
         credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
@@ -114,13 +116,18 @@ def _is_name(name: str) -> bool:
     if not 1 < len(name) <= MAX_NAME_CHARACTERS or len(name.split()) > MAX_NAME_WORDS or not any(char.isalpha() for char in name):
         return False
     whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNTED_THINGS, _MONTH))
-    return not (whole or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
+    return not (whole or _LABEL_END.search(name) or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
+
+
+def is_agency(name: str) -> bool:
+    """Return True for the name of a news agency, such as "dpa"."""
+    return _AGENCY.match(name) is not None
 
 
 @lru_cache(maxsize=512)
 def classify_author(name: str) -> AuthorType:
     """Return ORGANISATION for agencies, desks, newspapers and words that are not names of people, otherwise PERSON."""
-    return AuthorType.ORGANISATION if _AGENCY.match(name) or _ORGANISATION.search(name) else AuthorType.PERSON
+    return AuthorType.ORGANISATION if is_agency(name) or _ORGANISATION.search(name) else AuthorType.PERSON
 
 
 # ---- blocks above and below the text ----------------------------------------------------------------------------------------------

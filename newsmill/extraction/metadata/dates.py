@@ -40,7 +40,7 @@ _PUBLISHED_META = (
         "parsely-pub-date",
         "sailthru.date",
     ),
-    *("cxenseparse:recs:publishtime", "dc.date.issued", "dcterms.created", "dc.date", "dcterms.date", "date"),
+    *("cxenseparse:recs:publishtime", "dc.date.issued", "dcterms.created", "dc.date.created", "dc.date", "dcterms.date", "date"),
 )
 _MODIFIED_META = (
     "article:modified_time",

@@ -18,6 +18,11 @@ _ISO = re.compile(
 )
 _COMPACT = re.compile(r"\s*(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2})?)?(Z)?\s*$")
 _MAIL = re.compile(r"(?:\w{3},?\s+)?\d{1,2}\s+\w{3}\s+\d{4}\s+\d{1,2}:\d{2}")  # RFC 5322: "Wed, 04 May 2022 02:41:00 GMT"
+# "Mon Aug 03 12:45:00 EDT 2015" (C's asctime, the program `date`, Java) and "Mon Aug 03 2015 12:45:00 GMT-0400 (EDT)" (JavaScript)
+_PROGRAM = re.compile(
+    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<year>\d{4} )?(?P<time>\d{1,2}:\d{2}:\d{2})"
+    r"(?: (?:GMT(?=[+-]))?(?P<zone>[A-Z]{1,5}|[+-]\d{4}))?(?P<last> \d{4})?(?: \(.*\))?"
+)
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?")
 _URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)")
 
@@ -34,9 +39,9 @@ class Timestamp:
 
 
 def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp | None:
-    """Parse ISO 8601 and similar forms, RFC 5322, or seconds since 1970. Return None for other values and for times after `latest`.
+    """Parse ISO 8601 and similar forms, RFC 5322, the forms of C and JavaScript, or seconds since 1970.
 
-    `source` is the provenance that the result gets.
+    Return None for other values and for times after `latest`. `source` is the provenance that the result gets.
     """
     if isinstance(value, list):
         value = value[0] if value else None
@@ -50,6 +55,8 @@ def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp |
     match = _ISO.match(value) or _COMPACT.match(value)
     if match is not None:
         return _from_parts(match, source, latest)
+    if (found := _PROGRAM.fullmatch(value)) is not None:
+        value = f"{found['day']} {found['month']} {found['year'] or found['last'] or ''} {found['time']} {found['zone'] or ''}".strip()
     return _from_mail(value, source, latest) if _MAIL.match(value) else None
 
 
