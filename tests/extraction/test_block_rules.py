@@ -54,6 +54,30 @@ def test_comments_are_known_by_the_box_around_them():
     assert [block_rules.is_in_comments(stats, i) for i in (0, len(stats.blocks) - 1)] == [False, True]
 
 
+@pytest.mark.parametrize("names", ['class="OUTBRAIN"', 'class="ob-widget"', 'id="taboola-below-article"', 'class="trc_rbox_div trc_rbox"'])
+def test_boxes_of_recommendation_services_are_beside_the_text(names: str):
+    stats = view_of(f"{PROSE * 4}<div {names}><div><a href='/x'>What people did after work</a></div></div>")
+    assert [block_rules.find_settled(stats, i) for i in (0, len(stats.blocks) - 1)] == [None, block_rules.BESIDE_TEXT]
+
+
+def test_a_menu_is_beside_the_text_although_trafilatura_has_its_words():
+    """The text has the words of the link, so the alignment takes the link for text."""
+    stats = view_of(f"<nav><ul><li><a href='/x'>Bridges</a></li></ul></nav>{PROSE * 4}")
+    assert block_rules.find_settled(stats, 0) == block_rules.BESIDE_TEXT
+
+
+@pytest.mark.parametrize(("later", "stays"), [(PROSE.replace("town", "port"), True), ("", False)])
+def test_a_paragraph_behind_a_widget_stays_when_text_of_its_path_surrounds_it(later: str, stays: bool):
+    """Neither trafilatura nor the model kept it."""
+    long = PROSE.replace("<p>", "<p>After many weeks in which nobody spoke of anything else, ")
+    layout = segment(
+        lxml.html.document_fromstring(f"<html><body><main>{PROSE * 4}<div>Most popular</div>{long}{later}</main></body></html>")
+    )
+    rest = [i for i in range(len(layout.blocks)) if i not in (4, 5)]
+    stats = PageStats(layout, [1.0 if i in rest else 0.0 for i in range(len(layout.blocks))], PageFacts())
+    assert block_rules.find_restored(stats, range(len(layout.blocks)), frozenset(rest)) == (frozenset({5}) if stays else frozenset())
+
+
 def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     stats = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
     assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}

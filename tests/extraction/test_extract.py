@@ -92,6 +92,19 @@ def test_readers_comments_are_not_won_back():
     assert not any("I say" in block.text for block in extract_body(tree, None).blocks if block.kept)
 
 
+def test_comments_below_a_short_article_are_not_its_main_part():
+    """Trafilatura keeps a list of comments that is longer than the article."""
+    said = "<br>".join(
+        f"{word} is what I think of this bridge and of the people who want to close it for good." for word in "ABCDEFGHIJKLMNOP"
+    )
+    comments = f'<ul class="forum-comments-list"><li class="forum-comment"><div class="forum-body">{said}</div></li></ul>'
+    tree = lxml.html.document_fromstring(
+        "<html><head><title>Old bridge stays open - The Paper</title></head><body><article><h1>Old bridge stays open</h1>"
+        f"<div>{paragraphs()}</div><div>{comments}</div></article></body></html>"
+    )
+    assert [block.text for block in extract_body(tree, None).blocks if block.kept] == list(SENTENCES)
+
+
 def kept(inside: str) -> list[str]:
     return [block.text for block in extract_body(page(inside), None).blocks if block.kept]
 

@@ -64,12 +64,12 @@ def find_settled(stats: PageStats, i: int) -> str | None:
     """
     if _LETTER_OR_DIGIT.search(stats.blocks[i].text) is None:
         return "only punctuation"
+    if is_beside_text(stats, i):
+        return BESIDE_TEXT
     if stats.shares[i] >= HALF:
         return None
     if is_in_comments(stats, i):
         return "among comments"
-    if is_beside_text(stats, i):
-        return BESIDE_TEXT
     lonely = stats.kept_before[i] > 1 and stats.kept_after[i] > 1
     return "nothing but a link" if lonely and stats.link_share[i] >= MIN_ALL_LINK_SHARE else None
 
@@ -166,7 +166,8 @@ def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
     """Return the blocks to keep although the model removed them: paragraphs, steps of a recipe, and subheadings.
 
-    A paragraph qualifies if trafilatura kept it and most text with exactly its path is kept.
+    A paragraph qualifies if most text with exactly its path is kept, and either trafilatura kept it, or text with its path stands before it
+    and a sibling after it.
     A widget inside an article makes the text after it resemble the rest of the page. The path shows that it belongs to the article.
     """
     like = Counter(stats.of_path[i] for i in kept)
@@ -175,7 +176,13 @@ def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int])
         words[stats.of_path[i]] += stats.own.words[i]
         left[stats.of_path[i]] += stats.own.words[i] if i in kept else 0
     article = {path for path, count in like.items() if count >= MIN_PATH_BLOCKS and left[path] >= MIN_PATH_KEPT_SHARE * words[path]}
-    paragraphs = {i for i in chosen if i not in kept and stats.of_path[i] in article and _is_paragraph(stats, i)}
+    starts = {stats.of_path[i]: i for i in sorted(kept, reverse=True)}
+    ends = {_find_parent(stats, i): i for i in sorted(kept)}
+
+    def is_in_text(i: int) -> bool:
+        return stats.shares[i] >= HALF or starts[stats.of_path[i]] < i < ends.get(_find_parent(stats, i), -1)
+
+    paragraphs = {i for i in chosen if i not in kept and stats.of_path[i] in article and _is_paragraph(stats, i) and is_in_text(i)}
     paragraphs |= _find_declared_steps(stats, chosen) - kept
     text = kept | paragraphs
     return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(stats, i, text)})
@@ -194,6 +201,12 @@ def _list_runs(words: Sequence[str], length: int = STEP_RUN_WORDS) -> Iterator[t
     return (tuple(words[at : at + length]) for at in range(len(words) - length + 1))
 
 
+def _find_parent(stats: PageStats, i: int) -> int:
+    """Return the index of the box around the box of block i, or -1."""
+    parent = stats.blocks[i].box.parent
+    return parent.index if parent is not None else -1
+
+
 def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
     """Return True for a heading without a link directly between two blocks of text (10 of 987 pages better, none worse)."""
     tags = [stats.blocks[j].box.tag if j in text else "h1" for j in (i - 1, i + 1)]
@@ -201,7 +214,7 @@ def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
 
 
 def _is_paragraph(stats: PageStats, i: int) -> bool:
-    return stats.shares[i] >= HALF and stats.own.words[i] >= MIN_PARAGRAPH_WORDS and stats.link_share[i] < MAX_PARAGRAPH_LINK_SHARE
+    return stats.own.words[i] >= MIN_PARAGRAPH_WORDS and stats.link_share[i] < MAX_PARAGRAPH_LINK_SHARE
 
 
 def find_reason(stats: PageStats, i: int) -> str | None:

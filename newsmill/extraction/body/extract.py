@@ -20,7 +20,7 @@ from newsmill.extraction.body.block_model import BlockModel, Row, to_probability
 from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.features import compute_features
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
+from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, read_facts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.trafilatura_blocks import TRAFILATURA, convert_elements, run_trafilatura
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
@@ -115,9 +115,10 @@ def _extract_visible(
         if not layout.blocks or alignment.covered < HALF:
             warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
             return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
-        if selection is not None and alignment.shares == selection.stats.shares:
+        shares = clear_comments(layout, alignment.shares, facts)
+        if selection is not None and shares == selection.stats.shares:
             break  # the second pass would have the same result
-        selection = _select_blocks(layout, alignment.shares, facts, model, is_sure_text)
+        selection = _select_blocks(layout, shares, facts, model, is_sure_text)
         if (selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY_BLOCKS:
             break
     assert selection is not None

@@ -6,7 +6,7 @@ The module does not decide which blocks to keep.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,6 +21,7 @@ from newsmill.extraction.vocabulary import find_class_groups
 NEAR_BLOCKS = 3
 MIN_MAIN_SHARE = 0.7  # minimum share of the page's kept words (or prose words) in a main box
 MIN_PROSE_WORDS = 12  # minimum words of a block with few links to count as prose; captions and teasers are mostly shorter
+MIN_TEXT_WORDS = 40  # words of an article above its comments; a shorter text may be the heading of a discussion
 MAX_DISTANCE = 99  # blocks; also means "none on this page"
 _NEWS_ARTICLE_TYPES = (
     "NewsArticle",
@@ -42,14 +43,16 @@ _ENCLOSING_TAGS = ("li", "td", "blockquote", "figure", "aside", "header", "foote
 ENCLOSING_TAG_BITS = {tag: 1 << bit for bit, tag in enumerate(_ENCLOSING_TAGS)}
 
 # Bits of PageStats.find_apart_bits: inside readers' comments; inside an element for secondary content (HTML standard, section 4.3).
-COMMENTS_BIT, BESIDE_BIT = (
-    1,
-    2,
-)
+COMMENTS_BIT, BESIDE_BIT = 1, 2
 _BESIDE_TAGS = frozenset(("aside", "nav", "footer"))
 # Narrower than the group of class words: "review" boxes hold product tests, "forum" and "discussion" boxes hold whole threads.
 _COMMENT_CLASS = re.compile(
     r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE
+)
+# Boxes that recommendation services fill with links to other sites: Outbrain, Taboola, Revcontent, ZergNet, MGID, Plista, Dianomi.
+_RECOMMENDATION_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:outbrain|ob-widget|taboola|trc_rbox\w*|revcontent|rc-widget|zergnet|mgbox|mgid|plista|dianomi)(?=$|[\s_-])",
+    re.IGNORECASE,
 )
 
 
@@ -117,6 +120,41 @@ class GroupTotals:
         self.blocks[slot] += other.blocks[at]
 
 
+def find_title_block(layout: Layout, title_words: Set[str]) -> int:
+    """Return the index of the heading with the words of the page's title, else that of the first h1, else -1."""
+    found, best = -1, HALF
+    for i, block in enumerate(layout.blocks):
+        if title_words and block.box.tag in HEADING_TAGS:
+            have = set(block.words)
+            score = len(have & title_words) / len(have | title_words) + (0.3 if block.box.tag == "h1" else 0.0)
+            if score > best:
+                found, best = i, score
+    return found if found >= 0 else next((i for i, block in enumerate(layout.blocks) if block.box.tag == "h1"), -1)
+
+
+def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) -> list[float]:
+    """Return the shares with 0 for the blocks in readers' comments below the article.
+
+    Below a short article trafilatura sometimes keeps the comments. They would become the main part of the page.
+    A box counts as comments by its names, if it does not contain the headline. The text above must have MIN_TEXT_WORDS kept words.
+    """
+    title_at = find_title_block(layout, set(split_words(facts.title)))
+    around = {box.index for box in layout.blocks[title_at].box.ancestors()} if title_at >= 0 else set[int]()
+    inside = [False] * len(layout.boxes)
+    for box in layout.boxes:
+        outer = box.parent is not None and inside[box.parent.index]
+        inside[box.index] = outer or (box.index not in around and _COMMENT_CLASS.search(box.names) is not None)
+    above = 0
+    cleared = list(shares)
+    for i in range(max(title_at, 0), len(shares)):
+        block = layout.blocks[i]
+        if not inside[block.box.index]:
+            above += len(block.words) if shares[i] >= HALF else 0
+        elif around and above >= MIN_TEXT_WORDS:
+            cleared[i] = 0.0
+    return cleared
+
+
 class PageStats:
     """Statistics of one page that several features share. An `of_*` list maps each block to its slot in the totals of that name."""
 
@@ -138,7 +176,8 @@ class PageStats:
         self.of_sign, self.signs = self._group_blocks(signs)
         self._sum_siblings()
         self._measure_distances()
-        self._find_title()
+        self.title_words = set(split_words(facts.title))
+        self.title_at = find_title_block(layout, self.title_words)
         self._number_articles()
 
     def _sum_blocks(self) -> None:
@@ -231,20 +270,6 @@ class PageStats:
             if self.shares[i] >= HALF:
                 kept = i
 
-    def _find_title(self) -> None:
-        """Find the heading with the words of the page's title, else the first h1: the start of the article. -1 if there is none."""
-        wanted = set(split_words(self.facts.title))
-        self.title_words = wanted
-        self.title_at, best = -1, HALF
-        for i, block in enumerate(self.blocks):
-            if wanted and block.box.tag in HEADING_TAGS:
-                have = set(block.words)
-                score = len(have & wanted) / len(have | wanted) + (0.3 if block.box.tag == "h1" else 0.0)
-                if score > best:
-                    self.title_at, best = i, score
-        if self.title_at < 0:
-            self.title_at = next((i for i, block in enumerate(self.blocks) if block.box.tag == "h1"), -1)
-
     def _number_articles(self) -> None:
         """Compute the outermost article element of each box, in page order from 1 (0: none), and the prose words of each."""
         self.article_of = [0] * len(self.all_boxes)
@@ -287,7 +312,9 @@ class PageStats:
             return 0
         found = self._apart.get(box.index)
         if found is None:
-            own = (BESIDE_BIT if box.tag in _BESIDE_TAGS else 0) | (COMMENTS_BIT if _COMMENT_CLASS.search(box.names) else 0)
+            own = COMMENTS_BIT if _COMMENT_CLASS.search(box.names) else 0
+            if box.tag in _BESIDE_TAGS or _RECOMMENDATION_CLASS.search(box.names):
+                own |= BESIDE_BIT
             found = self._apart[box.index] = own | self.find_apart_bits(box.parent)
         return found
 
