@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -201,7 +202,7 @@ def _format_remedy(repaired: bool, remedy: str | None) -> str:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Target; an earlier backup in it is updated.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Target; an earlier backup in it is updated.")],
 ) -> None:
     """Copy the embedded store into FOLDER while Newsmill runs. The copy is a data folder: NEWSMILL_DATA=FOLDER uses it.
 
@@ -210,10 +211,18 @@ def backup(
     settings = configuration.load()
     if settings.database_url or settings.archive_url:
         raise ConfigError("`newsmill backup` copies only the embedded store; for DATABASE_URL and ARCHIVE_URL see docs/guides/operating.md")
+    if not folder:  # an unset variable of a script; as a path it would be the current folder
+        raise ConfigError("FOLDER is empty; name a folder")
     data = context.data_folder(settings)
-    target = folder.expanduser().absolute()
-    if target == data or data in target.parents:
+    target = Path(folder).expanduser().absolute()
+    if any(is_inside(target, inner) for inner in (data, data / "archive")):
         raise ConfigError(f"{folder} is inside the data folder; choose a folder outside")
     with context.open_context(settings):
         copied = back_up(data / "newsmill.sqlite", data / "archive", target)
     note(f"{target}: copied the database and {format_count(copied.segments, 'archive file')} ({copied.new:,} new)")
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or in it, also through links and `..`."""
+    real, outer = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    return real == outer or outer in real.parents
