@@ -136,7 +136,7 @@ def upgrade() -> None:
         context.make_folder(context.data_folder(settings))
     engine = database.connect(context.database_url(settings))
     try:
-        database.upgrade(engine)
+        context.upgrade_database(engine, settings)
         database.check_schema(engine)
         finish_index(engine)
         finish_fingerprints(engine)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
+from rows import page_of
+
+from newsmill.archive.archive import Archive
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +68,18 @@ def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, tmp_path: Pa
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
     done = newsmill("backup", "copy")
     assert (done.code, "docs/guides/operating.md" in done.err) == (2, True)
+
+
+def test_an_empty_database_does_not_take_over_a_filled_archive(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep for orphaned files would remove every page of the lost database."""
+    file = tmp_path / "newsmill-data" / "newsmill.sqlite"
+    Archive(str(tmp_path / "newsmill-data" / "archive")).write([page_of("https://www.example.org/a")], now=datetime.now(UTC))
+    assert newsmill("status").code == 0
+    file.write_bytes(b"")
+    for arguments in (("status",), ("db", "upgrade"), ("submit", "https://www.example.org/b")):
+        done = newsmill(*arguments)
+        assert (done.code, f"the database {file} is empty, but the archive" in done.err) == (2, True), arguments
+    file.unlink()
+    assert "is empty, but the archive" in newsmill("submit", "https://www.example.org/b").err
+    monkeypatch.setenv("ARCHIVE_URL", str(tmp_path / "other"))
+    assert newsmill("submit", "https://www.example.org/b").code == 0
