@@ -148,6 +148,19 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
     assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
 
 
+def test_an_export_finds_documents_that_wait_for_the_index_and_takes_any_bytes(newsmill: Newsmill, folder: Path) -> None:
+    """A query reads the index. A document that it misses would never come, because the next export begins behind it."""
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    with database.writing(engine) as conn:
+        conn.exec_driver_sql("DELETE FROM search_entries")
+        conn.exec_driver_sql("INSERT INTO search_pending SELECT id FROM documents")
+    engine.dispose()
+    assert newsmill("export", "--to", "out", "harbour").err.splitlines()[-1] == "1 document written to out"
+    done = newsmill("export", "--to", "bytes", "harbour OR \udcff")
+    assert (done.code, json.loads(Path("bytes/manifest.json").read_bytes())["plan"]["query"]) == (0, "harbour OR \ufffd")
+    assert newsmill("export", "--to", "bytes", "harbour OR \udcff", "--since-last").code == 0
+
+
 def test_every_command_shows_doubtful_documents(newsmill: Newsmill, folder: Path) -> None:
     values = {"low": 0.0, "high": 1.0, "unknown": None}
     store(folder, *(document_of(f"https://{HOST}/{name}", title=name, confidence=value) for name, value in values.items()), minute=9)
