@@ -17,6 +17,7 @@ from newsmill.cli.terminal import Json, complete_from, complete_sources, format_
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
+from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
 from newsmill.storage.backup import back_up
@@ -40,9 +41,10 @@ def retry(
         selected = parse_outcome(outcome) if outcome else None
         if source and not store.ledger.progress(source).pages:  # a removed source has pages
             context.find_source(store, source)
-        count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
+        urls = [add_scheme(url) for url in urls or ()]
+        count = store.ledger.retry(now=now(), urls=urls, outcome=selected, source=source, refetch=refetch)
         if not count:
-            for url in urls or ():
+            for url in urls:
                 find_trace(store, url)  # an unknown URL is an error
     note(
         f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
@@ -101,7 +103,8 @@ def retry_quarantined(
 ) -> None:
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
-        count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
+        chosen = map(add_scheme, urls) if urls else (trace.url for trace in iterate_quarantined(store))
+        count = store.ledger.retry_quarantined([*chosen], now=now())
         if not count:
             for url in urls or ():
                 find_trace(store, url)  # an unknown URL is an error
@@ -117,8 +120,11 @@ def retry_quarantined(
 def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs of the pages.")]) -> None:
     """Drop quarantined pages (outcome `discarded`). The archived bytes stay."""
     with context.open_context(configuration.load()) as store:
-        count = store.ledger.discard(urls, now=now())
-    note(f"{format_count(count, 'page')} dropped")
+        count = store.ledger.discard(map(add_scheme, urls), now=now())
+        if not count:
+            for url in urls:
+                find_trace(store, url)  # an unknown URL is an error
+    note(f"{format_count(count, 'page')} dropped" if count else "no quarantined page matches; nothing is dropped")
     if count < len(urls):
         raise typer.Exit(1)
 
