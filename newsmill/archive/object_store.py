@@ -160,12 +160,11 @@ class LocalStore:
             return (self._root / path).open("rb")
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
-        for path in sorted((self._root / folder).rglob("*")):
+        for path in walk_files(self._root / folder):
             with suppress(FileNotFoundError):  # renamed or removed by another process since it was listed
                 status = path.stat()
-                if path.is_file():
-                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
 
     def remove(self, path: str) -> None:
         with translate_errors(self._where), suppress(FileNotFoundError):
@@ -196,6 +195,11 @@ class LocalStore:
         except OSError:
             return None
         return DiskUsage(disk.total, disk.free)
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk."""
+    return sorted(Path(inner) / name for inner, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
 def _sync_folder(folder: Path) -> None:

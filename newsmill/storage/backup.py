@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from newsmill.archive.object_store import TEMPORARY_SUFFIX
+from newsmill.archive.object_store import TEMPORARY_SUFFIX, walk_files
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.storage.database import connect, translate_errors
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
@@ -91,7 +91,7 @@ def _remove_log(database: Path) -> None:
 
 
 def _segments(archive: Path) -> Iterator[Path]:
-    return (path for path in sorted(archive.rglob("*")) if path.is_file() and not path.name.endswith(TEMPORARY_SUFFIX))
+    return (path for path in walk_files(archive) if not path.name.endswith(TEMPORARY_SUFFIX))
 
 
 def _copy(source: Path, target: Path) -> int:

@@ -72,6 +72,21 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
         store.engine.dispose()
 
 
+def test_a_part_of_the_archive_may_be_on_another_disk(tmp_path: Path) -> None:
+    data, year = tmp_path / "data", tmp_path / "data" / "archive" / "segments" / f"{NOON:%Y}"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 3)
+    year.rename(tmp_path / "disk")
+    year.symlink_to(tmp_path / "disk")
+    home.finish()
+    home.check()
+    assert back_up(data / "newsmill.sqlite", data / "archive", tmp_path / "copy").new == 1
+    restored = Home(f"sqlite:///{tmp_path / 'copy' / 'newsmill.sqlite'}", tmp_path / "copy" / "archive")
+    restored.check()
+    for store in (home, restored):
+        store.engine.dispose()
+
+
 def test_a_killed_process_leaves_no_log_beside_the_next_backup(tmp_path: Path) -> None:
     """The copy is a store. SQLite would apply the log of its last user to the copy that replaces it."""
     data, copy = tmp_path / "data", tmp_path / "copy"
