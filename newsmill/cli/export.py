@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterator
@@ -253,8 +254,8 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         existing = _stat(path)
         direct = _open_directly(path, existing)
         target = path.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        out = direct or _create(draft)
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # containers on one volume have equal process ids
+        out = direct or draft.open("xb")  # fails for a link: other users may have placed it in a shared folder
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be written ({reason})") from None
@@ -276,12 +277,6 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         raise NewsmillError(f"{path}: nothing was written ({error.strerror})") from None
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _create(path: Path) -> BinaryIO:
-    """A new file. An existing symbolic link is removed and not followed: other users may have placed it in a shared folder."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
 
 
 def _stat(path: Path) -> os.stat_result | None:
