@@ -64,7 +64,7 @@ class ObjectStore(Protocol):
         """Remove an object, if it exists."""
 
     def is_empty(self) -> bool:
-        """Whether the store has no object. Unfinished files of crashed writers in its folder are none. Raises ServiceError."""
+        """Whether the store has no object. Unfinished files of crashed writers do not count. Raises ServiceError."""
 
     def disk_usage(self) -> DiskUsage | None:
         """The disk of the store; None for a bucket."""
