@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.model import Source
+from newsmill.redaction import redact
 from newsmill.search import Search
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
@@ -184,6 +185,23 @@ def is_writable(folder: Path) -> bool:
     return database.is_writable(folder) and database.is_writable(folder / "newsmill.sqlite")
 
 
+def upgrade_database(engine: Engine, settings: Settings) -> None:
+    """Create the tables or upgrade an older schema. Raises ConfigError for an empty database with a filled archive.
+
+    It is the archive of another database, such as one that was lost: the sweep for orphaned files would remove all its pages.
+    """
+
+    def refuse_filled_archive() -> None:
+        archive = archive_url(settings)
+        if not Archive(archive).is_empty():
+            raise ConfigError(
+                f"the database {database.describe_location(engine)} is empty, but the archive {redact(archive)} has pages of another"
+                " database; restore that database from a backup, or move the archive away to start with nothing"
+            )
+
+    database.upgrade(engine, refuse_filled_archive)
+
+
 @contextmanager
 def open_context(settings: Settings, *, create: bool = False, upgrade: bool = True) -> Iterator[AppContext]:
     """The context over the store of `settings`, its schema checked.
@@ -202,7 +220,7 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
     engine = database.connect(database_url(settings), read_only=is_read_only)
     try:
         if upgrade and settings.database_url is None and not is_read_only:
-            database.upgrade(engine)
+            upgrade_database(engine, settings)
         database.check_schema(engine)
         yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])
     finally:

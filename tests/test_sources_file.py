@@ -9,7 +9,7 @@ import pytest
 
 from newsmill.exceptions import ConfigError
 from newsmill.settings import read_sources
-from newsmill.sources.file import add_source, extend_source, render_table
+from newsmill.sources.file import add_sources, extend_source, render_table
 
 TABLE = {"homepage": "https://b.example/", "feeds": ["https://b.example/feed"], "discover": False, "politeness": {"delay": 2.0}}
 LAYOUTS = {
@@ -32,11 +32,11 @@ def test_a_table_is_added_at_the_end_or_the_file_stays(tmp_path: Path, layout: s
     path.chmod(0o640)
     if layout == "inline table":  # TOML does not let it grow
         with pytest.raises(ConfigError, match="its layout does not allow another table"):
-            add_source(path, "b", TABLE)
+            add_sources(path, {"b": TABLE})
         assert path.read_bytes() == before
         return
     old = read_sources(path)
-    add_source(path, "b", TABLE)
+    add_sources(path, {"b": TABLE})
     assert path.read_bytes().startswith(before)
     assert [source.name for source in read_sources(path)] == [*(source.name for source in old), "b"]
     assert path.stat().st_mode & 0o777 == 0o640
@@ -77,11 +77,11 @@ def test_hostile_values_are_quoted_and_a_full_disk_changes_nothing(tmp_path: Pat
     url = 'https://a.example/?q="]\\n[sources.evil]'
     path = tmp_path / "sources.toml"
     path.write_text("# kept\n")
-    add_source(path, "a", {"homepage": url})
+    add_sources(path, {"a": {"homepage": url}})
     assert [(source.name, source.homepage) for source in read_sources(path)] == [("a", url)]
     assert "[sources.a]\n" in render_table("a", {"homepage": url})
     if os.geteuid() != 0:  # root may write everywhere
         tmp_path.chmod(0o500)
         with pytest.raises(ConfigError, match="cannot be written"):
-            add_source(path, "b", TABLE)
+            add_sources(path, {"b": TABLE})
         tmp_path.chmod(0o700)

@@ -86,6 +86,10 @@ class Archive:
             if entry.path.endswith(SEGMENT_SUFFIX) and SEGMENT_ID.fullmatch(_segment_id(entry.path)):
                 yield _segment_id(entry.path), entry.length
 
+    def is_empty(self) -> bool:
+        """Whether the archive has no segment. Lists every file."""
+        return next(self.segment_lengths(), None) is None
+
     def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
         """Paths of files that crashed writers left: unfinished files, and segments that the ledger does not know.
 

@@ -64,7 +64,7 @@ class ObjectStore(Protocol):
         """Remove an object, if it exists."""
 
     def is_empty(self) -> bool:
-        """Whether the store is empty. Raises ServiceError."""
+        """Whether the store has no object. Unfinished files of crashed writers do not count. Raises ServiceError."""
 
     def disk_usage(self) -> DiskUsage | None:
         """The disk of the store; None for a bucket."""
@@ -97,14 +97,14 @@ def open_object_store(
 
 
 @contextmanager
-def translate_errors(where: str, *errors: type[Exception]) -> Iterator[None]:
-    """OSError and `errors` become ServiceError. A missing file stays a FileNotFoundError."""
+def translate_errors(where: str, *errors: type[Exception], keep_missing: bool = False) -> Iterator[None]:
+    """OSError and `errors` become ServiceError. With `keep_missing`, a missing file stays a FileNotFoundError."""
     foreign: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except FileNotFoundError:
-        raise
     except foreign as error:
+        if keep_missing and isinstance(error, FileNotFoundError):
+            raise
         message = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, str(error))
         raise ServiceError(f"{where}: {message}; nothing was written") from error
 
@@ -156,16 +156,15 @@ class LocalStore:
             _sync_folder(level.parent)
 
     def open(self, path: str) -> BinaryIO:
-        with translate_errors(self._where):
+        with translate_errors(self._where, keep_missing=True):
             return (self._root / path).open("rb")
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
-        for path in sorted((self._root / folder).rglob("*")):
+        for path in walk_files(self._root / folder):
             with suppress(FileNotFoundError):  # renamed or removed by another process since it was listed
                 status = path.stat()
-                if path.is_file():
-                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
 
     def remove(self, path: str) -> None:
         with translate_errors(self._where), suppress(FileNotFoundError):
@@ -173,7 +172,7 @@ class LocalStore:
 
     def is_empty(self) -> bool:
         with translate_errors(self._where), suppress(FileNotFoundError):
-            return next(self._root.iterdir(), None) is None
+            return all(path.name.endswith(TEMPORARY_SUFFIX) for path in self._root.iterdir())
         return True
 
     @contextmanager
@@ -198,6 +197,11 @@ class LocalStore:
         return DiskUsage(disk.total, disk.free)
 
 
+def walk_files(folder: Path) -> list[Path]:
+    """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk."""
+    return sorted(Path(inner) / name for inner, _, names in os.walk(folder, followlinks=True) for name in names)
+
+
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -219,7 +223,10 @@ class RemoteStore:
         with translate_errors(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
-            self._files.put_file(file.name, f"{self._root}/{path}")
+            try:
+                self._files.put_file(file.name, f"{self._root}/{path}")
+            except FileNotFoundError:
+                raise ServiceError(f"{self._where}: the bucket does not exist") from None
         return result
 
     def sync(self) -> None:
@@ -227,7 +234,7 @@ class RemoteStore:
 
     def open(self, path: str) -> BinaryIO:
         """Read the whole object: a segment is small, and one request is cheaper than one per page."""
-        with translate_errors(self._where, *self._errors):
+        with translate_errors(self._where, *self._errors, keep_missing=True):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:

@@ -17,7 +17,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.inspection_view import describe_obstacle, print_inspection
 from newsmill.cli.site_urls import make_source
-from newsmill.cli.terminal import format_count, note, now, print_json, printable
+from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Source
@@ -25,10 +25,11 @@ from newsmill.settings import Settings
 from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_sites
 from newsmill.sources import lists
 from newsmill.sources.additions import Action, Addition, plan_addition
-from newsmill.sources.file import add_source, extend_source, render_table
+from newsmill.sources.file import add_sources, extend_source, render_table
 from newsmill.sources.lists import ListedSite
 from newsmill.urls import get_host, normalize
 
+MAX_BATCH_SITES = 100  # that are added at once without an inspection: sources.toml is read, checked and written once for them
 FAILED = "failed"  # of `results`, beside the actions
 DECLINED = "declined"
 RESULTS = {
@@ -100,8 +101,10 @@ def add(
                 note(printable(f"[{number}/{len(sites)}] {site.url}" if len(sites) > 1 else site.url))
                 run.add(site, next(inspections, None))
         except KeyboardInterrupt:
+            run.flush()
             run.summarise(len(sites))
             raise typer.Exit(130) from None
+        run.flush()
         run.summarise(len(sites))
     if run.unconfirmed:
         raise ConfigError("nothing was added; confirm with --yes")
@@ -135,7 +138,10 @@ def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> t
 
 
 class AddRun:
-    """One run of the command: `results` counts what became of each site; what was added stays, also after Ctrl-C."""
+    """One run of the command: `results` counts what became of each site; what was added stays, also after Ctrl-C.
+
+    New sites that need no inspection wait for `flush`, which adds and reports them.
+    """
 
     def __init__(self, settings: Settings, store: AppContext, options: AddOptions) -> None:
         self.settings, self.store, self.options = settings, store, options
@@ -143,6 +149,8 @@ class AddRun:
         self.failures: list[str] = []
         self.unconfirmed = False  # a site was not added, because no terminal could show the question
         self._yes = options.yes or not options.check
+        self._known: list[Source] | None = None
+        self._waiting: list[tuple[ListedSite, Addition]] = []
 
     def add(self, site: ListedSite, inspected: Future[SiteInspection] | None) -> None:
         """Show one site, ask, and add it; without an inspection, as it is. A site that cannot be followed is counted and noted."""
@@ -169,17 +177,43 @@ class AddRun:
             return
         if inspection is not None and not self.options.as_json:
             print_inspection(inspection)
-        result = self._apply(addition)
+        if addition.action is Action.NEW and not self.options.check:
+            if not self.options.as_json:
+                show_plan(addition)
+            self._waiting.append((site, addition))
+            if len(self._waiting) == MAX_BATCH_SITES:
+                self.flush()
+            return
+        self.flush()
+        self._report(site, self._apply(addition), inspection, addition)
+
+    def flush(self) -> None:
+        """Add and report the sites that wait. Ctrl-C takes effect afterwards, so that the store has what the file has."""
+        waiting, self._waiting = self._waiting, []
+        with Interrupt() as interrupt:
+            self._store_new([addition for _, addition in waiting])
+            for site, addition in waiting:
+                self._report(site, addition.action, None, addition)
+        if interrupt.is_set:
+            raise KeyboardInterrupt
+
+    def _report(self, site: ListedSite, result: str, inspection: SiteInspection | None, addition: Addition) -> None:
         self.results[result] += 1
         if self.options.as_json:
             print_json(make_record(site, result, inspection, addition))
 
     def _plan(self, site: ListedSite, table: dict[str, Any], host: str | None) -> Addition:
-        sources = self.store.ledger.sources()
-        if (path := self.settings.sources_file) is not None:  # it is read at the next start
-            known = {source.name for source in sources}
-            sources += [source for source in configuration.read_sources(path) if source.name not in known]
+        sources = [*self._read_known(), *(addition.source for _, addition in self._waiting if addition.source is not None)]
         return plan_addition(sources, self.options.complete(table), host or "", self.options.name or site.name)
+
+    def _read_known(self) -> list[Source]:
+        """The sources of the store and of the file, which is read at the next start. Inspections take long, so they read them anew."""
+        if self._known is None or self.options.check:
+            self._known = self.store.ledger.sources()
+            if (path := self.settings.sources_file) is not None:
+                known = {source.name for source in self._known}
+                self._known += [source for source in configuration.read_sources(path) if source.name not in known]
+        return self._known
 
     def _apply(self, addition: Addition) -> str:
         """Show the plan, ask, and add it. Returns the result."""
@@ -208,29 +242,44 @@ class AddRun:
         return answer[:1] in ("y", "a", "j")
 
     def _store(self, addition: Addition) -> None:
-        """Write the file first: the store takes over what the file says at every start."""
+        """Add a new source, or extend one. The file is written first: the store takes over what the file says at every start."""
+        if addition.action is Action.NEW:
+            self._store_new([addition])
+            return
         assert addition.source is not None
         path = self.settings.sources_file
-        if path is not None:
-            in_file = any(source.name == addition.name for source in configuration.read_sources(path))
+        if path is not None and any(source.name == addition.name for source in configuration.read_sources(path)):
             try:
-                if addition.action is Action.NEW:
-                    add_source(path, addition.name, addition.table)
-                elif in_file:
-                    extend_source(path, addition.name, addition.added)
+                extend_source(path, addition.name, addition.added)
             except ConfigError as error:
-                note(printable(f"WARNING: {error}; the store follows {addition.name} all the same"))
+                _warn(addition, error)
         self.store.ledger.put_source(addition.source, now=now())
-        if addition.action is Action.EXTENDED:
-            added = ", ".join(format_count(len(urls), key.removesuffix("s")) for key, urls in addition.added.items())
-            note(f"source {addition.name} follows this site already: {added} added to it")
-        else:
+        self._known = None
+        added = ", ".join(format_count(len(urls), key.removesuffix("s")) for key, urls in addition.added.items())
+        note(f"source {addition.name} follows this site already: {added} added to it")
+
+    def _store_new(self, additions: Sequence[Addition]) -> None:
+        path = self.settings.sources_file
+        if path is not None and additions:
+            try:
+                add_sources(path, {addition.name: addition.table for addition in additions})
+            except ConfigError as error:
+                if len(additions) > 1:  # because of one of them, perhaps
+                    for addition in additions:
+                        self._store_new([addition])
+                    return
+                _warn(additions[0], error)
+        self._known = None
+        for addition in additions:
+            assert addition.source is not None
+            self.store.ledger.put_source(addition.source, now=now())
             start = addition.source.homepage or next(
                 iter((*addition.source.feeds, *addition.source.sitemaps, *addition.source.sections)), ""
             )
             note(printable(f"following {addition.name} ({start})"))
 
     def _fail(self, site: ListedSite, reason: str, inspection: SiteInspection | None) -> None:
+        self.flush()
         self.results[FAILED] += 1
         self.failures.append(f"{site.url}: {reason}")
         note(printable(f"not added: {reason}"))
@@ -249,6 +298,10 @@ class AddRun:
         if self.results[Action.NEW] or self.results[Action.EXTENDED]:
             note("run `newsmill up` to fetch it, if no crawler is running")
             note("`newsmill backfill NAME --since 2024-01` fetches older articles")
+
+
+def _warn(addition: Addition, error: ConfigError) -> None:
+    note(printable(f"WARNING: {error}; the store follows {addition.name} all the same"))
 
 
 def _list_extras(site: ListedSite) -> dict[str, Any]:

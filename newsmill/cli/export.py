@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterator
@@ -19,7 +20,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import USER_HELP
+from newsmill.cli.documents import USER_HELP, finish_index
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, format_count, note, now, printable
 from newsmill.context import AppContext
@@ -34,6 +35,7 @@ from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search import Search, restrict_to_source
 from newsmill.storage import database
+from newsmill.storage.columns import make_storable
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
@@ -99,13 +101,15 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None and (user or "marks" in fields):
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
-    text = " ".join(query or ())
+    text = make_storable(" ".join(query or ()))  # an argument may have bytes that are not UTF-8
     text = text if source is None else restrict_to_source(text, source)
     plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
     with context.open_context(configuration.load()) as opened:
         store = replace(opened, search=Search(opened.engine, user))
         if source is not None:
             context.find_source(store, source)
+        if plan.query:
+            finish_index(store.engine)
         for one in store.search.check(plan.query):
             note(printable(one.message))
         if to is not None:
@@ -250,8 +254,8 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         existing = _stat(path)
         direct = _open_directly(path, existing)
         target = path.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        out = direct or _create(draft)
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # containers on one volume have equal process ids
+        out = direct or draft.open("xb")  # fails for a link: other users may have placed it in a shared folder
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be written ({reason})") from None
@@ -273,12 +277,6 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         raise NewsmillError(f"{path}: nothing was written ({error.strerror})") from None
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _create(path: Path) -> BinaryIO:
-    """A new file. An existing symbolic link is removed and not followed: other users may have placed it in a shared folder."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
 
 
 def _stat(path: Path) -> os.stat_result | None:

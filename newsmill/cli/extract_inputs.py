@@ -6,6 +6,7 @@ A page of standard input and the pages of URLs are written to a temporary folder
 from __future__ import annotations
 
 import base64
+import errno
 import itertools
 import json
 import re
@@ -28,6 +29,7 @@ BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
 GZIP = b"\x1f\x8b"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+MAX_NAME_CHARACTERS = 200  # of an argument in a message: it may be a whole page
 MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, robots.txt and the delay come on top
 
 
@@ -107,20 +109,26 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
         yield _save_page(first, sys.stdin.buffer, folder)
         return
     path = Path(name)
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a URL may be longer than the name of a file
+            raise
+        is_folder = is_there = False
     if _URL.match(name):
         yield _fetch(name, folder, inputs)
-    elif path.is_dir():
+    elif is_folder:
         yield from _list_folder(path)
-    elif path.exists():
+    elif is_there:
         if path.suffix in JSON_LINES_SUFFIXES:
             raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
         yield {"id": name, "path": name}
     elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
         yield _fetch(f"https://{name}", folder, inputs)
     elif "://" in name:
-        raise ConfigError(f"{name}: not an http or https URL")
+        raise ConfigError(f"{name[:MAX_NAME_CHARACTERS]}: not an http or https URL")
     else:
-        raise ConfigError(f"{name}: no such file, folder or URL")
+        raise ConfigError(f"{name[:MAX_NAME_CHARACTERS]}: no such file, folder or URL")
 
 
 def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:

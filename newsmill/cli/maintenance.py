@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from newsmill.cli.terminal import Json, complete_from, complete_sources, format_
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
+from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
 from newsmill.storage.backup import back_up
@@ -39,9 +41,10 @@ def retry(
         selected = parse_outcome(outcome) if outcome else None
         if source and not store.ledger.progress(source).pages:  # a removed source has pages
             context.find_source(store, source)
-        count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
+        urls = [add_scheme(url) for url in urls or ()]
+        count = store.ledger.retry(now=now(), urls=urls, outcome=selected, source=source, refetch=refetch)
         if not count:
-            for url in urls or ():
+            for url in urls:
                 find_trace(store, url)  # an unknown URL is an error
     note(
         f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
@@ -100,7 +103,8 @@ def retry_quarantined(
 ) -> None:
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
-        count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
+        chosen = map(add_scheme, urls) if urls else (trace.url for trace in iterate_quarantined(store))
+        count = store.ledger.retry_quarantined([*chosen], now=now())
         if not count:
             for url in urls or ():
                 find_trace(store, url)  # an unknown URL is an error
@@ -116,8 +120,11 @@ def retry_quarantined(
 def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs of the pages.")]) -> None:
     """Drop quarantined pages (outcome `discarded`). The archived bytes stay."""
     with context.open_context(configuration.load()) as store:
-        count = store.ledger.discard(urls, now=now())
-    note(f"{format_count(count, 'page')} dropped")
+        count = store.ledger.discard(map(add_scheme, urls), now=now())
+        if not count:
+            for url in urls:
+                find_trace(store, url)  # an unknown URL is an error
+    note(f"{format_count(count, 'page')} dropped" if count else "no quarantined page matches; nothing is dropped")
     if count < len(urls):
         raise typer.Exit(1)
 
@@ -135,7 +142,7 @@ def upgrade() -> None:
         context.make_folder(context.data_folder(settings))
     engine = database.connect(context.database_url(settings))
     try:
-        database.upgrade(engine)
+        context.upgrade_database(engine, settings)
         database.check_schema(engine)
         finish_index(engine)
         finish_fingerprints(engine)
@@ -201,7 +208,7 @@ def _format_remedy(repaired: bool, remedy: str | None) -> str:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Target; an earlier backup in it is updated.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Target; an earlier backup in it is updated.")],
 ) -> None:
     """Copy the embedded store into FOLDER while Newsmill runs. The copy is a data folder: NEWSMILL_DATA=FOLDER uses it.
 
@@ -210,10 +217,18 @@ def backup(
     settings = configuration.load()
     if settings.database_url or settings.archive_url:
         raise ConfigError("`newsmill backup` copies only the embedded store; for DATABASE_URL and ARCHIVE_URL see docs/guides/operating.md")
+    if not folder:  # an unset variable of a script; as a path it would be the current folder
+        raise ConfigError("FOLDER is empty; name a folder")
     data = context.data_folder(settings)
-    target = folder.expanduser().absolute()
-    if target == data or data in target.parents:
+    target = Path(folder).expanduser().absolute()
+    if any(is_inside(target, inner) for inner in (data, data / "archive")):
         raise ConfigError(f"{folder} is inside the data folder; choose a folder outside")
     with context.open_context(settings):
         copied = back_up(data / "newsmill.sqlite", data / "archive", target)
     note(f"{target}: copied the database and {format_count(copied.segments, 'archive file')} ({copied.new:,} new)")
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or in it, also through links and `..`."""
+    real, outer = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    return real == outer or outer in real.parents

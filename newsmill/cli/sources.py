@@ -140,7 +140,7 @@ def remove(
     with context.open_context(settings) as store:
         changes = SourceChanges(store.engine)
         stored = changes.count_documents(name)
-        if not stored:  # documents may be left of a source that was removed
+        if not changes.has_rest(name):  # a part may be left of a source that was removed
             context.find_source(store, name)
         if stored and not keep_documents and not yes:
             confirm(f"Remove source {name} and its {format_count(stored, 'document')}?")
@@ -156,12 +156,15 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
     """Rename a source, with its URLs, documents and counters."""
     settings = configuration.load()
     with context.open_context(settings) as store:
-        source = context.find_source(store, name)
+        changes, is_begun = SourceChanges(store.engine), False
+        if store.ledger.source(name) is None and store.ledger.source(new) is not None:
+            is_begun = changes.has_rest(name)  # a part may be left of a source that was renamed
+        source = context.find_source(store, new if is_begun else name)
         if not NAME.fullmatch(new):
             raise ConfigError(f"{new!r}: expected a name of letters, digits and _ . : -, up to 100 characters")
-        if store.ledger.source(new) is not None:
+        if store.ledger.source(new) is not None and not is_begun:
             raise ConfigError(f"source {new!r} exists already; choose another name, or remove that source first")
-        count = SourceChanges(store.engine).rename(source, new, now=now())
+        count = changes.finish_rename(name, new) if is_begun else changes.rename(source, new, now=now())
         while index_pending(store.engine):  # the search index holds the names
             pass
     note(f"renamed {name} to {new}, with {format_count(count, 'document')}")

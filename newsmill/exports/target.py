@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from io import RawIOBase
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from newsmill.archive.object_store import EXPECTED, TEMPORARY_SUFFIX, open_object_store
-from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.exceptions import ConfigError
 from newsmill.exports import manifest
 from newsmill.exports.manifest import ExportedFile, Manifest
 from newsmill.redaction import redact
 
-T = TypeVar("T")
 _DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
 # The data has its own folder: pandas and datasets read every file of a folder, and the manifest is not data.
 DATA_FOLDER, INDEX_FOLDER = "data", "index"
@@ -36,7 +35,7 @@ class ExportTarget:
         self.url = redact(url.rstrip("/")) or "/"
         if not url:  # an unset variable of a script; as a path it would be the current folder
             raise ConfigError(f"--to is empty; {EXPECTED}")
-        if Path(url).is_file():
+        if os.path.isfile(url):  # noqa: PTH113  # Path.is_file raises for a name that is too long
             raise ConfigError(f"--to {self.url} is a file; name a folder, or write one file with -o")
         self._store = open_object_store(url, options, setting="--to", what="export to")
 
@@ -57,7 +56,7 @@ class ExportTarget:
 
     def save_manifest(self, state: Manifest) -> None:
         """Write the manifest. Files that it names are part of the export."""
-        self._write(manifest.MANIFEST_NAME, lambda file: file.write(manifest.dump_manifest(state)))
+        self._store.put(manifest.MANIFEST_NAME, lambda file: file.write(manifest.dump_manifest(state)))
 
     def sync(self) -> None:
         """Bring files to disk that were put with `defer_sync`."""
@@ -71,28 +70,19 @@ class ExportTarget:
             fill(cast(BinaryIO, out))
             return out
 
-        written = self._write(name, fill_hashed, defer_sync=defer_sync)
+        written = self._store.put(name, fill_hashed, defer_sync=defer_sync)
         return ExportedFile(name, documents, written.length, written.digest.hexdigest())
 
-    def _write(self, name: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
-        try:
-            return self._store.put(name, fill, defer_sync=defer_sync)
-        except FileNotFoundError:
-            raise ServiceError(f"export to {self.url}: the bucket does not exist") from None
-
     def remove_unfinished(self, *, above: int) -> None:
-        """Remove parts with a higher number than `above`, and temporary files: an interrupted run left them."""
+        """Remove parts with a higher number than `above`, and temporary files: an interrupted or replaced export left them.
+
+        Texts have no number. They are removed with `above` 0, when no part is finished. Other files and the manifest stay.
+        """
         for entry in self._store.list_objects(""):
             name = _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX))
-            if name and (entry.path.endswith(TEMPORARY_SUFFIX) or int(name[1] or 0) > above):
+            is_above = name is not None and entry.path != manifest.MANIFEST_NAME and int(name[1] or 1) > above
+            if name and (is_above or entry.path.endswith(TEMPORARY_SUFFIX)):
                 self._store.remove(entry.path)
-
-    def clear(self) -> None:
-        """Remove the export, its manifest last. Other files stay."""
-        for entry in self._store.list_objects(""):
-            if _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX)) and entry.path != manifest.MANIFEST_NAME:
-                self._store.remove(entry.path)
-        self._store.remove(manifest.MANIFEST_NAME)
 
 
 class HashedFile(RawIOBase):

@@ -29,15 +29,12 @@ def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = F
     Raises ConfigError when the existing export has another plan, or is complete without `since_last` or `overwrite`.
     """
     existing = target.manifest()
-    if existing is not None and overwrite:
-        target.clear()
-        existing = None
-    if existing is None:
-        target.save_manifest(Manifest(plan))
-        return Manifest(plan)
-    if existing.plan != plan:
+    if existing is None or overwrite:
+        existing = Manifest(plan)
+        target.save_manifest(existing)  # before the files of the old export are removed: after a kill, this one resumes
+    elif existing.plan != plan:
         raise ConfigError(f"--to {target.url} has an export with other options ({_describe_plan(existing.plan)}); --overwrite replaces it")
-    if existing.complete and not since_last:
+    elif existing.complete and not since_last:
         raise ConfigError(f"--to {target.url} has a complete export; --since-last adds newer documents, --overwrite starts again")
     if not existing.complete:
         target.remove_unfinished(above=existing.parts)

@@ -301,7 +301,9 @@ def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[d
         with read_connection(engine) as conn:
             page = conn.execute(select(*_ORDER).where(horizon, *after).order_by(*_ORDER).limit(PAGE_DOCUMENTS)).all()
             rows = _load_matching(conn, backend, query, [row.id for row in page])
-        for row in rows:
+        places = {row.id: row.stored_at for row in page}
+        # A document that changed since its page was read has moved behind the horizon. Its cursor would omit what was stored before it.
+        for row in (row for row in rows if row["stored_at"] == places[row["id"]]):
             yield StoredHit(from_row(row), row["stored_at"], encode_cursor("stored", row["stored_at"].isoformat(), row["id"]))
         if len(page) < PAGE_DOCUMENTS:
             return

@@ -36,17 +36,18 @@ def render_table(name: str, table: Mapping[str, Any]) -> str:
     return tomlkit.dumps(document).strip("\n") + "\n"
 
 
-def add_source(path: Path, name: str, table: Mapping[str, Any]) -> None:
-    """Add a table at the end of the file. Raises ConfigError if the file cannot be changed; it then stays as it is."""
+def add_sources(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add tables, by the names of their sources, at the end of the file. Raises ConfigError if the file cannot be changed; it then stays
+    as it is."""
     text = _read(path)
     newline = "\r\n" if "\r\n" in text else "\n"
     separator = "" if not text else newline if text.endswith("\n") else newline * 2
-    changed = text + separator + render_table(name, table).replace("\n", newline)
-    _write(path, text, changed, {name: table})
+    added = "\n".join(render_table(name, table) for name, table in tables.items())
+    _write(path, text, text + separator + added.replace("\n", newline), tables)
 
 
 def extend_source(path: Path, name: str, added: Mapping[str, Sequence[str]]) -> None:
-    """Add URLs to the lists (feeds, sitemaps, sections) of a source in the file. Raises ConfigError as `add_source`."""
+    """Add URLs to the lists (feeds, sitemaps, sections) of a source in the file. Raises ConfigError as `add_sources`."""
     text = _read(path)
     try:
         document = tomlkit.parse(text)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from newsmill.archive.object_store import TEMPORARY_SUFFIX
+from newsmill.archive.object_store import TEMPORARY_SUFFIX, walk_files
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.storage.database import connect, translate_errors
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
@@ -31,9 +31,9 @@ def back_up(database: Path, archive: Path, folder: Path) -> Copied:
     The database is copied first: every segment it names is then in the archive. Raises ServiceError, and ConfigError for a folder that has
     other files: their access rights would change, too.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(f"{DATABASE}*")):
-        raise ConfigError(f"{folder} has other files and no backup; name an empty or a new folder")
     try:
+        if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(f"{DATABASE}*")):
+            raise ConfigError(f"{folder} has other files and no backup; name an empty or a new folder")
         make_private_folder(folder)
         _copy_database(database, folder / DATABASE)
         new = 0
@@ -67,19 +67,39 @@ def _copy_database(source: Path, target: Path) -> None:
         writer.close()
         engine.dispose()
     _flush(unfinished)
+    _remove_log(target)
     unfinished.replace(target)
 
 
+def _remove_log(database: Path) -> None:
+    """Remove the write-ahead log of the old copy, which a killed process that used it has left: SQLite would apply it to the new copy.
+
+    Raises ServiceError when a process uses the old copy: what it stores would be lost.
+    """
+    if not database.exists():
+        return
+    old = sqlite3.connect(database, timeout=0)
+    try:
+        old.execute("PRAGMA journal_mode=DELETE")  # needs the only connection; the old copy then is complete without its log
+    except sqlite3.OperationalError as error:
+        raise ServiceError(f"{database} is in use ({error}); stop the process that uses it, or name another folder") from error
+    except sqlite3.DatabaseError:  # the old copy is damaged; the new one replaces it
+        for suffix in ("-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+    finally:
+        old.close()
+
+
 def _segments(archive: Path) -> Iterator[Path]:
-    return (path for path in sorted(archive.rglob("*")) if path.is_file() and not path.name.endswith(TEMPORARY_SUFFIX))
+    return (path for path in walk_files(archive) if not path.name.endswith(TEMPORARY_SUFFIX))
 
 
 def _copy(source: Path, target: Path) -> int:
-    if target.exists() and target.stat().st_size == source.stat().st_size:
-        return 0
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        if target.exists() and target.stat().st_size == source.stat().st_size:
+            return 0
         shutil.copy2(source, unfinished)
     except FileNotFoundError:  # an orphaned file that was deleted since it was listed
         return 0

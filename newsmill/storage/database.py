@@ -292,16 +292,19 @@ def _list_missing_columns(conn: Connection) -> list[str]:
     return [str(column) for table in metadata.tables.values() for column in table.columns if str(column) not in found]
 
 
-def upgrade(engine: Engine) -> tuple[str | None, str]:
+def upgrade(engine: Engine, before_creation: Callable[[], None] = lambda: None) -> tuple[str | None, str]:
     """Upgrade the schema to this program's revision, in one transaction. Returns (revision before, revision after).
 
-    Of two processes that upgrade at once, the second waits and finds nothing to do. Raises SchemaError for an unknown revision.
+    Of two processes that upgrade at once, the second waits and finds nothing to do. `before_creation` is called for an empty database,
+    which stays empty when it raises. Raises SchemaError for an unknown revision.
     """
     with writing(engine) as conn:  # SQLite: BEGIN IMMEDIATE is the lock
         if engine.dialect.name == "postgresql":
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         before = revision(conn)
         _refuse_unknown(before)
+        if before is None:
+            before_creation()
         if before != REVISIONS[-1]:
             _run_migrations(conn)
     return before, REVISIONS[-1]

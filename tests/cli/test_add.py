@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_result import Newsmill
 
 from newsmill import demo as newspaper
 from newsmill import site_inspection
+from newsmill.cli import add
+from newsmill.cli.terminal import note
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.site_inspection import Obstacle, OnStart, SiteInspection
@@ -154,3 +159,43 @@ def test_lists_without_an_inspection(newsmill: Newsmill, folder: Path) -> None:
     assert (empty.code, "empty.toml: no source in it" in empty.err) == (2, True)
     broken = newsmill("add", "--file", "none.csv")
     assert (broken.code, "none.csv: cannot be read" in broken.err) == (2, True)
+
+
+def test_a_long_list_is_written_in_batches_and_an_interrupt_keeps_what_was_reported(
+    newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while the second batch waits, and in the next run while one is written."""
+    monkeypatch.setattr(add, "MAX_BATCH_SITES", 3)
+    urls = [f"https://{name}.example/" for name in "bcdefgh"]
+    urls.insert(2, "https://b.example/s/")
+    urls.insert(5, "not a url")
+    (folder / "list.csv").write_text("homepage\n" + "\n".join(urls) + "\n")
+    writes, write = [], add.add_sources
+
+    def counted(path: Path, tables: Mapping[str, Any]) -> None:
+        writes.append(list(tables))
+        write(path, tables)
+        if interrupts_writing:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted(text: str) -> None:
+        if text == "[8/9] https://g.example/":
+            signal.raise_signal(signal.SIGINT)
+        note(text)
+
+    monkeypatch.setattr(add, "add_sources", counted)
+    monkeypatch.setattr(add, "note", interrupted)
+    interrupts_writing, expected = False, ["b-example", "c-example", "d-example", "e-example", "f-example"]
+    stopped = newsmill("add", "--file", "list.csv", "--no-check", "--json")
+    assert (stopped.code, "interrupted, 2 left" in stopped.err) == (130, True)
+    assert [(line["url"], line["result"]) for line in stopped.lines][2] == ("https://b.example/s/", "extended")
+    assert [line["url"] for line in stopped.lines] == urls[:7]
+    assert writes == [["b-example", "c-example"], ["d-example", "e-example"], ["f-example"]]
+    text = (folder / "config" / "sources.toml").read_text()
+    followed = {row["source"]["name"] for row in newsmill("sources", "list", "--json").json}
+    assert followed >= set(expected) and all(f"[sources.{name}]" in text for name in expected)
+    interrupts_writing = True
+    monkeypatch.setattr(add, "note", note)
+    stopped = newsmill("add", "--file", "list.csv", "--no-check", "--json")
+    assert (stopped.code, [line["url"] for line in stopped.lines][-2:]) == (130, urls[7:])
+    assert {row["source"]["name"] for row in newsmill("sources", "list", "--json").json} >= {"g-example", "h-example"}

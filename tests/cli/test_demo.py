@@ -245,10 +245,19 @@ def test_retry_requeues_finished_urls(newsmill: Newsmill, seed: str) -> None:
 
 def test_quarantine_is_empty(newsmill: Newsmill) -> None:
     assert newsmill("quarantine", "list", "--json").json == []
-    assert newsmill("quarantine", "drop", "https://nowhere.example/").code == 1
-    retried = newsmill("quarantine", "retry", "https://nowhere.example/")
-    assert (retried.code, "Newsmill has not seen https://nowhere.example/" in retried.err) == (1, True)
+    for do in ("retry", "drop"):
+        done = newsmill("quarantine", do, "https://nowhere.example/")
+        assert (done.code, "Newsmill has not seen https://nowhere.example/" in done.err) == (1, True)
+        assert newsmill("quarantine", do, "nowhere").err == "newsmill: not a URL: 'nowhere'\n"
     assert newsmill("quarantine", "retry").err == "no page is in quarantine\n"
+
+
+def test_only_quarantined_pages_leave_the_quarantine(newsmill: Newsmill, seed: str) -> None:
+    before = newsmill("trace", seed, "--json").json
+    for do, ending in (("retry", "requeued"), ("drop", "dropped")):
+        done = newsmill("quarantine", do, seed)
+        assert (done.code, done.err) == (1, f"no quarantined page matches; nothing is {ending}\n")
+    assert newsmill("trace", seed, "--json").json == before
 
 
 def test_unknown_names_give_one_sentence(newsmill: Newsmill) -> None:

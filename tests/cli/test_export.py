@@ -24,6 +24,7 @@ import newsmill as newsmill_package
 from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
+from newsmill.exceptions import ConfigError
 from newsmill.model import Document, Link
 from newsmill.search import restrict_to_source
 from newsmill.storage import database
@@ -119,14 +120,27 @@ def test_a_link_is_followed_and_a_mode_is_kept(newsmill: Newsmill, tmp_path: Pat
     assert dangling.is_symlink() and (tmp_path / "elsewhere" / "new.jsonl").is_file()
 
 
-def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     victim, output = tmp_path / "victim", tmp_path / "news.jsonl"
     victim.write_text("precious")
-    (tmp_path / f".news.jsonl.{os.getpid()}").symlink_to(victim)
-    with open_output(output) as out:
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".news.jsonl.guessed").symlink_to(victim)
+    with pytest.raises(ConfigError, match="cannot be written"), open_output(output) as out:
         out.write(b"news")
-    assert (victim.read_text(), output.read_text()) == ("precious", "news")
-    assert not output.is_symlink()
+    assert (victim.read_text(), output.exists()) == ("precious", False)
+
+
+def test_two_exports_into_one_file_at_once(tmp_path: Path) -> None:
+    """Two containers that share a volume may have the same process id, as here. The last one that ends is kept, whole."""
+    output = tmp_path / "news.jsonl"
+    with open_output(output) as first:
+        first.write(b"first, ")
+        with open_output(output) as second:
+            second.write(b"second")
+        assert output.read_bytes() == b"second"
+        first.write(b"whole")
+    assert output.read_bytes() == b"first, whole"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["news.jsonl"]
 
 
 def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
@@ -146,6 +160,19 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
     assert newsmill("export", "--to", "out/markdown", "--format", "markdown", "--overwrite").code == 0
     assert newsmill("export", "--to", "out/days", "--format", "parquet", "--partition", "day").code == 0
     assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
+
+
+def test_an_export_finds_documents_that_wait_for_the_index_and_takes_any_bytes(newsmill: Newsmill, folder: Path) -> None:
+    """A query reads the index. A document that it misses would never come, because the next export begins behind it."""
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    with database.writing(engine) as conn:
+        conn.exec_driver_sql("DELETE FROM search_entries")
+        conn.exec_driver_sql("INSERT INTO search_pending SELECT id FROM documents")
+    engine.dispose()
+    assert newsmill("export", "--to", "out", "harbour").err.splitlines()[-1] == "1 document written to out"
+    done = newsmill("export", "--to", "bytes", "harbour OR \udcff")
+    assert (done.code, json.loads(Path("bytes/manifest.json").read_bytes())["plan"]["query"]) == (0, "harbour OR \ufffd")
+    assert newsmill("export", "--to", "bytes", "harbour OR \udcff", "--since-last").code == 0
 
 
 def test_every_command_shows_doubtful_documents(newsmill: Newsmill, folder: Path) -> None:

@@ -77,6 +77,7 @@ def test_input_that_is_neither_is_refused_once(newsmill: Newsmill, monkeypatch: 
     ("arguments", "sentence"),
     [
         (["missing.html"], "missing.html: no such file, folder or URL"),
+        (["<p>" + "a page " * 1000], "a page a: no such file, folder or URL"),
         (["ftp://a.example/page"], "ftp://a.example/page: not an http or https URL"),
         (["-", "-"], "- is standard input, which can be read once; give it once"),
         (["page.html", "--format", "pdf"], "--format: expected json, markdown, text, csv, not 'pdf'"),

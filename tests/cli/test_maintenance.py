@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
+from rows import page_of
+
+from newsmill.archive.archive import Archive
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +54,32 @@ def test_a_backup_leaves_a_folder_of_other_files_alone(newsmill: Newsmill, tmp_p
     assert ([path.name for path in other.iterdir()], other.stat().st_mode & 0o777) == (["letter.txt"], 0o755)
 
 
-def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "inside the data folder" in newsmill("backup", "newsmill-data/copy").err
+def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (tmp_path / "newsmill-data" / "newsmill.sqlite").stat().st_ino
+    (tmp_path / "link").symlink_to(tmp_path / "newsmill-data")
+    for inside in ("newsmill-data/copy", "link", "link/copy", "other/../newsmill-data"):
+        done = newsmill("backup", inside)
+        assert (done.code, "inside the data folder" in done.err) == (2, True)
+    assert (tmp_path / "newsmill-data" / "newsmill.sqlite").stat().st_ino == before, "the database in use was replaced"
+    done = newsmill("backup", "")
+    assert (done.code, done.err) == (2, "newsmill: FOLDER is empty; name a folder\n")
+    done = newsmill("backup", "a" * 300)
+    assert (done.code, "File name too long" in done.err) == (1, True)
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
     done = newsmill("backup", "copy")
     assert (done.code, "docs/guides/operating.md" in done.err) == (2, True)
+
+
+def test_an_empty_database_does_not_take_over_a_filled_archive(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep for orphaned files would remove every page of the lost database."""
+    file = tmp_path / "newsmill-data" / "newsmill.sqlite"
+    Archive(str(tmp_path / "newsmill-data" / "archive")).write([page_of("https://www.example.org/a")], now=datetime.now(UTC))
+    assert newsmill("status").code == 0
+    file.write_bytes(b"")
+    for arguments in (("status",), ("db", "upgrade"), ("submit", "https://www.example.org/b")):
+        done = newsmill(*arguments)
+        assert (done.code, f"the database {file} is empty, but the archive" in done.err) == (2, True), arguments
+    file.unlink()
+    assert "is empty, but the archive" in newsmill("submit", "https://www.example.org/b").err
+    monkeypatch.setenv("ARCHIVE_URL", str(tmp_path / "other"))
+    assert newsmill("submit", "https://www.example.org/b").code == 0

@@ -19,6 +19,7 @@ from newsmill.cli.terminal import complete_sources
 from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Outcome, Source
 from newsmill.sources.table import make_name
+from newsmill.storage.ledger.source_changes import SourceChanges
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,29 @@ def test_remove_and_rename(newsmill: Newsmill, tmp_path: Path) -> None:
     assert newsmill("show", "https://two.example/1").code == 0
     assert newsmill("sources", "remove", "three", "--yes").err == "removed three: 1 document, 1 URL\n"
     assert newsmill("sources", "remove", "three", "--yes").code == 2
+
+
+def test_the_same_command_finishes_an_interrupted_change(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert newsmill("add", "one.example", "--no-check", "--name", "one").code == 0
+    store_document("one", "https://one.example/1")
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    for step in ("_rename_rows", "_rename_documents"):
+        with monkeypatch.context() as kill:
+            kill.setattr(SourceChanges, step, interrupt)
+            assert newsmill("sources", "rename", "one", "two").code == 130
+    assert newsmill("show", "https://one.example/1", "--json").json["source"] == "one"
+    assert newsmill("sources", "rename", "one", "two").err == "renamed one to two, with 1 document\n"
+    assert newsmill("show", "https://one.example/1", "--json").json["source"] == "two"
+    assert "source 'one' does not exist" in newsmill("sources", "rename", "one", "two").err
+    assert [finding["check"] for finding in newsmill("doctor", "--json").json] == ["segment_missing"]  # the test has no archive
+    with monkeypatch.context() as kill:
+        kill.setattr(SourceChanges, "_remove_rows", interrupt)
+        assert newsmill("sources", "remove", "two", "--yes").code == 130
+    assert newsmill("sources", "remove", "two", "--yes").err == "removed two: 0 documents, 2 URLs\n"
+    assert "source 'two' does not exist" in newsmill("sources", "remove", "two", "--yes").err
 
 
 def test_a_table_in_sources_toml_is_named(newsmill: Newsmill, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -20,6 +22,7 @@ from rows import FULL, NOON, SITE, after, page_of
 from warcio.archiveiterator import ArchiveIterator
 
 from newsmill.archive.archive import Archive
+from newsmill.archive.object_store import LocalStore
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
@@ -132,6 +135,40 @@ def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytes
     export(tmp_path, documents(7), by_source, plan)
     assert sorted(ids(tmp_path, "data/*/part-*.jsonl")) == [document.id for document in documents(7)]
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_kill_before_the_first_part_leaves_a_folder_that_the_same_command_fills(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json.tmp").write_bytes(b'{"plan"')
+    assert export(tmp_path, documents(2)).complete
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("before", ["jsonl", "text"])
+def test_a_kill_while_an_export_is_replaced_leaves_nothing_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Killed after each step of the replacement. The same command resumes it, and so does the one without --overwrite."""
+    monkeypatch.setattr(writer, "MAX_PART_DOCUMENTS", 2)
+    old = layouts.text_files_layout(find_format("text")) if before == "text" else None
+    real_remove, real_save = LocalStore.remove, ExportTarget.save_manifest
+    for steps, how in itertools.product(range(4), ({}, {"overwrite": True})):
+        out, left = tmp_path / f"{steps}-{len(how)}", iter(range(steps))
+
+        def step(work: Callable[..., None], *arguments: Any, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            work(*arguments)
+
+        export(out, documents(6, start=100), old, ExportPlan(before))
+        monkeypatch.setattr(LocalStore, "remove", partialmethod(lambda *given, step=step: step(real_remove, *given)))
+        monkeypatch.setattr(ExportTarget, "save_manifest", partialmethod(lambda *given, step=step: step(real_save, *given)))
+        with pytest.raises(KeyboardInterrupt):
+            export(out, documents(2), overwrite=True)
+        monkeypatch.setattr(LocalStore, "remove", real_remove)
+        monkeypatch.setattr(ExportTarget, "save_manifest", real_save)
+        if steps or how:  # without a step, the old export is complete
+            assert export(out, documents(2), **how).complete
+            assert {path.name for path in out.rglob("*") if path.is_file()} == {"manifest.json", "part-00001.jsonl"}
 
 
 def test_two_exports_into_one_folder(tmp_path: Path) -> None:
@@ -287,6 +324,9 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         export(tmp_path / "file", documents(1))
     with pytest.raises(ServiceError, match="export to"):
         export(tmp_path / "file" / "folder", documents(1))
+    for unusable in ("/proc/newsmill", str(tmp_path / ("a" * 300))):
+        with pytest.raises(ServiceError, match="export to"):
+            export(unusable, documents(1))
     with pytest.raises(ConfigError, match="--to"):
         ExportTarget("nonsense://somewhere")
 

@@ -10,6 +10,7 @@ import services
 from rows import NOON, after, good, links, page_of
 
 from newsmill.archive.archive import Archive
+from newsmill.exceptions import ServiceError
 from newsmill.model import Outcome
 from newsmill.storage import database
 from newsmill.storage.backup import back_up
@@ -68,6 +69,46 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
     restored.check()
     assert restored.ledger.progress().outcomes == {Outcome.STORED: 8}
     for store in (home, restored):
+        store.engine.dispose()
+
+
+def test_a_part_of_the_archive_may_be_on_another_disk(tmp_path: Path) -> None:
+    data, year = tmp_path / "data", tmp_path / "data" / "archive" / "segments" / f"{NOON:%Y}"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 3)
+    year.rename(tmp_path / "disk")
+    year.symlink_to(tmp_path / "disk")
+    home.finish()
+    home.check()
+    assert back_up(data / "newsmill.sqlite", data / "archive", tmp_path / "copy").new == 1
+    restored = Home(f"sqlite:///{tmp_path / 'copy' / 'newsmill.sqlite'}", tmp_path / "copy" / "archive")
+    restored.check()
+    for store in (home, restored):
+        store.engine.dispose()
+
+
+def test_a_killed_process_leaves_no_log_beside_the_next_backup(tmp_path: Path) -> None:
+    """The copy is a store. SQLite would apply the log of its last user to the copy that replaces it."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 3)
+    back_up(data / "newsmill.sqlite", data / "archive", copy)
+    restored = Home(f"sqlite:///{copy / 'newsmill.sqlite'}", copy / "archive")
+    with pytest.raises(ServiceError, match="in use"):
+        back_up(data / "newsmill.sqlite", data / "archive", copy)
+    restored.finish()
+    log = (copy / "newsmill.sqlite-wal").read_bytes()  # as a kill leaves it
+    restored.engine.dispose()
+    home.work(10, 3)
+    for old in ((copy / "newsmill.sqlite").read_bytes(), b"damaged" * 1000):
+        (copy / "newsmill.sqlite").write_bytes(old)
+        (copy / "newsmill.sqlite-wal").write_bytes(log)
+        back_up(data / "newsmill.sqlite", data / "archive", copy)
+        assert {path.name for path in copy.iterdir()} == {"archive", "newsmill.sqlite"}
+    updated = Home(f"sqlite:///{copy / 'newsmill.sqlite'}", copy / "archive")
+    assert updated.finish() == 8
+    updated.check()
+    for store in (home, updated):
         store.engine.dispose()
 
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 from rows import NOON, SITE, Mill, after, document_of, good, links
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
@@ -23,6 +23,7 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)]
+PAGE = "SELECT documents.stored_at, documents.id"  # the beginning of the statement that reads a page of results
 STORING, EACH = 4, 16  # processes that store, and documents of each
 
 
@@ -93,6 +94,31 @@ def test_nothing_is_missed_and_nothing_comes_twice_when_clocks_jump(ledger: Ledg
     assert sorted(follower.streamed) == made
     assert sorted(follower.iterated) == made
     assert len(follower.exported) == len(set(follower.exported)) == len(made) + 1
+
+
+@pytest.mark.parametrize("query", ["", "second"])
+def test_a_document_that_changes_while_it_is_read_omits_no_other(ledger: Ledger, engine: Engine, query: str) -> None:
+    """A worker stores a new document and changes an old one between the two statements that read a page of results."""
+    mill = Mill(ledger)
+    old, new = mill.fetch(*links(2))
+    mill.store(good(old))
+    ledger.retry(now=NOON, urls=[old.url])
+    (again,) = mill.claim(old.segment)
+
+    def work(conn: Connection, cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(PAGE) and mill.now == NOON:
+            mill.now = after(minutes=1)
+            mill.store(good(new))
+            mill.now = after(minutes=2)
+            mill.store(good(again, document_of(old.url, content="changed")))
+
+    search = Search(engine)
+    run = ExportScan(search, query, None, ExportPlace())
+    event.listen(engine, "after_cursor_execute", work)
+    exported = [stored.document.url for stored in run]
+    assert mill.now == after(minutes=2), "the worker has not worked"
+    exported += [stored.document.url for stored in ExportScan(search, query, None, run.place)]
+    assert sorted(exported) == sorted([old.url, new.url])
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)

@@ -233,6 +233,12 @@ class Ledger(LeaseLedger):
             requeued_rows += count
         return requeued_rows
 
+    def retry_quarantined(self, urls: Iterable[str], *, now: datetime) -> int:
+        """Requeue those of the rows that are in quarantine. Returns their number."""
+        keys = sorted({queries.key_of(url) for url in urls})
+        with writing(self._engine) as conn:
+            return sum(ledger_retry.retry_quarantined(conn, batch, now) for batch in ledger_links.batches(keys))
+
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Give quarantined rows the outcome discarded. Returns their number."""
         keys = sorted({queries.key_of(url) for url in urls})

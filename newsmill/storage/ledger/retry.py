@@ -74,6 +74,10 @@ def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bo
     return _requeue_rows(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
 
 
+def retry_quarantined(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    return _requeue_rows(conn, conn.execute(_QUARANTINED, {"b_keys": keys}).all(), now, refetch=False)
+
+
 def retry_batch(
     conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, after: int, now: datetime, refetch: bool
 ) -> tuple[int, int | None]:

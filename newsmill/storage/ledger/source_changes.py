@@ -119,6 +119,10 @@ class SourceChanges:
             conn.execute(update(source_alarms).where(source_alarms.c.source == old).values(source=name))
             conn.execute(update(webhooks).where(webhooks.c.source == old).values(source=name))
             conn.execute(update(submissions).where(submissions.c.source == old).values(source=name))
+        return self.finish_rename(old, name)
+
+    def finish_rename(self, old: str, name: str) -> int:
+        """Give what is left under the old name of a renamed source the new one; returns the number of documents. See `has_rest`."""
         self._rename_rows(old, name)
         renamed = self._rename_documents(old, name)
         self._rename_rows(old, name)
@@ -168,6 +172,12 @@ class SourceChanges:
                     return renamed
                 conn.execute(update(documents).where(documents.c.id.in_(_IDS)).values(source=name), {"b_ids": ids})
             renamed += len(ids)
+
+    def has_rest(self, name: str) -> bool:
+        """Whether documents, URLs or counts have this name. Without a source of that name, a kill has interrupted a change."""
+        columns = (documents.c.source, ledger.c.source, counts.c.source)
+        with reading(self._engine) as conn:
+            return any(conn.execute(select(1).where(column == name).limit(1)).first() is not None for column in columns)
 
     def count_documents(self, name: str) -> int:
         """The documents that `remove` would remove."""

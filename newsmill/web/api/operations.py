@@ -131,18 +131,13 @@ def get_quarantined(context: Context, url: Url) -> Trace:
 @quarantine_router.post("/retry", dependencies=[Depends(require_scope(Scope.WRITE))], responses=error_responses(403))
 def retry_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
     """Requeue quarantined pages; each has three attempts again."""
-    urls = [url for url in pages.urls if is_quarantined(context.ledger.trace(url))]
-    return QuarantineResponse(changed=context.ledger.retry(now=context.now(), urls=urls))
+    return QuarantineResponse(changed=context.ledger.retry_quarantined(pages.urls, now=context.now()))
 
 
 @quarantine_router.post("/drop", dependencies=[Depends(require_scope(Scope.ADMIN))], responses=error_responses(403))
 def drop_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
     """Drop quarantined pages permanently, with outcome `discarded`. The archived pages remain."""
     return QuarantineResponse(changed=context.ledger.discard(pages.urls, now=context.now()))
-
-
-def is_quarantined(trace: Trace | None) -> bool:
-    return trace is not None and trace.state is State.QUARANTINED
 
 
 # ---- health ------------------------------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def remove_source(
     """Remove a source with its URLs and documents. Archived pages stay. A source that config/sources.toml names comes back at the next
     start."""
     changes = SourceChanges(context.engine)
-    if not changes.count_documents(name):  # documents may be left of a source that was removed
+    if not changes.has_rest(name):  # a part may be left of a source that was removed
         get_existing(context, name)
     return RemovedSourceResponse.model_validate(changes.remove(name, keep_documents=keep_documents))
 

@@ -11,7 +11,6 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
-from newsmill.model import State
 from newsmill.site_inspection import add_scheme
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import OperationStatistics
@@ -72,25 +71,15 @@ def change_quarantine(request: Request, do: Annotated[Literal["retry", "retry-al
         require_scope(Scope.ADMIN)(request)  # dropping is final, so it needs the same scope as in the API
         return _redirect_with_notice("drop", context.ledger.discard(url[:BATCH_SIZE], now=context.now()))
     if do == "retry":
-        urls = [one for one in url[:BATCH_SIZE] if is_quarantined(context, one)]
-        return _redirect_with_notice("retry", context.ledger.retry(now=context.now(), urls=urls))
+        return _redirect_with_notice("retry", context.ledger.retry_quarantined(url[:BATCH_SIZE], now=context.now()))
     return _redirect_with_notice("retry", retry_all(context))
-
-
-def is_quarantined(context: AppContext, url: str) -> bool:
-    """Whether the URL is in quarantine."""
-    try:
-        trace = context.ledger.trace(url)
-    except UrlError:
-        return False
-    return trace is not None and trace.state is State.QUARANTINED
 
 
 def retry_all(context: AppContext) -> int:
     """Requeue every page that is in quarantine now; the number of pages. A page that returns meanwhile is left."""
     requeued = after = 0
     while batch := context.ledger.quarantined(limit=BATCH_SIZE, after=after):
-        requeued += context.ledger.retry(now=context.now(), urls=[trace.url for trace in batch])
+        requeued += context.ledger.retry_quarantined([trace.url for trace in batch], now=context.now())
         after = batch[-1].id
     return requeued
 
