@@ -124,6 +124,28 @@ def test_a_fault_of_some_listings_hides_no_fault_of_the_source() -> None:
     assert judge([whole], replace(wall, at=silent.at, rhythm=history, last_document_at=NOW)) == ([], [])
 
 
+def judge_all(*observations: Observation) -> list[tuple[int, int]]:
+    """How many causes begin and end with each observation."""
+    causes: list[Finding] = []
+    counts = []
+    for seen in observations:
+        over, begun = judge(causes, seen)
+        causes = [one for one in causes if one not in over] + begun
+        counts.append((len(begun), len(over)))
+    return counts
+
+
+def test_a_listing_that_flaps_has_one_alarm() -> None:
+    """It is the only one with entries, or one of several; it fails with another status each time; or it fails after it lost its entries."""
+    other, server_error = replace(HOME, had_entries=False), OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503")
+    fails, once, twice = failing(FEED, server_error), replace(FEED, is_recovering=True), FEED
+    assert judge_all(*(observe(other, feed) for feed in (fails, once, fails, once, twice))) == [(1, 0), (0, 0), (0, 0), (0, 0), (0, 1)]
+    walls = [failing(FEED, failure, NOW - timedelta(days=2)) for failure in (FORBIDDEN, server_error, FORBIDDEN)]
+    assert judge_all(*(observe(HOME, feed) for feed in (*walls, FEED))) == [(1, 0), (0, 0), (0, 0), (0, 1)]
+    empty = replace(FEED, emptied_at=OLD)
+    assert judge_all(*(observe(HOME, feed) for feed in (empty, failing(empty, server_error, NOW), empty))) == [(1, 0), (0, 0), (0, 0)]
+
+
 def test_pages_that_give_documents_again_end_a_fault_of_extraction() -> None:
     """Copies of other articles are documents, and one of two pages a day is enough for a source that has no more."""
     (cause,) = find_causes(FAULTS["no text"][0])
@@ -144,7 +166,7 @@ def test_how_the_other_causes_end() -> None:
     assert is_over(moved, observe(HOME, NEW_FEED, at=later))
     assert not is_over(moved, observe(HOME, failing(NEW_FEED, FORBIDDEN), at=later))
     emptied = find_causes(FAULTS["feed emptied"][0])[0]
-    assert is_over(emptied, observe(HOME, FEED))
+    assert is_over(emptied, observe(HOME, FEED, replace(FEED, kind=Kind.SITEMAP, emptied_at=OLD))), "a news sitemap may be empty"
     pages = find_causes(FAULTS["pages 403"][0])[0]
     assert is_over(pages, observe(HOME))
     assert not is_over(pages, observe(HOME, last_document_at=OLD))

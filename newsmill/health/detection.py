@@ -129,14 +129,19 @@ def _is_successor(old: ListingRecord, new: ListingRecord) -> bool:
 
 
 def _find_lists_without_entries(seen: Observation) -> Iterable[Finding]:
-    """Feeds, sections and homepages that lost their entries. A news sitemap is empty whenever two days pass without news."""
-    emptied = [one for one in seen.listings if one.emptied_at is not None and one.failure is None and one.kind is not Kind.SITEMAP]
+    """Feeds, sections and homepages that lost their entries."""
+    emptied = [one for one in seen.listings if is_emptied(one) and one.failure is None]
     proven = [one for one in emptied if one.emptied_at is not None and (one.tried_at or one.emptied_at) - one.emptied_at >= PROOF]
     if proven:
         first = min(proven, key=lambda one: one.emptied_at or seen.at)
         with_entries = sum(one.had_entries for one in seen.listings)
         evidence = Evidence(None, first.url, None, len(proven), with_entries, last_at=seen.last_document_at)
         yield Finding(Cause.EMPTIED_LISTING, first.emptied_at or seen.at, evidence)
+
+
+def is_emptied(listing: ListingRecord) -> bool:
+    """Whether a listing had no entries when it was last read, but had some before. A news sitemap is empty after two days without news."""
+    return listing.emptied_at is not None and listing.kind is not Kind.SITEMAP
 
 
 # ---- pages and documents
