@@ -14,7 +14,7 @@ from crawler.listing_task import ListingTask, read_pushes
 from crawler.listings import own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
-from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
+from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
@@ -236,7 +236,10 @@ class FetchTask:
             throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):
-            return None
+            until = find_retry_after(response, self.state.now()) if isinstance(response, Page) else None
+            if decision is None or until is None:
+                return None
+            decision = RetryAt(until, decision.detail or "", until)
         if decision.host_until is not None:
             pause: timedelta | None = decision.host_until - self.state.now()
         else:
