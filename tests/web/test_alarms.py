@@ -113,6 +113,23 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
     assert "funktioniert wieder" in str(second["Subject"])
 
 
+def test_the_end_is_not_reported_before_the_beginning(make_web: Callable[..., RunningApp]) -> None:
+    """Otherwise the last message of a target that was away for some minutes says that the alarm has begun."""
+    with receiver() as hook, receiver() as other:
+        mill = Installation(make_web(WebConfig(sends_webhooks=False)), NEWSMILL_HEALTH_ALERTS=f"{hook.url} {other.url}")
+        mill.poll(0, Outcome.LISTED)
+        mill.poll(1, Outcome.HTTP_ERROR, "HTTP 403")
+        hook.statuses = [500, 500, 500]
+        mill.poll(2, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.poll(2.1, Outcome.LISTED)
+        mill.poll(2.2, Outcome.LISTED)
+        assert (len(hook.got), len(other.got)) == (3, 2), "other targets do not wait"
+        mill.ahead = timedelta(hours=3)
+        mill.send()
+    types = [json.loads(body)["type"] for _, body in hook.got]
+    assert types == [*["source.alarm.begun"] * 4, "source.alarm.ended"]
+
+
 def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
     with receiver() as hook, receiver() as watcher:
         web = make_web(WebConfig(sends_webhooks=False))
