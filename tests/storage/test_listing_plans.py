@@ -241,7 +241,8 @@ def test_news_goes_before_the_first_import(site: Site) -> None:
         (Outcome.DNS, None, True),
         (Outcome.HTTP_ERROR, "HTTP 406", False),
         (Outcome.TOO_LARGE, None, False),
-        (Outcome.GONE, "HTTP 404", False),
+        (Outcome.GONE, "HTTP 410", False),
+        (Outcome.NO_TEXT, None, False),
     ],
 )
 def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
@@ -258,6 +259,21 @@ def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
         trace = site.ledger.trace(f"{SITE}/1")
         assert trace is not None
         assert (trace.state is State.DUE) == expected
+
+
+def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site) -> None:
+    """It is tried again while a listing shows it, at ages that double, so that a dead link costs few requests."""
+    tries = []
+    for minute in range(0, 60 * 48, 5):
+        now = after(minutes=minute)
+        site.ledger.read_listings("paper", now=now)
+        site.poll(minute, {FEED: [1]})
+        site.ledger.lease_hosts("me", limit=1, seconds=60, now=now)
+        for page in site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=now):
+            site.ledger.end([Ended(page.id, page.fence, OutcomeRecord(Outcome.GONE, "HTTP 404"))], now=now)
+            tries.append(minute)
+        site.ledger.release_host(HOST, "me", now=now)
+    assert tries == [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560]
 
 
 def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:

@@ -117,7 +117,7 @@ class Ledger(LeaseLedger):
         """One row per URL. A known row stays as it is; with `again`, one that has an outcome is due again.
 
         `listing_id` is the row of the listing that shows the links: its sightings are recorded, pages from its first poll rank behind new
-        ones, and a page that failed for a passing reason and is still shown is due again.
+        ones, and a page that failed for a passing reason, or was not found, and is still shown is due again.
 
         An invalid URL that a person or a program requested (found_by manual, api) gets a row with the outcome bad_url. Others are only
         counted in the result.
