@@ -43,6 +43,11 @@ FAULTS = {
     "503": (observe(failing(HOME, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503"))), Cause.SERVER_ERROR, HealthState.GONE),
     "dead host": (observe(failing(HOME, OutcomeRecord(Outcome.DNS))), Cause.DEAD_HOST, HealthState.GONE),
     "all missing": (observe(failing(HOME, MISSING), failing(FEED, MISSING)), Cause.MISSING_LISTINGS, HealthState.GONE),
+    "pages redirect in a loop": (
+        observe(HOME, pages=PageFailures(4, OutcomeRecord(Outcome.REDIRECT_LOOP), OLD, NOW, "u"), last_document_at=OLD - HOUR),
+        Cause.INVALID_PAGES,
+        HealthState.EXTRACTION_BROKEN,
+    ),
     "feed missing": (observe(HOME, failing(FEED, MISSING), at=OLD + timedelta(hours=5)), Cause.MISSING_LISTINGS, HealthState.MOVED),
     "feed moved": (observe(HOME, failing(FEED, MISSING), NEW_FEED), Cause.MOVED_LISTING, HealthState.MOVED),
     "feed invalid": (observe(failing(FEED, OutcomeRecord(Outcome.BAD_LISTING))), Cause.INVALID_LISTING, HealthState.EXTRACTION_BROKEN),

@@ -151,7 +151,7 @@ def _find_failing_pages(seen: Observation) -> Iterable[Finding]:
     """Pages that cannot be fetched since the newest document."""
     pages = seen.pages
     if pages is not None and pages.count >= MIN_FAILING_PAGES and pages.tried_at - pages.since >= PROOF:
-        cause = classify_failure(pages.failure)
+        cause = classify_failure(pages.failure, is_page=True)
         evidence = Evidence(pages.failure, pages.url, None, pages.count, 0, is_pages=True, last_at=seen.last_document_at)
         yield Finding(cause, pages.since, evidence)
 
