@@ -150,6 +150,18 @@ def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_
         assert len(watcher.got) == 2
 
 
+def test_an_output_that_is_no_longer_watched_has_no_alarm(make_web: Callable[..., RunningApp]) -> None:
+    """Nor a message that it works again."""
+    with receiver() as hook:
+        web = make_web(WebConfig(sends_webhooks=False))
+        stock(web, 1)
+        for silence in ("6h", ""):
+            mill = Installation(web, NEWSMILL_HEALTH_ALERTS=hook.url, NEWSMILL_HEALTH_SILENCE=silence)
+            mill.ahead = timedelta(hours=7)
+            mill.send()
+            assert (len(mill.sender.alarms.list_open()), len(hook.got)) == (1 if silence else 0, 1)
+
+
 def test_a_command_is_bounded_and_its_failure_is_a_reason() -> None:
     with pytest.raises(DeliveryError, match="exit code 3"):
         run_command([sys.executable, "-c", "raise SystemExit(3)"], b"{}")
