@@ -309,6 +309,21 @@ def test_a_feed_that_is_missing_while_the_homepage_announces_another_has_moved(e
     assert len(SourceAlarms(engine).list_history("paper")) == 1
 
 
+def test_a_restart_with_the_old_url_in_the_file_undoes_no_move(engine: Engine) -> None:
+    """The listing may have moved twice. When the new URL fails, the file counts again."""
+    ledger, mill = Ledger(engine), Mill(Ledger(engine))
+    old, middle, new, other = (f"{SITE}/{name}" for name in ("rss", "middle.xml", "new.xml", "other.xml"))
+    file = replace(SOURCE, feeds=(old, other), discover=False)
+    ledger.put_source(file, now=NOON)
+    for source, target in ((old, middle), (middle, new)):
+        assert ledger.move_listing("paper", source, target, now=after(hours=1))
+    (planned,) = ledger.apply_moves([file])
+    assert planned == ledger.source("paper") and planned.feeds == (new, other)
+    mill.now = after(hours=2)
+    ledger.end([ended(row, Outcome.GONE if row.url == new else Outcome.LISTED) for row in mill.lease()], now=mill.now)
+    assert ledger.apply_moves([file]) == [file]
+
+
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.add(links(1), now=NOON)

@@ -23,7 +23,7 @@ from newsmill.storage.ledger.lease_ledger import LeaseLedger
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import Added, ArchivedRow, OutcomeCount, Progress, SubmittedFetch, Trace, Waiting
-from newsmill.storage.ledger.source_changes import move_listing
+from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 
 
 class Ledger(LeaseLedger):
@@ -92,6 +92,11 @@ class Ledger(LeaseLedger):
         """
         with writing(self._engine) as conn:
             return move_listing(conn, source, url, new_url, failure, now)
+
+    def apply_moves(self, planned: Sequence[Source]) -> list[Source]:
+        """The sources of a file with the new URLs of listings that have moved since it was written."""
+        with reading(self._engine) as conn:
+            return apply_moves(conn, planned)
 
     # ---- rendering
 

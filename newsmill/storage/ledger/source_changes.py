@@ -5,11 +5,13 @@ Newsmill runs, and again after a kill: what is done stays done. A row that a run
 found by the last pass, or by the same command run again.
 
 A listing that has moved permanently gives its new URL its place in the plan of its source, and is not fetched any more. The alarm
-`moved_listing` notes the move in the history of the source. It ends when the new URL was read for some time.
+`moved_listing` notes the move in the history of the source. It ends when the new URL was read for some time. A file that still has the old
+URL does not undo the move.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,7 +24,7 @@ from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
-from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, insert_rows, make_row
+from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_rows, make_row
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,
@@ -57,6 +59,15 @@ _ROWS_TO_RENAME = (
 
 _PLAN_FIELDS = {Kind.FEED: "feeds", Kind.SITEMAP: "sitemaps", Kind.SECTION: "sections"}
 
+_MOVED = "moved to "  # the beginning of the detail of a listing that has moved
+_MOVES = select(ledger.c.source, ledger.c.url_key, ledger.c.detail).where(
+    IS_LISTING, ledger.c.source.is_not(None), ledger.c.outcome == Outcome.DENIED.value, ledger.c.detail.startswith(_MOVED)
+)
+_READ = select(ledger.c.source, ledger.c.url_key).where(
+    ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
+    ledger.c.outcome.is_distinct_from(Outcome.DENIED.value),
+    ledger.c.failing_since.is_(None),
+)
 _ROW = select(ledger.c.kind, ledger.c.found_by).where(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
 _RETIRE = (
     update(ledger)
@@ -203,9 +214,29 @@ def move_listing(conn: Connection, name: str, url: str, new_url: str, failure: O
         insert_rows(conn, {link["url_key"]: link}, now)
     else:
         ledger_sources.put(conn, changed, now)
-    conn.execute(_RETIRE, {**values, "b_detail": f"moved to {new_url}", "b_now": now})
+    conn.execute(_RETIRE, {**values, "b_detail": f"{_MOVED}{new_url}", "b_now": now})
     begin_alarms(conn, [(name, Finding(Cause.MOVED_LISTING, now, Evidence(failure, url, new_url, 1, 1)))], now)
     return True
+
+
+def apply_moves(conn: Connection, planned: Sequence[Source]) -> list[Source]:
+    """The sources of a file with the new URLs of those listings that have moved since it was written, as far as they can be read."""
+    moves = {(row.source, row.url_key): str(row.detail).removeprefix(_MOVED) for row in conn.execute(_MOVES)}
+    keys = sorted({make_key(url) for url in moves.values()})
+    read = {(row.source, row.url_key) for batch in batches(keys) for row in conn.execute(_READ, {"b_keys": batch})}
+    return [_apply_moves(source, moves, read) for source in planned]
+
+
+def _apply_moves(source: Source, moves: Mapping[tuple[str, str], str], read: Set[tuple[str, str]]) -> Source:
+    for field in _PLAN_FIELDS.values():
+        for url in getattr(source, field):
+            new_url, seen = url, set[str]()
+            while (new := moves.get((source.name, make_key(new_url)))) is not None and new not in seen:  # it may have moved again
+                new_url = new
+                seen.add(new)
+            if (source.name, make_key(new_url)) in read:
+                source = _replace_url(source, field, url, new_url)
+    return source
 
 
 def _replace_url(source: Source, field: str, url: str, new_url: str) -> Source:
