@@ -123,7 +123,8 @@ def test_a_fault_of_some_listings_hides_no_fault_of_the_source() -> None:
     wall = observe(failing(HOME, FORBIDDEN), failing(FEED, FORBIDDEN))
     assert [finding.cause for finding in judge(part, wall)[1]] == [Cause.REFUSED]
     history = build_rhythm([NOW - number * HOUR for number in range(8 * 168)], NOW - timedelta(weeks=8), NOW)
-    silent = observe(HOME, failing(FEED, MISSING), at=NOW + timedelta(days=5), rhythm=history, last_document_at=NOW)
+    home = replace(HOME, tried_at=NOW + timedelta(days=5))
+    silent = observe(home, failing(FEED, MISSING), at=NOW + timedelta(days=5), rhythm=history, last_document_at=NOW)
     assert [finding.cause for finding in judge(part, silent)[1]] == [Cause.SILENT]
     (whole,) = judge([], wall)[1]
     assert judge([whole], replace(wall, at=silent.at, rhythm=history, last_document_at=NOW)) == ([], [])
@@ -218,8 +219,11 @@ def test_quiet_weeks_raise_no_alarm_and_a_stop_is_noticed() -> None:
         if rhythm.events_per_week > 70:
             busy += 1
             last = times[-1]
-            seen = Observation(last + timedelta(days=5), (HOME,), rhythm=rhythm, last_document_at=last)
+            home = replace(HOME, tried_at=last + timedelta(days=5))
+            seen = Observation(last + timedelta(days=5), (home,), rhythm=rhythm, last_document_at=last)
             noticed += [finding.cause for finding in find_causes(seen)] == [Cause.SILENT]
+            for unread in (replace(seen, listings=[replace(home, tried_at=last)]), replace(seen, has_waiting_pages=True)):
+                assert find_causes(unread) == [], "Newsmill was down, or has not caught up"
     assert silences > 5_000
     assert busy > 50
     assert noticed == busy
@@ -241,7 +245,8 @@ def test_a_slow_day_is_quiet() -> None:
     evening = NOW.replace(hour=21, minute=30)
 
     def state(after: timedelta) -> HealthState:
-        seen = Observation(evening + after, (HOME,), rhythm=rhythm, last_document_at=evening, active_hours_of_day=14)
+        home = replace(HOME, tried_at=evening + after)
+        seen = Observation(evening + after, (home,), rhythm=rhythm, last_document_at=evening, active_hours_of_day=14)
         return decide_state(find_causes(seen), seen)
 
     spans = {8: HealthState.OK, 14: HealthState.QUIET, 24 * 6: HealthState.STALE}

@@ -121,7 +121,7 @@ def weigh(one: Finding) -> tuple[int, HealthState]:
 
 def _is_quiet(seen: Observation) -> bool:
     """Whether the source is silent for longer than usual, or had fewer active hours than usual in the last day."""
-    last, day_ago = seen.last_document_at, seen.at - timedelta(days=1)
-    if last is None:
+    last, until, day_ago = seen.last_document_at, seen.read_at, seen.at - timedelta(days=1)
+    if last is None or until is None:
         return False
-    return seen.rhythm.is_quiet(0, last, seen.at) or (last > day_ago and seen.rhythm.is_quiet(seen.active_hours_of_day, day_ago, seen.at))
+    return seen.rhythm.is_quiet(0, last, until) or (last > day_ago and seen.rhythm.is_quiet(seen.active_hours_of_day, day_ago, until))

@@ -164,6 +164,12 @@ class Observation:
     last_document_at: datetime | None = None
     active_hours_of_day: int = 0  # of the last 24 hours
     is_enabled: bool = True
+    has_waiting_pages: bool = False  # new pages that were not tried yet, or are not extracted yet
+
+    @property
+    def read_at(self) -> datetime | None:
+        """When a listing was last read. Later nobody looked whether the source publishes."""
+        return max((one.tried_at for one in self.listings if one.failure is None and one.tried_at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,10 +220,10 @@ def _find_layout_change(seen: Observation) -> Iterable[Finding]:
 
 
 def _find_silence(seen: Observation) -> Iterable[Finding]:
-    """A silence that the source's own history makes improbable."""
-    last = seen.last_document_at
-    if last is None:
+    """A silence until the last read of a listing that the source's own history makes improbable. While new pages wait, it is not silent."""
+    last, until = seen.last_document_at, seen.read_at
+    if last is None or until is None or seen.has_waiting_pages:
         return
-    chance = seen.rhythm.silence_probability(last, seen.at)
+    chance = seen.rhythm.silence_probability(last, until)
     if chance < seen.rhythm.level:
-        yield Finding(Cause.SILENT, last, Evidence(last_at=last, expected=seen.rhythm.expect(last, seen.at), probability=chance))
+        yield Finding(Cause.SILENT, last, Evidence(last_at=last, expected=seen.rhythm.expect(last, until), probability=chance))
