@@ -28,12 +28,14 @@ from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, inse
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,
+    completeness,
     count_totals,
     counts,
     documents,
     ledger,
     source_alarms,
     source_checks,
+    source_patterns,
     sources,
     submissions,
     webhooks,
@@ -57,6 +59,7 @@ _ROWS_TO_RENAME = (
     select(ledger.c.id).where(ledger.c.source == _NAME, ledger.c.id > bindparam("b_after")).order_by(ledger.c.id).limit(BATCH_ROWS)
 )
 
+_KEPT = (sources.c.created_at, sources.c.next_tick_at, sources.c.last_tick_at, sources.c.script_pages)  # of a source that is renamed
 _PLAN_FIELDS = {Kind.FEED: "feeds", Kind.SITEMAP: "sitemaps", Kind.SECTION: "sections"}
 
 _MOVED = "moved to "  # the beginning of the detail of a listing that has moved
@@ -123,8 +126,13 @@ class SourceChanges:
         with writing(self._engine) as conn:
             conn.execute(delete(ledger).where(ledger.c.source == old, ledger.c.url == make_spider_url(old)))
             conn.execute(update(ledger).where(ledger.c.source == old, IS_LISTING).values(source=name))
-            conn.execute(delete(sources).where(sources.c.name == old))
             ledger_sources.put(conn, replace(source, name=name), now)
+            known = conn.execute(select(*_KEPT).where(sources.c.name == old)).mappings().one_or_none()
+            if known is not None:  # an earlier run may have been killed behind this transaction
+                conn.execute(update(sources).where(sources.c.name == name).values(**known))
+            conn.execute(update(completeness).where(completeness.c.source == old).values(source=name))
+            conn.execute(update(source_patterns).where(source_patterns.c.source == old).values(source=name))
+            conn.execute(delete(sources).where(sources.c.name == old))
             conn.execute(update(backfills).where(backfills.c.source == old).values(source=name))
             conn.execute(update(source_checks).where(source_checks.c.source == old).values(source=name))
             conn.execute(update(source_alarms).where(source_alarms.c.source == old).values(source=name))
