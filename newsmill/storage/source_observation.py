@@ -242,10 +242,12 @@ def _update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]
 
 
 def _read_failing_pages(conn: Connection, source: Source, last: datetime | None, totals: Mapping[Outcome, int]) -> PageFailures | None:
-    """The pages that failed since the newest document."""
+    """The pages that failed since the newest document. A file that is too large says something about itself, not about the source."""
     statement = _FAILING_PAGES if last is None else _PAGES_FAILING_AFTER
     traces = [to_trace(row) for row in conn.execute(statement, {"b_name": source.name, "b_after": last})]
     failures = [(failure, trace) for trace in traces if (failure := _find_failure(trace)) is not None]
+    if last is not None:
+        failures = [(failure, trace) for failure, trace in failures if failure.outcome is not Outcome.TOO_LARGE]
     if not failures:
         return None
     outcome, detail = Counter((failure.outcome, failure.detail) for failure, _ in failures).most_common(1)[0][0]

@@ -108,6 +108,19 @@ def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledge
     assert read_health(engine, at=mill.now).state is HealthState.OK
 
 
+def test_large_files_do_not_break_a_source(engine: Engine, ledger: Ledger) -> None:
+    """A site that publishes once a week may link to videos in the meantime."""
+    ledger.put_source(SOURCE, now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    mill.store(*(good(claim, document_of(claim.url)) for claim in mill.fetch(*links(1))))
+    for hours in (1, 2, 3):
+        mill.now = after(hours=hours)
+        ledger.add([Link(f"{SITE}/{hours}.mp4", source="paper", found_by="homepage")], now=mill.now)
+        ledger.end([ended(row, Outcome.TOO_LARGE) for row in mill.lease()], now=mill.now)
+    assert read_health(engine, at=mill.now).causes == ()
+
+
 def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, ledger: Ledger) -> None:
     ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
@@ -186,7 +199,7 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
     assert poll(6, one=Outcome.LISTED) == []
 
 
-def test_a_downtime_of_newsmill_is_no_silence_of_its_sources(engine: Engine, tmp_path: Path) -> None:
+def test_a_downtime_of_newsmill_does_not_count_as_a_silence(engine: Engine, tmp_path: Path) -> None:
     """A silence ends with the last read of a listing, and nothing is silent while its new pages wait."""
     app, ledger, mill = build_context(engine, str(tmp_path)), Ledger(engine), Mill(Ledger(engine))
     ledger.put_source(replace(SOURCE, discover=False, revisit=()), now=NOON)
