@@ -355,6 +355,30 @@ def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: 
     assert polls[HOME][0] is not None and polls[HOME][0] < timedelta(hours=1)
 
 
+@pytest.mark.parametrize("every", [None, timedelta(minutes=15)])
+def test_a_feed_that_was_found_is_not_lost_when_it_is_missing_once(ledger: Ledger, engine: Engine, every: timedelta | None) -> None:
+    """It is tried again like one of the plan; a URL that was guessed and never existed is not."""
+    site = Site(ledger, engine, replace(SOURCE, feeds=(), every=every))
+    guessed = f"{SITE}/feed/"
+    ledger.add([Link(FEED, Kind.FEED, "paper", "homepage")], now=NOON)
+    assert site.poll(0, {FEED: [1], HOME: [1]}) == {FEED, HOME}
+    ledger.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=NOON)
+    ledger.read_listings("paper", now=after(minutes=1))
+    with engine.begin() as conn:
+        conn.execute(update(rows).where(rows.c.kind == "homepage").values(state="done"))
+    assert site.poll(1, {}, Outcome.GONE) == {FEED, guessed}
+    site.plan(1)
+    site.plan(61)
+    assert site.poll(61, {FEED: [1]}) - {HOME} == {FEED}
+    site.plan(61)
+    for minute in range(65, 60 * 8, 5):
+        ledger.tick(now=after(minutes=minute), next_tick=lambda source, at: at + timedelta(minutes=15))
+        site.plan(minute)
+        if FEED in site.poll(minute, {FEED: [1]}):
+            return
+    pytest.fail("it is polled as before")
+
+
 def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) -> None:
     """The homepage shows all its articles and one more, so the feed is polled every four hours."""
 
