@@ -137,6 +137,11 @@ class Ledger(LeaseLedger):
         with reading(self._engine) as conn:
             return polls.select_changed(conn, links, now)
 
+    def select_missing(self, links: Sequence[Link], *, now: datetime) -> list[Link]:
+        """Of the listings that a homepage names, those to try again that were not found before."""
+        with reading(self._engine) as conn:
+            return polls.select_missing(conn, links, now)
+
     def list_polled(self, source: str) -> list[PolledListing]:
         """The listings of a source that were polled, with their plans."""
         with reading(self._engine) as conn:
