@@ -195,13 +195,14 @@ class FetchTask:
         True: it was done, which ends the row.
         """
         listing, source = self.leased_url, self.source
-        if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION):
+        if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION, Kind.HOMEPAGE):
             return False
         is_own_site = urls.get_site(page.url) in own_sites(source, listing.url)
         if not (outcome in LISTING_OUTCOMES and is_own_site) and not (outcome is Outcome.LISTED and listing.kind is Kind.FEED):
             return False
         is_done = await self.state.call_ledger(lambda now: self.state.ledger.move_listing(source.name, listing.url, page.url, now=now))
-        await self.state.read_sources()
+        if is_done:
+            await self.state.read_sources()
         return is_done
 
     def _ended(self, outcome: OutcomeRecord, response: Page | OutcomeRecord, now: datetime) -> Ended:

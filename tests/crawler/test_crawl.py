@@ -94,6 +94,26 @@ def test_a_listing_that_has_moved_for_good_changes_the_plan(sites: Farm, world: 
     assert {"/old.xml", "/hosted.xml"}.isdisjoint(hit.path for hit in site.log)
 
 
+def test_a_redirect_to_another_spelling_of_a_listing_is_requested_once(sites: Farm, world: World) -> None:
+    """Most feeds redirect to https, to www or to a slash at the end. These spellings are one row; the plan gets the new one."""
+    site = sites.site()
+    planned, home = site.page("/feed", redirect="/feed/", status=301), site.page("//", redirect="/", status=301)
+    found = site.page("/news", redirect="/news/", status=308)
+    site.feed("/feed/", site.article("/2026/11/25/the-council-meets-again"))
+    site.page("/news/", links("/2026/11/25/the-old-bridge"))
+    site.page("/", f'<nav><a href="/news">News</a></nav>{links("/2026/11/25/the-old-bridge")}')
+    world.source(homepage=home, feeds=(planned,))
+    world.crawl(delay=0.0)
+    source = world.ledger.source("paper")
+    assert source is not None and (source.homepage, source.feeds) == (site.url("/"), (f"{planned}/",))
+    assert [world.outcome(url) for url in (planned, found, home)] == [Outcome.LISTED] * 3
+    site.log.clear()
+    world.ledger.read_listings("paper", now=now())
+    world.crawl(delay=0.0)
+    assert sorted(hit.path for hit in site.log if "2026" not in hit.path) == ["/", "/feed/", "/news/"]
+    assert SourceAlarms(world.engine).list_history("paper") == []
+
+
 def links(*hrefs: str) -> str:
     return "".join(f'<h2><a href="{href}">Council meets about the old bridge {n}</a></h2>' for n, href in enumerate(hrefs))
 

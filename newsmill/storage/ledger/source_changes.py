@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_rows, make_row
 from newsmill.storage.schema import (
@@ -41,7 +42,7 @@ from newsmill.storage.schema import (
     webhooks,
 )
 from newsmill.storage.statements import IS_LISTING
-from newsmill.urls import make_key, make_spider_url
+from newsmill.urls import get_host, make_key, make_spider_url
 
 BATCH_ROWS = 500
 
@@ -72,9 +73,11 @@ _READ = select(ledger.c.source, ledger.c.url_key).where(
     ledger.c.failing_since.is_(None),
 )
 _ROW = select(ledger.c.kind, ledger.c.found_by).where(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
+_IS_LISTING_OF = and_(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
+_SPELL = update(ledger).where(_IS_LISTING_OF).values(url=bindparam("b_url"), host=bindparam("b_host"))
 _RETIRE = (
     update(ledger)
-    .where(ledger.c.url_key == bindparam("b_key"), ledger.c.source == bindparam("b_name"))
+    .where(_IS_LISTING_OF)
     .values(
         **REQUEUED
         | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": bindparam("b_detail")}
@@ -209,13 +212,19 @@ def _rename_counters(conn: Connection, old: str, name: str) -> None:
 def move_listing(conn: Connection, name: str, url: str, new_url: str, failure: OutcomeRecord | None, now: datetime) -> bool:
     """Replace a feed, sitemap or section of a source by its new URL. False: the source has no such listing. Raises UrlError.
 
-    `failure` is what the old URL answers with; None for a permanent redirect.
+    `failure` is what the old URL answers with; None for a permanent redirect. A redirect to another spelling of the URL (https, www, a
+    slash at the end) leads to the same listing, which is fetched there from now on.
     """
     source, values = ledger_sources.get_source(conn, name), {"b_name": name, "b_key": make_key(url)}
     row = conn.execute(_ROW, values).one_or_none()
-    if source is None or row is None or Kind(row.kind) not in _PLAN_FIELDS or values["b_key"] == make_key(new_url):
+    if source is None or row is None:
         return False
     kind = Kind(row.kind)
+    if values["b_key"] == make_key(new_url):
+        _change_spelling(conn, source, kind, url, new_url, now)
+        return False
+    if kind not in _PLAN_FIELDS:
+        return False
     changed = _replace_url(source, _PLAN_FIELDS[kind], url, new_url)
     if changed == source:  # discovery found it
         link = make_row(Link(new_url, kind, name, row.found_by, url), now)
@@ -225,6 +234,21 @@ def move_listing(conn: Connection, name: str, url: str, new_url: str, failure: O
     conn.execute(_RETIRE, {**values, "b_detail": f"{_MOVED}{new_url}", "b_now": now})
     begin_alarms(conn, [(name, Finding(Cause.MOVED_LISTING, now, Evidence(failure, url, new_url, 1, 1)))], now)
     return True
+
+
+def _change_spelling(conn: Connection, source: Source, kind: Kind, url: str, new_url: str, now: datetime) -> None:
+    """Change the row first: `put` then finds it as the plan has it, and leaves its lease alone."""
+    host = get_host(new_url)
+    hosts.insert_hosts(conn, [host])
+    conn.execute(_SPELL, {"b_name": source.name, "b_key": make_key(url), "b_url": new_url, "b_host": host})
+    if kind is not Kind.HOMEPAGE:
+        changed = _replace_url(source, _PLAN_FIELDS[kind], url, new_url)
+    elif source.homepage is not None and make_key(source.homepage) == make_key(url):
+        changed = replace(source, homepage=new_url)
+    else:  # the source has another homepage by now
+        return
+    if changed != source:
+        ledger_sources.put(conn, changed, now)
 
 
 def apply_moves(conn: Connection, planned: Sequence[Source]) -> list[Source]:
