@@ -224,6 +224,7 @@ def test_quiet_weeks_raise_no_alarm_and_a_stop_is_noticed() -> None:
             noticed += [finding.cause for finding in find_causes(seen)] == [Cause.SILENT]
             for unread in (replace(seen, listings=[replace(home, tried_at=last)]), replace(seen, has_waiting_pages=True)):
                 assert find_causes(unread) == [], "Newsmill was down, or has not caught up"
+            assert find_causes(replace(seen, at=last + HOUR)) == [], "the clock was ahead at the last read"
     assert silences > 5_000
     assert busy > 50
     assert noticed == busy

@@ -168,8 +168,9 @@ class Observation:
 
     @property
     def read_at(self) -> datetime | None:
-        """When a listing was last read. Later nobody looked whether the source publishes."""
-        return max((one.tried_at for one in self.listings if one.failure is None and one.tried_at is not None), default=None)
+        """When a listing was last read. Later nobody looked whether the source publishes. A clock that was ahead may have written it."""
+        times = [one.tried_at for one in self.listings if one.failure is None and one.tried_at is not None]
+        return min(max(times), self.at) if times else None
 
 
 @dataclass(frozen=True, slots=True)
