@@ -14,7 +14,7 @@ from crawler.listing_task import ListingTask, read_pushes
 from crawler.listings import own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
-from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response
+from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
@@ -195,13 +195,14 @@ class FetchTask:
         True: it was done, which ends the row.
         """
         listing, source = self.leased_url, self.source
-        if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION):
+        if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION, Kind.HOMEPAGE):
             return False
         is_own_site = urls.get_site(page.url) in own_sites(source, listing.url)
         if not (outcome in LISTING_OUTCOMES and is_own_site) and not (outcome is Outcome.LISTED and listing.kind is Kind.FEED):
             return False
         is_done = await self.state.call_ledger(lambda now: self.state.ledger.move_listing(source.name, listing.url, page.url, now=now))
-        await self.state.read_sources()
+        if is_done:
+            await self.state.read_sources()
         return is_done
 
     def _ended(self, outcome: OutcomeRecord, response: Page | OutcomeRecord, now: datetime) -> Ended:
@@ -236,7 +237,10 @@ class FetchTask:
             throttle.record_success()
             return None
         if not isinstance(decision, RetryAt):
-            return None
+            until = find_retry_after(response, self.state.now()) if isinstance(response, Page) else None
+            if decision is None or until is None:
+                return None
+            decision = RetryAt(until, decision.detail or "", until)
         if decision.host_until is not None:
             pause: timedelta | None = decision.host_until - self.state.now()
         else:

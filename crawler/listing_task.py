@@ -114,7 +114,7 @@ class ListingTask:
             await self._backfill_listings(links.next_pages)
         listing = self.leased_url.id
         pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
-        await self._add_listings(self._with_discovered(links.listings), refetch=False)
+        await self._add_discovered(links.listings)
         if links.refetch:
             await self._add_listings(links.refetch, refetch=False)
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
@@ -182,17 +182,23 @@ class ListingTask:
         if links:
             await self.state.call_ledger(lambda now: self.state.ledger.add(links, now=now, again=refetch))
 
-    def _with_discovered(self, listings: Sequence[Link]) -> list[Link]:
-        """For a homepage, add the sitemaps in its robots.txt, and the usual URLs of feeds and sitemaps where none is known."""
+    async def _add_discovered(self, listings: Sequence[Link]) -> None:
+        """For a homepage, add also the sitemaps in its robots.txt, and the usual URLs of feeds and sitemaps where none is known.
+
+        What it names and was not found before is tried again.
+        """
         if self.leased_url.kind is not Kind.HOMEPAGE or self.source is None:
-            return list(listings)
+            await self._add_listings(listings, refetch=False)
+            return
         named = [*listings, *self._robots_sitemaps()]
         planned = {Kind.FEED: self.source.feeds, Kind.SITEMAP: self.source.sitemaps}
-        missing = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in named)}
+        unknown = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in named)}
         guessed = [
-            replace(link, source=self.leased_url.source) for link in make_well_known_links(self.leased_url.url) if link.kind in missing
+            replace(link, source=self.leased_url.source) for link in make_well_known_links(self.leased_url.url) if link.kind in unknown
         ]
-        return [*named, *guessed]
+        await self._add_listings([*named, *guessed], refetch=False)
+        missing = await self.state.call_ledger(lambda now: self.state.ledger.select_missing(named, now=now))
+        await self._add_listings(missing, refetch=True)
 
     def _robots_sitemaps(self) -> list[Link]:
         """The `Sitemap:` lines of robots.txt. They may name another host: the guard checks its IP address like any other."""

@@ -84,11 +84,17 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
 def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """Decide 403, 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
     decision = _retry(f"HTTP {page.status}", Outcome.HTTP_ERROR, kind, attempts, now)
-    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in RETRY_AFTER_STATUSES else None
-    if isinstance(decision, OutcomeRecord) or seconds is None:
+    until = find_retry_after(page, now)
+    if isinstance(decision, OutcomeRecord) or until is None:
         return decision
-    until = now + timedelta(seconds=seconds)
-    return RetryAt(max(decision.at, until), f"{decision.detail}, Retry-After {seconds:.0f} s", until, decision.failure)
+    detail = f"{decision.detail}, Retry-After {(until - now).total_seconds():.0f} s"
+    return RetryAt(max(decision.at, until), detail, until, decision.failure)
+
+
+def find_retry_after(page: Page, now: datetime) -> datetime | None:
+    """Until when the server wants no request, also where the URL has failed for the last time."""
+    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in RETRY_AFTER_STATUSES else None
+    return None if seconds is None else now + timedelta(seconds=seconds)
 
 
 def _retry(detail: str, outcome: Outcome, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:

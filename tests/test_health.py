@@ -43,6 +43,11 @@ FAULTS = {
     "503": (observe(failing(HOME, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503"))), Cause.SERVER_ERROR, HealthState.GONE),
     "dead host": (observe(failing(HOME, OutcomeRecord(Outcome.DNS))), Cause.DEAD_HOST, HealthState.GONE),
     "all missing": (observe(failing(HOME, MISSING), failing(FEED, MISSING)), Cause.MISSING_LISTINGS, HealthState.GONE),
+    "pages redirect in a loop": (
+        observe(HOME, pages=PageFailures(4, OutcomeRecord(Outcome.REDIRECT_LOOP), OLD, NOW, "u"), last_document_at=OLD - HOUR),
+        Cause.INVALID_PAGES,
+        HealthState.EXTRACTION_BROKEN,
+    ),
     "feed missing": (observe(HOME, failing(FEED, MISSING), at=OLD + timedelta(hours=5)), Cause.MISSING_LISTINGS, HealthState.MOVED),
     "feed moved": (observe(HOME, failing(FEED, MISSING), NEW_FEED), Cause.MOVED_LISTING, HealthState.MOVED),
     "feed invalid": (observe(failing(FEED, OutcomeRecord(Outcome.BAD_LISTING))), Cause.INVALID_LISTING, HealthState.EXTRACTION_BROKEN),
@@ -118,10 +123,33 @@ def test_a_fault_of_some_listings_hides_no_fault_of_the_source() -> None:
     wall = observe(failing(HOME, FORBIDDEN), failing(FEED, FORBIDDEN))
     assert [finding.cause for finding in judge(part, wall)[1]] == [Cause.REFUSED]
     history = build_rhythm([NOW - number * HOUR for number in range(8 * 168)], NOW - timedelta(weeks=8), NOW)
-    silent = observe(HOME, failing(FEED, MISSING), at=NOW + timedelta(days=5), rhythm=history, last_document_at=NOW)
+    home = replace(HOME, tried_at=NOW + timedelta(days=5))
+    silent = observe(home, failing(FEED, MISSING), at=NOW + timedelta(days=5), rhythm=history, last_document_at=NOW)
     assert [finding.cause for finding in judge(part, silent)[1]] == [Cause.SILENT]
     (whole,) = judge([], wall)[1]
     assert judge([whole], replace(wall, at=silent.at, rhythm=history, last_document_at=NOW)) == ([], [])
+
+
+def judge_all(*observations: Observation) -> list[tuple[int, int]]:
+    """How many causes begin and end with each observation."""
+    causes: list[Finding] = []
+    counts = []
+    for seen in observations:
+        over, begun = judge(causes, seen)
+        causes = [one for one in causes if one not in over] + begun
+        counts.append((len(begun), len(over)))
+    return counts
+
+
+def test_a_listing_that_flaps_has_one_alarm() -> None:
+    """It is the only one with entries, or one of several; it fails with another status each time; or it fails after it lost its entries."""
+    other, server_error = replace(HOME, had_entries=False), OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503")
+    fails, once, twice = failing(FEED, server_error), replace(FEED, is_recovering=True), FEED
+    assert judge_all(*(observe(other, feed) for feed in (fails, once, fails, once, twice))) == [(1, 0), (0, 0), (0, 0), (0, 0), (0, 1)]
+    walls = [failing(FEED, failure, NOW - timedelta(days=2)) for failure in (FORBIDDEN, server_error, FORBIDDEN)]
+    assert judge_all(*(observe(HOME, feed) for feed in (*walls, FEED))) == [(1, 0), (0, 0), (0, 0), (0, 1)]
+    empty = replace(FEED, emptied_at=OLD)
+    assert judge_all(*(observe(HOME, feed) for feed in (empty, failing(empty, server_error, NOW), empty))) == [(1, 0), (0, 0), (0, 0)]
 
 
 def test_pages_that_give_documents_again_end_a_fault_of_extraction() -> None:
@@ -144,7 +172,7 @@ def test_how_the_other_causes_end() -> None:
     assert is_over(moved, observe(HOME, NEW_FEED, at=later))
     assert not is_over(moved, observe(HOME, failing(NEW_FEED, FORBIDDEN), at=later))
     emptied = find_causes(FAULTS["feed emptied"][0])[0]
-    assert is_over(emptied, observe(HOME, FEED))
+    assert is_over(emptied, observe(HOME, FEED, replace(FEED, kind=Kind.SITEMAP, emptied_at=OLD))), "a news sitemap may be empty"
     pages = find_causes(FAULTS["pages 403"][0])[0]
     assert is_over(pages, observe(HOME))
     assert not is_over(pages, observe(HOME, last_document_at=OLD))
@@ -191,8 +219,12 @@ def test_quiet_weeks_raise_no_alarm_and_a_stop_is_noticed() -> None:
         if rhythm.events_per_week > 70:
             busy += 1
             last = times[-1]
-            seen = Observation(last + timedelta(days=5), (HOME,), rhythm=rhythm, last_document_at=last)
+            home = replace(HOME, tried_at=last + timedelta(days=5))
+            seen = Observation(last + timedelta(days=5), (home,), rhythm=rhythm, last_document_at=last)
             noticed += [finding.cause for finding in find_causes(seen)] == [Cause.SILENT]
+            for unread in (replace(seen, listings=[replace(home, tried_at=last)]), replace(seen, has_waiting_pages=True)):
+                assert find_causes(unread) == [], "Newsmill was down, or has not caught up"
+            assert find_causes(replace(seen, at=last + HOUR)) == [], "the clock was ahead at the last read"
     assert silences > 5_000
     assert busy > 50
     assert noticed == busy
@@ -214,7 +246,8 @@ def test_a_slow_day_is_quiet() -> None:
     evening = NOW.replace(hour=21, minute=30)
 
     def state(after: timedelta) -> HealthState:
-        seen = Observation(evening + after, (HOME,), rhythm=rhythm, last_document_at=evening, active_hours_of_day=14)
+        home = replace(HOME, tried_at=evening + after)
+        seen = Observation(evening + after, (home,), rhythm=rhythm, last_document_at=evening, active_hours_of_day=14)
         return decide_state(find_causes(seen), seen)
 
     spans = {8: HealthState.OK, 14: HealthState.QUIET, 24 * 6: HealthState.STALE}

@@ -337,7 +337,7 @@ def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
     """Add or change the sources of a file, without an inspection: the author of the file has chosen them."""
     check_spiders(settings, [source for source in sources if source.spider is not None])
     with context.open_context(settings, create=True) as store:
-        for source in sources:
+        for source in store.ledger.apply_moves(sources):
             store.ledger.put_source(source, now=now())
             start = source.homepage or source.spider or "its listings"
             note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")

@@ -125,9 +125,12 @@ def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_jso
         else:
             rows = [[f"{bar.start:%Y-%m-%d}", f"{bar.end:%Y-%m-%d}", bar.n or 0] for bar in bars]
             print_table(("from", "before", "documents"), rows)
-        if Search(store.engine, user).count(query, max_count=counted.total) > counted.total:
+        has_others = Search(store.engine, user).count(query, max_count=counted.total) > counted.total
+        if has_others:
             days = f"{period.since:%Y-%m-%d} to {period.last:%Y-%m-%d} (UTC)"
             note(f"These are the matches of {days}, and there are others; after: and before: choose another time")
+        elif not counted.total:
+            raise typer.Exit(1)
 
 
 def finish_index(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from newsmill.cli.terminal import Json, note, now, print_json, print_table
 from newsmill.context import data_folder, make_folder
 from newsmill.exceptions import ConfigError
 from newsmill.message_signatures import (
+    MAX_PUBLISHED,
     add_key,
     choose_key,
     choose_published,
@@ -31,6 +32,10 @@ def make_new_key() -> None:
     """Make a key. The first signs at once; a later one is published now, and replaces the others after two days."""
     settings = configuration.load()
     make_folder(data_folder(settings))
+    if len(choose_published(read_keys(keys_folder(settings)), now())) >= MAX_PUBLISHED:  # another one would hide the one that signs
+        raise ConfigError(
+            f"{MAX_PUBLISHED} keys are published already; remove one that does not sign (`newsmill keys list`), or try again in two days"
+        )
     key = add_key(keys_folder(settings), now=now())
     typer.echo(key.id)
     keys = read_keys(keys_folder(settings))

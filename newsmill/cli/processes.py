@@ -182,11 +182,12 @@ class DocumentReporter:
 
 
 def load_sources(store: AppContext, settings: Settings) -> None:
-    """Put config/sources.toml into the ledger, if it exists. The file overrides changes made by command."""
+    """Put config/sources.toml into the ledger, if it exists. The file overrides changes made by command, but not moves of listings."""
     if settings.sources_file is None:
         return
-    for source in configuration.read_sources(settings.sources_file):
-        if source not in store.ledger.sources():
+    known = {source.name: source for source in store.ledger.sources()}
+    for source in store.ledger.apply_moves(configuration.read_sources(settings.sources_file)):
+        if source != known.get(source.name):
             store.ledger.put_source(source, now=now())
 
 

@@ -96,11 +96,11 @@ def _print_observation(seen: Observation, now: datetime) -> None:
     if seen.last_document_at is None:
         note("no document yet")
     else:
-        rhythm, last = seen.rhythm, seen.last_document_at
+        rhythm, last, until = seen.rhythm, seen.last_document_at, seen.read_at or seen.last_document_at
         typer.echo(
             f"newest document: {format_since(last, now)}; usual: {rhythm.events_per_week:.0f} hours with documents a week,"
-            f" {rhythm.expect(last, now):.1f} since then"
-            f" (probability of none by chance: {rhythm.silence_probability(last, now):.2g}, alarm below {rhythm.level:.0e})"
+            f" {rhythm.expect(last, until):.1f} from then to the last read of a listing"
+            f" (probability of none by chance: {rhythm.silence_probability(last, until):.2g}, alarm below {rhythm.level:.0e})"
         )
     rows = [
         [

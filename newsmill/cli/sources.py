@@ -22,12 +22,14 @@ from newsmill.sources.lists import ListFormat, write_list
 from newsmill.sources.table import NAME, format_duration
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)
 app.command("schedule")(schedule_source)
 
+MAX_LISTINGS = 100_000  # of one source, shown; an index of sitemaps may have 50,000 parts
 COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
@@ -219,7 +221,7 @@ def check(
         sources = [source for source in store.ledger.sources() if name in (None, source.name)]
         if name is not None and not sources:
             raise context.unknown_source(store, name)
-        listings = {source.name: find_listings(store, source.name) for source in sources}
+        listings = {source.name: store.ledger.listings(source.name, limit=MAX_LISTINGS) for source in sources}
         alarms = [alarm for source in sources for alarm in find_alarms(store, source, listings[source.name])]
     if as_json:
         print_json({"listings": listings, "alarms": alarms})
@@ -236,22 +238,10 @@ def check(
         raise typer.Exit(1)
 
 
-def find_listings(store: AppContext, source: str) -> list[Trace]:
-    """The traces of a source's listings, read in batches of 500."""
-    listings: list[Trace] = []
-    after = 0
-    while batch := store.ledger.traces(source=source, limit=500, after=after):
-        listings += [trace for trace in batch if trace.kind is not Kind.PAGE]
-        after = batch[-1].id
-    return listings
-
-
 def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> list[str]:
     """One sentence for each failed listing, expired rule and missed expectation."""
     alarms = [
-        f"{source.name}: {trace.kind} {trace.url} failed: {trace.outcome} ({trace.detail})"
-        for trace in listings
-        if trace.state is State.FAILED
+        f"{source.name}: {trace.kind} {trace.url} failed: {trace.outcome} ({trace.detail})" for trace in listings if has_failed(trace)
     ]
     if source.rules.expires is not None and source.rules.expires < now().date():
         alarms.append(f"{source.name}: its rules expired on {source.rules.expires}; run `newsmill sources preview {source.name}`")
@@ -263,6 +253,12 @@ def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> lis
         if stored < expected:
             alarms.append(f"{source.name}: {format_count(stored, 'document')} since yesterday, expected {expected:,} a day")
     return alarms
+
+
+def has_failed(listing: Trace) -> bool:
+    """Whether the last read of a listing failed. One of the plan should be there; others may be guessed, or forbidden by robots.txt."""
+    is_missing = listing.state is State.DROPPED and listing.found_by == FROM_PLAN and listing.outcome is not Outcome.DENIED
+    return listing.state is State.FAILED or is_missing
 
 
 app.command("preview")(preview_rules)

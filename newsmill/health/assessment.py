@@ -21,7 +21,7 @@ from newsmill.health.causes import (
     Observation,
     classify_failure,
 )
-from newsmill.health.detection import MIN_FAILING_PAGES, count_documents, count_read, find_causes
+from newsmill.health.detection import MIN_FAILING_PAGES, count_documents, count_read, find_causes, is_emptied
 
 CHANGE_IS_SHOWN = timedelta(hours=24)  # for which a moved listing or a changed layout stays open after Newsmill has followed it
 
@@ -70,14 +70,22 @@ def is_over(one: Finding, seen: Observation) -> bool:
             listing.url == evidence.new_url and listing.failure is not None for listing in seen.listings
         )
     if cause is Cause.EMPTIED_LISTING:
-        return not any(listing.emptied_at is not None and listing.failure is None for listing in seen.listings)
+        return not any(is_emptied(listing) for listing in seen.listings)
     if _is_part(one):
-        return not any(listing.failure is not None and classify_failure(listing.failure) is cause for listing in seen.listings)
+        return not any(_is_in_part(listing, one) for listing in seen.listings)
     return any(_has_recovered(listing, one.since) for listing in seen.listings)
 
 
 def _has_document_after(since: datetime, seen: Observation) -> bool:
     return seen.last_document_at is not None and seen.last_document_at > since
+
+
+def _is_in_part(listing: ListingRecord, one: Finding) -> bool:
+    """Whether a listing still has the cause of a part, whatever the listing that proved it fails with by now."""
+    is_proof = listing.url == one.evidence.url
+    if listing.failure is None:
+        return is_proof and listing.is_recovering
+    return is_proof or classify_failure(listing.failure) is one.cause
 
 
 def _has_recovered(listing: ListingRecord, since: datetime) -> bool:
@@ -113,7 +121,7 @@ def weigh(one: Finding) -> tuple[int, HealthState]:
 
 def _is_quiet(seen: Observation) -> bool:
     """Whether the source is silent for longer than usual, or had fewer active hours than usual in the last day."""
-    last, day_ago = seen.last_document_at, seen.at - timedelta(days=1)
-    if last is None:
+    last, until, day_ago = seen.last_document_at, seen.read_at, seen.at - timedelta(days=1)
+    if last is None or until is None:
         return False
-    return seen.rhythm.is_quiet(0, last, seen.at) or (last > day_ago and seen.rhythm.is_quiet(seen.active_hours_of_day, day_ago, seen.at))
+    return seen.rhythm.is_quiet(0, last, until) or (last > day_ago and seen.rhythm.is_quiet(seen.active_hours_of_day, day_ago, until))

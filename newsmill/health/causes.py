@@ -38,6 +38,7 @@ class Cause(StrEnum):
     NEEDS_SCRIPT = "needs_script"
     NO_ARTICLES = "no_articles"
     INVALID_LISTING = "invalid_listing"
+    INVALID_PAGES = "invalid_pages"
     DEAD_HOST = "dead_host"
     SERVER_ERROR = "server_error"
     MISSING_LISTINGS = "missing_listings"
@@ -62,6 +63,7 @@ CAUSE_STATES: Mapping[Cause, HealthState] = {
     Cause.NEEDS_SCRIPT: HealthState.EXTRACTION_BROKEN,
     Cause.NO_ARTICLES: HealthState.EXTRACTION_BROKEN,
     Cause.INVALID_LISTING: HealthState.EXTRACTION_BROKEN,
+    Cause.INVALID_PAGES: HealthState.EXTRACTION_BROKEN,
     Cause.MOVED_LISTING: HealthState.MOVED,
     Cause.EMPTIED_LISTING: HealthState.STALE,
     Cause.SILENT: HealthState.STALE,
@@ -87,7 +89,7 @@ LONGEST_WINDOW = timedelta(hours=24)  # of outcomes
 PROOF = timedelta(minutes=30)  # from the first failed try to a later one: a restart, or a wall of some minutes, is over by then
 
 
-def classify_failure(failure: OutcomeRecord) -> Cause:
+def classify_failure(failure: OutcomeRecord, *, is_page: bool = False) -> Cause:
     """The cause of a failed listing or page."""
     if failure.outcome is Outcome.HTTP_ERROR:
         return Cause.REFUSED if get_refusal(failure) or (failure.detail or "").startswith("HTTP 4") else Cause.SERVER_ERROR
@@ -96,7 +98,7 @@ def classify_failure(failure: OutcomeRecord) -> Cause:
     if failure.outcome in _HOST_FAILURES:
         return Cause.DEAD_HOST
     special = {Outcome.BLOCKED: Cause.BOT_FILTER, Outcome.ROBOTS_DISALLOWED: Cause.ROBOTS}
-    return special.get(failure.outcome, Cause.INVALID_LISTING)
+    return special.get(failure.outcome, Cause.INVALID_PAGES if is_page else Cause.INVALID_LISTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,13 @@ class Observation:
     last_document_at: datetime | None = None
     active_hours_of_day: int = 0  # of the last 24 hours
     is_enabled: bool = True
+    has_waiting_pages: bool = False  # new pages that were not tried yet, or are not extracted yet
+
+    @property
+    def read_at(self) -> datetime | None:
+        """When a listing was last read. Later nobody looked whether the source publishes. A clock that was ahead may have written it."""
+        times = [one.tried_at for one in self.listings if one.failure is None and one.tried_at is not None]
+        return min(max(times), self.at) if times else None
 
 
 @dataclass(frozen=True, slots=True)

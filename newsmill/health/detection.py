@@ -20,7 +20,7 @@ from newsmill.health.causes import (
 )
 from newsmill.model import Kind, Outcome, OutcomeRecord
 
-MISSING_PROOF = timedelta(hours=3)  # a listing that was found by discovery is not tried again after a 404
+MISSING_PROOF = timedelta(hours=3)  # from the first 404; the listing is tried again every hour
 PART_PROOF = timedelta(hours=24)  # the same while other listings of the source are read
 _DOCUMENTS = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE})
 _READ_OUTCOMES = _DOCUMENTS | PAGE_CAUSES.keys()  # others say nothing about extraction: a page that is gone was never there
@@ -129,14 +129,19 @@ def _is_successor(old: ListingRecord, new: ListingRecord) -> bool:
 
 
 def _find_lists_without_entries(seen: Observation) -> Iterable[Finding]:
-    """Feeds, sections and homepages that lost their entries. A news sitemap is empty whenever two days pass without news."""
-    emptied = [one for one in seen.listings if one.emptied_at is not None and one.failure is None and one.kind is not Kind.SITEMAP]
+    """Feeds, sections and homepages that lost their entries."""
+    emptied = [one for one in seen.listings if is_emptied(one) and one.failure is None]
     proven = [one for one in emptied if one.emptied_at is not None and (one.tried_at or one.emptied_at) - one.emptied_at >= PROOF]
     if proven:
         first = min(proven, key=lambda one: one.emptied_at or seen.at)
         with_entries = sum(one.had_entries for one in seen.listings)
         evidence = Evidence(None, first.url, None, len(proven), with_entries, last_at=seen.last_document_at)
         yield Finding(Cause.EMPTIED_LISTING, first.emptied_at or seen.at, evidence)
+
+
+def is_emptied(listing: ListingRecord) -> bool:
+    """Whether a listing had no entries when it was last read, but had some before. A news sitemap is empty after two days without news."""
+    return listing.emptied_at is not None and listing.kind is not Kind.SITEMAP
 
 
 # ---- pages and documents
@@ -146,7 +151,7 @@ def _find_failing_pages(seen: Observation) -> Iterable[Finding]:
     """Pages that cannot be fetched since the newest document."""
     pages = seen.pages
     if pages is not None and pages.count >= MIN_FAILING_PAGES and pages.tried_at - pages.since >= PROOF:
-        cause = classify_failure(pages.failure)
+        cause = classify_failure(pages.failure, is_page=True)
         evidence = Evidence(pages.failure, pages.url, None, pages.count, 0, is_pages=True, last_at=seen.last_document_at)
         yield Finding(cause, pages.since, evidence)
 
@@ -215,10 +220,10 @@ def _find_layout_change(seen: Observation) -> Iterable[Finding]:
 
 
 def _find_silence(seen: Observation) -> Iterable[Finding]:
-    """A silence that the source's own history makes improbable."""
-    last = seen.last_document_at
-    if last is None:
+    """A silence until the last read of a listing that the source's own history makes improbable. While new pages wait, it is not silent."""
+    last, until = seen.last_document_at, seen.read_at
+    if last is None or until is None or seen.has_waiting_pages:
         return
-    chance = seen.rhythm.silence_probability(last, seen.at)
+    chance = seen.rhythm.silence_probability(last, until)
     if chance < seen.rhythm.level:
-        yield Finding(Cause.SILENT, last, Evidence(last_at=last, expected=seen.rhythm.expect(last, seen.at), probability=chance))
+        yield Finding(Cause.SILENT, last, Evidence(last_at=last, expected=seen.rhythm.expect(last, until), probability=chance))

@@ -2,7 +2,7 @@
 
 Of one cause a source has at most one open alarm. A unique index ensures it: of two processes that find a cause at once, one begins the
 alarm. There is one message for each beginning, end and target. It is recorded before it is sent, with an ID that is the same in each try.
-An alarm that ended before its first message has none.
+A target gets that about the end after that about the beginning. An alarm that ended before its first message has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, not_, or_, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.storage.database import reading, writing
@@ -121,6 +121,17 @@ _MARK_NOTIFIED = (
     .values(notified=bindparam("b_notified"))
 )
 _ADD = Upsert(alarm_messages, ("alarm", "event", "target"))
+_FIRST = alarm_messages.alias("first")
+# The message about the end of an alarm, while its target waits for that about the beginning.
+_IS_EARLY = and_(
+    alarm_messages.c.event == Notified.END.value,
+    exists().where(
+        _FIRST.c.alarm == alarm_messages.c.alarm,
+        _FIRST.c.target == alarm_messages.c.target,
+        _FIRST.c.event == Notified.BEGIN.value,
+        _FIRST.c.next_at.is_not(None),
+    ),
+)
 _IS_THIS = and_(
     alarm_messages.c.id == bindparam("b_id"), alarm_messages.c.next_at == bindparam("b_seen", type_=alarm_messages.c.next_at.type)
 )
@@ -164,7 +175,7 @@ class AlarmMessages:
         wanted = (
             select(*source_alarms.c, *columns)
             .join(alarm_messages, alarm_messages.c.alarm == source_alarms.c.id)
-            .where(alarm_messages.c.next_at.is_not(None), is_due)
+            .where(alarm_messages.c.next_at.is_not(None), is_due, not_(_IS_EARLY))
             .order_by(alarm_messages.c.next_at)
             .limit(limit)
         )

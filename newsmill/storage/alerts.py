@@ -19,6 +19,7 @@ from sqlalchemy import Engine, Select, and_, delete, func, literal_column, or_, 
 from newsmill.exceptions import ConfigError
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition
+from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
 from newsmill.storage.schema import alerts, saved_searches
 from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS, make_secret
@@ -113,6 +114,14 @@ class AlertState(StrEnum):
     PAUSED = "paused"  # by its user
     DEAD = "dead"  # its target failed too often, or wants no more messages
 
+
+# From one message to the next, with a change of clocks. A later time was written by a clock that was ahead.
+LONGEST_WAITS = {
+    Frequency.AT_ONCE: MIN_INTERVAL,
+    Frequency.HOURLY: timedelta(hours=1),
+    Frequency.DAILY: timedelta(hours=25),
+    Frequency.WEEKLY: timedelta(days=7, hours=1),
+}
 
 IS_ACTIVE = alerts.c.state == literal_column("'active'")  # a literal, which SQLite needs to use the partial index
 _COLUMNS = [*alerts.c, *(column.label(f"search_{column.name}") for column in saved_searches.c)]
@@ -224,7 +233,9 @@ class Alerts:
 
         A digest waits until all documents before `end` were matched. Without matches, it is due at its next time.
         """
-        is_due = and_(IS_ACTIVE, alerts.c.due_at <= now, alerts.c.delivery.is_(None))
+        waits = LONGEST_WAITS.items()
+        is_wrong = or_(*(and_(alerts.c.schedule == name.value, alerts.c.due_at > now + wait + CLOCK_SLACK) for name, wait in waits))
+        is_due = and_(IS_ACTIVE, or_(alerts.c.due_at <= now, is_wrong), alerts.c.delivery.is_(None))
         is_at_once = alerts.c.schedule == Frequency.AT_ONCE.value
         is_ready = or_(
             and_(is_at_once, saved_searches.c.matches > alerts.c.notified), and_(~is_at_once, saved_searches.c.seen_at >= end.stored_at)

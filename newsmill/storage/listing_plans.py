@@ -105,7 +105,7 @@ def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing]
 def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime) -> None:
     if not source.is_adaptive:
         for listing in unplanned:
-            is_failing = listing.failing_since is not None
+            is_failing = listing.failing_since is not None and is_polled(listing, now)
             next_poll = _plan_failing(listing, now) if is_failing else None
             polls.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
         return
@@ -152,7 +152,7 @@ def is_polled(listing: PolledListing, now: datetime) -> bool:
     if listing.found_by == "sitemap":
         times = (listing.shown_at, listing.modified_at or listing.shown_at)
         return all(at is not None and at > now - polls.RECENT for at in times)
-    return listing.found_by == FROM_PLAN or listing.outcome is not Outcome.GONE
+    return listing.found_by == FROM_PLAN or listing.outcome is not Outcome.GONE or listing.reads > 0
 
 
 def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:

@@ -53,12 +53,12 @@ _PROVE = Upsert(publisher_claims, ("digest",), lambda new: {"proved_at": new.pro
 _FETCHES = (
     select(
         *(ledger.c.id, ledger.c.url, ledger.c.kind, ledger.c.found_by, ledger.c.found_on),
-        *(ledger.c.fetched_at, ledger.c.ended_at, ledger.c.outcome),
+        *(ledger.c.fetched_at, ledger.c.ended_at, ledger.c.outcome, ledger.c.failed_at, ledger.c.failure),
     )
     .where(
         ledger.c.host == bindparam("b_host"),
         ledger.c.id < bindparam("b_before"),
-        or_(ledger.c.fetched_at.is_not(None), ledger.c.ended_at.is_not(None)),
+        or_(ledger.c.fetched_at.is_not(None), ledger.c.ended_at.is_not(None), ledger.c.failed_at.is_not(None)),
     )
     .order_by(ledger.c.id.desc())
     .limit(bindparam("b_limit"))
@@ -123,12 +123,15 @@ class Publishers:
 
 def _to_fetch(row: AnyRow, host: str) -> HostFetch:
     is_own_page = _is_on_host(row.found_on, host)
+    ended_at = row.fetched_at or row.ended_at
+    is_retried = row.failed_at is not None and (ended_at is None or row.failed_at > ended_at)
+    outcome = row.failure if is_retried else row.outcome
     return HostFetch(
         *(row.id, row.url, Kind(row.kind), row.found_by),
         found_on=row.found_on if is_own_page else None,
         is_found_elsewhere=row.found_on is not None and not is_own_page,
-        requested_at=row.fetched_at or row.ended_at,
-        outcome=None if row.outcome is None else Outcome(row.outcome),
+        requested_at=row.failed_at if is_retried else ended_at,
+        outcome=None if outcome is None else Outcome(outcome),
     )
 
 

@@ -202,7 +202,7 @@ class SourceAlarms:
         with writing(self._engine) as conn:
             begin_alarms(conn, [(source, finding)], now)
 
-    def end(self, alarm: SourceAlarm, *, now: datetime) -> None:
-        """End an alarm."""
+    def end(self, alarm: SourceAlarm, *, now: datetime, has_message: bool = True) -> None:
+        """End an alarm. Without `has_message` nobody is notified."""
         with writing(self._engine) as conn:
-            end_alarms(conn, [alarm], now)
+            end_alarms(conn, [alarm], now, has_message=has_message)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from newsmill.health.causes import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
 from newsmill.health.detection import count_read
@@ -22,6 +22,7 @@ from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger import Trace
+from newsmill.storage.ledger.links import RANK_RECENT
 from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import count_totals, documents, ledger, source_checks, sources
@@ -64,6 +65,18 @@ _FETCHED = (
     select(ledger.c.id).where(IN_FLIGHT, state_is("fetched", "processing"), ledger.c.source == _NAME, ledger.c.kind == "page").limit(1)
 )
 _PAGES_FAILING_AFTER = _FAILING_PAGES.where(ledger.c.failing_since > _AFTER)
+_IS_NEW_PAGE = and_(ledger.c.source == _NAME, ledger.c.kind == "page", ledger.c.attempts == 0)
+_WAITING = (
+    select(ledger.c.id).where(IN_FLIGHT, _IS_NEW_PAGE).limit(1),
+    select(ledger.c.id)  # by host: no index finds the due pages of a source
+    .where(
+        ledger.c.host.in_(select(ledger.c.host).where(IS_LISTING, ledger.c.source == _NAME).correlate(None)),
+        state_is("due"),
+        ledger.c.rank <= RANK_RECENT,
+        _IS_NEW_PAGE,
+    )
+    .limit(1),
+)
 _TOTALS = select(count_totals.c.outcome, count_totals.c.n).where(count_totals.c.source == _NAME, count_totals.c.kind == "page")
 _CREATED = select(sources.c.created_at).where(sources.c.name == _NAME)
 _HISTORIES = select(source_checks).where(source_checks.c.source.in_(bindparam("b_names", expanding=True)))
@@ -136,8 +149,16 @@ def observe(conn: Connection, source: Source, history: CheckHistory, now: dateti
         last,
         _count_active_hours(conn, source, last, now),
         source.enabled,
+        _has_waiting_pages(conn, source, history.rhythm, last, now),
     )
     return seen, replace(history, snapshots=_add_snapshot(history.snapshots, totals, now)), None if newest is None else newest.site
+
+
+def _has_waiting_pages(conn: Connection, source: Source, rhythm: Rhythm, last: datetime | None, now: datetime) -> bool:
+    """Whether new pages wait; looked up only for a source that may be silent."""
+    if last is None or rhythm.silence_probability(last, now) >= rhythm.level:
+        return False
+    return any(conn.execute(statement, {"b_name": source.name}).first() is not None for statement in _WAITING)
 
 
 # ---- listings -----------------------------------------------------------------------------------------------------------------
@@ -221,10 +242,12 @@ def _update_failed(traces: Iterable[Trace], known: Mapping[int, datetime | None]
 
 
 def _read_failing_pages(conn: Connection, source: Source, last: datetime | None, totals: Mapping[Outcome, int]) -> PageFailures | None:
-    """The pages that failed since the newest document."""
+    """The pages that failed since the newest document. A file that is too large says something about itself, not about the source."""
     statement = _FAILING_PAGES if last is None else _PAGES_FAILING_AFTER
     traces = [to_trace(row) for row in conn.execute(statement, {"b_name": source.name, "b_after": last})]
     failures = [(failure, trace) for trace in traces if (failure := _find_failure(trace)) is not None]
+    if last is not None:
+        failures = [(failure, trace) for failure, trace in failures if failure.outcome is not Outcome.TOO_LARGE]
     if not failures:
         return None
     outcome, detail = Counter((failure.outcome, failure.detail) for failure, _ in failures).most_common(1)[0][0]

@@ -82,16 +82,14 @@ class AlarmSender(RoundThread):
     def watch_output(self, now: datetime) -> bool:
         """Begin or end the alarm of the whole installation; whether it is open now. Raises ServiceError."""
         limit = self.context.settings.health_silence
-        if limit is None:
-            return False
-        last = self.context.documents.newest_time()
-        is_silent = last is not None and now - last >= limit
+        last = None if limit is None else self.context.documents.newest_time()
+        is_silent = limit is not None and last is not None and now - last >= limit
         opened = [alarm for alarm in self.alarms.list_open() if not alarm.source]
         if is_silent and not opened and last is not None:
             self.alarms.begin("", Finding(Cause.NO_OUTPUT, last, Evidence(last_at=last)), now=now)
         elif not is_silent:
             for alarm in opened:
-                self.alarms.end(alarm, now=now)
+                self.alarms.end(alarm, now=now, has_message=limit is not None)
         return is_silent
 
     def ping(self) -> None:

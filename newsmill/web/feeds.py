@@ -22,11 +22,15 @@ from newsmill.search import Search, close_query, restrict_to_source
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
+from newsmill.web.api import check_query_parameters
 from newsmill.web.api.responses import Context, QueryText, SourceName, error_responses
 from newsmill.web.auth import get_caller, get_user, require_scope
 
 router = APIRouter(
-    prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 404, 422)
+    prefix="/feeds",
+    tags=["feeds"],
+    dependencies=[Depends(require_scope(Scope.READ)), Depends(check_query_parameters)],
+    responses=error_responses(401, 404, 422),
 )
 
 MAX_ITEMS = 50

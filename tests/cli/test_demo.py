@@ -114,7 +114,7 @@ def test_search(newsmill: Newsmill, seed: str) -> None:
     facets = newsmill("search", "NATO", "lang:de", "--facets", "--json").lines
     assert {"facet": "language", "value": "de", "n": 1, "filter": "lang:de", "is_exact": True} in facets
     assert "source:demo" in newsmill("search", "NATO", "--facets").out
-    assert newsmill("search", "no-such-word-anywhere", "--facets").code == 1
+    assert [newsmill("search", "no-such-word-anywhere", counts).code for counts in ("--facets", "--timeline")] == [1, 1]
     assert "of 2026-10-25 to 2026-11-23 (UTC), and there are others" in newsmill("search", "before:2026-11-24", "--timeline").err
     days = newsmill("search", "NATO", "source:demo", "after:2000-01-01", "--timeline", "--json").lines
     assert sum(day["n"] for day in days) == 1 and len(days) >= 120

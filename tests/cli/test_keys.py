@@ -29,6 +29,13 @@ def test_keys_are_made_listed_and_removed(newsmill: Newsmill, tmp_path: Path, mo
     assert (tmp_path / "newsmill-data").stat().st_mode & 0o777 == 0o700
 
 
+def test_the_key_that_signs_stays_published(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = [newsmill("keys", "new") for _ in range(5)]
+    assert [one.code for one in done] == [0, 0, 0, 0, 2] and "4 keys are published already" in done[4].err
+    assert [record["state"] for record in newsmill("keys", "list", "--json").json] == ["signs", *["published"] * 3]
+
+
 def test_status_names_hubs_and_orders(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     feed = "https://paper.example/feed"

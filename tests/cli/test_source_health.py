@@ -16,7 +16,7 @@ from newsmill.cli.source_health import describe_cause, describe_health, format_s
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.health.causes import Cause, Evidence, Finding, HealthState
-from newsmill.model import Kind, Outcome, OutcomeRecord, Source
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.source_health import SourceHealth
 from newsmill.web.pages import source_health_view
@@ -62,6 +62,21 @@ def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsm
     (cause,) = newsmill("sources", "doctor", "forbidden", "--json").json["health"]["causes"]
     assert (cause["cause"], cause["state"], cause["evidence"]["of"]) == ("refused", "blocked", 1)
     assert newsmill("sources", "doctor", "nobody").code == 2
+
+
+def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+    """A guessed one that does not exist does not, nor does one that the source has given up."""
+    monkeypatch.chdir(tmp_path)
+    planned, guessed, old = (f"{SITE}/{name}" for name in ("rss", "feed", "old"))
+    with context.open_context(settings.load(), create=True) as store:
+        store.ledger.put_source(Source("paper", feeds=(planned, old)), now=now())
+        store.ledger.put_source(Source("paper", feeds=(planned,)), now=now())
+        store.ledger.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=now())
+        mill = Mill(store.ledger, now=now())
+        store.ledger.end([ended(row, Outcome.GONE, "HTTP 404") for row in mill.lease()], now=now())
+    check = newsmill("sources", "check", "--json")
+    assert (check.code, check.json["alarms"]) == (1, [f"paper: feed {planned} failed: gone (HTTP 404)"])
+    assert {row["url"] for row in check.json["listings"]["paper"]} == {planned, guessed, old}
 
 
 def test_a_source_whose_articles_are_all_refused_says_so_at_once(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fake_site import Farm, Hit, Response, Site
+from sqlalchemy import update
 from world import World, now
 
 from newsmill.health.causes import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
+from newsmill.storage.database import writing
+from newsmill.storage.schema import ledger
 from newsmill.storage.source_health import SourceAlarms
 
 
@@ -91,8 +94,47 @@ def test_a_listing_that_has_moved_for_good_changes_the_plan(sites: Farm, world: 
     assert {"/old.xml", "/hosted.xml"}.isdisjoint(hit.path for hit in site.log)
 
 
+def test_a_redirect_to_another_spelling_of_a_listing_is_requested_once(sites: Farm, world: World) -> None:
+    """Most feeds redirect to https, to www or to a slash at the end. These spellings are one row; the plan gets the new one."""
+    site = sites.site()
+    planned, home = site.page("/feed", redirect="/feed/", status=301), site.page("//", redirect="/", status=301)
+    found = site.page("/news", redirect="/news/", status=308)
+    site.feed("/feed/", site.article("/2026/11/25/the-council-meets-again"))
+    site.page("/news/", links("/2026/11/25/the-old-bridge"))
+    site.page("/", f'<nav><a href="/news">News</a></nav>{links("/2026/11/25/the-old-bridge")}')
+    world.source(homepage=home, feeds=(planned,))
+    world.crawl(delay=0.0)
+    source = world.ledger.source("paper")
+    assert source is not None and (source.homepage, source.feeds) == (site.url("/"), (f"{planned}/",))
+    assert [world.outcome(url) for url in (planned, found, home)] == [Outcome.LISTED] * 3
+    site.log.clear()
+    world.ledger.read_listings("paper", now=now())
+    world.crawl(delay=0.0)
+    assert sorted(hit.path for hit in site.log if "2026" not in hit.path) == ["/", "/feed/", "/news/"]
+    assert SourceAlarms(world.engine).list_history("paper") == []
+
+
 def links(*hrefs: str) -> str:
     return "".join(f'<h2><a href="{href}">Council meets about the old bridge {n}</a></h2>' for n, href in enumerate(hrefs))
+
+
+def test_a_feed_that_was_not_there_at_first_is_followed_when_the_homepage_names_it(sites: Farm, world: World) -> None:
+    site = sites.site()
+    article, feed = site.article("/2026/11/25/the-council-meets-again"), site.url("/feed.xml")
+    home = site.page("/", '<head><link rel=alternate type="application/rss+xml" href="/feed.xml"></head><p>News</p>')
+    world.source(homepage=home)
+    world.crawl()
+    assert world.outcome(feed) is Outcome.GONE
+    world.ledger.read_listings("paper", now=now())
+    world.crawl()
+    assert len(site.hits("/feed.xml")) == 1, "not with every read of the homepage"
+    with writing(world.engine) as conn:
+        hours_ago = now() - timedelta(hours=2)
+        conn.execute(update(ledger).where(ledger.c.url == feed).values(ended_at=hours_ago, failing_since=hours_ago))
+    site.feed("/feed.xml", article)
+    world.ledger.read_listings("paper", now=now())
+    world.crawl()
+    assert (world.outcome(feed), world.outcome(article)) == (Outcome.LISTED, State.FETCHED)
 
 
 def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:

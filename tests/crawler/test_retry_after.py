@@ -6,9 +6,12 @@ from datetime import timedelta
 
 import pytest
 from fake_site import Farm, Response, Site
+from sqlalchemy import update
 from world import World, now
 
-from newsmill.model import State
+from newsmill.model import Outcome, State
+from newsmill.storage.database import writing
+from newsmill.storage.schema import ledger
 
 TOLERANCE = 0.1  # seconds; a request that was on its way already
 PAUSE = 600
@@ -36,6 +39,18 @@ def test_a_robots_txt_pauses_its_host(sites: Farm, world: World, robots: bool, o
     if robots:
         detail = "robots_unreachable: robots.txt: HTTP 503, Retry-After 600 s"
         assert (world.trace(page).state, world.trace(page).detail) == (State.DUE, detail)
+
+
+def test_the_last_try_of_a_url_pauses_its_host_too(sites: Farm, world: World) -> None:
+    site = sites.site()
+    site.pages["/busy"] = BUSY
+    world.submit(site.url("/busy"))
+    with writing(world.engine) as conn:
+        conn.execute(update(ledger).values(attempts=8, rank=0))
+    world.submit(site.page("/a"))
+    world.crawl(delay=0.0, done=lambda: pause_seconds(world, site) > PAUSE - 60)
+    assert [hit.path for hit in site.log] == ["/robots.txt", "/busy"]
+    assert world.outcome(site.url("/busy")) is Outcome.HTTP_ERROR
 
 
 def test_the_robots_txt_of_a_redirect_target_pauses_the_target(sites: Farm, world: World) -> None:

@@ -241,7 +241,8 @@ def test_news_goes_before_the_first_import(site: Site) -> None:
         (Outcome.DNS, None, True),
         (Outcome.HTTP_ERROR, "HTTP 406", False),
         (Outcome.TOO_LARGE, None, False),
-        (Outcome.GONE, "HTTP 404", False),
+        (Outcome.GONE, "HTTP 410", False),
+        (Outcome.NO_TEXT, None, False),
     ],
 )
 def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
@@ -258,6 +259,21 @@ def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
         trace = site.ledger.trace(f"{SITE}/1")
         assert trace is not None
         assert (trace.state is State.DUE) == expected
+
+
+def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site) -> None:
+    """It is tried again while a listing shows it, at ages that double, so that a dead link costs few requests."""
+    tries = []
+    for minute in range(0, 60 * 48, 5):
+        now = after(minutes=minute)
+        site.ledger.read_listings("paper", now=now)
+        site.poll(minute, {FEED: [1]})
+        site.ledger.lease_hosts("me", limit=1, seconds=60, now=now)
+        for page in site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=now):
+            site.ledger.end([Ended(page.id, page.fence, OutcomeRecord(Outcome.GONE, "HTTP 404"))], now=now)
+            tries.append(minute)
+        site.ledger.release_host(HOST, "me", now=now)
+    assert tries == [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560]
 
 
 def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
@@ -337,6 +353,30 @@ def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: 
     polls = site.next_polls()
     assert (polls[FEED][1], polls[HOME][1]) == ("failing", "lead")
     assert polls[HOME][0] is not None and polls[HOME][0] < timedelta(hours=1)
+
+
+@pytest.mark.parametrize("every", [None, timedelta(minutes=15)])
+def test_a_feed_that_was_found_is_not_lost_when_it_is_missing_once(ledger: Ledger, engine: Engine, every: timedelta | None) -> None:
+    """It is tried again like one of the plan; a URL that was guessed and never existed is not."""
+    site = Site(ledger, engine, replace(SOURCE, feeds=(), every=every))
+    guessed = f"{SITE}/feed/"
+    ledger.add([Link(FEED, Kind.FEED, "paper", "homepage")], now=NOON)
+    assert site.poll(0, {FEED: [1], HOME: [1]}) == {FEED, HOME}
+    ledger.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=NOON)
+    ledger.read_listings("paper", now=after(minutes=1))
+    with engine.begin() as conn:
+        conn.execute(update(rows).where(rows.c.kind == "homepage").values(state="done"))
+    assert site.poll(1, {}, Outcome.GONE) == {FEED, guessed}
+    site.plan(1)
+    site.plan(61)
+    assert site.poll(61, {FEED: [1]}) - {HOME} == {FEED}
+    site.plan(61)
+    for minute in range(65, 60 * 8, 5):
+        ledger.tick(now=after(minutes=minute), next_tick=lambda source, at: at + timedelta(minutes=15))
+        site.plan(minute)
+        if FEED in site.poll(minute, {FEED: [1]}):
+            return
+    pytest.fail("it is polled as before")
 
 
 def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) -> None:

@@ -16,6 +16,7 @@ from newsmill.model import Author, Document, LeasedUrl, Link, Outcome, OutcomeRe
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger, Postponed, Trace
+from newsmill.storage.publishers import Publishers
 
 URL = f"{SITE}/0"
 
@@ -221,6 +222,12 @@ def test_revisits_take_a_share_of_the_requests_of_a_host(mill: Mill) -> None:
     mill.now = after(hours=1, minutes=30)
     mill.ledger.make_revisits_due(now=mill.now)
     assert 65 < len(mill.lease()) <= 100  # nothing was fetched for half an hour; the others still wait
+
+
+def test_revisits_keep_to_the_delay_that_the_owner_of_the_host_wants(mill: Mill, engine: Engine) -> None:
+    mill.store(*(good(claim, article(claim.url)) for claim in mill.fetch(*links(20))))
+    Publishers(engine).give_order(HOST, is_stopped=False, delay=20.0, now=NOON)
+    assert mill.ledger.make_revisits_due(now=after(hours=1)) == 4, "one every 80 s"
 
 
 def test_no_revisits_of_what_is_paused_removed_or_not_planned(mill: Mill) -> None:

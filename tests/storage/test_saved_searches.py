@@ -194,6 +194,21 @@ def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: M
     assert alerts.begin_due(changes.end(), now=late) == 0
 
 
+@pytest.mark.parametrize("frequency", Frequency)
+def test_a_clock_that_was_ahead_silences_no_alert(mill: Mill, engine: Engine, search: SavedSearch, frequency: Frequency) -> None:
+    alerts, changes, ahead = Alerts(engine), Changes(engine), after(days=365)
+    alerts.add(search, Channel.EMAIL, "ann@example.org", make_schedule(frequency, 8, 0, "Europe/Berlin"), now=NOON)
+    stored(mill, 1, "Harbour opens")
+    match(engine)
+    assert alerts.begin_due(changes.end(), now=ahead) == 1
+    (alert,) = alerts.claim_due(now=ahead, limit=9)
+    alerts.mark_sent(alert, now=ahead)
+    stored(mill, 1, "Harbour closes")
+    match(engine)
+    assert alerts.begin_due(changes.end(), now=ahead + timedelta(seconds=1)) == 0
+    assert alerts.begin_due(changes.end(), now=after(hours=1)) == 1
+
+
 def test_schedules_at_their_boundaries() -> None:
     at = datetime(2026, 11, 25, 7, 0, tzinfo=UTC)  # a Wednesday
     daily = make_schedule("daily", 8, 0, "Europe/Berlin")

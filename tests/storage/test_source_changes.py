@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from rows import NOON, SITE, SOURCE, Mill, bad, document_of, ended, good, links
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select, update
 
 from newsmill.model import Link, Outcome, Source
 from newsmill.search.indexer import index_pending
@@ -16,7 +18,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.schema import count_totals, counts
+from newsmill.storage.schema import completeness, count_totals, counts, source_patterns, sources
 
 OTHER = Source("other", homepage="https://other.example/")
 
@@ -92,6 +94,25 @@ def test_a_renamed_source_keeps_everything(engine: Engine, ledger: Ledger, mill:
     check_counters(engine)
     assert find(engine, "source:gazette") == ["gazette", "gazette"]
     assert find(engine, "source:paper") == []
+
+
+def test_a_renamed_source_keeps_its_age_and_what_was_learned(engine: Engine, ledger: Ledger, mill: Mill) -> None:
+    """Without its age, its rhythm and its completeness would begin anew."""
+    later, week = NOON + timedelta(days=30), {"computed_at": NOON, "articles": 90, "late": 0, "at_most": 0.01, "unknown": None}
+    with writing(engine) as conn:
+        conn.execute(insert(completeness), [{"source": "paper", "week": NOON.date(), **week}])
+        conn.execute(insert(source_patterns), [{"source": "paper", "computed_at": NOON, "pattern": {}}])
+        conn.execute(update(sources).where(sources.c.name == "paper").values(script_pages=7))
+
+    def read(name: str) -> list[Sequence[object]]:
+        tables = {sources: sources.c.name, completeness: completeness.c.source, source_patterns: source_patterns.c.source}
+        with reading(engine) as conn:
+            rows = [conn.execute(select(table).where(column == name)).mappings().all() for table, column in tables.items()]
+        return [[{key: value for key, value in row.items() if key not in ("name", "source", "plan")} for row in found] for found in rows]
+
+    before = read("paper")
+    SourceChanges(engine).rename(SOURCE, "gazette", now=later)
+    assert (read("gazette"), read("paper")) == (before, [[], [], []])
 
 
 def test_a_removed_source_loses_what_is_being_fetched(engine: Engine, ledger: Ledger, mill: Mill) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from newsmill.context import build_context
 from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.health.causes import Cause, Finding, HealthState
+from newsmill.health.rhythm import build_rhythm
 from newsmill.model import (
     Block,
     BlockType,
@@ -28,9 +29,11 @@ from newsmill.model import (
     State,
     describe_failure,
 )
+from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
+from newsmill.storage.source_observation import CheckHistory, read_histories, write_histories
 from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
@@ -103,6 +106,19 @@ def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledge
     mill.lease()
     mill.store(*(good(claim, document_of(claim.url, first_seen_at=mill.now)) for claim in mill.claim(mill.save())))
     assert read_health(engine, at=mill.now).state is HealthState.OK
+
+
+def test_large_files_do_not_break_a_source(engine: Engine, ledger: Ledger) -> None:
+    """A site that publishes once a week may link to videos in the meantime."""
+    ledger.put_source(SOURCE, now=NOON)
+    mill = Mill(ledger)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    mill.store(*(good(claim, document_of(claim.url)) for claim in mill.fetch(*links(1))))
+    for hours in (1, 2, 3):
+        mill.now = after(hours=hours)
+        ledger.add([Link(f"{SITE}/{hours}.mp4", source="paper", found_by="homepage")], now=mill.now)
+        ledger.end([ended(row, Outcome.TOO_LARGE) for row in mill.lease()], now=mill.now)
+    assert read_health(engine, at=mill.now).causes == ()
 
 
 def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, ledger: Ledger) -> None:
@@ -181,6 +197,38 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
     assert poll(4, one=Outcome.DNS, two=Outcome.LISTED, three=Outcome.LISTED) == ["one"]
     assert poll(5, one=Outcome.LISTED) == ["one"]
     assert poll(6, one=Outcome.LISTED) == []
+
+
+def test_a_downtime_of_newsmill_does_not_count_as_a_silence(engine: Engine, tmp_path: Path) -> None:
+    """A silence ends with the last read of a listing, and nothing is silent while its new pages wait."""
+    app, ledger, mill = build_context(engine, str(tmp_path)), Ledger(engine), Mill(Ledger(engine))
+    ledger.put_source(replace(SOURCE, discover=False, revisit=()), now=NOON)
+    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    mill.store(*(good(claim, document_of(claim.url)) for claim in mill.fetch(*links(1))))
+    hourly = build_rhythm([NOON - timedelta(hours=number) for number in range(8 * 168)], NOON - timedelta(weeks=8), NOON)
+
+    def check(days: float, *, is_read: bool = True) -> HealthState:
+        """Check the source at this time, after a read of its listing."""
+        mill.now = after(days=days)
+        if is_read:
+            ledger.read_listings("paper", now=mill.now)
+            feed, *pages = mill.lease()
+            ledger.end([ended(feed, Outcome.LISTED)], now=mill.now)
+            ledger.release_urls(pages, now=mill.now)
+        with writing(engine) as conn:
+            history = read_histories(conn, ["paper"]).get("paper", CheckHistory())
+            write_histories(conn, {"paper": replace(history, rhythm=hourly, rhythm_at=mill.now)}, after(days=days, hours=-1))
+        assert check_sources(app, mill.now) == 1
+        assert [alarm.finding.cause for alarm in SourceAlarms(engine).list_open()] == ([Cause.SILENT] if days > 6 else [])
+        return read_health(engine, at=mill.now).state
+
+    assert check(0.1) is HealthState.QUIET
+    assert check(5, is_read=False) is HealthState.OK, "nothing ran for five days"
+    ledger.add([Link(f"{SITE}/new", source="paper", found_by="feed")], now=after(days=5.1))
+    assert check(5.1) is not HealthState.STALE, "a new page waits"
+    (row,) = mill.lease()
+    ledger.end([ended(row, Outcome.GONE)], now=mill.now)
+    assert check(6.1) is HealthState.STALE
 
 
 class LayoutMill(Mill):
@@ -307,6 +355,21 @@ def test_a_feed_that_is_missing_while_the_homepage_announces_another_has_moved(e
         check_sources(app, mill.now)
         assert read_health(engine, at=mill.now).state is (HealthState.MOVED if hours < 29 else HealthState.OK)
     assert len(SourceAlarms(engine).list_history("paper")) == 1
+
+
+def test_a_restart_with_the_old_url_in_the_file_undoes_no_move(engine: Engine) -> None:
+    """The listing may have moved twice. When the new URL fails, the file counts again."""
+    ledger, mill = Ledger(engine), Mill(Ledger(engine))
+    old, middle, new, other = (f"{SITE}/{name}" for name in ("rss", "middle.xml", "new.xml", "other.xml"))
+    file = replace(SOURCE, feeds=(old, other), discover=False)
+    ledger.put_source(file, now=NOON)
+    for source, target in ((old, middle), (middle, new)):
+        assert ledger.move_listing("paper", source, target, now=after(hours=1))
+    (planned,) = ledger.apply_moves([file])
+    assert planned == ledger.source("paper") and planned.feeds == (new, other)
+    mill.now = after(hours=2)
+    ledger.end([ended(row, Outcome.GONE if row.url == new else Outcome.LISTED) for row in mill.lease()], now=mill.now)
+    assert ledger.apply_moves([file]) == [file]
 
 
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:

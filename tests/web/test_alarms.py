@@ -113,6 +113,23 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
     assert "funktioniert wieder" in str(second["Subject"])
 
 
+def test_the_end_is_not_reported_before_the_beginning(make_web: Callable[..., RunningApp]) -> None:
+    """Otherwise the last message of a target that was away for some minutes says that the alarm has begun."""
+    with receiver() as hook, receiver() as other:
+        mill = Installation(make_web(WebConfig(sends_webhooks=False)), NEWSMILL_HEALTH_ALERTS=f"{hook.url} {other.url}")
+        mill.poll(0, Outcome.LISTED)
+        mill.poll(1, Outcome.HTTP_ERROR, "HTTP 403")
+        hook.statuses = [500, 500, 500]
+        mill.poll(2, Outcome.HTTP_ERROR, "HTTP 403")
+        mill.poll(2.1, Outcome.LISTED)
+        mill.poll(2.2, Outcome.LISTED)
+        assert (len(hook.got), len(other.got)) == (3, 2), "other targets do not wait"
+        mill.ahead = timedelta(hours=3)
+        mill.send()
+    types = [json.loads(body)["type"] for _, body in hook.got]
+    assert types == [*["source.alarm.begun"] * 4, "source.alarm.ended"]
+
+
 def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_web: Callable[..., RunningApp]) -> None:
     with receiver() as hook, receiver() as watcher:
         web = make_web(WebConfig(sends_webhooks=False))
@@ -131,6 +148,18 @@ def test_the_output_is_watched_and_the_watcher_is_called_while_all_is_well(make_
         mill.send()
         assert json.loads(hook.got[1][1])["type"] == "source.alarm.ended"
         assert len(watcher.got) == 2
+
+
+def test_an_output_that_is_no_longer_watched_has_no_alarm(make_web: Callable[..., RunningApp]) -> None:
+    """Nor a message that it works again."""
+    with receiver() as hook:
+        web = make_web(WebConfig(sends_webhooks=False))
+        stock(web, 1)
+        for silence in ("6h", ""):
+            mill = Installation(web, NEWSMILL_HEALTH_ALERTS=hook.url, NEWSMILL_HEALTH_SILENCE=silence)
+            mill.ahead = timedelta(hours=7)
+            mill.send()
+            assert (len(mill.sender.alarms.list_open()), len(hook.got)) == (1 if silence else 0, 1)
 
 
 def test_a_command_is_bounded_and_its_failure_is_a_reason() -> None:

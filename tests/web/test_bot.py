@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import dns.flags
 import dns.message
@@ -19,7 +20,7 @@ from starlette.testclient import TestClient
 from newsmill.address_guard import Guard
 from newsmill.model import Link, Outcome, OutcomeRecord
 from newsmill.settings import Settings
-from newsmill.storage.ledger import Ended
+from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.publishers import Publishers
 from newsmill.web.config import WebConfig
 from newsmill.web.host_proofs import HostProofs, find_record_name, identify_visitor
@@ -115,6 +116,24 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
         assert browser.get(f"/bot/hosts/{claim}/other.example").text.count("<tr><td>") == 0
         assert browser.get(f"/bot/hosts/short/{site.host}").status_code == 404
         assert claim not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("newsmill"))
+
+
+def test_an_owner_sees_requests_that_are_tried_again(owner: tuple[RunningApp, TestClient]) -> None:
+    """The owner of a host that refuses everything is the one who looks."""
+    web, _ = owner
+    ledger, now = web.context.ledger, web.context.now()
+    ledger.add([Link("https://wall.example/a"), Link("https://wall.example/b")], now=now)
+    ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
+    refused, stored = ledger.lease_urls("wall.example", "crawler", limit=9, seconds=60, now=now)
+    failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
+    ledger.end([Ended(stored.id, stored.fence, OutcomeRecord(Outcome.GONE))], now=now)
+    at = now + timedelta(seconds=1)
+    ledger.postpone([Postponed(refused.id, refused.fence, at + timedelta(minutes=1), "HTTP 403", failure=failure)], now=at)
+    fetches = Publishers(web.context.engine).list_fetches("wall.example", limit=9)
+    assert [(fetch.url[-1], fetch.requested_at, fetch.outcome) for fetch in fetches] == [
+        ("b", now, Outcome.GONE),
+        ("a", at, Outcome.HTTP_ERROR),
+    ]
 
 
 def test_an_owner_proves_the_host_with_a_dns_record(owner: tuple[RunningApp, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,14 @@ def test_a_search_is_a_feed(web: RunningApp) -> None:
         assert len(of_source["items"]) == len(web.stranger.get("/feeds/json", params={"q": q}).json()["items"]) > 0, q
 
 
+@pytest.mark.parametrize("kind", ["json", "atom", "rss"])
+def test_a_misspelt_parameter_is_refused(web: RunningApp, kind: str) -> None:
+    """A feed without its filter has other documents than the reader wants."""
+    answer = web.program().get(f"/feeds/{kind}?soruce=paper")
+    expected = "query soruce: this parameter is unknown; expected q, search, source"
+    assert (answer.status_code, answer.json()["detail"]) == (422, expected)
+
+
 def test_feed_readers_sign_in_with_a_password(web: RunningApp) -> None:
     token = web.program("read").headers["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"anybody:{token}".encode()).decode()

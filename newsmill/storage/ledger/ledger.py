@@ -23,7 +23,7 @@ from newsmill.storage.ledger.lease_ledger import LeaseLedger
 from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import Added, ArchivedRow, OutcomeCount, Progress, SubmittedFetch, Trace, Waiting
-from newsmill.storage.ledger.source_changes import move_listing
+from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 
 
 class Ledger(LeaseLedger):
@@ -93,6 +93,11 @@ class Ledger(LeaseLedger):
         with writing(self._engine) as conn:
             return move_listing(conn, source, url, new_url, failure, now)
 
+    def apply_moves(self, planned: Sequence[Source]) -> list[Source]:
+        """The sources of a file with the new URLs of listings that have moved since it was written."""
+        with reading(self._engine) as conn:
+            return apply_moves(conn, planned)
+
     # ---- rendering
 
     def script_sources(self) -> set[str]:
@@ -117,7 +122,7 @@ class Ledger(LeaseLedger):
         """One row per URL. A known row stays as it is; with `again`, one that has an outcome is due again.
 
         `listing_id` is the row of the listing that shows the links: its sightings are recorded, pages from its first poll rank behind new
-        ones, and a page that failed for a passing reason and is still shown is due again.
+        ones, and a page that failed for a passing reason, or was not found, and is still shown is due again.
 
         An invalid URL that a person or a program requested (found_by manual, api) gets a row with the outcome bad_url. Others are only
         counted in the result.
@@ -131,6 +136,11 @@ class Ledger(LeaseLedger):
         """Of the parts that a sitemap index names, those to poll again."""
         with reading(self._engine) as conn:
             return polls.select_changed(conn, links, now)
+
+    def select_missing(self, links: Sequence[Link], *, now: datetime) -> list[Link]:
+        """Of the listings that a homepage names, those to try again that were not found before."""
+        with reading(self._engine) as conn:
+            return polls.select_missing(conn, links, now)
 
     def list_polled(self, source: str) -> list[PolledListing]:
         """The listings of a source that were polled, with their plans."""

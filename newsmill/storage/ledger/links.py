@@ -40,6 +40,8 @@ MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
+# The same for HTTP 404, but at least as long as the page is known: some sites list an article before all of their servers have it.
+REOPEN_MISSING_AFTER = timedelta(minutes=10)
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
 PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
 PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
@@ -96,7 +98,7 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
 
 
 def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
-    """Record the pages that a listing shows, and open failed ones again; returns the keys that it had not shown before."""
+    """Record the pages that a listing shows, and open failed and missing ones again; returns the keys that it had not shown before."""
     new: set[str] = set()
     for batch in batches(keys):
         pages = {row.id: row for row in conn.execute(_PAGES, {"keys": batch})}
@@ -108,9 +110,13 @@ def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | Non
 
 def _is_open(row: AnyRow, now: datetime) -> bool:
     """Whether a failed page is worth another try because a listing still shows it."""
-    if row.state != "failed" or row.ended_at is None or row.ended_at > now - REOPEN_AFTER:
+    if row.state not in ("failed", "dropped") or row.ended_at is None:
         return False
     outcome = Outcome(row.outcome)
+    if outcome is Outcome.GONE and row.detail == "HTTP 404":
+        return bool(now - row.ended_at >= max(REOPEN_MISSING_AFTER, row.ended_at - row.first_seen_at))
+    if row.ended_at > now - REOPEN_AFTER:
+        return False
     return outcome in PASSING_FAILURES or (outcome is Outcome.HTTP_ERROR and (row.detail or "").startswith(PASSING_STATUSES))
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
-from newsmill.discovery.schedule import NextPoll
+from newsmill.discovery.schedule import NextPoll, compute_failing_interval
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.columns import load_hint
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
@@ -51,6 +51,14 @@ _SITEMAPS = (
     select(ledger.c.url_key, listing_schedules.c.read_at, listing_schedules.c.shown_at)
     .join(listing_schedules, ledger.c.id == listing_schedules.c.ledger_id)
     .where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
+)
+
+_MISSING = select(ledger.c.url_key, ledger.c.ended_at, ledger.c.failing_since).where(
+    ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
+    IS_LISTING,
+    state_is("dropped"),
+    ledger.c.outcome == "gone",
+    ledger.c.failing_since.is_not(None),
 )
 
 _IS_ENDED = state_is("done", "failed", "dropped", "quarantined")
@@ -213,6 +221,13 @@ def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> li
         return row.shown_at is not None and bool(row.shown_at > now - RECENT)
 
     return [link for key, link in keys.items() if has_changed(key, link)]
+
+
+def select_missing(conn: Connection, links: Sequence[Link], now: datetime) -> list[Link]:
+    """Of the listings that a homepage names, those to try again that were not there when they were read last."""
+    keys = {make_key(link.url): link for link in links}
+    missing = conn.execute(_MISSING, {"b_keys": sorted(keys)}) if keys else ()
+    return [keys[row.url_key] for row in missing if row.ended_at + compute_failing_interval(now - row.failing_since) <= now]
 
 
 # ---- plans

@@ -21,7 +21,7 @@ from newsmill.storage.columns import load_source
 from newsmill.storage.ledger.article_identity import StoredPage, is_placeholder, is_same_article
 from newsmill.storage.ledger.links import RANK_REVISIT
 from newsmill.storage.ledger.records import Result
-from newsmill.storage.schema import documents, hosts, ledger, sources
+from newsmill.storage.schema import documents, hosts, ledger, publisher_orders, sources
 from newsmill.storage.statements import FREE, IS_LISTING, LIMIT, NOW, AnyRow, state_is
 
 SHARE_OF_REQUESTS = 0.25  # of a host's requests, at most
@@ -46,7 +46,11 @@ _DUE = (
     .with_for_update(skip_locked=True)
 )
 _SOURCES = select(sources).where(sources.c.name.in_(bindparam("b_names", expanding=True)))
-_DELAYS = select(hosts.c.host, hosts.c.crawl_delay).where(hosts.c.host.in_(_HOSTS))
+_DELAYS = (
+    select(hosts.c.host, hosts.c.crawl_delay, publisher_orders.c.delay)
+    .outerjoin(publisher_orders, publisher_orders.c.host == hosts.c.host)
+    .where(hosts.c.host.in_(_HOSTS))
+)
 _QUEUED = (
     select(ledger.c.host, func.count().label("n"), func.max(ledger.c.next_at).label("last"))
     .where(ledger.c.host.in_(_HOSTS), state_is("due"), ledger.c.rank == RANK_REVISIT)
@@ -143,7 +147,8 @@ class _QueuePlaces:
 
     def __init__(self, conn: Connection, names: Sequence[str], now: datetime) -> None:
         self._now = now
-        self._delays = {row.host: row.crawl_delay or 0.0 for row in conn.execute(_DELAYS, {"b_hosts": names})} if names else {}
+        found = conn.execute(_DELAYS, {"b_hosts": names}).all() if names else []
+        self._delays: dict[str, float] = {row.host: max(row.crawl_delay or 0.0, row.delay or 0.0) for row in found}
         queued = conn.execute(_QUEUED, {"b_hosts": names}).all() if names else []
         self._last: dict[str, datetime] = {row.host: row.last for row in queued}
         self._count: dict[str, int] = {row.host: row.n for row in queued}

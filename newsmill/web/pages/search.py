@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import FIRST_PAGE, FacetName, Facets, Neighbours, Search, SearchResults, TimelineStep, choose_period, count_facets
+from newsmill.search import FIRST_PAGE, FacetName, Facets, Neighbours, Search, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
 from newsmill.search.facets import FACET_FIELDS
 from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
@@ -68,7 +68,7 @@ def show_search(
     format: FormatName | None = None,
     marks: bool = False,
 ) -> Response:
-    """The matches of a query. Any text is a query; a cursor of another query starts at the first page.
+    """The matches of a query. Any text is a query; a cursor of another query starts at the first page, and the page says so.
 
     `previous`: the cursor of the page before, for the documents that are opened from this one. `format`: a file in place of the page, as
     from /search/export.
@@ -81,7 +81,13 @@ def show_search(
     if not query:
         order = "newest"
     ends_at = index.read_clock() + MAX_QUERY_SECONDS
-    results, period = _search_page(index, query, cursor, order), choose_period(query, view.now, step=step)
+    cursor, is_restarted = cursor or None, False
+    try:
+        results = index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
+    except CursorError:
+        cursor, is_restarted = None, True
+        results = index.search(query, limit=MAX_HITS, order=order, count=False)
+    period = choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
     facets = (
@@ -99,6 +105,7 @@ def show_search(
         at_least=facets.counted if facets else 0,
         filters=list(filtered.list_filters()),
         is_first=not cursor,
+        is_restarted=is_restarted,
         saved=list_saved(request, context),
         builder=read_fields(query),
         period=period,
@@ -195,13 +202,6 @@ def build_search(
     filters = {"author": author, "section": section, "source": source, "lang": language, "after": after, "before": before}
     query = build_query(BuilderFields(keep, all, phrase, any, none, title, filters))
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
-
-
-def _search_page(index: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:
-    try:
-        return index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
-    except CursorError:
-        return index.search(query, limit=MAX_HITS, order=order)
 
 
 # ---- the place of a document in a list of matches

@@ -234,7 +234,11 @@ def test_pages_of_results_follow_one_another(filled: RunningApp) -> None:
         seen += page.xpath("//ol[@class='documents']//h3/a/@href")
         path = "/search" + page.xpath("//a[@rel='next']/@href")[0]
     assert len(seen) == len(set(seen)) == 60
-    assert read(filled.stranger, "/search?q=ferry&cursor=nonsense").xpath("//ol[@class='documents']")
+    unknown, first = (read(filled.stranger, f"/search?q=ferry&cursor={cursor}") for cursor in ("nonsense", ""))
+    texts = [page.xpath("string(//main)") for page in (unknown, first)]
+    assert ["These are the first matches" in text for text in texts] == [True, False]
+    assert ["Published" in text for text in texts] == [True, True], "with the counts of a first page"
+    assert unknown.xpath("//ol[@class='documents']//h3/a/text()") == first.xpath("//ol[@class='documents']//h3/a/text()")
 
 
 def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
