@@ -305,6 +305,7 @@ def test_commands_of_a_guide(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "urls.txt").write_text(f"{site[1]}/another-story.html\n", encoding="utf-8")
+    (tmp_path / "newsmill-data").mkdir()  # which the restore moves away
     text = (GUIDES / guide).read_text(encoding="utf-8")
     (blocks,) = re.findall(rf"^##+ {chapter}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
     commands = [line for block in re.findall(r"^```sh\n(.*?)^```$", blocks, re.DOTALL | re.MULTILINE) for line in block.splitlines()]
@@ -312,7 +313,7 @@ def test_commands_of_a_guide(
     for command in commands:
         for old, new in {**replaced, "https://www.example.org": "SITE", "SITE": site[1]}.items():
             command = command.replace(old, new)
-        if SHELL_SYNTAX.search(command):
+        if SHELL_SYNTAX.search(command) or not command.startswith("newsmill "):
             done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=240)
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         else:
