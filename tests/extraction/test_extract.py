@@ -94,15 +94,29 @@ def test_readers_comments_are_not_won_back():
 
 def test_comments_below_a_short_article_are_not_its_main_part():
     """Trafilatura keeps a list of comments that is longer than the article."""
-    said = "<br>".join(
-        f"{word} is what I think of this bridge and of the people who want to close it for good." for word in "ABCDEFGHIJKLMNOP"
+    said = "".join(
+        f'<li class="forum-comment"><div>{word} is what I think of this bridge and of the people who want to close it for good.</div></li>'
+        for word in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     )
-    comments = f'<ul class="forum-comments-list"><li class="forum-comment"><div class="forum-body">{said}</div></li></ul>'
+    comments = f'<ul class="forum-comments-list">{said}</ul>'
     tree = lxml.html.document_fromstring(
         "<html><head><title>Old bridge stays open - The Paper</title></head><body><article><h1>Old bridge stays open</h1>"
         f"<div>{paragraphs()}</div><div>{comments}</div></article></body></html>"
     )
     assert [block.text for block in extract_body(tree, None).blocks if block.kept] == list(SENTENCES)
+
+
+def test_a_commentary_below_a_long_standfirst_is_the_article():
+    lead = f"<p>{' '.join(SENTENCES)}</p>"
+    body = "".join(
+        f"<p>{sentence} So says {word}, and I agree with every word of it.</p>" for word in ("Ann", "Ben") for sentence in SENTENCES
+    )
+    tree = lxml.html.document_fromstring(
+        "<html><head><title>Old bridge stays open - The Paper</title></head><body><article><header><h1>Old bridge stays open</h1>"
+        f'{lead}</header><div class="kommentar">{body}</div></article></body></html>'
+    )
+    text = [block.text for block in extract_body(tree, None).blocks if block.kept]
+    assert sum("I agree" in line for line in text) == 2 * len(SENTENCES)
 
 
 def kept(inside: str) -> list[str]:
