@@ -107,9 +107,9 @@ class Watch:
                         f"all {stored} good pages stored after {now - began:.1f} s and {self.installation.cpu_seconds():.1f} s of CPU"
                     )
                     self.say(self.good_ones)
-            self.killer.look(self.stored[-1][1])
             if self._is_idle() and not self.killer.busy:
                 return
+            self.killer.look(self.stored[-1][1])  # behind the check: a server that was struck just now answers once more
             if self.ended != ended:  # a page in quarantine is progress too, though no document
                 moved = now
             if now - self.logged_at > 30:
