@@ -17,10 +17,12 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
+from playwright._impl._errors import TargetClosedError  # has no public name; scrapy-playwright takes it from here too
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page as BrowserPage
 from playwright.async_api import Request as BrowserRequest
 from playwright.async_api import TimeoutError as BrowserTimeoutError
-from scrapy import Request
+from scrapy import Request, Spider
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, NotSupported
 from scrapy.http import HtmlResponse, Response
@@ -200,6 +202,28 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
                     await self.context_wrappers[name].context.close()
 
     # ---- the browser
+
+    async def _create_page(self, request: Request, spider: Spider) -> BrowserPage:
+        """A new page in the request's context.
+
+        It is created a second time when its context was closed already, because the page before it made the context or the browser end:
+        scrapy-playwright forgets both only some moments later.
+        """
+        name = request.meta["playwright_context"]
+        context = self.context_wrappers.get(name)
+        try:
+            page: BrowserPage = await super()._create_page(request, spider)
+        except TargetClosedError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    while self._is_browser_ending() or (context is not None and self.context_wrappers.get(name) is context):
+                        await asyncio.sleep(WATCH_SECONDS)
+            page = await super()._create_page(request, spider)
+        return page
+
+    def _is_browser_ending(self) -> bool:
+        """Whether the browser has ended, and scrapy-playwright has not forgotten it yet."""
+        return hasattr(self, "browser") and not self.browser.is_connected()
 
     def _has_pages(self, name: str | None = None) -> bool:
         """Whether the context has open pages; without a name, whether any context has."""
