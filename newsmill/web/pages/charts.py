@@ -82,15 +82,18 @@ def draw_sparkline(values: Sequence[int], title: str) -> Markup:
 
 
 def draw_shares(parts: Sequence[tuple[str, int]], title: str) -> Markup:
-    """One bar divided in proportion to `parts` (class of static/style.css, number). Without a title, screen readers skip it."""
+    """One bar divided in proportion to `parts` (class of static/style.css, number); the class "none" stays empty.
+
+    Without a title, screen readers skip it. A page has some fifty bars, so that each is kept short.
+    """
     whole, left, cut = sum(n for _, n in parts) or 1, 0.0, []
     for name, n in parts:
         width = 100 * n / whole
-        if n:
-            cut.append(Markup('<rect class="{}" x="{}" y="0" width="{}" height="8"/>').format(name, f"{left:.2f}", f"{width:.2f}"))
+        if n and name != "none":
+            cut.append(Markup('<rect class="{}" x="{}%" width="{}%" height="100%"/>').format(name, f"{left:.4g}", f"{width:.4g}"))
         left += width
     named = Markup('role="img"><title>{}</title>').format(title) if title else Markup('aria-hidden="true">')
-    return Markup('<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" {}{}</svg>').format(named, Markup("").join(cut))
+    return Markup('<svg class="share" {}{}</svg>').format(named, Markup("").join(cut))
 
 
 def stack_series(rows: Sequence[tuple[int, str | None, int]], columns: int, others: str, unnamed: str) -> list[Series]:
