@@ -92,16 +92,22 @@ def test_readers_comments_are_not_won_back():
     assert not any("I say" in block.text for block in extract_body(tree, None).blocks if block.kept)
 
 
-def test_comments_below_a_short_article_are_not_its_main_part():
+@pytest.mark.parametrize(
+    ("around", "one"),
+    [
+        ('<ul class="forum-comments-list">{}</ul>', '<li class="forum-comment"><div>{}</div></li>'),
+        ('<div class="box">{}</div>', '<div class="row"><div class="who">Ann</div><div class="reader_comment_text"><p>{}</p></div></div>'),
+    ],
+)
+def test_comments_below_a_short_article_are_not_its_main_part(around: str, one: str):
     """Trafilatura keeps a list of comments that is longer than the article."""
     said = "".join(
-        f'<li class="forum-comment"><div>{word} is what I think of this bridge and of the people who want to close it for good.</div></li>'
+        one.format(f"{word} is what I think of this bridge and of the people who want to close it for good.")
         for word in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     )
-    comments = f'<ul class="forum-comments-list">{said}</ul>'
     tree = lxml.html.document_fromstring(
         "<html><head><title>Old bridge stays open - The Paper</title></head><body><article><h1>Old bridge stays open</h1>"
-        f"<div>{paragraphs()}</div><div>{comments}</div></article></body></html>"
+        f"<div>{paragraphs()}</div><div>{around.format(said)}</div></article></body></html>"
     )
     assert [block.text for block in extract_body(tree, None).blocks if block.kept] == list(SENTENCES)
 

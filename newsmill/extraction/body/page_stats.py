@@ -137,17 +137,17 @@ def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) ->
     """Return the shares with 0 for the blocks in readers' comments below the article.
 
     Below a short article trafilatura sometimes keeps the comments. They would become the main part of the page.
-    Boxes count as comments if several beside each other have the same name for one: a single box may hold a commentary, which is the
-    article. They do not contain the headline, and the text above them must have MIN_TEXT_WORDS kept words.
+    Boxes count as comments if several with the same path have a name for one: a single box may hold a commentary, which is the article.
+    They do not contain the headline, and the text above them must have MIN_TEXT_WORDS kept words.
     """
     title_at = find_title_block(layout, set(split_words(facts.title)))
     around = {box.index for box in layout.blocks[title_at].box.ancestors()} if title_at >= 0 else set[int]()
     named = {box.index for box in layout.boxes if box.index not in around and _COMMENT_CLASS.search(box.names)}
-    alike = Counter((box.parent.index, box.sign) for box in layout.boxes if box.index in named and box.parent is not None)
+    alike = Counter(box.path_key for box in layout.boxes if box.index in named)
     inside = [False] * len(layout.boxes)
     for box in layout.boxes:
         if box.parent is not None:
-            inside[box.index] = inside[box.parent.index] or (box.index in named and alike[box.parent.index, box.sign] > 1)
+            inside[box.index] = inside[box.parent.index] or (box.index in named and alike[box.path_key] > 1)
     above = 0
     cleared = list(shares)
     for i in range(max(title_at, 0), len(shares)):
