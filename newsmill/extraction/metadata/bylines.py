@@ -60,6 +60,7 @@ _JOB_TITLE = re.compile(
     rf"\b(?:{build_alternation('job_title')})\b",
     re.IGNORECASE,
 )
+_JOB_TITLES = re.compile(rf"\b(?:{build_alternation('job_title')})s\b", re.IGNORECASE)  # of several people, whose names stand before it
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
@@ -97,7 +98,7 @@ def split_names(text: str) -> list[str]:
 def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
     text = _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text)))
-    names = []
+    names: list[str] = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = _ASIAN_DATE.sub("", normalise_line(part))
@@ -107,7 +108,9 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
         labelled = not name
         name = "" if credited else _KOREAN_ROLE.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
-        if _is_name(name):
+        first, _, rest = name.partition(" ")
+        name = rest if first in _CONJUNCTIONS else name  # behind a comma: "Jane Doe, John Roe, and Max Moe"
+        if _is_name(name) and not (names and _JOB_TITLES.search(name)):
             names.append(name)
     return tuple(dict.fromkeys(names))
 
