@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import lxml.html
 import pytest
@@ -78,6 +79,36 @@ def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
     found = extract_body(page(paragraphs()), None, model=model)
     assert bool(found.warnings) is stands
     assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES if stands else SENTENCES[:3])
+
+
+def test_where_trafilatura_missed_most_of_the_text_the_choice_of_the_model_is_the_start(monkeypatch: pytest.MonkeyPatch):
+    """The model keeps a block if it or one of the two before it was kept at the start: one pass keeps three paragraphs of six."""
+    monkeypatch.setattr(bodies, "run_trafilatura", lambda *_: SimpleNamespace(text=SENTENCES[0], body=None))
+    model = bodies.block_model.BlockModel(
+        ("kept", "kept_before"), ((0, 0.5, (1, 2.5, 3.0, -3.0, 0.0), 3.0, 0.0),), threshold=0.5, version="two more"
+    )
+    found = extract_body(page(paragraphs()), None, model=model)
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES[:5])
+    assert [block.layer for block in found.blocks if block.text in SENTENCES] == [None, *["model"] * 4, "trafilatura"]
+
+
+@pytest.mark.parametrize(
+    ("block", "stands"),
+    [
+        ("<p>{}</p>", True),
+        ('<p style="display: none">{}</p>', False),
+        ('<p hidden="">{}</p>', False),
+        ('<p style="font-size:0;">{}</p>', False),
+        ('<p style="position:absolute; left: -9999px">{}</p>', False),
+        ('<p style="font-size: 0.9em; margin-left: -10px">{}</p>', True),
+        ('<div class="folded" style="display: none"><p>{}</p></div>', True),  # may open on a click
+    ],
+)
+def test_a_paragraph_that_is_not_displayed_is_no_text(block: str, stands: bool):
+    secret = "The treasurer of the town had asked for more time, but the council did not want to wait for it."
+    inside = "".join(f"<p>{sentence}</p>{block.format(secret) if at == 2 else ''}" for at, sentence in enumerate(SENTENCES))
+    (found,) = (one for one in extract_body(page(inside), None).blocks if one.text == secret)
+    assert found.kept is stands and (stands or found.reason == "not displayed")
 
 
 def test_a_page_without_text_keeps_nothing():

@@ -68,6 +68,8 @@ HIDING_CLASS = re.compile(
     re.I,
 )
 HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\s*rect|clip-path\s*:\s*inset\(50%", re.I)
+# Styles of an element that nobody sees. They count for a block's own element only: boxes around text have them for other reasons.
+UNSEEN_STYLE = re.compile(r"font-size\s*:\s*0(?![.\d])|(?:text-indent|left|top)\s*:\s*-\d{3}", re.I)
 DIGITS = re.compile(r"\d+")
 # A token that a build tool generated: letters and digits alternate at least twice ("css-1x2ab3", "sc-5a6b7c").
 # The search is one pass, so it needs no bound.
