@@ -89,6 +89,16 @@ def test_links_are_the_same_either_way() -> None:
     assert [link.url for found in markup if found for link in found.links] == ["https://gazette.example/a"]
 
 
+def test_a_paragraph_that_is_not_displayed_is_no_text_either_way() -> None:
+    number = unsampled(100)
+    body = html(number).replace("<div class=text>", '<div class=text><p style="display:none">Text for machines only.</p>')
+    fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
+    assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
+    assert fast.document is not None and long.document is not None
+    assert fast.document.text == long.document.text and "machines" not in fast.document.text
+    assert {one.reason for result in (fast, long) for one in result.blocks if "machines" in one.text} == {"not displayed"}
+
+
 @pytest.mark.parametrize(
     "how",
     [

@@ -17,13 +17,13 @@ from statistics import fmean
 
 from newsmill.extraction.body import trailing_lines
 from newsmill.extraction.body.align import HALF, SHINGLE_WORDS
-from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, UNSEEN_STYLE, is_hidden
+from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, is_displayed
 from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
 from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
 from newsmill.model import BlockType
 
 HEADLINE_REPEATED = "headline repeated"
-BESIDE_TEXT, EMPTY_SECTION = "beside the text", "heading of a section that is left out"
+BESIDE_TEXT, EMPTY_SECTION, NOT_DISPLAYED = "beside the text", "heading of a section that is left out", "not displayed"
 MIN_ALL_LINK_SHARE = 0.9  # share of a block's characters inside links
 LINK_WORDS = range(3, 40)  # words; a shorter link may be a heading, a longer one is prose inside a link
 MAX_KEPT_WORDS_ABOVE = 60  # words; a headline after more kept words is not the page's own
@@ -98,8 +98,8 @@ def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
 def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
     if stats.of_path[i] in repeated and len(stats.blocks[i].words) >= MIN_PLACEHOLDER_WORDS:
         return "placeholder"
-    if stats.blocks[i].box.tag not in HEADING_TAGS and is_hidden_itself(stats, i):
-        return "not displayed"
+    if not is_displayed(stats.blocks[i]):
+        return NOT_DISPLAYED
     if is_in_biography(stats, i):
         return "about the author"
     if stats.link_share[i] >= HALF and is_read_more(stats, i) and trailing_lines.is_invitation(stats.blocks[i].text):
@@ -288,16 +288,6 @@ def is_in_comments(stats: PageStats, i: int) -> bool:
 def is_beside_text(stats: PageStats, i: int) -> bool:
     """Return True if block i is in an element for secondary content (HTML standard, section 4.3), inside its part of the page."""
     return bool(stats.find_apart_bits(stats.blocks[i].box) & BESIDE_BIT)
-
-
-def is_hidden_itself(stats: PageStats, i: int) -> bool:
-    """Return True if the block's own element is hidden.
-
-    No such block is in the gold texts (0 of 116 near the text of 40 pages). A hidden box around blocks may be an accordion or the rest of
-    the text, which opens on a click (61 of 112 kept blocks are in the gold).
-    """
-    element = stats.blocks[i].box.element
-    return is_hidden(element, element.get("class") or "") or UNSEEN_STYLE.search(element.get("style") or "") is not None
 
 
 def is_in_biography(stats: PageStats, i: int) -> bool:

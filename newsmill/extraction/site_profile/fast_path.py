@@ -16,6 +16,7 @@ from itertools import groupby
 
 from lxml.html import HtmlElement
 
+from newsmill.extraction.body.block_rules import NOT_DISPLAYED
 from newsmill.extraction.body.blocks import (
     BOX_TAGS,
     HEADING_TAGS,
@@ -24,6 +25,7 @@ from newsmill.extraction.body.blocks import (
     SUBHEADING_TAGS,
     BlockWalk,
     TextBlock,
+    is_displayed,
     make_signature,
     split_words,
 )
@@ -244,7 +246,8 @@ def _is_repeated(profile: Profile, block: TextBlock) -> bool:
 
 def _make_blocks(blocks: Sequence[TextBlock], positions: Sequence[_Position | None]) -> Iterator[Block]:
     """Yield the blocks of the body. Each list and each table is one block."""
-    decisions = _add_subheadings(blocks, [_holds_text(position) for position in positions])
+    held = [_holds_text(position) and is_displayed(block) for block, position in zip(blocks, positions, strict=True)]
+    decisions = _add_subheadings(blocks, held)
     known = zip(blocks, positions, decisions, strict=True)
     markup = MarkupReader()
     for (decision, _), group in groupby(known, key=lambda found: (found[2], find_group(found[0]) if found[2] else 0)):
@@ -284,7 +287,8 @@ def _make_kept(members: Sequence[tuple[TextBlock, _Position | None]], markup: Ma
 
 def _make_removed(members: Iterable[tuple[TextBlock, _Position | None]], reason: str) -> Iterator[Block]:
     for block, position in members:
-        yield Block(choose_type(block), block.text, kept=False, layer=LAYER, reason=reason, path=_get_path(block, position))
+        why = NOT_DISPLAYED if _holds_text(position) else reason
+        yield Block(choose_type(block), block.text, kept=False, layer=LAYER, reason=why, path=_get_path(block, position))
 
 
 def _get_path(block: TextBlock, position: _Position | None) -> str:
