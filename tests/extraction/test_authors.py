@@ -60,6 +60,7 @@ from newsmill.model import Author, AuthorType
         ("Jane Doe and John Roe - AP Technology Writers", ["Jane Doe", "John Roe"]),
         ("Marie Dupont, Jean Petit\nEnvoyés spéciaux à Toulouse", ["Marie Dupont", "Jean Petit"]),
         ("Jane Doe, et al.", ["Jane Doe"]),
+        ("Jane Doe &\nJohn Roe", ["Jane Doe", "John Roe"]),
         ("Jane Doe, Special for THE PAPER", ["Jane Doe", "THE PAPER"]),
         ("You're logged in as\nAccount", []),
         ("Jane Doe, PhD", ["Jane Doe"]),

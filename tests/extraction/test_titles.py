@@ -44,6 +44,12 @@ def og(text: str) -> str:
             "<ul class=breadcrumbs><li><h1>Lime bridge 2026</h1></li></ul><h2>A bridge says goodbye</h2>",
             ("A bridge says goodbye", "dom"),
         ),
+        # the site's name in a link to its homepage; its first word is in the title
+        (
+            '<meta property="og:title" content="Old paper found in a bridge">',
+            '<h1><a href="https://daily.example/">The Daily Paper</a></h1><h3>Old paper found in a bridge</h3>',
+            ("Old paper found in a bridge", "meta"),
+        ),
         # the site's name in a logo
         ("<title>Bridge closes</title>", "<h1 class=logo>Morning Paper</h1><h2>Bridge closes</h2>", ("Bridge closes", "dom")),
         # a kicker inside the h1

@@ -101,7 +101,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     names: list[str] = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
-        name = _ASIAN_DATE.sub("", normalise_line(part))
+        name = _ASIAN_DATE.sub("", normalise_line(part)).removesuffix(" &")
         credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]

@@ -55,6 +55,7 @@ _BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")
 _DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and the maximum bytes from the start of its attribute to the name
 _NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
 _NAVIGATION_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_HOMEPAGE = re.compile(r"(?:https?://[^/?#]+)?/|https?://[^/?#]+", re.IGNORECASE)
 _COMMENT_WRAPPER = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
@@ -64,7 +65,7 @@ Node = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """An <h1> or <h2>; `is_navigation` is True in a breadcrumb trail, a navigation, a list or a logo."""
+    """An <h1> or <h2>; `is_navigation` is True in a breadcrumb trail, a navigation, a list, a logo or a link to the homepage."""
 
     text: str
     level: int
@@ -227,7 +228,16 @@ def _read_item_date(element: HtmlElement) -> str:
 def _read_heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
     is_navigation = any(box.tag in ("nav", "li") or _NAVIGATION_CLASS.search(box.get("class", "")) for box in around)
-    return Heading(normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]), int(str(element.tag)[1]), is_navigation)
+    text = normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS])
+    return Heading(text, int(str(element.tag)[1]), is_navigation or _is_link_to_homepage(element, text))
+
+
+def _is_link_to_homepage(heading: HtmlElement, text: str) -> bool:
+    """Whether the whole heading is a link to a homepage: it is then the name of the site."""
+    link = next(heading.iter("a"), None)
+    if link is None or _HOMEPAGE.fullmatch(link.get("href", "").strip()) is None:
+        return False
+    return normalise_line(link.text_content()[:MAX_TITLE_CHARACTERS]) == text
 
 
 def _is_inside_svg(element: HtmlElement) -> bool:
