@@ -307,7 +307,23 @@ def upgrade(engine: Engine, before_creation: Callable[[], None] = lambda: None) 
             before_creation()
         if before != REVISIONS[-1]:
             _run_migrations(conn)
+        if engine.dialect.name == "sqlite":
+            _stop_merges_of_deleted_words(conn)
     return before, REVISIONS[-1]
+
+
+def _stop_merges_of_deleted_words(conn: Connection) -> None:
+    """Set FTS5's option `deletemerge` to 0, also in databases that exist.
+
+    FTS5 merges parts of the index of which many words are deleted. SQLite 3.46 may do so with the unfinished output of another merge. The
+    next step of that merge then writes outside its memory: the process ends by a signal, and the index is damaged ("database disk image is
+    malformed"). Tables of random words were damaged within seconds, and with 0 not at all. Ordinary merges remove deleted words too.
+    """
+    made = conn.execute(text("SELECT sql FROM sqlite_master WHERE name = 'search_words'")).scalar()
+    if made is None or "contentless_delete" not in made:  # SQLite before 3.43 has no such merges
+        return
+    if conn.execute(text("SELECT v FROM search_words_config WHERE k = 'deletemerge'")).scalar() != 0:
+        conn.execute(text("INSERT INTO search_words (search_words, rank) VALUES ('deletemerge', 0)"))
 
 
 def _refuse_unknown(current: str | None) -> None:

@@ -39,6 +39,19 @@ def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
     engine.dispose()
 
 
+def test_sqlite_does_not_merge_for_the_sake_of_deleted_words(tmp_path: Path) -> None:
+    """Such merges damage the index in SQLite 3.46. A database of an earlier version gets the option too."""
+    wanted = [0] if sqlite3.sqlite_version_info >= (3, 43) else []  # older versions have no such merges
+    engine = database.connect(f"sqlite:///{tmp_path}/a.sqlite")
+    option = text("SELECT v FROM search_words_config WHERE k = 'deletemerge'")
+    for before in (None, database.REVISIONS[-1]):
+        assert database.upgrade(engine) == (before, database.REVISIONS[-1])
+        with writing(engine) as conn:
+            assert conn.execute(option).scalars().all() == wanted
+            conn.execute(text("DELETE FROM search_words_config WHERE k = 'deletemerge'"))
+    engine.dispose()
+
+
 def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
     """Not SQLite's tables of words, which SQLAlchemy cannot describe, nor the index that stands for them on Postgres."""
     return not (name or "").startswith("search_words") and name != "ix_search_entries_vector"
