@@ -6,6 +6,7 @@ of processes on one machine. Postgres: through psycopg 3.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -27,6 +28,8 @@ from newsmill.storage.columns import dump_json
 from newsmill.storage.private_files import make_private_file
 from newsmill.storage.schema import metadata
 
+log = logging.getLogger(__name__)
+
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair; at full load the longest wait was 1.8 s
 POOL_SIZE = 5  # connections per process: one thread writes and a few read
 CONNECT_SECONDS = 10
@@ -37,6 +40,7 @@ SHARED_INDEX_BYTES = 1 << 20  # SQLite extends its -shm file by 32 KB and its lo
 MIGRATIONS = "newsmill.storage:migrations"
 # The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
 REVISIONS = ("0001",)
+_DAMAGED_INDEX = ("malformed", "vtable constructor failed")  # in SQLite's messages about an FTS5 table
 
 _OTHER_FOLDER = "or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
 _FILE_HINT = f"make the folder writable, {_OTHER_FOLDER}"
@@ -318,12 +322,41 @@ def _stop_merges_of_deleted_words(conn: Connection) -> None:
     FTS5 merges parts of the index of which many words are deleted. SQLite 3.46 may do so with the unfinished output of another merge. The
     next step of that merge then writes outside its memory: the process ends by a signal, and the index is damaged ("database disk image is
     malformed"). Tables of random words were damaged within seconds, and with 0 not at all. Ordinary merges remove deleted words too.
+    An index that is damaged already is emptied, and the documents are indexed again.
     """
     made = conn.execute(text("SELECT sql FROM sqlite_master WHERE name = 'search_words'")).scalar()
     if made is None or "contentless_delete" not in made:  # SQLite before 3.43 has no such merges
         return
-    if conn.execute(text("SELECT v FROM search_words_config WHERE k = 'deletemerge'")).scalar() != 0:
-        conn.execute(text("INSERT INTO search_words (search_words, rank) VALUES ('deletemerge', 0)"))
+    if conn.execute(text("SELECT v FROM search_words_config WHERE k = 'deletemerge'")).scalar() == 0:
+        return
+    set_option = text("INSERT INTO search_words (search_words, rank) VALUES ('deletemerge', 0)")
+    try:
+        conn.execute(set_option)
+    except exc.DatabaseError as error:
+        if not any(words in str(error.orig) for words in _DAMAGED_INDEX):
+            raise
+        log.warning("the search index is damaged; it is built again from the stored documents")
+        _empty_search_index(conn, made)
+        conn.execute(set_option)
+
+
+def _empty_search_index(conn: Connection, made: str) -> None:
+    """Remove all words, and note every document to be indexed. `made` is the statement that made the table.
+
+    SQLite can neither empty nor drop a table that it cannot open. The tables below it get the content of a new table.
+    """
+    conn.execute(text(made.replace("search_words", "temp.empty_words", 1)))
+    for statement in (
+        "DELETE FROM search_words_data",
+        "DELETE FROM search_words_idx",
+        "DELETE FROM search_words_docsize",
+        "INSERT INTO search_words_data SELECT * FROM temp.empty_words_data",
+        "DROP TABLE temp.empty_words",
+        "DELETE FROM search_entries",
+        "DELETE FROM search_pending",
+        "INSERT INTO search_pending (document_id) SELECT id FROM documents",
+    ):
+        conn.execute(text(statement))
 
 
 def _refuse_unknown(current: str | None) -> None:

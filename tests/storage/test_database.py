@@ -16,11 +16,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from rows import NOON, SITE, Mill, NewDatabase, links
+from rows import NOON, SITE, Mill, NewDatabase, document_of, insert_documents, links
 from sqlalchemy import Engine, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
+from newsmill.search.indexer import count_pending, index_pending
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
@@ -49,6 +50,26 @@ def test_sqlite_does_not_merge_for_the_sake_of_deleted_words(tmp_path: Path) -> 
         with writing(engine) as conn:
             assert conn.execute(option).scalars().all() == wanted
             conn.execute(text("DELETE FROM search_words_config WHERE k = 'deletemerge'"))
+    engine.dispose()
+
+
+def test_a_damaged_search_index_is_built_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path}/a.sqlite")
+    database.upgrade(engine)
+    insert_documents(engine, document_of(f"{SITE}/a", text="The ferry runs all winter."))
+    index_pending(engine)
+    with writing(engine) as conn:
+        conn.execute(text("DELETE FROM search_words_config WHERE k = 'deletemerge'"))
+        conn.execute(
+            text("UPDATE search_words_data SET block = X'FFFFFFFFFFFFFFFFFFFF' WHERE id = 10")
+        )  # FTS5's list of the parts of the index
+    engine.dispose()
+    database.upgrade(engine)
+    assert "built again" in caplog.text and count_pending(engine) == 1
+    index_pending(engine)
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT count(*) FROM search_words WHERE search_words MATCH 'ferry'")).scalar() == 1
+        assert conn.execute(text("PRAGMA integrity_check")).scalar() == "ok"
     engine.dispose()
 
 
