@@ -207,7 +207,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
         """A new page in the request's context.
 
         It is created a second time when its context was closed already, because the page before it made the context or the browser end:
-        scrapy-playwright forgets both only some moments later.
+        scrapy-playwright forgets both only a little later.
         """
         name = request.meta["playwright_context"]
         context = self.context_wrappers.get(name)

@@ -67,10 +67,15 @@ def by_profile(number: int, body: str | None = None, profile: Profile | None = N
     return read(page(number, body), profile=profile or site())
 
 
-def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
-    number = unsampled(100)
-    fast, long = by_profile(number), by_profile(number, profile=replace(site(), fast=False))
+def read_both_ways(number: int, body: str | None = None) -> tuple[ExtractionResult, ExtractionResult]:
+    """The results of the fast path and of full extraction."""
+    fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
     assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
+    return fast, long
+
+
+def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
+    fast, long = read_both_ways(unsampled(100))
     assert fast.document is not None and long.document is not None
     assert fast.document.extractor == "profile 7" and long.document.extractor.startswith("trafilatura")
     assert fast.document.profile_version == 7
@@ -81,8 +86,7 @@ def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
 def test_links_are_the_same_either_way() -> None:
     number = unsampled(100)
     body = html(number).replace("<div class=text><p>", '<div class=text><p><a href="/a">A link</a> ')
-    fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
-    assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
+    fast, long = read_both_ways(number, body)
     assert fast.document is not None and long.document is not None
     markup = [block.markup for block in fast.document.blocks]
     assert markup == [block.markup for block in long.document.blocks]
@@ -92,8 +96,7 @@ def test_links_are_the_same_either_way() -> None:
 def test_a_paragraph_that_is_not_displayed_is_no_text_either_way() -> None:
     number = unsampled(100)
     body = html(number).replace("<div class=text>", '<div class=text><p style="display:none">Text for machines only.</p>')
-    fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
-    assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
+    fast, long = read_both_ways(number, body)
     assert fast.document is not None and long.document is not None
     assert fast.document.text == long.document.text and "machines" not in fast.document.text
     assert {one.reason for result in (fast, long) for one in result.blocks if "machines" in one.text} == {"not displayed"}

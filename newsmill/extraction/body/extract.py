@@ -34,9 +34,9 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 # 36,000 blocks took 16 s of CPU with both, 4 s without.
 MANY_BLOCKS = 10_000
 MIN_LEFT_SHARE = 0.4  # share of trafilatura's words that the model must keep; without it single pages lost all text
+MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
 UNDECIDED_LOG_ODDS = 2.0  # distance from even odds below which a decision about a block is open (0.12 to 0.88)
 MIN_SURER = 0.1  # how much more F1 the model must expect of a choice that did not start from trafilatura's text
-MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
 MIN_VISIBLE_WORDS = 40  # words; if a page has fewer, the text of its scripts is used instead, if there is any
 SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
@@ -70,7 +70,8 @@ class _Selection:
     refused: Mapping[int, str]  # block → reason, for blocks that a rule withheld from the model or removed from its choice
 
     @property
-    def surety(self) -> float:
+    def expected_or_zero(self) -> float:
+        """The expected F1; 0 for a page of which the model estimated no block."""
         return self.expected or 0.0
 
     def count_words(self, blocks: Iterable[int]) -> int:
@@ -91,7 +92,7 @@ class _Selection:
 
     def is_too_little(self) -> bool:
         """Return True if the model would keep too little of what trafilatura kept."""
-        must_stay = MIN_LEFT_SHARE if self.surety >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
+        must_stay = MIN_LEFT_SHARE if self.expected_or_zero >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
         return self.count_words(self.kept) < must_stay * self.count_words(self.found_blocks())
 
 
@@ -150,10 +151,12 @@ def _extract_visible(
         if selection is not None and shares == selection.stats.shares:
             break  # the second pass would have the same result
         selection = _select_blocks(layout, shares, shares, facts, model, is_sure_text)
-        if (selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY_BLOCKS:
+        if selection.expected_or_zero >= DOUBTFUL_CONFIDENCE or len(layout.blocks) > MANY_BLOCKS:
             break
     assert selection is not None
-    return _build_body(_reconsider(selection, layout, facts, model, is_sure_text), kept_only=kept_only)
+    if len(layout.blocks) <= MANY_BLOCKS:
+        selection = _reconsider(selection, layout, facts, model, is_sure_text)
+    return _build_body(selection, kept_only=kept_only)
 
 
 def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None) -> _Selection:
@@ -163,7 +166,7 @@ def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: 
     made 8 of 1,580 gold pages exact and none inexact; 63 others became better and 54 worse, and the mean F1 of no set fell.
     If most of the text was won back, the model's own choice is the start. That made 3 of 36 such gold pages exact, 3 more better and 4
     worse, and brought their mean confidence from 0.72 to 0.86, with a mean F1 of 0.85.
-    In doubt, all prose of the page is the start, and then the choice that follows: trafilatura may have taken a gallery or a form. The
+    In doubt, all prose of the page is the start, and then the choice that follows: trafilatura may have kept a gallery or a form. The
     result counts if the model is much surer of it: 6 of 63 such gold pages became better (0.03 to 0.94, 0 to 1), one a little worse.
     """
 
@@ -174,16 +177,16 @@ def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: 
         return start_from([float(block.index in earlier.kept) for block in layout.blocks], earlier_odds)
 
     best = selection
-    if best.surety >= DOUBTFUL_CONFIDENCE and len(layout.blocks) <= MANY_BLOCKS and best.is_undecided():
+    if best.expected_or_zero >= DOUBTFUL_CONFIDENCE and best.is_undecided():
         best = start_from_choice(selection, selection.odds)
-    if selection.is_mostly_won_back() and (again := start_from_choice(selection)).surety > best.surety:
+    if selection.is_mostly_won_back() and (again := start_from_choice(selection)).expected_or_zero > best.expected_or_zero:
         best = again
-    if best.surety < DOUBTFUL_CONFIDENCE and len(layout.blocks) <= MANY_BLOCKS:
+    if best.expected_or_zero < DOUBTFUL_CONFIDENCE:
         prose = [float(words > 0) for words in selection.stats.own.prose]
         again = start_from_choice(start_from(clear_comments(layout, prose, facts)))
         is_less = best.is_too_little() and again.count_words(again.kept) <= again.count_words(again.found_blocks())
-        if again.surety > best.surety + MIN_SURER and not is_less:
-            best = replace(again, expected=fmean((again.surety, best.surety)))
+        if again.expected_or_zero > best.expected_or_zero + MIN_SURER and not is_less:
+            best = replace(again, expected=fmean((again.expected_or_zero, best.expected_or_zero)))
     return best
 
 
