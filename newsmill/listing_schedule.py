@@ -28,6 +28,7 @@ class Why(StrEnum):
     BUDGET = "budget"
     FAILING = "failing"
     EMPTIED = "emptied"
+    CHECKED = "checked"
     FOLLOWED = "followed"
     FIXED = "fixed"
     PAUSED = "paused"
@@ -46,6 +47,7 @@ WHY_TEXTS: Mapping[Why, str] = {
     Why.BUDGET: "its host permits few requests, and articles need most of them",
     Why.FAILING: "it has failed since {at}",
     Why.EMPTIED: "it had entries and shows none any more",
+    Why.CHECKED: "no listing has shown a new article for improbably long",
     Why.FOLLOWED: "polled from the listing that leads to it",
     Why.FIXED: "the source has fixed times",
     Why.PAUSED: "the source is paused",

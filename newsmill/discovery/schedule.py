@@ -44,6 +44,9 @@ FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that 
 EXPLORATION_SHARE = 0.07  # polls of such listings, per poll of the others
 MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
 EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none: a second read proves that it lost them
+ARTICLES_PER_CHECK = 4.0  # to be expected without a new one coming, which chance makes of one silence in 55 (Poisson)
+STALLED_CHANCE = 0.01  # of a listing that works to show none of the articles that others show, below which it counts as stalled
+MAX_TRUSTED_SHARE = 0.8  # so that a listing counts as stalled after three articles at the earliest
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
@@ -168,7 +171,8 @@ class Reason(StrEnum):
     BUDGET = "budget"  # the budget of its host makes the interval longer; `fit_budget`
     ANNOUNCED = "announced"  # it says itself how often it changes, and nothing else is known yet
     FAILING = "failing"
-    EMPTIED = "emptied"  # its last poll showed no entries any more
+    EMPTIED = "emptied"  # it has no entries any more
+    CHECKED = "checked"  # no listing has shown a new article for improbably long; `count_checks`
     FIXED = "fixed"  # the source has `every` or `cron`
 
 
@@ -184,7 +188,7 @@ class ListingFacts:
     is_spider: bool = False
     is_feed: bool = False
     is_pushed: bool = False  # a hub sends its changes (WebSub)
-    is_emptied: bool = False  # it showed new articles in the last days, and the last poll found no entries
+    is_emptied: bool = False  # it showed new articles in the last days, and has no entries now
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,22 @@ def choose_listings(shown: Mapping[int, frozenset[str]], order: Sequence[int], p
         shares[best] = len(gain) / len(every)
         missing -= gain
     return shares
+
+
+def count_checks(rates: PublicationRates, last: datetime, now: datetime) -> int:
+    """How many listings without a share are read once, because since `last` no listing has shown a new article.
+
+    Either nothing was published, or the listings with shares do not show it: a feed that its software no longer writes is unchanged, too.
+    """
+    return int(rates.expect(last, now) / ARTICLES_PER_CHECK)
+
+
+def is_stalled(share: float, missed: int) -> bool:
+    """Whether a listing has stopped changing: `missed` articles came since its last new one, and it was read after them without them.
+
+    `share`: of all articles, those that it showed before.
+    """
+    return (1 - min(share, MAX_TRUSTED_SHARE)) ** missed < STALLED_CHANCE
 
 
 def plan_poll(listing: int, facts: ListingFacts, pattern: SourcePattern, *, copies: int, today: float, now: datetime) -> NextPoll:
@@ -291,14 +311,14 @@ def fit_budget(polled_at: Mapping[int, datetime], plans: Mapping[int, NextPoll],
     """The plans of a host's listings (by id) within its budget: if they need more, all intervals grow by the same factor.
 
     `polled_at` has the last poll of each listing, `delay` the seconds between two requests to the host. An interval stays within
-    MAX_INTERVAL, and a failing listing keeps its own, which is an hour at least.
+    MAX_INTERVAL. A failing listing keeps its own, which is an hour at least, and one that is checked is read only once.
     """
     intervals = {listing: plan.at - polled_at[listing] for listing, plan in plans.items()}
     load = sum(delay / LISTING_SHARE / interval.total_seconds() for interval in intervals.values())
     if load <= 1:
         return dict(plans)
     return {
-        listing: plan if plan.reason is Reason.FAILING else _stretch(plan, polled_at[listing], intervals[listing] * load)
+        listing: plan if plan.reason in (Reason.FAILING, Reason.CHECKED) else _stretch(plan, polled_at[listing], intervals[listing] * load)
         for listing, plan in plans.items()
     }
 

@@ -21,13 +21,16 @@ from newsmill.discovery.schedule import (
     RECENT_HOURS,
     ListingFacts,
     NextPoll,
+    PublicationRates,
     Reason,
     SourcePattern,
     choose_listings,
     compute_failing_interval,
     compute_today_factor,
+    count_checks,
     estimate_rates,
     fit_budget,
+    is_stalled,
     plan_poll,
 )
 from newsmill.model import Kind, Outcome, Source
@@ -48,6 +51,9 @@ MIN_AGE, MAX_AGE = timedelta(minutes=10), timedelta(hours=6)  # of a pattern bef
 LATE_DATE = timedelta(minutes=10)  # a publication time may be that far ahead of the first sight: clocks differ
 SIGHTED = timedelta(days=2)  # an article that was found later than that was not news
 KIND_ORDER = (Kind.FEED, Kind.SITEMAP, Kind.HOMEPAGE, Kind.SECTION)  # of listings that show the same: the cheapest first
+CHECK_ORDER = (Kind.HOMEPAGE, Kind.SITEMAP, Kind.FEED, Kind.SECTION)  # of listings that are checked: what shows most first
+LATE_LISTING = timedelta(hours=1)  # an article may come that much later on one listing than on another
+MIN_EXPECTED = 2.0  # new articles of a listing since its last one, before it is asked whether it has stalled: a query of documents
 
 _PATTERN: TypeAdapter[SourcePattern] = TypeAdapter(SourcePattern)
 _SAVE = Upsert(source_patterns, ("source",), lambda new: {"computed_at": new.computed_at, "pattern": new.pattern})
@@ -124,6 +130,7 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
         for listing in listings.values()
         if listing.id in new or listing.next_poll_at is not None  # the others are due
     }
+    plans |= {number: NextPoll(now, Reason.CHECKED) for number in _choose_checks(listings, pattern, pushed, now) if number in plans}
     plans = _fit_budgets(listings, plans, source.politeness.delay, now)
     for number, next_poll in plans.items():
         listing = listings[number]
@@ -171,8 +178,8 @@ def to_facts(listing: PolledListing, *, is_pushed: bool) -> ListingFacts:
 
 
 def _is_emptied(listing: PolledListing) -> bool:
-    """Whether the last poll of a listing found no entries, though it showed a new page shortly before. A sitemap of news may be empty."""
-    if listing.outcome is not Outcome.EMPTY_LISTING or listing.kind is Kind.SITEMAP or listing.shown_at is None:
+    """Whether a listing has no entries, though it showed a new page in the days before. A sitemap of news may be empty."""
+    if not listing.is_empty or listing.kind is Kind.SITEMAP or listing.shown_at is None:
         return False
     return listing.polled_at - listing.shown_at < polls.RECENT
 
@@ -198,15 +205,19 @@ def _read_pattern(
     """The pattern of a source, computed again where it is old. `added_at`: when the source was added; `listings`: those that were polled;
     `pushed`: those of which a hub sends the changes.
 
-    A failing listing shows nothing: the next best takes its place at once. A hub takes the place of polls soon.
+    A failing listing shows nothing, and neither does one without entries: the next best takes its place at once. A hub takes the place of
+    polls soon.
     """
     row = conn.execute(_LOAD, {"b_source": source}).one_or_none()
-    working = {listing.id: listing for listing in listings if listing.failing_since is None}
+    working = {listing.id: listing for listing in listings if listing.failing_since is None and not listing.is_empty}
     if row is not None:
         pattern = _PATTERN.validate_python(row.pattern)
         longest = MIN_AGE if pushed & working.keys() - pattern.shares.keys() else min(max((now - added_at) / 20, MIN_AGE), MAX_AGE)
         if timedelta(0) <= now - row.computed_at < longest and pattern.shares.keys() <= working.keys():
-            return pattern
+            doubtful = {number: share for number, share in pattern.shares.items() if _is_doubtful(working[number], share, pattern.rates)}
+            since = min((working[number].shown_at or now for number in doubtful), default=now)
+            if not doubtful or not _find_stalled(_read_articles(conn, source, added_at, since), working, doubtful):
+                return pattern
     pattern = _compute_pattern(conn, source, added_at, working, pushed, now)
     _SAVE.run(conn, [{"source": source, "computed_at": now, "pattern": _PATTERN.dump_python(pattern, mode="json")}])
     return pattern
@@ -243,6 +254,11 @@ def _compute_pattern(
     articles = sorted(_read_articles(conn, source, added_at, now - RATE_WINDOW), key=lambda article: article.at, reverse=True)
     since = _find_start(articles, added_at, now)
     shares = _compute_shares(conn, articles, listings, pushed, added_at, now)
+    while stalled := _find_stalled(articles, listings, shares):
+        listings = {number: listing for number, listing in listings.items() if number not in stalled}
+        if not (rest := _compute_shares(conn, articles, listings, pushed, added_at, now)):
+            break
+        shares = rest
     return SourcePattern(estimate_rates([article.at for article in articles], since, now), shares)
 
 
@@ -286,9 +302,40 @@ def _compute_shares(
     for row in conn.execute(_SIGHTINGS, {"b_pages": [article.page for article in counted]}) if counted else ():
         if not row.is_late and row.listing_id in listings:
             shown.setdefault(row.listing_id, set()).add(str(row.page_id))
-    order = sorted(listings, key=lambda number: (_kind_order(listings[number].kind), number))
+    order = sorted(listings, key=lambda number: (_order_of(listings[number].kind, KIND_ORDER), number))
     return choose_listings({number: frozenset(pages) for number, pages in shown.items()}, order, pushed)
 
 
-def _kind_order(kind: Kind) -> int:
-    return KIND_ORDER.index(kind) if kind in KIND_ORDER else len(KIND_ORDER)
+def _is_doubtful(listing: PolledListing, share: float, rates: PublicationRates) -> bool:
+    return listing.shown_at is not None and share * rates.expect(listing.shown_at, listing.polled_at) >= MIN_EXPECTED
+
+
+def _find_stalled(articles: Sequence[_Article], listings: Mapping[int, PolledListing], shares: Mapping[int, float]) -> set[int]:
+    """The listings with shares that show no new article any more, while others do."""
+
+    def count_missed(listing: PolledListing) -> int:
+        shown_at, until = listing.shown_at, listing.polled_at - LATE_LISTING
+        return 0 if shown_at is None else sum(article.at > shown_at and article.first_seen_at < until for article in articles)
+
+    return {number for number, share in shares.items() if is_stalled(share, count_missed(listings[number]))}
+
+
+def _choose_checks(listings: Mapping[int, PolledListing], pattern: SourcePattern, pushed: Set[int], now: datetime) -> list[int]:
+    """The listings that are read now, because no listing has shown a new article for improbably long."""
+    shown = [shown_at for number in pattern.shares if number in listings and (shown_at := listings[number].shown_at) is not None]
+    if not shown:
+        return []
+    last = min(max(shown), now)
+    checked = [
+        listing
+        for number, listing in listings.items()
+        if listing.shown_at is not None and listing.failing_since is None and (number in pushed or number not in pattern.shares)
+    ]
+    unread = [listing for listing in checked if listing.polled_at < last]
+    number = count_checks(pattern.rates, last, now) - (len(checked) - len(unread))
+    unread.sort(key=lambda one: (one.id not in pushed, _order_of(one.kind, CHECK_ORDER), one.id))
+    return [listing.id for listing in unread[: max(number, 0)]]
+
+
+def _order_of(kind: Kind, order: Sequence[Kind]) -> int:
+    return order.index(kind) if kind in order else len(order)

@@ -26,8 +26,10 @@ from newsmill.discovery.schedule import (
     compute_next_due,
     compute_retry_delay,
     compute_today_factor,
+    count_checks,
     estimate_rates,
     fit_budget,
+    is_stalled,
     plan_poll,
 )
 from newsmill.model import Kind
@@ -209,6 +211,20 @@ def test_a_listing_that_lost_its_entries_is_read_again_within_the_hour() -> None
     assert plan(COPY, facts=ListingFacts(NOW, 9, is_feed=True, is_emptied=True)) == soon
     assert plan(facts=ListingFacts(NOW, 9, is_pushed=True, is_emptied=True)) == soon
     assert plan(facts=ListingFacts(NOW, 9, is_emptied=True)) == plan(), "one that is read more often keeps its plan"
+
+
+def test_a_silence_that_chance_does_not_explain_has_other_listings_read() -> None:
+    """One after the other: each four articles that were to be expected."""
+    rates = PublicationRates(4 / 60)
+    assert [count_checks(rates, NOW - timedelta(minutes=minutes), NOW) for minutes in (0, 59, 61, 119, 121)] == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("share", "missed", "stalled"),
+    [(1.0, 0, False), (1.0, 2, False), (1.0, 3, True), (0.5, 6, False), (0.5, 7, True), (0.05, 80, False), (0.0, 10_000, False)],
+)
+def test_a_listing_has_stalled_when_it_misses_more_than_it_ever_left_out(share: float, missed: int, stalled: bool) -> None:
+    assert is_stalled(share, missed) == stalled
 
 
 def plan_first(update_interval: timedelta | None, *, polls: int = 1, shares: dict[int, float] | None = None) -> NextPoll:

@@ -40,7 +40,7 @@ class Site:
         return trace.id
 
     def poll(self, minutes: float, pages: dict[str, list[int]], outcome: Outcome = Outcome.LISTED) -> set[str]:
-        """Poll all due listings; `pages` has the articles of each. Returns the URLs that were polled."""
+        """Poll all due listings and return their URLs. `pages` has the articles of each, and `outcome` is that of those without."""
         now = after(minutes=minutes)
         (host,) = self.ledger.lease_hosts("me", limit=1, seconds=60, now=now) or (None,)
         if host is None:
@@ -51,7 +51,8 @@ class Site:
                 continue
             shown = [Link(f"{SITE}/{number}", source="paper", found_by=row.kind.value) for number in pages.get(row.url, ())]
             self.ledger.add(shown, now=now, listing_id=row.id)
-            self.ledger.end([Ended(row.id, row.fence, OutcomeRecord(outcome))], now=now)
+            ending = Outcome.LISTED if shown else outcome
+            self.ledger.end([Ended(row.id, row.fence, OutcomeRecord(ending))], now=now)
         self.ledger.release_urls([row for row in found if row.kind is Kind.PAGE], now=now)
         self.ledger.release_host(HOST, "me", now=now)
         return {row.url for row in found if row.kind is not Kind.PAGE}
@@ -385,7 +386,7 @@ def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) 
     def read_feed(hour: int, pages: list[int], outcome: Outcome) -> tuple[timedelta | None, str | None]:
         with site.engine.begin() as conn:
             conn.execute(update(rows).where(rows.c.id == site.id_of(FEED)).values(state="due", next_at=after(hours=hour)))
-        site.poll(60 * hour, {FEED: pages}, outcome)
+        site.poll(60 * hour, {HOME: list(range(20)), FEED: pages}, outcome)
         site.plan(60 * hour)
         return site.next_polls()[FEED]
 
@@ -396,5 +397,82 @@ def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) 
         conn.execute(update(listing_schedules).values(reads=9))
     assert read_feed(1, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=4)
     assert read_feed(2, [], Outcome.EMPTY_LISTING) == (timedelta(hours=1), "emptied")
-    assert read_feed(3, [], Outcome.NOT_MODIFIED)[0] == timedelta(hours=4), "the second read has proven it"
+    assert read_feed(3, [], Outcome.NOT_MODIFIED) == (timedelta(hours=1), "emptied"), "unchanged means: still without entries"
+    assert read_feed(4, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=4)
+    assert read_feed(5, [], Outcome.NOT_MODIFIED)[0] == timedelta(hours=4)
     assert read_feed(8 * 24, [], Outcome.EMPTY_LISTING)[0] == timedelta(hours=4), "one without news for a week may well be empty"
+
+
+class Newsroom:
+    """A site with an article every ten minutes. Its homepage, feed and six sections show the last 20; passes are five minutes apart."""
+
+    def __init__(self, ledger: Ledger, engine: Engine) -> None:
+        sections = tuple(f"{SITE}/section-{number}/" for number in range(6))
+        self.site = Site(ledger, engine, replace(ADAPTIVE, sections=sections))
+        self.minute = 0
+        self.polls: dict[str, list[int]] = {url: [] for url in (FEED, HOME, *sections)}  # minutes
+        self.found: dict[int, int] = {}  # minute by article; the article with number n is published in minute 10 n
+        ledger.read_listings("paper", now=NOON)
+
+    def follow(self, hours: int, feed_end: int | None = None, *, is_feed_empty: bool = False, last: int | None = None) -> None:
+        """Follow the site until hour `hours`. The feed shows the articles before hour `feed_end`, or none. The last article is `last`."""
+        outcome = Outcome.EMPTY_LISTING  # of the feed without articles; its later polls end with a 304
+        while self.minute < hours * 60:
+            self.minute += 5
+            newest = self.minute // 10 if last is None else min(self.minute // 10, last)
+            shown = {url: _newest(newest) for url in self.polls}
+            if feed_end is not None:
+                shown[FEED] = [] if is_feed_empty else _newest(feed_end * 6 - 1)
+            for url in self.site.poll(self.minute, shown, outcome):
+                self.polls[url].append(self.minute)
+                outcome = outcome if shown[url] else Outcome.NOT_MODIFIED
+                self._store(shown[url])
+            self.site.plan(self.minute)
+
+    def delays(self, start: int, end: int) -> list[int]:
+        """Minutes from publication to discovery of the articles between two hours."""
+        return [self.found[number] - 10 * number for number in range(start * 6, end * 6)]
+
+    def count_polls(self, url: str, start: int, end: int) -> int:
+        return sum(start * 60 < minute <= end * 60 for minute in self.polls[url])
+
+    def _store(self, articles: list[int]) -> None:
+        with self.site.engine.begin() as conn:
+            for number in set(articles) - self.found.keys():
+                self.found[number] = self.minute
+                published, seen = after(minutes=10 * number), after(minutes=self.minute)
+                document = document_of(f"{SITE}/{number}", published_at=published, published_precision="minute", first_seen_at=seen)
+                conn.execute(insert(documents).values(**to_row(document), ledger_id=self.site.id_of(document.url), stored_at=seen))
+
+
+def _newest(number: int) -> list[int]:
+    return list(range(max(number - 19, 0), number + 1))
+
+
+def test_a_feed_that_lost_its_entries_is_no_longer_relied_upon(ledger: Ledger, engine: Engine) -> None:
+    """Whatever its later polls end with: an unchanged feed has no entries either."""
+    room = Newsroom(ledger, engine)
+    room.follow(12)
+    room.follow(18, 12, is_feed_empty=True)
+    assert room.count_polls(FEED, 13, 18) == 5, "once an hour"
+    room.follow(24)
+    assert max(room.delays(12, 23)) <= 10
+
+
+def test_a_feed_that_stopped_changing_is_no_longer_relied_upon(ledger: Ledger, engine: Engine) -> None:
+    """A feed that the site's software no longer writes looks like a quiet day, until another listing shows an article."""
+    room = Newsroom(ledger, engine)
+    room.follow(12)
+    room.follow(18, 12)
+    delays = room.delays(12, 17)
+    assert max(delays) <= 90 and max(delays[15:]) <= 10
+    room.follow(24)
+    assert max(room.delays(18, 23)) <= 10
+    assert all(room.count_polls(url, 12, 24) <= 2 for url in room.polls if url not in (HOME, FEED))
+
+
+def test_on_a_quiet_day_each_listing_is_checked_once(ledger: Ledger, engine: Engine) -> None:
+    room = Newsroom(ledger, engine)
+    room.follow(12)
+    room.follow(24, last=12 * 6)
+    assert all(room.count_polls(url, 12, 24) == 1 for url in room.polls if url != FEED)

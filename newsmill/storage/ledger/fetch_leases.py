@@ -35,6 +35,7 @@ from newsmill.storage.statements import (
 )
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
+_IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
 
 
 def _make_lease(*of_source: Any) -> Any:
@@ -223,7 +224,8 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
 
 
 def _to_poll(ended: Ended) -> Poll:
-    return Poll(ended.id, ended.ending.outcome in READ_OUTCOMES, ended.cache_seconds, ended.update_interval)
+    outcome = ended.ending.outcome
+    return Poll(ended.id, outcome in READ_OUTCOMES, ended.cache_seconds, ended.update_interval, _IS_EMPTY.get(outcome))
 
 
 def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _RECORD = Upsert(
         "reads": listing_schedules.c.reads + new.reads,
         "cache_seconds": func.coalesce(new.cache_seconds, listing_schedules.c.cache_seconds),
         "update_seconds": func.coalesce(new.update_seconds, listing_schedules.c.update_seconds),
+        "is_empty": func.coalesce(new.is_empty, listing_schedules.c.is_empty),
         "planned_at": None,
         "next_poll_at": None,
     },
@@ -79,6 +80,7 @@ _COLUMNS = (
     listing_schedules.c.cache_seconds,
     listing_schedules.c.update_seconds,
     listing_schedules.c.shown_at,
+    listing_schedules.c.is_empty,
     listing_schedules.c.planned_at,
     listing_schedules.c.next_poll_at,
     listing_schedules.c.reason,
@@ -147,6 +149,7 @@ class Poll:
     was_read: bool
     cache_seconds: float | None = None  # None keeps the stored value
     update_interval: timedelta | None = None  # None keeps the stored value
+    is_empty: bool | None = None  # whether it has no entries; None keeps the stored value
 
 
 def record(conn: Connection, polls: Sequence[Poll], now: datetime) -> None:
@@ -159,6 +162,7 @@ def record(conn: Connection, polls: Sequence[Poll], now: datetime) -> None:
             "reads": int(poll.was_read),
             "cache_seconds": poll.cache_seconds,
             "update_seconds": None if poll.update_interval is None else poll.update_interval.total_seconds(),
+            "is_empty": poll.is_empty,
             "planned_at": None,
             "next_poll_at": None,
         }
@@ -251,6 +255,7 @@ class PolledListing:
     cache_seconds: float | None
     update_interval: timedelta | None
     shown_at: datetime | None
+    is_empty: bool = False  # it had no entries when it was read last
     planned_at: datetime | None = None  # None: it was polled, and the scheduler has not planned it again
     modified_at: datetime | None = None  # of a part of a sitemap index, by the index
     next_poll_at: datetime | None = None
@@ -283,6 +288,7 @@ def _to_listing(row: AnyRow) -> PolledListing:
         cache_seconds=row.cache_seconds,
         update_interval=None if row.update_seconds is None else timedelta(seconds=row.update_seconds),
         shown_at=row.shown_at,
+        is_empty=bool(row.is_empty),
         planned_at=row.planned_at,
         modified_at=load_hint(row.hint).modified_at,
         next_poll_at=row.next_poll_at,

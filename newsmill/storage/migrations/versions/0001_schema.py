@@ -530,6 +530,7 @@ def create_tables() -> None:
         Column("cache_seconds", Float(), nullable=True),
         Column("update_seconds", Float(), nullable=True),
         Column("shown_at", UtcDateTime(), nullable=True),
+        Column("is_empty", Boolean(), nullable=True),
         Column("planned_at", UtcDateTime(), nullable=True),
         Column("next_poll_at", UtcDateTime(), nullable=True),
         Column("reason", String(length=16), nullable=True),
