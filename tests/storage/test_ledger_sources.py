@@ -104,6 +104,33 @@ def test_what_a_plan_no_longer_names_is_retired_and_comes_back_with_it(ledger: L
     assert ledger.progress().listings == {State.DUE: 1, State.FETCHING: 1}
 
 
+def test_without_discover_what_was_found_is_retired_and_comes_back_with_it(ledger: Ledger) -> None:
+    """Parts of a sitemap index are listings of their own once they show news, so they go with the sitemap that named them."""
+    planned, found = f"{SITE}/planned.xml", f"{SITE}/found.xml"
+    source = replace(SOURCE, sitemaps=(planned,))
+    ledger.put_source(source, now=NOON)
+    listings = [Link(f"{SITE}/sport/", Kind.SECTION, "paper", "homepage", f"{SITE}/"), Link(found, Kind.SITEMAP, "paper", "robots")]
+    for sitemap, part in ((planned, f"{SITE}/planned-1.xml"), (found, f"{SITE}/index.xml"), (f"{SITE}/index.xml", f"{SITE}/found-1.xml")):
+        listings.append(Link(part, Kind.SITEMAP, "paper", "sitemap", sitemap))
+    ledger.add(listings, now=NOON)
+    assert end_all(ledger, NOON) == 8
+
+    def list_retired(source: Source) -> set[str]:
+        ledger.put_source(source, now=NOON)
+        retired = {one.url for one in ledger.list_polled("paper") if one.outcome is Outcome.DENIED}
+        return {url.removeprefix(SITE) for url in retired}
+
+    by_hand = replace(source, discover=False)
+    assert list_retired(source) == set()
+    assert list_retired(by_hand) == {"/", "/sport/", "/found.xml", "/index.xml", "/found-1.xml"}
+    assert end_all(ledger, after(hours=1)) == 0
+    assert list_retired(source) == {"/index.xml", "/found-1.xml"}, "their sitemap is read again, and has them read"
+    assert end_all(ledger, after(hours=1)) == 3
+    assert list_retired(replace(source, sitemaps=())) == {"/index.xml", "/found-1.xml", "/planned.xml", "/planned-1.xml"}
+    assert list_retired(replace(source, discover=False, sitemaps=(found,))) >= {"/", "/sport/", "/planned.xml"}
+    assert ledger.progress().listings[State.DUE] == 1, "what was found may be planned"
+
+
 def test_a_page_that_turns_out_to_be_a_listing_is_one(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.add([Link(f"{SITE}/", source=None, found_by="manual")], now=NOON)

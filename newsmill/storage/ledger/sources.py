@@ -1,12 +1,13 @@
 """Sources: their plans, the listings that a plan names, the ticks that make these listings due, and whose pages need a browser.
 
-A listing that the plan no longer names is retired. A source with `every` or `cron` has ticks, which make all its listings due; the listings
+A listing that the plan no longer names is retired, with its parts; so are those that were found, where the plan no longer has `discover`.
+A source with `every` or `cron` has ticks, which make all its listings due; the listings
 of an adaptive source are planned one by one (`polls`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,33 +18,38 @@ from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row
+from newsmill.storage.ledger.links import ENDED_COLUMNS, FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row, requeue
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_spider_url
 
 FROM_PLAN = "source"  # `found_by` of the listings in a plan
+FOUND_ON_SITE = ("homepage", "robots")  # `found_by` of the listings that `discover` finds
 RETIRED_DETAIL = "no longer in the source's plan"
 _PAGE = Kind.PAGE.value
 
-_COLUMNS = (
-    ledger.c.id,
-    ledger.c.url_key,
-    ledger.c.url,
-    ledger.c.kind,
-    ledger.c.source,
-    ledger.c.found_by,
-    ledger.c.outcome,
-    ledger.c.ended_at,
-    ledger.c.first_seen_at,
-)
-_PRESENT = (
-    select(*_COLUMNS)
+_COLUMNS = (*ENDED_COLUMNS, ledger.c.url_key, ledger.c.url, ledger.c.found_by, ledger.c.first_seen_at)
+
+
+def _select_present(*others: Any) -> Any:
+    """The planned rows, the listings of the source's last plan, and the `others` of its listings, locked."""
+    is_known = and_(ledger.c.source == bindparam("b_name"), IS_LISTING, or_(ledger.c.found_by == FROM_PLAN, and_(*others)))
+    keys = ledger.c.url_key.in_(bindparam("b_keys", expanding=True))
+    return select(*_COLUMNS).where(or_(keys, is_known)).order_by(ledger.c.id).with_for_update()
+
+
+_IS_FOUND = ledger.c.found_by.in_(FOUND_ON_SITE)
+_PRESENT = {  # by `discover`: with it, those to read again that were found and retired; without it, those to retire that were found
+    True: _select_present(_IS_FOUND, ledger.c.outcome == Outcome.DENIED.value, ledger.c.detail == RETIRED_DETAIL),
+    False: _select_present(_IS_FOUND),
+}
+_PARTS = (
+    select(ledger.c.id, ledger.c.kind, ledger.c.url, ledger.c.found_on)
     .where(
-        or_(
-            ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
-            and_(ledger.c.source == bindparam("b_name"), IS_LISTING, ledger.c.found_by == FROM_PLAN),
-        )
+        ledger.c.source == bindparam("b_name"),
+        IS_LISTING,
+        ledger.c.found_by == "sitemap",
+        or_(ledger.c.outcome.is_(None), ledger.c.outcome != Outcome.DENIED.value),
     )
     .order_by(ledger.c.id)
     .with_for_update()
@@ -91,18 +97,37 @@ def make_listing_rows(source: Source, now: datetime) -> dict[str, dict[str, Any]
     return rows
 
 
-def update_listings(conn: Connection, name: str, planned: dict[str, dict[str, Any]], now: datetime) -> None:
-    """Make the source's listings those of its plan; writes nothing where they are."""
-    new = insert_rows(conn, planned, now)
+def update_listings(conn: Connection, source: Source, planned: dict[str, dict[str, Any]], now: datetime) -> None:
+    """Make the source's listings those of its plan, `planned`, and those that `discover` found; writes nothing where they are."""
+    new, name = insert_rows(conn, planned, now), source.name
     counters = CounterUpdates()
-    for row in conn.execute(_PRESENT, {"b_keys": sorted(planned.keys() - new), "b_name": name}).all():
+    retired, found_again = [], []
+    for row in conn.execute(_PRESENT[source.discover], {"b_keys": sorted(planned.keys() - new), "b_name": name}).all():
         if row.url_key in planned:
             if _needs_adopting(row, name, planned[row.url_key]):
                 _adopt(conn, row, name, planned[row.url_key], now, counters)
+        elif source.discover and row.found_by != FROM_PLAN:
+            found_again.append(row)
         elif row.outcome != Outcome.DENIED:
-            conn.execute(_RETIRE, {"b_id": row.id, "b_now": now})
-            counters.add(now, name, row.kind, Outcome.DENIED.value)
+            retired.append(row)
+    if any(row.kind == Kind.SITEMAP for row in retired):
+        retired += _find_parts({row.url for row in retired}, conn.execute(_PARTS, {"b_name": name}).all())
+    if retired:
+        conn.execute(_RETIRE, [{"b_id": row.id, "b_now": now} for row in retired])
+    for row in retired:
+        counters.add(now, name, row.kind, Outcome.DENIED.value)
     counters.write(conn)
+    requeue(conn, found_again, now)
+
+
+def _find_parts(sitemaps: Set[str], parts: Sequence[AnyRow]) -> list[AnyRow]:
+    """Those of `parts` that the sitemaps (URLs) lead to, also by way of other parts."""
+    found: list[AnyRow] = []
+    while batch := [part for part in parts if part.found_on in sitemaps]:
+        found += batch
+        parts = [part for part in parts if part.found_on not in sitemaps]
+        sitemaps = {part.url for part in batch}
+    return found
 
 
 def _needs_adopting(row: AnyRow, name: str, planned: dict[str, Any]) -> bool:
@@ -193,7 +218,7 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         elif not source.enabled:
             polls.stop(conn, source.name)
     if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
-        update_listings(conn, source.name, listings, now)
+        update_listings(conn, source, listings, now)
 
 
 def list_sources(conn: Connection) -> list[Source]:
@@ -211,7 +236,7 @@ def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bo
     if not enabled:
         polls.stop(conn, name)
     elif (source := get_source(conn, name)) is not None:
-        update_listings(conn, name, make_listing_rows(source, now), now)
+        update_listings(conn, source, make_listing_rows(source, now), now)
         polls.unplan(conn, name)
     return True
 
