@@ -162,11 +162,13 @@ class Downloader:
         return self.find_response_refusal(response) or response
 
     def find_response_refusal(self, response: Response) -> OutcomeRecord | None:
-        """Check the IP address that responded once more, and the number of headers, which Twisted does not limit."""
+        """Check the IP address that responded once more, and the status and the number of headers, which Twisted does not limit."""
         has_no_address = self.has_middlewares and response.ip_address is None  # of a middleware, or from a proxy that resolves names
         refusal = None if has_no_address else self.guard.find_refusal(str(response.ip_address))
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
+        if not 100 <= response.status <= 999:  # three digits (RFC 9112, section 4); no database takes an integer of any length
+            return OutcomeRecord(Outcome.CONNECTION, f"the status {str(response.status)[:20]} has not three digits")
         count = sum(1 for _ in _header_lines(response))
         if count > MAX_HEADER_LINES:
             return OutcomeRecord(Outcome.TOO_MANY_HEADERS, f"{count} header lines")

@@ -6,13 +6,16 @@ An item, whose fields a program gave, is a resource and a metadata record: no se
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
+from io import RawIOBase
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote, urlsplit
 
 from fastwarc.stream_io import GzipWriter
@@ -33,6 +36,8 @@ ITEM_HEADERS = (("Content-Type", ITEM_TYPE),)
 FIRST_RECORDS = (WarcRecordType.response, WarcRecordType.resource)
 MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
 HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_READ_BYTES = 64 * 1024
 
 _HINT = TypeAdapter(Hint)
 Headers = tuple[tuple[str, str], ...]
@@ -184,26 +189,46 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
 def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[Page]:
     """The pages of the response records of any program's WARC file, plain or gzipped. Other records are skipped.
 
-    Raises ValueError for bytes that are not a WARC file, and for more than `max_records` records or `max_bytes` bytes in all of them.
+    Raises ValueError for bytes that are not a WARC file, and for more than `max_records` records or `max_bytes` unpacked bytes.
     """
     pages: list[Page] = []
+    is_gzipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    file.seek(0)
+    unpacked = CappedReader(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzipped else file, max_bytes)
     try:
-        for number, record in enumerate(ArchiveIterator(file, parse_http=False), 1):
+        for number, record in enumerate(ArchiveIterator(unpacked, parse_http=False, stream_detect=False), 1):
             if number > max_records:
                 raise ValueError(f"the WARC file has over {max_records} records")
-            block = record.reader.read(max_bytes + 1)
-            max_bytes -= len(block)
-            if max_bytes < 0:
-                raise ValueError("the records of the WARC file are too large together")
+            block = record.reader.read()
             if len(block) < record.content_length:
                 raise ValueError("the WARC file ends inside a record")
             if record.record_type == WarcRecordType.response:
                 pages.append(_read_foreign_response(record, block))
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"the WARC file cannot be read: {error}") from error
     if not pages:
         raise ValueError("the WARC file has no response record")
     return pages
+
+
+class CappedReader(RawIOBase):
+    """A file that raises ValueError when more than `max_bytes` are read, whatever they are: fastwarc skips blank lines between records.
+
+    fastwarc holds the lock of the interpreter while it works on what one call returns, so a call returns at most MAX_READ_BYTES.
+    """
+
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+        self._file, self._bytes_left = file, max_bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size if 0 <= size <= MAX_READ_BYTES else MAX_READ_BYTES)
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise ValueError("the records of the WARC file are too large together")
+        return data
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:

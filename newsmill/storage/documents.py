@@ -17,7 +17,7 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
 from newsmill.storage import stored_order
-from newsmill.storage.columns import Json
+from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
@@ -93,7 +93,7 @@ class Documents:
     def find_image(self, document_id: str) -> str | None:
         """The URL of a document's main image; None without one."""
         with reading(self._engine) as conn:
-            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == document_id)).scalar()
+            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == make_storable(document_id))).scalar()
         return image
 
     def _by_url(self, conn: Connection, url: str) -> Document | None:

@@ -69,7 +69,7 @@ class Marks:
 
     def change(self, ids: Iterable[str], change: MarkChange, *, now: datetime) -> int:
         """Change the marks of documents; returns how many of the documents exist. Raises ConfigError for a bad tag or note."""
-        wanted = sorted(set(ids))
+        wanted = sorted(set(map(make_storable, ids)))
         if len(wanted) > MAX_CHANGED:
             raise ConfigError(f"at most {MAX_CHANGED} documents can be changed at once, not {len(wanted)}")
         added, removed = read_tags(change.add_tags), read_tags(change.remove_tags)

@@ -226,15 +226,18 @@ def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> R
 
 
 def start_session(request: Request, token: Token, parent: str | None, next: str) -> Response:
-    """Redirect to `next` with the cookie of a new session, which scripts cannot read."""
+    """Redirect to `next` with the cookie of a new session, which scripts cannot read. It expires no later than its token `parent`."""
     context = request.app.state.context
     name = token.name if parent else LINK_NAME  # the name of a link identifies the process that printed it
-    secret = context.tokens.add(name, token.scope, now=context.now(), kind=TokenKind.SESSION, life=SESSION_LIFETIME, parent=parent)
+    now, life = context.now(), SESSION_LIFETIME
+    if parent and token.expires_at is not None:
+        life = min(life, token.expires_at - now)
+    secret = context.tokens.add(name, token.scope, now=now, kind=TokenKind.SESSION, life=life, parent=parent)
     response = RedirectResponse(local_path(next), 303)
     response.set_cookie(
         COOKIE,
         secret,
-        max_age=int(SESSION_LIFETIME.total_seconds()),
+        max_age=int(life.total_seconds()),
         httponly=True,
         samesite="lax",
         secure=request.app.state.config.uses_https,

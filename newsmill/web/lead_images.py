@@ -207,6 +207,7 @@ async def get_image(request: Request, document_id: str) -> Response:
 # ---- the type and size of an image ---------------------------------------------------------------------------------------------
 
 MAX_PIXELS = 50_000_000  # of an image, 200 MB in a browser's memory
+MAX_JPEG_SEGMENTS = 1000  # before the size of a JPEG, fill bytes included; a camera writes some twenty
 _WITHOUT_SIZE = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers that stand alone
 _FRAME_STARTS = frozenset((*range(0xC0, 0xD0),)) - {0xC4, 0xC8, 0xCC}
 
@@ -266,7 +267,9 @@ def _webp_size(content: bytes) -> tuple[int, int]:
 def _jpeg_size(content: bytes) -> tuple[int, int]:
     """The size in the frame header (ITU T.81, B.2.2), behind segments that each state their length."""
     at = 2
-    while content[at] == 0xFF:
+    for _ in range(MAX_JPEG_SEGMENTS):
+        if content[at] != 0xFF:
+            break
         marker = content[at + 1]
         if marker in _FRAME_STARTS:
             height, width = struct.unpack_from(">HH", content, at + 5)

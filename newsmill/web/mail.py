@@ -63,7 +63,8 @@ def build_mail(mail: Mail, sender: str, recipient: str) -> EmailMessage:
     try:
         message["From"] = sender
         message["To"] = recipient
-        message["Subject"] = one_line(mail.subject)
+        # An encoded word (RFC 2047) is decoded here, line breaks included, and written so; without its beginning "=?" there is none.
+        message["Subject"] = one_line(mail.subject).replace("=?", "= ?")
         message["Date"] = format_datetime(mail.at)
         message["Message-ID"] = f"<{mail.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it automatically

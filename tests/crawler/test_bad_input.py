@@ -150,6 +150,14 @@ class BadHosts:
             site = self.sites.site()
             site.robots("User-agent: *\nDisallow:", **how)
             self.expect(site.article("/a"), outcome)
+
+        async def odd_status(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 99999999999999999999 No\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+        odd = self.sites.site()
+        odd.raw("/robots.txt", odd_status)
+        self.expect(odd.article("/a"), Outcome.ROBOTS_UNREACHABLE)
         html = self.sites.site()
         html.page("/robots.txt", "<html><body>User-agent: *\nDisallow: /</body></html>")
         self.expect(html.article("/a"), State.FETCHED)

@@ -147,6 +147,16 @@ async def huge(writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
+async def long_status(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 99999999999999999999 OK\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+async def negative_status(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
 async def many_headers(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(100_000)) + b"Content-Length: 0\r\n\r\n")
     await writer.drain()
@@ -179,6 +189,8 @@ async def long_header(writer: asyncio.StreamWriter) -> None:
         (silence, Outcome.CONNECTION),
         (endless, Outcome.TOO_LARGE),
         (huge, Outcome.TOO_LARGE),
+        (long_status, Outcome.CONNECTION),
+        (negative_status, Outcome.CONNECTION),
         (many_headers, Outcome.TOO_MANY_HEADERS),
         (endless_headers, Outcome.TOO_MANY_HEADERS),
         (endless_hints, Outcome.TOO_MANY_HEADERS),

@@ -45,6 +45,7 @@ def meta(name: str, content: str) -> str:
         ('<meta name="keywords" content="bridge; council">', "tags", ("bridge", "council"), "meta"),
         (json_ld('"image":{"@type":"ImageObject","url":"/a.jpg"}'), "image", "https://paper.example/a.jpg", "json-ld"),
         (meta("og:image", "//cdn.example/a.jpg"), "image", "https://cdn.example/a.jpg", "meta"),
+        (meta("og:image", "https://user:secret@cdn.example/a@b.jpg?c=@d"), "image", "https://cdn.example/a@b.jpg?c=@d", "meta"),
         (meta("og:image", "javascript:alert(1)"), "image", None, None),
         (meta("og:type", "article"), "article_type", "article", "meta"),
         (json_ld('"x":1'), "article_type", "NewsArticle", "json-ld"),

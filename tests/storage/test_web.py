@@ -15,12 +15,16 @@ from newsmill import urls
 from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
+from newsmill.search import find_unusual_terms
 from newsmill.storage import database
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.documents import ChangePosition, Changes, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.submissions import Submissions
+from newsmill.storage.marks import MarkChange, Marks
+from newsmill.storage.saved_searches import SavedSearches
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, WebhookEvent, Webhooks
+from newsmill.storage.websub_requests import WebSubRequests
 
 
 @pytest.fixture
@@ -49,6 +53,15 @@ def test_changes_both_ways_from_a_place(mill: Mill, engine: Engine) -> None:
     assert changes.after(None, limit=9, source="other") == []
     with pytest.raises(CursorError):
         ChangePosition.of("x")
+
+
+def test_an_id_with_a_nul_names_nothing(engine: Engine) -> None:
+    """A path of a stranger may have one, and Postgres refuses it."""
+    assert WebSubRequests(engine).find("a\0b") is None
+    assert Documents(engine).find_image("a\0b") is None
+    assert SavedSearches(engine).get("a\0b") is None
+    assert Marks(engine).change(["a\0b"], MarkChange(starred=True), now=NOON) == 0
+    assert find_unusual_terms(engine, NOON, "a\0b").terms == ()
 
 
 def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None:

@@ -119,6 +119,21 @@ def test_mail_has_text_and_html_and_no_header_of_a_page(make_harness: Callable[.
     assert harness.round() == 1 and mailbox.got[-1][2]["Subject"] == "Search harbour: 1 neues Dokument"
 
 
+@pytest.mark.parametrize(
+    "name", ["=?utf-8?q?a=0d=0aBcc:_evil@example.org=0d=0a=0d=0abody?=", "x =?utf-16?b?CgBCAGMAYwA6ACAAZQA=?= =?utf-8?q?=00?= y"]
+)
+def test_no_encoded_word_in_the_name_of_a_search_adds_a_header(
+    make_harness: Callable[..., AlertHarness], mailbox: Mailbox, name: str
+) -> None:
+    client = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org").web.program("write")
+    search = client.post(f"{API}/searches", json={"name": name, "query": "harbour"}).json()
+    alert = client.post(f"{API}/searches/{search['id']}/alerts", json={"channel": "email", "target": "ann@example.org"}).json()
+    assert client.post(f"{API}/alerts/{alert['id']}/test").json() == {"problem": None}
+    ((_, _, message),) = mailbox.got
+    assert (message["Bcc"], message["Auto-Submitted"], message.is_multipart()) == (None, "auto-generated", True)
+    assert message["Subject"].split() == f"{name.replace('=?', '= ?')}: test of an alert".split()
+
+
 def test_mail_that_is_refused_is_tried_again_with_the_same_id(make_harness: Callable[..., AlertHarness], mailbox: Mailbox) -> None:
     harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org", NEWSMILL_MAIL_TO="example.org")
     client = harness.web.program("write")

@@ -42,3 +42,12 @@ def test_without_https_nothing_is_signed(make_web: Callable[..., RunningApp], tm
     web = make_web(WebConfig(sends_webhooks=False), Settings(data=tmp_path, public_url="http://news.example.org"))
     add_key(tmp_path / "keys", now=web.context.now())
     assert web.stranger.get(DIRECTORY_PATH).status_code == 404
+
+
+def test_strangers_do_not_learn_which_file_is_damaged(make_web: Callable[..., RunningApp], tmp_path: Path) -> None:
+    web = make_web(WebConfig(sends_webhooks=False, public_url=PUBLIC), Settings(data=tmp_path, public_url=PUBLIC))
+    add_key(tmp_path / "keys", now=web.context.now())
+    (file,) = (tmp_path / "keys").iterdir()
+    file.write_text("damaged")
+    answer = TestClient(web.app, base_url=PUBLIC).get(DIRECTORY_PATH)
+    assert (answer.status_code, str(tmp_path) in answer.text) == (500, False)

@@ -119,3 +119,11 @@ def test_the_size_of_each_kind_of_image() -> None:
     assert read_raster(webp + b"VP8 " + bytes(10) + struct.pack("<HH", 40, 30)) == Raster("image/webp", 40, 30)
     for broken in (b"", b"\xff\xd8\xff", jpeg[:-3], b"RIFF", webp, webp + b"VP8X", b"BM" + bytes(60), b"GIF89a" + bytes(4)):
         assert read_raster(broken) is None
+
+
+@pytest.mark.parametrize("filling", [b"\xff", b"\xff\xe0\0\x02", b"\xff\xd0"])
+def test_a_jpeg_with_endless_segments_before_its_size_is_no_image(filling: bytes) -> None:
+    """The event loop reads the size: eight megabytes of fill bytes would hold all requests up for most of a second."""
+    size = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 30, 40)
+    assert read_raster(b"\xff\xd8" + 100 * filling + size) == Raster("image/jpeg", 40, 30)
+    assert read_raster(b"\xff\xd8\xff" + lead_images.MAX_IMAGE_BYTES // len(filling) * filling + size) is None

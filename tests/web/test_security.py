@@ -25,7 +25,7 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web import serve
 from newsmill.web.app import create_app
-from newsmill.web.auth import make_csrf_token, require_csrf, require_scope
+from newsmill.web.auth import COOKIE, make_csrf_token, require_csrf, require_scope
 from newsmill.web.config import WebConfig
 from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
 
@@ -233,6 +233,11 @@ def test_signing_in_with_a_token(make_web: Callable[..., RunningApp]) -> None:
     answer = browser.post("/login", data={"token": secret, "next": "//evil.example"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "Secure" in answer.headers["set-cookie"]
+    short = web.context.tokens.add("short", Scope.READ, now=web.context.now(), life=timedelta(minutes=1))
+    session = web.client().post("/login", data={"token": short}).cookies[COOKIE]
+    now = web.context.now()
+    assert web.context.tokens.check(session, now=now)
+    assert not web.context.tokens.check(session, now=now + timedelta(minutes=1)), "a session expires with its token"
 
 
 @pytest.mark.parametrize(

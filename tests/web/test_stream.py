@@ -6,12 +6,16 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 from site_of_tests import RunningApp, served, stock
 
+from newsmill.exceptions import ServiceError
+from newsmill.storage.documents import Changes
+from newsmill.storage.tokens import Tokens
 from newsmill.web.api import stream
 from newsmill.web.config import WebConfig
 
@@ -22,6 +26,7 @@ PATH = "/api/v1/stream"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(stream, "ACCESS_SECONDS", 0.2)
 
 
 @contextmanager
@@ -87,6 +92,34 @@ def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
         next(source)
         web.context.tokens.revoke("read program")
         assert [event for event in source if event.get("event")] == [], "the stream ends"
+
+
+def test_a_busy_stream_ends_with_its_token(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 60)  # documents come more often
+    token, since = web.program("read").headers["authorization"], (web.context.now() - timedelta(hours=1)).isoformat()
+    with served(web) as url, listening(url, {"authorization": token}, since=since) as source:
+        next(source)
+        web.context.tokens.revoke("read program")
+        for number in range(30):
+            stock(web, 1, ago=1000 - number)
+            if next((event for event in source if event.get("event")), None) is None:
+                break
+        assert number < 29, "the stream ends"
+
+
+def test_a_stream_outlasts_an_outage_of_the_database(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ServiceError("the database is away")
+
+    token = web.program("read").headers["authorization"]
+    with served(web) as url, listening(url, {"authorization": token}) as source:
+        next(source)
+        with monkeypatch.context() as outage:
+            outage.setattr(Tokens, "check", fail)
+            outage.setattr(Changes, "after", fail)
+            assert [next(source) for _ in range(3)][1:] == 2 * [{"": "keep-alive"}]
+        stock(web, 1)
+        assert documents(source, 1)
 
 
 def test_streams_have_a_limit_and_give_their_place_back(make_web: Callable[..., RunningApp]) -> None:

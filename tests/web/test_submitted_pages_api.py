@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import zstandard
 from site_of_tests import PAGE, RunningApp
 
 from newsmill.archive import warc
@@ -163,6 +164,18 @@ def test_a_warc_file_that_cannot_be_read(web: RunningApp, content: Any, detail: 
     add_source(web)
     assert detail in post_warc(web, content() if callable(content) else content, 422)["detail"]
     assert web.context.ledger.progress().pages == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (gzip.compress(b"\r\n" * (1 << 20)), "too large together"),  # between records
+        (zstandard.compress(b"\r\n" * (1 << 20)), "cannot be read"),  # it would unpack to 30,000 times its size
+    ],
+)
+def test_a_bomb_without_a_record(web: RunningApp, monkeypatch: pytest.MonkeyPatch, content: bytes, detail: str) -> None:
+    monkeypatch.setattr("newsmill.web.api.submissions.MAX_WARC_BYTES", 1 << 20)
+    assert detail in post_warc(web, content, 422)["detail"]
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,8 @@ def test_a_hook_with_a_password_in_its_url_is_refused(web: RunningApp, url: str)
     answer = admin.post(f"{API}/webhooks", json={"url": url})
     assert answer.status_code == 422 and "hush" not in answer.text
     assert "hush" not in admin.get(f"{API}/webhooks").text
+    answer = web.program("write").post(f"{API}/urls", json={"urls": ["https://paper.example/"], "webhook": url})
+    assert answer.status_code == 422 and "hush" not in answer.text
 
 
 def test_the_python_that_verifies_a_message(web: RunningApp) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from lxml.html import HtmlElement
 
@@ -54,11 +54,13 @@ def _read_image_url(value: Any) -> str | None:
 
 
 def resolve_image_url(value: str | None, base: str) -> str | None:
-    """Resolve a URL against the URL of the page; return None if the result is not an http(s) URL of an image."""
+    """Resolve a URL against the URL of the page, without credentials; return None if the result is not an http(s) URL of an image."""
     try:
-        image_url = urljoin(base, (value or "").strip())
+        parts = urlsplit(image_url := urljoin(base, (value or "").strip()))
     except ValueError:
         return None
+    if "@" in parts.netloc:
+        image_url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return image_url if value and image_url.startswith(("http://", "https://")) and not _NOT_A_PICTURE.search(image_url) else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -28,6 +29,7 @@ router = APIRouter(tags=["stream"], dependencies=[Depends(require_scope(Scope.RE
 
 POLL_SECONDS = 2.0
 KEEPALIVE_SECONDS = 15.0  # without events until a comment is sent; proxies close silent connections
+ACCESS_SECONDS = 15.0  # between two checks of the token
 BATCH_SIZE = 50  # documents of one query
 SUMMARY_FIELDS = (
     *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
@@ -83,9 +85,16 @@ async def stream_events(
     open_streams.add(this_stream)
     try:
         yield f"retry: 3000\nid: {position.cursor}\n: start\n\n".encode()
-        last_sent, has_caught_up = time.monotonic(), False
+        last_sent = checked_at = time.monotonic()
+        has_caught_up = False
         while not request.app.state.stopping.is_set():
-            documents = await read_changes(context, position, source)
+            documents: list[StoredDocument] | None = None
+            with suppress(ServiceError):  # while the database is not available, the stream stays open
+                if time.monotonic() - checked_at >= ACCESS_SECONDS:
+                    if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
+                        return
+                    checked_at = time.monotonic()
+                documents = await run_in_threadpool(Changes(context.engine).after, position, limit=BATCH_SIZE, source=source)
             for document in documents or ():
                 position = document.place
                 yield format_event(document, full)
@@ -95,22 +104,12 @@ async def stream_events(
             if documents:
                 last_sent = time.monotonic()
             elif time.monotonic() - last_sent >= KEEPALIVE_SECONDS:
-                if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
-                    return
                 last_sent = time.monotonic()
                 yield b": keep-alive\n\n"
             if documents is None or len(documents) < BATCH_SIZE:
                 await sleep_unless_stopping(request.app.state.stopping, POLL_SECONDS)
     finally:
         open_streams.discard(this_stream)
-
-
-async def read_changes(context: AppContext, position: ChangePosition, source: str | None) -> list[StoredDocument] | None:
-    """The documents after `position`; None while the database is not available, so that the stream stays open."""
-    try:
-        return await run_in_threadpool(Changes(context.engine).after, position, limit=BATCH_SIZE, source=source)
-    except ServiceError:
-        return None
 
 
 async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None:

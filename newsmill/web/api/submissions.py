@@ -24,6 +24,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
+from newsmill.web.api.webhooks import find_target_refusal
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.problem_details import MAX_ERRORS, RequestErrors, describe_error
 
@@ -80,7 +81,7 @@ def submit_urls(
         raise HTTPException(422, f"source: {body.source[:100]!r} does not exist; GET /api/v1/sources lists all")
     webhook = None
     if body.webhook:
-        if reason := address_guard.refusal_reason(body.webhook, guard):
+        if reason := find_target_refusal(body.webhook, guard):
             raise HTTPException(422, f"webhook: {reason}")
         webhook = Webhooks(context.engine).add(body.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
     submission_id = Submissions(context.engine).add(

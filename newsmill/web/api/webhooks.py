@@ -84,9 +84,7 @@ def list_webhooks(context: Context) -> ItemList[WebhookResponse]:
 def add_webhook(request: Request, response: Response, context: Context, caller: Admin, webhook: WebhookRequest) -> NewWebhookResponse:
     """Add a webhook for documents stored or changed from now on. Newsmill connects to public IP addresses on ports 80 and 443 only, and
     checks each connection."""
-    if redact(webhook.url) != webhook.url:  # it would be stored and shown
-        raise HTTPException(422, "url: expected a URL without user, password or password parameter: the signature shows who sent a message")
-    if reason := address_guard.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := find_target_refusal(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
     if webhook.source is not None and context.ledger.source(webhook.source) is None:
         raise HTTPException(422, f"source: {webhook.source[:100]!r} does not exist; GET /api/v1/sources lists all")
@@ -98,6 +96,13 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     )
     response.headers["Location"] = f"/api/v1/webhooks/{added.id}"
     return NewWebhookResponse.model_validate(added, from_attributes=True)
+
+
+def find_target_refusal(url: str, guard: Guard) -> str | None:
+    """Why a URL may not be the target of a webhook, as far as that needs no connection; None if it may."""
+    if redact(url) != url:  # it would be stored and shown
+        return "expected a URL without user, password or password parameter: the signature shows who sent a message"
+    return address_guard.refusal_reason(url, guard)
 
 
 @router.get("/{id}", responses=error_responses(404))

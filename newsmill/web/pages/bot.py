@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse
 from newsmill import urls
 from newsmill.address_guard import Guard, refusal_reason
 from newsmill.context import AppContext
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.message_signatures import (
     choose_published,
     find_agent_url,
@@ -131,10 +131,13 @@ def check_claim(claim: str, host: str) -> str:
 
 @router.get(DIRECTORY_PATH)
 def show_keys(request: Request) -> Response:
-    """The public keys, signed by each of them for the public host name. 404 where no request is signed."""
+    """The public keys, signed by each of them for the public host name. 404 where no request is signed. Raises NewsmillError."""
     context: AppContext = request.app.state.context
     agent, now = find_agent_url(context.settings), context.now()
-    keys = choose_published(read_keys(keys_folder(context.settings)), now) if agent else []
+    try:
+        keys = choose_published(read_keys(keys_folder(context.settings)), now) if agent else []
+    except ConfigError as error:  # it names a file, which is for the log only
+        raise NewsmillError(str(error)) from None
     if agent is None or not keys:
         raise HTTPException(404, "this installation does not sign its requests")
     parts, body = urlsplit(agent), make_directory(keys)

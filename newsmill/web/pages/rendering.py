@@ -26,7 +26,7 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web.auth import LINK_NAME, Caller, get_caller, make_csrf_token
+from newsmill.web.auth import LINK_NAME, Caller, get_caller, local_path, make_csrf_token
 from newsmill.web.pages import charts, timeline_charts, translations
 from newsmill.web.pages.translations import Translations, translate_message, translate_reason
 
@@ -94,7 +94,7 @@ class PageView:
         return {
             "t": self.words,
             "now": self.now,
-            "path": self.request.url.path,
+            "path": local_path(self.request.url.path),  # an unknown path may be another host as a link: "//evil.example"
             "query": query,
             "may_write": caller is not None and caller.may(Scope.WRITE),
             "may_admin": caller is not None and caller.may(Scope.ADMIN),

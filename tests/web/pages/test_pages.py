@@ -573,6 +573,8 @@ def test_url_details(filled: RunningApp) -> None:
 
 def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningApp, make_web: Callable[..., RunningApp]) -> None:
     assert "Page not found" in text_of(read(filled.stranger, "/no/such/page", 404))
+    elsewhere = read(filled.stranger, f"{filled.stranger.base_url}//evil.example/a", 404)  # as a link, the path would be that host
+    assert elsewhere.xpath("//a[@hreflang='de']/@href") == ["/?lang=de"]
     assert filled.stranger.get("/no/such/page").headers["content-type"] == "application/problem+json"
     web = make_web()
     web.program()  # from now on everybody needs a token
