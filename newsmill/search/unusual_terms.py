@@ -29,6 +29,7 @@ from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.index_query import backend_of, limit_statements, read_connection
 from newsmill.search.tokens import fold, is_unspaced, is_word, split_words, tokenize
 from newsmill.search.word_forms import lemmatizer_of
+from newsmill.storage.columns import make_storable
 from newsmill.storage.schema import documents, search_forms
 
 WEEK = timedelta(days=7)
@@ -102,7 +103,7 @@ def find_unusual_terms(engine: Engine, now: datetime, language: str | None = Non
     A result is reused for CACHED_SECONDS. Raises ServiceError.
     """
     until = datetime.fromtimestamp(now.timestamp() // CACHED_SECONDS * CACHED_SECONDS, UTC)
-    return _find_cached(engine, until, language)
+    return _find_cached(engine, until, None if language is None else make_storable(language))
 
 
 @lru_cache(maxsize=32)
