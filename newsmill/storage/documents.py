@@ -94,7 +94,7 @@ class Documents:
     def find_image(self, document_id: str) -> str | None:
         """The URL of a document's main image; None without one."""
         with reading(self._engine) as conn:
-            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == document_id)).scalar()
+            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == make_storable(document_id))).scalar()
         return image
 
     def _by_url(self, conn: Connection, url: str) -> Document | None:
