@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,14 @@ def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os
     with context.open_context(settings, create=is_folder) as app:
         if source is not None and app.ledger.source(source) is None:
             raise ConfigError(f"source {source!r} does not exist; add it with `newsmill add`")
-        return add_urls(app.ledger, urls, now=datetime.now(UTC), source=source, again=again)
+        return add_urls(app.ledger, _check_strings(urls), now=datetime.now(UTC), source=source, again=again)
+
+
+def _check_strings(urls: Iterable[str]) -> Iterator[str]:
+    for url in urls:
+        if not isinstance(url, str):  # such as the NaN that pandas has for a missing value
+            raise ConfigError(f"newsmill.submit expects URLs as strings, not {type(url).__name__}: {url!r}"[:200])
+        yield url
 
 
 def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str | None = None, again: bool = False) -> SubmissionCounts:

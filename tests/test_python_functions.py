@@ -98,6 +98,8 @@ def test_submit_refuses_an_unknown_source_and_a_place_it_cannot_write_to(tmp_pat
         newsmill.submit(["https://paper.example/1"], source="nobody", where=tmp_path)
     with pytest.raises(ConfigError, match="cannot write to https://"):
         newsmill.submit(["https://paper.example/1"], where="https://news.example")
+    with pytest.raises(ConfigError, match="expects URLs as strings, not float: nan"):  # a column of pandas
+        newsmill.submit(["https://paper.example/1", float("nan")], where=tmp_path)  # type: ignore[list-item]
 
 
 def test_the_package_names_its_public_functions_and_the_guide_shows_each() -> None:

@@ -21,7 +21,6 @@ from newsmill.cli.processes import Processes, check_scrapy_settings, workers
 from newsmill.cli.progress import (
     ProgressBar,
     count_finished,
-    count_stored,
     count_unfetched,
     format_rate,
     format_time_left,
@@ -164,9 +163,9 @@ def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonito
 
 def describe_problem(store: AppContext, source: Source) -> str | None:
     """Why a source has no document, in one sentence; None if it has one."""
-    progress = store.ledger.progress(source.name)
-    if count_stored(progress):
+    if store.documents.count(source.name):
         return None
+    progress = store.ledger.progress(source.name)
     health = SourceHealthReader(store.engine).read(source, now=now())
     if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
         return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"

@@ -227,7 +227,7 @@ def report(manifest: Manifest, initial: Manifest, to: str) -> None:
     note(f"{format_count(written, 'document')} written to {to}" + (f", {manifest.documents:,} in total" if initial.documents else ""))
     if missing:
         first = manifest.missing[initial.missing_count].reason if initial.missing_count < len(manifest.missing) else "as before"
-        note(f"{format_count(missing, 'page')} cannot be read from the archive and not exported; manifest.json lists them (first: {first})")
+        note(f"{format_count(missing, 'page')} of the archive not exported; manifest.json lists the reasons (first: {first})")
     if not manifest.complete:
         note("interrupted; run the same command again to resume")
 

@@ -116,7 +116,7 @@ class OutputWriter:
         """The document under the `id` of its input, which names its file or URL."""
         out = io.BytesIO()
         if self.has_headings:
-            out.write(f"==> {name} <==\n".encode("utf-8", "replace"))
+            out.write(f"==> {name} <==\n".encode("utf-8", "backslashreplace"))
         FORMATS[self.form].write(out, [document if name is None else replace(document, id=str(name))])
         text = out.getvalue().decode("utf-8", "replace")
         if self.documents and self.form == "csv":

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from newsmill.context import AppContext
-from newsmill.model import Outcome, State
+from newsmill.model import State
 from newsmill.storage.ledger import Progress, Waiting
 
 SECONDS_PER_LINE = 5.0  # between two plain lines
@@ -48,11 +48,6 @@ def _sum_counts(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
     for count in counts:
         total.update(count)
     return dict(total)
-
-
-def count_stored(progress: Progress) -> int:
-    """Pages that became a document."""
-    return progress.outcomes.get(Outcome.STORED, 0)
 
 
 def count_finished(progress: Progress) -> int:

@@ -85,7 +85,8 @@ class ApiConnection:
 
     def open(self, path: str, query: dict[str, Any], timeout: float, content: bytes | None = None) -> AbstractContextManager[HTTPResponse]:
         """Send a request: a POST of JSON if there is `content`. `timeout`: seconds without a byte. Raises ErrorResponse, OSError."""
-        parameters = urlencode({key: value for key, value in query.items() if value is not None}, doseq=True)
+        given = {key: value for key, value in query.items() if value is not None}
+        parameters = urlencode(given, doseq=True, errors="replace")  # a lone surrogate is in no document and no URL
         url = f"{self._base}/api/v1/{path}{f'?{parameters}' if parameters else ''}"
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         request = Request(url, data=content, headers=headers)  # noqa: S310  # http(s) only

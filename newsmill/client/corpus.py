@@ -266,6 +266,8 @@ class Corpus(ABC):
             import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
         except ImportError:
             raise ConfigError(f"frame() needs pandas: {install_hint('pandas')}") from None
+        if limit is not None:
+            check_range("limit", limit, 0)
         names = [*(field.name for field in fields(Document) if field.name not in FIELDS_NOT_IN_FRAME), "doubtful"]
         rows = [_frame_row(document, names) for document in islice(self.documents(query, since=since), limit)]
         frame = pandas.DataFrame(rows, columns=names)
@@ -291,10 +293,14 @@ def list_ids(ids: Iterable[str]) -> list[str]:
 
 
 def list_strings(name: str, values: Iterable[str]) -> list[str]:
-    """The strings of a list. One string is refused, because it would be read letter by letter."""
+    """The strings of a list. One string is refused, because it would be read letter by letter, and so is a document instead of its id."""
     if isinstance(values, str):
         raise ConfigError(f"{name} expects a list, not one string: write [{values!r}]")
-    return list(values)
+    listed = list(values)
+    for value in listed:
+        if not isinstance(value, str):
+            raise ConfigError(f"{name} expects strings, not {type(value).__name__}")
+    return listed
 
 
 def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:

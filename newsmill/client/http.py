@@ -188,7 +188,7 @@ class HttpCorpus(ApiConnection, Corpus):
         if not id_or_url:
             return None
         by_url = "://" in id_or_url
-        path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{quote(id_or_url, safe='')}", {})
+        path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{_quote(id_or_url)}", {})
         found = self.get(path, query, may_be_missing=True)
         return None if found is None else self.read(_DOCUMENT, found)
 
@@ -196,7 +196,7 @@ class HttpCorpus(ApiConnection, Corpus):
         check_range("least", least, 0, 1)
         check_range("limit", limit, 1)
         document = self.document(id_or_url) if "://" in id_or_url else None
-        path = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
+        path = f"documents/{_quote(document.id if document else id_or_url)}/near-duplicates"
         found = self.get(path, {"least": least, "limit": min(limit, 100)}, may_be_missing=True)
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
 
@@ -265,6 +265,11 @@ class HttpCorpus(ApiConnection, Corpus):
             if page.next is None:
                 return
             query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
+
+
+def _quote(text: str) -> str:
+    """The text as one segment of a path."""
+    return quote(text, safe="", errors="replace")
 
 
 def _join_snippet(snippet: Any) -> str:

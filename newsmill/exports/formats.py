@@ -160,7 +160,7 @@ def escape_formula(text: str) -> str:
 def _encode_csv_row(cells: Sequence[str]) -> bytes:
     row = io.StringIO()
     csv.writer(row).writerow(cells)
-    return row.getvalue().encode()
+    return row.getvalue().encode("utf-8", "backslashreplace")  # the id of `newsmill extract` is a file name, which may not be UTF-8
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def choose_period(
     until = max(min(until or parsed.until or tomorrow, tomorrow), FIRST_DAY + DAY)
     since = max(since or parsed.since or until - days * DAY, until - MAX_DAYS * DAY, FIRST_DAY)
     since = since if since < until else until - DAY
-    return Period(since, until, _choose_step(since, until, step))
+    return Period(since.astimezone(UTC), until.astimezone(UTC), _choose_step(since, until, step))
 
 
 def _choose_step(since: datetime, until: datetime, step: TimelineStep | None) -> TimelineStep:

@@ -81,6 +81,7 @@ class Documents:
 
     def get(self, id_or_url: str) -> Document | None:
         """A document by id, or by any URL that led to it: canonical, final or requested, in any spelling."""
+        id_or_url = make_storable(id_or_url)  # an argument of a command may have bytes that are not UTF-8
         with reading(self._engine) as conn:
             return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
 

@@ -59,7 +59,7 @@ class Marks:
 
     def get(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
         """The marks of documents, by id; documents without a mark are left out."""
-        wanted = sorted(set(ids))
+        wanted = sorted(set(map(make_storable, ids)))
         if not wanted:
             return {}
         statement = select(marks).where(marks.c.document_id.in_(wanted), marks.c.user_name == self._user).order_by(marks.c.tag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def test_files_and_folders(newsmill: Newsmill) -> None:
     ]
     one = newsmill("extract", "page.html", "--url", "https://paper.example/bridge", "--language", "de").lines[0]
     assert (one["url"], one["title"]) == ("https://paper.example/bridge", "Bridge closed")
+
+
+def test_a_file_name_that_is_not_utf_8(newsmill: Newsmill, folder: Path) -> None:
+    (folder / "odd").mkdir()
+    for name in (b"a\xff.html", b"b.html"):
+        (folder / "odd" / os.fsdecode(name)).write_text(PAGE)
+    (record, _) = newsmill("extract", "odd").lines
+    assert record["id"] == "odd/a\udcff.html"
+    rows = list(csv.DictReader(io.StringIO(newsmill("extract", "odd", "--format", "csv").out)))
+    assert [(row["id"], row["title"]) for row in rows] == [("odd/a\\udcff.html", "Bridge closed"), ("odd/b.html", "Bridge closed")]
+    assert newsmill("extract", "odd", "--format", "text").out.startswith("==> odd/a\\udcff.html <==\n")
+    assert 'id: "odd/a\\udcff.html"' in newsmill("extract", "odd", "--format", "markdown").out
 
 
 def test_html_on_standard_input_is_one_page(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from command_result import Newsmill
-from rows import SITE, Mill, bad, ended, links
+from rows import SITE, Mill, bad, document_of, ended, good, links
 
 from newsmill import context, settings
 from newsmill.cli.crawl import describe_problem
@@ -114,6 +115,20 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
         problem = describe_problem(store, source) or ""
         assert "(3 http_error, 1 not_article); most frequent failure: blocked: HTTP 403" in problem
         assert "no article fetched yet" not in newsmill("sources", "list").out
+
+
+def test_a_source_whose_articles_were_all_fetched_again_unchanged_has_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Source("paper", homepage=f"{SITE}/")
+    with context.open_context(settings.load(), create=True) as store:
+        store.ledger.put_source(source, now=now())
+        mill = Mill(store.ledger, now=now())
+        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+        for _ in range(2):
+            store.ledger.add(links(1), now=mill.now, again=True)
+            mill.store(*(good(claim, replace(document_of(claim.url), archive_ref=None)) for claim in mill.claim(mill.save(mill.lease()))))
+        assert store.ledger.progress("paper").outcomes == {Outcome.UNCHANGED: 1}
+        assert describe_problem(store, source) is None
 
 
 def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Newsmill) -> None:

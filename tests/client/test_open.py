@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,16 @@ def test_reading(where: Any) -> None:
         bars = corpus.timeline("harbour", since=datetime(2026, 11, 1, tzinfo=UTC), step="week")
         assert sum(bar.n or 0 for bar in bars) == 2 and {bar.share for bar in bars} == {0.0, 2 / 3}
         assert corpus.timeline("harbour after:2026-11-01", step="day")[0].start == datetime(2026, 11, 1, tzinfo=UTC)
+        bar = corpus.timeline("harbour", since=datetime(2026, 11, 1, tzinfo=timezone(timedelta(hours=2))))[0]
+        assert bar.start.isoformat() == "2026-10-31T22:00:00+00:00"
         assert corpus.unusual_terms() == corpus.unusual_terms("en") == []
         found = corpus.document(hit.id)
         assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
         assert (found.text, found.authors) == (FULL.text, FULL.authors)
-        for unknown in ("https://nowhere.example/", "ftp://nowhere.example/", "https://", "x" * 100):
+        odd = ("\0", "\udcff", "https://nowhere.example/\0", "https://nowhere.example/\udcff")  # no database takes these characters
+        assert (corpus.marks(odd), corpus.mark(odd, starred=True), corpus.unusual_terms("x\0\udcff")) == ({}, 0, [])
+        assert (corpus.search("\udcff harbour -opens")[0].title, corpus.outcome(odd[3])) == ("The harbour shuts", None)
+        for unknown in ("https://nowhere.example/", "ftp://nowhere.example/", "https://", "x" * 100, *odd):
             assert corpus.document(unknown) is None and corpus.near_duplicates(unknown) == []
         assert corpus.near_duplicates(hit.id) == []
         assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
@@ -282,13 +287,18 @@ def test_bad_arguments_are_refused(where: Any) -> None:
             lambda: list(corpus.documents(since="2026-01-01")),
             lambda: corpus.search("harbour", limit=0),
             lambda: corpus.near_duplicates(DOCUMENTS[0].id, least=7),
+            lambda: corpus.frame(limit=-1),
+            lambda: corpus.mark([DOCUMENTS[0]], starred=True),  # type: ignore[list-item]
+            lambda: corpus.marks([None]),  # type: ignore[list-item]
         ):
             with pytest.raises(ConfigError):
                 refused()
         assert (corpus.document(""), corpus.mark([], starred=True)) == (None, 0)
-        for cursor in ("zzz", "WyJ4Il0"):
+        for cursor in ("zzz", "WyJ4Il0", ""):
             with pytest.raises(CursorError):
                 list(corpus.stream(since=cursor, wait=0))
+            with pytest.raises(CursorError):
+                list(corpus.documents(since=cursor))
 
 
 def test_the_types_of_a_corpus_have_public_names(tmp_path: Path) -> None:

@@ -46,6 +46,23 @@ def test_duckdb(path: Path) -> None:
     assert conn.execute(f"SELECT map_from_entries(rights)['tdm'] FROM '{path}' LIMIT 1").fetchone() == ("1",)
 
 
+def test_the_newest_state_of_a_document_that_is_gone(tmp_path: Path) -> None:
+    """The query of the guide. A document that is gone has the revision that it had before."""
+    import duckdb
+
+    states = (FULL, replace(FULL, revision=2), replace(FULL, revision=2, gone_at=AT), replace(FULL, id="1" * 32, gone_at=AT))
+    states = (*states, replace(FULL, id="1" * 32), replace(FULL, id="1" * 32))
+    for number, document in enumerate(states, 1):
+        folder = tmp_path / "corpus" / "data" / f"by_day={number % 2}"  # a day that was corrected
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"part-{number:05}.parquet").open("wb") as file:
+            find_format("parquet").write(file, [document])
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "search-and-export.md").read_text()
+    query = guide.partition("```sql\n")[2].partition("```")[0].replace("corpus/", f"{tmp_path}/corpus/")
+    rows = duckdb.sql(query).select("id, revision, gone_at IS NULL").fetchall()
+    assert sorted(rows) == [("0" * 32, 2, False), ("1" * 32, 1, True)]
+
+
 def test_pandas(path: Path) -> None:
     import pandas
 

@@ -132,6 +132,8 @@ def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
     assert documents.get(f"{SITE}/two") is None
     assert documents.get("not a URL at all") is None
     assert documents.get("") is None
+    for odd in ("\0", "\udcff"):  # in the path of a request, or in an argument of a command
+        assert documents.get(odd) is documents.find_image(odd) is None
 
 
 def fill(engine: Engine, count: int, size: int = 10) -> None:

@@ -146,6 +146,24 @@ def test_an_article_that_is_gone_stays_and_may_come_back(mill: Mill, documents: 
     assert document is not None and (document.gone_at, document.revision) == (None, 1)
 
 
+def test_an_article_that_a_person_has_fetched_again_is_gone_and_comes_back(mill: Mill, documents: Documents) -> None:
+    before = documents.get(URL)
+    assert before is not None
+    for hours in (1, 2):
+        mill.now = after(hours=hours)
+        mill.ledger.add(links(1), now=mill.now, again=True)
+        (row,) = mill.lease()
+        assert not row.is_revisit
+        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410")], now=mill.now)
+        assert documents.get(URL) == replace(before, gone_at=after(hours=1))
+        assert trace(mill).outcome is Outcome.GONE
+    mill.ledger.add(links(1), now=mill.now, again=True)
+    (claim,) = mill.claim(mill.save(mill.lease()))
+    mill.store(good(claim, article(URL)))
+    document = documents.get(URL)
+    assert document is not None and (document.gone_at, document.revision) == (None, 1)
+
+
 def test_a_redirect_to_another_article_replaces_nothing(mill: Mill, documents: Documents) -> None:
     """An article that moved keeps its id."""
     before = documents.get(URL)

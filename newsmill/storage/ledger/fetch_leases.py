@@ -214,6 +214,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     current = {key: ended for key, ended in current.items() if key not in revisited}
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
+    revisits.note_gone(conn, (leased_rows[key] for key, ended in current.items() if ended.ending.outcome is Outcome.GONE), now)
     listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
     polls.record(conn, [_to_poll(ended) for ended in listings], now)
     counters = CounterUpdates()

@@ -210,6 +210,18 @@ def end(conn: Connection, revisits: Sequence[EndedRevisit], now: datetime) -> No
                 _restore_page(conn, revisit.row.id, document, has_same_text=revisit.ending.outcome in SAME_TEXT)
 
 
+def note_gone(conn: Connection, rows: Iterable[AnyRow], now: datetime) -> None:
+    """Note HTTP 404 or 410 in the documents of locked rows that are not under a revisit: a person had the stored article fetched again."""
+    wanted = sorted((row for row in rows if row.document_id is not None), key=lambda row: int(row.id))
+    if not wanted:
+        return
+    found = conn.execute(_DOCUMENTS, {"b_ids": [row.id for row in wanted]}).all()
+    owned: Mapping[tuple[int, str], AnyRow] = {(row.ledger_id, row.id): row for row in found}
+    for row in wanted:
+        if (document := owned.get((row.id, row.document_id))) is not None:
+            _note_absence(conn, Outcome.GONE, document, now)
+
+
 def _end_row(conn: Connection, revisit: EndedRevisit, document: AnyRow | None, plans: RevisitPlans, now: datetime) -> None:
     """A document that another URL owns by now is not revisited by this one."""
     row, ending = revisit.row, revisit.ending

@@ -107,7 +107,7 @@ def list_documents(
 ) -> Response:
     """List documents by the time they were stored or changed. To keep a copy up to date, use `order=stored` and send `last` as the next
     `cursor`."""
-    changes, position = Changes(context.engine), ChangePosition.of(cursor) if cursor else None
+    changes, position = Changes(context.engine), None if cursor is None else ChangePosition.of(cursor)
     if order == "newest":
         found = changes.before(position, limit=limit + 1, source=source, since=stored_since)
     else:

@@ -66,7 +66,7 @@ async def open_stream(
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= request.app.state.config.max_streams:
         raise HTTPException(503, "too many streams are open: retry in 30 s", headers={"Retry-After": "30"})
-    if start:
+    if start is not None:
         position = ChangePosition.of(start)
     else:
         position = ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
