@@ -188,6 +188,7 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         ("sources = 1\n", "sources: expected one table per source, such as [sources.example]"),
         ("[sources]\nexample = 1\n", "[sources.example]: expected a table"),
         ('[sources."a b"]\n', "[sources.a b]: expected a name of letters, digits and . : _ -"),
+        ('[sources.".."]\n', "[sources...]: expected a name of letters, digits and . : _ - (at most 100, no dot first)"),
         ("[sources.example]\n", "[sources.example]: expected at least one of homepage, feeds, sitemaps, sections and spider"),
         ('[sources.example]\nhompage = "https://x.org"\n', "[sources.example]: hompage: unknown key; did you mean homepage?"),
         ('[sources.example]\nhomepage = "example.org"\n', "[sources.example]: homepage: expected an http(s) URL, not 'example.org'"),

@@ -43,6 +43,7 @@ from newsmill.version import __version__
 MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
 MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 PARTITIONS = ("day", "month", "source")
 
 
@@ -51,14 +52,15 @@ def export(
         list[str] | None, typer.Argument(metavar="[QUERY]…", help="A query as for `newsmill search`; default: all documents.")
     ] = None,
     output_format: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS))),
-            help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages).",
+            help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages);"
+            " default: by the suffix of --output, else jsonl.",
         ),
-    ] = "jsonl",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")] = None,
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; default and -: standard output.")] = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +98,8 @@ def export(
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Export documents with all their fields. A file appears when it is complete; an interrupted export with --to resumes."""
+    output = None if output == Path("-") else output
+    output_format = output_format or choose_format(output)
     check_options(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
@@ -121,6 +125,12 @@ def export(
             export_to_file(form, documents, total, output)
 
 
+def choose_format(output: Path | None) -> str:
+    """The format that the suffix of the file means; "jsonl" for another suffix."""
+    suffix = "" if output is None else output.suffix.lower()
+    return next((name for name, form in FORMATS.items() if form.suffix == suffix and name not in FOLDER_FORMATS), "jsonl")
+
+
 def check_options(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:
     """Raises ConfigError if options contradict each other."""
     if to is None:
@@ -130,6 +140,8 @@ def check_options(to: str | None, output: Path | None, folder_only: dict[str, bo
             raise ConfigError(f"--format {output_format} writes a folder; use --to TARGET")
         if output_format == "parquet" and output is None and sys.stdout.isatty():
             raise ConfigError("Parquet cannot be written to a terminal; use -o FILE or --to TARGET")
+        if output is not None and output.suffix.lower() in COMPRESSED_SUFFIXES:
+            raise ConfigError(f"-o {output}: the file would not be compressed; omit {output.suffix}, or compress standard output")
     elif output is not None:
         raise ConfigError("-o writes one file and --to a folder; use one of the two")
     if folder_only["--since-last"] and folder_only["--overwrite"]:

@@ -163,7 +163,7 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
             is_begun = changes.has_rest(name)  # a part may be left of a source that was renamed
         source = context.find_source(store, new if is_begun else name)
         if not NAME.fullmatch(new):
-            raise ConfigError(f"{new!r}: expected a name of letters, digits and _ . : -, up to 100 characters")
+            raise ConfigError(f"{new!r}: expected a name of letters, digits and . : _ - (at most 100, no dot first)")
         if store.ledger.source(new) is not None and not is_begun:
             raise ConfigError(f"source {new!r} exists already; choose another name, or remove that source first")
         count = changes.finish_rename(name, new) if is_begun else changes.rename(source, new, now=now())

@@ -19,7 +19,7 @@ from newsmill.model import Politeness, Render, Rules, Source, SpiderLimits
 from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # safe in tables, file names and metric labels
+NAME = re.compile(r"[\w:-][\w.:-]{0,99}", re.ASCII)  # safe in tables, file names, metric labels and URLs, where ".." has a meaning
 SPIDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:ClassName
 MAX_REVISITS = 20
 MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
@@ -191,7 +191,9 @@ class SourceTable(BaseModel):
     """One `[sources.NAME]` table. An error prints the description of a key after "expected"."""
 
     model_config = STRICT
-    name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$", description="letters, digits and . : _ - (at most 100)")
+    name: str | None = Field(
+        default=None, pattern=f"^{NAME.pattern}$", description="letters, digits and . : _ - (at most 100, no dot first)"
+    )
     homepage: Url | None = Field(default=None, description="an http(s) URL")
     feeds: list[Url] = Field(default=[], description="a list of http(s) URLs")
     sitemaps: list[Url] = Field(default=[], description="a list of http(s) URLs")
@@ -291,7 +293,7 @@ def parse_source(name: str, table: object, location: str) -> Source:
     Raises ConfigError with `location` (file and table), key and expected value.
     """
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{location}: expected a name of letters, digits and . : _ - (at most 100)")
+        raise ConfigError(f"{location}: expected a name of letters, digits and . : _ - (at most 100, no dot first)")
     if not isinstance(table, dict):
         raise ConfigError(f'{location}: expected a table, such as [sources.{name}] with homepage = "https://…" below it')
     try:
