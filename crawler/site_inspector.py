@@ -183,7 +183,7 @@ class SiteInspector:
             listed_at=url,
             url=page.url,
             source=None,
-            sites=own_sites(None, url),
+            sites=own_sites(None, url) | own_sites(None, self.found.url),  # robots.txt may name a sitemap on another host
             now=page.fetched_at,
             content_type=page.header("Content-Type"),
             content_encoding=page.header("Content-Encoding"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from newsmill import urls
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.model import Document, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
@@ -15,16 +16,21 @@ SAMPLE_CHARACTERS = 600  # of an article's text
 
 
 def choose_articles(links: Iterable[Link]) -> list[Link]:
-    """The links to sample: the newest with a date, else the first; each URL once.
+    """The links to sample: the newest with a date, else the first; each URL once, with a date if one of its links has one.
 
     >>> [link.url for link in choose_articles([Link("https://a.example/1"), Link("https://a.example/2"), Link("https://a.example/1")])]
     ['https://a.example/1', 'https://a.example/2']
     """
     unique: dict[str, Link] = {}
     for link in links:
-        unique.setdefault(link.url, link)
-    ordered = sorted(unique.values(), key=lambda link: sort_date(link.hint.published_at or link.hint.modified_at), reverse=True)
-    return ordered[:SAMPLE_ARTICLES]
+        key = urls.make_key(link.url)
+        if key not in unique or (not _get_date(unique[key]) and _get_date(link)):
+            unique[key] = link
+    return sorted(unique.values(), key=_get_date, reverse=True)[:SAMPLE_ARTICLES]
+
+
+def _get_date(link: Link) -> float:
+    return sort_date(link.hint.published_at or link.hint.modified_at)
 
 
 def sort_date(date: datetime | None) -> float:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from crawler.listings import ListingParser
 from crawler.robots import RobotsResponse
 from crawler.site_inspector import SiteInspector
+from crawler.site_samples import choose_articles
 from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
-from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.site_inspection import Obstacle, SampleArticle, SiteInspection, complete, get_article_host
 
 SITE = "https://paper.example"
@@ -125,6 +126,11 @@ async def inspect_all() -> None:
         section = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
         assert finish(section).plan == {"sections": [f"{SITE}/sport/"], "discover": False, "language": "en"}
 
+        # a sitemap that robots.txt names on another host (sitemaps.org, "Sitemaps & Cross Submits")
+        elsewhere = "https://storage.example/paper/sitemap.xml"
+        stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
+        assert finish(stored).plan["sitemaps"] == [elsewhere] and len(stored.article_urls) == 1
+
         # what cannot be followed
         cases: list[tuple[str, Mapping[str, str | bytes | OutcomeRecord], str, Obstacle]] = [
             ("/", {}, "", Obstacle.UNREACHABLE),
@@ -148,6 +154,15 @@ async def inspect_all() -> None:
 
 def test_sites_of_every_kind() -> None:
     asyncio.run(inspect_all())
+
+
+def test_samples_are_the_newest_articles() -> None:
+    """The homepage links to an article without its date, and the feed gives it, maybe in another spelling of the URL."""
+    undated = [Link(f"{SITE}/{number}/") for number in range(4)]
+    dated = [Link(f"{SITE}/{number}/", hint=Hint(published_at=NOW + timedelta(hours=number))) for number in range(2, 5)]
+    assert choose_articles([*undated, *dated]) == dated[::-1]
+    spelled = Link("http://www.paper.example/3", hint=dated[1].hint)
+    assert choose_articles([undated[3], undated[0], spelled]) == [spelled, undated[0]]
 
 
 @pytest.mark.parametrize("url", ["x" * 9000, "ftp://a.example", "http://"])
