@@ -110,6 +110,12 @@ class SiteInspector:
         """Read a page as a homepage or a section: its feeds, sitemaps and sections, and the first of each kind itself."""
         whole = is_homepage(self.found.url)
         links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+        if target := next((link.url for link in links if link.kind is Kind.HOMEPAGE), None):  # a redirect in HTML
+            found = await self.fetcher.fetch(target, Kind.HOMEPAGE)
+            if isinstance(found, Page):
+                self.given = page = found
+                self.found = replace(self.found, final_url=page.url)
+                links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
         if failure is not None:
             self.found = replace(self.found, obstacle=Obstacle.NOT_A_PAGE, failure=failure)
             return

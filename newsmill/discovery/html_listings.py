@@ -22,6 +22,7 @@ _NOT_ARTICLE_RELS = frozenset({"tag", "author", "search", "sponsored", "license"
 _UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
 _PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
+_REFRESH = re.compile(r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']+)""", re.I)
 MAX_SECTIONS = 40  # a large site's menu; each costs one fetch per interval
 MAX_FEEDS = 10
 
@@ -160,17 +161,31 @@ def find_page_number(url: str) -> int | None:
 def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Listing:
     """The links of a homepage at `url` (final, after redirects): feeds and sections as listings, articles as pages.
 
-    Feeds are those of its head (autodiscovery), else those it links to. Raises ListingError if the page is not HTML.
+    Feeds are those of its head (autodiscovery), else those it links to. A page without articles that only redirects (a static site in
+    several languages) gives the page that it redirects to, of Kind.HOMEPAGE. Raises ListingError if the page is not HTML.
     """
     page = parse_page(html, content_type)
     links = find_same_site_links(page, url)
     feeds = find_feed_links(page, url)
     sections = [Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links)]
+    pages = tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES]
+    target = None if pages else find_refresh_target(page, url)
+    redirects = () if target is None else (Link(target, Kind.HOMEPAGE, found_by="homepage", found_on=url),)
     return Listing(
-        pages=tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES],
-        listings=(*feeds, *sections),
+        pages=pages,
+        listings=(*feeds, *sections, *redirects),
         language=parse_language_tag(page.language),
     )
+
+
+def find_refresh_target(page: PageLinks, url: str) -> str | None:
+    """The other page of the same site that the page's <meta http-equiv="refresh"> leads to (WHATWG HTML 4.2.5.3)."""
+    match = _REFRESH.match(page.refresh or "")
+    try:
+        target = urls.normalize(match[1], resolve_base(page, url)) if match else url
+        return None if urls.get_site(target) != urls.get_site(url) or urls.make_key(target) == urls.make_key(url) else target
+    except UrlError:
+        return None
 
 
 def make_well_known_links(url: str) -> tuple[Link, ...]:

@@ -126,6 +126,12 @@ async def inspect_all() -> None:
         section = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
         assert finish(section).plan == {"sections": [f"{SITE}/sport/"], "discover": False, "language": "en"}
 
+        # a homepage that redirects in HTML to that of a language
+        refresh = '<html><head><meta http-equiv="refresh" content="0; url=/en/"></head></html>'
+        edition = await run(parser, "/", {"/": refresh, "/en/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
+        assert finish(edition).plan == {"homepage": f"{SITE}/", "feeds": [f"{SITE}/feed"], "language": "en"}
+        assert (edition.found.final_url, edition.found.article_links) == (f"{SITE}/en/", len(STORIES))
+
         # a sitemap that robots.txt names on another host (sitemaps.org, "Sitemaps & Cross Submits")
         elsewhere = "https://storage.example/paper/sitemap.xml"
         stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
