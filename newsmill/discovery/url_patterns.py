@@ -31,7 +31,9 @@ _FORM_SEGMENTS = frozenset(
     """
     login log-in signin sign-in signup sign-up register registration registrieren anmelden logout account accounts konto mein-konto
     my-account settings password subscribe subscription subscriptions subscriber abo abos abonnement abonnements abonnieren suscripcion
-    assinatura shop store cart checkout warenkorb donate spenden membership gift gifts coupons gutscheine codici-sconto jobs careers
+    assinatura shop store cart checkout warenkorb product produkt produit producto prodotto produto product-category produkt-kategorie
+    categorie-produit categoria-producto categoria-prodotto categoria-produto product-tag
+    donate spenden membership gift gifts coupons gutscheine codici-sconto jobs careers
     karriere stellenmarkt classifieds kleinanzeigen contact contact-us kontakt contacto contatti about-us ueber-uns uber-uns ueberuns
     impressum imprint terms terms-of-service terms-of-use terms-and-conditions termsandconditions agb nutzungsbedingungen privacy
     privacy-policy privacypolicy datenschutz datenschutzerklaerung cookies cookie-policy cookie-settings disclaimer advertise

@@ -73,6 +73,9 @@ def test_articles(path):
         "/privacy-policy",
         "/about/",
         "/jobs/senior-editor-for-the-night-desk-12345",
+        "/product/a-mug-with-the-old-harbour-bridge/",  # WooCommerce, also in other languages
+        "/produkt/eine-tasse-mit-der-alten-hafenbruecke/",
+        "/product-category/books-about-the-old-harbour/",
         "/podcasts/",
         "/a-story-of-words-12345/comment-page-2",
         "/feed/",
