@@ -19,7 +19,7 @@ from scrapy import Spider
 from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
-from crawler.site_samples import choose_articles, is_article, read_article, sort_date
+from crawler.site_samples import choose_articles, find_refusal, is_article, read_article, sort_date
 from newsmill import site_inspection, urls
 from newsmill.address_guard import Guard
 from newsmill.discovery.declarations import (
@@ -127,13 +127,16 @@ class SiteInspector:
             return
         sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
         self.found = replace(self.found, sections=sections)
-        guesses = make_well_known_links(page.url)
+        # A consent dialog on another host has hardly a link, and that host has no feeds.
+        is_own_page = urls.get_site(page.url) == urls.get_site(self.found.url) or len(pages) >= site_inspection.MIN_ARTICLE_LINKS
+        base = page.url if is_own_page else self.found.url
+        guesses = make_well_known_links(base)
         if not await self._try(named[:MAX_FEEDS]):
             await self._try([link for link in guesses if link.kind is Kind.FEED][:MAX_GUESSES], is_guess=True)
         sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps()
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
-            await self._try([_make_guess(path, page.url) for path in GUESSED_SITEMAPS], is_guess=True)
+            await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
 
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
         """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""
@@ -317,6 +320,9 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
             found = replace(found, articles=samples)
             if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
                 found = replace(found, obstacle=Obstacle.ARTICLE)
+            elif inspector.given is not None and site_inspection.find_obstacle(found) is Obstacle.NO_LINKS:
+                refusal = find_refusal(sandbox, inspector.given)
+                found = found if refusal is None else replace(found, obstacle=Obstacle.UNREACHABLE, failure=refusal)
     return site_inspection.complete(found, delay=delay)
 
 

@@ -45,6 +45,14 @@ def is_article(sandbox: Sandbox, page: Page, found: SiteInspection) -> bool:
     return read_article(sandbox, page.url, page).outcome is Outcome.STORED
 
 
+def find_refusal(sandbox: Sandbox, page: Page) -> OutcomeRecord | None:
+    """The consent dialog or the bot filter that a page with HTTP status 200 is; None for any other page."""
+    result = sandbox.read(page, brief=True)
+    if isinstance(result, SandboxCrash) or result.ending.outcome not in (Outcome.CONSENT_WALL, Outcome.BLOCKED):
+        return None
+    return result.ending
+
+
 def read_article(sandbox: Sandbox, url: str, page: Page | OutcomeRecord) -> SampleArticle:
     """The sample of a fetched article, or the outcome that its fetch or its extraction ended with."""
     if isinstance(page, OutcomeRecord):

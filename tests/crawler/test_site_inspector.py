@@ -12,10 +12,11 @@ import pytest
 from crawler.listings import ListingParser
 from crawler.robots import RobotsResponse
 from crawler.site_inspector import SiteInspector
-from crawler.site_samples import choose_articles
+from crawler.site_samples import choose_articles, find_refusal
 from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.sandbox.pages import Sandbox
 from newsmill.site_inspection import Obstacle, SampleArticle, SiteInspection, complete, get_article_host
 
 SITE = "https://paper.example"
@@ -43,6 +44,11 @@ NEWS = (
 FEED_LINK = '<link rel="alternate" type="application/rss+xml" href="/feed">'
 JSON_LINK = '<link rel="alternate" type="application/feed+json" href="/feed.json">'
 JSON_FEED = '{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "1", "url": "https://paper.example/2026/json-story"}]}'
+CONSENT = (
+    "<html><head><title>Your privacy</title></head><body><h1>We value your privacy</h1><p>We and our 800 partners store and access "
+    "cookies on your device and process personal data to show personalised ads. Please accept cookies or manage your consent choices.</p>"
+    "</body></html>"
+)
 STORIES = [f"/2026/11/24/a-story-with-number-{number}" for number in range(5)]
 
 
@@ -51,6 +57,7 @@ class FakeFetcher:
 
     def __init__(self, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str) -> None:
         self.pages, self.requests = pages, 0
+        self.redirects: dict[str, str] = {}  # URL → final URL
         self.fetched: list[str] = []
         self.throttle = HostThrottle("paper.example", "Newsmill", StopSignal())
         self.throttle.robots = RobotsTxt.parse(robots.encode())
@@ -65,14 +72,24 @@ class FakeFetcher:
         body = self.pages.get(path, OutcomeRecord(Outcome.GONE, "HTTP 404"))
         if isinstance(body, OutcomeRecord):
             return body
-        return Page(url, url, NOW, 200, (("TDM-Reservation", "1"),), body.encode() if isinstance(body, str) else body)
+        return Page(
+            url, self.redirects.get(url, url), NOW, 200, (("TDM-Reservation", "1"),), body.encode() if isinstance(body, str) else body
+        )
 
     def get_throttle(self, url: str) -> HostThrottle:
         return self.throttle
 
 
-async def run(parser: ListingParser, path: str, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str = "") -> SiteInspector:
-    inspector = SiteInspector(f"{SITE}{path}", FakeFetcher(pages, robots), parser)  # type: ignore[arg-type]
+async def run(
+    parser: ListingParser,
+    path: str,
+    pages: Mapping[str, str | bytes | OutcomeRecord],
+    robots: str = "",
+    redirects: Mapping[str, str] | None = None,
+) -> SiteInspector:
+    fetcher = FakeFetcher(pages, robots)
+    fetcher.redirects = dict(redirects or {})
+    inspector = SiteInspector(f"{SITE}{path}", fetcher, parser)  # type: ignore[arg-type]
     await inspector.run()
     return inspector
 
@@ -132,6 +149,13 @@ async def inspect_all() -> None:
         assert finish(edition).plan == {"homepage": f"{SITE}/", "feeds": [f"{SITE}/feed"], "language": "en"}
         assert (edition.found.final_url, edition.found.article_links) == (f"{SITE}/en/", len(STORIES))
 
+        # a consent dialog on another host: the feeds are looked for on the given one
+        asked = await run(
+            parser, "/", {"/": CONSENT, "/rss.xml": rss(*STORIES)}, redirects={f"{SITE}/": "https://consent.example/ask?site=1"}
+        )
+        assert finish(asked).plan["feeds"] == [f"{SITE}/rss.xml"]
+        assert not [url for url in asked.fetcher.fetched if "consent.example" in url]  # type: ignore[attr-defined]
+
         # a sitemap that robots.txt names on another host (sitemaps.org, "Sitemaps & Cross Submits")
         elsewhere = "https://storage.example/paper/sitemap.xml"
         stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
@@ -160,6 +184,24 @@ async def inspect_all() -> None:
 
 def test_sites_of_every_kind() -> None:
     asyncio.run(inspect_all())
+
+
+@pytest.mark.parametrize(
+    ("html", "outcome"),
+    [
+        (CONSENT, Outcome.CONSENT_WALL),
+        (
+            "<html><head><title>Just a moment...</title></head><body><p>Checking your browser before accessing</p></body></html>",
+            Outcome.BLOCKED,
+        ),
+        (home("/one-story"), None),
+        ("<html><body><div id=root></div></body></html>", None),
+    ],
+)
+def test_homepages_that_refuse(html: str, outcome: Outcome | None) -> None:
+    with Sandbox() as sandbox:
+        refusal = find_refusal(sandbox, Page(f"{SITE}/", f"{SITE}/", NOW, 200, (("Content-Type", "text/html"),), html.encode()))
+    assert (None if refusal is None else refusal.outcome) is outcome
 
 
 def test_samples_are_the_newest_articles() -> None:
