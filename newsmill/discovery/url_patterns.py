@@ -87,6 +87,7 @@ _PAGE_EXTENSION = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|artic
 _INDEX_PAGE = re.compile(r"(?:index|home|default)(?:\.\w+)?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PAGE_NUMBER = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
+_COMMENTS = frozenset("comments comment kommentare comentarios commentaires commenti reacties".split())
 _CALENDAR = re.compile(r"calendar|kalender|calendario|calendrier|agenda|events?|veranstaltung|archiv|termine|month|date", re.I)
 _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
 
@@ -119,6 +120,8 @@ def is_never_article(url: str) -> bool:
         return True
     if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
         return True
+    if len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE:
+        return True  # the comments on an article, but not the section "/opinion/comments/"
     return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < 2
 
 
