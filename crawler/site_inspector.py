@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from scrapy import Spider
 
@@ -263,7 +264,8 @@ class SiteInspector:
 
 
 def _is_news_url(url: str) -> bool:
-    return "news" in url.rpartition("/")[2].lower()
+    parts = urlsplit(url)
+    return "news" in f"{parts.path.rstrip('/').rpartition('/')[2]}?{parts.query}".lower()
 
 
 def _is_below(url: str, section: str) -> bool:

@@ -156,6 +156,11 @@ async def inspect_all() -> None:
         assert finish(asked).plan["feeds"] == [f"{SITE}/rss.xml"]
         assert not [url for url in asked.fetcher.fetched if "consent.example" in url]  # type: ignore[attr-defined]
 
+        # the news sitemap comes before others also in the URLs of Arc XP, and of more sitemaps than are read
+        named = [f"{SITE}/outboundfeeds/sitemap-{name}/?outputType=xml" for name in ("index", "section", "video", "extra", "news-index")]
+        arc = await run(parser, "/", {"/": home(), named[-1].removeprefix(SITE): NEWS}, "".join(f"Sitemap: {url}\n" for url in named))
+        assert finish(arc).plan["sitemaps"] == [named[-1]] and named[-2].removeprefix(SITE) not in arc.fetcher.fetched  # type: ignore[attr-defined]
+
         # a sitemap that robots.txt names on another host (sitemaps.org, "Sitemaps & Cross Submits")
         elsewhere = "https://storage.example/paper/sitemap.xml"
         stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
