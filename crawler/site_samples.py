@@ -54,9 +54,13 @@ def find_refusal(sandbox: Sandbox, page: Page) -> OutcomeRecord | None:
 
 
 def read_article(sandbox: Sandbox, url: str, page: Page | OutcomeRecord) -> SampleArticle:
-    """The sample of a fetched article, or the outcome that its fetch or its extraction ended with."""
+    """The sample of a fetched article, or the outcome that its fetch or its extraction ended with.
+
+    The sample has the URL to which `url` redirects: the links of some feeds lead to a service that counts clicks.
+    """
     if isinstance(page, OutcomeRecord):
         return SampleArticle(url, page.outcome, page.detail)
+    url = page.url
     result = sandbox.read(page, brief=True)
     if isinstance(result, SandboxCrash):
         return SampleArticle(url, Outcome.DIED, result.reason)

@@ -12,12 +12,12 @@ import pytest
 from crawler.listings import ListingParser
 from crawler.robots import RobotsResponse
 from crawler.site_inspector import SiteInspector
-from crawler.site_samples import choose_articles, find_refusal
+from crawler.site_samples import choose_articles, find_refusal, read_article
 from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox
-from newsmill.site_inspection import Obstacle, SampleArticle, SiteInspection, complete, get_article_host
+from newsmill.site_inspection import FoundListing, Obstacle, SampleArticle, SiteInspection, complete, get_article_host
 
 SITE = "https://paper.example"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -207,6 +207,17 @@ def test_homepages_that_refuse(html: str, outcome: Outcome | None) -> None:
     with Sandbox() as sandbox:
         refusal = find_refusal(sandbox, Page(f"{SITE}/", f"{SITE}/", NOW, 200, (("Content-Type", "text/html"),), html.encode()))
     assert (None if refusal is None else refusal.outcome) is outcome
+
+
+def test_a_feed_whose_links_redirect_is_named_after_the_site_of_its_articles() -> None:
+    """Its links lead to a service that counts clicks, on the host of the feed."""
+    link, article = "https://feeds.example/~r/paper/1", f"{SITE}/2026/a-story-of-the-harbour"
+    html = b"<html><body><article><h1>A story</h1><p>" + b"The council wants to build a bridge. " * 20 + b"</p></article></body></html>"
+    with Sandbox() as sandbox:
+        sample = read_article(sandbox, link, Page(link, article, NOW, 200, (("Content-Type", "text/html"),), html))
+    feed = FoundListing("https://feeds.example/paper", Kind.FEED, "given", 1)
+    found = complete(SiteInspection(feed.url, Kind.FEED, feeds=(feed,), articles=(sample,)))
+    assert (sample.outcome, sample.url, get_article_host(found)) == (Outcome.STORED, article, "paper.example")
 
 
 def test_samples_are_the_newest_articles() -> None:
