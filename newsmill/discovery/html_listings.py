@@ -32,7 +32,8 @@ _FEED_TYPES = re.compile(
 _FEED_URL = re.compile(
     r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf))/?$", re.I
 )
-_NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json", re.I)
+# Feeds of comments, and the same page for programs: JSON of WordPress, also without permalinks, and of Drupal.
+_NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json|[?&]rest_route=|[?&]_format=", re.I)
 _WELL_KNOWN_PATHS = (
     ("/feed/", Kind.FEED),
     ("/rss.xml", Kind.FEED),

@@ -101,6 +101,12 @@ def test_feeds_of_the_anchors_where_the_head_names_none():
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
 
 
+@pytest.mark.parametrize("href", ["/wp-json/wp/v2/pages/2", "/index.php?rest_route=/wp/v2/pages/2", "/node/1?_format=json"])
+def test_the_same_page_as_json_is_no_feed(href):
+    head = [f'<link rel="alternate" type="application/json" href="{one}">' for one in (href, "/feed.json")]
+    assert [link.url for link in read_homepage("".join(head).encode(), URL).listings] == ["https://www.news.example/feed.json"]
+
+
 def test_well_known_paths():
     assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
     assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
