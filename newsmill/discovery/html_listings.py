@@ -10,7 +10,7 @@ from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
 from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, is_never_article, score_article_url
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_category, is_crawler_trap, is_never_article, score_article_url
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
@@ -168,7 +168,9 @@ def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Lis
     page = parse_page(html, content_type)
     links = find_same_site_links(page, url)
     feeds = find_feed_links(page, url)
-    sections = [Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links)]
+    sections = [
+        Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links, with_categories=not feeds)
+    ]
     pages = tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES]
     target = None if pages else find_refresh_target(page, url)
     redirects = () if target is None else (Link(target, Kind.HOMEPAGE, found_by="homepage", found_on=url),)
@@ -220,13 +222,17 @@ def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: 
     return tuple(unique.values())[:MAX_FEEDS]
 
 
-def find_section_urls(links: Iterable[tuple[str, Anchor]]) -> list[str]:
-    """The URLs of a site's sections: links in its navigation with 1 to 4 words and 1 or 2 path segments."""
+def find_section_urls(links: Iterable[tuple[str, Anchor]], *, with_categories: bool = False) -> list[str]:
+    """The URLs of a site's sections: links in its navigation with 1 to 4 words and 1 or 2 path segments.
+
+    `with_categories`: also "/category/local/", which shows what a feed of the site shows too, if it has one.
+    """
     unique: dict[str, None] = {}
     for link_url, anchor in links:
         segments = [s for s in urlsplit(link_url).path.split("/") if s]
         if not anchor.landmarks & {"nav", "header"} or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
             continue
-        if 1 <= count_words(anchor.text) <= 4 and not is_never_article(link_url) and not any(c.isdigit() for c in segments[-1]):
+        is_list = is_never_article(link_url) and not (with_categories and is_category(link_url))
+        if 1 <= count_words(anchor.text) <= 4 and not is_list and not any(c.isdigit() for c in segments[-1]):
             unique.setdefault(link_url)
     return list(unique)[:MAX_SECTIONS]

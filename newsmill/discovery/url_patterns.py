@@ -26,6 +26,9 @@ _LIST_SEGMENTS = frozenset(
     """.split()
 )
 
+# Of these, a name that a section of a content management system has before its own: "/category/local/".
+_CATEGORY_SEGMENTS = frozenset("category categories kategorie kategorien categorie categoria categorias rubrik rubriken".split())
+
 # Anywhere in a path: a form, a shop, a service, or a page about the publisher.
 _FORM_SEGMENTS = frozenset(
     """
@@ -123,6 +126,15 @@ def is_never_article(url: str) -> bool:
     if len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE:
         return True  # the comments on an article, but not the section "/opinion/comments/"
     return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < 2
+
+
+def is_category(url: str) -> bool:
+    """Whether the URL is the list of a category, and nothing else that is never an article: "/category/local/", "/rubrik/kultur"."""
+    parts = urlsplit(url)
+    segments = _split_path(parts.path)
+    if len(segments) != 2 or segments[0] not in _CATEGORY_SEGMENTS:
+        return False
+    return not is_never_article(urlunsplit((parts.scheme, parts.netloc, f"/{segments[1]}", parts.query, "")))
 
 
 def is_crawler_trap(url: str) -> bool:

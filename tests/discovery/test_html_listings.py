@@ -101,6 +101,20 @@ def test_feeds_of_the_anchors_where_the_head_names_none():
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
 
 
+@pytest.mark.parametrize(
+    ("head", "sections"),
+    [
+        ("", ["/politics/", "/category/local/", "/rubrik/kultur"]),
+        ('<link rel="alternate" type="application/rss+xml" href="/feed/">', ["/politics/"]),
+    ],
+)
+def test_categories_are_sections_of_a_homepage_that_names_no_feed(head, sections):
+    paths = ("/politics/", "/category/local/", "/rubrik/kultur", "/category/", "/category/login/", "/tag/local/", "/author/jane/")
+    html = f"{head}<nav>{''.join(f'<a href={path}>Section</a>' for path in paths)}</nav>"
+    listings = read_homepage(html.encode(), "https://www.news.example/").listings
+    assert [link.url.removeprefix("https://www.news.example") for link in listings if link.kind is Kind.SECTION] == sections
+
+
 @pytest.mark.parametrize("href", ["/wp-json/wp/v2/pages/2", "/index.php?rest_route=/wp/v2/pages/2", "/node/1?_format=json"])
 def test_the_same_page_as_json_is_no_feed(href):
     head = [f'<link rel="alternate" type="application/json" href="{one}">' for one in (href, "/feed.json")]
