@@ -32,6 +32,7 @@ MAX_INDEX_SITEMAPS = 1_000  # of one index, the newest: monthly sitemaps for 80 
 MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_crawler_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
 MAX_UNDATED_SITEMAPS = 100  # of an index, fetched again with it
+MIN_SHARED_PARTS, SHARED_DATE_SPAN = 10, timedelta(minutes=15)  # so many parts with dates so near give the date of the index itself
 MAX_ERROR_CHARACTERS = 500
 
 
@@ -153,6 +154,7 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     links = reader.close()
     sitemaps += _select_sitemaps(request, links)
     pages += _select_pages(request, links)
+    sitemaps = _drop_shared_date(sitemaps)
     if len(sitemaps) > MAX_INDEX_SITEMAPS:
         sitemaps.sort(key=lambda link: find_last_day(link.url, link.hint.modified_at) or date.max, reverse=True)
         sitemaps = sitemaps[:MAX_INDEX_SITEMAPS]
@@ -166,6 +168,14 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
 def _select_sitemaps(request: ParseRequest, links: list[Link]) -> Iterator[Link]:
     sitemaps = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_SITEMAP_URL_CHARACTERS)
     return (_attribute(request, link) for link in sitemaps)
+
+
+def _drop_shared_date(sitemaps: list[Link]) -> list[Link]:
+    """The parts of an index, without their dates where all have the same: that of the request, or of the last rebuild of the index."""
+    dates = [link.hint.modified_at for link in sitemaps if link.hint.modified_at is not None]
+    if len(dates) < max(MIN_SHARED_PARTS, len(sitemaps)) or max(dates) - min(dates) > SHARED_DATE_SPAN:
+        return sitemaps
+    return [replace(link, hint=replace(link.hint, modified_at=None)) for link in sitemaps]
 
 
 def _select_changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from scrapy import Spider
 
 from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
-from crawler.site_samples import choose_articles, is_article, read_article, sort_date
+from crawler.site_samples import choose_articles, find_refusal, is_article, read_article, sort_date
 from newsmill import site_inspection, urls
 from newsmill.address_guard import Guard
 from newsmill.discovery.declarations import (
@@ -110,6 +111,12 @@ class SiteInspector:
         """Read a page as a homepage or a section: its feeds, sitemaps and sections, and the first of each kind itself."""
         whole = is_homepage(self.found.url)
         links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+        if target := next((link.url for link in links if link.kind is Kind.HOMEPAGE), None):  # a redirect in HTML
+            found = await self.fetcher.fetch(target, Kind.HOMEPAGE)
+            if isinstance(found, Page):
+                self.given = page = found
+                self.found = replace(self.found, final_url=page.url)
+                links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
         if failure is not None:
             self.found = replace(self.found, obstacle=Obstacle.NOT_A_PAGE, failure=failure)
             return
@@ -121,13 +128,16 @@ class SiteInspector:
             return
         sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
         self.found = replace(self.found, sections=sections)
-        guesses = make_well_known_links(page.url)
+        # A consent dialog on another host has hardly a link, and that host has no feeds.
+        is_own_page = urls.get_site(page.url) == urls.get_site(self.found.url) or len(pages) >= site_inspection.MIN_ARTICLE_LINKS
+        base = page.url if is_own_page else self.found.url
+        guesses = make_well_known_links(base)
         if not await self._try(named[:MAX_FEEDS]):
             await self._try([link for link in guesses if link.kind is Kind.FEED][:MAX_GUESSES], is_guess=True)
         sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps()
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
-            await self._try([_make_guess(path, page.url) for path in GUESSED_SITEMAPS], is_guess=True)
+            await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
 
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
         """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""
@@ -183,7 +193,7 @@ class SiteInspector:
             listed_at=url,
             url=page.url,
             source=None,
-            sites=own_sites(None, url),
+            sites=own_sites(None, url) | own_sites(None, self.found.url),  # robots.txt may name a sitemap on another host
             now=page.fetched_at,
             content_type=page.header("Content-Type"),
             content_encoding=page.header("Content-Encoding"),
@@ -254,7 +264,8 @@ class SiteInspector:
 
 
 def _is_news_url(url: str) -> bool:
-    return "news" in url.rpartition("/")[2].lower()
+    parts = urlsplit(url)
+    return "news" in f"{parts.path.rstrip('/').rpartition('/')[2]}?{parts.query}".lower()
 
 
 def _is_below(url: str, section: str) -> bool:
@@ -311,6 +322,9 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
             found = replace(found, articles=samples)
             if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
                 found = replace(found, obstacle=Obstacle.ARTICLE)
+            elif inspector.given is not None and site_inspection.find_obstacle(found) is Obstacle.NO_LINKS:
+                refusal = find_refusal(sandbox, inspector.given)
+                found = found if refusal is None else replace(found, obstacle=Obstacle.UNREACHABLE, failure=refusal)
     return site_inspection.complete(found, delay=delay)
 
 

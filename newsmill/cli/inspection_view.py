@@ -31,6 +31,7 @@ SENTENCES = {
 ADVICE = {
     Outcome.DNS: "check the spelling of the host",
     Outcome.GONE: "check the URL, or give the homepage of the site",
+    Outcome.CONSENT_WALL: "give the URL of a feed or a sitemap of the site",
     Outcome.SSRF_BLOCKED: "",  # the sentence names the setting
 }
 

@@ -48,12 +48,13 @@ class Anchor:
 
 @dataclass(slots=True)
 class PageLinks:
-    """A page's anchors and <link> tags in page order, its <base href> and its language."""
+    """A page's anchors and <link> tags in page order, its <base href>, its language and its <meta http-equiv="refresh">."""
 
     anchors: list[Anchor] = field(default_factory=list)
     links: list[dict[str, str]] = field(default_factory=list)  # attributes of each <link>
     base: str | None = None
     language: str | None = None
+    refresh: str | None = None  # "0; url=/en/"
 
 
 def extract_links(html: str) -> PageLinks:
@@ -122,6 +123,9 @@ class _Scanner:
             self.page.links.append(read_attributes(attributes))
         elif name == "base" and self.page.base is None:
             self.page.base = read_attributes(attributes).get("href")
+        elif name == "meta" and self.page.refresh is None and "refresh" in attributes.lower():
+            values = read_attributes(attributes)
+            self.page.refresh = values.get("content") if values.get("http-equiv", "").lower() == "refresh" else None
         elif name == "html" and self.page.language is None:
             self.page.language = read_attributes(attributes).get("lang")
 

@@ -10,7 +10,7 @@ from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
 from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, is_never_article, score_article_url
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_category, is_crawler_trap, is_never_article, score_article_url
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
@@ -22,6 +22,7 @@ _NOT_ARTICLE_RELS = frozenset({"tag", "author", "search", "sponsored", "license"
 _UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
 _PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
+_REFRESH = re.compile(r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']+)""", re.I)
 MAX_SECTIONS = 40  # a large site's menu; each costs one fetch per interval
 MAX_FEEDS = 10
 
@@ -31,7 +32,8 @@ _FEED_TYPES = re.compile(
 _FEED_URL = re.compile(
     r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf))/?$", re.I
 )
-_NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json", re.I)
+# Feeds of comments, and the same page for programs: JSON of WordPress, also without permalinks, and of Drupal.
+_NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json|[?&]rest_route=|[?&]_format=", re.I)
 _WELL_KNOWN_PATHS = (
     ("/feed/", Kind.FEED),
     ("/rss.xml", Kind.FEED),
@@ -160,17 +162,33 @@ def find_page_number(url: str) -> int | None:
 def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Listing:
     """The links of a homepage at `url` (final, after redirects): feeds and sections as listings, articles as pages.
 
-    Feeds are those of its head (autodiscovery), else those it links to. Raises ListingError if the page is not HTML.
+    Feeds are those of its head (autodiscovery), else those it links to. A page without articles that only redirects (a static site in
+    several languages) gives the page that it redirects to, of Kind.HOMEPAGE. Raises ListingError if the page is not HTML.
     """
     page = parse_page(html, content_type)
     links = find_same_site_links(page, url)
     feeds = find_feed_links(page, url)
-    sections = [Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links)]
+    sections = [
+        Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links, with_categories=not feeds)
+    ]
+    pages = tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES]
+    target = None if pages else find_refresh_target(page, url)
+    redirects = () if target is None else (Link(target, Kind.HOMEPAGE, found_by="homepage", found_on=url),)
     return Listing(
-        pages=tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES],
-        listings=(*feeds, *sections),
+        pages=pages,
+        listings=(*feeds, *sections, *redirects),
         language=parse_language_tag(page.language),
     )
+
+
+def find_refresh_target(page: PageLinks, url: str) -> str | None:
+    """The other page of the same site that the page's <meta http-equiv="refresh"> leads to (WHATWG HTML 4.2.5.3)."""
+    match = _REFRESH.match(page.refresh or "")
+    try:
+        target = urls.normalize(match[1], resolve_base(page, url)) if match else url
+        return None if urls.get_site(target) != urls.get_site(url) or urls.make_key(target) == urls.make_key(url) else target
+    except UrlError:
+        return None
 
 
 def make_well_known_links(url: str) -> tuple[Link, ...]:
@@ -204,13 +222,17 @@ def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: 
     return tuple(unique.values())[:MAX_FEEDS]
 
 
-def find_section_urls(links: Iterable[tuple[str, Anchor]]) -> list[str]:
-    """The URLs of a site's sections: links in its navigation with 1 to 4 words and 1 or 2 path segments."""
+def find_section_urls(links: Iterable[tuple[str, Anchor]], *, with_categories: bool = False) -> list[str]:
+    """The URLs of a site's sections: links in its navigation with 1 to 4 words and 1 or 2 path segments.
+
+    `with_categories`: also "/category/local/", which shows what a feed of the site shows too, if it has one.
+    """
     unique: dict[str, None] = {}
     for link_url, anchor in links:
         segments = [s for s in urlsplit(link_url).path.split("/") if s]
         if not anchor.landmarks & {"nav", "header"} or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
             continue
-        if 1 <= count_words(anchor.text) <= 4 and not is_never_article(link_url) and not any(c.isdigit() for c in segments[-1]):
+        is_list = is_never_article(link_url) and not (with_categories and is_category(link_url))
+        if 1 <= count_words(anchor.text) <= 4 and not is_list and not any(c.isdigit() for c in segments[-1]):
             unique.setdefault(link_url)
     return list(unique)[:MAX_SECTIONS]

@@ -26,12 +26,17 @@ _LIST_SEGMENTS = frozenset(
     """.split()
 )
 
+# Of these, a name that a section of a content management system has before its own: "/category/local/".
+_CATEGORY_SEGMENTS = frozenset("category categories kategorie kategorien categorie categoria categorias rubrik rubriken".split())
+
 # Anywhere in a path: a form, a shop, a service, or a page about the publisher.
 _FORM_SEGMENTS = frozenset(
     """
     login log-in signin sign-in signup sign-up register registration registrieren anmelden logout account accounts konto mein-konto
     my-account settings password subscribe subscription subscriptions subscriber abo abos abonnement abonnements abonnieren suscripcion
-    assinatura shop store cart checkout warenkorb donate spenden membership gift gifts coupons gutscheine codici-sconto jobs careers
+    assinatura shop store cart checkout warenkorb product produkt produit producto prodotto produto product-category produkt-kategorie
+    categorie-produit categoria-producto categoria-prodotto categoria-produto product-tag
+    donate spenden membership gift gifts coupons gutscheine codici-sconto jobs careers
     karriere stellenmarkt classifieds kleinanzeigen contact contact-us kontakt contacto contatti about-us ueber-uns uber-uns ueberuns
     impressum imprint terms terms-of-service terms-of-use terms-and-conditions termsandconditions agb nutzungsbedingungen privacy
     privacy-policy privacypolicy datenschutz datenschutzerklaerung cookies cookie-policy cookie-settings disclaimer advertise
@@ -85,6 +90,7 @@ _PAGE_EXTENSION = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|artic
 _INDEX_PAGE = re.compile(r"(?:index|home|default)(?:\.\w+)?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PAGE_NUMBER = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
+_COMMENTS = frozenset("comments comment kommentare comentarios commentaires commenti reacties".split())
 _CALENDAR = re.compile(r"calendar|kalender|calendario|calendrier|agenda|events?|veranstaltung|archiv|termine|month|date", re.I)
 _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
 
@@ -117,7 +123,18 @@ def is_never_article(url: str) -> bool:
         return True
     if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
         return True
+    if len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE:
+        return True  # the comments on an article, but not the section "/opinion/comments/"
     return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < 2
+
+
+def is_category(url: str) -> bool:
+    """Whether the URL is the list of a category, and nothing else that is never an article: "/category/local/", "/rubrik/kultur"."""
+    parts = urlsplit(url)
+    segments = _split_path(parts.path)
+    if len(segments) != 2 or segments[0] not in _CATEGORY_SEGMENTS:
+        return False
+    return not is_never_article(urlunsplit((parts.scheme, parts.netloc, f"/{segments[1]}", parts.query, "")))
 
 
 def is_crawler_trap(url: str) -> bool:

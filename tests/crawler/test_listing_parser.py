@@ -141,6 +141,16 @@ def test_the_parts_of_an_index() -> None:
     assert [link.url for link in links.refetch] == [f"{SITE}/new.xml", f"{SITE}/undated.xml"]
 
 
+@pytest.mark.parametrize(("step", "refetched"), [(timedelta(minutes=1), 1), (timedelta(hours=1), 12)])
+def test_an_index_that_dates_all_parts_alike(step: timedelta, refetched: int) -> None:
+    """The time of the request, or of the last rebuild, says of no part that it has changed: its archives by month are left."""
+    names = [f"new-{NOW:%Y-%m}", *(f"old-{2010 + number}-01" for number in range(11))]
+    dates = [(NOW - number * step).isoformat() for number in range(12)]
+    entries = (f"<sitemap><loc>{SITE}/{name}.xml</loc><lastmod>{date}</lastmod></sitemap>" for name, date in zip(names, dates, strict=True))
+    ((links,),) = read((parse_request(Kind.SITEMAP), f"{HEAD}<sitemapindex>{''.join(entries)}</sitemapindex>".encode()))
+    assert [link.url for link in links.refetch] == [f"{SITE}/{name}.xml" for name in names[:refetched]]
+
+
 def test_a_long_index_keeps_its_newest_parts() -> None:
     """Archives by day, the oldest first, or by lastmod in any order; a part without a date may be the newest."""
     days = [NOW - timedelta(days=number) for number in range(1_500)]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from crawler.listings import ListingParser
 from crawler.robots import RobotsResponse
 from crawler.site_inspector import SiteInspector
+from crawler.site_samples import choose_articles, find_refusal, read_article
 from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
-from newsmill.model import Kind, Outcome, OutcomeRecord, Page
-from newsmill.site_inspection import Obstacle, SampleArticle, SiteInspection, complete, get_article_host
+from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.sandbox.pages import Sandbox
+from newsmill.site_inspection import FoundListing, Obstacle, SampleArticle, SiteInspection, complete, get_article_host
 
 SITE = "https://paper.example"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -42,6 +44,11 @@ NEWS = (
 FEED_LINK = '<link rel="alternate" type="application/rss+xml" href="/feed">'
 JSON_LINK = '<link rel="alternate" type="application/feed+json" href="/feed.json">'
 JSON_FEED = '{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "1", "url": "https://paper.example/2026/json-story"}]}'
+CONSENT = (
+    "<html><head><title>Your privacy</title></head><body><h1>We value your privacy</h1><p>We and our 800 partners store and access "
+    "cookies on your device and process personal data to show personalised ads. Please accept cookies or manage your consent choices.</p>"
+    "</body></html>"
+)
 STORIES = [f"/2026/11/24/a-story-with-number-{number}" for number in range(5)]
 
 
@@ -50,6 +57,7 @@ class FakeFetcher:
 
     def __init__(self, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str) -> None:
         self.pages, self.requests = pages, 0
+        self.redirects: dict[str, str] = {}  # URL → final URL
         self.fetched: list[str] = []
         self.throttle = HostThrottle("paper.example", "Newsmill", StopSignal())
         self.throttle.robots = RobotsTxt.parse(robots.encode())
@@ -64,14 +72,24 @@ class FakeFetcher:
         body = self.pages.get(path, OutcomeRecord(Outcome.GONE, "HTTP 404"))
         if isinstance(body, OutcomeRecord):
             return body
-        return Page(url, url, NOW, 200, (("TDM-Reservation", "1"),), body.encode() if isinstance(body, str) else body)
+        return Page(
+            url, self.redirects.get(url, url), NOW, 200, (("TDM-Reservation", "1"),), body.encode() if isinstance(body, str) else body
+        )
 
     def get_throttle(self, url: str) -> HostThrottle:
         return self.throttle
 
 
-async def run(parser: ListingParser, path: str, pages: Mapping[str, str | bytes | OutcomeRecord], robots: str = "") -> SiteInspector:
-    inspector = SiteInspector(f"{SITE}{path}", FakeFetcher(pages, robots), parser)  # type: ignore[arg-type]
+async def run(
+    parser: ListingParser,
+    path: str,
+    pages: Mapping[str, str | bytes | OutcomeRecord],
+    robots: str = "",
+    redirects: Mapping[str, str] | None = None,
+) -> SiteInspector:
+    fetcher = FakeFetcher(pages, robots)
+    fetcher.redirects = dict(redirects or {})
+    inspector = SiteInspector(f"{SITE}{path}", fetcher, parser)  # type: ignore[arg-type]
     await inspector.run()
     return inspector
 
@@ -125,6 +143,29 @@ async def inspect_all() -> None:
         section = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
         assert finish(section).plan == {"sections": [f"{SITE}/sport/"], "discover": False, "language": "en"}
 
+        # a homepage that redirects in HTML to that of a language
+        refresh = '<html><head><meta http-equiv="refresh" content="0; url=/en/"></head></html>'
+        edition = await run(parser, "/", {"/": refresh, "/en/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
+        assert finish(edition).plan == {"homepage": f"{SITE}/", "feeds": [f"{SITE}/feed"], "language": "en"}
+        assert (edition.found.final_url, edition.found.article_links) == (f"{SITE}/en/", len(STORIES))
+
+        # a consent dialog on another host: the feeds are looked for on the given one
+        asked = await run(
+            parser, "/", {"/": CONSENT, "/rss.xml": rss(*STORIES)}, redirects={f"{SITE}/": "https://consent.example/ask?site=1"}
+        )
+        assert finish(asked).plan["feeds"] == [f"{SITE}/rss.xml"]
+        assert not [url for url in asked.fetcher.fetched if "consent.example" in url]  # type: ignore[attr-defined]
+
+        # the news sitemap comes before others also in the URLs of Arc XP, and of more sitemaps than are read
+        named = [f"{SITE}/outboundfeeds/sitemap-{name}/?outputType=xml" for name in ("index", "section", "video", "extra", "news-index")]
+        arc = await run(parser, "/", {"/": home(), named[-1].removeprefix(SITE): NEWS}, "".join(f"Sitemap: {url}\n" for url in named))
+        assert finish(arc).plan["sitemaps"] == [named[-1]] and named[-2].removeprefix(SITE) not in arc.fetcher.fetched  # type: ignore[attr-defined]
+
+        # a sitemap that robots.txt names on another host (sitemaps.org, "Sitemaps & Cross Submits")
+        elsewhere = "https://storage.example/paper/sitemap.xml"
+        stored = await run(parser, "/", {"/": home(), elsewhere: NEWS}, f"Sitemap: {elsewhere}\n")
+        assert finish(stored).plan["sitemaps"] == [elsewhere] and len(stored.article_urls) == 1
+
         # what cannot be followed
         cases: list[tuple[str, Mapping[str, str | bytes | OutcomeRecord], str, Obstacle]] = [
             ("/", {}, "", Obstacle.UNREACHABLE),
@@ -148,6 +189,44 @@ async def inspect_all() -> None:
 
 def test_sites_of_every_kind() -> None:
     asyncio.run(inspect_all())
+
+
+@pytest.mark.parametrize(
+    ("html", "outcome"),
+    [
+        (CONSENT, Outcome.CONSENT_WALL),
+        (
+            "<html><head><title>Just a moment...</title></head><body><p>Checking your browser before accessing</p></body></html>",
+            Outcome.BLOCKED,
+        ),
+        (home("/one-story"), None),
+        ("<html><body><div id=root></div></body></html>", None),
+    ],
+)
+def test_homepages_that_refuse(html: str, outcome: Outcome | None) -> None:
+    with Sandbox() as sandbox:
+        refusal = find_refusal(sandbox, Page(f"{SITE}/", f"{SITE}/", NOW, 200, (("Content-Type", "text/html"),), html.encode()))
+    assert (None if refusal is None else refusal.outcome) is outcome
+
+
+def test_a_feed_whose_links_redirect_is_named_after_the_site_of_its_articles() -> None:
+    """Its links lead to a service that counts clicks, on the host of the feed."""
+    link, article = "https://feeds.example/~r/paper/1", f"{SITE}/2026/a-story-of-the-harbour"
+    html = b"<html><body><article><h1>A story</h1><p>" + b"The council wants to build a bridge. " * 20 + b"</p></article></body></html>"
+    with Sandbox() as sandbox:
+        sample = read_article(sandbox, link, Page(link, article, NOW, 200, (("Content-Type", "text/html"),), html))
+    feed = FoundListing("https://feeds.example/paper", Kind.FEED, "given", 1)
+    found = complete(SiteInspection(feed.url, Kind.FEED, feeds=(feed,), articles=(sample,)))
+    assert (sample.outcome, sample.url, get_article_host(found)) == (Outcome.STORED, article, "paper.example")
+
+
+def test_samples_are_the_newest_articles() -> None:
+    """The homepage links to an article without its date, and the feed gives it, maybe in another spelling of the URL."""
+    undated = [Link(f"{SITE}/{number}/") for number in range(4)]
+    dated = [Link(f"{SITE}/{number}/", hint=Hint(published_at=NOW + timedelta(hours=number))) for number in range(2, 5)]
+    assert choose_articles([*undated, *dated]) == dated[::-1]
+    spelled = Link("http://www.paper.example/3", hint=dated[1].hint)
+    assert choose_articles([undated[3], undated[0], spelled]) == [spelled, undated[0]]
 
 
 @pytest.mark.parametrize("url", ["x" * 9000, "ftp://a.example", "http://"])

@@ -75,9 +75,50 @@ def test_homepage():
     assert len(listing.pages) == 3 and {page.found_by for page in listing.pages} == {"homepage"}
 
 
+@pytest.mark.parametrize(
+    ("content", "body", "target"),
+    [
+        ("0; url=https://www.news.example/en/", "", "/en/"),
+        ("0;URL='../en/index.html'", "", "/en/index.html"),
+        ("5, en/?a=1&amp;b=2", "", "/en/?a=1&b=2"),
+        ("300", "", None),
+        ("0; url=https://news.example", "", None),  # the page itself
+        ("0; url=https://elsewhere.example/", "", None),
+        ("0; url=javascript:start()", "", None),
+        ("0; url=/en/", '<h2><a href="/2026/11/30/a-story-of-the-harbour">A story of the old harbour</a></h2>', None),
+    ],
+)
+def test_homepage_that_only_redirects(content, body, target):
+    html = f'<html><head><meta charset="utf-8"><meta http-equiv="Refresh" content="{content}"></head><body>{body}</body></html>'
+    listings = read_homepage(html.encode(), "https://www.news.example/").listings
+    assert [(link.kind, link.url.removeprefix("https://www.news.example")) for link in listings] == (
+        [] if target is None else [(Kind.HOMEPAGE, target)]
+    )
+
+
 def test_feeds_of_the_anchors_where_the_head_names_none():
     listing = read_homepage(b'<a href="/feed/">RSS</a><a href="/politics/rss.xml">Politics</a><a href="/feeds-of-the-world">no</a>', URL)
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
+
+
+@pytest.mark.parametrize(
+    ("head", "sections"),
+    [
+        ("", ["/politics/", "/category/local/", "/rubrik/kultur"]),
+        ('<link rel="alternate" type="application/rss+xml" href="/feed/">', ["/politics/"]),
+    ],
+)
+def test_categories_are_sections_of_a_homepage_that_names_no_feed(head, sections):
+    paths = ("/politics/", "/category/local/", "/rubrik/kultur", "/category/", "/category/login/", "/tag/local/", "/author/jane/")
+    html = f"{head}<nav>{''.join(f'<a href={path}>Section</a>' for path in paths)}</nav>"
+    listings = read_homepage(html.encode(), "https://www.news.example/").listings
+    assert [link.url.removeprefix("https://www.news.example") for link in listings if link.kind is Kind.SECTION] == sections
+
+
+@pytest.mark.parametrize("href", ["/wp-json/wp/v2/pages/2", "/index.php?rest_route=/wp/v2/pages/2", "/node/1?_format=json"])
+def test_the_same_page_as_json_is_no_feed(href):
+    head = [f'<link rel="alternate" type="application/json" href="{one}">' for one in (href, "/feed.json")]
+    assert [link.url for link in read_homepage("".join(head).encode(), URL).listings] == ["https://www.news.example/feed.json"]
 
 
 def test_well_known_paths():

@@ -73,6 +73,11 @@ def test_articles(path):
         "/privacy-policy",
         "/about/",
         "/jobs/senior-editor-for-the-night-desk-12345",
+        "/product/a-mug-with-the-old-harbour-bridge/",  # WooCommerce, also in other languages
+        "/produkt/eine-tasse-mit-der-alten-hafenbruecke/",
+        "/product-category/books-about-the-old-harbour/",
+        "/p/a-post-of-several-words/comments",  # Substack
+        "/2026/11/25/story/kommentare/",
         "/podcasts/",
         "/a-story-of-words-12345/comment-page-2",
         "/feed/",
@@ -85,6 +90,7 @@ def test_no_articles(path):
 def test_hosts_that_serve_no_articles():
     assert is_never_article("https://shop.news.example/a-long-slug-of-words-12345")
     assert not is_never_article("https://sport.news.example/a-long-slug-of-words-12345")
+    assert not is_never_article(f"{SITE}/meinung/kommentare/") and not is_never_article(f"{SITE}/meinung/kommentare/kurz")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def _read_sitemap(chunks: Iterable[bytes]) -> tuple[list[Link], tuple[str, ...]]
 
 def section(data: bytes) -> None:
     kind = pick(data, TYPES)
-    for read_links, most in ((read_section, 1), (read_homepage, MAX_FEEDS + MAX_SECTIONS)):
+    for read_links, most in ((read_section, 1), (read_homepage, MAX_FEEDS + MAX_SECTIONS + 1)):
         try:
             listing = read_links(data, URL, kind)
         except ListingError:

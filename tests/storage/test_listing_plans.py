@@ -286,6 +286,7 @@ def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
     assert site.ledger.select_changed([dated, undated], now=after(minutes=5)) == []
     changed = replace(dated, hint=Hint(modified_at=after(minutes=3)))
     assert site.ledger.select_changed([changed, undated], now=after(minutes=5)) == [changed]
+    assert site.ledger.select_changed([dated, undated], now=after(days=7)) == [undated], "it may have news since"
     news = Link(f"{SITE}/9", source="paper", found_by="sitemap", hint=Hint(published_at=after(minutes=4)))
     site.ledger.add([news], now=after(minutes=5), listing_id=site.id_of(undated.url))
     assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"

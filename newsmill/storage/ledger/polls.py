@@ -212,7 +212,10 @@ def is_sighting(link: Link, now: datetime) -> bool:
 
 
 def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> list[Link]:
-    """Of the parts that a sitemap index names, those to poll now: changed since their last poll; without a date, those with news."""
+    """Of the parts that a sitemap index names, those to poll now: changed since their last poll.
+
+    Without a date, those with news, and the others once a week: a site that publishes rarely may have only such parts.
+    """
     keys = {make_key(link.url): link for link in links}
     known = {row.url_key: row for row in conn.execute(_SITEMAPS, {"b_keys": sorted(keys)})}
 
@@ -222,7 +225,7 @@ def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> li
             return True
         if link.hint.modified_at is not None:
             return bool(link.hint.modified_at > row.read_at)
-        return row.shown_at is not None and bool(row.shown_at > now - RECENT)
+        return bool(row.read_at <= now - RECENT) or (row.shown_at is not None and bool(row.shown_at > now - RECENT))
 
     return [link for key, link in keys.items() if has_changed(key, link)]
 
