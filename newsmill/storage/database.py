@@ -44,6 +44,8 @@ MIGRATIONS = "newsmill.storage:migrations"
 REVISIONS = ("0001",)
 _DAMAGED_INDEX = ("malformed", "vtable constructor failed")  # in SQLite's messages about an FTS5 table
 
+_NO_CONNECTION_LEFT = ("too many connections", "too many clients", "remaining connection slots")  # in Postgres's messages
+
 _OTHER_FOLDER = "or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
 _FILE_HINT = f"make the folder writable, {_OTHER_FOLDER}"
 EXPECTED = (
@@ -204,6 +206,8 @@ def _describe(url: URL, error: Exception) -> str:
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
         "permission denied": "the account in DATABASE_URL lacks a right; make it the owner of the tables, or grant it the right",
         "must be owner": "only the owner of the tables may change them; run the command with the account that ran `newsmill db upgrade`",
+        **dict.fromkeys(_NO_CONNECTION_LEFT, "raise max_connections of Postgres or the limit of the account, or run fewer processes"),
+        "statement timeout": "a statement took longer than the database permits; raise statement_timeout of the account or the database",
         "malformed": "the file is damaged; restore it from a backup",
         "not a database": "the file is not an SQLite database",
     }

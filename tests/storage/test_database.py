@@ -307,6 +307,30 @@ def test_a_postgres_that_is_away_is_a_sentence() -> None:
         assert "secret" not in str(away.value)
 
 
+def test_a_limit_of_postgres_is_named_with_its_setting(postgres_url: str) -> None:
+    """An account gets a limit of one connection, or a timeout shorter than its statement."""
+    server = database.connect(postgres_url)
+    url = make_url(postgres_url).set(username="newsmill_limited")
+    with writing(server) as conn:
+        conn.execute(text("DROP ROLE IF EXISTS newsmill_limited"))
+        conn.execute(text("CREATE ROLE newsmill_limited LOGIN CONNECTION LIMIT 1"))
+    first, second = (database.connect(url.render_as_string(False)) for _ in range(2))
+    with (
+        reading(first),
+        pytest.raises(ServiceError, match=r"too many connections .*: raise max_connections of Postgres or"),
+        reading(second),
+    ):
+        pass
+    first.dispose()
+    with pytest.raises(ServiceError, match=r"statement timeout: .*; raise statement_timeout of the account"), writing(second) as conn:
+        conn.execute(text("SET LOCAL statement_timeout = '10ms'"))
+        conn.execute(text("SELECT pg_sleep(10)"))
+    second.dispose()
+    with writing(server) as conn:
+        conn.execute(text("DROP ROLE newsmill_limited"))
+    server.dispose()
+
+
 @pytest.mark.parametrize("option", ["pool_size=5", "prepare_threshold=0", "connect_timeout=5&sslmodes=require"])
 def test_an_option_that_postgres_lacks_is_refused(option: str) -> None:
     with pytest.raises(
