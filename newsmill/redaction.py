@@ -10,6 +10,8 @@ _TOKEN = re.compile(r"[^\s\"'<>]+")
 _AUTHORITY_START = re.compile(r":?[/\\]{2,}|:")  # as lenient parsers read it, with or without a scheme before it
 _AUTHORITY_END = re.compile(r"[/\\?#]")
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:@]*)(?::\d{0,5})?")
+# In messages that say how to write a setting.
+_EXAMPLES = frozenset({"redis://:PASSWORD@HOST:6379/0", "postgresql://user:password@host/name", ":password@", "user:password@"})
 _SECRET_PARAMETER = re.compile(
     r"(?<![a-z0-9])((?:ssl|db)?(?:password|passwd|passphrase|pwd|pass|secret(?:[_-]?key)?|(?:access|auth)[_-]?token|api[_-]?key)=)"
     r"[^&;\s\"'<>#]+",
@@ -28,6 +30,8 @@ def redact(text: str) -> str:
 
 
 def _hide_credentials(token: str) -> str:
+    if token.rstrip(",;") in _EXAMPLES:
+        return token
     before, at_sign, after = token.rpartition("@")
     start = _AUTHORITY_START.search(before) if at_sign else None
     if start is None:

@@ -129,7 +129,10 @@ def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
 def read_archived_pages(
     archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]
 ) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
-    """The archived page of each claim, or the error of reading it. A damaged record does not affect the others."""
+    """The archived page of each claim, or the error of reading it. A damaged record does not affect the others.
+
+    Raises ServiceError when the whole archive is missing, as on a machine where its folder is not mounted.
+    """
     if not claims:
         return
     try:
@@ -137,6 +140,8 @@ def read_archived_pages(
             for claim in claims:
                 yield claim, _read_archived_page(segment, claim.offset)
     except ArchiveDamaged as error:  # the file is missing
+        archive.require_files()
+        log.warning("%s; its pages end with archive_damaged: %d", error, len(claims))
         for claim in claims:
             yield claim, error
 

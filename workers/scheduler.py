@@ -133,7 +133,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         request_learning(context, context.learning, now)
     enqueued = context.queue.enqueue_missing(ledger.pending_segments(now=now, limit=MAX_ENQUEUED_PER_PASS))
     if enqueued:
-        log.info("enqueued %d pending segments again", enqueued)
+        log.info("pending segments enqueued again: %d", enqueued)
     elif context.queue.depth() == 0:  # a job for its segment wakes a worker, which then looks for deferred pages
         deferred = ledger.deferred
         context.queue.enqueue_missing(deferred.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=deferred.is_only_work_left(now=now)))
@@ -146,11 +146,11 @@ def request_learning(context: SchedulerContext, learning: SiteLearning, now: dat
     """Enqueue the sites that are due for learning. Requeue some outdated documents while few jobs wait, so that they do not delay news."""
     requested = context.queue.enqueue_sites(learning.due(now))
     if requested:
-        log.info("requested %d site profiles", requested)
+        log.info("site profiles requested: %d", requested)
     if context.queue.depth() < MAX_QUEUE_FOR_REEXTRACTION:
         requeued = learning.requeue_outdated(now)
         if requeued:
-            log.info("%d documents are extracted again, because their sites have newer profiles", requeued)
+            log.info("documents extracted again, because their sites have newer profiles: %d", requeued)
 
 
 def find_next_tick(source: Source, after: datetime) -> datetime:

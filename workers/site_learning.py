@@ -169,6 +169,7 @@ def read_sample(
         try:
             page = archive.read_page(archived.segment, archived.offset)
         except ArchiveDamaged:
+            archive.require_files()
             continue
         result = read(page)
         if isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:

@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 
 from newsmill.archive import warc
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
-from newsmill.exceptions import ArchiveDamaged
+from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
+from newsmill.redaction import redact
 
 SEGMENTS_FOLDER = "segments"
 SEGMENT_SUFFIX = ".warc.gz"
@@ -31,6 +32,7 @@ class Archive:
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. `options`: for the store's client, e.g. its endpoint. Raises ConfigError."""
         self._store = open_object_store(url, options)
+        self._url = url
 
     def write(self, pages: Sequence[Page], *, now: datetime) -> Segment:
         """Save pages as a new segment. When this returns, they are on disk; when it raises, the segment does not exist."""
@@ -89,6 +91,14 @@ class Archive:
     def is_empty(self) -> bool:
         """Whether the archive has no segment. Lists every file."""
         return next(self.segment_lengths(), None) is None
+
+    def require_files(self) -> None:
+        """Raises ServiceError when the archive has neither a segment nor a folder: a segment that the ledger names is then not damaged."""
+        if self._store.is_empty():
+            raise ServiceError(
+                f"the archive {redact(self._url)} is empty, but the database names segments in it; check that ARCHIVE_URL is right and that"
+                " the folder is mounted"
+            )
 
     def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
         """Paths of files that crashed writers left: unfinished files, and segments that the ledger does not know.

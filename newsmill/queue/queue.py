@@ -7,6 +7,7 @@ program, which is in no ledger yet, is lost with its job.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -244,6 +245,8 @@ def connect_redis(url: str, *, allow_no_password: bool = False, timeout_seconds:
             "set requirepass and write redis://:PASSWORD@HOST:6379/0"
         )
     try:
+        if not url.startswith("unix://") and not re.fullmatch(r"/?\d*/?", urlsplit(url).path):
+            raise ValueError("redis-py ignores a path that is not the number of a database, and uses database 0")
         # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler.
         client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0))
     except ValueError as error:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair; at full load the longest wait was 1.8 s
 POOL_SIZE = 5  # connections per process: one thread writes and a few read
 CONNECT_SECONDS = 10
+MIN_POSTGRES_VERSION = 15
+SERVICE_STATES = ("42P01", "42501")  # SQLSTATEs of a missing table, which is a missing upgrade, and of a missing right
 CLOCK_INTERVAL_SECONDS = 5.0  # between two readings of Postgres's clock: one takes up to 1 ms, and workers need the time for every page
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
@@ -41,6 +43,8 @@ MIGRATIONS = "newsmill.storage:migrations"
 # The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
 REVISIONS = ("0001",)
 _DAMAGED_INDEX = ("malformed", "vtable constructor failed")  # in SQLite's messages about an FTS5 table
+
+_NO_CONNECTION_LEFT = ("too many connections", "too many clients", "remaining connection slots")  # in Postgres's messages
 
 _OTHER_FOLDER = "or set NEWSMILL_DATA (or the path in DATABASE_URL) to another one"
 _FILE_HINT = f"make the folder writable, {_OTHER_FOLDER}"
@@ -130,13 +134,29 @@ def _postgres(url: URL, read_only: bool) -> Engine:
     if "@" in f"{url.host}{url.database}":  # part of the password, which the driver would print
         raise ConfigError(f"DATABASE_URL has more than one '@'; {EXPECTED}")
     options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=dump_json,
         pool_size=POOL_SIZE,
         pool_pre_ping=True,  # a restarted server costs one reconnect, not one failed job
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", **options},
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", "client_encoding": "UTF8", **options},
     )
+    _refuse_unknown_options(url)
+    return engine
+
+
+def _refuse_unknown_options(url: URL) -> None:
+    # create_engine has imported psycopg, which a store on SQLite does not need
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    for option in url.query:
+        try:
+            make_conninfo(**{option: ""})
+        except ProgrammingError as error:
+            raise ConfigError(
+                f"DATABASE_URL has an unknown option {option!r}; expected options of libpq, such as sslmode=require"
+            ) from error
 
 
 @contextmanager
@@ -163,8 +183,8 @@ def translate_errors(engine: Engine) -> Iterator[None]:
     except sqlite3.OperationalError as error:  # from the connect event, before SQLAlchemy wraps it
         raise ServiceError(_describe(engine.url, error)) from error
     except exc.DatabaseError as error:
-        # Its subclasses are errors in statements, except a missing table (42P01 on Postgres), which is a missing upgrade.
-        if type(error) is not exc.DatabaseError and getattr(error.orig, "sqlstate", None) != "42P01":
+        # Its subclasses are errors in statements, with two exceptions.
+        if type(error) is not exc.DatabaseError and getattr(error.orig, "sqlstate", None) not in SERVICE_STATES:
             raise
         raise ServiceError(_describe(engine.url, error)) from error
 
@@ -184,6 +204,10 @@ def _describe(url: URL, error: Exception) -> str:
         "unable to open": mount_hint or f"the file cannot be opened; {_FILE_HINT}",
         "no such table": "the schema is missing or old; run `newsmill db upgrade`",
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
+        "permission denied": "the account in DATABASE_URL lacks a right; make it the owner of the tables, or grant it the right",
+        "must be owner": "only the owner of the tables may change them; run the command with the account that ran `newsmill db upgrade`",
+        **dict.fromkeys(_NO_CONNECTION_LEFT, "raise max_connections of Postgres or the limit of the account, or run fewer processes"),
+        "statement timeout": "a statement took longer than the database permits; raise statement_timeout of the account or the database",
         "malformed": "the file is damaged; restore it from a backup",
         "not a database": "the file is not an SQLite database",
     }
@@ -266,9 +290,24 @@ def revision(conn: Connection) -> str | None:
     return current
 
 
+def _check_server(conn: Connection) -> None:
+    """Raises ServiceError for a Postgres that is too old, or a database that cannot store every character."""
+    if conn.dialect.name != "postgresql":
+        return
+    where, (version, *_) = describe_location(conn.engine), conn.dialect.server_version_info or (0,)
+    if int(version) < MIN_POSTGRES_VERSION:
+        raise ServiceError(f"database {where}: Postgres {version} is too old; install version {MIN_POSTGRES_VERSION} or newer")
+    if (encoding := conn.execute(text("SHOW server_encoding")).scalar_one()) != "UTF8":
+        raise ServiceError(
+            f"database {where}: its encoding is {encoding}, which cannot store every character; create it with "
+            "CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'"
+        )
+
+
 def check_schema(engine: Engine) -> None:
-    """Raises SchemaError unless the database's schema is exactly this program's."""
+    """Raises SchemaError unless the database's schema is exactly this program's, and ServiceError for an unsuitable Postgres."""
     with reading(engine) as conn:
+        _check_server(conn)
         current = revision(conn)
         _refuse_unknown(current)
         if current != REVISIONS[-1]:
@@ -300,9 +339,10 @@ def upgrade(engine: Engine, before_creation: Callable[[], None] = lambda: None) 
     """Upgrade the schema to this program's revision, in one transaction. Returns (revision before, revision after).
 
     Of two processes that upgrade at once, the second waits and finds nothing to do. `before_creation` is called for an empty database,
-    which stays empty when it raises. Raises SchemaError for an unknown revision.
+    which stays empty when it raises. Raises SchemaError for an unknown revision, and ServiceError for an unsuitable Postgres.
     """
     with writing(engine) as conn:  # SQLite: BEGIN IMMEDIATE is the lock
+        _check_server(conn)
         if engine.dialect.name == "postgresql":
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         before = revision(conn)

@@ -153,3 +153,9 @@ def test_a_bad_setting_exits_with_2_in_one_sentence(newsmill: Newsmill, monkeypa
 
 def test_version() -> None:
     assert run("--version").stdout.startswith("newsmill ")
+
+
+def test_the_package_can_be_run() -> None:
+    """For a shell that has the Python of a virtual environment, but not its folder of programs, on PATH."""
+    done = subprocess.run([sys.executable, "-m", "newsmill", "--help"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout == run("--help").stdout

@@ -234,7 +234,15 @@ def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monke
     assert unreachable.code == 1
     assert "hush" not in unreachable.err
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    assert "has no password" in newsmill("scheduler").err
+    no_password = newsmill("scheduler").err
+    assert "has no password" in no_password and "write redis://:PASSWORD@HOST:6379/0" in no_password
+    monkeypatch.setenv("REDIS_URL", "http://:hush@127.0.0.1")
+    assert newsmill("scheduler").err.endswith("with :password@ after the slashes if it has one\n")
+    monkeypatch.delenv("REDIS_URL")
+    for wrong in ("mysql://news:hush@h/d", "postgresql://news:hush@h:port/d"):
+        monkeypatch.setenv("DATABASE_URL", wrong)
+        refused = newsmill("scheduler").err
+        assert "postgresql://user:password@host/name" in refused and "hush" not in refused
 
 
 @pytest.mark.parametrize("command", ["add example.org", "status", "search bridge", "db check", "export", "backup copy"])

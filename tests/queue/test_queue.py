@@ -174,6 +174,13 @@ def test_a_wrong_url_is_a_sentence_without_the_secret(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["/news", "/news/0", "/0/1"])
+def test_a_database_that_is_not_a_number_is_refused(path: str) -> None:
+    """Two installations on one server would share database 0."""
+    with pytest.raises(ServiceError, match="is not a Redis URL; write redis://:PASSWORD@HOST:6379/0"):
+        connect_redis(f"redis://:secret@127.0.0.1:1{path}")
+
+
 def test_a_network_server_needs_a_password() -> None:
     with pytest.raises(ServiceError, match="has no password"):
         connect_redis("redis://redis.example:6379/0")

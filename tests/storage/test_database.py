@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import services
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, insert_documents, links
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
@@ -304,6 +305,95 @@ def test_a_postgres_that_is_away_is_a_sentence() -> None:
         with pytest.raises(ServiceError, match=r"database postgresql\S+//\S*127.0.0.1:1/none\S*: .*check that the database is up") as away:
             Ledger(engine).sources()
         assert "secret" not in str(away.value)
+
+
+def test_a_limit_of_postgres_is_named_with_its_setting(postgres_url: str) -> None:
+    """An account gets a limit of one connection, or a timeout shorter than its statement."""
+    server = database.connect(postgres_url)
+    url = make_url(postgres_url).set(username="newsmill_limited")
+    with writing(server) as conn:
+        conn.execute(text("DROP ROLE IF EXISTS newsmill_limited"))
+        conn.execute(text("CREATE ROLE newsmill_limited LOGIN CONNECTION LIMIT 1"))
+    first, second = (database.connect(url.render_as_string(False)) for _ in range(2))
+    with (
+        reading(first),
+        pytest.raises(ServiceError, match=r"too many connections .*: raise max_connections of Postgres or"),
+        reading(second),
+    ):
+        pass
+    first.dispose()
+    with pytest.raises(ServiceError, match=r"statement timeout: .*; raise statement_timeout of the account"), writing(second) as conn:
+        conn.execute(text("SET LOCAL statement_timeout = '10ms'"))
+        conn.execute(text("SELECT pg_sleep(10)"))
+    second.dispose()
+    with writing(server) as conn:
+        conn.execute(text("DROP ROLE newsmill_limited"))
+    server.dispose()
+
+
+@pytest.mark.parametrize("option", ["pool_size=5", "prepare_threshold=0", "connect_timeout=5&sslmodes=require"])
+def test_an_option_that_postgres_lacks_is_refused(option: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"DATABASE_URL has an unknown option '(pool_size|prepare_threshold|sslmodes)'; expected options of"
+    ):
+        database.connect(f"postgresql://news:secret@127.0.0.1:1/none?{option}")
+    database.connect("postgresql://127.0.0.1:1/none?user=news&password=secret&connect_timeout=5&host=a&host=b").dispose()
+
+
+def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:
+    """The tables belong to one account, and another with a typing error in its GRANT runs the processes."""
+    url = make_url(services.make_database(postgres_url, "newsmill_rights"))
+    engine, stranger = database.connect(url.render_as_string(False)), url.set(username="newsmill_stranger")
+    with writing(engine) as conn:
+        conn.execute(text("DROP ROLE IF EXISTS newsmill_stranger"))
+        conn.execute(text("CREATE ROLE newsmill_stranger LOGIN"))
+    without_rights = database.connect(stranger.render_as_string(False))
+    with pytest.raises(
+        ServiceError, match="permission denied for schema public: the account in DATABASE_URL lacks a right; make it the owner"
+    ):
+        database.upgrade(without_rights)
+    database.upgrade(engine)
+    for refused in (database.check_schema, lambda engine: Ledger(engine).sources()):
+        with pytest.raises(
+            ServiceError, match=r"permission denied for table .*: the account in DATABASE_URL lacks a right; make it the owner"
+        ):
+            refused(without_rights)
+    without_rights.dispose()
+    with writing(engine) as conn:
+        conn.execute(text("DROP ROLE newsmill_stranger"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_postgres_database_without_utf8_is_refused(postgres_url: str, encoding: str) -> None:
+    url = services.make_database(postgres_url, "newsmill_encoding")
+    server = database.connect(postgres_url)
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("DROP DATABASE newsmill_encoding"))
+        conn.execute(text(f"CREATE DATABASE newsmill_encoding TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"))
+    server.dispose()
+    engine = database.connect(url)
+    for refuses in (database.check_schema, database.upgrade):
+        with pytest.raises(ServiceError, match=f"newsmill_encoding.*: its encoding is {encoding}, .*; create it with CREATE DATABASE"):
+            refuses(engine)
+    engine.dispose()
+
+
+def test_an_old_postgres_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MIN_POSTGRES_VERSION", 1000)
+    engine = database.connect(postgres_url)
+    for refuses in (database.check_schema, database.upgrade):
+        with pytest.raises(ServiceError, match=r"Postgres \d+ is too old; install version 1000 or newer"):
+            refuses(engine)
+    engine.dispose()
+
+
+def test_the_locale_of_the_client_does_not_matter(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    engine = database.connect(postgres_url)
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT :title"), {"title": "\u65b0\u805e"}).scalar() == "\u65b0\u805e"
+    engine.dispose()
 
 
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
     html = first.get_body(("html",)).get_content()
     assert "rss?a=1&amp;b=%3Cb%3E" in html
     assert "https://news.example.org/sources/alarm" in first.get_body(("plain",)).get_content()
-    assert "funktioniert wieder" in str(second["Subject"])
+    assert ": Der Alarm ist beendet. Es war: " in str(second["Subject"])
 
 
 def test_the_end_is_not_reported_before_the_beginning(make_web: Callable[..., RunningApp]) -> None:

@@ -15,6 +15,7 @@ from rows import FULL
 from sqlalchemy import Connection
 from workers_world import WorkersWorld
 
+from newsmill.exceptions import ServiceError
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
@@ -276,6 +277,25 @@ def test_pages_of_a_missing_segment_end_archive_damaged(world: WorkersWorld, con
     file.unlink()
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"archive_damaged": 2}
+
+
+def test_pages_wait_while_the_archive_is_not_mounted(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
+    """The worker of one machine has an empty folder where the others have the archive."""
+    segment = world.fetch(articles(2))
+    archive, mounted = world.data / "archive", world.data / "mounted"
+    archive.rename(mounted)
+    for make_mount_point in (lambda: None, archive.mkdir):
+        make_mount_point()
+        with pytest.raises(
+            ServiceError, match=r"archive .* is empty, but .*; check that ARCHIVE_URL is right and that the folder is mounted"
+        ):
+            extract_claimed_pages(context, segment)
+        clock.skip(minutes=2)
+    assert world.outcomes() == {}
+    archive.rmdir()
+    mounted.rename(archive)
+    extract_claimed_pages(context, segment)
+    assert world.outcomes() == {"stored": 2}
 
 
 def test_a_stop_stores_what_was_read_and_releases_the_rest(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 from workers_world import WorkersWorld
 
+from newsmill.exceptions import ServiceError
 from newsmill.model import ExtractionPath, Outcome, Source, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.profiles import SETTLE, ProfileVersion
@@ -175,6 +176,19 @@ def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
     mill.rounds()
     assert mill.rounds() == 0
     assert mill.world.outcomes() == {Outcome.STORED: 6}, "and what is stored is not lost with the archive"
+
+
+def test_no_profile_is_learned_while_the_archive_is_not_mounted(mill: Mill) -> None:
+    mill.crawl(6)
+    archive = mill.world.data / "archive"
+    archive.rename(mill.world.data / "mounted")
+    with pytest.raises(ServiceError, match="check that ARCHIVE_URL is right and that the folder is mounted"):
+        mill.rounds()
+    assert mill.profiles.newest(HOST) is None
+    (mill.world.data / "mounted").rename(archive)
+    mill.now += REQUEST_TIMEOUT
+    mill.rounds()
+    assert mill.profiles.newest(HOST) is not None
 
 
 def test_pages_of_a_known_site_are_read_by_its_profile_and_counted(mill: Mill) -> None:
