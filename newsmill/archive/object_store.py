@@ -83,8 +83,10 @@ def open_object_store(
     bucket = url.removeprefix("s3://").partition("/")[0]
     if scheme == "s3" and re.search("[:@]", bucket) and not bucket.startswith("arn:"):
         raise ConfigError(f"{setting} {redact(url)!r} has credentials; give them in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if scheme == "file" and not re.match("(localhost)?/", url.removeprefix("file://")):  # RFC 8089: it would be a host
+        raise ConfigError(f"{setting} {redact(url)!r} is not the path of a folder; {EXPECTED}")
     if not url.startswith("s3://"):
-        return LocalStore(Path(re.sub("^file:(//)?", "", url)).expanduser().absolute(), what)
+        return LocalStore(Path(re.sub("^file:(//(localhost)?(?=/))?", "", url)).expanduser().absolute(), what)
     # fsspec costs 0.05 s of CPU, which a folder need not spend
     import fsspec  # type: ignore[import-untyped]  # it has no type hints
 

@@ -293,6 +293,15 @@ def test_an_unknown_scheme_is_refused(url: str) -> None:
         Archive(url)
 
 
+def test_a_file_url_names_a_folder_of_this_machine(tmp_path: Path) -> None:
+    for url in (f"file://{tmp_path}/a", f"file://localhost{tmp_path}/a", f"file:{tmp_path}/a"):
+        Archive(url).write(PAGES, now=NOON)
+    assert len(list(Archive(str(tmp_path / "a")).segment_lengths())) == 3
+    for url in ("file://server/archive", "file://archive"):
+        with pytest.raises(ConfigError, match=f"ARCHIVE_URL '{url}' is not the path of a folder; expected a folder, file:///path"):
+            Archive(url)
+
+
 def test_a_segment_of_nothing_is_a_bug(archive: Archive) -> None:
     with pytest.raises(ValueError, match="at least one page"):
         archive.write([], now=NOON)
