@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -21,8 +21,8 @@ from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, ow
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
 from crawler.site_samples import choose_articles, find_refusal, is_article, read_article, sort_date
+from crawler.user_settings import exit_with_message
 from newsmill import site_inspection, urls
-from newsmill.address_guard import Guard
 from newsmill.discovery.declarations import (
     AI_TXT_PATH,
     TDMREP_PATH,
@@ -284,9 +284,9 @@ class InspectionSpider(Spider):
 
     name = "site_inspection"
 
-    def __init__(self, url: str, guard: Guard, agent: str, delay: float, **kwargs: Any) -> None:
+    def __init__(self, url: str, delay: float, values: Mapping[str, Any], has_middlewares: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.url, self.guard, self.agent, self.delay = url, guard, agent, delay
+        self.url, self.delay, self.values, self.has_middlewares = url, delay, values, has_middlewares
         self.inspector: SiteInspector | None = None
 
     async def start(self) -> AsyncIterator[Any]:
@@ -331,7 +331,8 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
 def main() -> None:
     """Print the inspection of the URL of the command line."""
     delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
-    sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
+    with exit_with_message():
+        sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
 
 
 if __name__ == "__main__":
