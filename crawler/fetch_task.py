@@ -185,7 +185,7 @@ class FetchTask:
                 page = await self.state.renderer.render(page, self.source)
             await self.state.writer.put(leased_url, page)
         else:
-            ended = await ListingTask(self.state, leased_url, self.source, self.throttle).run(page)
+            ended = await ListingTask(self.state, leased_url, self.source, self.throttle, self._current_throttle).run(page)
             if not await self._follow_move(page, ended.ending.outcome):
                 await self._end(ended)
 

@@ -162,6 +162,15 @@ def add_scheme(url: str) -> str:
     return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
 
 
+def choose_site_url(given: str, final: str, article_links: int) -> str:
+    """The homepage whose host has the feeds and sitemaps of a site: `final`, to which `given` redirects, if it is a page of the site.
+
+    A consent dialog on another host has hardly a link to an article, and that host has no feeds.
+    """
+    hosts = {urls.get_host(url).removeprefix("www.") for url in (given, final)}
+    return final if len(hosts) == 1 or article_links >= MIN_ARTICLE_LINKS else given
+
+
 def is_homepage(url: str) -> bool:
     """Whether a page at this URL speaks for its whole host: the root, an index page, or an edition such as /en/."""
     parts = urlsplit(url)

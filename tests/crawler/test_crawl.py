@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fake_site import Farm, Hit, Response, Site
 from sqlalchemy import update
 from world import World, now
@@ -135,6 +136,26 @@ def test_a_feed_that_was_not_there_at_first_is_followed_when_the_homepage_names_
     world.ledger.read_listings("paper", now=now())
     world.crawl()
     assert (world.outcome(feed), world.outcome(article)) == (Outcome.LISTED, State.FETCHED)
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_homepage_on_another_domain_has_its_feeds_and_sitemaps_there(sites: Farm, world: World, is_moved: bool) -> None:
+    """A paper that has moved, and a consent dialog: that has hardly a link, and the feeds stay where they were."""
+    old, other = sites.site(), sites.site()
+    site = other if is_moved else old
+    articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(5)]
+    shown = [url.removeprefix(site.url("")) for url in articles[:3]]
+    other.page("/front", links(*shown) if is_moved else "<h1>We value your privacy</h1>")
+    feed = site.feed("/rss.xml", articles[3])
+    named = site.page("/named.xml", sitemap(articles[4]), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {named}\n")
+    home = old.page("/", redirect=other.url("/front"))
+    world.source(homepage=home)
+    world.crawl(delay=0.0)
+    assert [world.outcome(url) for url in (feed, named)] == [Outcome.LISTED] * 2
+    assert [world.outcome(url) for url in articles[3:]] == [State.FETCHED] * 2
+    elsewhere = {hit.path for hit in (old if is_moved else other).log}
+    assert elsewhere <= {"/robots.txt", "/" if is_moved else "/front"}
 
 
 def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:
