@@ -206,6 +206,19 @@ def index_of(*page_urls: str) -> str:
     return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{parts}</sitemapindex>'
 
 
+def test_an_archive_in_an_index_without_dates_is_read_once(sites: Farm, world: World) -> None:
+    """Its pages are years old. The pages of the other part have no date, so they may be news."""
+    site = sites.site()
+    old, new = site.article("/2015/03/the-old-bridge"), site.article("/the-new-bridge")
+    parts = [site.page(path, sitemap(url), content_type="application/xml") for path, url in (("/1.xml", old), ("/2.xml", new))]
+    world.source(sitemaps=(site.page("/sitemap.xml", index_of(*parts), content_type="application/xml"),))
+    for _ in range(2):
+        world.crawl(delay=0.0)
+        world.ledger.read_listings("paper", now=now())
+    assert [world.outcome(url) for url in (old, new)] == [State.FETCHED] * 2
+    assert [len(site.hits(path)) for path in ("/sitemap.xml", "/1.xml", "/2.xml")] == [2, 1, 2]
+
+
 def test_feeds_and_sitemaps_are_guessed_where_none_is_named(sites: Farm, world: World) -> None:
     site = sites.site()
     site.feed("/rss.xml", site.article("/a"))
