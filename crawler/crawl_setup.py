@@ -55,7 +55,7 @@ class CrawlSetup:
             self.context.ledger,
             self.context.archive,
             self.enqueue,
-            self._make_downloader(download),
+            make_downloader(download, self.values, has_middlewares=self.has_middlewares),
             self.heartbeat.beat,
             self.context.now,
             stop=stop,
@@ -69,18 +69,6 @@ class CrawlSetup:
             document_limit=self.document_limit,
             ends_when_idle=self.ends_when_idle,
             find_spider_log=partial(spider_log, settings),
-        )
-
-    def _make_downloader(self, download: Callable[..., Any]) -> Downloader:
-        max_body = int(self.values["DOWNLOAD_MAXSIZE"])
-        return Downloader(
-            MiddlewareDownload(download) if self.has_middlewares else download,
-            Guard.from_networks(self.values["NEWSMILL_ALLOW_NETS"]),
-            self.values["USER_AGENT"],
-            max_body=max_body if max_body < MAX_BODY_BYTES else None,
-            max_seconds=float(self.values["DOWNLOAD_TIMEOUT"]),
-            has_middlewares=self.has_middlewares,
-            render=download,
         )
 
 
@@ -114,6 +102,20 @@ def open_source_crawl(source: str | None, max_pages: int | None) -> Iterator[Cra
                 ends_when_idle=True,
             )
         heartbeat.stop()
+
+
+def make_downloader(download: Callable[..., Any], values: Mapping[str, Any], *, has_middlewares: bool) -> Downloader:
+    """The downloader for an engine with the Scrapy settings `values`. `has_middlewares`: they load middlewares of the user."""
+    max_body = int(values["DOWNLOAD_MAXSIZE"])
+    return Downloader(
+        MiddlewareDownload(download) if has_middlewares else download,
+        Guard.from_networks(values["NEWSMILL_ALLOW_NETS"]),
+        values["USER_AGENT"],
+        max_body=max_body if max_body < MAX_BODY_BYTES else None,
+        max_seconds=float(values["DOWNLOAD_TIMEOUT"]),
+        has_middlewares=has_middlewares,
+        render=download,
+    )
 
 
 def product_name(user_agent: str) -> str:

@@ -128,7 +128,7 @@ class FetchTask:
         """
         self._current_throttle.mark_response()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
-            if urls.get_site(target) not in own_sites(self.source, self.leased_url.url):
+            if not self._is_own_site(target):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
             if refusal := find_pattern_refusal(target, self.source, self.throttle):
                 return refusal
@@ -149,6 +149,14 @@ class FetchTask:
         if throttle.pause_seconds > 0:
             raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
+
+    def _is_own_site(self, target: str) -> bool:
+        """Whether an article of the source may be on this site. A feed may link to any, also through a service that counts clicks: a source
+        of feeds alone does not name the site of its articles."""
+        leased_url, source = self.leased_url, self.source
+        if source is not None and leased_url.found_by == Kind.FEED and not (source.homepage or source.sections or source.sitemaps):
+            return True
+        return urls.get_site(target) in own_sites(source, leased_url.url)
 
     async def _borrow(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
@@ -185,7 +193,7 @@ class FetchTask:
                 page = await self.state.renderer.render(page, self.source)
             await self.state.writer.put(leased_url, page)
         else:
-            ended = await ListingTask(self.state, leased_url, self.source, self.throttle).run(page)
+            ended = await ListingTask(self.state, leased_url, self.source, self.throttle, self._current_throttle).run(page)
             if not await self._follow_move(page, ended.ending.outcome):
                 await self._end(ended)
 

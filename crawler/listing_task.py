@@ -20,6 +20,7 @@ from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.response_headers import compute_fresh_seconds, find_announcement
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
+from newsmill.site_inspection import choose_site_url
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 from newsmill.storage.websub import Push
 
@@ -32,13 +33,22 @@ class ListingTask:
     """The parsing of one listing, and what it adds to the ledger."""
 
     def __init__(
-        self, state: CrawlState, leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle, *, is_pushed: bool = False
+        self,
+        state: CrawlState,
+        leased_url: LeasedUrl,
+        source: Source | None,
+        throttle: HostThrottle,
+        final_throttle: HostThrottle | None = None,
+        *,
+        is_pushed: bool = False,
     ) -> None:
-        """`is_pushed`: a hub sent the listing (WebSub), so it says nothing about what requests find."""
+        """`final_throttle` is that of the host to which the listing redirects (default: `throttle`). `is_pushed`: a hub sent the listing
+        (WebSub), so it says nothing about what requests find."""
         self.state = state
         self.leased_url = leased_url
         self.source = source
         self.throttle = throttle
+        self.final_throttle = final_throttle or throttle
         self.is_pushed = is_pushed
         self.backfill: Backfill | None = None  # in progress for this source
         self.read_at: datetime | None = None
@@ -56,7 +66,7 @@ class ListingTask:
         try:
             async with aclosing(self.state.parser.read(self._parse_request(page), page.body)) as batches:
                 async for links in batches:
-                    added = await self._add_all(links)
+                    added = await self._add_all(links, page.url)
                     total = Added(total.new + added.new, total.known + added.known)
                     # A homepage that only names feeds has no entries; an index of sitemaps has its parts.
                     parts = (*links.listings, *links.refetch) if self.leased_url.kind is Kind.SITEMAP else ()
@@ -103,8 +113,9 @@ class ListingTask:
             content_encoding=page.header("Content-Encoding"),
         )
 
-    async def _add_all(self, links: ParsedLinks) -> Added:
+    async def _add_all(self, links: ParsedLinks, final_url: str) -> Added:
         """Add all links; returns the counts of the pages."""
+        site_url = choose_site_url(self.leased_url.url, final_url, len(links.pages))
         if self.leased_url.found_by == FROM_BACKFILL:
             return await self._add_backfilled(links)
         links = self._leave_old_pages(links)
@@ -114,7 +125,7 @@ class ListingTask:
             await self._backfill_listings(links.next_pages)
         listing = self.leased_url.id
         pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
-        await self._add_discovered(links.listings)
+        await self._add_discovered(links.listings, site_url)
         if links.refetch:
             await self._add_listings(links.refetch, refetch=False)
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
@@ -182,33 +193,34 @@ class ListingTask:
         if links:
             await self.state.call_ledger(lambda now: self.state.ledger.add(links, now=now, again=refetch))
 
-    async def _add_discovered(self, listings: Sequence[Link]) -> None:
+    async def _add_discovered(self, listings: Sequence[Link], site_url: str) -> None:
         """For a homepage, add also the sitemaps in its robots.txt, and the usual URLs of feeds and sitemaps where none is known.
 
+        They are those of the host of `site_url`; the robots.txt of a planned homepage that redirects there counts too.
         What it names and was not found before is tried again.
         """
         if self.leased_url.kind is not Kind.HOMEPAGE or self.source is None:
             await self._add_listings(listings, refetch=False)
             return
-        named = [*listings, *self._robots_sitemaps()]
+        named = [*listings, *self._robots_sitemaps(self.throttle, self.leased_url.url)]
+        if self.final_throttle.host == urls.get_host(site_url) != self.throttle.host:
+            named += self._robots_sitemaps(self.final_throttle, site_url)
         planned = {Kind.FEED: self.source.feeds, Kind.SITEMAP: self.source.sitemaps}
         unknown = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in named)}
-        guessed = [
-            replace(link, source=self.leased_url.source) for link in make_well_known_links(self.leased_url.url) if link.kind in unknown
-        ]
+        guessed = [replace(link, source=self.leased_url.source) for link in make_well_known_links(site_url) if link.kind in unknown]
         await self._add_listings([*named, *guessed], refetch=False)
         missing = await self.state.call_ledger(lambda now: self.state.ledger.select_missing(named, now=now))
         await self._add_listings(missing, refetch=True)
 
-    def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of robots.txt. They may name another host: the guard checks its IP address like any other."""
+    def _robots_sitemaps(self, throttle: HostThrottle, homepage: str) -> list[Link]:
+        """The `Sitemap:` lines of a robots.txt. They may name another host: the guard checks its IP address like any other."""
         links = []
-        for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
+        for line in () if throttle.robots is None else throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
             try:
-                url = urls.normalize(line, self.leased_url.url)
+                url = urls.normalize(line, homepage)
             except UrlError:
                 continue
-            links.append(Link(url, Kind.SITEMAP, self.leased_url.source, found_by="robots", found_on=robots_url(self.leased_url.url)))
+            links.append(Link(url, Kind.SITEMAP, self.leased_url.source, found_by="robots", found_on=robots_url(homepage)))
         return links
 
 

@@ -1,5 +1,7 @@
 """Fetches one URL as the crawler does, for `newsmill extract URL`: guarded, within the limits, obeying robots.txt.
 
+The user's Scrapy settings hold, because a site may be reachable through their proxy only.
+
 `python -m crawler.page_fetch URL` prints one JSON object: url, content_type, content_encoding and body (base64), or outcome and detail.
 `crawler.site_inspector` fetches the pages of a site in the same way.
 """
@@ -10,25 +12,24 @@ import base64
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
-from crawler.crawl_setup import product_name
+from crawler.crawl_setup import make_downloader, product_name
 from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
 from crawler.fetch_task import ACCEPT
 from crawler.publisher_orders import ORDER_LOOKUPS, FindOrder, find_no_order, open_order_lookup, wait_for_turn
-from crawler.request_signer import signing_values
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import RobotsResponse, fetch_robots
-from crawler.settings import MAX_BODY_BYTES, SETTINGS, make_settings
+from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import HostThrottle, StopSignal
+from crawler.user_settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
 from newsmill import settings as configuration
 from newsmill import urls
-from newsmill.address_guard import Guard
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
@@ -110,9 +111,9 @@ class PageFetchSpider(Spider):
 
     name = "page_fetch"
 
-    def __init__(self, url: str, guard: Guard, agent: str, **kwargs: Any) -> None:
+    def __init__(self, url: str, values: Mapping[str, Any], has_middlewares: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.url, self.guard, self.agent = url, guard, agent
+        self.url, self.values, self.has_middlewares = url, values, has_middlewares
         self.result: Page | OutcomeRecord = OutcomeRecord(Outcome.CONNECTION, "the fetch was interrupted")
 
     async def start(self) -> AsyncIterator[Any]:
@@ -125,16 +126,18 @@ class FetchingSpider(Protocol):
     """A spider that fetches through the engine, and yields no requests."""
 
     crawler: Crawler
-    guard: Guard
-    agent: str
+    values: Mapping[str, Any]  # the Scrapy settings that its process was started with
+    has_middlewares: bool
 
 
 def make_fetcher(spider: FetchingSpider, delay: float = DELAY_SECONDS) -> PoliteFetcher:
     """The fetcher of a running spider."""
     engine = spider.crawler.engine
     assert engine is not None
-    downloader = Downloader(engine.download_async, spider.guard, spider.agent)
-    return PoliteFetcher(downloader, spider.agent, delay, find_order=ORDER_LOOKUPS[spider.crawler])
+    with exit_with_message():
+        check_protection(spider.crawler.settings, spider.values)
+    downloader = make_downloader(engine.download_async, spider.values, has_middlewares=spider.has_middlewares)
+    return PoliteFetcher(downloader, spider.values["USER_AGENT"], delay, find_order=ORDER_LOOKUPS[spider.crawler])
 
 
 SpiderType = TypeVar("SpiderType", bound=Spider)
@@ -143,17 +146,20 @@ SpiderType = TypeVar("SpiderType", bound=Spider)
 def run_spider(spider_class: type[SpiderType], **arguments: Any) -> SpiderType:
     """The spider after its run, with the settings of the environment. Runs Scrapy's reactor, so a process calls it once.
 
-    The spider's arguments are `arguments`, `guard` and `agent`.
+    The spider's arguments are `arguments`, `values` and `has_middlewares`. Raises ConfigError for a wrong Scrapy setting of the user.
     """
     settings = configuration.load()
+    user = load_user_settings(settings)
+    values = crawl_settings(settings, user)
     logging.getLogger("scrapy").setLevel(logging.ERROR)
-    networks = tuple(map(str, settings.allow_nets))
-    process = AsyncCrawlerProcess(make_settings(SETTINGS, settings.agent, networks, signing=signing_values(settings)))
+    process = AsyncCrawlerProcess(values)
     crawler = process.create_crawler(spider_class)
     with open_order_lookup(settings) as find_order:
         ORDER_LOOKUPS[crawler] = find_order
-        process.crawl(crawler, guard=Guard.from_networks(networks), agent=settings.agent, **arguments)
+        task = process.crawl(crawler, values=values, has_middlewares=bool(user), **arguments)
         process.start()
+    if user:
+        check_components_started(task)
     assert isinstance(crawler.spider, spider_class)
     return crawler.spider
 
@@ -177,7 +183,8 @@ def fetch(url: str) -> dict[str, Any]:
 
 def main() -> None:
     """Print the result for the URL of the command line."""
-    print(json.dumps(fetch(sys.argv[1])))
+    with exit_with_message():
+        print(json.dumps(fetch(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from scrapy.crawler import AsyncCrawlerProcess
 from crawler.crawl_setup import LEASE_SECONDS, MAX_HOSTS, CrawlSetup, make_enqueue
 from crawler.frontier import DocumentLimit
 from crawler.spiders.news import NewsSpider
-from crawler.user_settings import crawl_settings, load_user_settings
+from crawler.user_settings import check_components_started, crawl_settings, load_user_settings
 from newsmill.context import AppContext, open_queue, open_redis
-from newsmill.exceptions import ConfigError
 from newsmill.storage.processes import Heartbeat
 
 
@@ -53,6 +52,6 @@ def run(
         task = process.crawl(crawler, setup=setup)
         process.start()
         heartbeat.stop()
-    if user and task.done() and not task.cancelled() and (error := task.exception()) is not None:
-        raise ConfigError(f"your Scrapy settings: a component failed at the start: {type(error).__name__}: {error}") from error
+    if user:
+        check_components_started(task)
     return 0 if isinstance(crawler.spider, NewsSpider) and crawler.spider.has_run else 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -21,8 +21,8 @@ from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, ow
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
 from crawler.site_samples import choose_articles, find_refusal, is_article, read_article, sort_date
+from crawler.user_settings import exit_with_message
 from newsmill import site_inspection, urls
-from newsmill.address_guard import Guard
 from newsmill.discovery.declarations import (
     AI_TXT_PATH,
     TDMREP_PATH,
@@ -45,6 +45,7 @@ from newsmill.site_inspection import (
     Obstacle,
     RobotsSummary,
     SiteInspection,
+    choose_site_url,
     is_homepage,
 )
 
@@ -128,13 +129,11 @@ class SiteInspector:
             return
         sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
         self.found = replace(self.found, sections=sections)
-        # A consent dialog on another host has hardly a link, and that host has no feeds.
-        is_own_page = urls.get_site(page.url) == urls.get_site(self.found.url) or len(pages) >= site_inspection.MIN_ARTICLE_LINKS
-        base = page.url if is_own_page else self.found.url
+        base = choose_site_url(self.found.url, page.url, len(pages))
         guesses = make_well_known_links(base)
         if not await self._try(named[:MAX_FEEDS]):
             await self._try([link for link in guesses if link.kind is Kind.FEED][:MAX_GUESSES], is_guess=True)
-        sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps()
+        sitemaps = [link for link in links if link.kind is Kind.SITEMAP] + self._list_robots_sitemaps(base)
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
             await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
@@ -227,13 +226,15 @@ class SiteInspector:
             len(robots.sitemaps),
         )
 
-    def _list_robots_sitemaps(self) -> list[Link]:
-        robots = self.fetcher.get_throttle(self.found.url).robots
-        links = []
-        for line in () if robots is None else robots.sitemaps[:MAX_INDEX_SITEMAPS]:
-            with contextlib.suppress(UrlError):
-                links.append(Link(urls.normalize(line, self.found.url), Kind.SITEMAP, found_by="robots"))
-        return links
+    def _list_robots_sitemaps(self, base: str) -> list[Link]:
+        links: dict[str, Link] = {}
+        for url in (base, self.found.url):
+            robots = self.fetcher.get_throttle(url).robots
+            for line in () if robots is None else robots.sitemaps[:MAX_INDEX_SITEMAPS]:
+                with contextlib.suppress(UrlError):
+                    link = Link(urls.normalize(line, url), Kind.SITEMAP, found_by="robots")
+                    links.setdefault(link.url, link)
+        return [*links.values()]
 
     async def _read_declarations(self, page: Page, html: bytes) -> None:
         found = [*find_header_declarations(page.headers), *find_meta_declarations(html, page.header("Content-Type"))]
@@ -284,9 +285,9 @@ class InspectionSpider(Spider):
 
     name = "site_inspection"
 
-    def __init__(self, url: str, guard: Guard, agent: str, delay: float, **kwargs: Any) -> None:
+    def __init__(self, url: str, delay: float, values: Mapping[str, Any], has_middlewares: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.url, self.guard, self.agent, self.delay = url, guard, agent, delay
+        self.url, self.delay, self.values, self.has_middlewares = url, delay, values, has_middlewares
         self.inspector: SiteInspector | None = None
 
     async def start(self) -> AsyncIterator[Any]:
@@ -331,7 +332,8 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
 def main() -> None:
     """Print the inspection of the URL of the command line."""
     delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
-    sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
+    with exit_with_message():
+        sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ They come from a module (NEWSMILL_SCRAPY_SETTINGS) and from the table [scrapy] o
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -198,6 +199,18 @@ def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -
         if _plain(actual.get(name)) != _plain(original.get(name)):
             return name
     return next((cap.name for cap in CAPPED if not is_within(actual.get(cap.name), cap)), None)
+
+
+def check_protection(actual: BaseSettings, expected: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a running crawler has a protected setting changed; see `find_changed_protection`."""
+    if (changed := find_changed_protection(actual, expected)) is not None:
+        raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
+
+
+def check_components_started(task: asyncio.Task[None]) -> None:
+    """Raise ConfigError if the task of a crawl with settings of the user failed: a component of theirs did not start."""
+    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+        raise ConfigError(f"your Scrapy settings: a component failed at the start: {type(error).__name__}: {error}") from error
 
 
 def _plain(value: object) -> object:

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from newsmill import urls
 from newsmill.discovery.declarations import Declaration
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import Kind, Outcome, OutcomeRecord
+from newsmill.model import Kind, Outcome, OutcomeRecord, get_refusal
 
 MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
 MAX_PROCESS_SECONDS = 240.0  # the process with its start, and with three articles that take their whole time
@@ -56,7 +56,17 @@ class Obstacle(StrEnum):
 FATAL = frozenset(
     {Obstacle.UNREACHABLE, Obstacle.ROBOTS, Obstacle.OPML, Obstacle.ARTICLE, Obstacle.NOT_A_PAGE, Obstacle.NO_LINKS, Obstacle.EMPTY}
 )
+
+
 # What would help: a key of sources.toml.
+class Advice(StrEnum):
+    """What helps with a URL that cannot be read, where a later try does not."""
+
+    REFUSED = "refused"  # the server does not want this client
+    COOKIES = "cookies"  # it redirects clients without cookies for ever
+    CONSENT = "consent"  # it shows a consent dialog
+
+
 REMEDIES = {
     Obstacle.ROBOTS: "robots",
     Obstacle.NO_LINKS: "spider",
@@ -162,10 +172,35 @@ def add_scheme(url: str) -> str:
     return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
 
 
+def choose_site_url(given: str, final: str, article_links: int) -> str:
+    """The homepage whose host has the feeds and sitemaps of a site: `final`, to which `given` redirects, if it is a page of the site.
+
+    A consent dialog on another host has hardly a link to an article, and that host has no feeds.
+    """
+    hosts = {urls.get_host(url).removeprefix("www.") for url in (given, final)}
+    return final if len(hosts) == 1 or article_links >= MIN_ARTICLE_LINKS else given
+
+
 def is_homepage(url: str) -> bool:
     """Whether a page at this URL speaks for its whole host: the root, an index page, or an edition such as /en/."""
     parts = urlsplit(url)
     return not parts.query and _HOMEPAGE_PATH.fullmatch(parts.path) is not None
+
+
+def find_advice(failure: OutcomeRecord) -> Advice | None:
+    """What helps with this failure; None: a later try may.
+
+    >>> find_advice(OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"))
+    <Advice.REFUSED: 'refused'>
+    """
+    match failure.outcome:
+        case Outcome.BLOCKED:
+            return Advice.REFUSED
+        case Outcome.REDIRECT_LOOP:
+            return Advice.COOKIES
+        case Outcome.CONSENT_WALL:
+            return Advice.CONSENT
+    return None if get_refusal(failure) in (None, "HTTP 429") else Advice.REFUSED
 
 
 OnStart = Callable[["subprocess.Popen[bytes]"], object]

@@ -18,7 +18,7 @@ from crawler.frontier import Frontier
 from crawler.publisher_orders import ORDER_LOOKUPS
 from crawler.renderer import RENDER_JOB
 from crawler.throttle import StopRequestedError, StopSignal
-from crawler.user_settings import crawl_settings, exit_with_message, find_changed_protection, load_user_settings
+from crawler.user_settings import check_protection, crawl_settings, exit_with_message, load_user_settings
 from newsmill import settings as configuration
 from newsmill.exceptions import ConfigError
 
@@ -68,8 +68,7 @@ class NewsSpider(Spider):
     async def start(self) -> AsyncIterator[Any]:
         """Run the frontier for the process's whole life: until it ends, Scrapy does not close the spider as idle. SIGTERM cancels it."""
         with exit_with_message():
-            if (changed := find_changed_protection(self.crawler.settings, self.setup.values)) is not None:
-                raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
+            check_protection(self.crawler.settings, self.setup.values)
         self.frontier = self.setup.make_frontier(self._download, self.stop)
         ORDER_LOOKUPS[self.crawler] = self.frontier.state.find_order
         gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU

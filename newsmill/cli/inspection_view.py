@@ -8,7 +8,7 @@ import typer
 
 from newsmill.cli.terminal import format_count, printable
 from newsmill.model import Outcome, OutcomeRecord, describe_failure
-from newsmill.site_inspection import FoundListing, Obstacle, SampleArticle, SiteInspection
+from newsmill.site_inspection import Advice, FoundListing, Obstacle, SampleArticle, SiteInspection, find_advice
 
 MAX_SECTIONS_SHOWN = 5
 SAMPLE_LINES = 3
@@ -28,10 +28,15 @@ SENTENCES = {
     Obstacle.ARTICLES_FORBIDDEN: "robots.txt forbids the articles; with the publisher's permission, set robots = false in sources.toml",
     Obstacle.ARTICLES_FAIL: "none of the articles that were tried would be stored",
 }
-ADVICE = {
+ADVICE: dict[Advice | Outcome, str] = {
+    Advice.REFUSED: "the site refuses this program; give the URL of a feed or a sitemap of the site, or ask the publisher",
+    Advice.COOKIES: (
+        "the site may want cookies; give the URL of a feed or a sitemap of the site, "
+        "or write a spider, which keeps cookies (docs/guides/spiders.md)"
+    ),
+    Advice.CONSENT: "give the URL of a feed or a sitemap of the site",
     Outcome.DNS: "check the spelling of the host",
     Outcome.GONE: "check the URL, or give the homepage of the site",
-    Outcome.CONSENT_WALL: "give the URL of a feed or a sitemap of the site",
     Outcome.SSRF_BLOCKED: "",  # the sentence names the setting
 }
 
@@ -41,7 +46,8 @@ def describe_obstacle(inspection: SiteInspection) -> str:
     if inspection.obstacle is None:
         return ""
     if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
-        advice = ADVICE.get(inspection.failure.outcome, "try again later; --no-check adds it all the same")
+        key = find_advice(inspection.failure) or inspection.failure.outcome
+        advice = ADVICE.get(key, "try again later; --no-check adds it all the same")
         return f"{inspection.url} cannot be read: {describe_failure(inspection.failure)}" + (f"; {advice}" if advice else "")
     return SENTENCES.get(inspection.obstacle, str(inspection.obstacle))
 

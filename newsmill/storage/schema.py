@@ -164,7 +164,8 @@ listing_schedules = Table(
     Column("reads", Integer, nullable=False),
     Column("cache_seconds", Float),  # for which the last response may be reused; NULL: no response gave it
     Column("update_seconds", Float),  # between two changes, as the feed itself says; NULL: it does not
-    Column("shown_at", UtcDateTime),  # the last time it showed a page that it had not shown before
+    # The last time it showed a page that it had not shown before; at its first read, pages older than a week do not count.
+    Column("shown_at", UtcDateTime),
     Column("is_empty", Boolean),  # whether it had no entries when it was read last; a 304 keeps it; NULL: not known
     Column("planned_at", UtcDateTime),
     Column("next_poll_at", UtcDateTime),  # NULL: only with its source's ticks

@@ -195,9 +195,10 @@ class Webhooks:
         return True
 
     def claim_due(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
-        """Claim due deliveries, at most one of each webhook, for the time LEASE."""
+        """Claim due deliveries, at most one of each enabled webhook, for the time LEASE. Those of a disabled one wait."""
+        is_enabled = deliveries.c.webhook.in_(select(webhooks.c.id).where(webhooks.c.enabled))
         is_time = or_(deliveries.c.next_at <= now, deliveries.c.next_at > now + MAX_WAIT)
-        first = select(func.min(deliveries.c.id)).where(DUE, is_time).group_by(deliveries.c.webhook)
+        first = select(func.min(deliveries.c.id)).where(DUE, is_time, is_enabled).group_by(deliveries.c.webhook)
         wanted = select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)
         with reading(self._engine) as conn:
             found = [Delivery(**row) for row in conn.execute(wanted).mappings()]

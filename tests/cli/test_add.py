@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from command_result import Newsmill
+from fake_site import farm
 
 from newsmill import demo as newspaper
 from newsmill import site_inspection
@@ -65,6 +66,23 @@ def test_nothing_is_added_unasked_and_a_failure_is_counted(newsmill: Newsmill, f
     assert added.code == 1
     assert [(line["result"], line["inspection"]["obstacle"]) for line in added.lines] == [("new", None), ("failed", "unreachable")]
     assert "2 sites: 1 added, 1 failed" in added.err and "cannot be read: not found: HTTP 404; check the URL" in added.err
+
+
+def test_a_site_that_refuses_gets_advice_that_helps(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.0/24")
+    with farm() as sites:
+        refusing, looping, failing = sites.site(), sites.site(), sites.site()
+        refusing.page("/", "<h1>Forbidden</h1>", status=403)
+        looping.page("/", redirect="/enter", headers={"Set-Cookie": "seen=1"})
+        looping.page("/enter", redirect="/")
+        failing.page("/", "<h1>Later</h1>", status=500)
+        shown = newsmill("add", *(site.url("/") for site in (refusing, looping, failing)), "--delay", "0", "--yes")
+    assert shown.code == 1
+    lines = [line for line in shown.err.splitlines() if "cannot be read" in line]
+    refused, looped, failed = (next(line for line in lines if text in line) for text in ("HTTP 403", "redirect loop", "HTTP 500"))
+    assert "HTTP 403; the site refuses this program; give the URL of a feed or a sitemap" in refused
+    assert "redirect loop; the site may want cookies" in looped and "write a spider" in looped
+    assert "try again later" in failed and "try again later" not in refused + looped
 
 
 def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(

@@ -8,10 +8,13 @@ from __future__ import annotations
 import random
 from html import escape
 
+import pytest
 from fake_site import Farm, Site
-from world import World
+from world import World, now
 
+from newsmill.model import Outcome
 from newsmill.storage.documents import Documents
+from newsmill.storage.source_health import SourceAlarms
 
 WORDS = "council bridge river mayor budget garden engine harbour winter report minister police village railway market doctor".split()  # noqa: SIM905
 
@@ -51,3 +54,25 @@ def test_a_site_that_shows_its_articles_at_many_urls(sites: Farm, world: World) 
         assert [title for _, title in found] == [f"What the {name} means for the town"], world.states()
     assert documents.count() == len(shown)
     assert all(trace.document_id for trace in world.rows() if trace.kind == "page"), world.states()
+
+
+@pytest.mark.parametrize("is_on_paper", [True, False])
+def test_a_feed_whose_links_lead_through_a_service_that_counts_clicks(sites: Farm, world: World, is_on_paper: bool) -> None:
+    """A link is requested once, and its document has the URL of the article. Without a homepage, the feed may be on a third site."""
+    paper, service = sites.site(), sites.site()
+    names = ["bridge", "harbour"]
+    articles = [article(paper, f"/the-{name}", name) for name in names]
+    shown = [service.page(f"/click/{name}", redirect=url) for name, url in zip(names, articles, strict=True)]
+    feed = (paper if is_on_paper else sites.site()).feed("/rss.xml", *shown)
+    world.source(feeds=(feed,), discover=False)
+    for _ in range(2):
+        world.crawl(delay=0.0)
+        world.extract()
+        world.ledger.read_listings("paper", now=now())
+    documents = Documents(world.engine)
+    for url, link in zip(articles, shown, strict=True):
+        found = [documents.get(url), documents.get(link)]
+        assert [document and (document.url, document.source) for document in found] == [(url, "paper")] * 2, world.states()
+        assert [world.outcome(link), world.trace(link).final_url] == [Outcome.STORED, url]
+    assert len(service.hits("/click/bridge")) == len(paper.hits("/the-bridge")) == 1
+    assert documents.count() == 2 and SourceAlarms(world.engine).list_history("paper") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fake_site import Farm, Hit, Response, Site
 from sqlalchemy import update
 from world import World, now
@@ -137,6 +138,26 @@ def test_a_feed_that_was_not_there_at_first_is_followed_when_the_homepage_names_
     assert (world.outcome(feed), world.outcome(article)) == (Outcome.LISTED, State.FETCHED)
 
 
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_homepage_on_another_domain_has_its_feeds_and_sitemaps_there(sites: Farm, world: World, is_moved: bool) -> None:
+    """A paper that has moved, and a consent dialog: that has hardly a link, and the feeds stay where they were."""
+    old, other = sites.site(), sites.site()
+    site = other if is_moved else old
+    articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(5)]
+    shown = [url.removeprefix(site.url("")) for url in articles[:3]]
+    other.page("/front", links(*shown) if is_moved else "<h1>We value your privacy</h1>")
+    feed = site.feed("/rss.xml", articles[3])
+    named = site.page("/named.xml", sitemap(articles[4]), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {named}\n")
+    home = old.page("/", redirect=other.url("/front"))
+    world.source(homepage=home)
+    world.crawl(delay=0.0)
+    assert [world.outcome(url) for url in (feed, named)] == [Outcome.LISTED] * 2
+    assert [world.outcome(url) for url in articles[3:]] == [State.FETCHED] * 2
+    elsewhere = {hit.path for hit in (old if is_moved else other).log}
+    assert elsewhere <= {"/robots.txt", "/" if is_moved else "/front"}
+
+
 def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:
     """Feed from its head, section from its menu, sitemap from robots.txt with its parts, and the section's further pages."""
     site = sites.site()
@@ -183,6 +204,19 @@ def sitemap(*page_urls: str) -> str:
 def index_of(*page_urls: str) -> str:
     parts = "".join(f"<sitemap><loc>{url}</loc></sitemap>" for url in page_urls)
     return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{parts}</sitemapindex>'
+
+
+def test_an_archive_in_an_index_without_dates_is_read_once(sites: Farm, world: World) -> None:
+    """Its pages are years old. The pages of the other part have no date, so they may be news."""
+    site = sites.site()
+    old, new = site.article("/2015/03/the-old-bridge"), site.article("/the-new-bridge")
+    parts = [site.page(path, sitemap(url), content_type="application/xml") for path, url in (("/1.xml", old), ("/2.xml", new))]
+    world.source(sitemaps=(site.page("/sitemap.xml", index_of(*parts), content_type="application/xml"),))
+    for _ in range(2):
+        world.crawl(delay=0.0)
+        world.ledger.read_listings("paper", now=now())
+    assert [world.outcome(url) for url in (old, new)] == [State.FETCHED] * 2
+    assert [len(site.hits(path)) for path in ("/sitemap.xml", "/1.xml", "/2.xml")] == [2, 1, 2]
 
 
 def test_feeds_and_sitemaps_are_guessed_where_none_is_named(sites: Farm, world: World) -> None:

@@ -156,6 +156,16 @@ async def inspect_all() -> None:
         assert finish(asked).plan["feeds"] == [f"{SITE}/rss.xml"]
         assert not [url for url in asked.fetcher.fetched if "consent.example" in url]  # type: ignore[attr-defined]
 
+        # a paper that has moved: the feeds are looked for on its new host
+        new = "https://new.example"
+        answers = {"/": home(*(f"{new}{story}" for story in STORIES)), f"{new}/rss.xml": rss(*STORIES, site=new)}
+        moved = await run(parser, "/", answers, redirects={f"{SITE}/": f"{new}/"})
+        assert finish(moved).plan["feeds"] == [f"{new}/rss.xml"]
+
+        # a consent dialog on another host of the same domain
+        asked = await run(parser, "/", {"/": CONSENT, "/rss.xml": rss(*STORIES)}, redirects={f"{SITE}/": "https://consent.paper.example/"})
+        assert finish(asked).plan["feeds"] == [f"{SITE}/rss.xml"]
+
         # the news sitemap comes before others also in the URLs of Arc XP, and of more sitemaps than are read
         named = [f"{SITE}/outboundfeeds/sitemap-{name}/?outputType=xml" for name in ("index", "section", "video", "extra", "news-index")]
         arc = await run(parser, "/", {"/": home(), named[-1].removeprefix(SITE): NEWS}, "".join(f"Sitemap: {url}\n" for url in named))

@@ -20,7 +20,10 @@ from crawler.cookies import BoundedCookiesMiddleware
 from crawler.middlewares import MiddlewareDownload
 from crawler.renderer import Renderer, RenderingError
 from newsmill.address_guard import Guard
-from newsmill.model import Outcome, Page, Source, State
+from newsmill.cli.extract_inputs import PageResponse, fetch_page
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Outcome, OutcomeRecord, Page, Source, State
+from newsmill.site_inspection import inspect_site
 
 # A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.
 PACKAGES = """
@@ -109,6 +112,37 @@ def test_a_proxy_of_the_environment_is_used_only_where_the_operator_says_so(
     world.crawl(delay=0.0, config=str(config))
     assert world.outcome(site.url("/proxied")) is State.FETCHED and set(proxy.targets) == {site.host}
     assert world.outcome(canary.url("/")) is Outcome.SSRF_BLOCKED
+
+
+def test_a_single_page_and_an_inspection_go_through_the_proxy_of_the_operator(
+    sites: Farm, world: World, canary: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`newsmill extract URL` and `newsmill add URL`, each in its process."""
+    site, proxy = sites.site(), start_proxy(sites)
+    story = site.article("/story")
+    home = site.page("/", '<link rel="alternate" type="application/rss+xml" href="/feed">')
+    feed = site.feed("/feed", story)
+    config = world.data / "config"
+    config.mkdir()
+    for name, value in {**world.environ(), "NEWSMILL_CONFIG": str(config), "http_proxy": proxy.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert isinstance(fetch_page(story), PageResponse) and proxy.log == [], "nobody asked for a proxy"
+    (config / "sources.toml").write_text("[scrapy]\nHTTPPROXY_ENABLED = true\n")
+    page = fetch_page(story)
+    assert isinstance(page, PageResponse) and b"The council met" in page.body
+    assert proxy.targets == [site.host]
+    assert [(one.url, one.pages) for one in inspect_site(home, delay=0.0).feeds] == [(feed, 1)]
+    assert len(proxy.targets) > 1 and set(proxy.targets) == {site.host}
+    refused = fetch_page(canary.url("/"))
+    assert isinstance(refused, OutcomeRecord) and refused.outcome is Outcome.SSRF_BLOCKED
+    monkeypatch.setenv("NEWSMILL_PROXY_RESOLVES_NAMES", "true")
+    fetch_page("http://paper.invalid/")
+    assert proxy.targets[-1] == "http://paper.invalid/robots.txt"
+    (config / "sources.toml").write_text("[scrapy]\nUSER_AGENT = 'x'\n")
+    for ask in (fetch_page, inspect_site):
+        with pytest.raises(NewsmillError, match="USER_AGENT cannot be changed"):
+            ask(story)
 
 
 # ---- small middlewares that misbehave

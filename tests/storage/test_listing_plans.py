@@ -292,6 +292,29 @@ def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
     assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
 
 
+@pytest.mark.parametrize(
+    ("path", "hint", "is_again"),
+    [
+        ("/story", Hint(modified_at=after(days=-900)), False),
+        ("/2019/05/story", Hint(), False),
+        ("/story", Hint(modified_at=after(days=-3)), True),
+        ("/story", Hint(), True),
+    ],
+)
+def test_the_first_read_of_an_archive_is_no_news(site: Site, path: str, hint: Hint, is_again: bool) -> None:
+    """An index without dates would have all its archives polled for a week. Pages without a date may be news."""
+    part = Link(f"{SITE}/undated.xml", Kind.SITEMAP, "paper", "sitemap")
+    site.ledger.add([part], now=NOON)
+    archive = Link(f"{SITE}/2018/01/story", source="paper", found_by="sitemap", hint=Hint(modified_at=after(days=-2000)))
+    for page in (archive, Link(f"{SITE}{path}", source="paper", found_by="sitemap", hint=hint)):
+        site.ledger.add([page], now=NOON, listing_id=site.id_of(part.url))
+    site.poll(0, {})
+    assert site.ledger.select_changed([part], now=after(minutes=5)) == ([part] if is_again else [])
+    late = Link(f"{SITE}/2018/02/story", source="paper", found_by="sitemap")
+    site.ledger.add([late], now=after(minutes=6), listing_id=site.id_of(part.url))
+    assert site.ledger.select_changed([part], now=after(minutes=7)) == [part], "it grows"
+
+
 def store_articles(site: Site, published: dict[int, datetime]) -> None:
     """Store articles by the times of their publication, and forget the pattern of the source."""
     with site.engine.begin() as conn:

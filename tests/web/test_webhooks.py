@@ -136,6 +136,30 @@ def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: SenderH
     assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"][0]["state"] == "delivered"
 
 
+def test_a_pending_delivery_of_a_disabled_hook_waits_until_it_is_enabled(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
+    url = f"{API}/webhooks/{hook['id']}"
+    stock(context.web, 1, ago=-1)
+    context.ahead = timedelta(seconds=30)
+    inbox.statuses = [500]
+    assert context.round() == 1
+    assert admin.post(f"{url}/disable").json()["enabled"] is False
+    assert admin.post(f"{url}/ping").status_code == 202
+    stock(context.web, 1, ago=-31)
+    context.ahead += timedelta(days=2)
+    assert context.round() == 0 and len(inbox.got) == 1
+    (ping, waiting) = sorted(admin.get(f"{url}/deliveries").json()["items"], key=lambda one: one["attempts"])
+    assert [(one["state"], one["attempts"]) for one in (ping, waiting)] == [("due", 0), ("due", 1)]
+    assert admin.post(f"{url}/enable").json()["enabled"] is True
+    while context.round():
+        pass
+    messages = [json.loads(body) for _, body in inbox.got]
+    assert inbox.got[0][0]["webhook-id"] == waiting["id"]
+    assert sorted(message["type"] for message in messages[1:]) == ["documents.stored", "documents.stored", "ping"]
+    assert {one["state"] for one in admin.get(f"{url}/deliveries").json()["items"]} == {"delivered"}
+
+
 def test_a_receiver_that_answers_gone_is_disabled(context: SenderHarness, inbox: Receiver) -> None:
     admin = context.web.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()

@@ -82,14 +82,15 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     found = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
     requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
-    rows, shown, bad = _make_rows([*requested, *found], now, is_first_read=listing_id is not None and read_at is None)
+    is_first_read = listing_id is not None and read_at is None
+    rows, shown, bad = _make_rows([*requested, *found], now, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
     again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
     if listing_id is not None:
         news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
-        if new:
+        if new and (not is_first_read or polls.has_news(found, now)):
             polls.mark_shown(conn, listing_id, now)
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
+from newsmill.discovery.archive_dates import Period, is_page_wanted
 from newsmill.discovery.schedule import NextPoll, compute_failing_interval
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.columns import load_hint
@@ -201,6 +202,15 @@ def record_sightings(conn: Connection, listing_id: int, read_at: datetime | None
 def mark_shown(conn: Connection, listing_id: int, now: datetime) -> None:
     """Record that the listing showed something new."""
     _SHOW.run(conn, [{"ledger_id": listing_id, "polled_at": now, "reads": 0, "shown_at": now, "planned_at": now}])
+
+
+def has_news(links: Sequence[Link], now: datetime) -> bool:
+    """Whether a page may be of the last days, by its hint or its URL; one without a date may be.
+
+    At the first read of a listing, every page is new: an archive would look like a listing with news.
+    """
+    recent = Period((now - RECENT).date(), date.max)
+    return any(is_page_wanted(link.url, link.hint, recent) for link in links)
 
 
 def is_sighting(link: Link, now: datetime) -> bool:

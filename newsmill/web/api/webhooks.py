@@ -129,7 +129,7 @@ def enable_webhook(context: Context, id: Id) -> WebhookResponse:
 
 @router.post("/{id}/disable", responses=error_responses(404))
 def disable_webhook(context: Context, id: Id) -> WebhookResponse:
-    """Disable a webhook."""
+    """Disable a webhook. Its deliveries wait until it is enabled."""
     return set_enabled(context, id, False)
 
 

@@ -13,7 +13,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
-from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, get_article_host
+from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, find_advice, get_article_host
 from newsmill.sources.additions import Action, Addition, find_follower, plan_addition
 from newsmill.sources.file import render_table
 from newsmill.sources.table import make_name, parse_source
@@ -185,5 +185,6 @@ def describe_obstacle(inspection: SiteInspection, view: PageView) -> str | None:
     if inspection.obstacle is None:
         return None
     if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
-        return view.words("inspection.obstacle.unreachable", failure=describe_failure(inspection.failure, view.words))
+        key = find_advice(inspection.failure) or Obstacle.UNREACHABLE
+        return view.words(f"inspection.obstacle.{key}", failure=describe_failure(inspection.failure, view.words))
     return view.words(f"inspection.obstacle.{inspection.obstacle}")

@@ -99,6 +99,14 @@ def test_what_cannot_be_followed_says_why_in_both_languages(web: RunningApp, ins
             alert = read(client, f"{path}?lang={language}").xpath("//*[@role='alert']")
             assert text_of(alert[0]), obstacle
         assert not read(client, path).xpath("//form[@action=$path]", path=path)
+    for failure, advice in (
+        (OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), "Die Website weist dieses Programm ab."),
+        (OutcomeRecord(Outcome.REDIRECT_LOOP), "Die Website verlangt vermutlich Cookies."),
+        (OutcomeRecord(Outcome.CONSENT_WALL), "Geben Sie die URL eines Feeds"),
+        (OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 429"), "versuchen Sie es später noch einmal"),
+    ):
+        inspect(SiteInspection(SITE, obstacle=Obstacle.UNREACHABLE, failure=failure))
+        assert advice in text_of(read(client, f"{inspect_to_its_end(web)}?lang=de")), failure
     inspect(NewsmillError("https://x.example cannot be inspected: no message"))
     assert "cannot be inspected" in client.get(inspect_to_its_end(web), headers=HTML).text
     web.context.ledger.put_source(Source("paper-example", homepage="https://other.example/"), now=web.context.now())
