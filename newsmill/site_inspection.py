@@ -58,7 +58,6 @@ FATAL = frozenset(
 )
 
 
-# What would help: a key of sources.toml.
 class Advice(StrEnum):
     """What helps with a URL that cannot be read, where a later try does not."""
 
@@ -67,6 +66,7 @@ class Advice(StrEnum):
     CONSENT = "consent"  # it shows a consent dialog
 
 
+# What would help: a key of sources.toml.
 REMEDIES = {
     Obstacle.ROBOTS: "robots",
     Obstacle.NO_LINKS: "spider",
