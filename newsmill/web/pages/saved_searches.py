@@ -164,7 +164,7 @@ def render_search(
 ) -> Response:
     """The page of one search; `values` is a form with a mistake, `secret` that of a new web hook."""
     context: AppContext = request.app.state.context
-    view = PageView(request)
+    view = PageView(request, path=f"/searches/{search.id}")
     current = SavedSearches(context.engine).get(search.id) or search
     found = SavedSearches(context.engine).list_matches(search.id, limit=MAX_MATCHES)
     by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}

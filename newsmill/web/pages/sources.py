@@ -80,7 +80,7 @@ def render_sources(
 ) -> Response:
     """The page; `values` and `problem` are a form with a mistake."""
     context: AppContext = request.app.state.context
-    view = PageView(request)
+    view = PageView(request, path="/sources")
     rows = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
     page = rows[:MAX_SOURCES]
     return view.page(
