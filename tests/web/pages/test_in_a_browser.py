@@ -189,6 +189,24 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     context.close()
 
 
+def test_the_answer_to_rules_is_in_view(browser: Browser, site: Site) -> None:
+    """The editor is far below the top of the page, where mistakes and what was saved are shown."""
+    context = window(browser, site, 390, "light", script=False)
+    page = context.new_page()
+    page.goto(f"{site.url}/sources/valley-gazette")
+    page.locator("#rules > summary").click()
+    for selectors, button, answer in (
+        ("a[", "preview", "[role=alert]"),
+        ("a[", "save", "[role=alert]"),
+        ("aside.related", "preview", "#preview"),
+        ("aside.related", "save", ".notice[role=status]"),
+    ):
+        page.locator("#f-drop_css").fill(selectors)
+        page.locator(f"button[value={button}]").click()
+        expect(page.locator(answer)).to_be_in_viewport()
+    context.close()
+
+
 def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, canary_server: Canary, ids: dict[str, str]) -> None:
     """Opened outside its frame: no script, no network, and only a click leaves the page."""
     context = window(browser, site, 1280, "light")
