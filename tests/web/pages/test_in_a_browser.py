@@ -189,6 +189,19 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     context.close()
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_pages_fit_at_400_percent(browser: Browser, site: Site, ids: dict[str, str], language: str) -> None:
+    """A window of 1280 pixels has 320 then (WCAG 2.2, 1.4.10)."""
+    context = window(browser, site, 320, "light", language=language)
+    page = context.new_page()
+    pages = page_urls(ids)
+    for name in TEMPLATE_PAGES:
+        page.goto(site.url + pages[name])
+        page.evaluate(OPEN_ALL)
+        assert page.evaluate(FITS), name
+    context.close()
+
+
 def test_the_answer_to_rules_is_in_view(browser: Browser, site: Site) -> None:
     """The editor is far below the top of the page, where mistakes and what was saved are shown."""
     context = window(browser, site, 390, "light", script=False)
