@@ -24,8 +24,9 @@ HEADER = """JSON.stringify([...document.querySelectorAll(".top, .top nav a, .acc
 AXE = "options => axe.run(document, options)"
 # One page of each template, and those whose text is odd.
 TEMPLATE_PAGES = (
-    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
+    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login", "bot"),
     *("document-parts", "document-arabic", "explain", "updates", "archived", "comparison", "saved-searches", "saved-search", "preferences"),
+    "host-owner",
 )
 # Colours alone differ between the themes, and the layout between the widths.
 LAYOUT_RULES = ["color-contrast", "target-size", "scrollable-region-focusable", "heading-order", "landmark-unique"]
