@@ -126,6 +126,8 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         "url": "/ops/url?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
         "lost": "/no/such/page",
         "login": "/login",
+        "bot": "/bot",
+        "host-owner": f"/bot/hosts/{'x' * 43}/www.example.org",
     }
     return (
         one

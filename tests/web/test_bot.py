@@ -103,6 +103,8 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
         ledger.release_host(site.host, "crawler", now=now)
         assert ledger.lease_hosts("crawler", limit=9, seconds=60, now=now) == []
         assert ledger.lease_host(site.host, "crawler", seconds=60, now=now) is None
+        post(browser, f"{path}/order", path, action="slow", delay="1")
+        assert "at least 1 second between" in browser.get(path).text
         post(browser, f"{path}/order", path, action="slow", delay="30")
         assert (publishers.list_orders()[0].is_stopped, publishers.list_orders()[0].delay) == (False, 30.0)
         assert [lease.host for lease in ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)] == [site.host]

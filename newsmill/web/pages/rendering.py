@@ -41,9 +41,13 @@ OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 class PageView:
     """The view of one request: its language, its caller and the current time."""
 
-    def __init__(self, request: Request, *, is_caller_known: bool = True) -> None:
-        """Without `is_caller_known`, a caller who cannot be identified counts as anonymous: error pages must not fail themselves."""
+    def __init__(self, request: Request, *, is_caller_known: bool = True, path: str | None = None) -> None:
+        """Without `is_caller_known`, a caller who cannot be identified counts as anonymous: error pages must not fail themselves.
+
+        `path` is the page that the answer to a form shows, if the form has a path of its own.
+        """
         self.request = request
+        self.path = path or request.url.path
         self.caller = get_caller(request) if is_caller_known else get_caller_safely(request)
         self.requested_language = request.query_params.get("lang")
         language = translations.choose_language(
@@ -55,9 +59,9 @@ class PageView:
 
     @property
     def here_url(self) -> str:
-        """The path of the request with its query, to which a form leads back."""
-        url = self.request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
+        """The path of the page with the query of the request, to which a form leads back."""
+        query = self.request.url.query
+        return f"{self.path}?{query}" if query else self.path
 
     def marks(self, ids: Iterable[str]) -> Mapping[str, DocumentMarks]:
         """The marks that the caller has made on documents, by id."""
@@ -94,7 +98,7 @@ class PageView:
         return {
             "t": self.words,
             "now": self.now,
-            "path": local_path(self.request.url.path),  # an unknown path may be another host as a link: "//evil.example"
+            "path": local_path(self.path),  # an unknown path may be another host as a link: "//evil.example"
             "query": query,
             "may_write": caller is not None and caller.may(Scope.WRITE),
             "may_admin": caller is not None and caller.may(Scope.ADMIN),
@@ -293,11 +297,12 @@ TITLED_STATUSES = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
 
 def render_error_page(request: Request, status: int, detail: str) -> Response:
     """The page for an error; `detail` is an English sentence."""
-    view = PageView(request, is_caller_known=False)
+    path = None if request.method == "GET" else "/"  # the path of a form may be no page
+    view = PageView(request, is_caller_known=False, path=path)
     translated = translate_message(detail, view.words.language)
     text = translated or detail
     title = view.words(f"error.{status}") if status in TITLED_STATUSES else view.words("error.other")
-    target = view.here_url if request.method == "GET" and request.url.path != "/login" else "/"
+    target = view.here_url if view.path != "/login" else "/"
     return view.page(
         "error.html",
         status,

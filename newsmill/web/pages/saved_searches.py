@@ -72,7 +72,7 @@ def change(request: Request, caller: Reader, id: str, do: Annotated[Literal["ren
     try:
         SavedSearches(context.engine).rename(search, name)
     except ConfigError as error:
-        return render_search(request, search, status=422, problem=PageView(request).describe_refusal(error))
+        return render_search(request, search, status=422, problem=PageView(request).describe_refusal(error), new_name=name)
     return RedirectResponse(f"/searches/{search.id}?done=renamed", 303)
 
 
@@ -160,11 +160,12 @@ def render_search(
     notice: str = "",
     problem: str | None = None,
     values: Mapping[str, str] | None = None,
+    new_name: str | None = None,
     secret: str | None = None,
 ) -> Response:
-    """The page of one search; `values` is a form with a mistake, `secret` that of a new web hook."""
+    """The page of one search; `values` is a form with a mistake, `new_name` a name with one, `secret` that of a new web hook."""
     context: AppContext = request.app.state.context
-    view = PageView(request)
+    view = PageView(request, path=f"/searches/{search.id}")
     current = SavedSearches(context.engine).get(search.id) or search
     found = SavedSearches(context.engine).list_matches(search.id, limit=MAX_MATCHES)
     by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
@@ -182,6 +183,8 @@ def render_search(
         frequencies=list(Frequency),
         weekdays=range(WEEKDAYS),
         values=values or {"channel": "", "target": "", "schedule": "at_once", "hour": "8", "weekday": "0", "zone": str(view.words.zone)},
+        is_adding=values is not None,
+        new_name=current.name if new_name is None else new_name,
         notice=view.words(f"searches.done.{notice}") if notice in DONE else None,
         problem=problem,
         secret=secret,

@@ -106,6 +106,7 @@ def show_search(
         filters=list(filtered.list_filters()),
         is_first=not cursor,
         is_restarted=is_restarted,
+        is_store_empty=not results.hits and context.documents.newest_time() is None,
         saved=list_saved(request, context),
         builder=read_fields(query),
         period=period,

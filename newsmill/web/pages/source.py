@@ -115,7 +115,8 @@ def render_source(
 ) -> Response:
     """The page; `values` and `rules` are submitted form fields, `changes` the result of a preview."""
     context: AppContext = request.app.state.context
-    view, statistics, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
+    view = PageView(request, path=f"/sources/{name}")
+    statistics, operation = Statistics(context.engine), OperationStatistics(context.engine)
     rows = statistics.list_sources(view.now.date(), name)
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -80,7 +81,7 @@ def render_sources(
 ) -> Response:
     """The page; `values` and `problem` are a form with a mistake."""
     context: AppContext = request.app.state.context
-    view = PageView(request)
+    view = PageView(request, path="/sources")
     rows = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
     page = rows[:MAX_SOURCES]
     return view.page(
@@ -160,7 +161,7 @@ def render_inspection(request: Request, submitted: SubmittedInspection, *, statu
     """The page of an inspection."""
     view = PageView(request)
     values: dict[str, Any] = {"found": None, "addition": None, "table": "", "obstacle": None, "problem": problem, "failures": {}}
-    values |= {"given": submitted.values.get("homepage", ""), "refresh": None, "reason": None}
+    values |= {"given": submitted.values.get("homepage", ""), "refresh": None, "reason": None, "days": {}}
     if not submitted.future.done():
         return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS})
     try:
@@ -176,8 +177,14 @@ def render_inspection(request: Request, submitted: SubmittedInspection, *, statu
         values["table"] = render_table(addition.name, addition.table) if addition.action is Action.NEW else ""
     failed = [one for one in inspection.articles if one.outcome is not Outcome.STORED]
     values["failures"] = {one.url: describe_failure(OutcomeRecord(one.outcome, one.detail), view.words) for one in failed}
+    values["days"] = {one.url: one.published_day and view.words.day(read_day(one.published_day)) for one in inspection.articles}
     values |= {"found": inspection, "addition": addition, "obstacle": describe_obstacle(inspection, view)}
     return view.page("site_inspection.html", status, **values)
+
+
+def read_day(day: str) -> datetime:
+    """The beginning of an ISO date in UTC."""
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
 def describe_obstacle(inspection: SiteInspection, view: PageView) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 from lxml import html
 from page_client import FOREIGN_SCRIPTS, HTML, MAX_BYTES, read, text_of, token
@@ -108,6 +109,26 @@ def test_a_form_needs_its_token_and_its_own_origin(web: RunningApp) -> None:
     assert client.post("/sources/paper/state", data=form).headers["location"] == "/sources/paper?done=paused"
     assert "paused" in text_of(read(client, "/sources/paper?done=paused"))
     assert web.context.ledger.sources()[0].enabled is False
+
+
+def test_the_answer_to_a_form_has_the_links_of_its_page(web: RunningApp) -> None:
+    """The language and the preferences can also be changed where the path of the form is no page."""
+    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    client = web.browser()
+    form = {"csrf": token(client, "/sources")}
+    search = client.post("/searches", data=form | {"q": "harbour", "name": "Ports"}).headers["location"].partition("?")[0]
+    for path, page_path, fields in (
+        ("/sources/inspections", "/sources", {"homepage": "no url"}),
+        ("/sources/paper/rules", "/sources/paper", {"do": "save", "drop_css": "a["}),
+        (f"{search}/alerts", search, {"channel": "webhook", "target": "no url"}),
+        ("/ops/retry", "/", {"csrf": "expired"}),
+    ):
+        answer = client.post(path, data=form | fields, headers=HTML)
+        assert answer.status_code == (403 if "csrf" in fields else 422), path
+        page = html.document_fromstring(answer.text)
+        assert page.xpath("//footer//a[@hreflang='de']/@href") == [f"{page_path}?lang=de"], path
+        (preferences,) = page.xpath("//footer//a[starts-with(@href, '/preferences')]/@href")
+        assert parse_qs(urlsplit(preferences).query) == {"next": [page_path]}, path
 
 
 def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None:

@@ -24,8 +24,9 @@ HEADER = """JSON.stringify([...document.querySelectorAll(".top, .top nav a, .acc
 AXE = "options => axe.run(document, options)"
 # One page of each template, and those whose text is odd.
 TEMPLATE_PAGES = (
-    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
+    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login", "bot"),
     *("document-parts", "document-arabic", "explain", "updates", "archived", "comparison", "saved-searches", "saved-search", "preferences"),
+    "host-owner",
 )
 # Colours alone differ between the themes, and the layout between the widths.
 LAYOUT_RULES = ["color-contrast", "target-size", "scrollable-region-focusable", "heading-order", "landmark-unique"]
@@ -186,6 +187,37 @@ def test_what_stays_in_sight_scrolls_refreshes_and_prints(browser: Browser, site
     page.goto(f"{site.url}/search?q=ferry")
     shown = page.locator("input:visible, button:visible, summary:visible")
     assert page.locator("ol.documents").is_visible() and page.locator(".chart").first.is_visible() and shown.count() == 0
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_pages_fit_at_400_percent(browser: Browser, site: Site, ids: dict[str, str], language: str) -> None:
+    """A window of 1280 pixels has 320 then (WCAG 2.2, 1.4.10)."""
+    context = window(browser, site, 320, "light", language=language)
+    page = context.new_page()
+    pages = page_urls(ids)
+    for name in TEMPLATE_PAGES:
+        page.goto(site.url + pages[name])
+        page.evaluate(OPEN_ALL)
+        assert page.evaluate(FITS), name
+    context.close()
+
+
+def test_the_answer_to_rules_is_in_view(browser: Browser, site: Site) -> None:
+    """The editor is far below the top of the page, where mistakes and what was saved are shown."""
+    context = window(browser, site, 390, "light", script=False)
+    page = context.new_page()
+    page.goto(f"{site.url}/sources/valley-gazette")
+    page.locator("#rules > summary").click()
+    for selectors, button, answer in (
+        ("a[", "preview", "[role=alert]"),
+        ("a[", "save", "[role=alert]"),
+        ("aside.related", "preview", "#preview"),
+        ("aside.related", "save", ".notice[role=status]"),
+    ):
+        page.locator("#f-drop_css").fill(selectors)
+        page.locator(f"button[value={button}]").click()
+        expect(page.locator(answer)).to_be_in_viewport()
     context.close()
 
 

@@ -77,7 +77,9 @@ def test_an_empty_store_says_what_to_do_next(web: RunningApp) -> None:
     client = web.browser()
     assert "newsmill demo" in text_of(read(client, "/"))
     assert read(client, "/").xpath("//a[@href='/sources#add']")
-    assert "No documents yet" in text_of(read(client, "/search"))
+    for path in ("/search", "/search?q=ferry"):
+        found = read(client, path)
+        assert "No documents yet" in text_of(found) and found.xpath("//div[@class='empty']//a[@href='/sources']"), path
     assert "No sources yet" in text_of(read(client, "/sources"))
     operation = text_of(read(client, "/ops"))
     assert "No quarantined pages" in operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lxml import html
 from page_client import HTML, read, text_of, token
 from receiver import receiver
 from site_of_tests import RunningApp, stock
@@ -53,6 +54,9 @@ def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) 
         assert answer.status_code == 303 and words in text_of(read(client, answer.headers["location"]))
     assert client.post(f"{saved}/alerts", data=form | {"channel": "email", "target": "ann@example.org"}, headers=HTML).status_code == 422
 
+    client.post("/searches", data=form | {"q": "ferry", "name": "Ferries"})
+    taken = html.document_fromstring(client.post(saved, data=form | {"do": "rename", "name": "Ferries"}, headers=HTML).text)
+    assert "exists already" in text_of(taken) and taken.xpath("//input[@id='f-name']/@value") == ["Ferries"], "what was typed is kept"
     assert client.post(saved, data=form | {"do": "rename", "name": "Harbours"}).headers["location"].endswith("?done=renamed")
     assert "Harbours" in text_of(read(client, saved))
     answer = client.post(saved, data=form | {"do": "remove"})

@@ -75,7 +75,14 @@ def test_a_site_is_inspected_shown_and_added(web: RunningApp, inspect: Callable[
     assert not page.xpath(f"{FOREIGN_SCRIPTS} | //@*[starts-with(name(), 'on')] | //a[contains(@href, 'javascript')]")
     assert "[sources.paper-example]" in text and 'every = "30m"' in text and "320 words" in text and EVIL in text
     assert "News sitemap" in text
-    assert "Neue Quelle" in text_of(read(client, f"{path}?lang=de"))
+    assert "24 Nov 2026 ·" in text and "2 articles, as Newsmill would store them" in text
+    assert [text_of(one) for one in page.xpath("//section[h2/@id='found-title']//span[@class='soft']")] == [
+        "3 articles",
+        "3 articles",
+        "1 article",
+    ]
+    german = text_of(read(client, f"{path}?lang=de"))
+    assert "Neue Quelle" in german and "24. Nov. 2026" in german
     client.cookies.delete("lang") if "lang" in client.cookies else None
     form = {"csrf": token(client, path)}
     assert client.post(path, data={}).status_code == 403

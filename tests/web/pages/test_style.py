@@ -27,7 +27,7 @@ def test_values_are_named_once_and_used() -> None:
         ]
         assert own == [], name
     widths = set(re.findall(r"\((?:min|max)-width: ([\d.]+)rem\)", CSS))
-    assert widths <= {"34", "46", "59.99", "60"}
+    assert widths <= {"22", "34", "46", "59.99", "60"}
 
 
 def test_dark_gives_every_colour_and_nothing_else() -> None:
