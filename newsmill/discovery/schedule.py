@@ -44,8 +44,8 @@ FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that 
 EXPLORATION_SHARE = 0.07  # polls of such listings, per poll of the others
 MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
 EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none: a second read proves that it lost them
-ARTICLES_PER_CHECK = 4.0  # to be expected without a new one coming, which chance makes of one silence in 55 (Poisson)
-STALLED_CHANCE = 0.01  # of a listing that works to show none of the articles that others show, below which it counts as stalled
+ARTICLES_PER_CHECK = 4.0  # expected articles without a new one, after which a listing is checked; by chance one silence in 55 (Poisson)
+STALLED_CHANCE = 0.01  # below this chance that a working listing shows none of the articles that others show, it counts as stalled
 MAX_TRUSTED_SHARE = 0.8  # so that a listing counts as stalled after three articles at the earliest
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day

@@ -19,7 +19,7 @@ class HealthState(StrEnum):
     STALE = "stale"  # nothing new for a time that its history makes improbable, or a listing has lost its entries
     BLOCKED = "blocked"  # the site answers, but refuses this client
     EXTRACTION_BROKEN = "extraction_broken"  # pages or listings arrive, but their content cannot be read as before
-    MOVED = "moved"  # a listing is no longer at its URL
+    MOVED = "moved"  # a listing has moved away from its URL
     GONE = "gone"  # no listing can be reached
     PAUSED = "paused"
     UNREAD = "unread"  # no listing has been read yet

@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, Select, and_, delete, func, literal_column, or_, select, update
 
 from newsmill.exceptions import ConfigError
-from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
@@ -204,7 +203,7 @@ class Alerts:
 
     def get(self, alert_id: str, user: str | None = None) -> Alert | None:
         """The alert with this ID; None if it does not exist or belongs to another user."""
-        wanted = [alerts.c.id == make_storable(alert_id), *([] if user is None else [saved_searches.c.user_name == user])]
+        wanted = [alerts.c.id == alert_id, *([] if user is None else [saved_searches.c.user_name == user])]
         return next(iter(self._read(_WITH_SEARCH.where(*wanted))), None)
 
     def remove(self, alert_id: str) -> bool:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, String, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from newsmill.model import Hint, Source
@@ -62,14 +62,21 @@ class Vector(TypeDecorator[str]):
     cache_ok = True
 
 
-class StorableText(TypeDecorator[str]):
-    """Text from outside, made storable."""
+class StorableString(TypeDecorator[str]):
+    """A string of limited length from outside, made storable: the id in a URL, which may name nothing."""
 
-    impl = Text
+    impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else make_storable(value)
+
+
+class StorableText(StorableString):
+    """Text from outside, made storable."""
+
+    impl = Text
+    cache_ok = True
 
 
 class Json(TypeDecorator[Any]):

@@ -81,7 +81,7 @@ class Documents:
 
     def get(self, id_or_url: str) -> Document | None:
         """A document by id, or by any URL that led to it: canonical, final or requested, in any spelling."""
-        id_or_url = make_storable(id_or_url)  # an argument of a command may have bytes that are not UTF-8
+        id_or_url = make_storable(id_or_url)  # for the key of a URL: an argument of a command may have bytes that are not UTF-8
         with reading(self._engine) as conn:
             return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
 
@@ -94,7 +94,7 @@ class Documents:
     def find_image(self, document_id: str) -> str | None:
         """The URL of a document's main image; None without one."""
         with reading(self._engine) as conn:
-            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == make_storable(document_id))).scalar()
+            image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == document_id)).scalar()
         return image
 
     def _by_url(self, conn: Connection, url: str) -> Document | None:

@@ -59,7 +59,7 @@ class Marks:
 
     def get(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
         """The marks of documents, by id; documents without a mark are left out."""
-        wanted = sorted(set(map(make_storable, ids)))
+        wanted = sorted(set(ids))
         if not wanted:
             return {}
         statement = select(marks).where(marks.c.document_id.in_(wanted), marks.c.user_name == self._user).order_by(marks.c.tag)
@@ -69,7 +69,7 @@ class Marks:
 
     def change(self, ids: Iterable[str], change: MarkChange, *, now: datetime) -> int:
         """Change the marks of documents; returns how many of the documents exist. Raises ConfigError for a bad tag or note."""
-        wanted = sorted(set(map(make_storable, ids)))
+        wanted = sorted(set(ids))
         if len(wanted) > MAX_CHANGED:
             raise ConfigError(f"at most {MAX_CHANGED} documents can be changed at once, not {len(wanted)}")
         added, removed = read_tags(change.add_tags), read_tags(change.remove_tags)

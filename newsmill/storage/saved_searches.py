@@ -16,7 +16,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, func, select, update
 
 from newsmill.exceptions import ConfigError
-from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.schema import alerts, saved_searches, search_matches
@@ -96,7 +95,7 @@ class SavedSearches:
 
     def get(self, search_id: str, user: str | None = None) -> SavedSearch | None:
         """The search with this ID; None if it does not exist or belongs to another user."""
-        wanted = [saved_searches.c.id == make_storable(search_id), *([] if user is None else [saved_searches.c.user_name == user])]
+        wanted = [saved_searches.c.id == search_id, *([] if user is None else [saved_searches.c.user_name == user])]
         with reading(self._engine) as conn:
             row = conn.execute(select(saved_searches).where(*wanted)).mappings().one_or_none()
         return None if row is None else to_saved_search(row)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     true,
 )
 
-from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, Vector
+from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, Vector
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -249,7 +249,7 @@ count_totals = Table(
 documents = Table(
     "documents",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("id", StorableString(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
     Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
     Column("site", StorableText),  # the key of its site profile; urls.get_profile_site
@@ -353,7 +353,7 @@ search_pending = Table("search_pending", metadata, Column("document_id", String(
 marks = Table(
     "marks",
     metadata,
-    Column("document_id", String(64), ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
+    Column("document_id", StorableString(64), ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
     Column("user_name", StorableText, nullable=False),  # the name of a token; '' without one
     Column("kind", String(8), nullable=False),  # model.MarkKind
     Column("tag", StorableText, nullable=False),  # '' for other kinds
@@ -487,7 +487,7 @@ deliveries = Table(
 websub_subscriptions = Table(
     "websub_subscriptions",
     metadata,
-    Column("callback_id", String(43), primary_key=True),  # the part of the callback URL that cannot be guessed
+    Column("callback_id", StorableString(43), primary_key=True),  # the part of the callback URL that cannot be guessed
     Column("ledger_id", Id, ForeignKey("ledger.id", ondelete="SET NULL"), unique=True),  # the listing; NULL: it is gone
     Column("hub", StorableText, nullable=False),
     Column("topic", StorableText, nullable=False),
@@ -545,7 +545,7 @@ publisher_claims = Table(
 saved_searches = Table(
     "saved_searches",
     metadata,
-    Column("id", String(16), primary_key=True),
+    Column("id", StorableString(16), primary_key=True),
     Column("user_name", StorableText, nullable=False),
     Column("name", StorableText, nullable=False),
     Column("query", StorableText, nullable=False),
@@ -575,7 +575,7 @@ search_matches = Table(
 alerts = Table(
     "alerts",
     metadata,
-    Column("id", String(16), primary_key=True),
+    Column("id", StorableString(16), primary_key=True),
     Column("search", String(16), ForeignKey("saved_searches.id"), nullable=False),
     Column("channel", String(8), nullable=False),  # storage.alerts.Channel
     Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, case, delete, exists, func, not_, or_, select, update
 
-from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import ledger, sources, websub_pushes, websub_subscriptions
 from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState, make_due, to_subscription
@@ -116,7 +115,7 @@ class WebSubRequests:
     def find(self, callback_id: str) -> Subscription | None:
         """The subscription with this callback."""
         with reading(self._engine) as conn:
-            row = conn.execute(select(_TABLE).where(_own(make_storable(callback_id)))).mappings().one_or_none()
+            row = conn.execute(select(_TABLE).where(_own(callback_id))).mappings().one_or_none()
         return None if row is None else to_subscription(row)
 
     def verify(self, callback_id: str, mode: str, topic: str, lease_seconds: int | None, *, now: datetime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -80,16 +81,23 @@ def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, mo
     assert {row["url"] for row in check.json["listings"]["paper"]} == {planned, guessed, old}
 
 
-def test_a_source_whose_articles_are_all_refused_says_so_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill
-) -> None:
-    """After one crawl nothing is proven, so there is no alarm; but "ok" would hide that no article can be fetched."""
-    monkeypatch.chdir(tmp_path)
+@contextmanager
+def open_store_with_homepage() -> Iterator[tuple[AppContext, Mill, Source]]:
+    """A new store in the current folder, with a source whose homepage was read."""
     source = Source("paper", homepage=f"{SITE}/")
     with context.open_context(settings.load(), create=True) as store:
         store.ledger.put_source(source, now=now())
         mill = Mill(store.ledger, now=now())
         store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+        yield store, mill, source
+
+
+def test_a_source_whose_articles_are_all_refused_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill
+) -> None:
+    """After one crawl nothing is proven, so there is no alarm; but "ok" would hide that no article can be fetched."""
+    monkeypatch.chdir(tmp_path)
+    with open_store_with_homepage() as (store, mill, source):
         store.ledger.add(links(4), now=mill.now)
         first, *others = mill.lease()
         later, failure = mill.now + timedelta(minutes=10), FAILURES["forbidden"][0]
@@ -119,11 +127,7 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
 
 def test_a_source_whose_articles_were_all_fetched_again_unchanged_has_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    source = Source("paper", homepage=f"{SITE}/")
-    with context.open_context(settings.load(), create=True) as store:
-        store.ledger.put_source(source, now=now())
-        mill = Mill(store.ledger, now=now())
-        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+    with open_store_with_homepage() as (store, mill, source):
         for _ in range(2):
             store.ledger.add(links(1), now=mill.now, again=True)
             mill.store(*(good(claim, replace(document_of(claim.url), archive_ref=None)) for claim in mill.claim(mill.save(mill.lease()))))

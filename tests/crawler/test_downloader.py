@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -116,19 +117,22 @@ def test_the_deadline_covers_all_hops(engine: Any, site: Site, short_deadline: f
     assert not site.hits("/wait3"), "three hops of 0.8 s are longer than the deadline of all"
 
 
-async def short(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")
-    await writer.drain()
+def send(answer: bytes) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    return write
 
 
-async def cut_chunk(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc")
-    await writer.drain()
-
-
-async def garbage(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-    await writer.drain()
+short = send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")
+cut_chunk = send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc")
+garbage = send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+huge = send(b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n<html>")
+long_status = send(b"HTTP/1.1 99999999999999999999 OK\r\nContent-Length: 0\r\n\r\n")
+negative_status = send(b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n")
+many_headers = send(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(100_000)) + b"Content-Length: 0\r\n\r\n")
+long_header = send(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n")
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
@@ -142,26 +146,6 @@ async def endless(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def huge(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n<html>")
-    await writer.drain()
-
-
-async def long_status(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 99999999999999999999 OK\r\nContent-Length: 0\r\n\r\n")
-    await writer.drain()
-
-
-async def negative_status(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n")
-    await writer.drain()
-
-
-async def many_headers(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(100_000)) + b"Content-Length: 0\r\n\r\n")
-    await writer.drain()
-
-
 async def endless_headers(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n")
     while True:
@@ -173,11 +157,6 @@ async def endless_hints(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" * 1000)
         await writer.drain()
-
-
-async def long_header(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n")
-    await writer.drain()
 
 
 @pytest.mark.parametrize(

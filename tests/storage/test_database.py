@@ -364,6 +364,14 @@ def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:
     engine.dispose()
 
 
+def expect_refusal(url: str, message: str) -> None:
+    engine = database.connect(url)
+    for refuses in (database.check_schema, database.upgrade):
+        with pytest.raises(ServiceError, match=message):
+            refuses(engine)
+    engine.dispose()
+
+
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_postgres_database_without_utf8_is_refused(postgres_url: str, encoding: str) -> None:
     url = services.make_database(postgres_url, "newsmill_encoding")
@@ -372,20 +380,12 @@ def test_a_postgres_database_without_utf8_is_refused(postgres_url: str, encoding
         conn.execute(text("DROP DATABASE newsmill_encoding"))
         conn.execute(text(f"CREATE DATABASE newsmill_encoding TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"))
     server.dispose()
-    engine = database.connect(url)
-    for refuses in (database.check_schema, database.upgrade):
-        with pytest.raises(ServiceError, match=f"newsmill_encoding.*: its encoding is {encoding}, .*; create it with CREATE DATABASE"):
-            refuses(engine)
-    engine.dispose()
+    expect_refusal(url, f"newsmill_encoding.*: its encoding is {encoding}, .*; create it with CREATE DATABASE")
 
 
 def test_an_old_postgres_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MIN_POSTGRES_VERSION", 1000)
-    engine = database.connect(postgres_url)
-    for refuses in (database.check_schema, database.upgrade):
-        with pytest.raises(ServiceError, match=r"Postgres \d+ is too old; install version 1000 or newer"):
-            refuses(engine)
-    engine.dispose()
+    expect_refusal(postgres_url, r"Postgres \d+ is too old; install version 1000 or newer")
 
 
 def test_the_locale_of_the_client_does_not_matter(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

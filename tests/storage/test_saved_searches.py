@@ -44,11 +44,6 @@ def match(engine: Engine, *, limit: int = 200) -> int:
     return searches.record(pages, now=NOON)
 
 
-@pytest.mark.parametrize("odd", ["\0", "\udcff"])
-def test_what_no_database_stores_is_the_id_of_nothing(engine: Engine, odd: str) -> None:
-    assert SavedSearches(engine).get(odd) is Alerts(engine).get(odd, "ann") is None
-
-
 def test_every_document_is_matched_once(mill: Mill, engine: Engine) -> None:
     searches = SavedSearches(engine)
     stored(mill, 2, "Harbour before")

@@ -17,6 +17,7 @@ from newsmill.exceptions import CursorError
 from newsmill.model import State
 from newsmill.search import find_unusual_terms
 from newsmill.storage import database
+from newsmill.storage.alerts import Alerts
 from newsmill.storage.documents import ChangePosition, Changes, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.submissions import Submissions
@@ -55,13 +56,15 @@ def test_changes_both_ways_from_a_place(mill: Mill, engine: Engine) -> None:
         ChangePosition.of("x")
 
 
-def test_an_id_with_a_nul_names_nothing(engine: Engine) -> None:
-    """A path of a stranger may have one, and Postgres refuses it."""
-    assert WebSubRequests(engine).find("a\0b") is None
-    assert Documents(engine).find_image("a\0b") is None
-    assert SavedSearches(engine).get("a\0b") is None
-    assert Marks(engine).change(["a\0b"], MarkChange(starred=True), now=NOON) == 0
-    assert find_unusual_terms(engine, NOON, "a\0b").terms == ()
+@pytest.mark.parametrize("odd", ["a\0b", "a\udcffb"])
+def test_an_id_that_no_database_stores_names_nothing(engine: Engine, odd: str) -> None:
+    """A path of a stranger may have NUL, which Postgres refuses, or a lone surrogate, which both drivers refuse."""
+    assert WebSubRequests(engine).find(odd) is None
+    assert Documents(engine).get(odd) is Documents(engine).find_image(odd) is None
+    assert SavedSearches(engine).get(odd) is Alerts(engine).get(odd, "ann") is None
+    assert Marks(engine).get([odd]) == {}
+    assert Marks(engine).change([odd], MarkChange(starred=True), now=NOON) == 0
+    assert find_unusual_terms(engine, NOON, odd).terms == ()
 
 
 def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None:
