@@ -148,7 +148,7 @@ def _write(path: Path, before: str, after: str, expected: Mapping[str, Mapping[s
                 temporary.unlink()
 
 
-# ---- lists of other programs ------------------------------------------------------------------------------------------------------------
+# ---- lists of other programs -------------------------------------------------------------------------------------------------
 
 
 MAX_LIST_BYTES = 10_000_000
@@ -243,7 +243,7 @@ def _read_row(row: Mapping[str, str]) -> ListedSite | None:
     return ListedSite(first, name if NAME.fullmatch(name) else None, table)
 
 
-# ---- sources as a list -----------------------------------------------------------------------------------------------------
+# ---- sources as a list -------------------------------------------------------------------------------------------------------
 
 
 class ListFormat(StrEnum):
