@@ -22,12 +22,12 @@ from newsmill.search.facets import FacetName as FacetName
 from newsmill.search.facets import Facets as Facets
 from newsmill.search.facets import count_facets as count_facets
 from newsmill.search.facets import list_counts as list_counts
-from newsmill.search.highlight import Highlighter as Highlighter
 from newsmill.search.parsed_query import QueryNote as QueryNote
 from newsmill.search.query import close_query as close_query
 from newsmill.search.query import restrict_to_source as restrict_to_source
 from newsmill.search.results import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.results import MAX_TOTAL as MAX_TOTAL
+from newsmill.search.results import Highlighter as Highlighter
 from newsmill.search.results import Hit as Hit
 from newsmill.search.results import Neighbours as Neighbours
 from newsmill.search.results import Order as Order
