@@ -20,10 +20,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.search import scan
-from newsmill.search.backend import Backend
+from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
 from newsmill.search.entry import MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
-from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.index_query import IndexQuery, prepare_query
 from newsmill.search.parsed_query import span_of_query
 from newsmill.search.query import parse_query
 from newsmill.search.tokens import fold
@@ -83,7 +82,7 @@ def count_facets(
 
 
 def count_newest_values(conn: Connection, backend: Backend, limit: int, seconds: float) -> Mapping[FacetName, tuple[FacetCount, ...]]:
-    """`limit` values of each facet, counted among the newest FACET_MATCHES documents. Raises ScanTimeoutError."""
+    """`limit` values of each facet, counted among the newest FACET_MATCHES documents. Raises StatementTimeoutError."""
     return dict(_count_values(backend.newest_facets(conn, None, Span(), FACET_MATCHES, seconds), limit))
 
 
@@ -98,7 +97,7 @@ def _newest_rows(index_query: IndexQuery, span: Span, limit: int, until: float) 
 
     try:
         scanned = index_query.scan_newest(span, limit + 1, enough=limit + 1, until=until, newest=newest)
-    except scan.ScanTimeoutError:  # of the first chunk
+    except StatementTimeoutError:  # of the first chunk
         return [], False
     return rows[:limit], scanned.lower == MIN_POSITION and len(rows) <= limit
 

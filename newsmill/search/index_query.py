@@ -8,16 +8,14 @@ Without them and without `scan`, the slowest query of a million documents on SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Row
 
-from newsmill.exceptions import ServiceError
 from newsmill.search import scan
-from newsmill.search.backend import Backend
+from newsmill.search.backend import Backend, MatchQuality, StatementTimeoutError
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
@@ -34,13 +32,9 @@ from newsmill.search.parsed_query import (
     reads_matches_only,
     restrict_to_part,
 )
-from newsmill.search.postgres import PostgresBackend, statement_timeout
-from newsmill.search.ranking import MatchQuality
 from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
-from newsmill.search.sqlite import SqliteBackend
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, load_forms
-from newsmill.storage.database import reading, translate_errors
 
 
 def rewrite(node: Node, forms: Forms) -> Node:
@@ -90,37 +84,6 @@ def _add_forms(node: Terms, forms: Forms) -> Node:
                 of_language = SyntheticTerm(facet_term("lemmatizer", lemmatizer))
                 variants.append(AllOf((Terms((lemma,), node.part, exact=True), of_language)))
     return node if len(variants) == 1 else AnyOf(tuple(variants))
-
-
-# The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
-# (seen at 8,000 documents). Such short statements gain nothing from compilation.
-_PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
-
-
-def backend_of(engine: Engine) -> Backend:
-    return SqliteBackend() if engine.dialect.name == "sqlite" else PostgresBackend()
-
-
-@contextmanager
-def read_connection(engine: Engine) -> Iterator[Connection]:
-    """A connection for statements that read the index. Raises ServiceError."""
-    if engine.dialect.name == "sqlite":
-        with reading(engine) as conn:
-            yield conn
-        return
-    with translate_errors(engine), engine.connect() as conn, conn.begin():
-        conn.execute(_PLANNER_SETTINGS)
-        yield conn
-
-
-@contextmanager
-def limit_statements(conn: Connection, seconds: float) -> Iterator[None]:
-    """Limits the time of each statement inside, where the database can stop one. Raises ServiceError when one takes longer."""
-    try:
-        with nullcontext() if conn.dialect.name == "sqlite" else statement_timeout(conn, seconds):
-            yield
-    except scan.ScanTimeoutError as error:
-        raise ServiceError(f"the database needs more than {seconds:g} s for a statement; try again when it has less to do") from error
 
 
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
@@ -178,7 +141,7 @@ class IndexQuery:
         return set(positions) if self.node is None else self.backend.filter_positions(self.conn, self._format(self.node), positions)
 
     def count(self, span: Span, max_count: int, seconds: float | None = None) -> int:
-        """How many match; `max_count + 1` if more than `max_count` do. Raises ScanTimeoutError."""
+        """How many match; `max_count + 1` if more than `max_count` do. Raises StatementTimeoutError."""
         return self.backend.count(self.conn, self._match_within(span), span, max_count, seconds)
 
     def count_rest(self, scanned: ScanResult, rest: Span, max_count: int, until: float) -> int:
@@ -196,7 +159,7 @@ class IndexQuery:
             return max_count + 1
         try:
             return self.count(rest, max_count, seconds)
-        except scan.ScanTimeoutError:
+        except StatementTimeoutError:
             return max_count + 1
 
     def count_per_bucket(self, span: Span, bucket: int) -> Sequence[Row[Any]]:
@@ -224,7 +187,7 @@ class IndexQuery:
         return self.backend.is_ordered and reads_matches_only(self.node)
 
     def _index(self) -> ScannedIndex:
-        return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents(), self.backend.clock)
+        return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents, self.backend.clock)
 
     def _nth_position(self, span: Span, n: int) -> IndexPosition | None:
         return self.backend.nth_position(self.conn, span, n)

@@ -10,11 +10,11 @@ Each block is fixed by its two ends, so pages neither repeat nor omit a match wh
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import NamedTuple
 
+from newsmill.search.backend import MatchQuality
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition
 from newsmill.storage.stored_order import decode_cursor, encode_cursor
 
@@ -23,14 +23,6 @@ TITLE_SCORE = 2.0
 LEAD_SCORE = 1.0
 EXACT_SCORE = 16.0  # more than a title and any age: log(1 + 100 years in days) is 10.5
 SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
-
-
-class MatchQuality(NamedTuple):
-    """Which of some matches hold all words of a query in the title, in title, description or first paragraphs, and as they were typed."""
-
-    in_title: Container[IndexPosition]
-    in_lead: Container[IndexPosition]
-    exact: Container[IndexPosition]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from newsmill.search.backend import StatementTimeoutError
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span
 
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
@@ -28,14 +29,10 @@ CHUNK_TIME_SHARE = 0.7  # of the time left, for the next chunk of counts: a chun
 
 NthPosition = Callable[[Span, int], IndexPosition | None]  # the n-th newest document of a span; None if it has fewer
 EndPositions = Callable[[Span], tuple[IndexPosition, IndexPosition] | None]  # the newest and the oldest; None if the span is empty
-# Each takes at most so many seconds and raises ScanTimeoutError when that is too short.
+# Each takes at most so many seconds and raises StatementTimeoutError when that is too short.
 NewestMatches = Callable[[Span, int, float | None], list[IndexPosition]]
 CountMatches = Callable[[Span, int, float | None], int]  # at most so many
 CountBuckets = Callable[[Span, float | None], Sequence[Any]]  # rows (bucket, n)
-
-
-class ScanTimeoutError(Exception):
-    """Raised when a statement takes longer than it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def scan_matches(
         chunk, began = chunks.next(), index.clock()
         try:
             found += newest(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
-        except ScanTimeoutError:
+        except StatementTimeoutError:
             return ScanResult(found, chunk.upper, chunks.seen, is_cut=True)
         if len(found) >= limit:
             return ScanResult(found, found[-1], chunks.seen + chunks.size)
@@ -96,7 +93,7 @@ def scan_matches(
                 rest = Span(span.lower, chunk.lower)
                 found += newest(rest, limit - len(found), None if until == inf else (until - index.clock()) / 2)
                 return ScanResult(found, MIN_POSITION if len(found) < limit else found[-1])
-            except ScanTimeoutError:
+            except StatementTimeoutError:
                 pass
         if len(found) >= enough and chunks.seen >= FAR_DOCUMENTS:
             return ScanResult(found, chunk.lower, chunks.seen)
@@ -114,7 +111,7 @@ def count_matches(index: ScannedIndex, count: CountMatches, span: Span, max_coun
         chunk, began = chunks.next(), index.clock()
         try:
             found += count(chunk, max_count - found, until - began)
-        except ScanTimeoutError:
+        except StatementTimeoutError:
             return max_count + 1
         if chunk.lower == span.lower:
             return found
@@ -133,7 +130,7 @@ def count_buckets(index: ScannedIndex, count: CountBuckets, span: Span, *, until
         chunk = chunks.next()
         try:
             rows = count(chunk, None if until == inf else until - began)
-        except ScanTimeoutError:
+        except StatementTimeoutError:
             break
         counts.buckets.update({row.bucket: row.n for row in rows})
         lower = chunk.lower

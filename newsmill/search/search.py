@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
 from newsmill.search import ranking, scan
-from newsmill.search.backend import Backend
+from newsmill.search.backend import Backend, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
-from newsmill.search.index_query import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.index_query import IndexQuery, prepare_query
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.query import parse_query
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
-from newsmill.search import MAX_TOTAL, Search, postgres, ranking, word_forms
+from newsmill.search import MAX_TOTAL, Search, backend, ranking, word_forms
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
@@ -348,7 +348,7 @@ def test_counting_that_takes_long_is_given_up(engine: Engine, search: Search, mo
     """The page is there all the same."""
     store(engine, *(article(n, "word") for n in range(5)))
     if engine.dialect.name == "postgresql":
-        monkeypatch.setattr(postgres, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
+        monkeypatch.setattr(backend, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
         page = search.search("word", limit=2)
         assert (len(page.hits), page.total) == (2, 5)  # the newest 400 hold all there are
         page = search.search("", limit=2)
