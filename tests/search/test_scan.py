@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, text
 
-from newsmill.search import Period, Search, count_facets, count_timeline, scan
+from newsmill.search import Period, Search, count_facets, count_timeline
+from newsmill.search import search as search_module
 from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, statement_timeout
 from newsmill.search.entry import BUCKET_MOMENTS, MAX_BUCKETS, MAX_POSITION, MIN_POSITION, IndexPosition, Span, bucket_terms, covering_terms
+from newsmill.search.index_query import ScannedIndex, scan_matches
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
 
@@ -66,8 +68,8 @@ def test_a_scan_finds_the_newest_matches_and_says_how_far_it_came(
         return [position for position in within(span) if position in matching][:limit]
 
     until = time.monotonic() - 1 if in_hurry else inf
-    index = scan.ScannedIndex(nth_position, end_positions, first, time.monotonic)
-    scanned = scan.scan_matches(index, newest, Span(), limit, enough, jump=jump, until=until)
+    index = ScannedIndex(nth_position, end_positions, first, time.monotonic)
+    scanned = scan_matches(index, newest, Span(), limit, enough, jump=jump, until=until)
     assert scanned.positions == newest(Span(scanned.lower, MAX_POSITION), limit, None)
     assert scanned.is_cut == (scanned.lower != MIN_POSITION and len(scanned.positions) < limit)
     assert in_hurry or not scanned.is_cut
@@ -82,11 +84,11 @@ def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
 ) -> None:
     for backend in (SqliteBackend, PostgresBackend):
         monkeypatch.setattr(backend, "first_chunk_documents", 4)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", 60.0)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", 60.0)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     whole = search.search("rare -other", order=order)  # type: ignore[arg-type]
     assert (whole.reached, whole.total, whole.cursor) == (None, 3, None)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     seen: list[str] = []
     cursor, reached = None, []
     while True:
@@ -106,7 +108,7 @@ def test_one_word_is_found_and_counted_whatever_the_time(engine: Engine, search:
     """SQLite reads the matches of one word only, so their limit is enough. Postgres stops."""
     for backend in (SqliteBackend, PostgresBackend):
         monkeypatch.setattr(backend, "first_chunk_documents", 4)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     for query, total in (("rare", 3), ("word OR rare", 20)):
         page = search.search(query)

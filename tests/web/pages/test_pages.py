@@ -20,7 +20,7 @@ from site_of_tests import RunningApp
 from sqlalchemy import select, update
 from starlette.testclient import TestClient as Client
 
-from newsmill.search import scan
+from newsmill.search import search as search_module
 from newsmill.search.backend import PostgresBackend, SqliteBackend
 from newsmill.storage.database import writing
 from newsmill.storage.schema import documents
@@ -248,7 +248,7 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp,
     whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
     for backend in (SqliteBackend, PostgresBackend):
         monkeypatch.setattr(backend, "first_chunk_documents", 5)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     path, seen = "/search?q=NATO+-nosuchword&order=newest", []  # one word alone is never cut on SQLite
     while True:
         page = read(filled.stranger, path)
