@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -351,13 +352,8 @@ class IndexQuery:
         return self.backend.is_ordered and reads_matches_only(self.node)
 
     def _index(self) -> ScannedIndex:
-        return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents, self.backend.clock)
-
-    def _nth_position(self, span: Span, n: int) -> IndexPosition | None:
-        return self.backend.nth_position(self.conn, span, n)
-
-    def _end_positions(self, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
-        return self.backend.end_positions(self.conn, span)
+        nth_position, end_positions = partial(self.backend.nth_position, self.conn), partial(self.backend.end_positions, self.conn)
+        return ScannedIndex(nth_position, end_positions, self.backend.first_chunk_documents, self.backend.clock)
 
     def _match_within(self, span: Span) -> str | None:
         """The match expression, with the time buckets of a span."""
