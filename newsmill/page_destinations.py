@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from newsmill import context
-from newsmill.client.api_connection import ApiConnection, ErrorResponse
+from newsmill.client.http import ApiConnection, ErrorResponse
 from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Page, PageReceipt
 from newsmill.settings import Settings

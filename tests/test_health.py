@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from newsmill.health.assessment import CHANGE_IS_SHOWN, decide_state, is_over, judge
+from newsmill.health.assessment import CHANGE_IS_SHOWN, decide_state, find_causes, is_over, judge
 from newsmill.health.causes import Cause, Evidence, Finding, HealthState, LayoutFit, ListingRecord, Observation, OutcomeWindow, PageFailures
-from newsmill.health.detection import find_causes
 from newsmill.health.rhythm import HOUR, Rhythm, build_rhythm
 from newsmill.model import Kind, Outcome, OutcomeRecord
 

@@ -76,7 +76,7 @@ OWNERS = {
     "psycopg": ("newsmill.storage",),
     "fastwarc": ("newsmill.archive",),
     "fsspec": ("newsmill.archive",),
-    "pyarrow": ("newsmill.exports.parquet_format",),
+    "pyarrow": ("newsmill.exports.formats",),
     "trafilatura": ("newsmill.extraction", "newsmill.sandbox"),
     "mcp": ("newsmill.mcp_server",),
     "pandas": ("newsmill.client",),

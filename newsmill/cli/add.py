@@ -23,10 +23,8 @@ from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlErr
 from newsmill.model import Source
 from newsmill.settings import Settings
 from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_sites
-from newsmill.sources import lists
 from newsmill.sources.additions import Action, Addition, plan_addition
-from newsmill.sources.file import add_sources, extend_source, render_table
-from newsmill.sources.lists import ListedSite
+from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, add_sources, extend_source, read_list, render_table
 from newsmill.urls import get_host, normalize
 
 MAX_BATCH_SITES = 100  # that are added at once without an inspection: sources.toml is read, checked and written once for them
@@ -123,7 +121,7 @@ def read_file(file: Path) -> bytes:
     """The content of a list of sources. Raises ConfigError."""
     try:
         with file.open("rb") as stream:
-            return stream.read(lists.MAX_LIST_BYTES + 1)
+            return stream.read(MAX_LIST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
 
@@ -131,7 +129,7 @@ def read_file(file: Path) -> bytes:
 def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> tuple[ListedSite, ...]:
     """The sites of the arguments or of the file. Raises ConfigError for a URL or an option that is invalid, before anything is added."""
     if file is not None:
-        return lists.read_list(read_file(file), str(file))
+        return read_list(read_file(file), str(file))
     for url in urls:
         make_source(url, name=options.name, every=options.every, language=options.language, delay=options.delay)
     return tuple(ListedSite(url) for url in dict.fromkeys(urls))

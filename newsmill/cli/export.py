@@ -25,13 +25,19 @@ from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
-from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import ExportedWeek, ExportPlan, Manifest
 from newsmill.exports.records import PEER_FORMATS, MarkedDocument
-from newsmill.exports.target import ExportTarget
-from newsmill.exports.writer import Export, ExportScan, begin_export
+from newsmill.exports.target import ExportedWeek, ExportPlan, ExportTarget, Manifest
+from newsmill.exports.writer import (
+    Export,
+    ExportScan,
+    Layout,
+    begin_export,
+    one_file_layout,
+    partitioned_layout,
+    text_files_layout,
+    warc_layout,
+)
 from newsmill.model import Document
 from newsmill.search import Search, restrict_to_source
 from newsmill.storage import database
@@ -226,11 +232,11 @@ def choose_layout(store: AppContext, plan: ExportPlan) -> Layout:
     if plan.format == "warc" and plan.names is None:
         if plan.include or plan.live_updates:
             raise ConfigError("--format warc contains the pages as they were fetched; omit --include and --live-updates")
-        return layouts.warc_layout(store.archive, now())
+        return warc_layout(store.archive, now())
     form = find_format(plan.format, plan.names, include=plan.include, live_updates=plan.live_updates)
     if plan.format in FOLDER_FORMATS:
-        return layouts.text_files_layout(form)
-    return layouts.partitioned_layout(form, plan.partition) if plan.partition else layouts.one_file_layout(form)
+        return text_files_layout(form)
+    return partitioned_layout(form, plan.partition) if plan.partition else one_file_layout(form)
 
 
 def report(manifest: Manifest, initial: Manifest, to: str) -> None:

@@ -10,12 +10,13 @@ import typer
 
 from newsmill.cli.terminal import format_count, note, print_table, printable
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Finding, Observation
-from newsmill.health.texts import (
+from newsmill.health.causes import (
     CAUSE_NAMES,
     EVIDENCE_TEXTS,
     REMEDIES,
     STATE_NAMES,
+    Finding,
+    Observation,
     ValueFormat,
     choose_evidence_text,
     format_values,

@@ -18,7 +18,7 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Kind, Outcome, Source, State
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
-from newsmill.sources.lists import ListFormat, write_list
+from newsmill.sources.files import ListFormat, write_list
 from newsmill.sources.table import NAME, format_duration
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges

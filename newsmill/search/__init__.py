@@ -16,18 +16,24 @@ A cursor is opaque and stays valid while documents come and go; any other string
 """
 
 from newsmill.search.check import check_saved_query as check_saved_query
-from newsmill.search.facets import FACETS as FACETS
-from newsmill.search.facets import FacetCount as FacetCount
-from newsmill.search.facets import FacetName as FacetName
-from newsmill.search.facets import Facets as Facets
-from newsmill.search.facets import count_facets as count_facets
-from newsmill.search.facets import list_counts as list_counts
-from newsmill.search.highlight import Highlighter as Highlighter
+from newsmill.search.counts import FACETS as FACETS
+from newsmill.search.counts import FacetCount as FacetCount
+from newsmill.search.counts import FacetName as FacetName
+from newsmill.search.counts import Facets as Facets
+from newsmill.search.counts import Period as Period
+from newsmill.search.counts import Timeline as Timeline
+from newsmill.search.counts import TimelineBar as TimelineBar
+from newsmill.search.counts import TimelineStep as TimelineStep
+from newsmill.search.counts import choose_period as choose_period
+from newsmill.search.counts import count_facets as count_facets
+from newsmill.search.counts import count_timeline as count_timeline
+from newsmill.search.counts import list_counts as list_counts
 from newsmill.search.parsed_query import QueryNote as QueryNote
 from newsmill.search.query import close_query as close_query
 from newsmill.search.query import restrict_to_source as restrict_to_source
 from newsmill.search.results import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.results import MAX_TOTAL as MAX_TOTAL
+from newsmill.search.results import Highlighter as Highlighter
 from newsmill.search.results import Hit as Hit
 from newsmill.search.results import Neighbours as Neighbours
 from newsmill.search.results import Order as Order
@@ -35,12 +41,6 @@ from newsmill.search.results import SearchResults as SearchResults
 from newsmill.search.results import Step as Step
 from newsmill.search.results import StoredHit as StoredHit
 from newsmill.search.search import Search as Search
-from newsmill.search.timeline import Period as Period
-from newsmill.search.timeline import Timeline as Timeline
-from newsmill.search.timeline import TimelineBar as TimelineBar
-from newsmill.search.timeline import TimelineStep as TimelineStep
-from newsmill.search.timeline import choose_period as choose_period
-from newsmill.search.timeline import count_timeline as count_timeline
 from newsmill.search.unusual_terms import UnusualTerm as UnusualTerm
 from newsmill.search.unusual_terms import UnusualTerms as UnusualTerms
 from newsmill.search.unusual_terms import find_unusual_terms as find_unusual_terms

@@ -10,9 +10,9 @@ from typing import cast
 
 from sqlalchemy import Connection, bindparam, literal_column, select
 
-from newsmill.search.backend import Backend
+from newsmill.search.backend import Backend, StatementTimeoutError
+from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.entry import Span, to_time
-from newsmill.search.facets import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.index_query import prepare_query
 from newsmill.search.parsed_query import (
     Facet,
@@ -26,7 +26,6 @@ from newsmill.search.parsed_query import (
     requires_mark,
 )
 from newsmill.search.query import parse_query
-from newsmill.search.scan import ScanTimeoutError
 from newsmill.search.tokens import fold, tokenize
 from newsmill.search.word_forms import find_known
 from newsmill.storage.schema import marks, sources
@@ -119,7 +118,7 @@ def check_values(conn: Connection, backend: Backend, query: Query) -> Iterator[Q
         return
     try:
         values = count_newest_values(conn, backend, MAX_COMPARED_VALUES, CHECK_SECONDS)
-    except ScanTimeoutError:
+    except StatementTimeoutError:
         values = {}
     for facet in missing:
         name = cast("FacetName", facet.name.removesuffix("_is"))
@@ -144,7 +143,7 @@ def _has_documents(conn: Connection, backend: Backend, facet: Facet) -> bool:
     """Whether a document has the property, as far as there is time to look."""
     try:
         return backend.count(conn, backend.format_query(facet), Span(), 1, CHECK_SECONDS) > 0
-    except ScanTimeoutError:  # reading a common one takes long on Postgres
+    except StatementTimeoutError:  # reading a common one takes long on Postgres
         return True
 
 
@@ -175,7 +174,7 @@ def _correct(conn: Connection, backend: Backend, word: str) -> str | None:
 def _count(conn: Connection, backend: Backend, terms: Terms) -> int:
     try:
         return prepare_query(conn, backend, terms).count(Span(), MAX_COUNTED, CHECK_SECONDS)
-    except ScanTimeoutError:  # a common word
+    except StatementTimeoutError:  # a common word
         return MAX_COUNTED + 1
 
 

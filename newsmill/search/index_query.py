@@ -1,23 +1,21 @@
-"""One query against one database: rewritten for the index, and read through a backend. The step between `Search` and the backends.
+"""One query against one database: rewritten for the index, and read through a backend until enough is found or the time is up.
 
-Lemmas, common bigrams, single characters and time buckets are synthetic terms, which entries hold beside the words of the text. A word
-matches as it is, or by its lemma in documents of the lemma's language. The other terms change no match: they are found by reading less.
-Without them and without `scan`, the slowest query of a million documents on SQLite took 595 ms; with them 65 ms
-(`benchmarks/growth.py --sizes 1000000`).
+The step between `Search` and the backends. Without rewriting and scanning, the slowest query of a million documents on SQLite took 595 ms;
+with them 65 ms (`benchmarks/growth.py --sizes 1000000`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Row
 
-from newsmill.exceptions import ServiceError
-from newsmill.search import scan
-from newsmill.search.backend import Backend
+from newsmill.search.backend import Backend, MatchQuality, StatementTimeoutError
 from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
@@ -34,13 +32,13 @@ from newsmill.search.parsed_query import (
     reads_matches_only,
     restrict_to_part,
 )
-from newsmill.search.postgres import PostgresBackend, statement_timeout
-from newsmill.search.ranking import MatchQuality
-from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
-from newsmill.search.sqlite import SqliteBackend
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, load_forms
-from newsmill.storage.database import reading, translate_errors
+
+# ---- rewriting ---------------------------------------------------------------------------------------------------------------
+
+# Lemmas, common bigrams, single characters and time buckets are synthetic terms, which entries hold beside the words of the text. A word
+# matches as it is, or by its lemma in documents of the lemma's language. The other terms change no match: they are found by reading less.
 
 
 def rewrite(node: Node, forms: Forms) -> Node:
@@ -92,35 +90,165 @@ def _add_forms(node: Terms, forms: Forms) -> Node:
     return node if len(variants) == 1 else AnyOf(tuple(variants))
 
 
-# The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
-# (seen at 8,000 documents). Such short statements gain nothing from compilation.
-_PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+# ---- scanning ----------------------------------------------------------------------------------------------------------------
+
+# The index is scanned from the newest document on, chunk by chunk. Common words, and two words that hardly ever meet, would otherwise read
+# every document. Chunks are counted in documents, so results do not depend on the machine's load; only the time limit does, and then a page
+# says how far it looked.
+#
+# Without time limits one kind of query takes 922 ms (p95) at a million documents on Postgres, with them 75 ms; on SQLite 267 and 49 ms
+# (`benchmarks/search_page.py`, with and without `--seconds 1000`).
+
+COUNT_SECONDS = 0.030  # to count the matches that are not on a page: the difference between 8,000 and 9,000 does not matter
+FAR_DOCUMENTS = 50_000  # after about so many, a scan with enough matches ends
+RARE_DOCUMENTS_PER_MATCH = 400
+MAX_CHUNK_GROWTH = 4  # of a chunk to the one before
+CHUNK_TIME_SHARE = 0.7  # of the time left, for the next chunk of counts: a chunk that is stopped was in vain
+
+NthPosition = Callable[[Span, int], IndexPosition | None]  # the n-th newest document of a span; None if it has fewer
+EndPositions = Callable[[Span], tuple[IndexPosition, IndexPosition] | None]  # the newest and the oldest; None if the span is empty
+# Each takes at most so many seconds and raises StatementTimeoutError when that is too short.
+NewestMatches = Callable[[Span, int, float | None], list[IndexPosition]]
+CountMatches = Callable[[Span, int, float | None], int]  # at most so many
+CountBuckets = Callable[[Span, float | None], Sequence[Any]]  # rows (bucket, n)
 
 
-def backend_of(engine: Engine) -> Backend:
-    return SqliteBackend() if engine.dialect.name == "sqlite" else PostgresBackend()
+@dataclass(frozen=True, slots=True)
+class ScannedIndex:
+    """What a scan needs to cut a span into chunks. The first chunk is always read."""
+
+    nth_position: NthPosition
+    end_positions: EndPositions
+    first_chunk_documents: int
+    clock: Callable[[], float]  # seconds; `until` is a time of this clock
 
 
-@contextmanager
-def read_connection(engine: Engine) -> Iterator[Connection]:
-    """A connection for statements that read the index. Raises ServiceError."""
-    if engine.dialect.name == "sqlite":
-        with reading(engine) as conn:
-            yield conn
-        return
-    with translate_errors(engine), engine.connect() as conn, conn.begin():
-        conn.execute(_PLANNER_SETTINGS)
-        yield conn
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """The matches, newest first. Every match down to `lower` is among them; MIN_POSITION: all are."""
+
+    positions: list[IndexPosition]
+    lower: IndexPosition
+    seen: int = 0  # documents read, at most; 0 where nothing counted them
+    is_cut: bool = False  # the time was up
 
 
-@contextmanager
-def limit_statements(conn: Connection, seconds: float) -> Iterator[None]:
-    """Limits the time of each statement inside, where the database can stop one. Raises ServiceError when one takes longer."""
-    try:
-        with nullcontext() if conn.dialect.name == "sqlite" else statement_timeout(conn, seconds):
-            yield
-    except scan.ScanTimeoutError as error:
-        raise ServiceError(f"the database needs more than {seconds:g} s for a statement; try again when it has less to do") from error
+@dataclass(frozen=True, slots=True)
+class BucketCounts:
+    """Matches per time bucket. Every match from `lower` on is counted; the span's own: all are."""
+
+    lower: IndexPosition
+    buckets: Counter[int] = field(default_factory=Counter)
+
+
+def scan_matches(
+    index: ScannedIndex, newest: NewestMatches, span: Span, limit: int, enough: int, *, jump: bool, until: float
+) -> ScanResult:
+    """At most `limit` matches of a span; `enough` of them end the scan after FAR_DOCUMENTS.
+
+    `jump`: after a first chunk with hardly a match the whole rest is tried at once, for half of the time. That is the fastest way to find
+    rare matches, where a statement can be stopped.
+    """
+    found: list[IndexPosition] = []
+    ends = index.end_positions(span)
+    if ends is None:
+        return ScanResult(found, MIN_POSITION)
+    chunks = _Chunks(index, span, *ends, far=FAR_DOCUMENTS)
+    while True:
+        chunk, began = chunks.next(), index.clock()
+        try:
+            found += newest(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
+        except StatementTimeoutError:
+            return ScanResult(found, chunk.upper, chunks.seen, is_cut=True)
+        if len(found) >= limit:
+            return ScanResult(found, found[-1], chunks.seen + chunks.size)
+        if chunk.lower == span.lower:
+            return ScanResult(found, MIN_POSITION)
+        chunks.advance(chunk, index.clock() - began, until - index.clock())
+        is_first = chunks.seen == index.first_chunk_documents
+        if jump and is_first and len(found) * RARE_DOCUMENTS_PER_MATCH <= chunks.seen and until > index.clock():
+            try:
+                rest = Span(span.lower, chunk.lower)
+                found += newest(rest, limit - len(found), None if until == inf else (until - index.clock()) / 2)
+                return ScanResult(found, MIN_POSITION if len(found) < limit else found[-1])
+            except StatementTimeoutError:
+                pass
+        if len(found) >= enough and chunks.seen >= FAR_DOCUMENTS:
+            return ScanResult(found, chunk.lower, chunks.seen)
+        if chunks.size == 0:
+            return ScanResult(found, chunk.lower, chunks.seen, is_cut=True)
+
+
+def count_matches(index: ScannedIndex, count: CountMatches, span: Span, max_count: int, *, until: float) -> int:
+    """How many match; `max_count + 1` if more than `max_count` do, or if the time is up."""
+    ends = index.end_positions(span)
+    if ends is None:
+        return 0
+    found, chunks = 0, _Chunks(index, span, *ends)
+    while found <= max_count and chunks.size:
+        chunk, began = chunks.next(), index.clock()
+        try:
+            found += count(chunk, max_count - found, until - began)
+        except StatementTimeoutError:
+            return max_count + 1
+        if chunk.lower == span.lower:
+            return found
+        chunks.advance(chunk, index.clock() - began, until - index.clock())
+    return max_count + 1
+
+
+def count_buckets(index: ScannedIndex, count: CountBuckets, span: Span, *, until: float) -> BucketCounts:
+    """All matches of a span; fewer if the time is up."""
+    counts = BucketCounts(span.lower)
+    ends = index.end_positions(span)
+    if ends is None:
+        return counts
+    chunks, lower = _Chunks(index, span, *ends), (ends[0][0] + 1, "")
+    while chunks.size and (began := index.clock()) < until:
+        chunk = chunks.next()
+        try:
+            rows = count(chunk, None if until == inf else until - began)
+        except StatementTimeoutError:
+            break
+        counts.buckets.update({row.bucket: row.n for row in rows})
+        lower = chunk.lower
+        if lower == span.lower:
+            return counts
+        chunks.advance(chunk, index.clock() - began, CHUNK_TIME_SHARE * (until - index.clock()))
+    return replace(counts, lower=lower)
+
+
+class _Chunks:
+    """The chunks of a span from the newest to the oldest, each at most MAX_CHUNK_GROWTH times as large as the one before.
+
+    The first chunk is counted off, which takes long for large ones. A later chunk is as much time as held so many documents so far.
+    One chunk ends at the `far`-th document.
+    """
+
+    def __init__(self, index: ScannedIndex, span: Span, newest: IndexPosition, oldest: IndexPosition, far: int = 0) -> None:
+        self._index, self._span, self._newest, self._oldest, self._far = index, span, newest, oldest, far
+        self._upper: IndexPosition = (newest[0] + 1, "")
+        self.size, self.seen = index.first_chunk_documents, 0
+
+    def next(self) -> Span:
+        """The next chunk; the last one ends where the span does."""
+        if self.seen < self._far < self.seen + 2 * self.size:
+            self.size = self._far - self.seen
+        if self.seen == 0:
+            lower = self._index.nth_position(Span(self._span.lower, self._upper), self.size)
+        else:
+            back = (self._newest[0] + 1 - self._upper[0]) * self.size // self.seen + 1
+            lower = (self._upper[0] - back, "") if self._upper[0] - back > self._oldest[0] else None
+        return Span(lower or self._span.lower, self._upper)
+
+    def advance(self, chunk: Span, seconds: float, seconds_left: float) -> None:
+        """Go past a chunk that took `seconds`. Sets the size of the next one, 0 if the time is up."""
+        self._upper, self.seen = chunk.lower, self.seen + self.size
+        growth = seconds_left / max(seconds, 1e-6)
+        self.size = int(self.size * min(MAX_CHUNK_GROWTH, growth)) if growth >= 0.25 else 0
+
+
+# ---- the query ---------------------------------------------------------------------------------------------------------------
 
 
 def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
@@ -143,15 +271,15 @@ class IndexQuery:
         """The backend's clock, in so many seconds."""
         return self.backend.clock() + seconds
 
-    def scan_newest(self, span: Span, limit: int, *, enough: int, until: float, newest: scan.NewestMatches | None = None) -> ScanResult:
-        """The newest matches; see `scan.scan_matches`. `newest` reads them, by default without more than their positions."""
+    def scan_newest(self, span: Span, limit: int, *, enough: int, until: float, newest: NewestMatches | None = None) -> ScanResult:
+        """The newest matches; see `scan_matches`. `newest` reads them, by default without more than their positions."""
         newest = newest or self.newest
         if self.node is None or self._reads_matches_only():
             positions = newest(span, limit, None)
             return ScanResult(positions, positions[-1] if len(positions) >= limit else MIN_POSITION)
         # GIN holds no word positions: every candidate of such a query would have to be read.
         jump = not self.backend.is_ordered and not needs_word_positions(self.node)
-        return scan.scan_matches(self._index(), newest, span, limit, enough, jump=jump, until=until)
+        return scan_matches(self._index(), newest, span, limit, enough, jump=jump, until=until)
 
     def newest(self, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
         """The newest matches of a span, newest first."""
@@ -178,25 +306,25 @@ class IndexQuery:
         return set(positions) if self.node is None else self.backend.filter_positions(self.conn, self._format(self.node), positions)
 
     def count(self, span: Span, max_count: int, seconds: float | None = None) -> int:
-        """How many match; `max_count + 1` if more than `max_count` do. Raises ScanTimeoutError."""
+        """How many match; `max_count + 1` if more than `max_count` do. Raises StatementTimeoutError."""
         return self.backend.count(self.conn, self._match_within(span), span, max_count, seconds)
 
     def count_rest(self, scanned: ScanResult, rest: Span, max_count: int, until: float) -> int:
         """How many match in the rest of a scan; `max_count + 1` if more do, or if the time is up."""
-        seconds = min(scan.COUNT_SECONDS, until - self.backend.clock())
+        seconds = min(COUNT_SECONDS, until - self.backend.clock())
         if seconds <= 0:
             return max_count + 1
         if self._reads_matches_only():
             return self.count(rest, max_count)
         if self.backend.is_ordered:
-            index = replace(self._index(), first_chunk_documents=scan.FAR_DOCUMENTS)
-            return scan.count_matches(index, self.count, rest, max_count, until=self.deadline(seconds))
+            index = replace(self._index(), first_chunk_documents=FAR_DOCUMENTS)
+            return count_matches(index, self.count, rest, max_count, until=self.deadline(seconds))
         is_common = scanned.seen and self.backend.estimate_documents(self.conn) * len(scanned.positions) > 3 * max_count * scanned.seen
         if is_common:
             return max_count + 1
         try:
             return self.count(rest, max_count, seconds)
-        except scan.ScanTimeoutError:
+        except StatementTimeoutError:
             return max_count + 1
 
     def count_per_bucket(self, span: Span, bucket: int) -> Sequence[Row[Any]]:
@@ -208,12 +336,12 @@ class IndexQuery:
         return self.backend.count_per_source(self.conn, self._match_within(span), span)
 
     def scan_buckets(self, span: Span, bucket: int, until: float) -> BucketCounts:
-        """Matches per time bucket, as far as there is time; see `scan.count_buckets`."""
+        """Matches per time bucket, as far as there is time; see `count_buckets`."""
 
         def count(chunk: Span, seconds: float | None) -> Sequence[Row[Any]]:
             return self.backend.count_per_bucket(self.conn, self._match_within(chunk), chunk, bucket, seconds)
 
-        return scan.count_buckets(self._index(), count, span, until=until)
+        return count_buckets(self._index(), count, span, until=until)
 
     def _reads_matches_only(self) -> bool:
         """Whether a limit on the matches is a limit on the time: 2 ms for 10,000 matches on SQLite, however far apart they lie.
@@ -224,13 +352,8 @@ class IndexQuery:
         return self.backend.is_ordered and reads_matches_only(self.node)
 
     def _index(self) -> ScannedIndex:
-        return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents(), self.backend.clock)
-
-    def _nth_position(self, span: Span, n: int) -> IndexPosition | None:
-        return self.backend.nth_position(self.conn, span, n)
-
-    def _end_positions(self, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
-        return self.backend.end_positions(self.conn, span)
+        nth_position, end_positions = partial(self.backend.nth_position, self.conn), partial(self.backend.end_positions, self.conn)
+        return ScannedIndex(nth_position, end_positions, self.backend.first_chunk_documents, self.backend.clock)
 
     def _match_within(self, span: Span) -> str | None:
         """The match expression, with the time buckets of a span."""

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, and_, bindparam, select
 
+from newsmill.health.assessment import count_read
 from newsmill.health.causes import LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures
-from newsmill.health.detection import count_read
 from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.counters import FOUND

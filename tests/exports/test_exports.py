@@ -24,12 +24,30 @@ from warcio.archiveiterator import ArchiveIterator
 from newsmill.archive.archive import Archive
 from newsmill.archive.object_store import LocalStore
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.exports import layouts, manifest, writer
+from newsmill.exports import writer
 from newsmill.exports.formats import find_format
-from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import ExportedWeek, ExportPlan, Manifest
-from newsmill.exports.target import ExportTarget, format_partition_name, format_text_name
-from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
+from newsmill.exports.target import (
+    MANIFEST_NAME,
+    MAX_DISTINCT_VALUES,
+    ExportedWeek,
+    ExportPlan,
+    ExportTarget,
+    Manifest,
+    format_partition_name,
+    format_text_name,
+)
+from newsmill.exports.writer import (
+    LONG_SCAN_SECONDS,
+    Export,
+    ExportPosition,
+    ExportScan,
+    Layout,
+    begin_export,
+    one_file_layout,
+    partitioned_layout,
+    text_files_layout,
+    warc_layout,
+)
 from newsmill.model import Document
 from newsmill.search import StoredHit
 
@@ -64,7 +82,7 @@ def export(where: str | Path, found: list[Document], layout: Layout | None = Non
     with target.lock():
         stand = begin_export(target, plan, **how)
         weeks = lambda names: {name: (ExportedWeek(date(2026, 11, 23), 401, 2, 0.01),) for name in names}  # noqa: E731
-        chosen = layout or layouts.one_file_layout(find_format("jsonl"))
+        chosen = layout or one_file_layout(find_format("jsonl"))
         job = Export(target, chosen, stand, now=lambda: datetime.now(UTC), version="1", read_weeks=weeks)
         return job.run(reading(found, stand.place), stop=stop, advance=advance)
 
@@ -115,7 +133,7 @@ def test_a_stopped_export_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between a part's files and the manifest, and in the middle of a file."""
     monkeypatch.setattr(writer, "MAX_PART_DOCUMENTS", 3)
-    by_source = layouts.partitioned_layout(find_format("jsonl"), "source")
+    by_source = partitioned_layout(find_format("jsonl"), "source")
     plan = ExportPlan("jsonl", partition="source")
     real, saved = ExportTarget.save_manifest, []
 
@@ -149,7 +167,7 @@ def test_a_kill_while_an_export_is_replaced_leaves_nothing_of_the_old_one(
 ) -> None:
     """Killed after each step of the replacement. The same command resumes it, and so does the one without --overwrite."""
     monkeypatch.setattr(writer, "MAX_PART_DOCUMENTS", 2)
-    old = layouts.text_files_layout(find_format("text")) if before == "text" else None
+    old = text_files_layout(find_format("text")) if before == "text" else None
     real_remove, real_save = LocalStore.remove, ExportTarget.save_manifest
     for steps, how in itertools.product(range(4), ({}, {"overwrite": True})):
         out, left = tmp_path / f"{steps}-{len(how)}", iter(range(steps))
@@ -181,10 +199,10 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     for how in ({}, {"overwrite": True}):
         with pytest.raises(ConfigError, match="has files, but no manifest of an export"):
             export(tmp_path, documents(1), **how)
-    (tmp_path / manifest.MANIFEST_NAME).write_text('{"some": "thing"}')
+    (tmp_path / MANIFEST_NAME).write_text('{"some": "thing"}')
     with pytest.raises(ConfigError, match="is not the manifest of an export"):
         export(tmp_path, documents(1), overwrite=True)
-    (tmp_path / manifest.MANIFEST_NAME).unlink()
+    (tmp_path / MANIFEST_NAME).unlink()
     (tmp_path / "thesis.txt").unlink()
     export(tmp_path, documents(1))
     (tmp_path / "thesis.txt").write_text("years of work")
@@ -199,7 +217,7 @@ def test_partitions(tmp_path: Path) -> None:
         replace(FULL, id="c" * 32, published_day=None, published_at=None, source="x" * 300),
     ]
     for by in ("day", "month", "source"):
-        export(tmp_path / by, found, layouts.partitioned_layout(find_format("parquet"), by), ExportPlan("parquet", partition=by))
+        export(tmp_path / by, found, partitioned_layout(find_format("parquet"), by), ExportPlan("parquet", partition=by))
     assert sorted(path.name for path in tmp_path.glob("day/data/by*")) == [
         "by_day=2026-11-24",
         "by_day=2026-11-25",
@@ -224,7 +242,7 @@ def test_partitions(tmp_path: Path) -> None:
 def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
     found = documents(3)
     plan = ExportPlan("text")
-    layout = layouts.text_files_layout(find_format("text"))
+    layout = text_files_layout(find_format("text"))
     export(tmp_path, found, layout, plan)
     assert (tmp_path / "data" / "00" / f"{2:032x}.txt").read_text() == FULL.text + "\n"
     index = [json.loads(line) for line in (tmp_path / "index" / "part-00001.jsonl").read_text().splitlines()]
@@ -246,7 +264,7 @@ def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
     found = [
         replace(FULL, id=f"{number:032x}", archive_ref=place) for number, place in enumerate([*places, None, f"{places[0]}9", "../x@0"])
     ]
-    result = export(tmp_path / "out", found, layouts.warc_layout(archive, NOON), ExportPlan("warc"))
+    result = export(tmp_path / "out", found, warc_layout(archive, NOON), ExportPlan("warc"))
     assert (result.missing_count, [missing.id[-1] for missing in result.missing], result.files[0].documents) == (3, ["3", "4", "5"], 3)
     records = []
     with (tmp_path / "out" / "data" / "part-00001.warc.gz").open("rb") as file:
@@ -292,7 +310,7 @@ def test_an_object_store(s3: dict[str, str]) -> None:
 def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
     """20 MB of text."""
     form = find_format(name)
-    layout = layouts.one_file_layout(form) if by is None else layouts.partitioned_layout(form, by)
+    layout = one_file_layout(form) if by is None else partitioned_layout(form, by)
     one = replace(FULL, text="word " * 4000, source="s")
     many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1000))
 
@@ -313,9 +331,9 @@ def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
 def test_what_pages_state_does_not_flood_the_manifest(tmp_path: Path) -> None:
     strange = [replace(document, license=f"{number} " + "x" * 1000) for number, document in enumerate(documents(500))]
     result = export(tmp_path, strange)
-    assert len(result.summary.licenses) <= manifest.MAX_DISTINCT_VALUES + 1
+    assert len(result.summary.licenses) <= MAX_DISTINCT_VALUES + 1
     assert sum(result.summary.licenses.values()) == 500
-    assert (tmp_path / manifest.MANIFEST_NAME).stat().st_size < 100_000
+    assert (tmp_path / MANIFEST_NAME).stat().st_size < 100_000
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

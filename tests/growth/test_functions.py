@@ -22,7 +22,7 @@ from newsmill.discovery.response_headers import compute_fresh_seconds
 from newsmill.discovery.robots import RobotsTxt, parse_retry_after
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.exports import formats, parquet_format, records
+from newsmill.exports import formats, records
 from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
@@ -77,7 +77,7 @@ def _export(document: Document) -> None:
     for shape in (records.as_zyte, records.as_newsplease, records.as_trafilatura, records.as_news_article):
         formats.encode_json_line(shape(document))
     formats.write_csv(io.BytesIO(), [document])
-    parquet_format.write_parquet(io.BytesIO(), [document])
+    formats.write_parquet(io.BytesIO(), [document])
 
 
 def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:

@@ -15,9 +15,8 @@ from sqlalchemy import Engine
 
 from newsmill.model import Author, Document
 from newsmill.search import FACETS, Search, choose_period, count_facets, count_timeline, find_unusual_terms
-from newsmill.search import timeline as timelines
+from newsmill.search.counts import MAX_DAYS, TIMELINE_STEPS, TimelineBar, TimelineStep, build_timeline, format_bar_filters
 from newsmill.search.indexer import index_pending
-from newsmill.search.timeline import MAX_DAYS, TimelineBar, TimelineStep, format_bar_filters
 from newsmill.search.unusual_terms import log_likelihood_ratio
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
@@ -83,10 +82,10 @@ def test_the_period_of_a_query(query: str, step: TimelineStep | None, since: str
 TIMES = st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@given(since=TIMES, until=TIMES, step=st.sampled_from([None, *timelines.STEPS]))
+@given(since=TIMES, until=TIMES, step=st.sampled_from([None, *TIMELINE_STEPS]))
 def test_bars_cover_a_period_without_gaps(since: datetime, until: datetime, step: TimelineStep | None) -> None:
     period = choose_period("", NOW, since=since, until=until, step=step)
-    bars = timelines.build_timeline(period, {}, period.since).bars
+    bars = build_timeline(period, {}, period.since).bars
     assert bars[0].start == period.since and bars[-1].end == period.until and 0 < len(bars) <= MAX_DAYS // 7 + 2
     assert all(one.end == other.start > one.start for one, other in pairwise(bars))
 
@@ -94,7 +93,7 @@ def test_bars_cover_a_period_without_gaps(since: datetime, until: datetime, step
 def test_the_filters_of_a_bar_find_as_many_documents_as_it_counts(engine: Engine) -> None:
     store(engine, *(article(n * 60, "harbour" if n % 4 else "ferry") for n in range(60)))  # 150 days from 2026-11-25
     now, search = NOW + timedelta(days=160), Search(engine)
-    for step in timelines.STEPS:
+    for step in TIMELINE_STEPS:
         period = choose_period("", now, since=NOW - timedelta(days=2), step=step)
         timeline = count_timeline(engine, "harbour", period)
         assert timeline.is_complete and timeline.total == search.count("harbour after:2026-11-26T09:30:00")

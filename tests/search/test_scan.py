@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, text
 
-from newsmill.search import Period, Search, count_facets, count_timeline, postgres, scan, sqlite
+from newsmill.search import Period, Search, count_facets, count_timeline
+from newsmill.search import search as search_module
+from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, statement_timeout
 from newsmill.search.entry import BUCKET_MOMENTS, MAX_BUCKETS, MAX_POSITION, MIN_POSITION, IndexPosition, Span, bucket_terms, covering_terms
+from newsmill.search.index_query import ScannedIndex, scan_matches
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
 
@@ -65,8 +68,8 @@ def test_a_scan_finds_the_newest_matches_and_says_how_far_it_came(
         return [position for position in within(span) if position in matching][:limit]
 
     until = time.monotonic() - 1 if in_hurry else inf
-    index = scan.ScannedIndex(nth_position, end_positions, first, time.monotonic)
-    scanned = scan.scan_matches(index, newest, Span(), limit, enough, jump=jump, until=until)
+    index = ScannedIndex(nth_position, end_positions, first, time.monotonic)
+    scanned = scan_matches(index, newest, Span(), limit, enough, jump=jump, until=until)
     assert scanned.positions == newest(Span(scanned.lower, MAX_POSITION), limit, None)
     assert scanned.is_cut == (scanned.lower != MIN_POSITION and len(scanned.positions) < limit)
     assert in_hurry or not scanned.is_cut
@@ -79,13 +82,13 @@ def test_a_scan_finds_the_newest_matches_and_says_how_far_it_came(
 def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
     engine: Engine, search: Search, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", 60.0)
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 4)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", 60.0)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     whole = search.search("rare -other", order=order)  # type: ignore[arg-type]
     assert (whole.reached, whole.total, whole.cursor) == (None, 3, None)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     seen: list[str] = []
     cursor, reached = None, []
     while True:
@@ -103,9 +106,9 @@ def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
 
 def test_one_word_is_found_and_counted_whatever_the_time(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite reads the matches of one word only, so their limit is enough. Postgres stops."""
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 4)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     for query, total in (("rare", 3), ("word OR rare", 20)):
         page = search.search(query)
@@ -117,9 +120,9 @@ def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         return
     with reading(engine) as _, engine.connect() as conn, conn.begin():
-        with pytest.raises(scan.ScanTimeoutError), postgres.statement_timeout(conn, 0.02):
+        with pytest.raises(StatementTimeoutError), statement_timeout(conn, 0.02):
             conn.execute(text("SELECT pg_sleep(5)"))
-        with postgres.statement_timeout(conn, 1.0):
+        with statement_timeout(conn, 1.0):
             assert conn.execute(text("SELECT 1")).scalar_one() == 1
         assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
 
@@ -157,9 +160,9 @@ def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Searc
 @pytest.mark.parametrize("query", ["", "word", "word -other", '"word one"'])
 def test_a_page_that_has_no_time_to_count_shows_whole_days_only(engine: Engine, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never a number that is too small: a day of which a part was counted has none."""
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
-        monkeypatch.setattr(module, "CLOCK", Ticking())
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 4)
+        monkeypatch.setattr(backend, "clock", Ticking())
     store(engine, *(article(n * 5, "word one", source=f"paper-{n % 3}") for n in range(40)))
     period = Period(after(hours=-12), after(days=9, hours=-12), "day")
     whole = count_timeline(engine, query, period)
@@ -174,8 +177,8 @@ def test_a_page_that_has_no_time_to_count_shows_whole_days_only(engine: Engine, 
 
 
 def test_facets_are_of_the_newest_matches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 2)
     store(engine, *(article(n, "word" if n else "rare", source=f"paper-{n}") for n in range(20)))
     for query in ("", "word"):
         facets = count_facets(engine, query, matches=6, limit=20)

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
-from newsmill.search import MAX_TOTAL, Search, postgres, ranking, word_forms
+from newsmill.search import MAX_TOTAL, Search, backend, word_forms
+from newsmill.search import search as search_module
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
@@ -305,7 +306,7 @@ def test_relevance_is_where_the_words_stand_and_how_old_they_are(engine: Engine,
 def test_pages_neither_repeat_nor_leave_out_anything(
     engine: Engine, search: Search, query: str, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranking, "BLOCK_MATCHES", 8)
+    monkeypatch.setattr(search_module, "BLOCK_MATCHES", 8)
     many = [
         article(n, f"word {'odd' if n % 2 else 'even'}", title="word" if n % 3 else "x", published_at=after(days=-n * n)) for n in range(30)
     ]
@@ -348,7 +349,7 @@ def test_counting_that_takes_long_is_given_up(engine: Engine, search: Search, mo
     """The page is there all the same."""
     store(engine, *(article(n, "word") for n in range(5)))
     if engine.dialect.name == "postgresql":
-        monkeypatch.setattr(postgres, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
+        monkeypatch.setattr(backend, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
         page = search.search("word", limit=2)
         assert (len(page.hits), page.total) == (2, 5)  # the newest 400 hold all there are
         page = search.search("", limit=2)

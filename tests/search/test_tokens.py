@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.search.highlight import SNIPPET_CHARACTERS, Highlighter, build_snippet
 from newsmill.search.parsed_query import AllOf, AnyOf, Node, Query, positive_terms
 from newsmill.search.query import MAX_ITEMS, parse_query
+from newsmill.search.results import SNIPPET_CHARACTERS, Highlighter, build_snippet
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
 from newsmill.search.word_forms import WordForms
 

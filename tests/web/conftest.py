@@ -10,7 +10,8 @@ import pytest
 from site_of_tests import RunningApp, open_door
 
 from newsmill.sandbox.pages import Sandbox
-from newsmill.search import scan
+from newsmill.search import index_query
+from newsmill.search import search as search_module
 from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.web.config import WebConfig
@@ -20,8 +21,8 @@ from newsmill.web.pages import search
 @pytest.fixture(autouse=True)
 def unhurried_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches have a minute: one collection of garbage in the process of the tests takes longer than a search may."""
-    monkeypatch.setattr(scan, "PAGE_SECONDS", 60.0)
-    monkeypatch.setattr(scan, "COUNT_SECONDS", 60.0)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", 60.0)
+    monkeypatch.setattr(index_query, "COUNT_SECONDS", 60.0)
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 60.0)
 
 

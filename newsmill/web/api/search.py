@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.search import FacetName, Hit, QueryNote, Search, TimelineStep, choose_period, count_facets, count_timeline, find_unusual_terms
-from newsmill.search.facets import MAX_FACET_VALUES, list_counts
-from newsmill.search.timeline import MAX_DAY_BARS
+from newsmill.search.counts import MAX_DAY_BARS, MAX_FACET_VALUES, list_counts
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_responses

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Cause, Finding, HealthState
-from newsmill.health.texts import REMEDIES
+from newsmill.health.causes import REMEDIES, Cause, Finding, HealthState
 from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.sources.table import format_duration, spider_table
 from newsmill.storage.alarms import SourceAlarm

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from newsmill.search import TimelineBar, close_query
+from newsmill.search.counts import format_bar_filters
 from newsmill.search.parsed_query import AnyOf, Query
 from newsmill.search.query import SIGN, parse_query, split_query
-from newsmill.search.timeline import format_bar_filters
 from newsmill.web.pages.rendering import params
 
 

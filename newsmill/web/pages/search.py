@@ -13,9 +13,8 @@ from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search import FIRST_PAGE, FacetName, Facets, Neighbours, Search, TimelineStep, choose_period, count_facets
 from newsmill.search import count_timeline as count_bars
-from newsmill.search.facets import FACET_FIELDS
+from newsmill.search.counts import FACET_FIELDS, MAX_DAYS
 from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
-from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
-from newsmill.health.causes import Finding, HealthState
-from newsmill.health.texts import ValueFormat, choose_evidence_text, format_values, summarize
+from newsmill.health.causes import Finding, HealthState, ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from newsmill.web.pages.translations import Translations, translate_message

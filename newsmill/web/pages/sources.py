@@ -16,7 +16,7 @@ from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, find_advice, get_article_host
 from newsmill.sources.additions import Action, Addition, find_follower, plan_addition
-from newsmill.sources.file import render_table
+from newsmill.sources.files import render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope

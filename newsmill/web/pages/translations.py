@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from newsmill import listing_schedule
-from newsmill.health import texts as health_texts
+from newsmill.health import causes
 from newsmill.model import OUTCOMES
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
@@ -125,7 +125,7 @@ def load_translations(language: str, zone: tzinfo = UTC) -> Translations:
 def _load_texts(language: str) -> Mapping[str, str]:
     is_default = language == DEFAULT_LANGUAGE
     meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()}
-    shared = meanings | health_texts.english_texts() | listing_schedule.english_texts() if is_default else {}
+    shared = meanings | causes.english_texts() | listing_schedule.english_texts() if is_default else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
         return shared | dict(_flatten(tomllib.load(file)))
 

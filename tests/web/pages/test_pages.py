@@ -20,7 +20,8 @@ from site_of_tests import RunningApp
 from sqlalchemy import select, update
 from starlette.testclient import TestClient as Client
 
-from newsmill.search import postgres, scan, sqlite
+from newsmill.search import search as search_module
+from newsmill.search.backend import PostgresBackend, SqliteBackend
 from newsmill.storage.database import writing
 from newsmill.storage.schema import documents
 from newsmill.storage.statistics import Statistics
@@ -245,9 +246,9 @@ def test_pages_of_results_follow_one_another(filled: RunningApp) -> None:
 
 def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 5)
-    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 5)
+    monkeypatch.setattr(search_module, "PAGE_SECONDS", -1)
     path, seen = "/search?q=NATO+-nosuchword&order=newest", []  # one word alone is never cut on SQLite
     while True:
         page = read(filled.stranger, path)
@@ -288,9 +289,9 @@ def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatc
 
 def test_a_chart_without_time_shows_whole_bars_and_says_so(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search").xpath(f"{TIME}//svg/a/title/text()")
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
-        monkeypatch.setattr(module, "CLOCK", count().__next__)
+    for backend in (SqliteBackend, PostgresBackend):
+        monkeypatch.setattr(backend, "first_chunk_documents", 2)
+        monkeypatch.setattr(backend, "clock", count().__next__)
     lengths = []
     for seconds in range(2, 90, 8):
         monkeypatch.setattr(search, "MAX_QUERY_SECONDS", seconds)
