@@ -86,7 +86,7 @@ OWNERS = {
     "cryptography": ("newsmill.message_signatures",),
     "standardwebhooks": ("newsmill.web",),
     "apprise": ("newsmill.web.apprise_child",),
-    "smtplib": ("newsmill.web.mail",),
+    "smtplib": ("newsmill.web.alert_channels",),
     "dns": ("newsmill.web.host_proofs",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
