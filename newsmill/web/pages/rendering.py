@@ -27,14 +27,22 @@ from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web.auth import LINK_NAME, Caller, get_caller, local_path, make_csrf_token
-from newsmill.web.pages import charts, timeline_charts, translations
+from newsmill.web.pages import charts, translations
 from newsmill.web.pages.translations import Translations, translate_message, translate_reason
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 COOKIE_SECONDS = 365 * 86_400  # lifetime of what the reader has chosen
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
-CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
-TIMELINE_CHARTS = (timeline_charts.draw_bar_links, timeline_charts.draw_ticks)
+CHARTS = (
+    charts.axis_maximum,
+    charts.draw_bar_links,
+    charts.draw_bars,
+    charts.draw_shares,
+    charts.draw_sparkline,
+    charts.draw_swatch,
+    charts.draw_ticks,
+    charts.max_total,
+)
 OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 
 
@@ -137,7 +145,7 @@ def template_environment() -> Environment:
         link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params, sentence=sentence
     )
     environment.globals.update(
-        charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
+        charts={function.__name__: function for function in CHARTS},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
         translate_message=translate_message,

@@ -20,9 +20,9 @@ from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import get_caller, get_user, require_scope
+from newsmill.web.pages.charts import count_chart
 from newsmill.web.pages.query_editor import BuilderFields, FilteredQuery, build_query, is_day, read_fields
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.timeline_charts import count_chart
 from newsmill.web.search_export import MAX_DOCUMENTS, FormatName, find_documents, stream_documents
 
 MAX_HITS = 20
