@@ -23,8 +23,8 @@ from newsmill.storage.tokens import Scope
 from newsmill.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.inspections import Inspections, SubmittedInspection
-from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, shorten
+from newsmill.web.pages.source import check_urls
 from newsmill.web.pages.source_health_view import describe_failure, read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
@@ -47,7 +47,7 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = build_source(**values)
-        source_form.check_urls(source, request.app.state.config.allow_nets)
+        check_urls(source, request.app.state.config.allow_nets)
     except UrlError:
         return render_sources(
             request, status=422, values=values, problem=PageView(request).words("sources.not_a_url", given=shorten(homepage, 80))
