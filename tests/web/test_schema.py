@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, archive, open_door, quarantine, served, st
 
 from newsmill.site_inspection import SiteInspection
 from newsmill.web.config import WebConfig
-from newsmill.web.inspections import Inspections
+from newsmill.web.pages.sources import Inspections
 
 EXAMPLES = 2  # of each of 38 operations; 150 of each found nothing more
 

@@ -40,7 +40,6 @@ from newsmill.web.api.source_schemas import (
     to_table,
 )
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.inspections import Inspections
 
 router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(require_scope(Scope.READ))])
 Name = Annotated[QueryText, Path(max_length=100)]
@@ -131,8 +130,8 @@ async def inspect(request: Request, caller: Writer, site: InspectionRequest) -> 
     """Inspect a site: its listings, robots.txt, three articles, and the plan to follow it. Takes 10 to 60 s and adds nothing."""
     if reason := address_guard.refusal_reason(add_scheme(site.url), Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
-    inspections: Inspections = request.app.state.inspections
-    return await inspections.run(site.url, caller.user)
+    result: SiteInspection = await request.app.state.inspections.run(site.url, caller.user)
+    return result
 
 
 @router.patch("/{name}", responses=error_responses(403, 404, 409))
