@@ -21,11 +21,11 @@ from newsmill.search.timeline import MAX_DAYS
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
+from newsmill.web.api.search import MAX_EXPORTED_DOCUMENTS, FormatName, find_documents, load_documents, stream_documents
 from newsmill.web.auth import get_caller, get_user, local_path, require_csrf, require_scope
 from newsmill.web.pages.charts import count_chart
 from newsmill.web.pages.query_editor import BuilderFields, FilteredQuery, build_query, is_day, read_fields
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.search_export import MAX_DOCUMENTS, FormatName, find_documents, load_documents, stream_documents
 
 MAX_HITS = 20
 MAX_SAVED = 12
@@ -123,7 +123,7 @@ def show_search(
         place={"q": query, "order": order if order == "newest" else None, "page": cursor, "previous": previous if cursor else None},
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
-        max_exported=MAX_DOCUMENTS,
+        max_exported=MAX_EXPORTED_DOCUMENTS,
     )
 
 
