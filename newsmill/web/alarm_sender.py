@@ -27,7 +27,7 @@ from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
 from newsmill.storage.alerts import Channel
 from newsmill.storage.source_health import SourceAlarms
 from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, one_line, send_message
-from newsmill.web.api.source_schemas import to_alarm
+from newsmill.web.api.sources import to_alarm
 from newsmill.web.http_client import DeliveryError, post
 from newsmill.web.pages.rendering import shorten, template_environment
 from newsmill.web.pages.source_health_view import describe_cause
