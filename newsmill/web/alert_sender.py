@@ -26,7 +26,7 @@ from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channe
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
 from newsmill.web.alert_channels import AlertContent, TargetGoneError, one_line, send_alert
-from newsmill.web.api.stream import summarize
+from newsmill.web.api.documents import summarize
 from newsmill.web.http_client import DeliveryError
 from newsmill.web.pages.rendering import link, shorten, template_environment
 from newsmill.web.pages.translations import Translations, load_translations

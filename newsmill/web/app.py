@@ -23,13 +23,13 @@ from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submissions import request_schemas
+from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
 from newsmill.web.host_proofs import HostProofs
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.round_thread import RoundThread
-from newsmill.web.webhook_sender import WebhookSender
 from newsmill.web.websub import WebSubSubscriber
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting

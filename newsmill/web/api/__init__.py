@@ -15,7 +15,6 @@ from newsmill.web.api import (
     search,
     searches,
     sources,
-    stream,
     submissions,
     webhooks,
 )
@@ -57,7 +56,7 @@ for part in (
     operations.ledger_router,
     submissions.router,
     operations.quarantine_router,
-    stream.router,
+    documents.stream_router,
     webhooks.router,
     operations.health_router,
 ):
