@@ -87,7 +87,7 @@ OWNERS = {
     "standardwebhooks": ("newsmill.web",),
     "apprise": ("newsmill.web.apprise_child",),
     "smtplib": ("newsmill.web.alert_channels",),
-    "dns": ("newsmill.web.host_proofs",),
+    "dns": ("newsmill.web.pages.bot",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

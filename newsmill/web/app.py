@@ -25,9 +25,9 @@ from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submissions import request_schemas
 from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
-from newsmill.web.host_proofs import HostProofs
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
+from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.round_thread import RoundThread
 from newsmill.web.websub import WebSubSubscriber
