@@ -28,6 +28,7 @@ PARTS = (
 )
 for part in PARTS:
     router.include_router(part.router)
+router.include_router(document.marks_router)
 
 
 def install(app: FastAPI) -> None:

@@ -33,8 +33,8 @@ from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
 from newsmill.web.pages.charts import COLOURS, BarChart, count_chart, draw_file, format_share, share_chart
-from newsmill.web.pages.query_editor import FilteredQuery
 from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.pages.search import FilteredQuery
 from newsmill.web.pages.translations import Translations
 
 MAX_QUERIES = COLOURS
