@@ -31,10 +31,9 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, lead_images, pages, problem_details, websub
+from newsmill.web import api, auth, feeds, lead_images, pages, websub
 from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
-from newsmill.web.api.responses import problem_schemas
 from newsmill.web.api.submissions import request_schemas
 from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
@@ -42,6 +41,7 @@ from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
+from newsmill.web.responses import install_error_handlers, problem_schemas
 from newsmill.web.round_thread import RoundThread
 from newsmill.web.websub import WebSubSubscriber
 
@@ -112,7 +112,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.state.test_sender = TestSender(context, config.url)
     app.state.streams = set[object]()
     app.state.lead_images = None  # where they are off
-    problem_details.install_handlers(app)
+    install_error_handlers(app)
     # The middleware added last is outermost.
     app.add_middleware(ETagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=5)

@@ -18,8 +18,7 @@ from newsmill.web.api import (
     submissions,
     webhooks,
 )
-from newsmill.web.api.responses import error_responses
-from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
+from newsmill.web.responses import MAX_ERRORS, RequestErrors, error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
 bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")

@@ -26,7 +26,8 @@ from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import (
+from newsmill.web.auth import is_still_allowed, require_scope
+from newsmill.web.responses import (
     Context,
     Cursor,
     Id,
@@ -40,7 +41,6 @@ from newsmill.web.api.responses import (
     complete_list,
     error_responses,
 )
-from newsmill.web.auth import is_still_allowed, require_scope
 
 Include = Annotated[
     list[Literal["markdown", "marks"]],

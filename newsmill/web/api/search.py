@@ -33,8 +33,8 @@ from newsmill.storage.documents import Changes
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_responses
-from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Timestamp, User, complete_list
 from newsmill.web.auth import require_scope
+from newsmill.web.responses import Context, Cursor, ItemList, Limit, QueryText, Timestamp, User, complete_list
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 

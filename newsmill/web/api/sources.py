@@ -35,8 +35,8 @@ from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
-from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
+from newsmill.web.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
 
 # ---- sources in JSON: settings, state with its causes, alarms -------------------------------------------------------------------
 

@@ -23,9 +23,9 @@ from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.documents import summarize
-from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.http_client import DeliveryError, build_headers, post
+from newsmill.web.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
 from newsmill.web.round_thread import RoundThread
 
 router = APIRouter(

@@ -1,7 +1,7 @@
 """How pages are rendered: templates and their filters, the values that every page needs, the reader's preferences, static files, and pages
 for errors and sign-in.
 
-Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/problem_details.py). The
+Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/responses.py). The
 URL of a static file contains a hash of its content, so browsers may cache it for ever.
 """
 
