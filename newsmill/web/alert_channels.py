@@ -18,7 +18,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -27,7 +26,7 @@ from newsmill.redaction import redact
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alerts import Alert, Channel
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
-from newsmill.web.http_client import DeliveryError, build_headers, post
+from newsmill.web.http_client import DeliveryError, build_headers, find_target_refusal, post
 
 MAX_TARGET_CHARACTERS = 2000
 GONE = 410  # the status of a receiver that wants no more messages
@@ -86,10 +85,8 @@ def check_recipient(target: str, settings: Settings) -> None:
 
 
 def check_webhook(target: str, settings: Settings) -> None:
-    """Raises ConfigError for a URL that is not called. Each connection is checked again."""
-    if redact(target) != target:  # it is shown
-        raise ConfigError("target: expected a URL without user, password or password parameter: the signature shows who sent a message")
-    if reason := address_guard.refusal_reason(target, Guard.from_networks(map(str, settings.allow_nets))):
+    """Raises ConfigError for a URL that is not called."""
+    if reason := find_target_refusal(target, Guard.from_networks(map(str, settings.allow_nets))):
         raise ConfigError(f"target: {reason}")
 
 

@@ -14,17 +14,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.redaction import redact
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.documents import summarize
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.http_client import DeliveryError, build_headers, post
+from newsmill.web.http_client import DeliveryError, build_headers, find_target_refusal, post
 from newsmill.web.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
 from newsmill.web.round_thread import RoundThread
 
@@ -107,13 +105,6 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     )
     response.headers["Location"] = f"/api/v1/webhooks/{added.id}"
     return NewWebhookResponse.model_validate(added, from_attributes=True)
-
-
-def find_target_refusal(url: str, guard: Guard) -> str | None:
-    """Why a URL may not be the target of a webhook, as far as that needs no connection; None if it may."""
-    if redact(url) != url:  # it would be stored and shown
-        return "expected a URL without user, password or password parameter: the signature shows who sent a message"
-    return address_guard.refusal_reason(url, guard)
 
 
 @router.get("/{id}", responses=error_responses(404))
