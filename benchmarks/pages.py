@@ -35,8 +35,8 @@ from newsmill.storage import database
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
-from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
+from newsmill.web.server import create_app
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 DAYS = 200  # days over which the documents are spread

@@ -25,9 +25,9 @@ from newsmill.search.entry import to_time
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries
-from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 from newsmill.web.pages import search
+from newsmill.web.server import create_app
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def scrapy_middlewares() -> str:
 
 def routes() -> str:
     """One row per operation of the HTTP API, from its OpenAPI schema."""
-    from newsmill.web.app import create_app
+    from newsmill.web.server import create_app
 
     schema = create_app(SimpleNamespace()).openapi()  # type: ignore[arg-type]  # the schema needs no open store
     rows = [

@@ -86,8 +86,8 @@ OWNERS = {
     "cryptography": ("newsmill.message_signatures",),
     "standardwebhooks": ("newsmill.web",),
     "apprise": ("newsmill.web.apprise_child",),
-    "smtplib": ("newsmill.web.mail",),
-    "dns": ("newsmill.web.host_proofs",),
+    "smtplib": ("newsmill.web.alert_channels",),
+    "dns": ("newsmill.web.pages.bot",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

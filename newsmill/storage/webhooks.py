@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries. `newsmill.web.webhook_sender` sends them.
+"""Webhooks and their deliveries. `newsmill.web.api.webhooks` manages and sends them.
 
 A webhook follows the order in which documents are stored, with at most one delivery of documents at a time. While its receiver is down,
 deliveries do not accumulate: its position waits. Several processes may call every method at once.

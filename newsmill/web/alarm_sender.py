@@ -3,7 +3,7 @@
 The thread is not part of crawler, worker or scheduler, so it notices when they stand still. Who watches this process is the service at
 NEWSMILL_HEALTH_PING, which is called as long as all is well and raises the alarm when it is not.
 
-URLs and details come from other sites and are hostile: HTML is escaped by the template, headers are checked by newsmill/web/mail.py.
+URLs and details come from other sites and are hostile: HTML is escaped by the template, headers are checked by build_mail.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
 from newsmill.storage.alerts import Channel
 from newsmill.storage.source_health import SourceAlarms
-from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, send_message
-from newsmill.web.api.source_schemas import to_alarm
+from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, one_line, send_message
+from newsmill.web.api.sources import to_alarm
 from newsmill.web.http_client import DeliveryError, post
-from newsmill.web.mail import one_line
 from newsmill.web.pages.rendering import shorten, template_environment
 from newsmill.web.pages.source_health_view import describe_cause
 from newsmill.web.pages.translations import load_translations

@@ -4,7 +4,7 @@ Each round matches the documents stored since the last one, begins the messages 
 target uses one of MAX_CONCURRENT threads for a limited time and holds no other alert up. Several web processes share the work by
 compare-and-set on each row.
 
-Titles come from pages and are hostile: HTML is escaped by the templates, headers are checked by newsmill/web/mail.py.
+Titles come from pages and are hostile: HTML is escaped by the templates, headers are checked by build_mail.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from newsmill.search import Search
 from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channel
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
-from newsmill.web.alert_channels import AlertContent, TargetGoneError, send_alert
-from newsmill.web.api.stream import summarize
+from newsmill.web.alert_channels import AlertContent, TargetGoneError, one_line, send_alert
+from newsmill.web.api.documents import summarize
 from newsmill.web.http_client import DeliveryError
-from newsmill.web.mail import one_line
 from newsmill.web.pages.rendering import link, shorten, template_environment
 from newsmill.web.pages.translations import Translations, load_translations
 from newsmill.web.round_thread import RoundThread

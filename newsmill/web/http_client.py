@@ -20,8 +20,9 @@ import h11
 from standardwebhooks.webhooks import Webhook as Signer
 
 from newsmill import urls
-from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.address_guard import Guard, make_guarded_getaddrinfo, refusal_reason
 from newsmill.exceptions import UrlError
+from newsmill.redaction import redact
 from newsmill.version import __version__
 
 MAX_POST_SECONDS = 10.0  # for connection, request and status line
@@ -31,6 +32,13 @@ STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
 
 class DeliveryError(Exception):
     """Raised when a message was not delivered; its text is the reason."""
+
+
+def find_target_refusal(url: str, guard: Guard) -> str | None:
+    """Why a URL may not be called with messages, as far as that needs no connection; None if it may. Each connection is checked again."""
+    if redact(url) != url:  # it would be stored and shown
+        return "expected a URL without user, password or password parameter: the signature shows who sent a message"
+    return refusal_reason(url, guard)
 
 
 def build_headers(delivery_id: str, secret: str | None, body: bytes, now: datetime) -> dict[str, str]:

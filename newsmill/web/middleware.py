@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from newsmill.exceptions import NewsmillError
 from newsmill.web.auth import get_caller
 from newsmill.web.config import OWNER_PATH, WEBSUB_PATH, WebConfig
-from newsmill.web.problem_details import problem_response
+from newsmill.web.responses import problem_response
 
 SECURITY_HEADERS = {  # of every response that does not set its own
     "Content-Security-Policy": (

@@ -27,7 +27,7 @@ for command in sys.argv[1:]:
     loaded = [name for name in {HEAVY_FOR_COMMANDS!r} if name in sys.modules]
     if loaded:
         sys.exit(f"the help of {{command}} loads {{loaded}}")
-import newsmill.web.app
+import newsmill.web.server
 loaded = [name for name in {HEAVY_FOR_SERVER!r} if name in sys.modules]
 sys.exit(f"the web server loads {{loaded}}" if loaded else 0)
 """

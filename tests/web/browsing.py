@@ -15,10 +15,9 @@ from sample_store import SEARCH_ID
 
 from newsmill.context import AppContext
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web import serve
-from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
 from newsmill.web.config import WebConfig
+from newsmill.web.server import build_server, create_app
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -39,7 +38,7 @@ class Site:
 def serve_site(context: AppContext) -> Iterator[Site]:
     """The application in a thread of this process."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = serve.build_server(create_app(context, WebConfig(rate=1_000_000)))
+    server = build_server(create_app(context, WebConfig(rate=1_000_000)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     session = context.tokens.add("browser", Scope.ADMIN, now=context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
     thread.start()

@@ -21,10 +21,9 @@ from newsmill.settings import Settings
 from newsmill.storage import database
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web import serve
-from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
 from newsmill.web.config import WebConfig
+from newsmill.web.server import build_server, create_app, listen
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident
@@ -131,8 +130,8 @@ def quarantine(web: RunningApp, url: str = "https://paper.example/poison") -> No
 @contextmanager
 def served(web: RunningApp) -> Iterator[str]:
     """The application on a real port, for endless responses, which a test client cannot read. Yields its URL."""
-    server = serve.build_server(web.app, shutdown_seconds=1)
-    socket = serve.listen(WebConfig(port=0))
+    server = build_server(web.app, shutdown_seconds=1)
+    socket = listen(WebConfig(port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:

@@ -27,7 +27,7 @@ from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
 from newsmill.storage.saved_searches import SavedSearches
-from newsmill.web import mail
+from newsmill.web import alert_channels
 from newsmill.web.alert_channels import check_target
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
@@ -180,7 +180,7 @@ def test_a_password_is_not_sent_without_encryption(
     harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org")
     client = harness.web.program("write")
     _, alert = save(client, channel="email", target="ann@example.org")
-    monkeypatch.setattr(mail, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
+    monkeypatch.setattr(alert_channels, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
     assert "offers no encryption" in client.post(f"{API}/alerts/{alert['id']}/test").json()["problem"]
     assert mailbox.logins == mailbox.got == []
 

@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, archive, open_door, quarantine, served, st
 
 from newsmill.site_inspection import SiteInspection
 from newsmill.web.config import WebConfig
-from newsmill.web.inspections import Inspections
+from newsmill.web.pages.sources import Inspections
 
 EXAMPLES = 2  # of each of 38 operations; 150 of each found nothing more
 
@@ -30,7 +30,7 @@ def web(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Ru
     archive(made)
     quarantine(made)
     with pytest.MonkeyPatch.context() as patch:  # no requests to generated hosts
-        patch.setattr("newsmill.web.app.Inspections", lambda: Inspections(lambda url, on_start: SiteInspection(url)))
+        patch.setattr("newsmill.web.server.Inspections", lambda: Inspections(lambda url, on_start: SiteInspection(url)))
         yield made
     made.close()
 

@@ -16,7 +16,7 @@ from site_of_tests import RunningApp, served, stock
 from newsmill.exceptions import ServiceError
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Tokens
-from newsmill.web.api import stream
+from newsmill.web.api import documents as api_documents
 from newsmill.web.config import WebConfig
 
 PATH = "/api/v1/stream"
@@ -24,9 +24,9 @@ PATH = "/api/v1/stream"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 0.2)
-    monkeypatch.setattr(stream, "ACCESS_SECONDS", 0.2)
+    monkeypatch.setattr(api_documents, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(api_documents, "KEEPALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(api_documents, "ACCESS_SECONDS", 0.2)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
 
 
 def test_a_busy_stream_ends_with_its_token(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 60)  # documents come more often
+    monkeypatch.setattr(api_documents, "KEEPALIVE_SECONDS", 60)  # documents come more often
     token, since = web.program("read").headers["authorization"], (web.context.now() - timedelta(hours=1)).isoformat()
     with served(web) as url, listening(url, {"authorization": token}, since=since) as source:
         next(source)

@@ -21,9 +21,9 @@ from standardwebhooks.webhooks import Webhook
 
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
+from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
 from newsmill.web.http_client import DeliveryError, build_headers, post
-from newsmill.web.webhook_sender import WebhookSender
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
@@ -195,7 +195,7 @@ def test_a_submission_sends_its_webhook_when_all_urls_have_an_outcome(make_web: 
 
 
 def test_open_submissions_do_not_hide_a_finished_one(context: SenderHarness, inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("newsmill.storage.webhooks", "newsmill.web.webhook_sender"):
+    for module in ("newsmill.storage.webhooks", "newsmill.web.api.webhooks"):
         monkeypatch.setattr(f"{module}.MAX_UNNOTIFIED", 2)
     writer = context.web.program("write")
     for url in ("https://paper.example/a", "https://paper.example/b", "https://paper.example/c", "no URL"):

@@ -15,12 +15,10 @@ from newsmill.web.api import (
     search,
     searches,
     sources,
-    stream,
     submissions,
     webhooks,
 )
-from newsmill.web.api.responses import error_responses
-from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
+from newsmill.web.responses import MAX_ERRORS, RequestErrors, error_responses
 
 # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
 bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")
@@ -57,7 +55,7 @@ for part in (
     operations.ledger_router,
     submissions.router,
     operations.quarantine_router,
-    stream.router,
+    documents.stream_router,
     webhooks.router,
     operations.health_router,
 ):

@@ -16,8 +16,8 @@ from newsmill.storage.processes import Process, list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
-from newsmill.web.api.responses import Context, Day, ItemList, Limit, SourceName, Url, complete_list, error_responses
 from newsmill.web.auth import require_scope
+from newsmill.web.responses import Context, Day, ItemList, Limit, SourceName, Url, complete_list, error_responses
 
 ledger_router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(require_scope(Scope.READ))])
 

@@ -17,9 +17,9 @@ from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.alert_channels import check_target
-from newsmill.web.api.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
 from newsmill.web.api.search import Note
 from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
+from newsmill.web.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
 
 router = APIRouter(tags=["saved searches"], responses=error_responses(401, 403))
 

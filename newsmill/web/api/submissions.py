@@ -23,10 +23,9 @@ from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
-from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
-from newsmill.web.api.webhooks import find_target_refusal
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.problem_details import MAX_ERRORS, RequestErrors, describe_error
+from newsmill.web.http_client import find_target_refusal
+from newsmill.web.responses import MAX_ERRORS, Context, Id, QueryText, RequestErrors, Url, describe_error, error_responses
 
 router = APIRouter(tags=["submissions"])
 

@@ -12,9 +12,7 @@ from newsmill.web.pages import (
     document,
     explore,
     home,
-    marks,
     operations,
-    preferences,
     rendering,
     saved_searches,
     search,
@@ -25,11 +23,12 @@ from newsmill.web.pages.rendering import render_error_page, render_sign_in_page
 
 router = APIRouter()
 PARTS = (
-    *(home, bot, search, explore, saved_searches, marks, document, preferences),
+    *(home, bot, search, explore, saved_searches, document),
     *(sources, source, operations, rendering),  # the fixed paths under /sources before /sources/{name}
 )
 for part in PARTS:
     router.include_router(part.router)
+router.include_router(document.marks_router)
 
 
 def install(app: FastAPI) -> None:

@@ -32,10 +32,9 @@ from newsmill.search.unusual_terms import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMEN
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope
-from newsmill.web.pages.charts import COLOURS
-from newsmill.web.pages.query_editor import FilteredQuery
+from newsmill.web.pages.charts import COLOURS, BarChart, count_chart, draw_file, format_share, share_chart
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.timeline_charts import BarChart, count_chart, draw_file, format_share, share_chart
+from newsmill.web.pages.search import FilteredQuery
 from newsmill.web.pages.translations import Translations
 
 MAX_QUERIES = COLOURS

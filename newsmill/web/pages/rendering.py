@@ -1,6 +1,7 @@
-"""How pages are rendered: templates and their filters, the values that every page needs, static files, and pages for errors and sign-in.
+"""How pages are rendered: templates and their filters, the values that every page needs, the reader's preferences, static files, and pages
+for errors and sign-in.
 
-Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/problem_details.py). The
+Routes call `PageView(request).page("home.html", …)`. Programs get problem details instead of an error page (web/responses.py). The
 URL of a static file contains a hash of its content, so browsers may cache it for ever.
 """
 
@@ -12,12 +13,12 @@ from datetime import UTC, datetime, tzinfo
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
@@ -26,15 +27,25 @@ from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import DocumentMarks
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web.auth import LINK_NAME, Caller, get_caller, local_path, make_csrf_token
-from newsmill.web.pages import charts, timeline_charts, translations
+from newsmill.web.auth import LINK_NAME, Caller, get_caller, local_path, make_csrf_token, require_csrf
+from newsmill.web.pages import charts, translations
 from newsmill.web.pages.translations import Translations, translate_message, translate_reason
+
+router = APIRouter(include_in_schema=False)
 
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
 COOKIE_SECONDS = 365 * 86_400  # lifetime of what the reader has chosen
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
-CHARTS = (charts.axis_maximum, charts.draw_bars, charts.draw_shares, charts.draw_sparkline, charts.draw_swatch, charts.max_total)
-TIMELINE_CHARTS = (timeline_charts.draw_bar_links, timeline_charts.draw_ticks)
+CHARTS = (
+    charts.axis_maximum,
+    charts.draw_bar_links,
+    charts.draw_bars,
+    charts.draw_shares,
+    charts.draw_sparkline,
+    charts.draw_swatch,
+    charts.draw_ticks,
+    charts.max_total,
+)
 OUTCOMES = (charts.describe_counts, charts.sum_by_state)
 
 
@@ -137,7 +148,7 @@ def template_environment() -> Environment:
         link=link, host=host, shorten=shorten, shorten_middle=shorten_middle, cut=cut, breakable=breakable, params=params, sentence=sentence
     )
     environment.globals.update(
-        charts={function.__name__: function for function in (*CHARTS, *TIMELINE_CHARTS)},
+        charts={function.__name__: function for function in CHARTS},
         outcomes={function.__name__: function for function in OUTCOMES},
         translate_reason=translate_reason,
         translate_message=translate_message,
@@ -149,7 +160,7 @@ def template_environment() -> Environment:
     return environment
 
 
-# ---- filters and functions of the templates ------------------------------------------------------------------------------------
+# ---- filters and functions of the templates ----------------------------------------------------------------------------------
 
 
 def link(url: object) -> str | None:
@@ -236,7 +247,7 @@ def direction(language: str | None) -> str:
     return "rtl" if language and language.partition("-")[0].lower() in RIGHT_TO_LEFT else "auto"
 
 
-# ---- the reader's preferences, kept in cookies ---------------------------------------------------------------------------------
+# ---- the reader's preferences, kept in cookies, and their page ---------------------------------------------------------------
 
 ZONE_COOKIE = "nm_zone"  # the script of the pages sets the zone of the browser until the reader chooses another
 KEYS_COOKIE = "nm_keys"
@@ -260,12 +271,40 @@ def has_keys(request: Request) -> bool:
     return request.cookies.get(KEYS_COOKIE) != NO_KEYS
 
 
+@router.get("/preferences")
+def show_preferences(request: Request, next: str = "/") -> Response:
+    """The form, and the list of keyboard shortcuts. `next`: the path that saving it leads to."""
+    chosen = request.cookies.get(ZONE_COOKIE, "UTC")
+    zones = listed_zones() if chosen in listed_zones() or chosen not in known_zones() else (chosen, *listed_zones())
+    return PageView(request).page("preferences.html", zones=zones, chosen=chosen, next=local_path(next), has_keys=has_keys(request))
+
+
+@router.post("/preferences", dependencies=[Depends(require_csrf)])
+def save_preferences(
+    request: Request,
+    zone: Annotated[str, Form(max_length=100)] = "UTC",
+    keys: Annotated[bool, Form()] = False,
+    next: Annotated[str, Form(max_length=4000)] = "/",
+) -> Response:
+    """Save the form of the page /preferences, and lead back. An unknown time zone is left out."""
+    response = RedirectResponse(local_path(next), 303)
+    values = {KEYS_COOKIE: "on" if keys else NO_KEYS} | ({ZONE_COOKIE: zone} if zone in known_zones() else {})
+    for name, value in values.items():
+        response.set_cookie(name, value, max_age=COOKIE_SECONDS, samesite="lax", secure=request.url.scheme == "https")
+    return response
+
+
+@cache
+def listed_zones() -> tuple[str, ...]:
+    """The names to choose from: continents with a city, and UTC."""
+    continents = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+    return ("UTC", *sorted(name for name in known_zones() if name.partition("/")[0] in continents))
+
+
 # ---- style sheet and icons ---------------------------------------------------------------------------------------------------
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-
-router = APIRouter()
 
 
 @cache
@@ -280,7 +319,7 @@ def static_url(name: str) -> str:
     return f"/static/{read_files()[name][1]}/{name}"
 
 
-@router.get("/static/{tag}/{name}", include_in_schema=False)
+@router.get("/static/{tag}/{name}")
 def serve_file(tag: str, name: str) -> Response:
     """A file. A request with an outdated hash gets the current content, which must not be cached."""
     if name not in read_files():

@@ -16,10 +16,9 @@ from newsmill.storage.alerts import WEEKDAYS, Alert, Alerts, Channel, Frequency,
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.alert_channels import check_target
+from newsmill.web.alert_channels import check_target, mail_server
 from newsmill.web.api.searches import find_alert, find_search, save_search
 from newsmill.web.auth import Caller, require_csrf, require_scope
-from newsmill.web.mail import mail_server
 from newsmill.web.pages.rendering import PageView, params
 
 MAX_MATCHES = 20  # on the page of one search

@@ -1,28 +1,42 @@
-"""The search page: search box, filters, matches with snippets, facets, and counts over time; and the place of a document in its matches."""
+"""The search page: search box, filters, query builder, matches with snippets, facets, and counts over time; and the place of a document in
+its matches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import FIRST_PAGE, FacetName, Facets, Neighbours, Search, TimelineStep, choose_period, count_facets
-from newsmill.search import count_timeline as count_bars
-from newsmill.search.counts import FACET_FIELDS, MAX_DAYS
-from newsmill.search.query import MAX_QUERY_CHARACTERS, parse_query
+from newsmill.search import (
+    FIRST_PAGE,
+    FacetName,
+    Facets,
+    Neighbours,
+    Search,
+    TimelineBar,
+    TimelineStep,
+    choose_period,
+    close_query,
+    count_facets,
+    count_timeline,
+)
+from newsmill.search.counts import FACET_FIELDS, MAX_DAYS, format_bar_filters
+from newsmill.search.parsed_query import AnyOf, Query
+from newsmill.search.query import MAX_QUERY_CHARACTERS, SIGN, parse_query, split_query
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
+from newsmill.web.api.search import MAX_EXPORTED_DOCUMENTS, FormatName, find_documents, stream_documents
 from newsmill.web.auth import get_caller, get_user, require_scope
-from newsmill.web.pages.query_editor import BuilderFields, FilteredQuery, build_query, is_day, read_fields
+from newsmill.web.pages.charts import count_chart
 from newsmill.web.pages.rendering import PageView, params
-from newsmill.web.pages.timeline_charts import count_chart
-from newsmill.web.search_export import MAX_DOCUMENTS, FormatName, find_documents, stream_documents
 
 MAX_HITS = 20
 MAX_SAVED = 12
@@ -92,7 +106,7 @@ def show_search(
     facets = (
         count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES + 1, seconds=left) if has_counts and left > 0 else None
     )
-    timeline = count_bars(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
+    timeline = count_timeline(context.engine, query, period, user=view.user, seconds=ends_at - index.read_clock()) if has_counts else None
     title = view.words(f"timeline.title.{period.step}")
     filtered = FilteredQuery(query)
     return view.page(
@@ -120,7 +134,7 @@ def show_search(
         place={"q": query, "order": order if order == "newest" else None, "page": cursor, "previous": previous if cursor else None},
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
-        max_exported=MAX_DOCUMENTS,
+        max_exported=MAX_EXPORTED_DOCUMENTS,
     )
 
 
@@ -204,7 +218,7 @@ def build_search(
     return RedirectResponse(f"/search{params({'q': query[:MAX_QUERY_CHARACTERS]})}", 303)
 
 
-# ---- the place of a document in a list of matches
+# ---- the place of a document in a list of matches ----------------------------------------------------------------------------
 
 
 class Place:
@@ -232,3 +246,177 @@ class Place:
             return index.neighbours(self.query, document_id, **place, order=self.order, limit=MAX_HITS)
         except CursorError:
             return Neighbours()
+
+
+# ---- a query as its filters, which pages show and change ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter of a query, and the query without it."""
+
+    text: str
+    query_without: str
+
+
+class FilteredQuery:
+    """A query whose filters are parts of their own. Parts with words or other filters beside them stay as they are."""
+
+    def __init__(self, text: str) -> None:
+        self._parts = split_query(text)
+        self._filters = {part: parse_query(part.text) for part in self._parts if part.fields and "" not in part.fields}
+
+    @property
+    def text(self) -> str:
+        """The query, with quotation marks and brackets closed."""
+        return " ".join(part.text for part in self._parts)
+
+    def list_filters(self) -> Iterator[Filter]:
+        """The filters of the query, in order; filters joined by OR are one.
+
+        >>> [filter.text for filter in FilteredQuery("rail OR lang:de -source:a type:b OR type:c").list_filters()]
+        ['-source:a', 'type:b OR type:c']
+        """
+        for number, part in enumerate(self._parts):
+            if part in self._filters:
+                yield Filter(part.text, " ".join(other.text for at, other in enumerate(self._parts) if at != number))
+
+    def has(self, filter: str) -> bool:
+        """Whether the query has the filter, in any spelling."""
+        return bool(self._filters) and parse_query(filter) in self._filters.values()
+
+    def add(self, *filters: str) -> str:
+        """The query for the documents that also match the filters. A filter that they make superfluous is replaced.
+
+        >>> FilteredQuery('rail lang:de OR lang:en after:2026 NOT "open').add("lang:de", "after:2026-02-01")
+        'rail NOT "open" lang:de after:2026-02-01'
+        """
+        added = parse_query(" ".join(filters) if self._filters else "")  # a page adds each value of its facets
+        kept = [part.text for part in self._parts if not (part in self._filters and _implies(added, self._filters[part]))]
+        return " ".join([*kept, *filters])
+
+    def remove(self, field: str) -> str:
+        """The query without the filters of a field. An excluded value stays excluded.
+
+        >>> FilteredQuery('rail language:de OR lang:fr section:="Local News" -lang:en').remove("lang")
+        'rail section:="Local News" -lang:en'
+        """
+        return " ".join(part.text for part in self._parts if part.has_exclusion or part.fields != {field})
+
+    def link_bar(self, order: str, bar: TimelineBar) -> str:
+        """The URL of the documents of one bar."""
+        return f"/search{params({'q': self.add(*format_bar_filters(bar)), 'order': order})}"
+
+
+def _implies(added: Query, filter: Query) -> bool:
+    """Whether the documents that match `added` match the filter."""
+    return (
+        not filter.matches_nothing
+        and (filter.node is None or filter.node == added.node or (isinstance(filter.node, AnyOf) and added.node in filter.node.nodes))
+        and (filter.since is None or (added.since is not None and filter.since <= added.since))
+        and (filter.until is None or (added.until is not None and filter.until >= added.until))
+    )
+
+
+# ---- the query builder, for people who type no operators: its fields from a query and back -----------------------------------
+
+_PART = re.compile(
+    rf'(?P<minus>{SIGN}?)(?:(?P<name>[a-z_]+):)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]|(?P<plain>[^\s()"“”„]+))', re.IGNORECASE
+)
+_WORD_OR_PHRASE = re.compile(r'["“”„](?P<quoted>[^"“”„]*)["“”„]?|[^\s()"“”„]+')
+_ONE_VALUE = ("source", "lang", "author", "section", "after", "before")
+
+
+@dataclass(slots=True)
+class BuilderFields:
+    """The fields of the query builder. `keep`: parts of the query that no field expresses, as they were typed."""
+
+    keep: str = ""
+    all: str = ""
+    phrase: str = ""
+    any: str = ""
+    none: str = ""
+    title: str = ""
+    filters: dict[str, str] = field(default_factory=dict)  # of _ONE_VALUE
+
+
+def read_fields(query: str) -> BuilderFields:
+    """The fields that build a query again. Groups and words joined by operators are kept as they are.
+
+    >>> read_fields('rail "night train" !strike lang:de is:starred')
+    BuilderFields(keep='is:starred', all='rail', phrase='night train', any='', none='strike', title='', filters={'lang': 'de'})
+    """
+    fields = BuilderFields()
+    for part in split_query(query):
+        match = _PART.fullmatch(part.text)
+        if match is None or not _read_part(fields, match):
+            fields.keep = f"{fields.keep} {part.text}".strip()
+    return fields
+
+
+def _read_part(fields: BuilderFields, part: re.Match[str]) -> bool:
+    """Put a part of a query into its field; false if no field has its meaning."""
+    name, value, is_quoted = part["name"], part["quoted"] or part["plain"] or "", part["quoted"] is not None
+    if not value or value != " ".join(_plain_words(value)) or part["equals"] or (part["minus"] and (name or is_quoted)):
+        return False
+    if name is None:
+        target = "none" if part["minus"] else "phrase" if is_quoted else "all"
+    elif name.lower() == "title" and not is_quoted:
+        target = "title"
+    else:
+        target = "lang" if name.lower() == "language" else name.lower()
+        is_free = target in _ONE_VALUE and target not in fields.filters
+        if not is_free or (target in ("after", "before") and not is_day(value)):
+            return False
+        fields.filters[target] = value
+        return True
+    if target == "phrase" and fields.phrase:
+        return False
+    setattr(fields, target, f"{getattr(fields, target)} {value}".strip())
+    return True
+
+
+def build_query(fields: BuilderFields) -> str:
+    """The query for the fields.
+
+    >>> fields = BuilderFields(all="rail", phrase="night train", any='bus "old ferry"', none="strike", filters={"lang": "de"})
+    >>> build_query(fields)
+    'rail "night train" bus OR "old ferry" -strike lang:de'
+    """
+    parts = [close_query(fields.keep), close_query(" ".join(_words_and_phrases(fields.all)))]
+    parts += [f'"{" ".join(words)}"'] if (words := _plain_words(fields.phrase)) else []
+    parts += [
+        " OR ".join(_words_and_phrases(fields.any)),
+        *(f"-{one}" for one in _words_and_phrases(fields.none)),
+        *(f"title:{one}" for one in _words_and_phrases(fields.title)),
+    ]
+    for name, value in fields.filters.items():
+        words = _plain_words(value)
+        parts += [f"{name}:{words[0]}" if len(words) == 1 else f'{name}:"{" ".join(words)}"'] if words else []
+    return " ".join(part for part in parts if part)
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a date of the calendar, such as 2026-01-31."""
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _words_and_phrases(text: str) -> list[str]:
+    """The words of a field, and its phrases with their quotation marks. Without brackets.
+
+    >>> _words_and_phrases('news (-"evening edition" "open')
+    ['news', '"evening edition"', '"open"']
+    """
+    found = (
+        match[0].lstrip("-=") if match["quoted"] is None else f'"{quoted}"' if (quoted := match["quoted"].strip()) else ""
+        for match in _WORD_OR_PHRASE.finditer(text)
+    )
+    return [one for one in found if one]
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words of a field, without quotation marks and brackets."""
+    return [word for piece in re.sub('["“”„()]', " ", text).split() if (word := piece.lstrip("-!="))]

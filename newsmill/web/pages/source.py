@@ -1,11 +1,11 @@
 """The page of one source: statistics, settings, site profile and newest pages; pausing, resuming and changing it; its rules and its
-schedule."""
+schedule. The forms have one value per line; newsmill/sources/table.py checks the values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from anyio import from_thread
@@ -15,23 +15,25 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import reextract
+from newsmill import address_guard, reextract, urls
+from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.extraction.site_profile import apply_profile, field_positions
 from newsmill.listing_schedule import ListingSchedule, read_schedule
-from newsmill.model import Kind, Outcome, Rules, Source
+from newsmill.model import ArticleNorm, Kind, Outcome, Profile, Render, Rules, Source
 from newsmill.reextract import ReextractionDiff
+from newsmill.site_inspection import add_scheme
 from newsmill.sources.additions import find_follower
-from newsmill.sources.table import parse_source
+from newsmill.sources.table import format_duration, parse_source, spider_table
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.completeness import CompletenessReader, choose_week
+from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
-from newsmill.urls import make_spider_url
 from newsmill.web.auth import require_csrf, require_scope
-from newsmill.web.pages import charts, source_form
+from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView
-from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.source_health_view import list_past_alarms, read_health, write_time
 from newsmill.web.pages.translations import Translations
 
@@ -78,10 +80,10 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
     """Save the settings, in a worker thread because the database blocks."""
     context: AppContext = request.app.state.context
     before = get_source(context, name)
-    values = source_form.read_form(form)
+    values = read_form(form)
     try:
-        after = parse_source(name, source_form.plan_table(before, values), "form")
-        source_form.check_urls(after, request.app.state.config.allow_nets)
+        after = parse_source(name, plan_table(before, values), "form")
+        check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
         return render_source(request, name, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if (after.allow, after.deny) != (before.allow, before.deny):
@@ -125,7 +127,7 @@ def render_source(
     listings = [trace for trace in context.ledger.listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
     polls = read_schedule(context, stats.source).by_time
     recent = operation.recent(name, max_traces + 1)
-    plan = source_form.describe_plan(stats.source, view.words)
+    plan = describe_plan(stats.source, view.words)
     return view.page(
         "source.html",
         status,
@@ -145,7 +147,7 @@ def render_source(
         marks=view.marks(document.id for document in documents),
         plan=plan,
         plan_summary=" · ".join(values[0] for key, values in plan if key in SUMMARY_FIELDS),
-        values=source_form.plan_values(stats.source) if values is None else values,
+        values=plan_values(stats.source) if values is None else values,
         changing=values is not None,
         show=show,
         listings=listings[:max_listings],
@@ -154,7 +156,7 @@ def render_source(
         poll_count=len(polls),
         spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
-        rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
+        rules=rules_values(stats.source.rules) if rules is None else rules,
         rule_count=count_rules(stats.source.rules),
         changing_rules=rules is not None,
         recent=recent[:max_traces],
@@ -169,7 +171,7 @@ def read_spider(context: AppContext, source: Source) -> dict[str, Any] | None:
     """The last run of the source's spider, and the end of its log if this machine has it; None for a source without a spider."""
     if source.spider is None:
         return None
-    trace = context.ledger.trace(make_spider_url(source.name))
+    trace = context.ledger.trace(urls.make_spider_url(source.name))
     return {"trace": trace, "log": read_log_end(spider_log(context.settings, source.name))}
 
 
@@ -186,7 +188,7 @@ def build_chart(stats: SourceStatistics, view: PageView) -> dict[str, Any]:
 
 def count_rules(rules: Rules) -> int:
     """The number of selectors and patterns."""
-    return sum(len(getattr(rules, name)) for name in source_form.RULE_LINE_FIELDS) + len(rules.fields)
+    return sum(len(getattr(rules, name)) for name in RULE_LINE_FIELDS) + len(rules.fields)
 
 
 def sum_changes(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
@@ -214,9 +216,9 @@ async def change_rules(request: Request, name: str) -> Response:
 def preview_or_save(request: Request, name: str, form: FormData) -> Response:
     """Preview or save the rules, in a worker thread. A mistake is shown on the page, beside the submitted text."""
     context: AppContext = request.app.state.context
-    before, values = get_source(context, name), source_form.read_form(form)
+    before, values = get_source(context, name), read_form(form)
     try:
-        after = parse_source(name, source_form.plan_table_with_rules(before, values), "form")
+        after = parse_source(name, plan_table_with_rules(before, values), "form")
         if form.get("do") != "save":
             changes = from_thread.run(request.app.state.extraction_executor.run, preview_rules, context, before, after)
             return render_source(request, name, rules=values, changes=changes)
@@ -232,6 +234,9 @@ def preview_rules(context: AppContext, before: Source, after: Source) -> list[re
     """What the changed rules would do to the pages of the newest documents."""
     positions = context.documents.newest_pages(before.name, PREVIEW_PAGES)
     return list(reextract.compare_rules(context.archive, context.profiles, before.rules, after, positions))
+
+
+# ---- the schedule of its listings
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +262,212 @@ def _write_why(listing: ListingSchedule, words: Translations, now: datetime) -> 
     at = "" if listing.failing_since is None else write_time(words, listing.failing_since, now)
     span = "" if listing.span is None else words.span(listing.span.total_seconds())
     return words(f"schedule.why.{listing.why}", at=at, span=span)
+
+
+# ---- its site profile, with examples
+
+MAX_EXAMPLES = 12  # of each kind
+MAX_BODY_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A line with its path, or a path; digits are masked as 0."""
+
+    text: str
+    path: str | None
+    pages: int  # of the profile's pages, those that have it
+
+
+@dataclass(frozen=True, slots=True)
+class SiteProfileView:
+    """The newest version of a profile."""
+
+    site: str
+    version: int
+    pages: int
+    fit: float | None
+    at: datetime
+    lines: tuple[Example, ...]  # that are removed
+    paths: tuple[Example, ...]  # that never hold article text
+    body: tuple[Example, ...]  # paths of article text
+    fields: tuple[tuple[str, Example], ...]  # paths of title, authors or date
+    norm: ArticleNorm | None
+    is_fast: bool  # pages are extracted by known paths only
+
+
+def describe_profile(profiles: Profiles, statistics: SourceStatistics) -> SiteProfileView | None:
+    """The profile for the site of the source's newest document, else of its homepage; None before one is learned."""
+    url = statistics.last.url if statistics.last else statistics.source.homepage
+    site = urls.get_profile_site(url) if url else ""
+    version, profile = profiles.newest(site), profiles.latest(site)
+    if version is None or profile is None:
+        return None
+    return SiteProfileView(
+        site=site,
+        version=version.version,
+        pages=profile.pages,
+        fit=profile.fit,
+        at=version.created_at,
+        lines=most_frequent(_lines(profile)),
+        paths=most_frequent(_paths(profile)),
+        body=most_frequent(_body(profile))[:MAX_BODY_EXAMPLES],
+        fields=tuple(_fields(profile)),
+        norm=profile.norm,
+        is_fast=apply_profile.is_proven(profile),
+    )
+
+
+def most_frequent(examples: Iterator[Example]) -> tuple[Example, ...]:
+    """The examples on the most pages."""
+    return tuple(sorted(examples, key=lambda one: (-one.pages, one.text))[:MAX_EXAMPLES])
+
+
+def _lines(profile: Profile) -> Iterator[Example]:
+    for key in apply_profile.find_removed_lines(profile):
+        path, separator, line = key.partition(" | ")
+        if separator:
+            yield Example(line, path, profile.lines[key].pages)
+
+
+def _paths(profile: Profile) -> Iterator[Example]:
+    for path, counts in profile.paths.items():
+        if apply_profile.find_path_reason(profile, path):
+            yield Example(path, None, counts.pages)
+
+
+def _body(profile: Profile) -> Iterator[Example]:
+    for path, counts in profile.paths.items():
+        if counts.kept > 1 and 2 * counts.kept_words > counts.words:
+            yield Example(path, None, counts.kept)
+
+
+def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
+    for name, counts in profile.fields.items():
+        path = field_positions.find_proven_position(profile, name)
+        if path is not None:
+            yield name, Example(path, None, counts[path].agreed)
+
+
+# ---- conversion between a source and the text fields of its forms
+
+LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
+RULE_LINE_FIELDS = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
+MAX_FIELD_CHARACTERS = 20_000
+
+
+def plan_values(source: Source) -> dict[str, str]:
+    """The fields of the settings form."""
+    return {
+        "homepage": source.homepage or "",
+        "every": "" if source.every is None else format_duration(source.every),
+        "cron": source.cron or "",
+        "language": source.language or "",
+        "delay": f"{source.politeness.delay:g}",
+        "render": source.render.value,
+        **{name: "\n".join(getattr(source, name)) for name in LINE_FIELDS},
+    }
+
+
+def rules_values(rules: Rules) -> dict[str, str]:
+    """The fields of the rules form."""
+    return {
+        **{name: "\n".join(getattr(rules, name)) for name in RULE_LINE_FIELDS},
+        "fields": "\n".join(f"{name} = {selector}" for name, selector in rules.fields.items()),
+        "expires": rules.expires.isoformat() if rules.expires else "",
+    }
+
+
+def read_form(form: FormData) -> dict[str, str]:
+    """The text fields of a submitted form."""
+    return {name: value[:MAX_FIELD_CHARACTERS] for name, value in form.items() if isinstance(value, str) and name not in ("csrf", "do")}
+
+
+def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
+    """The source as a table of sources.toml, changed by the form; other keys keep their values. Raises ConfigError."""
+    changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
+    for name in ("homepage", "every", "cron", "language", "render"):
+        if value := values.get(name, "").strip():
+            changed[name] = add_scheme(value) if name == "homepage" else value
+    unchanged = {
+        "rules": rules_table(rules_values(before.rules)),
+        "politeness": {"delay": _parse_number(values.get("delay", "")), "concurrency": before.politeness.concurrency},
+        "expect": dict(before.expect),
+        "discover": before.discover,
+        "enabled": before.enabled,
+        "robots": before.robots,
+        "revisit": [format_duration(step) for step in before.revisit],
+        **({} if before.max_age is None else {"max_age": format_duration(before.max_age)}),
+        **spider_table(before),
+    }
+    return {name: value for name, value in changed.items() if value} | unchanged
+
+
+def rules_table(values: Mapping[str, str]) -> dict[str, Any]:
+    """The table `rules` of sources.toml, from the form. Raises ConfigError."""
+    table: dict[str, Any] = {name: split_lines(values.get(name, "")) for name in RULE_LINE_FIELDS}
+    table["fields"] = {}
+    for line in split_lines(values.get("fields", "")):
+        name, equals, selector = line.partition("=")
+        if not equals:
+            raise ConfigError(f"form: rules.fields: expected lines such as title = h1.headline, not {line[:80]!r}")
+        table["fields"][name.strip()] = selector.strip()
+    if value := values.get("expires", "").strip():
+        table["expires"] = _parse_date(value)
+    return table
+
+
+def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str, Any]:
+    """The source as a table of sources.toml, with the rules of the form. Raises ConfigError."""
+    return plan_table(source, plan_values(source)) | {"rules": rules_table(values)}
+
+
+def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
+    """Raises ConfigError for a source with a URL that Newsmill never fetches. The crawler checks each connection again."""
+    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(allow_nets)):
+        raise ConfigError(reason)
+
+
+def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
+    """The settings for display: (field, values) for each field that has a value."""
+    every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
+    every += [words("plan.adaptive")] if source.is_adaptive else []
+    rows: dict[str, list[str]] = {
+        "homepage": [source.homepage] if source.homepage else [],
+        "every": every,
+        "cron": [f"{source.cron} (UTC)"] if source.cron else [],
+        "language": [source.language] if source.language else [],
+        "delay": [
+            words(
+                "plan.delay",
+                n=f"{source.politeness.delay:g}".replace(".", words.texts["format.point"]),
+                concurrency=source.politeness.concurrency,
+            )
+        ],
+        **{name: list(getattr(source, name)) for name in LINE_FIELDS},
+        "render": [] if source.render is Render.NEVER else [words(f"plan.render.{source.render}")],
+        "discover": [] if source.spider and not source.homepage else [words(f"plan.discover.{'on' if source.discover else 'off'}")],
+        "robots": [] if source.robots else [words("plan.robots.off")],
+        "spider": [source.spider] if source.spider else [],
+        "expect": [words("plan.expect", documents=words.n("documents", n)) for n in source.expect.values()],
+    }
+    return [(name, values) for name, values in rows.items() if values]
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines that are not blank."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _parse_number(value: str) -> float:
+    try:
+        return float(value.strip().replace(",", ".") or 1)
+    except ValueError:
+        raise ConfigError(f"form: politeness.delay: expected a number of seconds from 0 to 3600, not {value[:80]!r}") from None
+
+
+def _parse_date(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ConfigError(f"form: rules.expires: expected a date such as 2027-06-30, not {value[:80]!r}") from None

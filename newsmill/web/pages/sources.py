@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,7 +21,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
-from newsmill.site_inspection import Obstacle, SiteInspection, add_scheme, find_advice, get_article_host
+from newsmill.site_inspection import InspectionProcesses, Obstacle, SiteInspection, add_scheme, find_advice, get_article_host, inspect_site
 from newsmill.sources.additions import Action, Addition, find_follower, plan_addition
 from newsmill.sources.files import render_table
 from newsmill.sources.table import make_name, parse_source
@@ -22,9 +29,8 @@ from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope
-from newsmill.web.inspections import Inspections, SubmittedInspection
-from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, shorten
+from newsmill.web.pages.source import check_urls
 from newsmill.web.pages.source_health_view import describe_failure, read_health
 
 MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
@@ -47,7 +53,7 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = build_source(**values)
-        source_form.check_urls(source, request.app.state.config.allow_nets)
+        check_urls(source, request.app.state.config.allow_nets)
     except UrlError:
         return render_sources(
             request, status=422, values=values, problem=PageView(request).words("sources.not_a_url", given=shorten(homepage, 80))
@@ -195,3 +201,68 @@ def describe_obstacle(inspection: SiteInspection, view: PageView) -> str | None:
         key = find_advice(inspection.failure) or Obstacle.UNREACHABLE
         return view.words(f"inspection.obstacle.{key}", failure=describe_failure(inspection.failure, view.words))
     return view.words(f"inspection.obstacle.{inspection.obstacle}")
+
+
+# ---- the inspections that run, each in a process, and their results, which are kept for a while ----------------------------------
+#
+# A thread waits for each process, beside those that serve requests, so a slow site delays no other page.
+
+MAX_RUNNING = 2  # processes of about 150 MB
+MAX_WAITING = 6  # running ones included
+MAX_KEPT = 30  # results
+KEPT_SECONDS = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedInspection:
+    """An inspection, running or done. `values` are the fields of the form; `user` may see the result."""
+
+    user: str
+    values: Mapping[str, str]
+    started_at: float  # time.monotonic()
+    future: Future[SiteInspection]
+
+
+class Inspections:
+    """Runs and keeps inspections for these pages and for the API. Used by several threads."""
+
+    def __init__(self, inspect: Callable[..., SiteInspection] = inspect_site) -> None:
+        self._inspect = inspect
+        self._executor = ThreadPoolExecutor(MAX_RUNNING, thread_name_prefix="inspection")
+        self._kept: dict[str, SubmittedInspection] = {}
+        self._processes = InspectionProcesses()
+        self._lock = threading.Lock()
+
+    def start(self, url: str, user: str, values: Mapping[str, str]) -> str:
+        """Start an inspection; returns its id. Raises HTTPException 503 while too many run or wait."""
+        with self._lock:
+            self._forget_old()
+            if sum(not one.future.done() for one in self._kept.values()) >= MAX_WAITING:
+                raise HTTPException(503, "other sites are being inspected: try again in a minute", headers={"Retry-After": "60"})
+            key = secrets.token_hex(12)
+            future = self._executor.submit(self._inspect, url, on_start=self._processes.keep)
+            self._kept[key] = SubmittedInspection(user, values, time.monotonic(), future)
+        return key
+
+    def get(self, key: str, user: str) -> SubmittedInspection | None:
+        """The inspection that this user started; None for an unknown or forgotten one."""
+        found = self._kept.get(key)
+        return found if found is not None and found.user == user else None
+
+    async def run(self, url: str, user: str) -> SiteInspection:
+        """Inspect and wait for the result. Raises HTTPException 503 as `start`, NewsmillError if no process can do it."""
+        found = self._kept[self.start(url, user, {})]
+        return await asyncio.wrap_future(found.future)
+
+    def close(self) -> None:
+        """End the running processes, and the threads."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._processes.end()
+        self._executor.shutdown()
+
+    def _forget_old(self) -> None:
+        limit = time.monotonic() - KEPT_SECONDS
+        done = [key for key, one in self._kept.items() if one.future.done()]
+        for key in done:
+            if self._kept[key].started_at < limit or len(self._kept) >= MAX_KEPT:
+                del self._kept[key]

@@ -14,7 +14,7 @@ from screens import ids_of
 from site_of_tests import BASE, RunningApp
 from starlette.testclient import TestClient
 
-from newsmill.web.app import create_app
+from newsmill.web.server import create_app
 
 
 @pytest.fixture(scope="session")

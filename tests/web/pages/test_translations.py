@@ -11,7 +11,7 @@ import pytest
 from newsmill.extraction.body import block_rules, extract, trailing_lines
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.web.pages import charts, document, rendering, source_form, translations
+from newsmill.web.pages import charts, document, rendering, source, translations
 
 PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -79,13 +79,13 @@ def test_outcomes_states_kinds_and_fields_have_texts() -> None:
     wanted += [
         f"form.{name}.{part}"
         for name in (
-            *source_form.LINE_FIELDS,
+            *source.LINE_FIELDS,
             "homepage",
             "every",
             "cron",
             "language",
             "delay",
-            *source_form.RULE_LINE_FIELDS,
+            *source.RULE_LINE_FIELDS,
             "fields",
             "expires",
         )
