@@ -16,7 +16,7 @@ from math import log
 from typing import NamedTuple
 
 from newsmill.search.entry import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition
-from newsmill.storage.stored_order import decode_cursor, encode_cursor
+from newsmill.storage.documents import decode_cursor, encode_cursor
 
 BLOCK_MATCHES = 400  # ranked together: twenty pages of results
 TITLE_SCORE = 2.0

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, String, bindparam, case, func, select, update
 from newsmill.discovery.revisits import RevisitResult
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
-from newsmill.storage import fingerprints, stored_order
+from newsmill.storage import fingerprints
 from newsmill.storage.counters import CounterUpdates
-from newsmill.storage.documents import to_row
+from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.article_identity import StoredPage
 from newsmill.storage.ledger.claims import REEXTRACT, RENEW
@@ -103,7 +103,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     current = end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    stamp = stored_order.stamp(conn, now) if list_documents(current) else now
+    stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):

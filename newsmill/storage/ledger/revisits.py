@@ -16,8 +16,8 @@ from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, s
 
 from newsmill.discovery.revisits import RevisitResult, compute_next_revisit, find_start
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Rendering, Source
-from newsmill.storage import stored_order
 from newsmill.storage.columns import load_source
+from newsmill.storage.documents import make_stamp
 from newsmill.storage.ledger.article_identity import StoredPage, is_placeholder, is_same_article
 from newsmill.storage.ledger.links import RANK_REVISIT
 from newsmill.storage.ledger.records import Result
@@ -242,7 +242,7 @@ def _note_absence(conn: Connection, outcome: Outcome, document: AnyRow, now: dat
     is_gone = outcome is Outcome.GONE
     if is_gone == (document.gone_at is not None) or (not is_gone and outcome not in SAME_TEXT):
         return
-    values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": stored_order.stamp(conn, now)}
+    values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": make_stamp(conn, now)}
     conn.execute(_SET_GONE, values)
 
 
