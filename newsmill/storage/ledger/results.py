@@ -19,9 +19,8 @@ from newsmill.storage import fingerprints
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.article_identity import StoredPage
+from newsmill.storage.ledger.article_identity import StoreDecision, StoredPage, decide, duplicate_of, list_documents, lock_documents
 from newsmill.storage.ledger.claims import REEXTRACT, RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplicate_of, list_documents, lock_documents
 from newsmill.storage.ledger.links import REQUEUED
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.revisits import RevisitPlans, end_failed_revisits
