@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import claims, clocks, leases, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
@@ -179,41 +179,41 @@ class Ledger:
         none of them.
         """
         with writing(self._engine) as conn:
-            return hosts.lease(conn, owner, limit, seconds, now, source, spiders)
+            return leases.lease_hosts(conn, owner, limit, seconds, now, source, spiders)
 
     def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
         """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""
         with writing(self._engine) as conn:
-            return hosts.lease_one(conn, host, owner, seconds, now)
+            return leases.lease_host(conn, host, owner, seconds, now)
 
     def find_pause(self, host: str, *, now: datetime) -> datetime | None:
         """Until when no request may be sent to a host; None: it is not paused."""
         with reading(self._engine) as conn:
-            return hosts.find_pause(conn, host, now)
+            return leases.find_pause(conn, host, now)
 
     def renew_hosts(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
         """Renew the leases of hosts and of their rows in progress. Returns the hosts still leased; stop fetching from the others."""
         with writing(self._engine) as conn:
-            return hosts.renew(conn, owner, list(names), seconds, now)
+            return leases.renew_hosts(conn, owner, list(names), seconds, now)
 
     def release_host(
         self, host: str, owner: str, *, now: datetime, next_fetch_at: datetime | None = None, failures: int | None = None
     ) -> bool:
         """End the lease of a host; it is not leased before next_fetch_at. `failures` (None: unchanged) is for the next owner."""
         with writing(self._engine) as conn:
-            return hosts.release(conn, host, owner, now, next_fetch_at, failures)
+            return leases.release_host(conn, host, owner, now, next_fetch_at, failures)
 
     def pause_host(self, host: str, owner: str, *, until: datetime | None, failures: int, now: datetime) -> bool:
         """Record the politeness state during the lease, so that Retry-After and backoff survive a crash."""
         with writing(self._engine) as conn:
-            return hosts.pause(conn, host, owner, until, failures, now)
+            return leases.pause_host(conn, host, owner, until, failures, now)
 
     def save_robots(
         self, host: str, owner: str, *, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
     ) -> bool:
         """Store robots.txt for the next owner of the host. `status` None: unreachable."""
         with writing(self._engine) as conn:
-            return hosts.save_robots(conn, host, owner, status, body, crawl_delay, now)
+            return leases.save_robots(conn, host, owner, status, body, crawl_delay, now)
 
     # ---- fetches
 
@@ -223,17 +223,17 @@ class Ledger:
         Empty when the host's lease has ended.
         """
         with writing(self._engine) as conn:
-            return fetch_leases.lease(conn, host, owner, limit, seconds, now, source)
+            return leases.lease_urls(conn, host, owner, limit, seconds, now, source)
 
     def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
         """Record a segment and make its rows `fetched`, in one commit. Call it when the file is on disk. Returns the rows changed."""
         with writing(self._engine) as conn:
-            return fetch_leases.save_segment(conn, segment, rows, now)
+            return leases.save_segment(conn, segment, rows, now)
 
     def find_awaited_rows(self, rows: Sequence[tuple[int, int]]) -> set[int]:
         """Of rows (id, fence), the ids that were not leased again, saved or ended since: their pages can still be saved."""
         with reading(self._engine) as conn:
-            return fetch_leases.find_awaited_rows(conn, rows)
+            return leases.find_awaited_rows(conn, rows)
 
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """Give leased rows their outcomes and count them, in one commit. Returns the rows changed.
@@ -241,12 +241,12 @@ class Ledger:
         A row under a revisit keeps its outcome; what the revisit showed is noted (`revisits`).
         """
         with writing(self._engine) as conn:
-            return fetch_leases.end(conn, endings, now)
+            return leases.end(conn, endings, now)
 
     def postpone(self, rows: Sequence[Postponed], *, now: datetime) -> int:
         """Make leased rows due at a later time. Returns the rows changed."""
         with writing(self._engine) as conn:
-            return fetch_leases.postpone(conn, rows, now)
+            return leases.postpone(conn, rows, now)
 
     def publisher_order(self, host: str) -> PublisherOrder | None:
         """The order of the owner of a host. Look before each request: it is obeyed from the next one on."""
@@ -256,12 +256,12 @@ class Ledger:
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Release leased rows that were not tried (a clean stop): due at once, no attempt counted."""
         with writing(self._engine) as conn:
-            return fetch_leases.release(conn, rows, now)
+            return leases.release_urls(conn, rows, now)
 
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""
         with writing(self._engine) as conn:
-            return fetch_leases.expire(conn, now)
+            return leases.expire_leases(conn, now)
 
     # ---- WebSub
 
@@ -286,7 +286,7 @@ class Ledger:
     def end_pushed(self, ended: Ended, ids: Sequence[int], *, now: datetime) -> int:
         """End a leased listing whose pushes were read, and delete these, in one commit. Returns the rows changed."""
         with writing(self._engine) as conn:
-            changed = fetch_leases.end(conn, [ended], now)  # first: like `receive`, it locks the listing before its pushes
+            changed = leases.end(conn, [ended], now)  # first: like `receive`, it locks the listing before its pushes
             if changed:
                 websub.delete_pushes(conn, ids)
             return changed

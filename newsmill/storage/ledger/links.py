@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, select, update
@@ -19,9 +19,9 @@ from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
-from newsmill.storage.ledger import hosts, polls
+from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.records import Added
-from newsmill.storage.schema import ledger
+from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import KEEP_FAILURE, AnyRow, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
 
@@ -54,6 +54,8 @@ REQUEUED: dict[str, Any] = {
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
+_INSERT_HOSTS = Upsert(hosts, ("host",))
 _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger.c.detail).where(
     ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
 )
@@ -124,7 +126,7 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
-    hosts.insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
+    insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
     new = set(INSERT.run_returning_keys(conn, ordered))
     counters = CounterUpdates()
     for row in (row for row in ordered if row["url_key"] in new):
@@ -133,6 +135,11 @@ def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime
             counters.add(now, row["source"], row["kind"], row["outcome"])
     counters.write(conn)
     return new
+
+
+def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
+    """Insert the hosts that have no row yet."""
+    _INSERT_HOSTS.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
 
 
 def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:

@@ -17,9 +17,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 from newsmill.model import Kind, Link, Outcome, Segment, State
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.fetch_leases import insert_segment
-from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, make_row
+from newsmill.storage.ledger.leases import insert_segment
+from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.ledger.records import ArchivedRow, SubmittedFetch
@@ -196,7 +195,7 @@ def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetc
     made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
     by_key = {row["url_key"]: page for row, page in made}
     keys = list(by_key)
-    hosts.insert_hosts(conn, (row["host"] for row, _ in made))
+    insert_hosts(conn, (row["host"] for row, _ in made))
     new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
     locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE]
     if locked:
