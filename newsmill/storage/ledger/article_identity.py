@@ -23,7 +23,7 @@ from newsmill.model import SPIDER, Document, Outcome, OutcomeRecord, is_doubtful
 from newsmill.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
 from newsmill.storage import fingerprints
 from newsmill.storage.columns import make_storable
-from newsmill.storage.ledger.records import Result
+from newsmill.storage.ledger.claims import Result
 from newsmill.storage.schema import documents
 from newsmill.storage.statements import AnyRow
 

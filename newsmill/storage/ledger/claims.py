@@ -8,11 +8,12 @@ is not counted; the next claim then suspects every page of the segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
 
-from newsmill.model import OUTCOMES, ClaimedPage, Outcome, OutcomeRecord, Rendering, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
@@ -116,6 +117,19 @@ _MARK = (
 )
 RENEW = update(ledger).where(*_CLAIMED_BY_OWNER).values(lease_until=UNTIL)
 _RELEASE = update(ledger).where(*_CLAIMED_BY_OWNER).values(**FREE, state="fetched", next_at=NOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now.
+
+    With `wants_rendering`, that fetch renders the page, and is not counted as an attempt.
+    """
+
+    claim: ClaimedPage
+    reading: ExtractionResult
+    retry_at: datetime | None = None
+    wants_rendering: bool = False
 
 
 def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, case, exists, func, literal_column, not_, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, Rendering, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger import polls, revisits
 from newsmill.storage.ledger.clocks import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
-from newsmill.storage.ledger.records import Ended, Fetched, HostLease, Postponed
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, publisher_orders, segments
 from newsmill.storage.statements import (
@@ -35,6 +35,21 @@ from newsmill.storage.statements import (
     state_is,
 )
 from newsmill.urls import SPIDER_HOST_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class HostLease:
+    """A leased host, with what the last owner of the lease knew about it."""
+
+    host: str
+    fence: int
+    is_abandoned: bool = False  # the last owner did not release it, so it may have requested something a moment ago
+    next_fetch_at: datetime | None = None  # no request before it
+    failures: int = 0  # in a row
+    crawl_delay: float | None = None  # seconds, from robots.txt
+    robots_status: int | None = None  # None: never fetched, or unreachable
+    robots_body: bytes | None = None
+    robots_fetched_at: datetime | None = None
 
 
 # One index probe per host, in the order of ix_hosts_served, until `limit` are found: 0.3 ms at 6,000 due rows. With EXISTS, Postgres
@@ -194,6 +209,45 @@ def save_robots(
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 _IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A leased row whose page is in the archive, at `offset` of the segment it is saved with."""
+
+    id: int
+    fence: int
+    offset: int
+    url: str  # final, after redirects
+    status: int
+    etag: str | None = None
+    last_modified: str | None = None
+    rendering: Rendering | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A leased row with an outcome that needs no worker: a listing, a refusal, a failure."""
+
+    id: int
+    fence: int
+    ending: OutcomeRecord
+    etag: str | None = None  # for the next fetch; None deletes the stored one
+    last_modified: str | None = None
+    cache_seconds: float | None = None  # of a listing: for how long the response may be reused; None keeps the stored value
+    update_interval: timedelta | None = None  # of a feed: how often it says that it changes; None keeps the stored value
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A leased row to be tried again at `next_at`. `count_attempt`: whether this try counts. `failure`: how it failed, if it did."""
+
+    id: int
+    fence: int
+    next_at: datetime
+    detail: str | None = None
+    count_attempt: bool = True
+    failure: OutcomeRecord | None = None
 
 
 def _make_url_lease(*of_source: Any) -> Any:

@@ -25,24 +25,13 @@ from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.backfills import Backfills
-from newsmill.storage.ledger.claims import DeferredPages
+from newsmill.storage.ledger.claims import DeferredPages, Result
+from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
+from newsmill.storage.ledger.links import Added
 from newsmill.storage.ledger.polls import PolledListing
-from newsmill.storage.ledger.queries import By, CounterRow
-from newsmill.storage.ledger.records import (
-    Added,
-    ArchivedRow,
-    Ended,
-    Fetched,
-    HostLease,
-    OutcomeCount,
-    Postponed,
-    Progress,
-    Result,
-    SubmittedFetch,
-    Trace,
-    Waiting,
-)
+from newsmill.storage.ledger.queries import By, CounterRow, OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.source_changes import apply_moves, move_listing
+from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 from newsmill.storage.publishers import PublisherOrder, find_order
 from newsmill.storage.websub import Push
 

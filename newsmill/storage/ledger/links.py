@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,6 @@ from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import polls
-from newsmill.storage.ledger.records import Added
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import KEEP_FAILURE, AnyRow, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
@@ -77,6 +77,16 @@ _REQUEUE = (
         rank=case((ledger.c.rank == RANK_REVISIT, RANK_NEW), else_=ledger.c.rank),
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The counts of a batch of links. `bad`: invalid URLs, except those that a person or a program requested (they get a row)."""
+
+    new: int = 0
+    known: int = 0
+    bad: int = 0
+    again: int = 0  # known URLs that are due again
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:

@@ -21,7 +21,6 @@ from newsmill.storage.ledger.leases import insert_segment
 from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
-from newsmill.storage.ledger.records import ArchivedRow, SubmittedFetch
 from newsmill.storage.schema import ledger, submissions, submitted_urls
 from newsmill.storage.statements import NOW, AnyRow
 
@@ -155,6 +154,29 @@ def _submitted_url(row: AnyRow) -> SubmittedUrl:
         row.ended_at if ended else None,
         row.document_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedFetch:
+    """A page from outside the crawler that is in the archive, at `offset` of the segment it is saved with."""
+
+    link: Link  # a valid URL
+    offset: int
+    url: str  # final, after redirects
+    status: int
+    fetched_at: datetime
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRow:
+    """A known row, with the place of its last page in the archive."""
+
+    kind: Kind
+    state: State
+    segment: str | None
+    offset: int | None
 
 
 # ---- pages
