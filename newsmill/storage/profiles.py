@@ -16,7 +16,7 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 from newsmill.model import Block, ExtractionPath, Profile
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import STAMP_RESOLUTION, ArchivedPage, archived, find_horizon
-from newsmill.storage.ledger import retry
+from newsmill.storage.ledger.links import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
 from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
 
@@ -261,7 +261,7 @@ class Profiles:
             if same:
                 rows = [{"b_id": document.id, "b_hash": document.content_hash, "b_version": note.version} for document in same]
                 conn.execute(_MARK_UNCHANGED, sorted(rows, key=lambda row: str(row["b_id"])))
-            pages = retry.reextract(conn, other, now) if other else 0
+            pages = requeue_for_extraction(conn, other, now) if other else 0
             if not same and not other and now - note.created_at >= SETTLE:
                 conn.execute(_APPLIED, {"b_site": note.site, "b_version": note.version})
         return pages

@@ -17,7 +17,7 @@ from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, Out
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.links import batches
+from newsmill.storage.ledger.links import REEXTRACT, batches
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
@@ -25,7 +25,6 @@ from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW,
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
 FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU limit of its first attempt, and had no other attempt yet
-REEXTRACT = "reextract"  # `stage` of an archived page that waits for another extraction
 WORKER_GONE = "its worker was gone when the lease ended"
 
 COLUMNS = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from newsmill.discovery.revisits import RevisitResult, compute_next_revisit, find_start
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
@@ -30,7 +30,6 @@ SAME_TEXT = (Outcome.NOT_MODIFIED, Outcome.UNCHANGED)  # outcomes of a revisit t
 PAUSED_WAIT = timedelta(days=1)  # of an article whose source is paused
 
 NOT_A_REVISIT = or_(IS_LISTING, ledger.c.outcome.is_(None))  # of an open row
-IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
 
 _HOSTS: Any = bindparam("b_hosts", expanding=True)
 _IDS: Any = bindparam("b_ids", expanding=True)
