@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, literal_c
 from newsmill.exceptions import ConfigError
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
-from newsmill.storage.ledger.clocks import CLOCK_SLACK
+from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import alerts, saved_searches, search_matches
 from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS, make_secret
 

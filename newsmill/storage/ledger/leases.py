@@ -13,10 +13,10 @@ from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, Re
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger import polls, revisits
-from newsmill.storage.ledger.clocks import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
+from newsmill.storage.processes import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.schema import hosts, ledger, publisher_orders, segments
 from newsmill.storage.statements import (
     FREE,

@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, leases, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import claims, leases, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -471,12 +471,12 @@ class Ledger:
             return processes.end_leases(conn, is_dead, now)
 
     def adjust_to_clock(self, *, now: datetime) -> timedelta:
-        """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`clocks`).
+        """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`processes`).
 
         By how much it was set back; zero in nearly every call, which then only reads.
         """
         with reading(self._engine) as conn:
-            if not clocks.needs_adjusting(conn, now):
+            if not processes.is_clock_adjustment_needed(conn, now):
                 return timedelta()
         with writing(self._engine) as conn:
-            return clocks.adjust(conn, now)
+            return processes.adjust_to_clock(conn, now)
