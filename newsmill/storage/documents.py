@@ -192,9 +192,9 @@ def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) 
 STAMP_RESOLUTION = timedelta(microseconds=1)  # of both databases
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
-_CLASS = ord("N") << 24
+_LOCK_CLASS = ord("N") << 24
 
-_LAST = select(func.max(documents.c.stored_at))
+_LAST_STAMP = select(func.max(documents.c.stored_at))
 # A machine that disappears inside its transaction holds the horizon back until the server notices: two hours with TCP's defaults.
 _ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
 pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
@@ -207,8 +207,8 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 def make_stamp(conn: Connection, now: datetime) -> datetime:
     """The stamp (aware, UTC) for the documents of this transaction: `now`, or more if a committed stamp is not smaller."""
     if conn.dialect.name == "postgresql":
-        conn.execute(_ANNOUNCE, {"class": _CLASS})
-    last: datetime | None = conn.execute(_LAST).scalar()
+        conn.execute(_ANNOUNCE, {"class": _LOCK_CLASS})
+    last: datetime | None = conn.execute(_LAST_STAMP).scalar()
     return now if last is None or now > last else last + STAMP_RESOLUTION
 
 
@@ -217,9 +217,9 @@ def find_horizon(conn: Connection) -> datetime:
 
     The connection must be in autocommit. Read documents up to the horizon after it, never before.
     """
-    last: datetime = conn.execute(_LAST).scalar() or EPOCH
+    last: datetime = conn.execute(_LAST_STAMP).scalar() or EPOCH
     if conn.dialect.name == "postgresql":
-        announced = conn.execute(_ANNOUNCED, {"class": _CLASS}).scalar()
+        announced = conn.execute(_ANNOUNCED, {"class": _LOCK_CLASS}).scalar()
         if announced is not None:
             return min(last, EPOCH + timedelta(microseconds=announced))
     return last

@@ -158,19 +158,19 @@ _OWNERS_OF_LEASES = union(
     select(hosts.c.owner).where(hosts.c.owner.is_not(None), hosts.c.lease_until > NOW),
     select(ledger.c.owner).where(IN_FLIGHT, ledger.c.owner.is_not(None), ledger.c.lease_until > NOW),
 )
-_HOSTS = update(hosts).where(hosts.c.owner.in_(_OWNERS)).values(lease_until=NOW)
+_END_HOST_LEASES = update(hosts).where(hosts.c.owner.in_(_OWNERS)).values(lease_until=NOW)
 _ROWS_OF_OWNERS = (
     select(ledger.c.id).where(IN_FLIGHT, ledger.c.owner.in_(_OWNERS)).order_by(ledger.c.id).with_for_update(skip_locked=True).cte("theirs")
 )
-_ROWS = update(ledger).where(ledger.c.id.in_(select(_ROWS_OF_OWNERS.c.id))).values(lease_until=NOW)
+_END_ROW_LEASES = update(ledger).where(ledger.c.id.in_(select(_ROWS_OF_OWNERS.c.id))).values(lease_until=NOW)
 
 
 def end_leases(conn: Connection, is_dead: Callable[[str], bool], now: datetime) -> list[str]:
     """End the leases of dead owners now. Returns the owners. Marks, fences and states stay, as after any ended lease."""
     dead = [owner for (owner,) in conn.execute(_OWNERS_OF_LEASES, {"b_now": now}) if is_dead(owner)]
     if dead:
-        conn.execute(_HOSTS, {"b_owners": dead, "b_now": now})
-        conn.execute(_ROWS, {"b_owners": dead, "b_now": now})
+        conn.execute(_END_HOST_LEASES, {"b_owners": dead, "b_now": now})
+        conn.execute(_END_ROW_LEASES, {"b_owners": dead, "b_now": now})
     return dead
 
 
@@ -204,7 +204,7 @@ _PAST_TIMES = (
     *(hosts.c.leased_at, hosts.c.paused_at, hosts.c.robots_fetched_at, processes.c.beat_at),
     *(listing_schedules.c.planned_at, listing_schedules.c.polled_at, listing_schedules.c.read_at, listing_schedules.c.shown_at),
 )
-_LEASES = (
+_LONG_LEASES = (
     select(hosts.c.host).where(hosts.c.lease_until > bindparam("b_latest", type_=hosts.c.lease_until.type)).limit(1),
     select(ledger.c.id).where(IN_FLIGHT, ledger.c.lease_until > bindparam("b_latest", type_=ledger.c.lease_until.type)).limit(1),
 )
@@ -222,7 +222,7 @@ _REVISIT_NOW = (
 def is_clock_adjustment_needed(conn: Connection, now: datetime) -> bool:
     """Whether the clock was set back, or a lease lasts longer than MAX_LEASE."""
     values = {"b_latest": now + MAX_LEASE}
-    return _time_before(conn, now) > now or any(conn.execute(statement, values).first() is not None for statement in _LEASES)
+    return _time_before(conn, now) > now or any(conn.execute(statement, values).first() is not None for statement in _LONG_LEASES)
 
 
 def adjust_to_clock(conn: Connection, now: datetime) -> timedelta:

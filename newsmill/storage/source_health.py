@@ -370,7 +370,9 @@ class SourceHealthReader:
         names = [source.name for source in sources]
         with reading(self._engine) as conn:
             histories, alarms = read_histories(conn, names), read_open(conn, names)
-            return {source.name: _read(conn, source, histories.get(source.name), alarms.get(source.name, []), now) for source in sources}
+            return {
+                source.name: _read_health(conn, source, histories.get(source.name), alarms.get(source.name, []), now) for source in sources
+            }
 
     def list_problem_names(self) -> list[str]:
         """The names of up to MAX_PROBLEM_SOURCES sources with an open alarm, in order."""
@@ -378,7 +380,9 @@ class SourceHealthReader:
             return list(conn.execute(_PROBLEM_NAMES).scalars())
 
 
-def _read(conn: Connection, source: Source, history: CheckHistory | None, alarms: Sequence[SourceAlarm], now: datetime) -> SourceHealth:
+def _read_health(
+    conn: Connection, source: Source, history: CheckHistory | None, alarms: Sequence[SourceAlarm], now: datetime
+) -> SourceHealth:
     seen, _, _ = observe(conn, source, history or CheckHistory(), now)
     return describe_observation(seen, [alarm.finding for alarm in alarms])
 
@@ -412,9 +416,9 @@ def _find_common(failing: Sequence[ListingRecord]) -> tuple[OutcomeRecord, Listi
 
 # ---- checks and their alarms
 
-_HISTORY = (
+_PAST_ALARMS = (
     select(source_alarms)
-    .where(source_alarms.c.source == bindparam("b_name"))
+    .where(source_alarms.c.source == _NAME)
     .order_by(source_alarms.c.begun_at.desc(), source_alarms.c.id.desc())
     .limit(bindparam("b_limit"))
 )
@@ -428,7 +432,7 @@ _TO_CHECK = (
     .limit(bindparam("b_limit"))
 )
 _SINCE: Any = bindparam("b_since", type_=ledger.c.ended_at.type)
-_IS_OTHER = and_(ledger.c.source.is_not(None), ledger.c.source != bindparam("b_name"))
+_IS_OTHER = and_(ledger.c.source.is_not(None), ledger.c.source != _NAME)
 _OTHER_SUCCESS = select(ledger.c.id).where(IS_LISTING, _IS_OTHER, ledger.c.failing_since.is_(None), ledger.c.ended_at > _SINCE).limit(1)
 _OTHER_FAILURE = select(ledger.c.id).where(ledger.c.failing_since.is_not(None), ledger.c.failing_since > _SINCE, _IS_OTHER).limit(1)
 
@@ -458,7 +462,7 @@ class SourceAlarms:
     def list_history(self, source: str) -> list[SourceAlarm]:
         """The newest MAX_HISTORY alarms of a source, newest first."""
         with reading(self._engine) as conn:
-            return [to_alarm(row) for row in conn.execute(_HISTORY, {"b_name": source, "b_limit": MAX_HISTORY})]
+            return [to_alarm(row) for row in conn.execute(_PAST_ALARMS, {"b_name": source, "b_limit": MAX_HISTORY})]
 
     def list_to_check(self, limit: int, *, now: datetime) -> list[Source]:
         """Sources that were not checked for MIN_CHECK_INTERVAL, those first whose last check is longest ago."""

@@ -80,14 +80,15 @@ class Push:
     received_at: datetime
 
 
+_TABLE = websub_subscriptions
 _NAMES = tuple(item.name for item in fields(Subscription))
-_BY_LISTING = select(websub_subscriptions).where(websub_subscriptions.c.ledger_id == bindparam("b_id"))
-_ACTIVE = select(websub_subscriptions).where(
-    websub_subscriptions.c.ledger_id.in_(bindparam("b_ids", expanding=True)),
-    websub_subscriptions.c.state == SubscriptionState.ACTIVE.value,
-    websub_subscriptions.c.expires_at > bindparam("b_now", type_=websub_subscriptions.c.expires_at.type),
+_BY_LISTING = select(_TABLE).where(_TABLE.c.ledger_id == bindparam("b_id"))
+_ACTIVE = select(_TABLE).where(
+    _TABLE.c.ledger_id.in_(bindparam("b_ids", expanding=True)),
+    _TABLE.c.state == SubscriptionState.ACTIVE.value,
+    _TABLE.c.expires_at > bindparam("b_now", type_=_TABLE.c.expires_at.type),
 )
-_INSERT = Upsert(websub_subscriptions, ("ledger_id",))
+_INSERT = Upsert(_TABLE, ("ledger_id",))
 _WAITING = (
     select(websub_pushes).where(websub_pushes.c.ledger_id == bindparam("b_id")).order_by(websub_pushes.c.id).limit(MAX_WAITING_PUSHES)
 )
@@ -142,7 +143,7 @@ def record(conn: Connection, ledger_id: int, hub: str | None, topic: str | None,
     if not is_changed(known, hub, topic, new_pages):
         return
     if known is not None and (known.hub, known.topic) == (hub, topic):
-        conn.execute(update(websub_subscriptions).where(websub_subscriptions.c.ledger_id == ledger_id).values(missed_at=now))
+        conn.execute(update(_TABLE).where(_TABLE.c.ledger_id == ledger_id).values(missed_at=now))
         return
     if known is not None:
         detach(conn, known, now)
@@ -161,12 +162,12 @@ def record(conn: Connection, ledger_id: int, hub: str | None, topic: str | None,
 
 def detach(conn: Connection, subscription: Subscription, now: datetime) -> None:
     """Separate a subscription from its listing. One that the hub has verified is cancelled there; another is deleted."""
-    own = websub_subscriptions.c.callback_id == subscription.callback_id
+    own = _own(subscription.callback_id)
     if subscription.verified_at is None:
-        conn.execute(delete(websub_subscriptions).where(own))
+        conn.execute(delete(_TABLE).where(own))
     else:
         values = {"ledger_id": None, "state": SubscriptionState.ENDING.value, "awaited": None, "attempts": 0, "next_at": now}
-        conn.execute(update(websub_subscriptions).where(own).values(**values))
+        conn.execute(update(_TABLE).where(own).values(**values))
 
 
 def list_pushes(conn: Connection, ledger_id: int) -> list[Push]:
@@ -208,7 +209,6 @@ MAX_WAITING_BYTES = 8 << 20  # of the pushes of one feed
 SIGNATURE_METHODS = ("sha1", "sha256", "sha384", "sha512")  # W3C WebSub, section 8
 MAX_DETAIL_CHARACTERS = 500
 
-_TABLE = websub_subscriptions
 _IS_WANTED = exists().where(
     ledger.c.id == _TABLE.c.ledger_id, ledger.c.state != "dropped", ledger.c.source == sources.c.name, sources.c.enabled.is_(True)
 )

@@ -1,4 +1,7 @@
-"""The crawler's rows: leased one host at a time, then saved, ended, postponed or released."""
+"""The crawler's leases: of hosts, with the politeness state that survives a restart, and of a leased host's due rows.
+
+A leased row is saved with its page, ended, postponed or released.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,8 @@ from newsmill.storage.statements import (
     state_is,
 )
 from newsmill.urls import SPIDER_HOST_PREFIX
+
+# ---- hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,8 @@ def save_robots(
     values = {"b_host": host, "b_owner": owner, "b_status": status, "b_body": body, "b_delay": crawl_delay, "b_now": now}
     return conn.execute(_SAVE_ROBOTS, values).rowcount == 1
 
+
+# ---- URLs
 
 READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
 _IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
