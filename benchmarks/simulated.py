@@ -57,7 +57,7 @@ def install(clock: SimulatedClock) -> None:
     """Give this process the simulated clock wherever it does not come from an AppContext, and keep real times real."""
     from newsmill.cli import terminal
     from newsmill.storage import database, processes
-    from newsmill.storage.ledger import Ledger, clocks
+    from newsmill.storage.ledger import Ledger
     from newsmill.storage.ledger.claims import DeferredPages
 
     terminal.now = clock
@@ -67,8 +67,8 @@ def install(clock: SimulatedClock) -> None:
         for name, method in inspect.getmembers(cls, inspect.isfunction):
             if "seconds" in inspect.signature(method).parameters:
                 setattr(cls, name, scale_seconds(method, clock.speed))
-    for module, name in ((clocks, "CLOCK_SLACK"), (clocks, "MAX_LEASE"), (processes, "MAX_HEARTBEAT_AGE"), (processes, "BEAT_INTERVAL")):
-        setattr(module, name, getattr(module, name) * clock.speed)
+    for name in ("CLOCK_SLACK", "MAX_LEASE", "MAX_HEARTBEAT_AGE", "BEAT_INTERVAL"):
+        setattr(processes, name, getattr(processes, name) * clock.speed)
 
 
 def scale_seconds(method: Callable[..., Any], factor: float) -> Callable[..., Any]:

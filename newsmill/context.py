@@ -22,11 +22,10 @@ from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents
-from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
-from newsmill.storage.profiles import Profiles
+from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.tokens import Tokens
 
 if TYPE_CHECKING:

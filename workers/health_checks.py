@@ -16,8 +16,7 @@ from newsmill.model import Source
 from newsmill.storage.alarms import read_open
 from newsmill.storage.database import reading
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.source_health import CheckResult, SourceAlarms
-from newsmill.storage.source_observation import CheckHistory, observe, read_histories
+from newsmill.storage.source_health import CheckHistory, CheckResult, SourceAlarms, observe, read_histories
 
 MAX_CHECKED_PER_PASS = 50  # sources: 10,000 in 200 passes, which is 100 minutes at 30 s
 MAX_SECONDS_PER_PASS = 0.25  # of the scheduler, which has ticks to make

@@ -17,8 +17,7 @@ from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, 
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
-from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
-from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Profiles
+from newsmill.storage.profiles import FIELDS, FastPathCounts, FastPathStats, OutdatedDocument, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
 

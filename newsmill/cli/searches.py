@@ -14,8 +14,18 @@ from newsmill.cli.terminal import Json, format_count, note, print_json, print_ta
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel, Frequency, Schedule, make_schedule
-from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import (
+    ANYONE,
+    Alert,
+    Alerts,
+    AlertState,
+    Channel,
+    Frequency,
+    SavedSearch,
+    SavedSearches,
+    Schedule,
+    make_schedule,
+)
 
 searches = typer.Typer(no_args_is_help=True, help="List, add, rename and remove saved searches.")
 alerts = typer.Typer(no_args_is_help=True, help="List, add, test, pause, resume and remove alerts on saved searches.")

@@ -26,7 +26,7 @@ from newsmill.model import Outcome, OutcomeRecord, Profile, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.settings import Settings
 from newsmill.sources.table import format_duration, format_suggestion
-from newsmill.storage.fast_path_stats import FastPathCounts
+from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
     from crawler.spider_process import RunRequest

@@ -18,12 +18,12 @@ from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
-from newsmill.storage.alerts import Alerts
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
+from newsmill.storage.saved_searches import Alerts
 from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
-from newsmill.storage.websub_requests import WebSubRequests
+from newsmill.storage.websub import WebSubRequests
 
 COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")
 UNKNOWN_REASONS = {

@@ -18,11 +18,9 @@ from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positi
 from newsmill.search.query import parse_query
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
 from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
-from newsmill.storage import stored_order
 from newsmill.storage.database import reading
-from newsmill.storage.documents import from_row
+from newsmill.storage.documents import STAMP_RESOLUTION, decode_cursor, encode_cursor, find_horizon, from_row, parse_time
 from newsmill.storage.schema import documents, search_entries
-from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
@@ -351,7 +349,7 @@ def iterate_stored(engine: Engine, backend: Backend, query: Query, since: str | 
 def end_cursor(engine: Engine) -> str:
     """The cursor behind everything that is stored now."""
     with reading(engine) as conn:
-        return encode_cursor("stored", (stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION).isoformat(), "")
+        return encode_cursor("stored", (find_horizon(conn) + STAMP_RESOLUTION).isoformat(), "")
 
 
 def _decode_position(cursor: str) -> tuple[datetime, str]:
@@ -361,7 +359,7 @@ def _decode_position(cursor: str) -> tuple[datetime, str]:
 
 def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[datetime, str] | None) -> Iterator[StoredHit]:
     with reading(engine) as conn:
-        horizon = documents.c.stored_at <= stored_order.horizon(conn)
+        horizon = documents.c.stored_at <= find_horizon(conn)
     while not query.matches_nothing:
         after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
         with read_connection(engine) as conn:

@@ -1,26 +1,27 @@
 """Stored documents: by id or URL, in the order they were first seen, and in the order they were stored or changed.
 
-The ledger writes them, in the commit that ends their page.
+The ledger writes them, in the commit that ends their page. Their stamp gives the order of storing; a cursor is a position in it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from pydantic import TypeAdapter, computed_field
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, bindparam, func, select, text, tuple_
 
 from newsmill import urls
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import CursorError, UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
-from newsmill.storage import stored_order
 from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.url_parameters import drop_useless_from
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
@@ -178,11 +179,103 @@ def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) 
     return select(*_COLUMNS).where(*wanted, *after).order_by(*order).limit(PAGE)
 
 
+# ---- the order of storing (`stored_at`)
+#
+# A stamp is the time of its transaction, or the largest stamp plus one microsecond if the clock is behind it. A clock that is set back
+# therefore stores no document before a cursor.
+#
+# SQLite has one writer at a time, so a reader that sees a stamp sees all smaller ones. On Postgres transactions overlap, and one with a
+# smaller stamp may commit later. Each transaction therefore announces a lower bound before it takes its stamp: a shared advisory lock,
+# which lasts until its end and blocks nothing. `find_horizon` reads the largest stamp first and the locks next. A transaction that
+# announces after that takes a larger stamp. Locks of a primary are not visible on a standby, so changes must be followed on the primary.
+
+STAMP_RESOLUTION = timedelta(microseconds=1)  # of both databases
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
+_LOCK_CLASS = ord("N") << 24
+
+_LAST_STAMP = select(func.max(documents.c.stored_at))
+# A machine that disappears inside its transaction holds the horizon back until the server notices: two hours with TCP's defaults.
+_ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
+pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
+FROM (SELECT CAST(extract(epoch FROM coalesce(max(stored_at), 'epoch')) * 1000000 AS bigint) AS stamp FROM documents) AS last""")
+_ANNOUNCED = text("""SELECT min(((CAST(classid AS bigint) - :class) << 31) | CAST(objid AS bigint)) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND CAST(classid AS bigint) >> 24 = :class >> 24
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
+
+
+def make_stamp(conn: Connection, now: datetime) -> datetime:
+    """The stamp (aware, UTC) for the documents of this transaction: `now`, or more if a committed stamp is not smaller."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(_ANNOUNCE, {"class": _LOCK_CLASS})
+    last: datetime | None = conn.execute(_LAST_STAMP).scalar()
+    return now if last is None or now > last else last + STAMP_RESOLUTION
+
+
+def find_horizon(conn: Connection) -> datetime:
+    """The largest stamp up to which nothing will be stored any more; the epoch if nothing is stored.
+
+    The connection must be in autocommit. Read documents up to the horizon after it, never before.
+    """
+    last: datetime = conn.execute(_LAST_STAMP).scalar() or EPOCH
+    if conn.dialect.name == "postgresql":
+        announced = conn.execute(_ANNOUNCED, {"class": _LOCK_CLASS}).scalar()
+        if announced is not None:
+            return min(last, EPOCH + timedelta(microseconds=announced))
+    return last
+
+
+# ---- cursors: the position of a reader in the order of storing or in another list
+#
+# A cursor is an opaque string. It holds no secret; a forged one reads nothing that a query would not find.
+
+_CursorPart = str | int
+
+
+def encode_cursor(kind: str, *parts: _CursorPart) -> str:
+    """A cursor of one kind of list."""
+    data = json.dumps([kind, *parts], separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def decode_cursor(kind: str, cursor: str, *types: type) -> tuple[_CursorPart, ...]:
+    """The parts of a cursor of that kind. Raises CursorError for anything `encode_cursor` did not make."""
+    try:
+        parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise _invalid_cursor(cursor) from None
+    if not isinstance(parts, list) or parts[:1] != [kind] or [type(part) for part in parts[1:]] != list(types):
+        raise _invalid_cursor(cursor)
+    if any(isinstance(part, int) and abs(part) >= 1 << 63 for part in parts) or any(
+        "\0" in part for part in parts if isinstance(part, str)
+    ):
+        raise _invalid_cursor(cursor)
+    return tuple(parts[1:])
+
+
+def parse_time(part: _CursorPart, cursor: str) -> datetime:
+    """The aware time in a part. Raises CursorError."""
+    try:
+        at = datetime.fromisoformat(str(part))
+        if at.tzinfo is None:
+            raise _invalid_cursor(cursor)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):  # not a time, or outside the years 1 to 9999 in UTC
+        raise _invalid_cursor(cursor) from None
+
+
+def _invalid_cursor(cursor: str) -> CursorError:
+    return CursorError(f"the cursor {cursor[:80]!r} is not a cursor of this list; start again without it")
+
+
+# ---- changes
+
+
 @dataclass(frozen=True, slots=True)
 class ChangePosition:
     """A position in the order of storing: (stored_at, id). A document that changes moves to the end.
 
-    Take positions from documents or from `Changes.end`, never from a clock: then nothing is stored before one (see `stored_order`).
+    Take positions from documents or from `Changes.end`, never from a clock: then nothing is stored before one.
     """
 
     stored_at: datetime
@@ -235,7 +328,7 @@ class Changes:
         """Documents stored after `place` (None: from the first on), oldest first. A document that an unfinished commit may still precede is
         left for a later call, so that none is missed."""
         with reading(self._engine) as conn:
-            wanted = [documents.c.stored_at <= stored_order.horizon(conn)]
+            wanted = [documents.c.stored_at <= find_horizon(conn)]
         if place is not None:
             wanted.append(tuple_(*_ORDER) > (place.stored_at, place.id))
         return self._read(wanted, source, _ORDER, limit)
@@ -246,18 +339,18 @@ class Changes:
         If they are fewer, that position is `end`.
         """
         with reading(self._engine) as conn:
-            horizon = stored_order.horizon(conn)
+            horizon = find_horizon(conn)
             after = (documents.c.stored_at <= horizon, tuple_(*_ORDER) > (place.stored_at, place.id))
             rows = conn.execute(select(*_ORDER).where(*after).order_by(*_ORDER).limit(limit)).all()
         if len(rows) == limit:
             return [row.id for row in rows], ChangePosition(rows[-1].stored_at, rows[-1].id)
-        end = ChangePosition(horizon + stored_order.STAMP_RESOLUTION)
+        end = ChangePosition(horizon + STAMP_RESOLUTION)
         return [row.id for row in rows], end if end.stored_at > place.stored_at else place  # documents at the end may have been removed
 
     def end(self) -> ChangePosition:
         """The position from which `after` returns what is stored from now on, including unfinished commits."""
         with reading(self._engine) as conn:
-            return ChangePosition(stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION)
+            return ChangePosition(find_horizon(conn) + STAMP_RESOLUTION)
 
     def before(
         self, place: ChangePosition | None, *, limit: int, source: str | None = None, since: datetime | None = None

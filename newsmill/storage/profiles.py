@@ -1,11 +1,11 @@
-"""Stored site profiles: all versions, the documents to learn from, and the documents that an older version extracted.
+"""Stored site profiles: all versions, the documents to learn from, the documents that an older version extracted, and pages by path.
 
 Other modules decide what a profile contains and when it is learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
-from newsmill.model import Block, Profile
-from newsmill.storage import stored_order
+from newsmill.model import Block, ExtractionPath, Profile
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import ArchivedPage, archived
-from newsmill.storage.ledger import retry
+from newsmill.storage.documents import STAMP_RESOLUTION, ArchivedPage, archived, find_horizon
+from newsmill.storage.ledger.links import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
 from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
 
@@ -200,7 +199,7 @@ class Profiles:
     def end(self) -> datetime:
         """The time from which `changed_sites` returns the sites of documents stored from now on."""
         with reading(self._engine) as conn:
-            return stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION
+            return find_horizon(conn) + STAMP_RESOLUTION
 
     def sites_of_sources(self, sources: Sequence[str]) -> list[str]:
         """The sites of the documents of these sources."""
@@ -262,7 +261,7 @@ class Profiles:
             if same:
                 rows = [{"b_id": document.id, "b_hash": document.content_hash, "b_version": note.version} for document in same]
                 conn.execute(_MARK_UNCHANGED, sorted(rows, key=lambda row: str(row["b_id"])))
-            pages = retry.reextract(conn, other, now) if other else 0
+            pages = requeue_for_extraction(conn, other, now) if other else 0
             if not same and not other and now - note.created_at >= SETTLE:
                 conn.execute(_APPLIED, {"b_site": note.site, "b_version": note.version})
         return pages
@@ -285,3 +284,74 @@ def _profile(row: AnyRow | None) -> Profile | None:
 
 def _note(row: AnyRow) -> ProfileNote:
     return ProfileNote(row.site, row.version, row.created_at, row.pages, row.fit, row.since, row.documents, row.applied, row.fast)
+
+
+# ---- the fast path: pages of each version by extraction path, and the switch that turns it off
+
+_IS_VERSION = (profiles.c.site == bindparam("b_site"), profiles.c.version == bindparam("b_version"))
+_PATH_COLUMNS = {path: profiles.c[f"{path.value}_pages"] for path in ExtractionPath}
+_ADD_PAGES = (
+    update(profiles)
+    .where(*_IS_VERSION)
+    .values({column.name: column + bindparam(f"b_{path.value}") for path, column in _PATH_COLUMNS.items()})
+)
+_ALL_COUNTS = select(profiles.c.site, profiles.c.version, profiles.c.fast, *_PATH_COLUMNS.values()).order_by(
+    profiles.c.site, profiles.c.version
+)
+_COUNTS = select(profiles.c.fast, *_PATH_COLUMNS.values()).where(*_IS_VERSION)
+_DISABLE_FAST_PATH = update(profiles).where(*_IS_VERSION).values(fast=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FastPathCounts:
+    """Pages of a site by extraction path, for one version of its profile. `fast`: whether the fast path is on."""
+
+    site: str
+    version: int
+    fast: bool
+    pages: Mapping[ExtractionPath, int]
+
+    @property
+    def share(self) -> float | None:
+        """The share of the fast path; None without pages."""
+        total = sum(self.pages.values())
+        return self.pages[ExtractionPath.FAST] / total if total else None
+
+
+class FastPathStats:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
+        """Count pages by (site, version), in one commit. Unknown versions are ignored."""
+        rows = [
+            {"b_site": site, "b_version": version} | {f"b_{path.value}": counts.get(path, 0) for path in ExtractionPath}
+            for (site, version), counts in sorted(pages.items())  # sorted, so that two workers cannot deadlock
+        ]
+        if rows:
+            with writing(self._engine) as conn:
+                conn.execute(_ADD_PAGES, rows)
+
+    def of(self, site: str, version: int) -> FastPathCounts | None:
+        """The counts of one version; None if it does not exist."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_COUNTS, {"b_site": site, "b_version": version}).one_or_none()
+        return None if row is None else FastPathCounts(site, version, row.fast, _pages_by_path(row))
+
+    def disable_fast_path(self, site: str, version: int) -> None:
+        """Turn the fast path of this version off."""
+        with writing(self._engine) as conn:
+            conn.execute(_DISABLE_FAST_PATH, {"b_site": site, "b_version": version})
+
+    def newest_counts(self) -> list[FastPathCounts]:
+        """The counts of every site's newest version."""
+        with reading(self._engine) as conn:
+            rows = conn.execute(_ALL_COUNTS).all()
+        found = {row.site: FastPathCounts(row.site, row.version, row.fast, _pages_by_path(row)) for row in rows}
+        return list(found.values())
+
+
+def _pages_by_path(row: AnyRow) -> dict[ExtractionPath, int]:
+    return {path: getattr(row, column.name) for path, column in _PATH_COLUMNS.items()}

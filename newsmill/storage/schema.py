@@ -577,7 +577,7 @@ alerts = Table(
     metadata,
     Column("id", StorableString(16), primary_key=True),
     Column("search", String(16), ForeignKey("saved_searches.id"), nullable=False),
-    Column("channel", String(8), nullable=False),  # storage.alerts.Channel
+    Column("channel", String(8), nullable=False),  # storage.saved_searches.Channel
     Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password
     Column("secret", StorableText),  # signs messages to a webhook
     Column("schedule", String(8), nullable=False),  # alerts.Frequency
@@ -586,7 +586,7 @@ alerts = Table(
     Column("zone", StorableText, nullable=False),
     Column("language", String(8), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("state", String(8), nullable=False),  # storage.alerts.AlertState
+    Column("state", String(8), nullable=False),  # storage.saved_searches.AlertState
     Column("notified", Id, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),  # no message is begun earlier
     Column("delivery", String(40)),  # the message in progress: the same ID in every try
@@ -600,13 +600,13 @@ alerts = Table(
     Index("ix_alerts_due", "due_at", sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'")),
 )
 
-# What earlier checks of a source's health have seen; storage/source_observation.py.
+# What earlier checks of a source's health have seen; storage/source_health.py.
 source_checks = Table(
     "source_checks",
     metadata,
     Column("source", StorableText, primary_key=True),
     Column("checked_at", UtcDateTime, nullable=False),
-    Column("history", Json, nullable=False),  # source_observation.CheckHistory
+    Column("history", Json, nullable=False),  # source_health.CheckHistory
     Index("ix_source_checks_age", "checked_at"),
 )
 

@@ -24,7 +24,7 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
-from newsmill.storage.alerts import Channel
+from newsmill.storage.saved_searches import Channel
 from newsmill.storage.source_health import SourceAlarms
 from newsmill.web.alert_channels import AlertContent, AlertTarget, check_target, one_line, send_message
 from newsmill.web.api.sources import to_alarm

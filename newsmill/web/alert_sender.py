@@ -22,9 +22,8 @@ from typing import Any
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.search import Search
-from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channel
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
-from newsmill.storage.saved_searches import MatchedPage, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channel, MatchedPage, SavedSearch, SavedSearches
 from newsmill.web.alert_channels import AlertContent, TargetGoneError, one_line, send_alert
 from newsmill.web.api.documents import summarize
 from newsmill.web.http_client import DeliveryError

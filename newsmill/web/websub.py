@@ -20,8 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.storage.websub import Subscription
-from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, PushResult, WebSubRequests
+from newsmill.storage.websub import LEASE_SECONDS, HubRequest, PushResult, Subscription, WebSubRequests
 from newsmill.web.config import WEBSUB_PATH
 from newsmill.web.http_client import DeliveryError, post
 from newsmill.web.round_thread import RoundThread

@@ -15,7 +15,7 @@ from rows import Mill, document_of, good, links
 from newsmill import settings
 from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
-from newsmill.storage.alerts import Schedule, make_schedule
+from newsmill.storage.saved_searches import Schedule, make_schedule
 from newsmill.web.alert_sender import AlertSender
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from newsmill.discovery import robots, schedule
 from newsmill.model import LeasedUrl, State
-from newsmill.storage.ledger import HostLease, Ledger, Postponed, clocks
+from newsmill.storage.ledger import HostLease, Ledger, Postponed
 from newsmill.storage.ledger.sources import decide_tick
-from newsmill.storage.processes import BEAT_INTERVAL, MAX_HEARTBEAT_AGE, Heartbeat, list_live_processes
+from newsmill.storage.processes import BEAT_INTERVAL, CLOCK_SLACK, MAX_HEARTBEAT_AGE, MAX_ROW_WAIT, Heartbeat, list_live_processes
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(hours=1), timedelta(days=2)]
@@ -32,7 +32,7 @@ def postponed(row: LeasedUrl, at: datetime) -> Postponed:
 
 def test_the_longest_waits_are_those_that_are_asked_for() -> None:
     backoffs = [wait for attempts in range(1, 20) if (wait := schedule.compute_retry_delay(attempts)) is not None]
-    assert max(*backoffs, timedelta(seconds=robots.MAX_RETRY_AFTER_SECONDS)) < clocks.MAX_ROW_WAIT
+    assert max(*backoffs, timedelta(seconds=robots.MAX_RETRY_AFTER_SECONDS)) < MAX_ROW_WAIT
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
@@ -93,7 +93,7 @@ def test_a_dead_worker_s_lease_from_the_future_ends(ledger: Ledger) -> None:
     mill.now = after(days=2)
     assert len(mill.claim(segment)) == 1
     ledger.adjust_to_clock(now=NOON)
-    mill.now, mill.worker = NOON + clocks.CLOCK_SLACK, "worker-2"
+    mill.now, mill.worker = NOON + CLOCK_SLACK, "worker-2"
     assert ledger.pending_segments(now=mill.now, limit=9) == [segment]
     (claim,) = mill.claim(segment)
     assert claim.fence == 3 and ledger.trace(claim.url).state is State.PROCESSING  # type: ignore[union-attr]

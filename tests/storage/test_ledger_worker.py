@@ -13,7 +13,7 @@ from newsmill.exceptions import SlowCommitError
 from newsmill.model import Outcome, State
 from newsmill.storage.database import reading
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Ledger, lease_ledger
+from newsmill.storage.ledger import Ledger
 
 
 def state_of(ledger: Ledger, url: str) -> tuple[State, Outcome | None]:
@@ -361,13 +361,13 @@ def test_a_commit_that_takes_too_long_is_taken_back(ledger: Ledger, documents: D
     """One document alone may take longer than several together."""
     mill = Mill(ledger)
     one, two = mill.fetch(*links(2))
-    monkeypatch.setattr(lease_ledger, "MAX_COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr("newsmill.storage.ledger.ledger.MAX_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError, match="2 results; the limit is -1 s"):
         mill.store(good(one), good(two))
     assert documents.count() == 0 and state_of(ledger, one.url)[0] is State.PROCESSING
     mill.store(good(one))
     assert documents.count() == 1
-    monkeypatch.setattr(lease_ledger, "MAX_SINGLE_COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr("newsmill.storage.ledger.ledger.MAX_SINGLE_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError):
         mill.store(good(two))
     assert documents.count() == 1

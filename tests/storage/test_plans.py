@@ -15,10 +15,9 @@ from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
 from newsmill.storage.alarms import AlarmMessages
 from newsmill.storage.database import reading
-from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.listing_plans import plan_listings
-from newsmill.storage.profiles import Profiles
+from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.source_health import SourceHealthReader
 from workers.health_checks import check_sources
 

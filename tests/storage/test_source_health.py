@@ -32,8 +32,7 @@ from newsmill.model import (
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
-from newsmill.storage.source_observation import CheckHistory, read_histories, write_histories
+from newsmill.storage.source_health import CheckHistory, SourceAlarms, SourceHealth, SourceHealthReader, read_histories, write_histories
 from workers.health_checks import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")

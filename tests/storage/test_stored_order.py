@@ -16,9 +16,8 @@ from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
 from newsmill.search import Search
-from newsmill.storage import stored_order
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, find_horizon, make_stamp
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
@@ -130,7 +129,7 @@ def test_stamps_never_go_back_and_a_changed_document_moves_to_the_end(ledger: Le
     mill.store(good(two), good(three))
     stored = Changes(engine).after(None, limit=9)
     assert [document.url for document in stored] == [one.url, *sorted((two.url, three.url), key=lambda url: document_of(url).id)]
-    assert {document.stored_at for document in stored} == {NOON, NOON + stored_order.STAMP_RESOLUTION}
+    assert {document.stored_at for document in stored} == {NOON, NOON + STAMP_RESOLUTION}
     ledger.retry(now=mill.now, urls=[one.url])
     (again,) = mill.claim(one.segment)
     mill.store(good(again, document_of(one.url, content="two")))
@@ -157,17 +156,17 @@ def test_a_commit_under_way_holds_back_what_comes_after_it(ledger: Ledger, engin
     mill.store(good(one))
     changes = Changes(engine)
     with writing(engine) as slow:
-        early = stored_order.stamp(slow, after(seconds=1))
+        early = make_stamp(slow, after(seconds=1))
         mill.now = after(seconds=2)
         mill.store(good(two))
         with reading(engine) as conn:
-            assert stored_order.horizon(conn) == NOON < early
+            assert find_horizon(conn) == NOON < early
         assert [document.url for document in changes.after(None, limit=9)] == [one.url]
         begun = changes.end()
         with writing(engine) as late:
-            assert stored_order.stamp(late, after(seconds=3)) == after(seconds=3)
+            assert make_stamp(late, after(seconds=3)) == after(seconds=3)
     assert [document.url for document in changes.after(None, limit=9)] == [one.url, two.url]
     assert [document.url for document in changes.after(begun, limit=9)] == [two.url], "who began meanwhile gets it too"
     mill.store(good(three))
     with reading(engine) as conn:
-        assert stored_order.horizon(conn) == after(seconds=2) + stored_order.STAMP_RESOLUTION
+        assert find_horizon(conn) == after(seconds=2) + STAMP_RESOLUTION

@@ -23,12 +23,11 @@ from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
-from newsmill.storage.alerts import Alerts, Channel, make_schedule
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
-from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import ANYONE, Alerts, Channel, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.schema import saved_searches
 from newsmill.web.alert_sender import AlertSender
 from workers import jobs, site_learning

@@ -25,8 +25,7 @@ from starlette.testclient import TestClient
 from newsmill import settings
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
-from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
-from newsmill.storage.saved_searches import SavedSearches
+from newsmill.storage.saved_searches import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
 from newsmill.web import alert_channels
 from newsmill.web.alert_channels import check_target
 from newsmill.web.alert_sender import AlertSender, TestSender

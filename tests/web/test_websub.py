@@ -29,8 +29,7 @@ from newsmill.model import Source
 from newsmill.storage import websub
 from newsmill.storage.database import reading
 from newsmill.storage.publishers import Publishers
-from newsmill.storage.websub import SubscriptionState
-from newsmill.storage.websub_requests import WebSubRequests
+from newsmill.storage.websub import SubscriptionState, WebSubRequests
 from newsmill.web.config import WebConfig
 from newsmill.web.websub import WebSubSubscriber
 

@@ -19,7 +19,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
-from newsmill.storage.ledger import Result, lease_ledger
+from newsmill.storage.ledger import Result, results
 from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, retry_deferred_page
 from workers.page_extraction import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
 from workers.process import SegmentState, WorkerContext
@@ -349,7 +349,7 @@ def test_a_slow_commit_is_halved_until_only_the_slow_document_is_deferred(
     world: WorkersWorld, context: WorkerContext, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commits are real and rolled back; only their durations are not real."""
-    passed, really_store = 0.0, lease_ledger.ledger_results.store
+    passed, really_store = 0.0, results.store
 
     def store(conn: Connection, results: Sequence[Result], *rest: Any) -> dict[Outcome, int]:
         nonlocal passed
@@ -357,8 +357,8 @@ def test_a_slow_commit_is_halved_until_only_the_slow_document_is_deferred(
             passed += 100.0
         return really_store(conn, results, *rest)
 
-    monkeypatch.setattr(lease_ledger.ledger_results, "store", store)
-    monkeypatch.setattr(lease_ledger, "time", SimpleNamespace(monotonic=lambda: passed))
+    monkeypatch.setattr(results, "store", store)
+    monkeypatch.setattr("newsmill.storage.ledger.ledger.time", SimpleNamespace(monotonic=lambda: passed))
     extract_claimed_pages(context, world.fetch(articles(14)))
     assert world.outcomes() == {"stored": 13}
     for _ in range(2):

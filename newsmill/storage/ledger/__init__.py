@@ -1,24 +1,12 @@
 """The ledger: one row per URL, with its state and outcome. It is the durable record; Redis may be lost at any moment."""
 
 from newsmill.storage.ledger.backfills import Backfill, Backfills, PendingBackfill
-from newsmill.storage.ledger.claims import MAX_CRASHES
+from newsmill.storage.ledger.claims import MAX_CRASHES, Result
+from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
 from newsmill.storage.ledger.ledger import Ledger
-from newsmill.storage.ledger.links import FROM_BACKFILL
-from newsmill.storage.ledger.queries import By, CounterRow
-from newsmill.storage.ledger.records import (
-    Added,
-    ArchivedRow,
-    Ended,
-    Fetched,
-    HostLease,
-    OutcomeCount,
-    Postponed,
-    Progress,
-    Result,
-    SubmittedFetch,
-    Trace,
-    Waiting,
-)
+from newsmill.storage.ledger.links import FROM_BACKFILL, Added
+from newsmill.storage.ledger.queries import By, CounterRow, OutcomeCount, Progress, Trace, Waiting
+from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 
 __all__ = [
     "FROM_BACKFILL",

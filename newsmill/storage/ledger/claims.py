@@ -8,15 +8,16 @@ is not counted; the next claim then suspects every page of the segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
 
-from newsmill.model import OUTCOMES, ClaimedPage, Outcome, OutcomeRecord, Rendering, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.links import batches
+from newsmill.storage.ledger.links import REEXTRACT, batches
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
@@ -24,7 +25,6 @@ from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW,
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
 FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU limit of its first attempt, and had no other attempt yet
-REEXTRACT = "reextract"  # `stage` of an archived page that waits for another extraction
 WORKER_GONE = "its worker was gone when the lease ended"
 
 COLUMNS = (
@@ -116,6 +116,19 @@ _MARK = (
 )
 RENEW = update(ledger).where(*_CLAIMED_BY_OWNER).values(lease_until=UNTIL)
 _RELEASE = update(ledger).where(*_CLAIMED_BY_OWNER).values(**FREE, state="fetched", next_at=NOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now.
+
+    With `wants_rendering`, that fetch renders the page, and is not counted as an attempt.
+    """
+
+    claim: ClaimedPage
+    reading: ExtractionResult
+    retry_at: datetime | None = None
+    wants_rendering: bool = False
 
 
 def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:

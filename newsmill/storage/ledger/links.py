@@ -1,4 +1,4 @@
-"""Links become rows of the ledger: one per URL, however often it is found; and ended rows become due again.
+"""Links become rows of the ledger: one per URL, however often it is found; and ended rows become due again, or are discarded.
 
 The rank decides which of a host's due rows is fetched first. At one request per second, on a site with a long archive, the order decides
 whether new pages are fetched soon.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -19,10 +20,9 @@ from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.counters import FOUND, CounterUpdates
-from newsmill.storage.ledger import hosts, polls
-from newsmill.storage.ledger.records import Added
-from newsmill.storage.schema import ledger
-from newsmill.storage.statements import KEEP_FAILURE, AnyRow, Upsert, state_is
+from newsmill.storage.ledger import polls
+from newsmill.storage.schema import hosts, ledger
+from newsmill.storage.statements import KEEP_FAILURE, LIMIT, NOW, AnyRow, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
@@ -45,6 +45,7 @@ REOPEN_MISSING_AFTER = timedelta(minutes=10)
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
 PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
 PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
+REEXTRACT = "reextract"  # `stage` of an archived page that waits for another extraction
 REQUEUED: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress", "revisit_at")),
     **KEEP_FAILURE,
@@ -54,6 +55,8 @@ REQUEUED: dict[str, Any] = {
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
+_INSERT_HOSTS = Upsert(hosts, ("host",))
 _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger.c.detail).where(
     ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
 )
@@ -75,6 +78,16 @@ _REQUEUE = (
         rank=case((ledger.c.rank == RANK_REVISIT, RANK_NEW), else_=ledger.c.rank),
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The counts of a batch of links. `bad`: invalid URLs, except those that a person or a program requested (they get a row)."""
+
+    new: int = 0
+    known: int = 0
+    bad: int = 0
+    again: int = 0  # known URLs that are due again
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:
@@ -124,7 +137,7 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
-    hosts.insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
+    insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
     new = set(INSERT.run_returning_keys(conn, ordered))
     counters = CounterUpdates()
     for row in (row for row in ordered if row["url_key"] in new):
@@ -135,15 +148,24 @@ def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime
     return new
 
 
+def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
+    """Insert the hosts that have no row yet."""
+    _INSERT_HOSTS.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
+
+
 def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
     """Make ended rows (locked, with ENDED_COLUMNS) due again and undo their outcome counts. Returns their number."""
     if ended:
         conn.execute(_REQUEUE, [{"b_id": row.id, "b_now": now} for row in ended])
+    _undo_counts(conn, ended)
+    return len(ended)
+
+
+def _undo_counts(conn: Connection, rows: Sequence[AnyRow]) -> None:
     counters = CounterUpdates()
-    for row in ended:
+    for row in rows:
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)
     counters.write(conn)
-    return len(ended)
 
 
 def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
@@ -247,3 +269,121 @@ def _make_bad_row(link: Link, reason: str, now: datetime) -> dict[str, Any]:
 def make_bad_key(url: str) -> str:
     """The key of an invalid URL. It has a colon, which no key of a valid URL has."""
     return "bad:" + hashlib.blake2b(make_storable(url).encode(), digest_size=16).hexdigest()
+
+
+# ---- what people can do with ended rows: try them again, or discard them
+
+# Outcomes of extraction: the page is in the archive and can be extracted again without the network. BLOCKED is not among them, because the
+# archived page is the bot filter's.
+EXTRACTED = frozenset(
+    {
+        Outcome.STORED,
+        Outcome.UNCHANGED,
+        Outcome.DUPLICATE,
+        Outcome.NOT_ARTICLE,
+        Outcome.NO_TEXT,
+        Outcome.CONSENT_WALL,
+        Outcome.PAYWALL,
+        Outcome.SOFT_404,
+        Outcome.NEEDS_SCRIPT,
+        Outcome.NOT_HTML,
+        Outcome.BAD_ENCODING,
+        Outcome.DIED,
+        Outcome.DEADLINE,
+        Outcome.TOO_DEEP,
+        Outcome.DISCARDED,
+    }
+)
+
+_IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
+_RETRY_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
+_RETRYABLE = (
+    select(*_RETRY_COLUMNS).where(or_(state_is(*sorted(END_STATES)), _IS_REVISIT_DUE), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
+)
+_BY_KEY = _RETRYABLE.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
+_BY_OUTCOME = (
+    _RETRYABLE.where(ledger.c.outcome == bindparam("b_outcome"), ledger.c.id > bindparam("b_after"))
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True)
+)
+_EXTRACT_AGAIN = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": bindparam("b_now")})
+)
+# `ended_at` stays: a page whose document exists is not new because a better profile extracts it again.
+_EXTRACT_AGAIN_IN_PLACE = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**{key: value for key, value in REQUEUED.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
+)
+_BY_ID = select(*_RETRY_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
+_QUARANTINED = (
+    select(*_RETRY_COLUMNS)
+    .where(state_is("quarantined"), ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+_DISCARD = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(state=OUTCOMES[Outcome.DISCARDED][0].value, outcome=Outcome.DISCARDED.value, ended_at=NOW, failing_since=None)
+)
+
+
+def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
+    return _extract_or_requeue(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
+
+
+def retry_quarantined(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    return _extract_or_requeue(conn, conn.execute(_QUARANTINED, {"b_keys": keys}).all(), now, refetch=False)
+
+
+def retry_batch(
+    conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, after: int, now: datetime, refetch: bool
+) -> tuple[int, int | None]:
+    """Requeue up to BATCH_SIZE rows with this outcome and ids above `after`; (rows requeued, last id or None when none is left).
+
+    The batches go by id, because requeued rows may get the same outcome again before the last batch.
+    """
+    statement = _BY_OUTCOME
+    if source is not None:
+        statement = statement.where(ledger.c.source == source)
+    if kind is not None:
+        statement = statement.where(ledger.c.kind == kind.value)
+    rows = conn.execute(statement, {"b_outcome": outcome.value, "b_after": after, "b_limit": BATCH_SIZE}).all()
+    return _extract_or_requeue(conn, rows, now, refetch), rows[-1].id if rows else None
+
+
+def _extract_or_requeue(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
+    extractable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in EXTRACTED]
+    if extractable:
+        conn.execute(_EXTRACT_AGAIN, [{"b_id": row.id, "b_now": now} for row in extractable])
+    _undo_counts(conn, extractable)
+    rest = {row.id: row for row in rows}
+    for row in extractable:
+        del rest[row.id]
+    return len(extractable) + requeue(conn, list(rest.values()), now)
+
+
+def requeue_for_extraction(conn: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Have archived pages of stored documents extracted again with the current profile; their number. Other rows are skipped."""
+    rows = [
+        row for row in conn.execute(_BY_ID, {"b_ids": ids}) if row.state == "done" and row.segment is not None and row.outcome in EXTRACTED
+    ]
+    if rows:
+        conn.execute(_EXTRACT_AGAIN_IN_PLACE, [{"b_id": row.id, "b_now": now} for row in rows])
+    _undo_counts(conn, rows)
+    return len(rows)
+
+
+def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    rows = conn.execute(_QUARANTINED, {"b_keys": keys}).all()
+    if rows:
+        conn.execute(_DISCARD, [{"b_id": row.id, "b_now": now} for row in rows])
+    counters = CounterUpdates()
+    for row in rows:
+        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+        counters.add(now, row.source, row.kind, Outcome.DISCARDED.value)
+    counters.write(conn)
+    return len(rows)

@@ -18,7 +18,7 @@ from newsmill.discovery.archive_dates import Period, is_page_wanted
 from newsmill.discovery.schedule import NextPoll, compute_failing_interval
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.columns import load_hint
-from newsmill.storage.ledger.clocks import CLOCK_SLACK
+from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, publisher_orders, sightings, sources
 from newsmill.storage.statements import IS_LISTING, LIMIT, NOW, AnyRow, Upsert, state_is
 from newsmill.urls import make_key

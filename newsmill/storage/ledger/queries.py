@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -11,10 +11,9 @@ from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, selec
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Kind, Outcome, Rendering, State
+from newsmill.model import OUTCOMES, Kind, Outcome, OutcomeRecord, Rendering, State
 from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger.links import make_bad_key
-from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
@@ -32,6 +31,85 @@ class CounterRow:
     source: str | None = None
     kind: str | None = None
     outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything the ledger knows about one URL."""
+
+    id: int
+    url: str
+    key: str
+    kind: Kind
+    host: str
+    source: str | None
+    found_by: str
+    found_on: str | None
+    state: State
+    outcome: Outcome | None
+    detail: str | None
+    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first attempt" or "reextract"
+    attempts: int
+    claims: int
+    crashes: int
+    first_seen_at: datetime
+    next_at: datetime
+    fetched_at: datetime | None
+    ended_at: datetime | None
+    final_url: str | None
+    status: int | None
+    segment: str | None
+    offset: int | None
+    document_id: str | None
+    rendering: Rendering | None = None
+    failing_since: datetime | None = None  # the first failed try since the last success
+    failure: Outcome | None = None  # the last failed try that has left outcome and detail
+    failure_detail: str | None = None
+    failed_at: datetime | None = None
+    revisit_at: datetime | None = None  # when a stored article is fetched again
+
+    @property
+    def last_failure(self) -> OutcomeRecord | None:
+        """The last failed try; None if there was none, or if it is the outcome."""
+        if self.failure is None or self.failed_at is None or (self.outcome is not None and self.ended_at == self.failed_at):
+            return None
+        return OutcomeRecord(self.failure, self.failure_detail)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """URLs of one kind with one outcome on one day (UTC). A page counts once, with its last outcome; a listing at every read."""
+
+    day: date
+    source: str | None
+    kind: Kind
+    outcome: Outcome
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of the work, from counters and the small indexes of work in progress: cheap enough to read every second."""
+
+    pages: int  # rows of pages, in any state
+    states: Mapping[State, int] = field(default_factory=dict)  # of pages: due, fetching, fetched, processing and the four ends
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of pages
+    listings: Mapping[State, int] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        """URLs of pages and listings without an outcome. 0: no work is left until the next tick."""
+        open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
+        return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """URLs without an outcome, by the time of their next step. Revisits of stored articles are not among them."""
+
+    soon: int  # in progress, or due by the given time
+    later: int  # due later: a retry, or a host that must not be fetched from yet
+    next_at: datetime | None  # when the first of the later ones is due
 
 
 def sum_counters(

@@ -6,7 +6,8 @@ ledger rows next, in the order of theirs. Results whose fence is outdated are th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,16 +16,23 @@ from sqlalchemy import Connection, String, bindparam, case, func, select, update
 from newsmill.discovery.revisits import RevisitResult
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
-from newsmill.storage import fingerprints, stored_order
+from newsmill.storage import fingerprints
 from newsmill.storage.counters import CounterUpdates
-from newsmill.storage.documents import to_row
+from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.article_identity import StoredPage
-from newsmill.storage.ledger.claims import REEXTRACT, RENEW
-from newsmill.storage.ledger.document_owner import StoreDecision, decide, duplicate_of, list_documents, lock_documents
-from newsmill.storage.ledger.links import REQUEUED
-from newsmill.storage.ledger.records import Result
-from newsmill.storage.ledger.revisits import RevisitPlans, end_failed_revisits
+from newsmill.storage.ledger.article_identity import (
+    StoreDecision,
+    StoredPage,
+    decide,
+    duplicate_of,
+    is_placeholder,
+    is_same_article,
+    list_documents,
+    lock_documents,
+)
+from newsmill.storage.ledger.claims import RENEW, Result
+from newsmill.storage.ledger.links import REEXTRACT, REQUEUED
+from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import ParameterEvidence
@@ -92,6 +100,7 @@ _EXTRACT_DISPLACED = (
     .where(ledger.c.id == bindparam("b_id"))
     .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
 )
+_RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
@@ -100,10 +109,10 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
-    current = end_failed_revisits(conn, current, owned, stored, rows, now)
+    current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    stamp = stored_order.stamp(conn, now) if list_documents(current) else now
+    stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned)
     _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
@@ -122,6 +131,49 @@ def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, St
 def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
     row = rows.get(result.claim.id)
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
+
+
+def _end_failed_revisits(
+    conn: Connection,
+    results: Sequence[Result],
+    owned: Mapping[int, str],
+    stored: Mapping[str, StoredPage],
+    rows: Mapping[int, AnyRow],
+    now: datetime,
+) -> list[Result]:
+    """End the revisits that brought nothing for the document of their row. Returns the other results, with the ids of these documents."""
+    kept: list[Result] = []
+    failed: list[EndedRevisit] = []
+    for result in results:
+        row, document_id = rows[result.claim.id], owned.get(result.claim.id)
+        stored_page = None if document_id is None else stored.get(document_id)
+        if document_id is None or stored_page is None or stored_page.ledger_id != row.id or not revisits.is_revisit(row):
+            kept.append(result)
+        elif (failure := _find_revisit_failure(result, document_id, stored)) is not None:
+            failed.append(EndedRevisit(row, failure, result.retry_at, has_saved_page=True))
+        elif result.reading.document is not None:  # the article keeps its id when its URL or its canonical URL changes
+            document = replace(result.reading.document, id=document_id)
+            kept.append(replace(result, reading=replace(result.reading, document=document)))
+    revisits.end(conn, failed, now)
+    to_render = [{"b_id": result.claim.id} for result in results if result.wants_rendering and result not in kept]
+    if to_render:
+        conn.execute(_RENDER_NEXT, to_render)
+    return kept
+
+
+def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
+    """Why the page of a revisit must not replace the document; None if it is the same article."""
+    document = result.reading.document
+    if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
+        return result.reading.ending
+    if document.id == document_id:
+        is_other = is_placeholder(document, stored[document_id])
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the page shows another text for now: {document.title}") if is_other else None
+    if document.id in stored:
+        return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
+    if is_same_article(document, stored[document_id].title, stored[document_id].text):
+        return None
+    return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")
 
 
 def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
@@ -158,9 +210,7 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
     counters = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
-        plans = revisits.RevisitPlans(
-            conn, {rows[decision.result.claim.id].source for decision in decisions if decision.document is not None}
-        )
+        plans = RevisitPlans(conn, {rows[decision.result.claim.id].source for decision in decisions if decision.document is not None})
         conn.execute(_END, [_outcome_values(decision, rows[decision.result.claim.id], at, now, plans) for decision, at in ends])
     for decision, at in ends:
         row = rows[decision.result.claim.id]
@@ -190,7 +240,7 @@ def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> N
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
     """When the page ended; a page that is extracted again keeps its time, so that an old page is not counted as new."""
-    ended_at: datetime | None = row.ended_at  # kept by `retry.reextract`
+    ended_at: datetime | None = row.ended_at  # kept by `links.requeue_for_extraction`
     return ended_at if decision.document is not None and ended_at is not None else now
 
 

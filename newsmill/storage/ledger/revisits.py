@@ -8,19 +8,17 @@ here: the row and its document stay as they were. `results` stores a page that w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from newsmill.discovery.revisits import RevisitResult, compute_next_revisit, find_start
-from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Rendering, Source
-from newsmill.storage import stored_order
+from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.columns import load_source
-from newsmill.storage.ledger.article_identity import StoredPage, is_placeholder, is_same_article
+from newsmill.storage.documents import make_stamp
 from newsmill.storage.ledger.links import RANK_REVISIT
-from newsmill.storage.ledger.records import Result
 from newsmill.storage.schema import documents, hosts, ledger, publisher_orders, sources
 from newsmill.storage.statements import FREE, IS_LISTING, LIMIT, NOW, AnyRow, state_is
 
@@ -32,7 +30,6 @@ SAME_TEXT = (Outcome.NOT_MODIFIED, Outcome.UNCHANGED)  # outcomes of a revisit t
 PAUSED_WAIT = timedelta(days=1)  # of an article whose source is paused
 
 NOT_A_REVISIT = or_(IS_LISTING, ledger.c.outcome.is_(None))  # of an open row
-IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
 
 _HOSTS: Any = bindparam("b_hosts", expanding=True)
 _IDS: Any = bindparam("b_ids", expanding=True)
@@ -90,7 +87,6 @@ _SET_GONE = (
         gone_at=bindparam("b_gone_at", type_=documents.c.gone_at.type), stored_at=bindparam("b_stamp", type_=documents.c.stored_at.type)
     )
 )
-_RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +238,7 @@ def _note_absence(conn: Connection, outcome: Outcome, document: AnyRow, now: dat
     is_gone = outcome is Outcome.GONE
     if is_gone == (document.gone_at is not None) or (not is_gone and outcome not in SAME_TEXT):
         return
-    values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": stored_order.stamp(conn, now)}
+    values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": make_stamp(conn, now)}
     conn.execute(_SET_GONE, values)
 
 
@@ -250,46 +246,3 @@ def _restore_page(conn: Connection, row_id: int, document: AnyRow, *, has_same_t
     segment, _, offset = document.archive_ref.partition("@")
     values = {"b_id": row_id, "b_segment": segment, "b_offset": int(offset), "b_url": document.url, "b_fetched_at": document.fetched_at}
     conn.execute(_RESTORE_PAGE if has_same_text else _RESTORE_PAGE_ONLY, values)
-
-
-def end_failed_revisits(
-    conn: Connection,
-    results: Sequence[Result],
-    owned: Mapping[int, str],
-    stored: Mapping[str, StoredPage],
-    rows: Mapping[int, AnyRow],
-    now: datetime,
-) -> list[Result]:
-    """End the revisits that brought nothing for the document of their row. Returns the other results, with the ids of these documents."""
-    kept: list[Result] = []
-    failed: list[EndedRevisit] = []
-    for result in results:
-        row, document_id = rows[result.claim.id], owned.get(result.claim.id)
-        stored_page = None if document_id is None else stored.get(document_id)
-        if document_id is None or stored_page is None or stored_page.ledger_id != row.id or not is_revisit(row):
-            kept.append(result)
-        elif (failure := _find_revisit_failure(result, document_id, stored)) is not None:
-            failed.append(EndedRevisit(row, failure, result.retry_at, has_saved_page=True))
-        elif result.reading.document is not None:  # the article keeps its id when its URL or its canonical URL changes
-            document = replace(result.reading.document, id=document_id)
-            kept.append(replace(result, reading=replace(result.reading, document=document)))
-    end(conn, failed, now)
-    to_render = [{"b_id": result.claim.id} for result in results if result.wants_rendering and result not in kept]
-    if to_render:
-        conn.execute(_RENDER_NEXT, to_render)
-    return kept
-
-
-def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str, StoredPage]) -> OutcomeRecord | None:
-    """Why the page of a revisit must not replace the document; None if it is the same article."""
-    document = result.reading.document
-    if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
-        return result.reading.ending
-    if document.id == document_id:
-        is_other = is_placeholder(document, stored[document_id])
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the page shows another text for now: {document.title}") if is_other else None
-    if document.id in stored:
-        return OutcomeRecord(Outcome.DUPLICATE, f"the URL leads to document {document.id} now")
-    if is_same_article(document, stored[document_id].title, stored[document_id].text):
-        return None
-    return OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to another article now: {document.url}")

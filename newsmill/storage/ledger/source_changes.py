@@ -23,9 +23,8 @@ from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger import sources as ledger_sources
-from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_rows, make_row
+from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_hosts, insert_rows, make_row
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,
@@ -249,7 +248,7 @@ def move_listing(conn: Connection, name: str, url: str, new_url: str, failure: O
 def _change_spelling(conn: Connection, source: Source, kind: Kind, url: str, new_url: str, now: datetime) -> None:
     """Change the row first: `put` then finds it as the plan has it, and leaves its lease alone."""
     host = get_host(new_url)
-    hosts.insert_hosts(conn, [host])
+    insert_hosts(conn, [host])
     conn.execute(_SPELL, {"b_name": source.name, "b_key": make_key(url), "b_url": new_url, "b_host": host})
     if kind is not Kind.HOMEPAGE:
         changed = _replace_url(source, _PLAN_FIELDS[kind], url, new_url)

@@ -17,12 +17,10 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 from newsmill.model import Kind, Link, Outcome, Segment, State
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.fetch_leases import insert_segment
-from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, make_row
+from newsmill.storage.ledger.leases import insert_segment
+from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
-from newsmill.storage.ledger.records import ArchivedRow, SubmittedFetch
 from newsmill.storage.schema import ledger, submissions, submitted_urls
 from newsmill.storage.statements import NOW, AnyRow
 
@@ -158,6 +156,29 @@ def _submitted_url(row: AnyRow) -> SubmittedUrl:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SubmittedFetch:
+    """A page from outside the crawler that is in the archive, at `offset` of the segment it is saved with."""
+
+    link: Link  # a valid URL
+    offset: int
+    url: str  # final, after redirects
+    status: int
+    fetched_at: datetime
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRow:
+    """A known row, with the place of its last page in the archive."""
+
+    kind: Kind
+    state: State
+    segment: str | None
+    offset: int | None
+
+
 # ---- pages
 
 _BY_KEY = ledger.c.url_key.in_(bindparam("b_keys", expanding=True))
@@ -196,7 +217,7 @@ def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetc
     made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
     by_key = {row["url_key"]: page for row, page in made}
     keys = list(by_key)
-    hosts.insert_hosts(conn, (row["host"] for row, _ in made))
+    insert_hosts(conn, (row["host"] for row, _ in made))
     new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
     locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE]
     if locked:

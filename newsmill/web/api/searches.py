@@ -12,9 +12,18 @@ from starlette.exceptions import HTTPException
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel, Frequency, make_schedule
 from newsmill.storage.documents import Changes
-from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import (
+    MAX_NAME_CHARACTERS,
+    Alert,
+    Alerts,
+    AlertState,
+    Channel,
+    Frequency,
+    SavedSearch,
+    SavedSearches,
+    make_schedule,
+)
 from newsmill.storage.tokens import Scope
 from newsmill.web.alert_channels import check_target
 from newsmill.web.api.search import Note

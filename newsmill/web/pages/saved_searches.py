@@ -12,9 +12,8 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search import check_saved_query
-from newsmill.storage.alerts import WEEKDAYS, Alert, Alerts, Channel, Frequency, make_schedule
 from newsmill.storage.documents import Changes
-from newsmill.storage.saved_searches import SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import WEEKDAYS, Alert, Alerts, Channel, Frequency, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.tokens import Scope
 from newsmill.web.alert_channels import check_target, mail_server
 from newsmill.web.api.searches import find_alert, find_search, save_search

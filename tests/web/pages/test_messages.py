@@ -45,7 +45,6 @@ PLACES = {
     "newsmill/reextract.py": PAGE_CALLS,
     "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
     "newsmill/web/alert_channels.py": CALLS,
-    "newsmill/storage/alerts.py": CALLS,
     "newsmill/storage/marks.py": CALLS,
     "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
