@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from newsmill import urls
 from newsmill.context import AppContext
-from newsmill.discovery.archive_dates import Period, make_archive_urls
+from newsmill.discovery.dates import Period, make_archive_urls
 from newsmill.discovery.html_listings import find_page_number
 from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
