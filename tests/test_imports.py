@@ -53,7 +53,6 @@ LAYERS = (
         "newsmill.exceptions",
         "newsmill.version",
         "newsmill.charset",
-        "newsmill.web_codecs",
         "newsmill.language_tags",
         "newsmill.redaction",
         "newsmill.install_hints",

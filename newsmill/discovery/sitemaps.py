@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from newsmill import urls
-from newsmill.charset import find_xml_label, to_text
+from newsmill.charset import find_codec, find_xml_label, to_text
 from newsmill.discovery.dates import parse_date
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_scanner import (
@@ -30,7 +30,6 @@ from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link
 from newsmill.urls import MAX_URL_CHARACTERS
-from newsmill.web_codecs import find_codec
 
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; sitemaps.org: at most 50 MB
 _BLOCK_BYTES = 64 * 1024  # decoded at once
