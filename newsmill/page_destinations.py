@@ -18,7 +18,7 @@ from newsmill.client.api_connection import ApiConnection, ErrorResponse
 from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Page, PageReceipt
 from newsmill.settings import Settings
-from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page, make_enqueue, store_pages
+from newsmill.submission import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page, make_enqueue, store_pages
 
 log = logging.getLogger(__name__)
 

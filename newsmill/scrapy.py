@@ -27,7 +27,7 @@ from newsmill.exceptions import NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page
 from newsmill.page_destinations import FOUND_BY, PageDestination, open_destination
 from newsmill.scrapy_items import LinkItem, PageItem, link, make_article_item, make_link, make_page, page
-from newsmill.submitted_pages import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, make_item_page
+from newsmill.submission import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, make_item_page
 
 __all__ = ["LinkItem", "NewsmillMiddleware", "NewsmillPipeline", "PageItem", "extract", "link", "page"]
 

@@ -25,7 +25,6 @@ LAYERS = (
         "newsmill.listing_schedule",
         "newsmill.reextract",
         "newsmill.submission",
-        "newsmill.submitted_pages",
         "newsmill.spider_logs",
         "newsmill.message_signatures",
         "newsmill.page_destinations",

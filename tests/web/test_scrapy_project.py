@@ -28,7 +28,7 @@ from newsmill.page_destinations import open_destination
 from newsmill.sandbox.pages import Sandbox
 from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline
 from newsmill.settings import Settings
-from newsmill.submitted_pages import MAX_SEGMENT_PAGES
+from newsmill.submission import MAX_SEGMENT_PAGES
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
