@@ -27,7 +27,6 @@ LAYERS = (
         "newsmill.submission",
         "newsmill.spider_logs",
         "newsmill.message_signatures",
-        "newsmill.page_destinations",
         "newsmill.scrapy",
         "newsmill.scrapy_items",
         "newsmill.scrapy_poet",

@@ -24,9 +24,8 @@ from site_of_tests import RunningApp, served
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Page
-from newsmill.page_destinations import open_destination
 from newsmill.sandbox.pages import Sandbox
-from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline
+from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
 from newsmill.settings import Settings
 from newsmill.submission import MAX_SEGMENT_PAGES
 from newsmill.web.config import WebConfig
