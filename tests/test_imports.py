@@ -21,7 +21,6 @@ LAYERS = (
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
     (
         "newsmill.context",
-        "newsmill.backfill",
         "newsmill.listing_schedule",
         "newsmill.reextract",
         "newsmill.submission",
