@@ -20,7 +20,7 @@ from simulated import VARIABLE, SimulatedClock
 from sqlalchemy import select
 
 from newsmill import context
-from newsmill.cli.source_health import to_record
+from newsmill.cli.sources import to_health_record
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.discovery.schedule import find_age_start
 from newsmill.settings import Settings
@@ -166,7 +166,7 @@ class Follower:
             sources = app.ledger.sources()
             found = SourceHealthReader(app.engine).read_all(sources, now=self.clock())
         for source in sources:
-            health = to_record(found[source.name])
+            health = to_health_record(found[source.name])
             state = str(health["state"])
             if self._states.get(source.name) != state:
                 self._states[source.name] = state

@@ -16,8 +16,7 @@ import typer
 
 from newsmill import context, urls
 from newsmill import settings as configuration
-from newsmill.cli.progress import format_seconds
-from newsmill.cli.terminal import Interrupt, format_count, note, print_json, printable
+from newsmill.cli.terminal import Interrupt, format_count, format_seconds, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.discovery.dates import Period, make_archive_urls
 from newsmill.discovery.html_listings import find_page_number

@@ -14,7 +14,7 @@ from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli import crawl
 from newsmill.cli.documents import print_documents
-from newsmill.cli.forked_children import fork_children
+from newsmill.cli.supervisor import fork_children
 from newsmill.cli.terminal import note, now, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper
