@@ -52,7 +52,6 @@ LAYERS = (
         "newsmill.charset",
         "newsmill.language_tags",
         "newsmill.redaction",
-        "newsmill.install_hints",
         "newsmill.health",
     ),
 )

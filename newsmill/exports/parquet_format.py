@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.records import FIELDS, to_record
-from newsmill.install_hints import install_hint
 from newsmill.model import Document
+from newsmill.version import install_hint
 
 MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole
 MAX_GROUP_CHARACTERS = 8_000_000  # of texts; writing a group takes about five times as much memory

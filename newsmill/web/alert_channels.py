@@ -13,10 +13,10 @@ from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.install_hints import install_hint
 from newsmill.redaction import redact
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alerts import Alert, Channel
+from newsmill.version import install_hint
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
 from newsmill.web.http_client import DeliveryError, build_headers, post
 from newsmill.web.mail import Mail, build_mail, mail_server, send_mail
