@@ -1,4 +1,4 @@
-"""`newsmill crawl`: fetch sites once, until no URL of them is due."""
+"""`newsmill crawl`: fetch sites once, until no URL of them is due; `newsmill demo`: the same for the newspaper that is part of Newsmill."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -36,13 +36,16 @@ from newsmill.cli.terminal import (
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
-from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_failure
+from newsmill.model import OUTCOMES, Kind, Outcome, Politeness, Source, State, describe_failure
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress, Waiting
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.statistics import Statistics
 from newsmill.urls import make_key, normalize
+
+if TYPE_CHECKING:
+    from newsmill.demo import Newspaper
 
 SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
@@ -473,3 +476,69 @@ def count_finished(progress: Progress) -> int:
 def count_unfetched(progress: Progress) -> int:
     """Pages that are not fetched yet."""
     return progress.states.get(State.DUE, 0) + progress.states.get(State.FETCHING, 0)
+
+
+# ---- demo --------------------------------------------------------------------------------------------------------------------
+
+DEMO_SOURCE = "demo"
+DEMO_PORT = 8707  # fixed, so that a second demo has the same URLs and documents
+MAX_DEMO_WORKERS = 2  # two workers read the few dozen pages before a third one has started
+MAX_EXAMPLE_CHARACTERS = 700  # of the example
+REAL_STORE_VARIABLES = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # ignored, to keep the demo out of a real store
+
+
+def demo(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the newspaper; 0 selects a free one.")] = DEMO_PORT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Try Newsmill: crawl a small newspaper that this machine serves. Takes a few seconds and needs no network.
+
+    Data is stored in ./newsmill-data (or the folder of NEWSMILL_DATA), so that you can try all other commands on it.
+    """
+    environ = make_demo_environment(os.environ)
+    settings = configuration.load(environ)
+    with fork_children() as forked, serve_newspaper(port) as running:
+        note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
+        source = Source(DEMO_SOURCE, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
+        summary = run(settings, environ, source, processes=min(MAX_DEMO_WORKERS, settings.worker_processes), forked=forked)
+    with context.open_context(settings) as store:
+        store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
+        if not as_json:
+            print_demo_result(store)
+    report(summary, as_json)
+
+
+@contextmanager
+def serve_newspaper(port: int) -> Iterator[Newspaper]:
+    """The running newspaper. Raises NewsmillError if the port is not available."""
+    # the server costs 0.01 s of CPU, which `newsmill crawl` need not spend
+    from newsmill import demo as newspaper
+
+    with ExitStack() as exit_stack:
+        try:
+            running = exit_stack.enter_context(newspaper.serve(port, with_crawl_delay=False))
+        except OSError as error:
+            raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
+        yield running
+
+
+def make_demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without REAL_STORE_VARIABLES, and with permission to fetch from this machine."""
+    return {name: value for name, value in environ.items() if name not in REAL_STORE_VARIABLES} | {"NEWSMILL_ALLOW_NETS": "127.0.0.1/32"}
+
+
+def print_demo_result(store: AppContext) -> None:
+    """A table of the documents, newest first, and the beginning of the newest."""
+    # the commands about documents cost 0.02 s of CPU, which `newsmill crawl` need not spend
+    from newsmill.cli.documents import print_documents
+
+    documents = list(store.documents.iterate(source=DEMO_SOURCE))
+    documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
+    print_documents(documents)
+    if documents:
+        newest = documents[0]
+        text = printable(newest.text)
+        shown = text[:MAX_EXAMPLE_CHARACTERS] + (" …" if len(text) > MAX_EXAMPLE_CHARACTERS else "")
+        typer.echo(f"{printable(newest.title or '')}\n\n{shown}\n")
+        typer.echo(f"whole text: {program_name()} show {newest.url}\nexplanation: {program_name()} explain {newest.url}")
+        typer.echo(f"in a browser: {program_name()} web")

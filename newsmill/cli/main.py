@@ -42,7 +42,7 @@ class Command:
 
 PACKAGE = "newsmill.cli"
 COMMANDS = {
-    "demo": Command(GETTING_STARTED, f"{PACKAGE}.demo:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
+    "demo": Command(GETTING_STARTED, f"{PACKAGE}.crawl:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
     "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
