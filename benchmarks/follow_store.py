@@ -20,9 +20,9 @@ from simulated import VARIABLE, SimulatedClock
 from sqlalchemy import select
 
 from newsmill import context
-from newsmill.cli.source_health import to_record
+from newsmill.cli.sources import to_health_record
 from newsmill.cli.supervisor import Child, Supervisor
-from newsmill.discovery.revisits import find_start
+from newsmill.discovery.schedule import find_age_start
 from newsmill.settings import Settings
 from newsmill.sources.table import parse_duration
 from newsmill.storage import database
@@ -69,7 +69,7 @@ class StoreReader:
             urls = tuple(url for url in (row.url, row.requested_url, row.canonical_url) if url)
             self._documents.add(row.id)
             seen = Observation(row.id, urls, row.stored_at, row.fetched_at, row.revision, row.title or "", row.text)
-            start = find_start(row.first_seen_at, row.published_at, row.published_precision)
+            start = find_age_start(row.first_seen_at, row.published_at, row.published_precision)
             self.observations.append(replace(seen, revisits_from=start, gone_at=row.gone_at))
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Follower:
             sources = app.ledger.sources()
             found = SourceHealthReader(app.engine).read_all(sources, now=self.clock())
         for source in sources:
-            health = to_record(found[source.name])
+            health = to_health_record(found[source.name])
             state = str(health["state"])
             if self._states.get(source.name) != state:
                 self._states[source.name] = state

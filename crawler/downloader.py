@@ -43,9 +43,9 @@ from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
-from newsmill.install_hints import install_hint
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
+from newsmill.version import install_hint
 
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60

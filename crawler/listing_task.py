@@ -15,7 +15,7 @@ from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill import urls
-from newsmill.discovery.archive_dates import Period, find_newest_day, is_page_wanted, is_part_wanted
+from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.response_headers import compute_fresh_seconds, find_announcement
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError

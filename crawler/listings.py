@@ -15,7 +15,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
-from newsmill.discovery.archive_dates import Period, find_last_day, is_part_wanted
+from newsmill.discovery.dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader

@@ -16,7 +16,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.model import Link, Page, PageStatus
 from newsmill.scrapy_items import LinkItem, PageItem, make_article_item, make_link, make_page
-from newsmill.submitted_pages import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, make_item_page, store_pages
+from newsmill.submission import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, make_item_page, store_pages
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,7 @@ from newsmill.model import Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.spider_logs import configure_spider_log
-from newsmill.submitted_pages import make_enqueue
+from newsmill.submission import make_enqueue
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,8 @@ from pydantic import Field
 
 from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.install_hints import install_hint
 from newsmill.model import Document
-from newsmill.version import __version__
+from newsmill.version import __version__, install_hint
 
 MAX_TEXT_CHARACTERS = 20_000  # of a text in one answer, about 5,000 tokens
 MAX_ITEMS = 50  # items of one answer

@@ -66,7 +66,7 @@ FIRST = (
 
 NO_SHARED_DATA = "none"  # a value of NEWSMILL_SHARED
 FAST = ("discovery", "extraction", "exports")  # folders of tests that need no server
-FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
+FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_redaction.py")
 # Words in the names of tests with large or many inputs.
 LARGE = re.compile(r"hostile|50000|memory|long_|linear|real_|peoples|damage|bounded|corpus|conformance")
 

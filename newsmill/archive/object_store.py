@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.install_hints import install_hint
 from newsmill.redaction import redact
+from newsmill.version import install_hint
 
 T = TypeVar("T")
 TEMPORARY_SUFFIX = ".tmp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -15,16 +16,25 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.inspection_view import describe_obstacle, print_inspection
-from newsmill.cli.site_urls import make_source
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
-from newsmill.model import Source
+from newsmill.model import Outcome, OutcomeRecord, Source, describe_failure
 from newsmill.settings import Settings
-from newsmill.site_inspection import SiteInspection, add_scheme, get_article_host, inspect_sites
+from newsmill.site_inspection import (
+    Advice,
+    FoundListing,
+    Obstacle,
+    SampleArticle,
+    SiteInspection,
+    add_scheme,
+    find_advice,
+    get_article_host,
+    inspect_sites,
+)
 from newsmill.sources.additions import Action, Addition, plan_addition
 from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, add_sources, extend_source, read_list, render_table
+from newsmill.sources.table import make_name, parse_source
 from newsmill.urls import get_host, normalize
 
 MAX_BATCH_SITES = 100  # that are added at once without an inspection: sources.toml is read, checked and written once for them
@@ -133,6 +143,25 @@ def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> t
     for url in urls:
         make_source(url, name=options.name, every=options.every, language=options.language, delay=options.delay)
     return tuple(ListedSite(url) for url in dict.fromkeys(urls))
+
+
+def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
+    """The source for a homepage. Raises ConfigError, as for a table of sources.toml."""
+    homepage = add_scheme(url)
+    table: dict[str, object] = {"homepage": homepage, "every": every, "language": language}
+    if delay is not None:
+        table["politeness"] = {"delay": float(delay)}
+    table = {key: value for key, value in table.items() if value is not None}
+    return parse_source(name or get_default_name(homepage), table, url)
+
+
+def get_default_name(url: str) -> str:
+    """The default name of a source with this homepage. Raises ConfigError if it is not a URL."""
+    try:
+        return make_name(url)
+    except UrlError as error:
+        reason = "" if str(error).startswith("not a URL") else f": {error}"
+        raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
 
 
 class AddRun:
@@ -328,7 +357,7 @@ def make_record(
     return record
 
 
-# ---- a sources.toml
+# ---- a sources.toml ----------------------------------------------------------------------------------------------------------
 
 
 def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
@@ -354,3 +383,96 @@ def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:
             note(f"{error}; the machine of each crawler needs it")
             continue
         check_arguments(spider_class, source)
+
+
+# ---- an inspection in the terminal -------------------------------------------------------------------------------------------
+
+MAX_SECTIONS_SHOWN = 5
+SAMPLE_LINES = 3
+LINE_CHARACTERS = 100
+
+SENTENCES = {
+    Obstacle.ROBOTS: "robots.txt forbids this URL; with the publisher's permission, set robots = false in sources.toml",
+    Obstacle.OPML: "this is an OPML file, a list of feeds; save it and run `newsmill add --file FILE`",
+    Obstacle.ARTICLE: "this is one article; give the homepage or a section of the site, or run `newsmill submit URL` for this page alone",
+    Obstacle.NOT_A_PAGE: "this is neither a web page, a feed nor a sitemap; give the homepage of the site",
+    Obstacle.NO_LINKS: (
+        "no feed, no sitemap and hardly a link to an article was found; if the page makes its links with JavaScript, "
+        "name sections in sources.toml or write a spider (docs/guides/spiders.md)"
+    ),
+    Obstacle.EMPTY: "the feed or sitemap has no entry",
+    Obstacle.NEEDS_SCRIPT: 'the articles have no text without JavaScript; set render = "auto" in sources.toml (needs newsmill[render])',
+    Obstacle.ARTICLES_FORBIDDEN: "robots.txt forbids the articles; with the publisher's permission, set robots = false in sources.toml",
+    Obstacle.ARTICLES_FAIL: "none of the articles that were tried would be stored",
+}
+ADVICE: dict[Advice | Outcome, str] = {
+    Advice.REFUSED: "the site refuses this program; give the URL of a feed or a sitemap of the site, or ask the publisher",
+    Advice.COOKIES: (
+        "the site may want cookies; give the URL of a feed or a sitemap of the site, "
+        "or write a spider, which keeps cookies (docs/guides/spiders.md)"
+    ),
+    Advice.CONSENT: "give the URL of a feed or a sitemap of the site",
+    Outcome.DNS: "check the spelling of the host",
+    Outcome.GONE: "check the URL, or give the homepage of the site",
+    Outcome.SSRF_BLOCKED: "",  # the sentence names the setting
+}
+
+
+def describe_obstacle(inspection: SiteInspection) -> str:
+    """Why the site cannot be followed, and what would help."""
+    if inspection.obstacle is None:
+        return ""
+    if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
+        key = find_advice(inspection.failure) or inspection.failure.outcome
+        advice = ADVICE.get(key, "try again later; --no-check adds it all the same")
+        return f"{inspection.url} cannot be read: {describe_failure(inspection.failure)}" + (f"; {advice}" if advice else "")
+    return SENTENCES.get(inspection.obstacle, str(inspection.obstacle))
+
+
+def print_inspection(inspection: SiteInspection) -> None:
+    """Print what was found on stdout."""
+    lines = [f"{inspection.kind} {inspection.final_url or inspection.url}"]
+    lines += [_describe_listing(listing) for listing in (*inspection.sitemaps, *inspection.feeds)]
+    if inspection.sections:
+        shown = " ".join(inspection.sections[:MAX_SECTIONS_SHOWN])
+        more = len(inspection.sections) - MAX_SECTIONS_SHOWN
+        lines.append(f"  {format_count(len(inspection.sections), 'section')}: {shown}" + (f" and {more} more" if more > 0 else ""))
+    lines.append(f"  {format_count(inspection.article_links, 'link')} to articles on the page")
+    if inspection.language:
+        lines.append(f"  language: {inspection.language}")
+    if inspection.robots is not None:
+        delay = f", Crawl-delay {inspection.robots.crawl_delay:g} s" if inspection.robots.crawl_delay else ""
+        allowed = "allows" if inspection.robots.is_allowed else "forbids"
+        lines.append(f"  robots.txt {allowed} this URL{delay}")
+    lines += [f"  declares {one.name}: {one.value} ({one.place})" for one in inspection.declarations]
+    for article in inspection.articles:
+        lines += ["", *_describe_article(article)]
+    if inspection.obstacle is not None:
+        lines += ["", f"WARNING: {describe_obstacle(inspection)}"]
+    if inspection.note is not None:
+        lines.append(f"note: {inspection.note}")
+    typer.echo(printable("\n".join([*lines, ""])))
+
+
+def _describe_listing(listing: FoundListing) -> str:
+    name = "news sitemap" if listing.is_news else str(listing.kind)
+    if listing.failure is not None:
+        reason = listing.failure.detail if listing.failure.outcome is Outcome.DENIED else describe_failure(listing.failure)
+        return f"  {name} {listing.url}: not used ({reason})"
+    counts = [format_count(listing.parts, "part")] if listing.parts else []
+    counts += [format_count(listing.pages or 0, "article")] if listing.pages or not listing.parts else []
+    newest = f", newest {listing.newest:%Y-%m-%d}" if listing.newest is not None else ""
+    return f"  {name} {listing.url}: {', '.join(counts)}{newest}"
+
+
+def _describe_article(article: SampleArticle) -> list[str]:
+    if article.outcome is not Outcome.STORED:
+        return [f"  {article.url}", f"    {describe_failure(OutcomeRecord(article.outcome, article.detail))}"]
+    confidence = "" if article.confidence is None else f" · confidence {article.confidence:.2f}"
+    day = article.published_day or "no date"
+    lines = [line for paragraph in article.text.split("\n") for line in textwrap.wrap(paragraph, LINE_CHARACTERS)]
+    return [
+        f"  {article.title or 'no title'}",
+        f"    {day} · {article.language or 'language unknown'} · {format_count(article.word_count, 'word')}{confidence} · {article.url}",
+        *(f"    {line}" for line in lines[:SAMPLE_LINES]),
+    ]

@@ -1,23 +1,30 @@
-"""`newsmill backfill`: fetch the older articles of a source, behind everything that is new."""
+"""`newsmill backfill`: fetch the older articles of a source, behind everything that is new.
+
+It finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest (`crawler.listing_task`):
+parts of sitemap indexes, next pages of sections, and pages of the wanted days.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import timedelta
+import re
+from calendar import monthrange
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from newsmill import backfill as backfills
-from newsmill import context
+from newsmill import context, urls
 from newsmill import settings as configuration
-from newsmill.cli.progress import format_seconds
-from newsmill.cli.terminal import Interrupt, format_count, note, print_json, printable
+from newsmill.cli.terminal import Interrupt, format_count, format_seconds, note, print_json, printable
 from newsmill.context import AppContext
+from newsmill.discovery.dates import Period, make_archive_urls
+from newsmill.discovery.html_listings import find_page_number
 from newsmill.exceptions import ConfigError
-from newsmill.model import Source
-from newsmill.storage.ledger import Backfill, PendingBackfill
+from newsmill.model import Kind, Link, Outcome, Source
+from newsmill.storage.ledger import FROM_BACKFILL, Backfill, PendingBackfill, Trace
 from newsmill.storage.processes import list_live_processes
+from newsmill.storage.statistics import Statistics
 
 POLL_SECONDS = 5.0
 MAX_SHOWN = 30  # archives in a dry run
@@ -45,7 +52,7 @@ def backfill(
         source = context.find_source(store, name)
         found = store.ledger.backfills.get(name)
         if since is not None:
-            plan = backfills.plan_backfill(store, source, backfills.make_period(since, until, store.now().date()))
+            plan = plan_backfill(store, source, make_period(since, until, store.now().date()))
             if dry_run:
                 show_plan(plan, source)
                 return
@@ -53,7 +60,7 @@ def backfill(
                 raise ConfigError(
                     f"{name}: no sitemap, section or dated archive is known; run `newsmill up` until its homepage has been read"
                 )
-            found = backfills.start_backfill(store, source, plan)
+            found = start_backfill(store, source, plan)
         elif until is not None or dry_run:
             raise typer.BadParameter("--until and --dry-run need --since")
         if found is None:
@@ -70,12 +77,12 @@ def backfill(
             note(describe(store, source, found))
 
 
-def show_plan(plan: backfills.BackfillPlan, source: Source) -> None:
+def show_plan(plan: BackfillPlan, source: Source) -> None:
     """Print where a backfill would begin."""
     typer.echo(f"{source.name}: articles from {plan.period.first} to {plan.period.last}")
     for title, links in (("read again", plan.polled), ("tried", plan.archives)):
-        for line in backfills.describe_start(links)[:MAX_SHOWN]:
-            typer.echo(printable(f"  {title}: {line}"))
+        for link in links[:MAX_SHOWN]:
+            typer.echo(printable(f"  {title}: {link.kind} {link.url}"))
         if len(links) > MAX_SHOWN:
             typer.echo(f"  {title}: {len(links) - MAX_SHOWN:,} more")
     first = format_seconds((len(plan.polled) + len(plan.archives)) * source.politeness.delay)
@@ -86,7 +93,7 @@ def make_record(store: AppContext, source: Source, found: Backfill) -> dict[str,
     """The state of a backfill as JSON. `remaining` is a number of seconds."""
     pending = PendingBackfill(0, 0) if found.ended_at is not None else store.ledger.backfills.count_pending(source.name)
     done = found.listings + found.pages - pending.total
-    rest = backfills.estimate_time(source, pending.total, max(done, 0), (found.ended_at or store.now()) - found.started_at)
+    rest = estimate_time(source, pending.total, max(done, 0), (found.ended_at or store.now()) - found.started_at)
     return {**asdict(found), "pending_listings": pending.listings, "pending_pages": pending.pages, "remaining": rest.total_seconds()}
 
 
@@ -136,3 +143,84 @@ def watch(store: AppContext, source: Source) -> None:
             if interrupt.wait(POLL_SECONDS):
                 note("the crawler continues the backfill; run the same command to see the progress")
                 return
+
+
+# ---- the plan ------------------------------------------------------------------------------------------------------------------
+
+MAX_LISTINGS = 2_000  # of a source, looked at
+PATTERN_DOCUMENTS = 200  # the newest documents, whose URLs show how the archive is dated
+
+_DAY = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
+_UNUSABLE = (Outcome.DENIED, Outcome.BAD_URL, Outcome.GONE, Outcome.BAD_LISTING)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPlan:
+    """Where a backfill begins. `polled` are known listings, read again; `archives` are guessed from the URLs of articles."""
+
+    period: Period
+    polled: tuple[Link, ...]
+    archives: tuple[Link, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing leads into the archive."""
+        return not self.polled and not self.archives
+
+
+def parse_day(text: str, *, is_last: bool = False) -> date:
+    """`2024`, `2024-05` or `2024-05-17` → the first day of that time, or its last one. Raises ConfigError."""
+    match = _DAY.fullmatch(text.strip())
+    try:
+        if match is None:
+            raise ValueError(text)
+        year, month, day = (None if part is None else int(part) for part in match.groups())
+        assert year is not None
+        month = month or (12 if is_last else 1)
+        return date(year, month, day or (monthrange(year, month)[1] if is_last else 1))
+    except ValueError:
+        raise ConfigError(f"{text!r}: expected a day, month or year such as 2024-05-17, 2024-05 or 2024") from None
+
+
+def make_period(since: str, until: str | None, today: date) -> Period:
+    """The wanted days, both included. Raises ConfigError for an empty or a future period."""
+    first, last = parse_day(since), min(today, parse_day(until, is_last=True)) if until else today
+    if first > last:
+        raise ConfigError(f"no day lies between {first} and {last}; --since is the older one")
+    return Period(first, last)
+
+
+def plan_backfill(store: AppContext, source: Source, period: Period) -> BackfillPlan:
+    """The listings to begin with: sitemaps and sections that are known, and archives with a date in their URL."""
+    traces = store.ledger.listings(source.name, limit=MAX_LISTINGS)
+    polled = tuple(_to_link(trace, source) for trace in traces if _leads_to_archive(trace))
+    documents = Statistics(store.engine).newest(PATTERN_DOCUMENTS, source.name)
+    own = {urls.get_site(url) for url in (source.homepage, *source.feeds, *source.sitemaps, *source.sections) if url is not None}
+    articles = [document.url for document in documents if urls.find_site(document.url) in own]
+    archives = [Link(url, Kind.SECTION, source.name, FROM_BACKFILL) for url in make_archive_urls(articles, period)]
+    return BackfillPlan(period, polled, tuple(archives))
+
+
+def start_backfill(store: AppContext, source: Source, plan: BackfillPlan) -> Backfill:
+    """Begin the backfill, or go on with it if one for the same days has not ended."""
+    days, backfills = plan.period, store.ledger.backfills
+    return backfills.start(source.name, days.first, days.last, archives=plan.archives, polled=plan.polled, now=store.now())
+
+
+def _leads_to_archive(trace: Trace) -> bool:
+    """Whether a known listing is one to begin with; further parts and pages follow from it."""
+    if trace.outcome in _UNUSABLE or trace.found_by in ("section", FROM_BACKFILL):
+        return False
+    is_first_page = trace.kind is Kind.SECTION and (find_page_number(trace.url) or 1) == 1
+    return trace.kind is Kind.SITEMAP or is_first_page
+
+
+def _to_link(trace: Trace, source: Source) -> Link:
+    return Link(trace.url, trace.kind, source.name, trace.found_by, trace.found_on)
+
+
+def estimate_time(source: Source, pending: int, done: int, elapsed: timedelta) -> timedelta:
+    """How long the rest takes: by the pace so far, and at least by the delay between two requests."""
+    least = pending * source.politeness.delay / source.politeness.concurrency
+    pace = elapsed.total_seconds() / done * pending if done else 0.0
+    return timedelta(seconds=round(max(least, pace)))

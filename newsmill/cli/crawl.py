@@ -1,45 +1,51 @@
-"""`newsmill crawl`: fetch sites once, until no URL of them is due."""
+"""`newsmill crawl`: fetch sites once, until no URL of them is due; `newsmill demo`: the same for the newspaper that is part of Newsmill."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.forked_children import ForkedProcess, fork_children
+from newsmill.cli.add import make_source
 from newsmill.cli.processes import Processes, check_scrapy_settings, workers
-from newsmill.cli.progress import (
+from newsmill.cli.sources import format_since
+from newsmill.cli.supervisor import Child, ForkedProcess, Supervisor, fork_children
+from newsmill.cli.terminal import (
+    Interrupt,
     ProgressBar,
-    count_finished,
-    count_unfetched,
+    format_count,
     format_rate,
     format_time_left,
-    sum_progress,
-    sum_waiting,
+    note,
+    now,
+    print_json,
+    print_table,
+    printable,
+    program_name,
 )
-from newsmill.cli.site_urls import Changes, choose_source, find_same_homepage, make_source
-from newsmill.cli.source_health import format_since
-from newsmill.cli.supervisor import Child, Supervisor
-from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, print_table, printable, program_name
 from newsmill.context import AppContext, Disk, RedisServer
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
-from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, describe_failure
+from newsmill.model import OUTCOMES, Kind, Outcome, Politeness, Source, State, describe_failure
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
-from newsmill.storage.ledger import Progress
+from newsmill.storage.ledger import Progress, Waiting
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.statistics import Statistics
+from newsmill.urls import make_key, normalize
+
+if TYPE_CHECKING:
+    from newsmill.demo import Newspaper
 
 SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
@@ -381,3 +387,158 @@ class CrawlMonitor:
 
 def _count_fetched(progress: Progress) -> int:
     return progress.pages - count_unfetched(progress)
+
+
+# ---- the source --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the options of a crawl change of a source that exists."""
+
+    delay: float | None = None
+    language: str | None = None
+
+    def apply_to(self, source: Source) -> Source:
+        """The source with what was given."""
+        delay = source.politeness.delay if self.delay is None else self.delay
+        return replace(source, politeness=replace(source.politeness, delay=delay), language=self.language or source.language)
+
+
+def choose_source(store: AppContext, source: Source, changes: Changes) -> Source:
+    """The source to crawl: one that exists with this name or this homepage, with the changes; else the new one.
+
+    A URL belongs to one source, so a second one would find nothing. Raises ConfigError for a name that follows another homepage, and for a
+    paused source.
+    """
+    followed = store.ledger.source(source.name)
+    if followed is not None and not have_same_homepage(followed, source):
+        raise ConfigError(
+            f"source {followed.name} exists and follows {followed.homepage or 'no homepage'}; `newsmill add {source.homepage}` adds to it,"
+            " and --name makes a source of its own"
+        )
+    if followed is None and (name := find_same_homepage(store, source)) is not None:
+        followed = store.ledger.source(name)
+        note(f"source {name} already follows {source.homepage}; this run uses it")
+    if followed is None:
+        return source
+    if not followed.enabled:
+        raise ConfigError(f"source {followed.name} is paused; run `newsmill sources resume {followed.name}` first")
+    return changes.apply_to(followed)
+
+
+def find_same_homepage(store: AppContext, source: Source) -> str | None:
+    """The name of another source with the same homepage."""
+    others = (other for other in store.ledger.sources() if other.name != source.name)
+    return next((other.name for other in others if have_same_homepage(other, source)), None)
+
+
+def have_same_homepage(one: Source, other: Source) -> bool:
+    """Whether both have a homepage, with the same key."""
+    return None not in (one.homepage, other.homepage) and make_key(normalize(str(one.homepage))) == make_key(normalize(str(other.homepage)))
+
+
+# ---- progress of several sources ---------------------------------------------------------------------------------------------
+
+Key = TypeVar("Key")
+
+
+def sum_progress(store: AppContext, sources: Sequence[str]) -> Progress:
+    """The progress of several sources together."""
+    each = [store.ledger.progress(source) for source in sources]
+    return Progress(
+        pages=sum(progress.pages for progress in each),
+        states=_sum_counts(progress.states for progress in each),
+        outcomes=_sum_counts(progress.outcomes for progress in each),
+        listings=_sum_counts(progress.listings for progress in each),
+    )
+
+
+def sum_waiting(store: AppContext, sources: Sequence[str], until: datetime) -> Waiting:
+    """How many URLs of several sources are due by `until`, and how many only later."""
+    each = [store.ledger.waiting(source, until=until) for source in sources]
+    times = [waiting.next_at for waiting in each if waiting.next_at is not None]
+    return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
+
+
+def _sum_counts(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    total: Counter[Key] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
+
+
+def count_finished(progress: Progress) -> int:
+    """Pages with an outcome."""
+    return sum(progress.outcomes.values())
+
+
+def count_unfetched(progress: Progress) -> int:
+    """Pages that are not fetched yet."""
+    return progress.states.get(State.DUE, 0) + progress.states.get(State.FETCHING, 0)
+
+
+# ---- demo --------------------------------------------------------------------------------------------------------------------
+
+DEMO_SOURCE = "demo"
+DEMO_PORT = 8707  # fixed, so that a second demo has the same URLs and documents
+MAX_DEMO_WORKERS = 2  # two workers read the few dozen pages before a third one has started
+MAX_EXAMPLE_CHARACTERS = 700  # of the example
+REAL_STORE_VARIABLES = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # ignored, to keep the demo out of a real store
+
+
+def demo(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the newspaper; 0 selects a free one.")] = DEMO_PORT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Try Newsmill: crawl a small newspaper that this machine serves. Takes a few seconds and needs no network.
+
+    Data is stored in ./newsmill-data (or the folder of NEWSMILL_DATA), so that you can try all other commands on it.
+    """
+    environ = make_demo_environment(os.environ)
+    settings = configuration.load(environ)
+    with fork_children() as forked, serve_newspaper(port) as running:
+        note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
+        source = Source(DEMO_SOURCE, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
+        summary = run(settings, environ, source, processes=min(MAX_DEMO_WORKERS, settings.worker_processes), forked=forked)
+    with context.open_context(settings) as store:
+        store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
+        if not as_json:
+            print_demo_result(store)
+    report(summary, as_json)
+
+
+@contextmanager
+def serve_newspaper(port: int) -> Iterator[Newspaper]:
+    """The running newspaper. Raises NewsmillError if the port is not available."""
+    # the server costs 0.01 s of CPU, which `newsmill crawl` need not spend
+    from newsmill import demo as newspaper
+
+    with ExitStack() as exit_stack:
+        try:
+            running = exit_stack.enter_context(newspaper.serve(port, with_crawl_delay=False))
+        except OSError as error:
+            raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
+        yield running
+
+
+def make_demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without REAL_STORE_VARIABLES, and with permission to fetch from this machine."""
+    return {name: value for name, value in environ.items() if name not in REAL_STORE_VARIABLES} | {"NEWSMILL_ALLOW_NETS": "127.0.0.1/32"}
+
+
+def print_demo_result(store: AppContext) -> None:
+    """A table of the documents, newest first, and the beginning of the newest."""
+    # the commands about documents cost 0.02 s of CPU, which `newsmill crawl` need not spend
+    from newsmill.cli.documents import print_documents
+
+    documents = list(store.documents.iterate(source=DEMO_SOURCE))
+    documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
+    print_documents(documents)
+    if documents:
+        newest = documents[0]
+        text = printable(newest.text)
+        shown = text[:MAX_EXAMPLE_CHARACTERS] + (" …" if len(text) > MAX_EXAMPLE_CHARACTERS else "")
+        typer.echo(f"{printable(newest.title or '')}\n\n{shown}\n")
+        typer.echo(f"whole text: {program_name()} show {newest.url}\nexplanation: {program_name()} explain {newest.url}")
+        typer.echo(f"in a browser: {program_name()} web")

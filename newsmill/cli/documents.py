@@ -14,8 +14,7 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
-from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import Json, complete_from, format_count, note, print_json, print_table, printable
+from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.formats import STREAMED_FORMATS, StreamedFormat

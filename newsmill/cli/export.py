@@ -21,8 +21,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.documents import USER_HELP, finish_index
-from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, format_count, note, now, printable
+from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format

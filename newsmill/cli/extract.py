@@ -26,7 +26,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newsmill.cli.extract_inputs import MAX_FILE_BYTES, open_inputs
 from newsmill.cli.terminal import complete_from, note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
@@ -38,6 +37,17 @@ from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
+
+
+import base64
+import errno
+import itertools
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import field
+
+from newsmill.exceptions import NewsmillError
 
 OUTPUT_FORMATS = ("json", "markdown", "text", "csv")
 BAD_INPUT = "bad_input"  # the outcome of a line that names no page
@@ -318,3 +328,182 @@ def read_page_file(path: object) -> bytes:
     if len(body) > MAX_FILE_BYTES:
         raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
     return body
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------------
+
+# Files, folders, URLs, and standard input with HTML or JSON lines become JSON lines. A page of standard input and the pages of URLs are
+# written to a temporary folder, because a line names a page by its path.
+
+STANDARD_INPUT = "-"
+PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
+UTF_8_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
+GZIP = b"\x1f\x8b"
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+MAX_NAME_CHARACTERS = 200  # of an argument in a message: it may be a whole page
+MAX_FETCH_SECONDS = 120.0  # for one URL; the download's own deadline is 30 s, robots.txt and the delay come on top
+
+
+@dataclass(slots=True)
+class Inputs:
+    """JSON lines, and the failures of the URLs among them by their id. `is_json_lines`: a program wrote the lines."""
+
+    lines: Iterable[bytes]
+    is_json_lines: bool = False
+    failures: dict[str, OutcomeRecord] = field(default_factory=dict)
+
+
+def open_inputs(names: Sequence[str], url: str | None, language: str | None, folder: Path) -> Inputs:
+    """The inputs that `names` name; without names, standard input. `folder` is temporary.
+
+    `url` is the URL of the only page, `language` the default language of all. Raises ConfigError for an input that cannot be used.
+    """
+    if not names and sys.stdin.isatty():
+        raise ConfigError("give FILE, URL or FOLDER, or JSON lines or HTML on standard input; `newsmill extract --help` shows how")
+    names = names or [STANDARD_INPUT]
+    if names.count(STANDARD_INPUT) > 1:
+        raise ConfigError("- is standard input, which can be read once; give it once")
+    if names == [STANDARD_INPUT]:
+        first = _read_first_line(sys.stdin.buffer)
+        if is_json_line(first):
+            if url or language:
+                raise ConfigError("--url and --language: JSON lines have these fields themselves")
+            return Inputs(itertools.chain([first], sys.stdin.buffer), True)
+        lines: Iterable[dict[str, Any]] = [_save_page(first, sys.stdin.buffer, folder)]
+        return Inputs(_encode(lines, url, language))
+    inputs = Inputs(())
+    expanded = [line for name in names for line in _expand(name, folder, inputs)]
+    if url is not None and len(expanded) != 1:
+        raise ConfigError("--url is the URL of one page; give one FILE, or HTML on standard input")
+    inputs.lines = _encode(expanded, url, language)
+    return inputs
+
+
+def is_json_line(line: bytes) -> bool:
+    """Whether standard input has JSON lines, by its first line. Raises ConfigError if it has neither those nor HTML."""
+    start = line.removeprefix(UTF_8_MARK).lstrip()
+    if not start or start.startswith((b"{", b"[")):
+        return True
+    if start.startswith((b"<", GZIP, *BYTE_ORDER_MARKS)):
+        return False
+    raise ConfigError('standard input is neither HTML nor JSON lines; a line is {"id": 1, "url": "https://…", "path": "page.html"}')
+
+
+def _read_first_line(stream: IO[bytes]) -> bytes:
+    """The first line that is not empty, with the byte order mark of an empty one before it; b"" if there is none."""
+    mark = b""
+    for line in iter(lambda: stream.readline(MAX_FILE_BYTES), b""):
+        if line.removeprefix(UTF_8_MARK).strip():
+            return mark + line
+        mark = UTF_8_MARK if line.startswith(UTF_8_MARK) else mark
+    return b""
+
+
+def _save_page(first: bytes, stream: IO[bytes], folder: Path) -> dict[str, Any]:
+    body = first + stream.read(MAX_FILE_BYTES)
+    path = folder / ("stdin.html.gz" if body.startswith(GZIP) else "stdin.html")
+    path.write_bytes(body)
+    return {"id": STANDARD_INPUT, "path": str(path)}
+
+
+def _encode(lines: Iterable[dict[str, Any]], url: str | None, language: str | None) -> list[bytes]:
+    given = {key: value for key, value in (("url", url), ("language", language)) if value is not None}
+    return [json.dumps(line | given).encode() for line in lines]
+
+
+def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """The lines of one argument. Raises ConfigError if it is neither a file, a folder nor a URL."""
+    if name == STANDARD_INPUT:
+        first = _read_first_line(sys.stdin.buffer)
+        if is_json_line(first):
+            raise ConfigError("JSON lines on standard input cannot be combined with other inputs")
+        yield _save_page(first, sys.stdin.buffer, folder)
+        return
+    path = Path(name)
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a URL may be longer than the name of a file
+            raise
+        is_folder = is_there = False
+    if _URL.match(name):
+        yield _fetch(name, folder, inputs)
+    elif is_folder:
+        yield from _list_folder(path)
+    elif is_there:
+        if path.suffix in JSON_LINES_SUFFIXES:
+            raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
+        yield {"id": name, "path": name}
+    elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
+        yield _fetch(f"https://{name}", folder, inputs)
+    elif "://" in name:
+        raise ConfigError(f"{name[:MAX_NAME_CHARACTERS]}: not an http or https URL")
+    else:
+        raise ConfigError(f"{name[:MAX_NAME_CHARACTERS]}: no such file, folder or URL")
+
+
+def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:
+    paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PAGE_SUFFIXES) and path.is_file())
+    if not paths:
+        raise ConfigError(f"{folder}: has no page; pages are files that end with {', '.join(PAGE_SUFFIXES)}")
+    for path in paths:
+        yield {"id": str(path), "path": str(path)}
+
+
+def _fetch(url: str, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """The line of a fetched page. A URL that cannot be fetched has a line without a page, and its failure in `inputs`."""
+    found = fetch_page(url)
+    if isinstance(found, OutcomeRecord):
+        inputs.failures[url] = found
+        return {"id": url, "url": url}
+    path = folder / f"{len(list(folder.iterdir()))}.html"
+    path.write_bytes(_decompress(found.body, found.content_encoding))
+    return {"id": url, "url": found.url, "path": str(path), "content_type": found.content_type}
+
+
+def _decompress(body: bytes, encoding: str | None) -> bytes:
+    """The body without gzip, the only encoding that the request accepts. A body that is broken stays as it is."""
+    from newsmill.exceptions import DecodeError
+    from newsmill.extraction.decode import decode_body  # loads the readers of pages, which the help does not need
+
+    try:
+        return decode_body(encoding, body)
+    except DecodeError:
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class PageResponse:
+    """A page as its server sent it."""
+
+    url: str  # final, after redirects
+    content_type: str
+    content_encoding: str | None
+    body: bytes
+
+
+def fetch_page(url: str) -> PageResponse | OutcomeRecord:
+    """Fetch a page as the crawler does. Raises NewsmillError if no process can do it, ConfigError for wrong settings."""
+    found = _run_fetch(url)
+    if isinstance(found, OutcomeRecord):
+        return found
+    return PageResponse(found["url"], found["content_type"] or "text/html", found["content_encoding"], base64.b64decode(found["body"]))
+
+
+def _run_fetch(url: str) -> dict[str, Any] | OutcomeRecord:
+    command = [sys.executable, "-P", "-m", "crawler.page_fetch", url]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_FETCH_SECONDS, check=False, encoding="utf-8"
+        )
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return OutcomeRecord(Outcome.TIMEOUT, f"no page within {MAX_FETCH_SECONDS:.0f} seconds")
+    except ValueError:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise NewsmillError(f"{url} cannot be fetched: {lines[-1]}") from None
+    return OutcomeRecord(Outcome(found["outcome"]), found["detail"]) if "outcome" in found else found

@@ -42,7 +42,7 @@ class Command:
 
 PACKAGE = "newsmill.cli"
 COMMANDS = {
-    "demo": Command(GETTING_STARTED, f"{PACKAGE}.demo:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
+    "demo": Command(GETTING_STARTED, f"{PACKAGE}.crawl:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
     "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
@@ -74,7 +74,7 @@ COMMANDS = {
     "scheduler": Command(
         PROCESSES, f"{PACKAGE}.processes:scheduler", "Run the scheduler: it makes sources come due and enqueues pending segments again"
     ),
-    "web": Command(PROCESSES, f"{PACKAGE}.web:web", "Serve the web pages and the HTTP API"),
+    "web": Command(PROCESSES, f"{PACKAGE}.processes:web", "Serve the web pages and the HTTP API"),
     "health": Command(
         PROCESSES,
         f"{PACKAGE}.processes:health",
@@ -85,8 +85,8 @@ COMMANDS = {
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
     "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
-    "keys": Command(MAINTENANCE, f"{PACKAGE}.keys:app", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
-    "token": Command(MAINTENANCE, f"{PACKAGE}.web:token", "Manage access tokens for the API and the web pages"),
+    "keys": Command(MAINTENANCE, f"{PACKAGE}.maintenance:keys", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
+    "token": Command(MAINTENANCE, f"{PACKAGE}.maintenance:token", "Manage access tokens for the API and the web pages"),
 }
 
 

@@ -1,9 +1,10 @@
-"""Maintenance of a store: `newsmill retry`, `quarantine`, `db`, `doctor` and `backup`."""
+"""Maintenance of a store: `newsmill retry`, `quarantine`, `db`, `doctor` and `backup`; keys that sign requests, and access tokens."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,23 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.documents import find_trace, finish_index, trace
-from newsmill.cli.progress import count_progress
-from newsmill.cli.terminal import Json, complete_from, complete_sources, format_count, note, now, print_json, print_table
+from newsmill.cli.processes import LINK_HOURS, add_link, make_web_config
+from newsmill.cli.terminal import Json, complete_from, complete_sources, count_progress, format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.message_signatures import (
+    MAX_PUBLISHED,
+    add_key,
+    choose_key,
+    choose_published,
+    find_agent_url,
+    find_start,
+    keys_folder,
+    read_keys,
+    remove_key,
+)
 from newsmill.model import Outcome
+from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
@@ -24,6 +37,8 @@ from newsmill.storage.backup import back_up
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
+from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.web.config import DIRECTORY_PATH
 
 
 def retry(
@@ -232,3 +247,139 @@ def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a folder or in it, also through links and `..`."""
     real, outer = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     return real == outer or outer in real.parents
+
+
+# ---- keys that sign requests --------------------------------------------------------------------------------------------------
+
+keys = typer.Typer(no_args_is_help=True, help="Make, list and remove the keys that sign requests (Web Bot Auth).")
+
+
+@keys.command("new")
+def make_new_key() -> None:
+    """Make a key. The first signs at once; a later one is published now, and replaces the others after two days."""
+    settings = configuration.load()
+    context.make_folder(context.data_folder(settings))
+    if len(choose_published(read_keys(keys_folder(settings)), now())) >= MAX_PUBLISHED:  # another one would hide the one that signs
+        raise ConfigError(
+            f"{MAX_PUBLISHED} keys are published already; remove one that does not sign (`newsmill keys list`), or try again in two days"
+        )
+    key = add_key(keys_folder(settings), now=now())
+    typer.echo(key.id)
+    known = read_keys(keys_folder(settings))
+    note(f"signs from {find_start(known, len(known) - 1):%Y-%m-%d %H:%M} UTC; {describe_signing(settings)}")
+
+
+@keys.command("list")
+def list_keys(as_json: Json = False) -> None:
+    """List the keys with their times and states, without their private parts."""
+    settings = configuration.load()
+    known, at = read_keys(keys_folder(settings)), now()
+    current, published = choose_key(known, at), choose_published(known, at)
+    records = [
+        {
+            "id": key.id,
+            "created": key.created_at,
+            "signs_from": find_start(known, number),
+            "state": "signs" if key == current else "published" if key in published else "retired",
+        }
+        for number, key in enumerate(known)
+    ]
+    if as_json:
+        print_json(records)
+    elif records:
+        print_table(("id", "created", "signs from", "state"), [list(record.values()) for record in records])
+    note(describe_signing(settings) if records else "no key exists, and no request is signed; make one with `newsmill keys new`")
+
+
+@keys.command("remove")
+def remove_signing_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id of `newsmill keys list`.")]) -> None:
+    """Delete a key, for example because somebody else may know it. Verifiers forget it after a day."""
+    settings = configuration.load()
+    if not remove_key(keys_folder(settings), key_id):
+        raise ConfigError(f"no key has the id {key_id[:80]!r}; run `newsmill keys list` to see all")
+    note("removed; crawlers stop using it within a minute")
+
+
+def describe_signing(settings: Settings) -> str:
+    """Whether requests are signed, and where verifiers find the keys."""
+    agent = find_agent_url(settings)
+    if agent is None:
+        return "no request is signed before NEWSMILL_PUBLIC_URL is set to an https URL"
+    return f"requests are signed; the keys are at {agent}{DIRECTORY_PATH}"
+
+
+# ---- access tokens -------------------------------------------------------------------------------------------------------------
+
+token = typer.Typer(no_args_is_help=True, help="Manage access tokens for the API and the web pages.")
+
+
+@token.command("add")
+def add_token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Owner or purpose, shown in lists.")],
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope", autocompletion=complete_from(Scope), help="read; write (also submit, add, pause, retry); admin (everything)."
+        ),
+    ] = "read",
+    days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="Days until it expires; default: never.")] = None,
+) -> None:
+    """Create a token and print it. Newsmill stores only its hash and cannot show it again."""
+    if scope not in list(Scope):
+        raise ConfigError(f"--scope: expected one of {', '.join(Scope)}, not {scope[:80]!r}")
+    if not name.strip() or not name.isprintable() or len(name) > 100:
+        raise ConfigError("NAME: expected 1 to 100 printable characters, such as the program or person that uses the token")
+    with context.open_context(configuration.load(), create=True) as store:
+        tokens = Tokens(store.engine)
+        is_first = not any(one.kind == TokenKind.TOKEN for one in tokens.list_valid(now=now()))
+        life = timedelta(days=days) if days else None
+        typer.echo(tokens.add(name, Scope(scope), now=now(), life=life))
+    note("send it as `Authorization: Bearer TOKEN`, or sign in with it")
+    if is_first:
+        note("this is the first token: from now on, reading the web pages and the API also needs a token or a session")
+
+
+@token.command("link")
+def print_link() -> None:
+    """Print a sign-in link for a browser on this machine. It is valid once, for a day."""
+    settings = configuration.load()
+    config = make_web_config(settings)
+    with context.open_context(settings) as store:
+        base = config.url or f"http://{config.host}:{config.port}"
+        typer.echo(f"{base.rstrip('/')}/login?key={add_link(store)}")
+    note(f"valid once, for {LINK_HOURS} hours")
+
+
+@token.command("list")
+def list_tokens(as_json: Json = False) -> None:
+    """List tokens, browser sessions and unused links with scope and expiry, without their secrets."""
+    with context.open_context(configuration.load()) as store:
+        found = Tokens(store.engine).list_valid(now=now())
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(
+            ("id", "kind", "name", "scope", "created", "expires"),
+            [[one.id, one.kind, describe_name(one), one.scope, one.created_at, one.expires_at] for one in found],
+        )
+    else:
+        note("no token exists; run `newsmill token add NAME`")
+
+
+def describe_name(token: Token) -> str:
+    """The name as shown. A printed link is named after its process (`host:process id:…`)."""
+    host, _, rest = token.name.partition(":")
+    return f"link of process {rest.partition(':')[0]} on {host}" if token.kind == "link" and rest else token.name
+
+
+@token.command("revoke")
+def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="A name (revokes all of them) or an id.")]) -> None:
+    """Revoke tokens, browser sessions or links, and the sessions they opened, immediately.
+
+    `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".
+    """
+    with context.open_context(configuration.load()) as store:
+        revoked = Tokens(store.engine).revoke(name)
+    if not revoked:
+        raise ConfigError(f"No token, session or link has the name or id {name[:80]!r}; run `newsmill token list` to see all")
+    note(f"revoked: {', '.join(format_count(count, kind) for kind, count in sorted(revoked.items()))}")

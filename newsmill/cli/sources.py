@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import source_health
 from newsmill.cli.source_reading import Name, preview_rules, schedule_source, show_profiles, test_source
-from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, to_json
+from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, printable, to_json
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.model import Kind, Outcome, Source, State
+from newsmill.health.assessment import weigh
+from newsmill.health.causes import (
+    CAUSE_NAMES,
+    EVIDENCE_TEXTS,
+    REMEDIES,
+    STATE_NAMES,
+    Finding,
+    Observation,
+    ValueFormat,
+    choose_evidence_text,
+    format_values,
+    summarize,
+)
+from newsmill.model import Kind, Outcome, Source, State, describe_failure
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.sources.files import ListFormat, write_list
 from newsmill.sources.table import NAME, format_duration
+from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.ledger.sources import FROM_PLAN
@@ -45,7 +59,7 @@ def list_sources(as_json: Json = False) -> None:
                     {
                         "source": to_record(source),
                         "progress": store.ledger.progress(source.name),
-                        "health": source_health.to_record(health[source.name]),
+                        "health": to_health_record(health[source.name]),
                     }
                     for source in sources
                 ]
@@ -61,7 +75,7 @@ def to_row(store: AppContext, source: Source, health: SourceHealth) -> list[obje
     progress = store.ledger.progress(source.name)
     return [
         source.name,
-        source_health.describe_health(health, now()),
+        describe_health(health, now()),
         format_schedule(source),
         progress.pages,
         progress.outcomes.get(Outcome.STORED, 0),
@@ -200,10 +214,10 @@ def doctor(name: Name, as_json: Json = False) -> None:
         health = SourceHealthReader(store.engine).read(context.find_source(store, name), now=store.now())
         history = SourceAlarms(store.engine).list_history(name)
         if as_json:
-            alarms = [source_health.to_alarm_record(alarm) for alarm in history]
-            print_json({"source": name, "health": source_health.to_record(health), "alarms": alarms})
+            alarms = [to_alarm_record(alarm) for alarm in history]
+            print_json({"source": name, "health": to_health_record(health), "alarms": alarms})
         else:
-            source_health.print_doctor(name, health, history, store.now())
+            print_doctor(name, health, history, store.now())
     if health.is_problem:
         raise typer.Exit(1)
 
@@ -262,3 +276,129 @@ def has_failed(listing: Trace) -> bool:
 
 
 app.command("preview")(preview_rules)
+
+
+# ---- the state of a source -----------------------------------------------------------------------------------------------------
+
+
+def describe_health(health: SourceHealth, now: datetime) -> str:
+    """ "ok", or what fails and since when: "blocked: HTTP 403 since 13:33 UTC"."""
+    if (cause := health.cause) is not None:
+        text = summarize(STATE_NAMES[weigh(cause)[1]], cause, CAUSE_NAMES[cause.cause], english(now))
+        part = f" ({_count_failing(cause)})" if cause.evidence.failing < cause.evidence.of and not cause.evidence.is_pages else ""
+        return f"{text}{part} since {format_since(cause.since, now)}"
+    if health.failure is None or health.since is None:
+        return STATE_NAMES[health.state]
+    failure = f"{describe_failure(health.failure)} since {format_since(health.since, now)}"
+    if health.kind is Kind.PAGE:
+        return f"no article fetched yet: {failure}"
+    part = f"{health.failing} of {format_count(health.of, 'listing')}: " if health.failing < health.of else ""
+    return f"{STATE_NAMES[health.state]} ({part}{failure})"
+
+
+def _count_failing(cause: Finding) -> str:
+    return f"{cause.evidence.failing} of {format_count(cause.evidence.of, 'listing')}"
+
+
+def english(now: datetime) -> ValueFormat:
+    """How this command line writes values."""
+    return ValueFormat(lambda n: f"{n:,}", lambda share: f"{100 * share:.0f} %", lambda at: format_since(at, now), describe_failure, "none")
+
+
+def format_since(since: datetime, now: datetime) -> str:
+    """The time of day if it is today (UTC), else with the date."""
+    since = since.astimezone(UTC)
+    return f"{since:%H:%M} UTC" if since.date() == now.astimezone(UTC).date() else f"{since:%Y-%m-%d %H:%M} UTC"
+
+
+def describe_cause(name: str, finding: Finding, now: datetime) -> tuple[str, str, str]:
+    """What is wrong, the evidence, and what to do."""
+    title = f"{STATE_NAMES[weigh(finding)[1]]}: {CAUSE_NAMES[finding.cause]} since {format_since(finding.since, now)}"
+    evidence = EVIDENCE_TEXTS[choose_evidence_text(finding)].format(**format_values(finding.evidence, english(now)))
+    return title, evidence, REMEDIES[finding.cause].replace("NAME", name)
+
+
+def print_doctor(name: str, health: SourceHealth, history: list[SourceAlarm], now: datetime) -> None:
+    """The state with all its evidence, and the alarms of the past."""
+    typer.echo(f"{name}: {describe_health(health, now)}")
+    for finding in health.causes:
+        title, evidence, remedy = describe_cause(name, finding, now)
+        typer.echo(printable(f"\n{title}\n  evidence: {evidence}\n  what to do: {remedy}"))
+    if health.seen is not None:
+        _print_observation(health.seen, now)
+    if history:
+        rows = [
+            [
+                STATE_NAMES[weigh(alarm.finding)[1]],
+                CAUSE_NAMES[alarm.finding.cause],
+                alarm.finding.since,
+                alarm.until or "open",
+                _where(alarm),
+            ]
+            for alarm in history
+        ]
+        typer.echo("")
+        print_table(("state", "alarm", "since", "until", "URL"), rows)
+
+
+def _where(alarm: SourceAlarm) -> str:
+    evidence = alarm.finding.evidence
+    return f"{evidence.url} → {evidence.new_url}" if evidence.new_url else evidence.url or ""
+
+
+def _print_observation(seen: Observation, now: datetime) -> None:
+    typer.echo("")
+    if seen.last_document_at is None:
+        note("no document yet")
+    else:
+        rhythm, last, until = seen.rhythm, seen.last_document_at, seen.read_at or seen.last_document_at
+        typer.echo(
+            f"newest document: {format_since(last, now)}; usual: {rhythm.events_per_week:.0f} hours with documents a week,"
+            f" {rhythm.expect(last, until):.1f} from then to the last read of a listing"
+            f" (probability of none by chance: {rhythm.silence_probability(last, until):.2g}, alarm below {rhythm.level:.0e})"
+        )
+    rows = [
+        [
+            listing.kind,
+            listing.url,
+            "ok" if listing.failure is None else describe_failure(listing.failure),
+            listing.failing_since or "",
+            listing.tried_at or "not read yet",
+            "yes" if listing.had_entries and listing.emptied_at is None else "no",
+        ]
+        for listing in seen.listings
+    ]
+    print_table(("kind", "listing", "last result", "failing since", "last try", "entries"), rows)
+
+
+def to_health_record(health: SourceHealth) -> dict[str, Any]:
+    """The health in JSON: `state`, the causes with their evidence, and what fails."""
+    failure = health.failure
+    return {
+        "state": health.state,
+        "causes": [to_cause_record(finding) for finding in health.causes],
+        "outcome": None if failure is None else failure.outcome,
+        "detail": None if failure is None else failure.detail,
+        "since": health.since,
+        "url": health.url,
+        "kind": health.kind,
+        "failing": health.failing,
+        "listings": health.of,
+    }
+
+
+def to_cause_record(finding: Finding) -> dict[str, Any]:
+    """A cause in JSON."""
+    evidence = {key: value for key, value in asdict(finding.evidence).items() if value not in (None, 0, False)}
+    return {
+        "cause": finding.cause,
+        "state": weigh(finding)[1],
+        "since": finding.since,
+        "evidence": evidence,
+        "remedy": REMEDIES[finding.cause],
+    }
+
+
+def to_alarm_record(alarm: SourceAlarm) -> dict[str, Any]:
+    """An alarm in JSON."""
+    return {**to_cause_record(alarm.finding), "begun_at": alarm.begun_at, "until": alarm.until}

@@ -10,9 +10,9 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import backfill, source_health, source_reading
+from newsmill.cli import backfill, source_reading
 from newsmill.cli.searches import alert_record, print_failing
-from newsmill.cli.sources import COLUMNS, to_row
+from newsmill.cli.sources import COLUMNS, to_alarm_record, to_health_record, to_row
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
@@ -73,13 +73,13 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
             if (source := store.ledger.source(found.source)) is not None
         ],
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
-        "alarms": [source_health.to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
+        "alarms": [to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
             source.name: {
                 "enabled": source.enabled,
-                "health": source_health.to_record(health[source.name]),
+                "health": to_health_record(health[source.name]),
                 "progress": store.ledger.progress(source.name),
                 "completeness": weeks[source.name],
                 "rendered": rendered.get(source.name, 0),

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
-from newsmill.install_hints import install_hint
 from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, State
+from newsmill.version import install_hint
 
 if TYPE_CHECKING:
     from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from newsmill.charset import to_text
-from newsmill.discovery.html_links import read_attributes
+from newsmill.discovery.html_listings import read_attributes
 
 MAX_DECLARATIONS = 20  # of one place
 MAX_VALUE_CHARACTERS = 300

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.dates import parse_date
-from newsmill.discovery.feed_elements import TITLE_FIELDS, RawEntry, TitleForm, find_update_interval
-from newsmill.discovery.xml_feeds import MAX_ENTRIES, read_xml
+from newsmill.discovery.xml_feeds import MAX_ENTRIES, TITLE_FIELDS, RawEntry, TitleForm, find_update_interval, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from newsmill import urls
-from newsmill.discovery.feed_elements import resolve
+from newsmill.discovery.xml_feeds import resolve
 from newsmill.exceptions import UrlError
 from newsmill.model import Listing
 from newsmill.urls import MAX_URL_CHARACTERS

@@ -1,5 +1,7 @@
-"""RSS 0.9x to 2.0, RDF, CDF and Atom: XML events → entries. No tree, no network, no entity that a feed declares.
+"""RSS 0.9x to 2.0, RDF, CDF and Atom, with Dublin Core, Media RSS, iTunes and FeedBurner: XML → entries as written.
 
+No tree, no network, no entity that a feed declares. Sources: RSS 2.0 (rssboard.org), RSS 1.0 (web.resource.org), RFC 4287, Media RSS 1.5.1,
+DCMI terms, and feedparser's documentation.
 The reader takes the same fields as feedparser, whose test cases `python -m pytest tests/conformance/test_feeds.py` runs.
 """
 
@@ -7,12 +9,251 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
 from typing import NamedTuple
 
-from newsmill.discovery import feed_elements
-from newsmill.discovery.feed_elements import MAX_DEPTH, Element, OpenElements, RawEntry, RawFeed, TitleForm, make_canonical_name, resolve
+import ada_url
+
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
 from newsmill.urls import MAX_URL_CHARACTERS
+
+MAX_DEPTH = 256  # open elements; a feed has about 6, and XHTML inside it a dozen
+_MAX_PREFIXES = 64  # namespaces in force at one place
+# Part of a namespace's URL → canonical prefix. Atom and RSS have many URLs and no prefix.
+_NAMESPACES = (
+    ("purl.org/dc", "dc:"), ("mrss", "media:"), ("itunes", "itunes:"), ("feedburner", "feedburner:"), ("1999/xhtml", "xhtml:"),
+    ("22-rdf-syntax-ns", "rdf:"), ("prismstandard", "prism:"), ("rss/1.0/modules/rss091", ""), ("rss/1.0/modules/content", "content:"),
+    ("rss/1.0/modules/syndication", "sy:"),
+    ("2005/atom", ""), ("purl.org/atom/ns", ""), ("purl.org/pie", ""), ("purl.org/echo", ""), ("backend.userland.com/rss", ""),
+    ("harvard.edu/tech/rss", ""), ("netscape.com", ""), ("purl.org/net/rss1.1", ""), ("rssboard.org", ""),
+    ("/necho", ""), ("echo/namespace", ""), ("/newformat#", ""),  # drafts of Atom
+)  # fmt: skip
+_RSS_1 = re.compile(r"https?://purl\.org/rss/[\d.]+/?", re.I)
+ROOT_ELEMENTS = frozenset({"rss", "feed", "rdf:rdf", "rdf", "channel"})
+ENTRY_ELEMENTS = frozenset({"item", "entry"})
+# Elements of a feed that say how often it changes: RSS 2.0, and the syndication module of RSS 1.0.
+UPDATE_ELEMENTS = frozenset({"ttl", "sy:updateperiod", "sy:updatefrequency"})
+
+
+# Element of an entry → field. A field's elements nearest to the entry count.
+ENTRY_FIELDS = {
+    "title": "title", "dc:title": "dc:title", "media:title": "media:title",
+    "link": "link", "guid": "guid", "id": "id", "feedburner:origlink": "origlink", "pheedo:origlink": "origlink",
+    "pubdate": "published", "published": "published", "issued": "published", "dc:issued": "published",
+    "created": "created", "dc:created": "created", "date": "date", "dc:date": "date", "prism:publicationdate": "date",
+    "updated": "updated", "modified": "updated", "dc:modified": "updated", "lastbuilddate": "updated",
+    "author": "author", "dc:creator": "author", "dc:author": "author", "itunes:author": "author", "managingeditor": "author",
+    "category": "tag", "dc:subject": "tag", "media:category": "tag", "itunes:category": "tag", "keywords": "tag",
+    "media:keywords": "keywords", "itunes:keywords": "keywords", "tags": "keywords",
+    "language": "language", "dc:language": "language",
+}  # fmt: skip
+TITLE_FIELDS = ("title", "dc:title", "media:title")  # by priority
+LIST_FIELDS = frozenset({"author", "tag", "keywords"})  # every element of these fields counts, at any depth
+# Elements of an entry whose content has titles, links and authors of its own.
+CONTAINER_ELEMENTS = frozenset({
+    "source", "image", "textinput", "contributor", "content", "content:encoded", "description", "summary", "body", "xhtml:body",
+    "media:description", "itunes:summary", "dc:description", "media:credit",
+})  # fmt: skip
+HTML_CONTAINERS = frozenset({"content:encoded", "description", "summary", "media:description", "itunes:summary", "dc:description"})
+PERSON_NAME_ELEMENTS = frozenset({"name", "itunes:name", "foaf:name", "dc:title"})
+PERSON_DETAIL_ELEMENTS = frozenset({"email", "uri", "url", "homepage", "itunes:email", "foaf:mbox", "foaf:homepage", "gd:image"})
+HIDDEN_ELEMENTS = frozenset({"script", "style", "applet", "xhtml:script", "xhtml:style", "xhtml:applet"})
+BREAK_ELEMENTS = frozenset({"br", "p", "div", "li", "xhtml:br", "xhtml:p", "xhtml:div", "xhtml:li"})
+PAGE_TYPES = frozenset({"", "html", "xhtml", "text/html", "application/xhtml+xml"})  # types of an alternate link that is an article
+
+
+class Element(NamedTuple):
+    """An open element; `prefixes` maps the prefixes in force to the canonical ones."""
+
+    name: str
+    base: str
+    language: str | None
+    prefixes: dict[str, str]
+
+
+class OpenElements:
+    """The open elements: the document is at level 1, the deepest element at MAX_DEPTH."""
+
+    def __init__(self, url: str) -> None:
+        self._elements = [Element("", url, None, {"xml": "xml:"})]
+        self._levels: dict[str, list[int]] = {}  # of the elements with a name
+        self._ignored_depth = 0  # open elements below MAX_DEPTH
+
+    @property
+    def level(self) -> int:
+        """The level of the deepest open element."""
+        return len(self._elements)
+
+    def at(self, level: int) -> Element:
+        """The element at a level of 1 or more."""
+        return self._elements[level - 1]
+
+    def names(self, level: int) -> set[str]:
+        """The names of the elements from a level down."""
+        return {element.name for element in self._elements[level - 1 :]}
+
+    def namespaces(self, attributes: dict[str, str], *, in_entry: bool) -> dict[str, str]:
+        """The prefixes in force in an element with these attributes. The prefix of an unknown namespace stays as written."""
+        prefixes = self._elements[-1].prefixes
+        declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
+        if not declared or len(prefixes) >= _MAX_PREFIXES:
+            return prefixes
+        # Inside an entry, a foreign vocabulary may have a "title" of its own; around the entries, an unknown namespace counts as RSS.
+        foreign = "other:" if in_entry else ""
+        return prefixes | {prefix: _choose_prefix(prefix, url, foreign) for prefix, url in list(declared.items())[:_MAX_PREFIXES]}
+
+    def push(self, name: str, attributes: dict[str, str], prefixes: dict[str, str]) -> Element | None:
+        """Opens an element; None if it is deeper than MAX_DEPTH."""
+        if len(self._elements) >= MAX_DEPTH:
+            self._ignored_depth += 1
+            return None
+        parent = self._elements[-1]
+        base = _resolve_base(parent.base, attributes.get("xml:base") or attributes.get("base"))
+        language = attributes.get("xml:lang", attributes.get("lang", parent.language))
+        element = Element(name, base, language, prefixes)
+        self._elements.append(element)
+        self._levels.setdefault(name, []).append(len(self._elements))
+        return element
+
+    def ended_by(self, tag: str) -> int:
+        """The level of the element that an end tag closes; 0 if it was never opened or is deeper than MAX_DEPTH."""
+        name = make_canonical_name(tag, self._elements[-1].prefixes)
+        levels = self._levels.get(name)
+        if not levels or (self._ignored_depth and name not in ENTRY_ELEMENTS):
+            self._ignored_depth = max(self._ignored_depth - 1, 0)
+            return 0
+        return levels[-1]
+
+    def close(self, level: int) -> None:
+        """Closes the element at a level and those inside it."""
+        for element in self._elements[level - 1 :]:
+            self._levels[element.name].pop()
+        del self._elements[level - 1 :]
+        self._ignored_depth = 0
+
+
+def resolve(base: str, relative: str) -> str:
+    """The absolute form (WHATWG) of a relative URL. An invalid one stays as it is, and is refused later."""
+    try:
+        return str(ada_url.join_url(base, relative))
+    except ValueError:  # e.g. "http://["
+        return relative
+
+
+def make_canonical_name(tag: str, prefixes: dict[str, str]) -> str:
+    """The lower-case name, with the canonical prefix of a known namespace. An undeclared prefix stays: "dc:creator".
+
+    "item" and "entry" without prefix are entries in any namespace: an element before them may lack its end tag.
+    """
+    prefix, colon, local = tag.lower().rpartition(":")
+    return local if not colon and local in ENTRY_ELEMENTS else prefixes.get(prefix, prefix + colon) + local
+
+
+def find_canonical_prefix(url: str) -> str | None:
+    """The canonical prefix of a namespace; None for an unknown namespace."""
+    url = url.strip().lower()
+    if _RSS_1.fullmatch(url):
+        return ""
+    return next((prefix for part, prefix in _NAMESPACES if part in url), None)
+
+
+def _resolve_base(base: str, relative: str | None) -> str:
+    """The base URL inside an element with this xml:base. The outer one stays if the new one is not an http(s) URL."""
+    inner = resolve(base, relative) if relative else base
+    return inner if len(inner) <= MAX_URL_CHARACTERS and inner.startswith(("http://", "https://")) else base
+
+
+def _choose_prefix(prefix: str, url: str, foreign: str) -> str:
+    known = find_canonical_prefix(url)
+    if known is not None:
+        return known
+    if prefix:
+        return f"{prefix}:"
+    return foreign if url else ""
+
+
+class TitleForm(Enum):
+    """How a title is written."""
+
+    HTML = auto()  # declared by the feed
+    TEXT = auto()  # declared by the feed, though many such titles hold character references
+    XHTML = auto()  # the scanner removed its elements; "<" in the rest is text
+    UNKNOWN = auto()  # RSS does not declare a form; only the usual tags of titles count as markup
+
+
+def find_title_form(media_type: str, mode: str, is_atom: bool) -> TitleForm:
+    """The form by the type of a title (Atom 1.0: text, html, xhtml; Atom 0.3: a media type and a mode)."""
+    if "xhtml" in media_type or mode == "xml":
+        return TitleForm.XHTML
+    if "html" in media_type:
+        return TitleForm.HTML
+    return TitleForm.TEXT if is_atom and mode != "escaped" and media_type in ("", "text", "text/plain") else TitleForm.UNKNOWN
+
+
+# ---- the raw feed ---------------------------------------------------------------------------------------------------------------
+
+
+MAX_UPDATE_INTERVAL = timedelta(days=366)  # of `yearly`, the longest period of the syndication module
+_PERIODS = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+    "monthly": timedelta(days=30),
+    "yearly": timedelta(days=365),
+}
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawFeed:
+    """The content of a feed; `is_feed` is False for any other text."""
+
+    is_feed: bool
+    language: str | None
+    authors: tuple[str, ...]  # of an Atom feed, for entries that name none
+    entries: tuple[RawEntry, ...]
+    hub: str | None = None  # href of the first link with rel="hub"
+    self_url: str | None = None  # href of the first link with rel="self"
+    updates: Mapping[str, str] = field(default_factory=dict)  # the texts of UPDATE_ELEMENTS, by element
+
+
+@dataclass(slots=True)
+class RawEntry:
+    """One entry's fields as written, by name, each with the text of all its elements in order."""
+
+    language: str | None
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of a type in PAGE_TYPES if rel is "alternate"
+    title_form: TitleForm = TitleForm.UNKNOWN
+    source_authors: list[str] = field(default_factory=list)
+
+
+def find_update_interval(updates: Mapping[str, str]) -> timedelta | None:
+    """How often a feed says that it changes; None: it does not say it, or in no valid form.
+
+    `ttl` is a number of minutes (RSS 2.0, rssboard.org/rss-specification). Without it, `sy:updatePeriod` is divided by
+    `sy:updateFrequency` (RSS 1.0 syndication module: daily and 1 where one of the two is missing).
+
+    >>> find_update_interval({"sy:updateperiod": "daily", "sy:updatefrequency": "4"})
+    datetime.timedelta(seconds=21600)
+    """
+    if minutes := _parse_number(updates.get("ttl")):
+        return min(timedelta(minutes=minutes), MAX_UPDATE_INTERVAL)
+    period, frequency = updates.get("sy:updateperiod"), updates.get("sy:updatefrequency")
+    if period is None and frequency is None:
+        return None
+    span, times = _PERIODS.get((period or "daily").lower()), _parse_number(frequency or "1")
+    return None if span is None or not times else max(span / times, timedelta(seconds=1))
+
+
+def _parse_number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
+
+
+# ---- the reader ------------------------------------------------------------------------------------------------------------------
 
 MAX_ENTRIES = 2_000  # a feed names recent pages; sites with longer feeds have a sitemap too
 _MAX_FIELD_CHARACTERS = MAX_URL_CHARACTERS + 1  # one more, so that a shortened URL is refused as too long
@@ -71,12 +312,12 @@ class _Reader:
         attributes = read_attributes(written) if "=" in written else {}
         prefixes = self._elements.namespaces(attributes, in_entry=self._entry_level > 0)
         name = make_canonical_name(tag, prefixes)
-        if name in feed_elements.ENTRY_ELEMENTS:
+        if name in ENTRY_ELEMENTS:
             self._leave_entry()
         element = self._elements.push(name, attributes, prefixes)
         if element is None:
             return
-        if name in feed_elements.ENTRY_ELEMENTS:
+        if name in ENTRY_ELEMENTS:
             self._start_entry(element, attributes)
         elif self._entry_level:
             self._start_in_entry(element, attributes)
@@ -106,7 +347,7 @@ class _Reader:
         name, level = element.name, self._elements.level
         if name in ("link", "atom:link") and level < 5:
             self._read_feed_link(attributes, element.base)
-        if name in feed_elements.ROOT_ELEMENTS and level < 5:
+        if name in ROOT_ELEMENTS and level < 5:
             self.is_feed = True
             self.root_language = self.root_language or element.language
         if self.field is not None:
@@ -115,7 +356,7 @@ class _Reader:
             self._begin_field(_Field("feed language", level))
         elif name == "author" and self._elements.at(level - 1).name == "feed":
             self._begin_field(_Field("feed author", level))
-        elif name in feed_elements.UPDATE_ELEMENTS and self._elements.at(level - 1).name in feed_elements.ROOT_ELEMENTS:
+        elif name in UPDATE_ELEMENTS and self._elements.at(level - 1).name in ROOT_ELEMENTS:
             self._begin_field(_Field(name, level))
 
     def _read_feed_link(self, attributes: dict[str, str], base: str) -> None:
@@ -131,22 +372,18 @@ class _Reader:
 
     def _start_in_entry(self, element: Element, attributes: dict[str, str]) -> None:
         name = element.name
-        kind = feed_elements.ENTRY_FIELDS.get(name)
-        if (
-            self._container_level
-            and kind not in (None, "title")
-            and self._elements.at(self._container_level).name in feed_elements.HTML_CONTAINERS
-        ):
+        kind = ENTRY_FIELDS.get(name)
+        if self._container_level and kind not in (None, "title") and self._elements.at(self._container_level).name in HTML_CONTAINERS:
             self._container_level = 0  # its end tag is missing: HTML has no such element
         if self._container_level:
             if name == "author" and self._elements.at(self._elements.level - 1).name == "source":
                 self._begin_field(_Field("source author", self._elements.level))
             elif self.field is not None:
                 self._start_in_field(name)
-        elif kind is None or (name in feed_elements.PERSON_NAME_ELEMENTS and self.field is not None and self.field.name == "author"):
-            if self.field is not None and (name not in feed_elements.CONTAINER_ELEMENTS or self.field.name == "author"):
+        elif kind is None or (name in PERSON_NAME_ELEMENTS and self.field is not None and self.field.name == "author"):
+            if self.field is not None and (name not in CONTAINER_ELEMENTS or self.field.name == "author"):
                 self._start_in_field(name)
-            elif name in feed_elements.CONTAINER_ELEMENTS:
+            elif name in CONTAINER_ELEMENTS:
                 if self.field is not None:  # its end tag is missing
                     self._finish_field()
                 self._container_level = self._elements.level
@@ -157,13 +394,11 @@ class _Reader:
 
     def _start_in_field(self, name: str) -> None:
         assert self.field is not None
-        if self.field.name.endswith("author") and name in feed_elements.PERSON_NAME_ELEMENTS:
+        if self.field.name.endswith("author") and name in PERSON_NAME_ELEMENTS:
             self._text, self._text_characters = [], 0
-        elif name in feed_elements.HIDDEN_ELEMENTS or (
-            self.field.name.endswith("author") and name in feed_elements.PERSON_DETAIL_ELEMENTS | feed_elements.CONTAINER_ELEMENTS
-        ):
+        elif name in HIDDEN_ELEMENTS or (self.field.name.endswith("author") and name in PERSON_DETAIL_ELEMENTS | CONTAINER_ELEMENTS):
             self._hidden_level = self._hidden_level or self._elements.level
-        elif name in feed_elements.BREAK_ELEMENTS:
+        elif name in BREAK_ELEMENTS:
             self.data(" ")
 
     def _start_field(self, kind: str, element: Element, attributes: dict[str, str]) -> None:
@@ -171,7 +406,7 @@ class _Reader:
         media_type, mode = attributes.get("type", "").strip().lower(), attributes.get("mode", "").lower()
         if kind == "link":
             rel = attributes.get("rel", "alternate").strip().lower().rpartition("/")[2]  # RFC 4287 4.2.7.2: also as a URL of IANA's
-            rel = "file" if rel == "alternate" and media_type.partition(";")[0].strip() not in feed_elements.PAGE_TYPES else rel
+            rel = "file" if rel == "alternate" and media_type.partition(";")[0].strip() not in PAGE_TYPES else rel
             url = resolve(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
             if url.startswith(("http://", "https://")):
                 self._add_link(rel, url, level)
@@ -185,14 +420,14 @@ class _Reader:
             if term := attributes.get("term") or attributes.get("text"):
                 entry.fields.setdefault("tag", []).append(term)
             self._begin_field(_Field("tag", level, label="" if term else attributes.get("label", "")))
-        elif kind in feed_elements.TITLE_FIELDS:
+        elif kind in TITLE_FIELDS:
             is_base64 = mode == "base64" or (not mode and media_type.startswith("application/") and "xml" not in media_type)
             self._begin_field(
                 _Field(
                     kind,
                     level,
                     is_base64,
-                    feed_elements.find_title_form(media_type, mode, is_atom=self._elements.at(self._entry_level).name == "entry"),
+                    find_title_form(media_type, mode, is_atom=self._elements.at(self._entry_level).name == "entry"),
                 )
             )
         else:
@@ -212,15 +447,14 @@ class _Reader:
     def end(self, tag: str) -> None:
         level = self._elements.ended_by(tag)
         if level and (
-            level >= self._entry_level or self._elements.at(level).name in feed_elements.ROOT_ELEMENTS
+            level >= self._entry_level or self._elements.at(level).name in ROOT_ELEMENTS
         ):  # any other end tag lacks its start tag
             self._close_down_to(level)
 
     def _close_down_to(self, level: int) -> None:
         """Closes the element at `level` and those inside it."""
         if self.field is not None and (
-            level <= self.field.level
-            or (self.field.name.endswith("author") and self._elements.names(level) & feed_elements.PERSON_NAME_ELEMENTS)
+            level <= self.field.level or (self.field.name.endswith("author") and self._elements.names(level) & PERSON_NAME_ELEMENTS)
         ):
             self._finish_field()
         self._elements.close(level)
@@ -243,18 +477,18 @@ class _Reader:
             self.language = self.language or text
         elif ended.name == "feed author":
             self.authors.append(text)
-        elif ended.name in feed_elements.UPDATE_ELEMENTS:
+        elif ended.name in UPDATE_ELEMENTS:
             self.updates.setdefault(ended.name, text)
         elif ended.name == "source author":
             self.entries[-1].source_authors.append(text)
         elif ended.name == "link":
             self._add_link(ended.rel, resolve(self._elements.at(ended.level).base, text), ended.level)
-        elif ended.name in feed_elements.LIST_FIELDS or self._is_nearest(ended.name, ended.level):
+        elif ended.name in LIST_FIELDS or self._is_nearest(ended.name, ended.level):
             self._add_field(ended, text)
 
     def _add_field(self, ended: _Field, text: str) -> None:
         entry, element = self.entries[-1], self._elements.at(ended.level)
-        if ended.name in feed_elements.TITLE_FIELDS and ended.name not in entry.fields and "title" not in entry.fields:
+        if ended.name in TITLE_FIELDS and ended.name not in entry.fields and "title" not in entry.fields:
             entry.title_form = ended.form
             entry.language = element.language or entry.language
         is_path = _PATH.fullmatch(text) is not None

@@ -21,8 +21,8 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.markdown import encode_value, render_front_matter, render_markdown, write_markdown
 from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, read_marks, to_record
-from newsmill.install_hints import install_hint
 from newsmill.model import Document, DocumentMarks
+from newsmill.version import install_hint
 
 WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
 IN_TEXT = "in-text"

@@ -13,8 +13,8 @@ from rows import NOON, Mill, document_of, ended, good
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.crawl import describe_problem
-from newsmill.cli.site_urls import Changes, choose_source, make_source
+from newsmill.cli.add import make_source
+from newsmill.cli.crawl import Changes, choose_source, describe_problem
 from newsmill.cli.terminal import complete_sources
 from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Outcome, Source

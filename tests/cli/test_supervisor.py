@@ -167,7 +167,7 @@ def test_a_forked_child_runs_one_command_and_is_then_an_ordinary_child(tmp_path:
     code = f"""
 import os
 from pathlib import Path
-from newsmill.cli.forked_children import fork_children
+from newsmill.cli.supervisor import fork_children
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.exceptions import NewsmillError
 with fork_children() as forked:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.cli.progress import format_seconds
 from newsmill.cli.sources import COLUMNS
-from newsmill.cli.terminal import format_blocks, format_count, needed_width
+from newsmill.cli.terminal import format_blocks, format_count, format_seconds, needed_width
 
 ROWS = [["example-org", "blocked: HTTP 403 since 13:33 UTC", "every 15m", 120, 80, 30, 10, 0], ["other", "ok", "every 2h", 1, 1, 0, 0, 0]]
 

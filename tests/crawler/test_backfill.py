@@ -13,10 +13,10 @@ from world import World, now
 
 from crawler.listing_task import ListingTask
 from crawler.listings import ParsedLinks
-from newsmill.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.cli import main
+from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
-from newsmill.discovery.archive_dates import Period
+from newsmill.discovery.dates import Period
 from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
 from newsmill.storage.counters import find_wrong_counters

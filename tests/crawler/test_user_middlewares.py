@@ -20,7 +20,7 @@ from crawler.cookies import BoundedCookiesMiddleware
 from crawler.middlewares import MiddlewareDownload
 from crawler.renderer import Renderer, RenderingError
 from newsmill.address_guard import Guard
-from newsmill.cli.extract_inputs import PageResponse, fetch_page
+from newsmill.cli.extract import PageResponse, fetch_page
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Outcome, OutcomeRecord, Page, Source, State
 from newsmill.site_inspection import inspect_site

@@ -17,8 +17,7 @@ from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
 from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, MAX_RETRY_AFTER_SECONDS, RobotsTxt, parse_retry_after
-from newsmill.discovery.sitemap_entries import MAX_URLS
-from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.sitemaps import MAX_URLS, SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import MAX_BODY_BYTES, decode_body

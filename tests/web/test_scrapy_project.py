@@ -24,11 +24,10 @@ from site_of_tests import RunningApp, served
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Page
-from newsmill.page_destinations import open_destination
 from newsmill.sandbox.pages import Sandbox
-from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline
+from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
 from newsmill.settings import Settings
-from newsmill.submitted_pages import MAX_SEGMENT_PAGES
+from newsmill.submission import MAX_SEGMENT_PAGES
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext

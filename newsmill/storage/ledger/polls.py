@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
-from newsmill.discovery.archive_dates import Period, is_page_wanted
+from newsmill.discovery.dates import Period, is_page_wanted
 from newsmill.discovery.schedule import NextPoll, compute_failing_interval
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.columns import load_hint

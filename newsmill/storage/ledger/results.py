@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
-from newsmill.discovery.revisits import RevisitResult
+from newsmill.discovery.schedule import RevisitResult
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
 from newsmill.storage import fingerprints

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from newsmill.discovery.revisits import RevisitResult, compute_next_revisit, find_start
+from newsmill.discovery.schedule import RevisitResult, compute_next_revisit, find_age_start
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.columns import load_source
 from newsmill.storage.documents import make_stamp
@@ -178,7 +178,7 @@ class RevisitPlans:
         """When a document is revisited after a fetch with this result. Items of spiders are not: no page of theirs was fetched."""
         if document.extractor == SPIDER:
             return None
-        start = find_start(document.first_seen_at, document.published_at, document.published_precision)
+        start = find_age_start(document.first_seen_at, document.published_at, document.published_precision)
         return compute_next_revisit(self._steps.get(source, ()), start, now, result)
 
 

@@ -22,7 +22,7 @@ from newsmill.model import Page, PageReceipt, PageStatus
 from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.submitted_pages import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
+from newsmill.submission import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.http_client import find_target_refusal
 from newsmill.web.responses import MAX_ERRORS, Context, Id, QueryText, RequestErrors, Url, describe_error, error_responses

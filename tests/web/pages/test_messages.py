@@ -53,10 +53,9 @@ PLACES = {
 PARTS = {
     "crawler/listing_task.py": ("run",),
     "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
-    "newsmill/discovery/sitemap_entries.py": ("warnings",),
     "newsmill/web/apprise_child.py": ("find_refusal", "send"),
     "newsmill/web/http_client.py": ("find_target_refusal",),
-    "newsmill/discovery/sitemaps.py": ("warnings", "_unpack", "_read", "_stop_at_limit", "_warn_of_gzip"),
+    "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip", "warnings"),
 }
 # The same in every language.
 NAMES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.install_hints import describe_install, install_hint
+from newsmill.version import describe_install, install_hint
 
 ROOT = Path(__file__).resolve().parents[1]
 

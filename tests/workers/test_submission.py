@@ -25,7 +25,7 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
-from newsmill.submitted_pages import MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
+from newsmill.submission import MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
 from workers.jobs import extract_claimed_pages, read_archived_pages
 from workers.page_extraction import extract_page
 from workers.process import WorkerContext
