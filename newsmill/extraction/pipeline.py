@@ -22,7 +22,7 @@ from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
-from newsmill.extraction.metadata import bylines
+from newsmill.extraction.metadata.authors import remove_bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_words, measure_mojibake
@@ -229,7 +229,7 @@ def _build_result(
     fields = fields if profile is None else field_positions.apply_positions(profile, blocks, fields, page.fetched_at)
     fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    blocks = remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
     content = join_text(blocks)
     body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
     document = _build_document(page, fields, body, blocks, content, request.first_seen_at)

@@ -8,14 +8,15 @@ The functions have no side effects.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import wraps
 from itertools import groupby
 from statistics import median
+from typing import TypeVar
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, LINK_SIGN
 from newsmill.extraction.body.markup import cut_block
-from newsmill.extraction.cache import cache_per_profile
 from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile.site_keys import (
     BEGINNING_MARK,
@@ -49,6 +50,29 @@ MAX_STRANGE_WORDS = 25
 MAX_LINKED_SHARE = 0.15  # share of a site's words; if a link position has more of them, its links are part of the text
 REPEATED_LIST = "its list is mostly what stands on other pages of this site too"
 _LETTER = re.compile(r"[^\W\d_]")
+MAX_CACHED_PROFILES = 64  # twice as many as a child of the sandbox receives
+
+Made = TypeVar("Made")
+
+
+def cache_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Made]:
+    """Cache the results of `make` by the identity of the profile, because a comparison of two profiles takes longer.
+
+    A process keeps one object per profile, so identity identifies a profile.
+    """
+    known: dict[int, tuple[Profile, Made]] = {}
+
+    @wraps(make)
+    def made(profile: Profile) -> Made:
+        found = known.get(id(profile))
+        if found is not None and found[0] is profile:
+            return found[1]
+        if len(known) >= MAX_CACHED_PROFILES:
+            known.clear()
+        known[id(profile)] = profile, make(profile)
+        return known[id(profile)][1]
+
+    return made
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------------------------

@@ -31,12 +31,12 @@ from newsmill.extraction.body.blocks import (
 )
 from newsmill.extraction.body.extract import Body, choose_type, find_group, join_members
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.cache import cache_per_profile
 from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.apply_profile import (
     LAYER,
     MIN_COMMON_SHARE,
+    cache_per_profile,
     count_kept_words,
     find_line_reason,
     holds_text,

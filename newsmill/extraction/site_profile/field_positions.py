@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from newsmill.extraction.metadata import bylines
-from newsmill.extraction.metadata.bylines import classify_author, split_names
+from newsmill.extraction.metadata.authors import classify_author, classify_byline, split_names
 from newsmill.extraction.metadata.displayed_dates import find_written_dates
 from newsmill.extraction.metadata.fields import Fields
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
@@ -67,7 +66,7 @@ def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None
         any_name = min(names)
         yield "authors", lambda text: any_name in text.casefold() and {name.casefold() for name in split_names(text)} == names
     if day is not None:
-        yield "published_at", lambda text: bylines.classify_byline(text, (), day) == "dateline"
+        yield "published_at", lambda text: classify_byline(text, (), day) == "dateline"
 
 
 def _select_best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:
