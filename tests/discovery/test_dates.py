@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.dates import MONTH_NUMBERS, find_month_number, fold_word, parse_date
-from newsmill.extraction.metadata.displayed_dates import load_month_names
+from newsmill.extraction.metadata.date_parsers import load_month_names
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -15,8 +15,8 @@ from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata import authors, dates, language, titles
+from newsmill.extraction.metadata.date_parsers import Timestamp
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
-from newsmill.extraction.metadata.timestamps import Timestamp
 from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation

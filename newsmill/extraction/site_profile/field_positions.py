@@ -14,9 +14,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from newsmill.extraction.metadata.authors import classify_author, classify_byline, split_names
-from newsmill.extraction.metadata.displayed_dates import find_written_dates
+from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, find_written_dates, parse_timestamp
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.metadata.titles import split_title_words
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import make_path_key
