@@ -7,9 +7,8 @@ import math
 import lxml.html
 import pytest
 
-from newsmill.extraction.body.block_model import load_shipped_model
+from newsmill.extraction.body.block_model import compute_features, load_shipped_model
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.features import compute_features
 from newsmill.extraction.body.page_stats import PageFacts, PageStats
 from newsmill.extraction.vocabulary import find_class_groups
 
