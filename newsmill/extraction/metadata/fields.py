@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,12 +16,12 @@ from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata import authors, dates, language, titles
-from newsmill.extraction.metadata.date_parsers import Timestamp
+from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, find_written_dates, parse_timestamp
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
-from newsmill.model import Author, Hint, Image, LiveUpdate, Page
+from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
 
 # Also of a language: /de/, /en-gb/, /fr/index.html.
 _HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)
@@ -196,6 +197,50 @@ def _find_article_type(structured: StructuredData) -> tuple[str, str] | None:
         return kinds[0], "json-ld"
     found = structured.first("og:type")
     return (found.strip(), "meta") if found else None
+
+
+# ---- fields from the positions of a site profile ------------------------------------------------------------------------------
+
+SOURCE = "profile"
+# Sources of a date that a proven position overrides, because the page does not state them for machines.
+GUESSED_SOURCES = frozenset(("dom", "url", "text", "feed"))
+
+
+def apply_positions(found: Fields, texts: Mapping[str, str], now: datetime) -> Fields:
+    """Return the fields with values from the site's proven positions, if the page's data lacks a field or is its only source.
+
+    `texts` are the texts at these positions by field (`apply_profile.find_field_texts`).
+    `now` is the time of the fetch, the upper limit for dates.
+    """
+    for field, read in (("title", _apply_title), ("authors", _apply_authors), ("published_at", _apply_published)):
+        if field in texts:
+            found = read(texts[field], found, now)
+    return found
+
+
+def _apply_title(text: str, found: Fields, now: datetime) -> Fields:
+    if not titles.split_title_words(text) or titles.split_title_words(text) == titles.split_title_words(found.title or ""):
+        return found
+    return replace(found, title=normalise_line(text), provenance={**found.provenance, "title": SOURCE})
+
+
+def _apply_authors(text: str, found: Fields, now: datetime) -> Fields:
+    """Replace the authors if the page's data names none or only an organisation."""
+    if any(author.type is AuthorType.PERSON for author in found.authors):
+        return found
+    people = tuple(Author(name, authors.classify_author(name)) for name in authors.split_names(text))
+    return replace(found, authors=people, provenance={**found.provenance, "authors": SOURCE}) if people else found
+
+
+def _apply_published(text: str, found: Fields, now: datetime) -> Fields:
+    """Replace the day of publication if the page does not state one for machines."""
+    if found.published is not None and found.published.source not in GUESSED_SOURCES:
+        return found
+    written = next(iter(find_written_dates(text, found.language)), None)
+    moment = parse_timestamp(written.days[0], SOURCE, now + MAX_AHEAD) if written is not None and len(written.days) == 1 else None
+    if moment is None or (found.published is not None and found.published.day == moment.day):
+        return found
+    return replace(found, published=moment, provenance={**found.provenance, "published_at": SOURCE})
 
 
 # ---- access: free or paywalled, the licence, and the directives for robots ----------------------------------------------------

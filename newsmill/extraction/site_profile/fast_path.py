@@ -34,7 +34,7 @@ from newsmill.extraction.body.extract import Body, choose_type, find_group, join
 from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.html import START_TAG_ATTRIBUTES
 from newsmill.extraction.normalise import count_line_words
-from newsmill.extraction.site_profile import field_positions
+from newsmill.extraction.site_profile import apply_profile
 from newsmill.extraction.site_profile.apply_profile import (
     LAYER,
     MIN_COMMON_SHARE,
@@ -147,9 +147,7 @@ class _Position:
 @cache_per_profile
 def _build_positions(profile: Profile) -> _Position:
     root = _Position("")
-    wanted = {
-        place for name in ("title", "authors", "published_at") if (place := field_positions.find_proven_position(profile, name)) is not None
-    }
+    wanted = {place for name in apply_profile.FIELDS if (place := apply_profile.find_field_position(profile, name)) is not None}
     for path, seen in profile.paths.items():
         if "…" not in path:  # a shortened path cannot be followed from the root
             position = root

@@ -3,7 +3,7 @@
 A single page does not distinguish the site's footer from its last sentence; 20 pages do.
 Repetition is counted per *line at a position* (the inner end of the block's path).
 A teaser that repeats an article's first sentence on every page therefore does not affect the article.
-`apply_profile` applies these counts to a page; `field_positions` learns the positions of fields.
+`apply_profile` applies these counts to a page.
 The functions have no side effects.
 """
 
@@ -19,8 +19,10 @@ from typing import TypeVar
 
 from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.body.blocks import CAPTION_TAGS, LINK_SIGN, split_words
+from newsmill.extraction.metadata.authors import classify_byline, split_names
+from newsmill.extraction.metadata.titles import split_title_words
 from newsmill.extraction.normalise import count_line_words
-from newsmill.extraction.site_profile import apply_profile, field_positions
+from newsmill.extraction.site_profile import apply_profile
 from newsmill.extraction.site_profile.site_keys import (
     EXEMPT_TYPES,
     LONG_LINE_WORDS,
@@ -34,7 +36,7 @@ from newsmill.extraction.site_profile.site_keys import (
     make_line_key,
     make_path_key,
 )
-from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
+from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, FieldStats, LineStats, PathStats, Profile
 
 MAX_COPIED_SHARE = 0.4  # share of a page's long blocks on another page that makes it a copy
 MAX_LINES, MAX_PATHS = 1000, 400  # at most about 200 KB of JSON; 40 pages of each of 60 real sites had 30 to 400 repeated lines
@@ -97,7 +99,7 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
         sections=len({get_section(page.url) for page in chosen}),
         lines=_select_entries({key: _count_line(seen) for key, seen in lines.items() if len(seen) > 1}, MAX_LINES),
         paths=_select_entries({key: _count_path(seen) for key, seen in paths.items()}, MAX_PATHS),
-        fields=field_positions.learn_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
+        fields=_learn_field_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
         norm=_measure_norm(chosen),
         pathless=sum(_is_pathless(page.blocks) for page in chosen),
     )
@@ -240,6 +242,47 @@ def _select_entries(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:
         return seen.kept == 0, -seen.pages, item[0]
 
     return dict(sorted(sorted(found.items(), key=weight)[:limit]))
+
+
+# ---- positions of fields, learned from extracted fields -----------------------------------------------------------------------
+
+MAX_POSITIONS = 3  # positions stored per field
+
+FieldSample = tuple[Sequence[Block], str | None, tuple[Author, ...], str | None]  # blocks, title, authors, day of publication
+IsField = Callable[[str], bool]
+
+
+def _learn_field_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldStats]]:
+    """Return for each field its best positions, those that matched most often first. Fields without a position are left out."""
+    seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in apply_profile.FIELDS}
+    for blocks, title, authors, day in pages:
+        first = apply_profile.find_first_texts(blocks)
+        for name, is_field in _list_checks(title, authors, day):
+            for path, text in first.items():
+                count = seen[name][path]
+                count[0] += 1
+                count[1] += is_field(text)
+    return {name: best for name, counts in seen.items() if (best := _select_best(counts))}
+
+
+def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None) -> Iterable[tuple[str, IsField]]:
+    """Yield for each field that the page has: its name, and a function that returns whether a text matches it."""
+    if title is not None:
+        wanted = split_title_words(title)
+        yield "title", lambda text: split_title_words(text) == wanted
+    if authors:
+        names = {author.name.casefold() for author in authors}
+        any_name = min(names)
+        yield "authors", lambda text: any_name in text.casefold() and {name.casefold() for name in split_names(text)} == names
+    if day is not None:
+        yield "published_at", lambda text: classify_byline(text, (), day) == "dateline"
+
+
+def _select_best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:
+    agreed = sorted(
+        ((path, FieldStats(*pair)) for path, pair in counts.items() if pair[1] > 1), key=lambda item: (-item[1].agreed, item[0])
+    )
+    return dict(agreed[:MAX_POSITIONS])
 
 
 # ---- evidence from many pages about blocks that their own page leaves unclear -------------------------------------------------

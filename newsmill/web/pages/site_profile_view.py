@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill import urls
-from newsmill.extraction.site_profile import apply_profile, field_positions
+from newsmill.extraction.site_profile import apply_profile
 from newsmill.model import ArticleNorm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
@@ -90,6 +90,6 @@ def _body(profile: Profile) -> Iterator[Example]:
 
 def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
     for name, counts in profile.fields.items():
-        path = field_positions.find_proven_position(profile, name)
+        path = apply_profile.find_field_position(profile, name)
         if path is not None:
             yield name, Example(path, None, counts[path].agreed)
