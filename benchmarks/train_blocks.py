@@ -24,8 +24,8 @@ from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
 from newsmill.charset import to_text
 from newsmill.extraction.body.align import HALF, align
+from newsmill.extraction.body.block_model import compute_features
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.features import compute_features
 from newsmill.extraction.body.page_stats import PageStats, clear_comments, read_facts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data

@@ -13,9 +13,9 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.document_identity import hash_text, make_document_id
-from newsmill.extraction.metadata.bylines import classify_author
+from newsmill.extraction.metadata.authors import classify_author
+from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make_timestamp, parse_timestamp
 from newsmill.extraction.metadata.language import detect_language
-from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, make_timestamp, parse_timestamp
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page

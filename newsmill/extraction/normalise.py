@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Invisible characters. There are two classes, because a class with several planes is ten times slower in the regex engine of Python.
@@ -218,3 +219,23 @@ def _is_misread_utf8(sample: str) -> bool:
         if written and misfits < MAX_MISFIT_SHARE * len(written):
             return True
     return False
+
+
+# ---- results for short texts --------------------------------------------------------------------------------------------------
+
+MAX_TEXTS = 512  # that `cache_short_texts` keeps of one function
+
+Made = TypeVar("Made")
+
+
+def cache_short_texts(max_characters: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
+    """Cache the results of a function of one text, for texts of up to `max_characters` characters.
+
+    Longer texts are not cached, because the texts of a hostile page would fill the memory. The results must not be changed.
+    """
+
+    def decorate(make: Callable[[str], Made]) -> Callable[[str], Made]:
+        known = lru_cache(maxsize=MAX_TEXTS)(make)
+        return wraps(make)(lambda text: known(text) if len(text) <= max_characters else make(text))
+
+    return decorate

@@ -22,11 +22,11 @@ from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
-from newsmill.extraction.metadata import bylines
-from newsmill.extraction.metadata.fields import Fields, find_fields
+from newsmill.extraction.metadata.authors import remove_bylines
+from newsmill.extraction.metadata.fields import Fields, apply_positions, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_words, measure_mojibake
-from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
+from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
@@ -226,10 +226,10 @@ def _build_result(
     if not_article is not None:
         return ExtractionResult(not_article, blocks=(*blocks, *dropped))
     fields = find_fields(structured, tree, page, content, request.language, ending=trailing_lines.read_ending(blocks))
-    fields = fields if profile is None else field_positions.apply_positions(profile, blocks, fields, page.fetched_at)
+    fields = fields if profile is None else apply_positions(fields, apply_profile.find_field_texts(profile, blocks), page.fetched_at)
     fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    blocks = remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
     content = join_text(blocks)
     body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
     document = _build_document(page, fields, body, blocks, content, request.first_seen_at)

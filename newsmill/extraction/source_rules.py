@@ -18,9 +18,9 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import TextBlock, segment
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.metadata.bylines import classify_author, split_names
+from newsmill.extraction.metadata.authors import classify_author, split_names
+from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Block, BlockType, Rules
 

@@ -3,9 +3,32 @@
 All classes are frozen, and lists are tuples, so that an object can be shared between steps. All datetimes are timezone-aware UTC.
 """
 
+from newsmill.model.crawl import (
+    RENDERED_TYPE,
+    SPIDER,
+    ArticleItem,
+    ClaimedPage,
+    Hint,
+    Kind,
+    LeasedUrl,
+    Link,
+    Listing,
+    Page,
+    PageReceipt,
+    PageStatus,
+    Politeness,
+    Render,
+    Rendering,
+    Rules,
+    Segment,
+    Source,
+    SpiderLimits,
+    SubmissionCounts,
+)
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
     MIN_UPDATE_CHARACTERS,
+    ArticleNorm,
     Author,
     AuthorType,
     Block,
@@ -14,31 +37,21 @@ from newsmill.model.documents import (
     DocumentMarks,
     ExtractionPath,
     ExtractionResult,
+    FieldStats,
     Image,
+    LineStats,
     ListItem,
     LiveUpdate,
     MarkKind,
     Markup,
     NearDuplicate,
+    PathStats,
+    Profile,
     TableCell,
     TextLink,
     is_doubtful,
 )
 from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
-from newsmill.model.pages import (
-    RENDERED_TYPE,
-    SPIDER,
-    ArticleItem,
-    ClaimedPage,
-    LeasedUrl,
-    Page,
-    PageReceipt,
-    PageStatus,
-    Rendering,
-    Segment,
-)
-from newsmill.model.profiles import ArticleNorm, FieldStats, LineStats, PathStats, Profile
-from newsmill.model.sources import Hint, Kind, Link, Listing, Politeness, Render, Rules, Source, SpiderLimits, SubmissionCounts
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",

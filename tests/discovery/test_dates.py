@@ -22,7 +22,7 @@ from newsmill.discovery.dates import (
     make_archive_urls,
     parse_date,
 )
-from newsmill.extraction.metadata.displayed_dates import load_month_names
+from newsmill.extraction.metadata.date_parsers import load_month_names
 from newsmill.model import Hint
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -1,13 +1,21 @@
-"""The table, its evaluation in plain Python, and the model that is shipped."""
+"""The table, its evaluation in plain Python, the model that is shipped, and its features.
+
+The features are one number a block and name, none of them broken by odd pages, and the few that decide most are what they say.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from importlib.resources import files
 
+import lxml.html
 import pytest
 
-from newsmill.extraction.body.block_model import load_shipped_model, parse_model, to_probability
+from newsmill.extraction.body.block_model import compute_features, load_shipped_model, parse_model, to_probability
+from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.body.page_stats import PageFacts, PageStats
+from newsmill.extraction.vocabulary import find_class_groups
 
 TABLE = {
     "version": "test",
@@ -46,3 +54,72 @@ def test_a_broken_table_is_refused():
 def test_the_shipped_model_is_small():
     assert len((files("newsmill.extraction.body") / "block_model.json").read_bytes()) <= 100_000
     assert 0 < load_shipped_model().threshold < 1
+
+
+PROSE = "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles."
+
+
+def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
+    layout = segment(lxml.html.document_fromstring(html))
+    stats = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
+    chosen = stats.find_near_blocks()
+    return stats, chosen, compute_features(stats, chosen)
+
+
+ODD = [
+    "<html><body><p>x</p></body></html>",
+    "<p>no body <a href=1>link</a></p>",
+    "<body>" + "<div>" * 150 + "<p>deep</p>",
+    "<body><p>. . .</p><p>word</p><p>***</p>",
+    f"<body><p>{PROSE}</p><p>{PROSE}</p><h1></h1><ul><li><li>a</ul>",
+    "<body><table><tr><td>1<td>2<tr><td>3<td>4</table>",
+]
+
+
+@pytest.mark.parametrize("html", ODD)
+@pytest.mark.parametrize("kept", [(), (0,), (0, 1)])
+def test_every_column_has_one_finite_number_a_block(html: str, kept: tuple[int, ...]):
+    _, chosen, found = look(html, kept)
+    for name, column in found.items():
+        assert len(column) == len(chosen), name
+        assert all(math.isfinite(value) for value in column), name
+
+
+def test_the_shipped_model_knows_every_feature_it_asks_for():
+    _, _, found = look(f"<body><p>{PROSE}</p>", (0,))
+    assert set(load_shipped_model().features) <= set(found)
+
+
+def test_blocks_far_from_the_body_get_no_row():
+    menu = "".join(f"<li>{n}</li>" for n in range(40))
+    stats, chosen, _ = look(f"<body><ul>{menu}</ul><main><p>{PROSE}</p><p>{PROSE} Again.</p></main></body>", (40, 41))
+    assert chosen == [37, 38, 39, 40, 41]
+    assert stats.main is not None
+    assert stats.main.tag == "main"
+
+
+def test_what_is_kept_around_a_block_leaves_the_block_itself_out():
+    html = f"<body><main><p>{PROSE}</p><p>{PROSE} Two.</p><p>{PROSE} Three.</p></main></body>"
+    _, _, found = look(html, (0, 2))
+    assert found["parent_kept"] == pytest.approx([22 / 43, 1.0, 21 / 43], abs=0.03)
+    assert found["path_kept"] == found["parent_kept"]
+
+
+def test_a_second_article_is_told_from_the_first_by_its_title():
+    article = "<article class='story'><h1>{}</h1><p>{} {}</p></article>"
+    html = "<body>" + article.format("Old bridge stays open", PROSE, "One.") + article.format("Rain in the south", PROSE[4:], "Two.")
+    _, chosen, found = look(html, (1, 3), PageFacts(title="Old bridge stays open"))
+    at = {i: place for place, i in enumerate(chosen)}
+    assert [found["title_article"][at[i]] for i in (1, 3)] == [True, False]
+    assert found["h1_seen"][at[3]] == 2
+
+
+def test_copies_of_a_text_are_counted():
+    _, _, found = look(f"<body><p>{PROSE}</p><div>{PROSE}</div></body>", (0, 1))
+    assert found["copies"] == [2, 2]
+
+
+def test_class_words_are_whole_words():
+    assert find_class_groups("story-relatedLinks") == find_class_groups("story") | find_class_groups("related")
+    assert find_class_groups("wp-caption-text") == find_class_groups("caption") | find_class_groups("text")
+    assert find_class_groups("shadow header-wrapper") == find_class_groups("header")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newsmill.extraction.metadata import bylines
+from newsmill.extraction.metadata.authors import classify_byline, is_about_author, remove_bylines
 from newsmill.model import Author, AuthorType, Block, BlockType
 
 JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
@@ -32,23 +32,23 @@ JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
     ],
 )
 def test_lines(text: str, wanted: str | None) -> None:
-    assert bylines.classify_byline(text, (JANE, JOHN), "2026-11-23") == wanted
+    assert classify_byline(text, (JANE, JOHN), "2026-11-23") == wanted
 
 
 def test_only_above_the_text_and_never_the_whole_of_it() -> None:
     prose = [Block(BlockType.PARAGRAPH, text) for text in ("It rained.", "All day.", "By Jane Doe")]
-    assert bylines.remove_bylines(prose, (JANE,), None) == tuple(prose)
-    assert [block.kept for block in bylines.remove_bylines([prose[2], *prose[:2]], (JANE,), None)] == [False, True, True]
-    assert bylines.remove_bylines([prose[2], prose[0]], (JANE,), None) == (prose[2], prose[0])
+    assert remove_bylines(prose, (JANE,), None) == tuple(prose)
+    assert [block.kept for block in remove_bylines([prose[2], *prose[:2]], (JANE,), None)] == [False, True, True]
+    assert remove_bylines([prose[2], prose[0]], (JANE,), None) == (prose[2], prose[0])
 
 
 def test_a_byline_below_a_text_of_some_length_goes_but_not_one_inside() -> None:
     text = [
         Block(BlockType.PARAGRAPH, line) for line in ("It rained.", "All day.", "By Jane Doe", "And all night.", "Jane Doe, John Q. Public")
     ]
-    assert [block.kept for block in bylines.remove_bylines(text, (JANE, JOHN), None)] == [True, True, True, True, False]
+    assert [block.kept for block in remove_bylines(text, (JANE, JOHN), None)] == [True, True, True, True, False]
     listed = [*text[:4], Block(BlockType.PARAGRAPH, "Jane Doe"), Block(BlockType.LIST, "Rain\nWind")]
-    assert all(block.kept for block in bylines.remove_bylines(listed, (JANE,), None))
+    assert all(block.kept for block in remove_bylines(listed, (JANE,), None))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_byline_below_a_text_of_some_length_goes_but_not_one_inside() -> None:
 )
 def test_a_paragraph_that_begins_with_an_author_is_about_the_author(text: str, wanted: bool) -> None:
     authors = (JANE, JOHN, Author("Rain Weekly", AuthorType.ORGANISATION))
-    assert bylines.is_about_author(text, authors) is wanted
+    assert is_about_author(text, authors) is wanted
 
 
 def test_paragraphs_about_the_authors_go_from_the_end_of_a_news_article_only() -> None:
@@ -83,6 +83,6 @@ def test_paragraphs_about_the_authors_go_from_the_end_of_a_news_article_only() -
         "John Q. Public is a photographer here.",
     )
     text = [Block(BlockType.PARAGRAPH, line) for line in lines]
-    assert [block.kept for block in bylines.remove_bylines(text, (JANE, JOHN), None, is_news=True)] == [True] * 6 + [False] * 2
-    assert all(block.kept for block in bylines.remove_bylines(text, (JANE, JOHN), None))
-    assert all(block.kept for block in bylines.remove_bylines(text[-4:], (JANE, JOHN), None, is_news=True))
+    assert [block.kept for block in remove_bylines(text, (JANE, JOHN), None, is_news=True)] == [True] * 6 + [False] * 2
+    assert all(block.kept for block in remove_bylines(text, (JANE, JOHN), None))
+    assert all(block.kept for block in remove_bylines(text[-4:], (JANE, JOHN), None, is_news=True))

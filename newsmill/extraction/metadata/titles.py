@@ -12,7 +12,6 @@ from lxml.html import HtmlElement
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import (
     MAX_TITLE_CHARACTERS,
     Heading,
@@ -22,7 +21,7 @@ from newsmill.extraction.metadata.structured_data import (
     read_text,
     unescape_html,
 )
-from newsmill.extraction.normalise import fold, normalise_line
+from newsmill.extraction.normalise import cache_short_texts, fold, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.

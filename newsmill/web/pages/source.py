@@ -19,7 +19,7 @@ from newsmill import address_guard, reextract, urls
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.extraction.site_profile import apply_profile, field_positions
+from newsmill.extraction.site_profile import apply_profile
 from newsmill.listing_schedule import ListingSchedule, read_schedule
 from newsmill.model import ArticleNorm, Kind, Outcome, Profile, Render, Rules, Source
 from newsmill.reextract import ReextractionDiff
@@ -344,7 +344,7 @@ def _body(profile: Profile) -> Iterator[Example]:
 
 def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
     for name, counts in profile.fields.items():
-        path = field_positions.find_proven_position(profile, name)
+        path = apply_profile.find_field_position(profile, name)
         if path is not None:
             yield name, Example(path, None, counts[path].agreed)
 

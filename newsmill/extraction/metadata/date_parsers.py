@@ -1,9 +1,7 @@
-"""Dates that a page displays: their parser, and the date beside the headline, which readers take for the day of publication. Pure.
+"""Parsers of dates and times: timestamps for programs, and dates written for readers. Pure.
 
-In the sets of tests/conformance/test_days.py, a date in a short line near the headline is the day of publication on 96 of 100 pages.
-Near means up to eight blocks below or four above it. Dates further away are those of other articles about as often.
-
-The parser reads "3 March 2026", "03.03.2026" and "2026年3月3日". It reads numbers and month names and does not guess.
+Both need year, month and day. Timestamps that are impossible or in the future are rejected.
+A written date is "3 March 2026", "03.03.2026" or "2026年3月3日". Its parser reads numbers and month names and does not guess.
 Month names come from the Unicode CLDR (package Babel), in the language of the page and in English.
 """
 
@@ -11,27 +9,138 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
 
-from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
-from newsmill.extraction.normalise import count_words
-from newsmill.extraction.vocabulary import build_alternation
-from newsmill.model import BlockType
+# ---- timestamps ---------------------------------------------------------------------------------------------------------------
 
-MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
-MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
-MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
-MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
-_OUTSIDE_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
-_OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
-_DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
-_UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
+MAX_AHEAD = timedelta(hours=24)  # the unnamed time zone of a timestamp may put it ahead of UTC
+MIN_TIMESTAMP = datetime(1990, 1, 1, tzinfo=UTC)  # the year of the first web pages; older timestamps are zero dates and misread numbers
+MAX_STAMP_CHARACTERS = 100  # characters of a timestamp; longer texts are sentences
+
+_ISO = re.compile(
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
+    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?",
+    re.IGNORECASE,
+)
+_COMPACT = re.compile(r"\s*(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2})?)?(Z)?\s*$")
+_MAIL = re.compile(r"(?:\w{3},?\s+)?\d{1,2}\s+\w{3}\s+\d{4}\s+\d{1,2}:\d{2}")  # RFC 5322: "Wed, 04 May 2022 02:41:00 GMT"
+# "Mon Aug 03 12:45:00 EDT 2015" (C's asctime, the program `date`, Java) and "Mon Aug 03 2015 12:45:00 GMT-0400 (EDT)" (JavaScript)
+_PROGRAM = re.compile(
+    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<year>\d{4} )?(?P<time>\d{1,2}:\d{2}:\d{2})"
+    r"(?: (?:GMT(?=[+-]))?(?P<zone>[A-Z]{1,5}|[+-]\d{4}))?(?P<last> \d{4})?(?: \(.*\))?"
+)
+_EPOCH = re.compile(r"\d{10}(?:\d{3})?")
+_URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """An instant that a page states."""
+
+    at: datetime  # aware UTC; midnight UTC if only the day is known
+    day: str  # ISO day in the time zone of the page, as its readers see it
+    source: str  # json-ld, meta, dom, url, feed
+    precision: str  # second, minute, day
+    zone: str  # "local" (with an offset), "utc", "none" (no zone named; read as UTC)
+
+
+def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp | None:
+    """Parse ISO 8601 and similar forms, RFC 5322, the forms of C and JavaScript, or seconds since 1970.
+
+    Return None for other values and for times after `latest`. `source` is the provenance that the result gets.
+    """
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _from_epoch(float(value), source, latest)
+    if not isinstance(value, str) or len(value) > MAX_STAMP_CHARACTERS:
+        return None
+    value = value.strip()
+    if _EPOCH.fullmatch(value):
+        return _from_epoch(float(value), source, latest)
+    match = _ISO.match(value) or _COMPACT.match(value)
+    if match is not None:
+        return _from_parts(match, source, latest)
+    if (found := _PROGRAM.fullmatch(value)) is not None:
+        value = f"{found['day']} {found['month']} {found['year'] or found['last'] or ''} {found['time']} {found['zone'] or ''}".strip()
+    return _from_mail(value, source, latest) if _MAIL.match(value) else None
+
+
+def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Timestamp | None:
+    year, month, day, hour, minute, second, zone = match.groups()
+    try:
+        local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), tzinfo=UTC)
+        at = local - _parse_offset(zone) if hour is not None else local
+    except (ValueError, OverflowError):
+        return None
+    precision = "day" if hour is None else "minute" if second is None else "second"
+    return _reject_implausible(Timestamp(at, local.date().isoformat(), source, precision, _classify_zone(zone)), latest)
+
+
+def _classify_zone(zone: str | None) -> str:
+    if zone is None:
+        return "none"
+    return "utc" if zone.upper() in ("Z", "UTC", "GMT") or not zone.strip("+-0:") else "local"
+
+
+def _parse_offset(zone: str | None) -> timedelta:
+    if _classify_zone(zone) != "local" or zone is None:
+        return timedelta(0)
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    if size > timedelta(hours=15):
+        raise ValueError(zone)  # the maximum offset from UTC is 14 hours
+    return size if zone[0] == "+" else -size
+
+
+def _from_mail(value: str, source: str, latest: datetime) -> Timestamp | None:
+    try:
+        found = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    zone = "none" if found.tzinfo is None else "utc" if not found.utcoffset() else "local"
+    at = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return _reject_implausible(Timestamp(at, found.date().isoformat(), source, "second", zone), latest)
+
+
+def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | None:
+    seconds = seconds / 1000 if seconds > 1e11 else seconds
+    if not 0 < seconds < 1e11:
+        return None
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
+    return _reject_implausible(Timestamp(at, at.date().isoformat(), source, "second", "utc"), latest)
+
+
+def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
+    """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times."""
+    if (
+        value is None or not MIN_TIMESTAMP.year - 1 <= value.year <= latest.year + 1
+    ):  # a year at the end of the calendar cannot be converted
+        return None
+    return _reject_implausible(
+        Timestamp(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
+    )
+
+
+def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None:
+    return moment if MIN_TIMESTAMP <= moment.at <= latest else None
+
+
+def find_url_day(url: str, latest: datetime) -> Timestamp | None:
+    """Return the day in a URL like /2026/11/25/, or None."""
+    match = _URL_DAY.search(url)
+    return parse_timestamp("-".join(match.group(1, 3, 4)), "url", latest) if match else None
+
+
+# ---- written dates ------------------------------------------------------------------------------------------------------------
+
 MAX_TEXT_CHARACTERS = 1_000  # characters of a text that are searched
 MAX_CACHED_LANGUAGES = 64
 MIN_ABBREVIATION_LETTERS = 3  # letters that an abbreviation of a month needs ("Sept.")
@@ -65,82 +174,6 @@ _PATTERNS = (
     ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
 )
 _GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": an inline element with a name before the date
-
-
-@dataclass(frozen=True, slots=True)
-class HeadlineDate:
-    """The possible ISO days of a date (several if day and month are ambiguous), and whether it has the label of a last change."""
-
-    days: tuple[str, ...]
-    updated: bool
-
-
-def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
-    """Return the date nearest to the headline, or None without a headline or a date. A date of the last change is the last choice.
-
-    `title` is the title of the page, and `language` its BCP 47 tag.
-    """
-    blocks = layout.blocks
-    at = None if title is None else _find_headline(blocks, title)
-    if at is None:
-        return None
-    found = list(_list_dates(blocks, at, language))
-    return next((one for one in found if not one.updated), next(iter(found), None))
-
-
-def _find_headline(blocks: Sequence[TextBlock], title: str) -> int | None:
-    """Return the index of the heading that is most similar to the title; <h1> has priority."""
-    title_words = set(split_words(title))
-    best, score = None, 0.0
-    for block in blocks:
-        if block.type is not BlockType.HEADING:
-            continue
-        heading_words = set(block.words)
-        likeness = len(heading_words & title_words) / max(1, len(heading_words | title_words))
-        if likeness < MIN_TITLE_LIKENESS:
-            continue
-        rank = likeness + any(box.tag == "h1" for box in block.box.ancestors())
-        if rank > score:
-            best, score = block.index, rank
-    return best
-
-
-def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> Iterator[HeadlineDate]:
-    near = sorted(
-        range(max(0, at - MAX_BLOCKS_ABOVE), min(len(blocks), at + MAX_BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
-    )
-    around = {box.index for box in blocks[at].box.ancestors()}
-    for block in (blocks[index] for index in near if index != at):
-        if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
-            yield from _read_dates(block.text, language)
-
-
-def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
-    """Yield the dates of one line, or of the dateline of a paragraph.
-
-    Of two dates without a label, the earlier one comes first, because the other is the last change.
-    """
-    dates = find_written_dates(text, language)
-    if dates and (text.endswith("。") or count_words(_remove_dates(text, dates)) > MAX_OTHER_WORDS):
-        dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]
-    found = [HeadlineDate(one.days, _UPDATED.search(text[: one.start]) is not None) for one in dates]
-    yield from sorted((one for one in found if not one.updated), key=lambda one: min(one.days))
-    yield from (one for one in found if one.updated)
-
-
-def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
-    """Whether no box of a block is for other content. Boxes `around` the headline do not count, as some pages are one form."""
-    boxes = (box for box in block.box.ancestors() if box.index not in around)
-    return not any(box.tag in _OUTSIDE_TAGS or _OTHER_BOX.search(box.names) for box in boxes)
-
-
-def _remove_dates(text: str, dates: Sequence[WrittenDate]) -> str:
-    for one in reversed(dates):
-        text = f"{text[: one.start]} {text[one.end :]}"
-    return text
-
-
-# ---- written dates ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

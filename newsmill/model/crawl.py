@@ -1,0 +1,296 @@
+"""What a crawl works with: sources, the links that their listings yield, and pages.
+
+A page is leased as a URL, fetched or submitted, archived in a segment, and claimed by a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+# ---- sources and links --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Politeness:
+    """The request rate for the hosts of one source. Times in seconds."""
+
+    delay: float = 1.0  # seconds between two requests to one host; a longer Crawl-delay of robots.txt has priority
+    concurrency: int = 1  # requests in flight to one host
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Extraction rules for one source: elements to drop or keep, whole lines (regular expressions) to drop, selectors of fields."""
+
+    drop_css: tuple[str, ...] = ()
+    drop_lines: tuple[str, ...] = ()
+    drop_xpath: tuple[str, ...] = ()
+    keep_css: tuple[str, ...] = ()  # if one of these matches, the body consists of the matched elements only
+    keep_xpath: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of its element
+    expires: date | None = None  # the rules apply to pages fetched up to this day, because sites change
+
+
+class Render(StrEnum):
+    """Whether the pages of a source are displayed in a browser, so that its scripts run, before the text is extracted."""
+
+    NEVER = "never"
+    AUTO = "auto"  # if the response has no text; all pages once this was so for several pages in a row
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class SpiderLimits:
+    """What one run of a source's spider may cost. When a limit is reached, the run ends; what it has handed over stays."""
+
+    seconds: float = 1800.0  # of wall time
+    memory_mb: int = 1024  # MB of address space that the spider may add to the process
+    pages: int = 10_000  # pages, links and items that it may hand over
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One table of config/sources.toml, or one homepage that a user gives."""
+
+    name: str
+    homepage: str | None = None
+    feeds: tuple[str, ...] = ()
+    sitemaps: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    language: str | None = None  # BCP 47; used if the page declares none
+    every: timedelta | None = None  # `every` or `cron`: all listings are read at these times; neither: each when news is to be expected
+    cron: str | None = None
+    max_age: timedelta | None = None  # pages that a listing dates further back are not fetched; None: all
+    allow: tuple[str, ...] = ()  # regular expressions searched in the URL of an article; empty: all URLs
+    deny: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    politeness: Politeness = field(default_factory=Politeness)
+    expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
+    discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
+    enabled: bool = True
+    robots: bool = True  # obey robots.txt; False only where the publisher permits it
+    spider: str | None = None  # "package.module:ClassName" of a scrapy.Spider that runs when the source is due
+    spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
+    spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
+    render: Render = Render.NEVER
+    # Ages, ascending, at which a stored article is fetched again to see whether it changed; empty: never.
+    revisit: tuple[timedelta, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=7))
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the scheduler plans its polls by what its listings showed."""
+        return self.every is None and self.cron is None
+
+
+class Kind(StrEnum):
+    """The expected kind of a URL. All kinds except PAGE are listings: they yield links and become due again."""
+
+    PAGE = "page"
+    FEED = "feed"
+    SITEMAP = "sitemap"
+    SECTION = "section"
+    HOMEPAGE = "homepage"
+    SPIDER = "spider"  # a run of the source's spider; its URL is newsmill.urls.make_spider_url
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Metadata of a page in a listing. It is used only for fields that the page does not have."""
+
+    title: str | None = None
+    authors: tuple[str, ...] = ()
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A URL from a listing, a user or a program."""
+
+    url: str
+    kind: Kind = Kind.PAGE
+    source: str | None = None  # Source.name
+    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider, source (its settings), backfill
+    found_on: str | None = None  # URL of the listing
+    hint: Hint = field(default_factory=Hint)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionCounts:
+    """The numbers of new, known and rejected URLs in a submission."""
+
+    new: int  # queued
+    known: int  # seen before; not changed, except for a request to fetch them again
+    bad_url: int  # not http(s) URLs; the ledger records each with this outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The content of a feed, a sitemap, a section or a homepage: links to pages, and links to further listings."""
+
+    pages: tuple[Link, ...] = ()
+    listings: tuple[Link, ...] = ()
+    language: str | None = None
+    warnings: tuple[str, ...] = ()
+    hub: str | None = None  # of a feed: the WebSub hub that it announces
+    topic: str | None = None  # of a feed: its own URL as it announces it, which the hub knows it by
+    update_interval: timedelta | None = None  # of a feed: how often it says that it changes
+
+
+# ---- pages --------------------------------------------------------------------------------------------------------------------
+
+RENDERED_TYPE = "text/html; charset=utf-8"  # media type of a rendered DOM
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order.
+
+    A page that was rendered has the DOM as HTML in `rendered`, or the reason why there is none.
+    """
+
+    requested_url: str
+    url: str  # final URL after redirects
+    fetched_at: datetime
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    ip: str | None = None
+    redirects: tuple[str, ...] = ()  # from the requested URL on, without the final one
+    request_headers: tuple[tuple[str, str], ...] = ()
+    source: str | None = None
+    hint: Hint = field(default_factory=Hint)
+    is_item: bool = False  # no server sent it: the body is an ArticleItem as JSON
+    rendered: bytes | None = None  # UTF-8; None: not rendered
+    rendering_failure: str | None = None
+    is_moved: bool = False  # all its redirects are permanent (301, 308)
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header with that name (case-insensitive), or None."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """Whether the page was rendered; None if that was not tried."""
+        if self.rendered is not None:
+            return Rendering.DONE
+        return None if self.rendering_failure is None else Rendering.FAILED
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body and of the rendered DOM."""
+        return len(self.body) + len(self.rendered or b"")
+
+    def as_rendered(self) -> Page:
+        """Return the page with the rendered DOM as its body, or the page itself if it was not rendered."""
+        if self.rendered is None:
+            return self
+        headers = [(name, value) for name, value in self.headers if name.lower() not in ("content-type", "content-encoding")]
+        return replace(self, headers=(*headers, ("Content-Type", RENDERED_TYPE)), body=self.rendered, rendered=None)
+
+
+class Rendering(StrEnum):
+    """What the ledger knows about the rendering of a page."""
+
+    WANTED = "wanted"  # the response had no text: the next fetch renders the page
+    DONE = "done"  # the archived page has a rendered DOM
+    FAILED = "failed"  # a browser gave no DOM
+
+
+SPIDER = "spider"
+"""The provenance of the fields that an ArticleItem gives, and the extractor of its document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleItem:
+    """An article whose fields a spider or another program has read. An unknown value is None or empty.
+
+    A blank line of `text` separates paragraphs. The time zone of a time is that of the site; one without is read as UTC.
+    """
+
+    url: str
+    title: str
+    text: str
+    description: str | None = None
+    authors: tuple[str, ...] = ()
+    published_at: datetime | date | None = None
+    modified_at: datetime | date | None = None
+    language: str | None = None  # BCP 47; None: that of the text
+    section: str | None = None
+    tags: tuple[str, ...] = ()
+    image: str | None = None  # URL
+    canonical_url: str | None = None
+    site_name: str | None = None
+    article_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One WARC file of the archive."""
+
+    id: str
+    pages: int
+    length: int  # bytes of the file; a shorter file is damaged
+    created_at: datetime
+    offsets: tuple[int, ...] = ()  # byte offset of the first record of each page, in the given order
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedUrl:
+    """A row that a crawler leased: fetch this URL. The result must be saved with its `fence`."""
+
+    id: int
+    url: str
+    kind: Kind
+    host: str
+    source: str | None
+    fence: int
+    attempts: int  # fetches before this one
+    etag: str | None = None
+    last_modified: str | None = None
+    hint: Hint = field(default_factory=Hint)
+    is_rendering_wanted: bool = False  # the response of the last fetch had no text
+    is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
+    found_by: str = "manual"  # Link.found_by
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPage:
+    """A row that a worker claimed: extract this page of the segment."""
+
+    id: int
+    url: str
+    source: str | None
+    fence: int
+    segment: str
+    offset: int
+    crashes: int  # attempts that crashed a reader process or exceeded a limit
+    first_seen_at: datetime
+    is_suspect: bool = False  # an earlier worker disappeared while it processed the page, or the page crashed a reader process
+    again: bool = False  # the page was extracted before and is extracted again
+    attempts: int = 0  # fetches before the one that returned this page
+    rendering: Rendering | None = None  # None: the fetch was not meant to render the page
+    is_revisit: bool = False  # a stored article was fetched again
+
+
+class PageStatus(StrEnum):
+    """What happened to a page that a spider or another program submitted."""
+
+    QUEUED = "queued"  # archived and recorded; a worker extracts it
+    KNOWN = "known"  # the last page of this URL in the archive is the same one; nothing changed
+    REJECTED = "rejected"  # not archived, for the reason of the receipt
+
+
+@dataclass(frozen=True, slots=True)
+class PageReceipt:
+    """The answer for one submitted page. The ledger has the outcome of `url`."""
+
+    url: str
+    status: PageStatus
+    reason: str | None = None
