@@ -367,7 +367,7 @@ def _find_browser_handler(crawler: Crawler) -> Any:
     """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
     if crawler not in _BROWSER_HANDLERS:
         try:
-            from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
+            from crawler.browser import BrowserHandler  # loads Playwright, which few crawlers need
         except ImportError as error:
             raise NotSupported(f"the extra is not installed ({error}): {install_hint('render')}") from error
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
