@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 import regex
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
-from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask, read_pushes
 from crawler.listings import own_sites
 from crawler.publisher_orders import STOPPED, wait_for_turn
@@ -171,7 +170,7 @@ class FetchTask:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
             if response.refusal == STOPPED:
                 return replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
-            await self.host_leases.save_robots(throttle, response)
+            await self.state.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
                 throttle.pause(response.retry_after)
                 return response.refusal

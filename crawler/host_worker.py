@@ -9,9 +9,8 @@ from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, HostLeases
 from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
-from crawler.host_leases import HostLeases
 from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
@@ -109,7 +108,7 @@ class HostWorker:
         if response.refusal == STOPPED:
             self._extend_pause(make_stopped_pause(self.state.now()))
             return False
-        await self.host_leases.save_robots(self.throttle, response)
+        await self.state.save_robots(self.throttle, response)
         if response.refusal is None:
             return True
         if all(self.state.obeys_robots(row) for row in rows):

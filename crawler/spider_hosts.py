@@ -15,7 +15,7 @@ from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
 from crawler.publisher_orders import STOPPED, wait_for_turn
-from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_throttle
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
@@ -194,7 +194,7 @@ class SpiderHosts:
             response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle, self.calls.find_order)
             if response.refusal == STOPPED:
                 return STOPPED
-            await self._save_robots(host, response)
+            await self.calls.save_robots(throttle, response)
             is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
             host.refusal = response.refusal if is_obeyed else None
             if host.refusal is not None and response.retry_after > 0:
@@ -204,14 +204,6 @@ class SpiderHosts:
         if host.refusal is not None and not throttle.has_current_robots:
             return host.refusal
         return find_robots_refusal(url, self.source, throttle)
-
-    async def _save_robots(self, host: SpiderHost, response: RobotsResponse) -> None:
-        """Save a robots.txt with its host, for the next process that holds the host."""
-        ledger, owner = self.calls.ledger, self.calls.owner
-        delay = None if host.throttle.robots is None else host.throttle.robots.crawl_delay(self.agent)
-        await self.calls.call_ledger(
-            lambda now: ledger.save_robots(host.name, owner, status=response.status, body=response.body, crawl_delay=delay, now=now)
-        )
 
     async def _release(self, host: SpiderHost) -> None:
         if not host.is_leased:
