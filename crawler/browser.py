@@ -43,9 +43,8 @@ from scrapy_playwright.handler import (  # type: ignore[import-untyped]
 from scrapy_playwright.page import PageMethod  # type: ignore[import-untyped]
 
 from crawler.forward_proxy import ForwardProxy, ProxyAccount
-from crawler.publisher_orders import is_stopped
 from crawler.renderer import RENDER_JOB, RenderingError, RenderJob
-from crawler.throttle import StopRequestedError
+from crawler.throttle import StopRequestedError, is_stopped_by_owner
 from newsmill.address_guard import Guard
 from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError
@@ -432,7 +431,7 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
     async def _is_stopped(self, url: str) -> bool:
         """Whether the owner of the URL's host has stopped the crawler. A process that ends requests nothing more."""
         try:
-            return await is_stopped(self._crawler, url)
+            return await is_stopped_by_owner(self._crawler, url)
         except StopRequestedError:
             return True
 

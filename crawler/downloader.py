@@ -34,11 +34,11 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
 from crawler.proxy import ProxyClient, ProxyError
-from crawler.publisher_orders import STOPPED, is_stopped
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB
 from crawler.request_signer import RequestSigner
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
+from crawler.throttle import STOPPED_BY_OWNER, is_stopped_by_owner
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
@@ -336,8 +336,8 @@ class CappedHandler(HTTP11DownloadHandler):
         Every request of every spider and middleware ends here, so the stop of a host's owner and the signature cannot be passed by.
         Raises RequestOutcomeError for a host that its owner has stopped.
         """
-        if RENDER_JOB not in request.meta and await is_stopped(self._crawler, request.url):  # a job's page was fetched already
-            raise RequestOutcomeError(STOPPED)
+        if RENDER_JOB not in request.meta and await is_stopped_by_owner(self._crawler, request.url):  # a job's page was fetched already
+            raise RequestOutcomeError(STOPPED_BY_OWNER)
         if request.meta.get(PLAYWRIGHT):
             return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
         self._signer.sign(request)

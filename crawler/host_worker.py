@@ -11,10 +11,9 @@ from datetime import datetime, timedelta
 
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
-from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import HostThrottle, StopRequestedError
+from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -105,7 +104,7 @@ class HostWorker:
         If the owner of the host has stopped the crawler, its rows are released as they were.
         """
         response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle, self.state.find_order)
-        if response.refusal == STOPPED:
+        if response.refusal == STOPPED_BY_OWNER:
             self._extend_pause(make_stopped_pause(self.state.now()))
             return False
         await self.state.save_robots(self.throttle, response)

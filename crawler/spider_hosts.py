@@ -14,9 +14,8 @@ from datetime import timedelta
 from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
-from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
+from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, wait_for_turn
 from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
@@ -154,7 +153,7 @@ class SpiderHosts:
     async def _prepare(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
         async with host.lock:
             if not await self._lease(host):
-                return STOPPED
+                return STOPPED_BY_OWNER
             refusal = await self._find_refusal(host, url)
             return refusal or await wait_for_turn(host.throttle, self.calls.find_order)
 
@@ -192,8 +191,8 @@ class SpiderHosts:
         throttle = host.throttle
         if not throttle.has_current_robots and host.robots_valid_until <= time.monotonic():
             response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle, self.calls.find_order)
-            if response.refusal == STOPPED:
-                return STOPPED
+            if response.refusal == STOPPED_BY_OWNER:
+                return STOPPED_BY_OWNER
             await self.calls.save_robots(throttle, response)
             is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
             host.refusal = response.refusal if is_obeyed else None

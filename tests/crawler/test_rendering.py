@@ -356,8 +356,8 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
 
 
 def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
-    from crawler.publisher_orders import ORDER_LOOKUPS
     from crawler.response_policy import RequestOutcomeError
+    from crawler.throttle import ORDER_LOOKUPS
     from newsmill.storage.publishers import PublisherOrder
 
     open_site, stopped_site = sites.site(), sites.site()
