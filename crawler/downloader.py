@@ -6,10 +6,12 @@ uses names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +30,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 from service_identity import VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
@@ -35,17 +38,19 @@ from twisted.web._newclient import HEADER, STATUS
 
 from crawler.proxy import ProxyClient, ProxyError
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB
-from crawler.request_signer import RequestSigner
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from crawler.throttle import STOPPED_BY_OWNER, is_stopped_by_owner
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import ConfigError, UrlError
 from newsmill.install_hints import install_hint
+from newsmill.message_signatures import SigningKey, choose_key, read_keys, sign_request
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
+
+log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
@@ -372,6 +377,41 @@ def _find_browser_handler(crawler: Crawler) -> Any:
             raise NotSupported(f"the extra is not installed ({error}): {install_hint('render')}") from error
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
     return _BROWSER_HANDLERS[crawler]
+
+
+# ---- signatures of requests
+
+KEYS_INTERVAL_SECONDS = 60.0  # between two reads of the keys: a new one is published two days before it signs
+
+
+class RequestSigner:
+    """Signs requests (Web Bot Auth), where the operator has made a key and set a public URL.
+
+    It uses the key that is current; without one it changes nothing. Redirects are requests of their own, so each is signed.
+    """
+
+    def __init__(self, settings: BaseSettings) -> None:
+        folder, self._agent = (*settings.getlist("NEWSMILL_SIGNING"), "", "")[:2]
+        self._folder = Path(folder) if self._agent else None
+        self._key: SigningKey | None = None
+        self._read_at = -KEYS_INTERVAL_SECONDS
+
+    def sign(self, request: Request) -> None:
+        """Add the headers of a signature, in place of those of an earlier try."""
+        if self._folder is None:
+            return
+        if time.monotonic() - self._read_at >= KEYS_INTERVAL_SECONDS:
+            self._read(self._folder)
+        if self._key is not None:
+            # Signed with this machine's clock: verifiers compare it with theirs, not with stored times.
+            request.headers.update(sign_request(self._key, self._agent, request.method, request.url, time.time()))
+
+    def _read(self, folder: Path) -> None:
+        self._read_at = time.monotonic()
+        try:
+            self._key = choose_key(read_keys(folder), datetime.now(UTC))
+        except ConfigError as error:
+            log.error("requests are signed with the last key that could be read, if any: %s", error)
 
 
 # ---- the IP addresses that are connected to

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scrapy import Request, Spider
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter
+
+from newsmill.message_signatures import find_agent_url, keys_folder
+from newsmill.settings import Settings
 
 DEADLINE_SECONDS = 30.0  # for one URL, redirects included
 MAX_BODY_BYTES = 10 * 1024 * 1024  # on the wire; `newsmill.extraction.decode` has the same limit for the unpacked body
@@ -66,20 +68,14 @@ CRAWL_SETTINGS: tuple[Setting, ...] = (
 SETTINGS = (*NETWORK_SETTINGS, *CRAWL_SETTINGS)
 
 
-def make_settings(
-    changes: tuple[Setting, ...],
-    user_agent: str,
-    allow_nets: tuple[str, ...] = (),
-    *,
-    proxy_resolves_names: bool = False,
-    signing: Sequence[str] = (),
-) -> dict[str, Any]:
-    """`changes` as Scrapy takes them, with the user's user agent and what GuardedResolver, crawler.proxy and request_signer read."""
+def make_settings(changes: tuple[Setting, ...], settings: Settings) -> dict[str, Any]:
+    """`changes` as Scrapy takes them, and what GuardedResolver, ProxyClient and RequestSigner read of Newsmill's own settings."""
+    agent_url = find_agent_url(settings)
     return {setting.name: setting.value for setting in changes} | {
-        "USER_AGENT": user_agent,
-        "NEWSMILL_ALLOW_NETS": list(allow_nets),
-        "NEWSMILL_PROXY_RESOLVES_NAMES": proxy_resolves_names,
-        "NEWSMILL_SIGNING": list(signing),
+        "USER_AGENT": settings.agent,
+        "NEWSMILL_ALLOW_NETS": list(map(str, settings.allow_nets)),
+        "NEWSMILL_PROXY_RESOLVES_NAMES": settings.proxy_resolves_names,
+        "NEWSMILL_SIGNING": [] if agent_url is None else [str(keys_folder(settings)), agent_url],
     }
 
 

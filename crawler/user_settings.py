@@ -19,7 +19,6 @@ import scrapy.settings
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 from scrapy.utils.misc import load_object
 
-from crawler.request_signer import signing_values
 from crawler.settings import CRAWL_SETTINGS, DEADLINE_SECONDS, HANDLERS, MAX_BODY_BYTES, NETWORK_SETTINGS, make_settings
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.settings import Settings, read_scrapy_table
@@ -107,14 +106,7 @@ def load_user_settings(settings: Settings, *, continuous: bool = True) -> dict[s
 
 def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of the continuous crawl: Newsmill's, and the user's over them."""
-    own = make_settings(
-        (*NETWORK_SETTINGS, *CRAWL_SETTINGS),
-        settings.agent,
-        tuple(map(str, settings.allow_nets)),
-        proxy_resolves_names=settings.proxy_resolves_names,
-        signing=signing_values(settings),
-    )
-    return own | add_middlewares(user)
+    return make_settings((*NETWORK_SETTINGS, *CRAWL_SETTINGS), settings) | add_middlewares(user)
 
 
 def add_middlewares(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,12 +262,12 @@ def default_spider_settings(settings: Settings, user: Mapping[str, Any]) -> dict
         "LOG_INSTALL_ROOT_HANDLER": False,
         "LOG_VERSIONS": [],
     }
-    return _network_settings(settings) | changed | dict(user)
+    return make_settings(NETWORK_SETTINGS, settings) | changed | dict(user)
 
 
 def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str, Any]:
     """The settings that neither the user's settings nor the spider's custom_settings change. `current` has both."""
-    own = _network_settings(settings)
+    own = make_settings(NETWORK_SETTINGS, settings)
     names = {setting.name for setting in PROTECTED} | {"DOWNLOAD_HANDLERS"}
     fixed = {name: value for name, value in own.items() if name in names or name.startswith("NEWSMILL_")}
     too_high = {cap.name: own[cap.name] for cap in CAPPED if not is_within(current.get(cap.name), cap)}
@@ -288,14 +280,3 @@ def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> li
     actual = BaseSettings(dict(fixed))
     of_spider = SETTINGS_PRIORITIES["spider"]
     return sorted(name for name in fixed if current.getpriority(name) == of_spider and current.get(name) != actual.get(name))
-
-
-def _network_settings(settings: Settings) -> dict[str, Any]:
-    allow_nets = tuple(map(str, settings.allow_nets))
-    return make_settings(
-        NETWORK_SETTINGS,
-        settings.agent,
-        allow_nets,
-        proxy_resolves_names=settings.proxy_resolves_names,
-        signing=signing_values(settings),
-    )

@@ -7,6 +7,7 @@ from scrapy.settings import default_settings
 from scrapy.utils.misc import load_object
 
 from crawler.settings import SETTINGS, Setting, make_settings
+from newsmill.settings import load
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -17,7 +18,7 @@ def test_default_is_scrapys(setting: Setting) -> None:
 
 
 def test_named_classes_exist() -> None:
-    settings = make_settings(SETTINGS, "Newsmill/0.1", ("127.0.0.0/8",))
+    settings = make_settings(SETTINGS, load({"NEWSMILL_ALLOW_NETS": "127.0.0.0/8"}))
     for path in (settings["TWISTED_DNS_RESOLVER"], settings["LOG_FORMATTER"], settings["DOWNLOAD_HANDLERS"]["https"]):
         assert load_object(path)
     assert settings["NEWSMILL_ALLOW_NETS"] == ["127.0.0.0/8"]
