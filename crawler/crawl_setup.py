@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from crawler.downloader import Downloader
 from crawler.frontier import DocumentLimit, Frontier
 from crawler.middlewares import MiddlewareDownload
-from crawler.settings import MAX_BODY_BYTES
+from crawler.settings import MAX_BODY_BYTES, crawl_settings, load_user_settings
 from crawler.throttle import StopSignal
-from crawler.user_settings import crawl_settings, load_user_settings
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source

@@ -26,9 +26,15 @@ from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
 from crawler.fetch_task import ACCEPT
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import RobotsResponse, fetch_robots
-from crawler.settings import MAX_BODY_BYTES
+from crawler.settings import (
+    MAX_BODY_BYTES,
+    check_components_started,
+    check_protection,
+    crawl_settings,
+    exit_with_message,
+    load_user_settings,
+)
 from crawler.throttle import ORDER_LOOKUPS, FindOrder, HostThrottle, StopSignal, wait_for_turn
-from crawler.user_settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
 from newsmill import settings as configuration
 from newsmill import urls
 from newsmill.context import has_store, open_context

@@ -9,8 +9,8 @@ from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl_setup import LEASE_SECONDS, MAX_HOSTS, CrawlSetup, make_enqueue
 from crawler.frontier import DocumentLimit
+from crawler.settings import check_components_started, crawl_settings, load_user_settings
 from crawler.spiders.news import NewsSpider
-from crawler.user_settings import check_components_started, crawl_settings, load_user_settings
 from newsmill.context import AppContext, open_queue, open_redis
 from newsmill.storage.processes import Heartbeat
 

@@ -21,7 +21,7 @@ from scrapy import Spider
 from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
-from crawler.user_settings import exit_with_message
+from crawler.settings import exit_with_message
 from newsmill import site_inspection, urls
 from newsmill.discovery.declarations import (
     AI_TXT_PATH,

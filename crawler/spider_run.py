@@ -31,11 +31,11 @@ from crawler.crawl_setup import LEASE_SECONDS, product_name
 from crawler.crawl_state import LedgerCalls
 from crawler.downloader import Downloader
 from crawler.middlewares import FAILED, HOSTS, MiddlewareDownload, RobotsDownload, has_spider_middleware
+from crawler.settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
 from crawler.spider_hosts import SpiderHosts
 from crawler.spider_loader import check_arguments, load_spider
 from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
 from crawler.throttle import ORDER_LOOKUPS, StopSignal
-from crawler.user_settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, open_context

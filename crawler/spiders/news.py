@@ -16,8 +16,8 @@ from scrapy.settings import BaseSettings
 from crawler.crawl_setup import CrawlSetup, open_source_crawl
 from crawler.frontier import Frontier
 from crawler.renderer import RENDER_JOB
+from crawler.settings import check_protection, crawl_settings, exit_with_message, load_user_settings
 from crawler.throttle import ORDER_LOOKUPS, StopRequestedError, StopSignal
-from crawler.user_settings import check_protection, crawl_settings, exit_with_message, load_user_settings
 from newsmill import settings as configuration
 from newsmill.exceptions import ConfigError
 
