@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LEASE_SECONDS = 60.0  # after which another crawler takes over the hosts and URLs of a killed one
 FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
 MAX_RETRY_SECONDS = 10.0
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full

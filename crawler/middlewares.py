@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -18,11 +18,13 @@ from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.python import global_object_name
 
-from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS
+from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS, Downloader
 from crawler.renderer import PLAYWRIGHT, RenderingError
 from crawler.response_policy import RequestOutcomeError
+from crawler.settings import MAX_BODY_BYTES
 from crawler.spider_hosts import SpiderHost, SpiderHosts
 from crawler.throttle import StopRequestedError
+from newsmill.address_guard import Guard
 from newsmill.discovery.robots import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.model import Outcome, OutcomeRecord
 
@@ -72,6 +74,20 @@ class MiddlewareDownload:
         if max_body and len(response.body) > max_body:
             raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
         return response
+
+
+def make_downloader(download: Callable[..., Any], values: Mapping[str, Any], *, has_middlewares: bool) -> Downloader:
+    """The downloader for an engine with the Scrapy settings `values`. `has_middlewares`: they load middlewares of the user."""
+    max_body = int(values["DOWNLOAD_MAXSIZE"])
+    return Downloader(
+        MiddlewareDownload(download) if has_middlewares else download,
+        Guard.from_networks(values["NEWSMILL_ALLOW_NETS"]),
+        values["USER_AGENT"],
+        max_body=max_body if max_body < MAX_BODY_BYTES else None,
+        max_seconds=float(values["DOWNLOAD_TIMEOUT"]),
+        has_middlewares=has_middlewares,
+        render=download,
+    )
 
 
 # ---- spiders --------------------------------------------------------------------------------------------------------------------

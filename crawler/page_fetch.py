@@ -21,11 +21,11 @@ from typing import Any, Protocol, TypeVar
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
-from crawler.crawl_setup import make_downloader, product_name
 from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
 from crawler.fetch_task import ACCEPT
+from crawler.middlewares import make_downloader
 from crawler.response_policy import RetryAt, decide_response
-from crawler.robots import RobotsResponse, fetch_robots
+from crawler.robots import RobotsResponse, fetch_robots, product_name
 from crawler.settings import (
     MAX_BODY_BYTES,
     check_components_started,

@@ -9,7 +9,7 @@ from crawler.settings import NETWORK_SETTINGS, exit_with_message, load_user_sett
 from newsmill.settings import load
 
 BOT_NAME = "newsmill"
-SPIDER_MODULES = ["crawler.spiders"]
+SPIDER_MODULES = ["crawler.spiders", "crawler.process"]  # examples to copy, and the continuous crawl
 ROBOTSTXT_OBEY = True
 DOWNLOAD_DELAY = 1
 CONCURRENT_REQUESTS_PER_DOMAIN = 1

@@ -42,6 +42,11 @@ class RobotsResponse:
     retry_after: float = 0.0
 
 
+def product_name(user_agent: str) -> str:
+    """The name that robots.txt rules are matched with: "Newsmill/0.1 (+…)" → "Newsmill"."""
+    return user_agent.partition("/")[0].strip() or "Newsmill"
+
+
 def robots_url(url: str) -> str:
     """The URL of the robots.txt that applies to `url`."""
     parts = urlsplit(url)
