@@ -21,9 +21,8 @@ from typing import Any, Protocol, TypeVar
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
-from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
+from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest, make_downloader
 from crawler.fetch_task import ACCEPT
-from crawler.middlewares import make_downloader
 from crawler.response_policy import RetryAt, decide_response
 from crawler.robots import RobotsResponse, fetch_robots, product_name
 from crawler.settings import (

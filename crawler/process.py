@@ -21,8 +21,8 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
 from crawler.crawl_state import LEASE_SECONDS
+from crawler.downloader import make_downloader
 from crawler.frontier import DocumentLimit, Frontier
-from crawler.middlewares import make_downloader
 from crawler.renderer import RENDER_JOB
 from crawler.robots import product_name
 from crawler.settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings

@@ -331,7 +331,7 @@ def exit_with_message() -> Iterator[None]:
         sys.exit(2)
 
 
-MIDDLEWARE = "crawler.middlewares.SpiderMiddleware"
+MIDDLEWARE = "crawler.spider_hosts.SpiderMiddleware"
 MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
 
 
