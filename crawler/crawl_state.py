@@ -1,10 +1,14 @@
-"""What all hosts of one process share: ledger calls, the clock, the stop signal; of a crawler also sources, the writer and its backlog."""
+"""What all hosts of one process share: ledger calls, the clock, the stop signal; of a crawler also sources, the writer and its backlog.
+
+HostLeases are the hosts that the crawler holds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,10 +18,11 @@ from crawler.downloader import Downloader
 from crawler.listings import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.renderer import Renderer
-from crawler.throttle import StopRequestedError, StopSignal
+from crawler.robots import RobotsResponse
+from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
-from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger import HostLease, Ledger
 from newsmill.storage.processes import make_owner_id
 from newsmill.storage.publishers import PublisherOrder
 
@@ -25,6 +30,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LEASE_SECONDS = 60.0  # after which another crawler takes over the hosts and URLs of a killed one
 FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
 MAX_RETRY_SECONDS = 10.0
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
@@ -81,6 +87,14 @@ class LedgerCalls:
             return await self.call_ledger(lambda _: self.ledger.publisher_order(host))
         except ServiceError:
             raise StopRequestedError from None
+
+    async def save_robots(self, throttle: HostThrottle, response: RobotsResponse) -> None:
+        """Save a robots.txt with its host, for the next process that holds the host."""
+        status, body = response.status, response.body
+        delay = None if throttle.robots is None else throttle.robots.crawl_delay(throttle.agent)
+        await self.call_ledger(
+            lambda now: self.ledger.save_robots(throttle.host, self.owner, status=status, body=body, crawl_delay=delay, now=now)
+        )
 
 
 class CrawlState(LedgerCalls):
@@ -191,3 +205,92 @@ class CrawlState(LedgerCalls):
         if len(self.section_depths) >= MAX_SECTIONS_IN_MEMORY:
             self.section_depths = dict(list(self.section_depths.items())[MAX_SECTIONS_IN_MEMORY // 2 :])
         self.section_depths |= {link.url: depth for link in links}
+
+
+# ---- the hosts that a crawler holds ---------------------------------------------------------------------------------------------
+
+MAX_HOSTS_IN_MEMORY = 10_000  # hosts whose throttle stays in memory
+LARGE_ROBOTS_CHARACTERS = 65_536  # of one robots.txt; 99 of 100 honest ones are shorter
+MAX_ROBOTS_CHARACTERS = 4_000_000  # of all robots.txt in memory; the worst file takes 32 bytes of memory per character
+
+
+class HostLeases:
+    """Leases, renews and borrows hosts in the ledger, and keeps their throttles, one for each host.
+
+    A host is leased for a HostWorker, or borrowed because a redirect leads there.
+    """
+
+    def __init__(self, state: CrawlState) -> None:
+        self.state = state
+        self.leased: set[str] = set()
+        self.borrowed: Counter[str] = Counter()  # by the number of fetch tasks that use the host
+        self._throttles: dict[str, HostThrottle] = {}
+
+    def __contains__(self, host: str) -> bool:
+        return host in self.leased or host in self.borrowed
+
+    def throttle(self, host: str) -> HostThrottle:
+        """The throttle of a host, which may be leased, borrowed or neither."""
+        if host not in self._throttles:
+            if len(self._throttles) >= MAX_HOSTS_IN_MEMORY:
+                self._throttles = {name: throttle for name, throttle in self._throttles.items() if name in self}
+            self._throttles[host] = HostThrottle(host, self.state.agent, self.state.stop)
+        return self._throttles[host]
+
+    async def lease(self, limit: int, *, spiders: bool = False) -> list[HostLease]:
+        """Lease up to `limit` hosts with due URLs, or with `spiders` due runs of spiders.
+
+        A host may be leased already: a clock that jumps ends a lease early.
+        """
+        state = self.state
+        owner, seconds, source = state.owner, state.lease_seconds, state.only_source
+        leases = await state.call_ledger(
+            lambda now: state.ledger.lease_hosts(owner, limit=limit, seconds=seconds, now=now, source=source, spiders=spiders)
+        )
+        self.leased |= {lease.host for lease in leases}
+        return leases
+
+    def forget(self, host: str) -> None:
+        """The worker of a leased host has ended and given the host back."""
+        self.leased.discard(host)
+        self.drop_large_robots(host)
+
+    async def renew(self) -> set[str]:
+        """Renew all leases. Returns the leased hosts that another crawler holds by now."""
+        state, held = self.state, {*self.leased, *self.borrowed}
+        if not held:
+            return set()
+        renewed = await state.call_ledger(lambda now: state.ledger.renew_hosts(state.owner, held, seconds=state.lease_seconds, now=now))
+        return (held - renewed) & self.leased
+
+    async def borrow(self, host: str) -> HostLease | None:
+        """Hold a host that a redirect leads to, until `give_back`. None: another crawler holds it."""
+        state, lease = self.state, None
+        if host not in self:
+            lease = await state.call_ledger(lambda now: state.ledger.lease_host(host, state.owner, seconds=state.lease_seconds, now=now))
+            if lease is None and host not in self:
+                return None
+        self.borrowed[host] += 1
+        return lease or HostLease(host, 0)
+
+    async def give_back(self, host: str) -> None:
+        """End one borrowing. The last one releases the host, unless a worker has leased it meanwhile."""
+        self.borrowed[host] -= 1
+        if self.borrowed[host] > 0:
+            return
+        del self.borrowed[host]
+        if host not in self.leased:
+            state, throttle = self.state, self.throttle(host)
+            wait, failures = timedelta(seconds=throttle.seconds_until_free), throttle.failures
+            self.drop_large_robots(host)
+            await state.call_ledger(
+                lambda now: state.ledger.release_host(host, state.owner, now=now, next_fetch_at=now + wait, failures=failures)
+            )
+
+    def drop_large_robots(self, host: str) -> None:
+        """Forget the large robots.txt of a host that is not held, if memory holds too many of them. The ledger keeps it."""
+        throttle = self._throttles.get(host)
+        if host in self or throttle is None or throttle.robots is None or throttle.robots.size <= LARGE_ROBOTS_CHARACTERS:
+            return
+        if sum(other.robots.size for other in self._throttles.values() if other.robots is not None) > MAX_ROBOTS_CHARACTERS:
+            del self._throttles[host]

@@ -1,15 +1,20 @@
 """Downloads one URL: the page as the server sent it, or the outcome that says why there is none. Redirects are followed one by one.
 
+Middlewares of the user may change a request or answer it; what they do becomes an outcome too. Where there is a key, requests are signed.
+
 Scrapy's HTTP/1.1 handler gets a limit on response headers, because Twisted would read header lines without end in the event loop. The limit
 uses names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor version, and a test sends 100,000 headers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -23,29 +28,33 @@ from scrapy.exceptions import (
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
+    IgnoreRequest,
     NotSupported,
     ResponseDataLossError,
     UnsupportedURLSchemeError,
 )
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 from service_identity import VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
 from crawler.proxy import ProxyClient, ProxyError
-from crawler.publisher_orders import STOPPED, is_stopped
-from crawler.renderer import PLAYWRIGHT, RENDER_JOB
-from crawler.request_signer import RequestSigner
+from crawler.renderer import PLAYWRIGHT, RENDER_JOB, RenderingError
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
+from crawler.throttle import STOPPED_BY_OWNER, StopRequestedError, is_stopped_by_owner
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
-from newsmill.exceptions import UrlError
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.message_signatures import SigningKey, choose_key, read_keys, sign_request
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
 from newsmill.version import install_hint
+
+log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
@@ -233,6 +242,60 @@ def _decode(header: bytes) -> str:
         return header.decode("latin-1")
 
 
+# ---- middlewares of the user
+
+# Raised by the downloader itself. A ValueError could be a middleware's.
+OWN_ERRORS = (StopRequestedError, RequestOutcomeError, RenderingError, *(error for error in DOWNLOAD_ERRORS if error is not ValueError))
+
+
+class MiddlewareDownload:
+    """A download through middlewares of the user: their refusals and failures become outcomes, and the crawl goes on."""
+
+    def __init__(self, download: Callable[[Request], Awaitable[Response]]) -> None:
+        self.download = download
+
+    async def __call__(self, request: Request) -> Response:
+        """The response. Raises RequestOutcomeError for what a middleware did, and the errors of the downloader.
+
+        A middleware can send a request again without end, so the deadline is one for all of them.
+        """
+        request.headers.pop("User-Agent", None)  # as in Scrapy, where a middleware sets it if no other has
+        seconds, max_body = request.meta.get("download_timeout"), request.meta.get("download_maxsize")
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self.download(request)
+        except OWN_ERRORS:
+            raise
+        except TimeoutError as error:
+            raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
+        except IgnoreRequest as error:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {describe_error(error)}")) from error
+        except Exception as error:  # code of the user: no error in it may end the crawl
+            log.warning("a middleware failed on %s", request.url, exc_info=error)
+            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, describe_error(error))) from error
+        if PLAYWRIGHT in request.meta:
+            return response  # of the browser, which has limits of its own
+        if response.url != request.url:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware fetched {response.url[:MAX_ERROR_CHARACTERS]} instead"))
+        if max_body and len(response.body) > max_body:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
+        return response
+
+
+def make_downloader(download: Callable[..., Any], values: Mapping[str, Any], *, has_middlewares: bool) -> Downloader:
+    """The downloader for an engine with the Scrapy settings `values`. `has_middlewares`: they load middlewares of the user."""
+    max_body = int(values["DOWNLOAD_MAXSIZE"])
+    return Downloader(
+        MiddlewareDownload(download) if has_middlewares else download,
+        Guard.from_networks(values["NEWSMILL_ALLOW_NETS"]),
+        values["USER_AGENT"],
+        max_body=max_body if max_body < MAX_BODY_BYTES else None,
+        max_seconds=float(values["DOWNLOAD_TIMEOUT"]),
+        has_middlewares=has_middlewares,
+        render=download,
+    )
+
+
 # ---- failures
 
 
@@ -257,6 +320,12 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
             return OutcomeRecord(Outcome.BAD_URL, text)
         case _:
             return _connection_outcome(error)
+
+
+def describe_error(error: Exception) -> str:
+    """The class and the beginning of the message of an error of code that is not ours."""
+    text = str(error)[:MAX_ERROR_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _connection_outcome(error: Exception) -> OutcomeRecord:
@@ -336,8 +405,8 @@ class CappedHandler(HTTP11DownloadHandler):
         Every request of every spider and middleware ends here, so the stop of a host's owner and the signature cannot be passed by.
         Raises RequestOutcomeError for a host that its owner has stopped.
         """
-        if RENDER_JOB not in request.meta and await is_stopped(self._crawler, request.url):  # a job's page was fetched already
-            raise RequestOutcomeError(STOPPED)
+        if RENDER_JOB not in request.meta and await is_stopped_by_owner(self._crawler, request.url):  # a job's page was fetched already
+            raise RequestOutcomeError(STOPPED_BY_OWNER)
         if request.meta.get(PLAYWRIGHT):
             return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
         self._signer.sign(request)
@@ -367,11 +436,46 @@ def _find_browser_handler(crawler: Crawler) -> Any:
     """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
     if crawler not in _BROWSER_HANDLERS:
         try:
-            from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
+            from crawler.browser import BrowserHandler  # loads Playwright, which few crawlers need
         except ImportError as error:
             raise NotSupported(f"the extra is not installed ({error}): {install_hint('render')}") from error
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
     return _BROWSER_HANDLERS[crawler]
+
+
+# ---- signatures of requests
+
+KEYS_INTERVAL_SECONDS = 60.0  # between two reads of the keys: a new one is published two days before it signs
+
+
+class RequestSigner:
+    """Signs requests (Web Bot Auth), where the operator has made a key and set a public URL.
+
+    It uses the key that is current; without one it changes nothing. Redirects are requests of their own, so each is signed.
+    """
+
+    def __init__(self, settings: BaseSettings) -> None:
+        folder, self._agent = (*settings.getlist("NEWSMILL_SIGNING"), "", "")[:2]
+        self._folder = Path(folder) if self._agent else None
+        self._key: SigningKey | None = None
+        self._read_at = -KEYS_INTERVAL_SECONDS
+
+    def sign(self, request: Request) -> None:
+        """Add the headers of a signature, in place of those of an earlier try."""
+        if self._folder is None:
+            return
+        if time.monotonic() - self._read_at >= KEYS_INTERVAL_SECONDS:
+            self._read(self._folder)
+        if self._key is not None:
+            # Signed with this machine's clock: verifiers compare it with theirs, not with stored times.
+            request.headers.update(sign_request(self._key, self._agent, request.method, request.url, time.time()))
+
+    def _read(self, folder: Path) -> None:
+        self._read_at = time.monotonic()
+        try:
+            self._key = choose_key(read_keys(folder), datetime.now(UTC))
+        except ConfigError as error:
+            log.error("requests are signed with the last key that could be read, if any: %s", error)
 
 
 # ---- the IP addresses that are connected to

@@ -7,17 +7,15 @@ from datetime import datetime, timedelta
 
 import regex
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
-from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask, read_pushes
 from crawler.listings import own_sites
-from crawler.publisher_orders import STOPPED, wait_for_turn
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
+from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, wait_for_turn
 from newsmill import urls
 from newsmill.discovery.response_headers import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
@@ -76,7 +74,7 @@ class FetchTask:
         request = self._request()
         response = await self.state.downloader.fetch(request, self._check_redirect)
         self._current_throttle.mark_response()
-        if response == STOPPED:  # at a redirect of the host to itself
+        if response == STOPPED_BY_OWNER:  # at a redirect of the host to itself
             return await self._stop()
         now = self.state.now()
         if isinstance(response, Page):
@@ -124,7 +122,7 @@ class FetchTask:
     async def _check_redirect(self, _: str, target: str) -> OutcomeRecord | None:
         """Wait for the throttle of the target's host; an outcome if the redirect may not be followed. Raises HostBusyError.
 
-        The outcome is STOPPED itself if the host redirects to itself: the row then waits, like every other of a stopped host.
+        The outcome is STOPPED_BY_OWNER itself if the host redirects to itself: the row then waits, like every other of a stopped host.
         """
         self._current_throttle.mark_response()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
@@ -135,7 +133,7 @@ class FetchTask:
         host = urls.get_host(target)
         throttle = self.host_leases.throttle(host)
         is_own_host = host == self.throttle.host
-        stopped = STOPPED if is_own_host else replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
+        stopped = STOPPED_BY_OWNER if is_own_host else replace(STOPPED_BY_OWNER, detail=f"redirects to {target}; {STOPPED_BY_OWNER.detail}")
         order = await self.state.find_order(host)
         if order is not None and order.is_stopped:  # before the host is borrowed: a stopped one would look like a busy one
             return stopped
@@ -169,9 +167,9 @@ class FetchTask:
         await restore_throttle(throttle, lease, self.state.now())
         if not throttle.has_current_robots:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
-            if response.refusal == STOPPED:
-                return replace(STOPPED, detail=f"redirects to {target}; {STOPPED.detail}")
-            await self.host_leases.save_robots(throttle, response)
+            if response.refusal == STOPPED_BY_OWNER:
+                return replace(STOPPED_BY_OWNER, detail=f"redirects to {target}; {STOPPED_BY_OWNER.detail}")
+            await self.state.save_robots(throttle, response)
             if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
                 throttle.pause(response.retry_after)
                 return response.refusal
@@ -267,7 +265,7 @@ class FetchTask:
 def make_stopped_pause(now: datetime) -> RetryAt:
     """The pause of a host whose owner has stopped the crawler."""
     until = now + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
-    return RetryAt(until, STOPPED.detail or "", until)
+    return RetryAt(until, STOPPED_BY_OWNER.detail or "", until)
 
 
 def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:

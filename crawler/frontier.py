@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import Downloader
-from crawler.host_leases import HostLeases
 from crawler.host_worker import HostWorker
 from crawler.page_writer import PageWriter, recover_spool
 from crawler.spider_worker import SpiderWorker

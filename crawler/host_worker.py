@@ -9,13 +9,11 @@ from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, HostLeases
 from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
-from crawler.host_leases import HostLeases
-from crawler.publisher_orders import STOPPED
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import HostThrottle, StopRequestedError
+from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -106,10 +104,10 @@ class HostWorker:
         If the owner of the host has stopped the crawler, its rows are released as they were.
         """
         response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle, self.state.find_order)
-        if response.refusal == STOPPED:
+        if response.refusal == STOPPED_BY_OWNER:
             self._extend_pause(make_stopped_pause(self.state.now()))
             return False
-        await self.host_leases.save_robots(self.throttle, response)
+        await self.state.save_robots(self.throttle, response)
         if response.refusal is None:
             return True
         if all(self.state.obeys_robots(row) for row in rows):

@@ -12,7 +12,7 @@ from scrapy import Request, Spider
 from scrapy.http import Response
 
 from crawler.listings import ListingParser, ParsedLinks, ParseRequest, own_sites
-from crawler.spider_process import RunRequest
+from crawler.spider_worker import RunRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind, Link, Source, SpiderLimits
 from newsmill.scrapy import LinkItem, page

@@ -8,34 +8,48 @@ The user's Scrapy settings hold, because a site may be reachable through their p
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
-from crawler.crawl_setup import make_downloader, product_name
-from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest
+from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest, make_downloader
 from crawler.fetch_task import ACCEPT
-from crawler.publisher_orders import ORDER_LOOKUPS, FindOrder, find_no_order, open_order_lookup, wait_for_turn
 from crawler.response_policy import RetryAt, decide_response
-from crawler.robots import RobotsResponse, fetch_robots
-from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import HostThrottle, StopSignal
-from crawler.user_settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
+from crawler.robots import RobotsResponse, fetch_robots, product_name
+from crawler.settings import (
+    MAX_BODY_BYTES,
+    check_components_started,
+    check_protection,
+    crawl_settings,
+    exit_with_message,
+    load_user_settings,
+)
+from crawler.throttle import ORDER_LOOKUPS, FindOrder, HostThrottle, StopSignal, wait_for_turn
 from newsmill import settings as configuration
 from newsmill import urls
+from newsmill.context import has_store, open_context
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+from newsmill.settings import Settings
+from newsmill.storage.publishers import PublisherOrder
 
 DELAY_SECONDS = 1.0  # between robots.txt and the page, as for a source without a delay of its own
 MAX_WAIT_SECONDS = 10.0  # for a Retry-After; after a longer one, the host gets no further request
+
+
+async def find_no_order(_: str) -> PublisherOrder | None:
+    """The order of a host where nobody can give one."""
+    return None
 
 
 class PoliteFetcher:
@@ -138,6 +152,23 @@ def make_fetcher(spider: FetchingSpider, delay: float = DELAY_SECONDS) -> Polite
         check_protection(spider.crawler.settings, spider.values)
     downloader = make_downloader(engine.download_async, spider.values, has_middlewares=spider.has_middlewares)
     return PoliteFetcher(downloader, spider.values["USER_AGENT"], delay, find_order=ORDER_LOOKUPS[spider.crawler])
+
+
+@contextmanager
+def open_order_lookup(settings: Settings) -> Iterator[FindOrder]:
+    """The orders in the store of `settings`, for a process that fetches a few pages. Without a store, no host has one.
+
+    Raises NewsmillError if the store cannot be read: then nothing may be fetched.
+    """
+    if not has_store(settings):
+        yield find_no_order
+        return
+    with open_context(settings, upgrade=False) as context:
+
+        async def find_order(host: str) -> PublisherOrder | None:
+            return await asyncio.to_thread(context.ledger.publisher_order, host)
+
+        yield find_order
 
 
 SpiderType = TypeVar("SpiderType", bound=Spider)

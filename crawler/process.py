@@ -1,18 +1,191 @@
-"""One crawler process: `newsmill crawler` calls `run`. The first SIGTERM or Ctrl-C stops it cleanly, a second one at once."""
+"""One crawl inside Scrapy: of `newsmill crawler`, which calls `run`, and of `scrapy crawl news`.
+
+A CrawlSetup builds the frontier from settings and context. NewsSpider runs it: start() runs the frontier, spider_closed ends it, and the
+engine downloads. The first SIGTERM or Ctrl-C stops the process cleanly, a second one at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from scrapy.crawler import AsyncCrawlerProcess
+from scrapy import Request, Spider, signals
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
+from scrapy.http import Response
+from scrapy.settings import BaseSettings
 
-from crawler.crawl_setup import LEASE_SECONDS, MAX_HOSTS, CrawlSetup, make_enqueue
-from crawler.frontier import DocumentLimit
-from crawler.spiders.news import NewsSpider
-from crawler.user_settings import check_components_started, crawl_settings, load_user_settings
-from newsmill.context import AppContext, open_queue, open_redis
+from crawler.crawl_state import LEASE_SECONDS
+from crawler.downloader import make_downloader
+from crawler.frontier import DocumentLimit, Frontier
+from crawler.renderer import RENDER_JOB
+from crawler.robots import product_name
+from crawler.settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
+from crawler.throttle import ORDER_LOOKUPS, StopRequestedError, StopSignal
+from newsmill import settings as configuration
+from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
+from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.spider_logs import spider_log
 from newsmill.storage.processes import Heartbeat
+
+if TYPE_CHECKING:  # redis and RQ cost 0.2 s of CPU, which `scrapy list` and `scrapy shell` need not spend
+    from newsmill.queue.queue import Queue
+
+log = logging.getLogger(__name__)
+
+MAX_HOSTS = 64  # fetched from at once
+NO_HIGH_WATER = 1_000_000  # segments: a crawl that ends would wait for workers that may not run
+# Settings of crawler/project.py that have Scrapy's default in the continuous crawl: the throttle and robots.txt are Newsmill's.
+PROJECT_DEFAULTS = {"DOWNLOAD_DELAY": 0, "ROBOTSTXT_OBEY": False}
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlSetup:
+    """What a crawl is built from: `values` are the Scrapy settings; `source`, `max_pages` and `ends_when_idle` are the frontier's."""
+
+    context: AppContext
+    enqueue: Callable[[str], bool]
+    heartbeat: Heartbeat
+    values: Mapping[str, Any]
+    has_middlewares: bool
+    hosts: int = MAX_HOSTS
+    lease_seconds: float = LEASE_SECONDS
+    source: str | None = None
+    max_pages: int | None = None
+    document_limit: DocumentLimit | None = None
+    ends_when_idle: bool = False
+
+    def make_frontier(self, download: Callable[..., Any], stop: StopSignal) -> Frontier:
+        """The frontier that downloads through the engine's `download`."""
+        settings = self.context.settings
+        return Frontier(
+            self.context.ledger,
+            self.context.archive,
+            self.enqueue,
+            make_downloader(download, self.values, has_middlewares=self.has_middlewares),
+            self.heartbeat.beat,
+            self.context.now,
+            stop=stop,
+            agent=product_name(settings.agent),
+            hosts=self.hosts,
+            lease_seconds=self.lease_seconds,
+            high_water=NO_HIGH_WATER if self.ends_when_idle else settings.high_water,
+            spool=data_folder(settings) / "spool",
+            source=self.source,
+            max_pages=self.max_pages,
+            document_limit=self.document_limit,
+            ends_when_idle=self.ends_when_idle,
+            find_spider_log=partial(spider_log, settings),
+        )
+
+
+def make_enqueue(queue: Queue) -> Callable[[str], bool]:
+    """A function that enqueues a saved segment and returns whether it could. The scheduler enqueues the others."""
+
+    def enqueue(segment_id: str) -> bool:
+        try:
+            queue.enqueue(segment_id)
+        except ServiceError as error:
+            log.warning("segment %s is saved but not enqueued; the scheduler enqueues it: %s", segment_id, error)
+            return False
+        return True
+
+    return enqueue
+
+
+# ---- the spider -----------------------------------------------------------------------------------------------------------------
+
+
+class NewsSpider(Spider):
+    """Has no callbacks and no scheduler: the frontier decides what is fetched.
+
+    `scrapy crawl news -a source=NAME -a limit=PAGES` fetches what is due of one source, or without `source` of all.
+    """
+
+    name = "news"
+
+    def __init__(self, setup: CrawlSetup, resources: ExitStack | None = None, **kwargs: Any) -> None:
+        """`resources` are closed at the end."""
+        super().__init__(**kwargs)
+        self.setup = setup
+        self.resources = resources or ExitStack()
+        self.frontier: Frontier | None = None
+        self.stop = StopSignal()
+        self.closing: asyncio.Future[None] | None = None
+        self.has_run = False  # until a signal or the end of what is due, and not until a bug
+
+    @classmethod
+    def update_settings(cls, settings: BaseSettings) -> None:
+        """In the Scrapy project, use the settings of `newsmill crawler`."""
+        super().update_settings(settings)
+        if settings.getbool("NEWSMILL_PROJECT"):
+            with exit_with_message():
+                own = configuration.load()
+                values = {**PROJECT_DEFAULTS, **crawl_settings(own, load_user_settings(own)), "LOG_INSTALL_ROOT_HANDLER": True}
+                settings.setdict(values, priority="spider")
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> NewsSpider:
+        if "setup" not in kwargs:
+            with exit_with_message():
+                resources = ExitStack()
+                setup = open_source_crawl(kwargs.pop("source", None), _parse_limit(kwargs.pop("limit", None)))
+                kwargs |= {"setup": resources.enter_context(setup), "resources": resources}
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.closed_by_engine, signal=signals.spider_closed)
+        return spider
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Run the frontier for the process's whole life: until it ends, Scrapy does not close the spider as idle. SIGTERM cancels it."""
+        with exit_with_message():
+            check_protection(self.crawler.settings, self.setup.values)
+        self.frontier = self.setup.make_frontier(self._download, self.stop)
+        ORDER_LOOKUPS[self.crawler] = self.frontier.state.find_order
+        gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
+        try:
+            await self.frontier.run()
+            self.has_run = True
+        except asyncio.CancelledError:
+            self.has_run = True
+            raise
+        finally:
+            self._close()
+        yield  # makes start() the generator that Scrapy expects; it yields no requests
+
+    async def closed_by_engine(self) -> None:
+        """Wait for the frontier to close: nothing is in flight. Scrapy may call this before the cancelled start() has run on."""
+        closing = self._close()
+        if closing is not None:
+            await closing
+        if self.setup.ends_when_idle and self.frontier is not None:
+            pages = self.frontier.state.requested_pages
+            self.logger.info(
+                "%d article URLs requested; `newsmill worker` extracts the archived pages, `newsmill up` runs everything", pages
+            )
+        self.resources.close()
+
+    def _close(self) -> asyncio.Future[None] | None:
+        self.stop.event.set()
+        if self.closing is None and self.frontier is not None:
+            self.closing = asyncio.ensure_future(self.frontier.close())
+        return self.closing
+
+    async def _download(self, request: Request) -> Response:
+        """Refuse a request while the engine stops, because it ends with its last request. Raises StopRequestedError."""
+        engine = self.crawler.engine
+        if engine is None or not engine.running:
+            raise StopRequestedError
+        if RENDER_JOB in request.meta:  # past the middlewares
+            return await engine.downloader.handlers.download_request_async(request)
+        return await engine.download_async(request)
+
+
+# ---- the crawl of `newsmill crawler`
 
 
 def run(
@@ -55,3 +228,47 @@ def run(
     if user:
         check_components_started(task)
     return 0 if isinstance(crawler.spider, NewsSpider) and crawler.spider.has_run else 1
+
+
+# ---- the crawl of `scrapy crawl news`
+
+
+@contextmanager
+def open_source_crawl(source: str | None, max_pages: int | None) -> Iterator[CrawlSetup]:
+    """The crawl of one source (None: of all), from the environment, with its listings due now. It ends when nothing of it is due.
+
+    Sources of sources.toml are read first. Raises NewsmillError with the remedy for an unknown source and for a wrong setting.
+    """
+    settings = configuration.load()
+    user = load_user_settings(settings)
+    with open_context(settings, create=True) as context:
+        known = [] if settings.sources_file is None else configuration.read_sources(settings.sources_file)
+        for planned in known:
+            context.ledger.put_source(planned, now=context.now())
+        names = [planned.name for planned in context.ledger.sources()]
+        if source is not None and source not in names:
+            raise unknown_source(context, source)
+        for name in names if source is None else [source]:
+            context.ledger.read_listings(name, now=context.now())
+        heartbeat = Heartbeat(context.engine, role="crawler")
+        with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
+            yield CrawlSetup(
+                context,
+                make_enqueue(queue),
+                heartbeat,
+                crawl_settings(settings, user),
+                bool(user),
+                source=source,
+                max_pages=max_pages,
+                ends_when_idle=True,
+            )
+        heartbeat.stop()
+
+
+def _parse_limit(value: str | None) -> int | None:
+    """The spider argument `limit`. Raises ConfigError."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ConfigError(f"-a limit: expected a whole number of pages, 1 or more, not {value[:80]!r}")
+    return int(value)

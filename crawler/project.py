@@ -5,13 +5,11 @@ Scrapy's own middlewares and extensions are on here, as in every Scrapy project;
 
 from __future__ import annotations
 
-from crawler.request_signer import signing_values
-from crawler.settings import NETWORK_SETTINGS, make_settings
-from crawler.user_settings import exit_with_message, load_user_settings
+from crawler.settings import NETWORK_SETTINGS, exit_with_message, load_user_settings, make_settings
 from newsmill.settings import load
 
 BOT_NAME = "newsmill"
-SPIDER_MODULES = ["crawler.spiders"]
+SPIDER_MODULES = ["crawler.spiders", "crawler.process"]  # examples to copy, and the continuous crawl
 ROBOTSTXT_OBEY = True
 DOWNLOAD_DELAY = 1
 CONCURRENT_REQUESTS_PER_DOMAIN = 1
@@ -20,13 +18,5 @@ NEWSMILL_PROJECT = True  # read by the spider `news`
 with exit_with_message():
     _settings = load()
     LOG_LEVEL = _settings.log_level
-    globals().update(
-        make_settings(
-            NETWORK_SETTINGS,
-            _settings.agent,
-            tuple(map(str, _settings.allow_nets)),
-            proxy_resolves_names=_settings.proxy_resolves_names,
-            signing=signing_values(_settings),
-        )
-    )
+    globals().update(make_settings(NETWORK_SETTINGS, _settings))
     globals().update(load_user_settings(_settings, continuous=False))

@@ -1,7 +1,7 @@
 """Renders fetched pages in a browser, for sources that ask for it. Nothing of the browser is imported before the first page.
 
-`crawler.downloader.CappedHandler` hands the request to `crawler.browser_handler`. No middleware sees it: it fetches nothing, because the
-page has been fetched, and a cache would answer it with the response.
+`crawler.downloader.CappedHandler` hands the request to `crawler.browser`. No middleware sees it: it fetches nothing, because the page has
+been fetched, and a cache would answer it with the response.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from crawler.downloader import Downloader, FetchRequest
-from crawler.publisher_orders import STOPPED, FindOrder, wait_for_turn
-from crawler.throttle import HostThrottle
+from crawler.throttle import STOPPED_BY_OWNER, FindOrder, HostThrottle, wait_for_turn
 from newsmill import urls
 from newsmill.discovery.robots import RETRY_AFTER_STATUSES, RobotsTxt, parse_retry_after
 from newsmill.exceptions import DecodeError
@@ -33,14 +32,19 @@ MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC
 class RobotsResponse:
     """The status (None: no response) and body of a robots.txt, and the outcome of the host's URLs if nothing may be fetched.
 
-    The outcome STOPPED says nothing about the robots.txt, which was not requested. `retry_after`: the seconds for which the server wants no
-    request.
+    The outcome STOPPED_BY_OWNER says nothing about the robots.txt, which was not requested. `retry_after`: the seconds for which the server
+    wants no request.
     """
 
     status: int | None
     body: bytes
     refusal: OutcomeRecord | None = None
     retry_after: float = 0.0
+
+
+def product_name(user_agent: str) -> str:
+    """The name that robots.txt rules are matched with: "Newsmill/0.1 (+…)" → "Newsmill"."""
+    return user_agent.partition("/")[0].strip() or "Newsmill"
 
 
 def robots_url(url: str) -> str:
@@ -75,11 +79,11 @@ async def fetch_robots(
         return None if stopped is None else replace(stopped, detail=f"redirects to {target}; {stopped.detail}")
 
     if await wait_for_turn(throttle, find_order) is not None:
-        return RobotsResponse(None, b"", STOPPED)
+        return RobotsResponse(None, b"", STOPPED_BY_OWNER)
     page = await downloader.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT, cookiejar=f"host {throttle.host}"), check_redirect)
     current_throttle.mark_response()
-    if page == STOPPED:
-        return RobotsResponse(None, b"", STOPPED)
+    if page == STOPPED_BY_OWNER:
+        return RobotsResponse(None, b"", STOPPED_BY_OWNER)
     response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
     if current_throttle is not throttle:
         current_throttle.pause(response.retry_after)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +21,7 @@ from scrapy import Spider
 from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
-from crawler.site_samples import choose_articles, find_refusal, is_article, read_article, sort_date
-from crawler.user_settings import exit_with_message
+from crawler.settings import exit_with_message
 from newsmill import site_inspection, urls
 from newsmill.discovery.declarations import (
     AI_TXT_PATH,
@@ -35,15 +35,18 @@ from newsmill.discovery.declarations import (
 )
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
-from newsmill.sandbox.pages import Sandbox
+from newsmill.model import Document, Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.sandbox.pages import Sandbox, SandboxCrash
 from newsmill.site_inspection import (
     MAX_INSPECTION_SECONDS,
+    MIN_ARTICLE_LINKS,
     FoundListing,
     Obstacle,
     RobotsSummary,
+    SampleArticle,
     SiteInspection,
     choose_site_url,
     is_homepage,
@@ -53,6 +56,8 @@ MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4
 MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
 MAX_SECTIONS = 40
+SAMPLE_ARTICLES = 3
+SAMPLE_CHARACTERS = 600  # of an article's text
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
 LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
@@ -275,6 +280,80 @@ def _is_below(url: str, section: str) -> bool:
 
 def _make_guess(path: str, base: str) -> Link:
     return Link(urls.normalize(path, base), Kind.SITEMAP, found_by="guess")
+
+
+# ---- samples: the articles that an inspection shows, and what Newsmill would store of them
+
+
+def choose_articles(links: Iterable[Link]) -> list[Link]:
+    """The links to sample: the newest with a date, else the first; each URL once, with a date if one of its links has one.
+
+    >>> [link.url for link in choose_articles([Link("https://a.example/1"), Link("https://a.example/2"), Link("https://a.example/1")])]
+    ['https://a.example/1', 'https://a.example/2']
+    """
+    unique: dict[str, Link] = {}
+    for link in links:
+        key = urls.make_key(link.url)
+        if key not in unique or (not _get_date(unique[key]) and _get_date(link)):
+            unique[key] = link
+    return sorted(unique.values(), key=_get_date, reverse=True)[:SAMPLE_ARTICLES]
+
+
+def _get_date(link: Link) -> float:
+    return sort_date(link.hint.published_at or link.hint.modified_at)
+
+
+def sort_date(date: datetime | None) -> float:
+    """The key that sorts by date; what has none comes before every date."""
+    return 0.0 if date is None else date.timestamp()
+
+
+def is_article(sandbox: Sandbox, page: Page, found: SiteInspection) -> bool:
+    """Whether the given page is one article: by its URL or for want of links to others, and by its text."""
+    if score_article_url(page.url) < MIN_ARTICLE_SCORE and found.article_links >= MIN_ARTICLE_LINKS:
+        return False
+    return read_article(sandbox, page.url, page).outcome is Outcome.STORED
+
+
+def find_refusal(sandbox: Sandbox, page: Page) -> OutcomeRecord | None:
+    """The consent dialog or the bot filter that a page with HTTP status 200 is; None for any other page."""
+    result = sandbox.read(page, brief=True)
+    if isinstance(result, SandboxCrash) or result.ending.outcome not in (Outcome.CONSENT_WALL, Outcome.BLOCKED):
+        return None
+    return result.ending
+
+
+def read_article(sandbox: Sandbox, url: str, page: Page | OutcomeRecord) -> SampleArticle:
+    """The sample of a fetched article, or the outcome that its fetch or its extraction ended with.
+
+    The sample has the URL to which `url` redirects: the links of some feeds lead to a service that counts clicks.
+    """
+    if isinstance(page, OutcomeRecord):
+        return SampleArticle(url, page.outcome, page.detail)
+    url = page.url
+    result = sandbox.read(page, brief=True)
+    if isinstance(result, SandboxCrash):
+        return SampleArticle(url, Outcome.DIED, result.reason)
+    if result.document is None:
+        return SampleArticle(url, result.ending.outcome, result.ending.detail)
+    return make_sample(url, result.document)
+
+
+def make_sample(url: str, document: Document) -> SampleArticle:
+    """The fields of a document that are shown."""
+    return SampleArticle(
+        url,
+        Outcome.STORED,
+        None,
+        document.title,
+        document.published_at,
+        document.published_day,
+        tuple(author.name for author in document.authors),
+        document.language,
+        document.text[:SAMPLE_CHARACTERS],
+        document.word_count,
+        document.confidence,
+    )
 
 
 # ---- the process

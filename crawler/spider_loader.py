@@ -10,7 +10,7 @@ from pathlib import Path
 
 import scrapy
 
-from crawler.user_settings import import_user_module
+from crawler.settings import import_user_module
 from newsmill.context import data_folder
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source

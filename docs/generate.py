@@ -82,7 +82,7 @@ def outcomes() -> str:
 
 def scrapy_protected() -> str:
     """One row per Scrapy setting that an administrator cannot change."""
-    from crawler.user_settings import CRAWL_PROTECTED, PROTECTED
+    from crawler.settings import CRAWL_PROTECTED, PROTECTED
 
     parts = (("every spider", PROTECTED), ("the continuous crawl", CRAWL_PROTECTED))
     rows = [f"| `{item.name}` | {where} | {item.reason} | {item.remedy} |" for where, items in parts for item in items]
@@ -91,7 +91,7 @@ def scrapy_protected() -> str:
 
 def scrapy_middlewares() -> str:
     """One row per Scrapy setting that brings a middleware."""
-    from crawler.user_settings import MIDDLEWARES
+    from crawler.settings import MIDDLEWARES
 
     rows = [f"| `{name}` | `{path.rpartition('.')[2]}` | {number} |" for name, (path, number) in MIDDLEWARES.items()]
     return table("setting", "middleware", "priority", rows=rows)

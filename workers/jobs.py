@@ -1,31 +1,34 @@
 """The jobs of the queue: an archived segment's pages become documents, a site's pages become its profile, a URL becomes a ledger row.
 
-The queue may name only the functions `extract_segment`, `learn_site` and `submit_url`.
+The queue may name only the functions `extract_segment`, `learn_site` and `submit_url`. A page becomes a result in `extract_page`: it is
+read in the sandbox, its crashes are counted, its document is limited in size, and at a revisit it is compared with the archived page.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
-from newsmill.model import ClaimedPage, ExtractionResult, Page, Source
+from newsmill.extraction.document_identity import has_same_content, shows_same_article
+from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
-from newsmill.storage.ledger import Result
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import MAX_CRASHES, Result
 from newsmill.urls import MAX_URL_CHARACTERS
 from workers import site_learning
-from workers.page_extraction import count_characters, extract_page
-from workers.process import SegmentState, WorkerContext, find_source
+from workers.process import SegmentState, WorkerContext, find_profile, find_source
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH_PAGES = 16  # per commit; with 8 storing a page costs a sixth more, with a whole segment of 32 a twentieth less
 # Per commit; sixteen long articles have half of it. PostgreSQL takes 0.2 to 0.7 s to write 8,000,000 characters.
 MAX_BATCH_CHARACTERS = 1_000_000
-
 RETRY_SECONDS = 5.0  # between two tries to record a submitted URL
 
 worker_context: WorkerContext | None = None  # workers.worker sets it before it listens: a job carries an id and nothing else
@@ -187,3 +190,164 @@ def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):
             ledger.renew_segment(first.segment, context.owner, seconds=context.lease_seconds, now=now())
             store_results(context, half)
+
+
+# ---- one page ------------------------------------------------------------------------------------------------------------------
+
+SCRIPT_OUTCOMES = frozenset({Outcome.NEEDS_SCRIPT, Outcome.NO_TEXT})  # of a page whose text a script may load
+MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat the text; a thick novel has as many
+# CPU of the first attempt at a page. Of 900 pages of other collections, one takes longer, by half; on average a page takes a tenth of it.
+FIRST_ATTEMPT_SECONDS = 0.1
+FIRST_ATTEMPT_SECONDS_PER_MB = 2.0  # of HTML
+COMPRESSION_RATIO = 8  # assumed for a compressed page; text shrinks to a fourth or a seventh
+MAX_HTML_BYTES = 5 << 20  # larger pages are refused unread (`extraction.pipeline.MAX_HTML_BYTES`)
+ReadPage = Callable[[Page], ExtractionResult | SandboxCrash]  # with the removed blocks
+
+
+def extract_page(
+    context: WorkerContext,
+    claim: ClaimedPage,
+    page: Page | ArchiveDamaged,
+    state: SegmentState | None = None,
+    *,
+    full_limit: bool = False,
+) -> Iterator[Result]:
+    """At most one result: none if another worker has the claim, or if the page crashed the sandbox, which counts as an attempt.
+
+    The CPU limit is short, except with `full_limit` and for the page's last attempt.
+    The page is marked as in progress when it becomes slow, and beforehand if an earlier attempt failed.
+    """
+    if isinstance(page, ArchiveDamaged):
+        yield Result(claim, ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, str(page))))
+        return
+    state = state or SegmentState()
+
+    def mark() -> None:
+        state.is_marked = context.app.ledger.mark_in_progress(claim, now=context.app.now())
+
+    if claim.is_suspect or state.is_marked:
+        mark()
+        if not state.is_marked:
+            return
+    source = find_source(context, claim.source, state.sources)
+    profile = find_profile(context, page, state.profile_versions)
+    result = context.sandbox.read(
+        page,
+        source.rules if source else None,
+        source.language if source else None,
+        claim.first_seen_at,
+        profile,
+        brief=True,
+        is_reextraction=claim.again,
+        cpu_seconds=None if full_limit or claim.crashes + 1 >= MAX_CRASHES else first_attempt_seconds(page),
+        on_slow=mark,
+    )
+    if isinstance(result, SandboxCrash):
+        log.warning("%s crashed its reader: %s, %s (crash %d)", claim.url, result.stage, result.reason, claim.crashes + 1)
+        _report_crash(context, claim, result)
+        return
+    if profile is not None and result.extraction_path is not None:
+        state.paths[profile.site, profile.version][result.extraction_path] += 1
+    if source is not None and source.render is Render.AUTO and result.document is not None:
+        state.script_pages[source.name].append(page.rendered is not None)
+    now = context.app.now()
+    if wants_rendering(claim, source, result.ending.outcome):
+        yield Result(claim, result, now, wants_rendering=True)
+        return
+    result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
+    if claim.is_revisit and result.document is not None:
+
+        def read_again(page: Page) -> ExtractionResult | SandboxCrash:
+            rules, language = (source.rules, source.language) if source else (None, None)
+            profile = find_profile(context, page, {})  # the archived page may have the layout of an older profile
+            return context.sandbox.read(page, rules, language, claim.first_seen_at, profile, is_reextraction=True, on_slow=mark)
+
+        if is_only_judged_differently(context.app.documents, context.app.archive, claim, page, result, read_again):
+            result = ExtractionResult(OutcomeRecord(Outcome.UNCHANGED))
+    yield Result(claim, result, _find_retry_time(claim, result, now))
+
+
+def wants_rendering(claim: ClaimedPage, source: Source | None, outcome: Outcome) -> bool:
+    """Whether to fetch and render a page that has no text. Once: a page that was to be rendered has a `rendering`, whatever came of it."""
+    return source is not None and source.render is Render.AUTO and claim.rendering is None and outcome in SCRIPT_OUTCOMES
+
+
+def _describe_rendering_failure(result: ExtractionResult, page: Page) -> ExtractionResult:
+    """The result; without a document, its detail says why the page was not rendered."""
+    if page.rendering_failure is None or result.document is not None:
+        return result
+    detail = f"not rendered: {page.rendering_failure}"
+    return replace(result, ending=replace(result.ending, detail=f"{result.ending.detail}; {detail}" if result.ending.detail else detail))
+
+
+def first_attempt_seconds(page: Page) -> float:
+    """The CPU limit of the first attempt at a page in seconds, by its size.
+
+    A page that loops uses 20 s of CPU in each of three attempts; an ordinary page uses 0.05 s.
+    CPU time counts, not wall time, because a busy machine makes no page longer.
+    """
+    page = page.as_rendered()
+    size = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
+    return round(FIRST_ATTEMPT_SECONDS + FIRST_ATTEMPT_SECONDS_PER_MB * min(size, MAX_HTML_BYTES) / 2**20, 2)
+
+
+def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCrash) -> None:
+    """Defer a page that exceeded a short limit. One that used the whole CPU limit would do so again and gets no third attempt."""
+    ledger, now = context.app.ledger, context.app.now()
+    if crash.cpu_seconds is not None and crash.cpu_seconds < context.sandbox.limits.cpu:
+        ledger.deferred.put(claim, crash.reason, now=now)
+    else:
+        ledger.report_crash(claim, crash.stage, crash.reason, now=now, final=crash.cpu_seconds is not None)
+
+
+def _find_retry_time(claim: ClaimedPage, result: ExtractionResult, now: datetime) -> datetime | None:
+    """When a page blocked by a bot filter is fetched a second time; None if it is not. An archived page that is read again is not."""
+    wait = compute_retry_delay(1) if result.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
+    return None if wait is None else now + wait
+
+
+def _set_profile_version(result: ExtractionResult, profile: Profile | None) -> ExtractionResult:
+    """The result whose document names the profile version used, or the document would be read again for ever."""
+    if result.document is None or profile is None:
+        return result
+    return replace(result, document=replace(result.document, profile_version=profile.version))
+
+
+def _limit_size(result: ExtractionResult) -> ExtractionResult:
+    """The result; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
+    characters = 0 if result.document is None else count_characters(result.document)
+    if characters <= MAX_DOCUMENT_CHARACTERS:
+        return result
+    detail = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
+    return replace(result, ending=OutcomeRecord(Outcome.TOO_LARGE, detail), document=None)
+
+
+def count_characters(document: Document) -> int:
+    """Characters in the fields of a document that may be long."""
+    texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
+    texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
+    texts += [update.text for update in document.live_updates]
+    texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
+    return sum(len(text) for text in texts if text is not None)
+
+
+def is_only_judged_differently(
+    documents: Documents, archive: Archive, claim: ClaimedPage, page: Page, result: ExtractionResult, read: ReadPage
+) -> bool:
+    """Whether the page of a revisit gives another document although it shows the text of the archived one.
+
+    Both pages are extracted with today's rules and profile. False where that cannot be decided. It costs two extractions, and only where
+    the document would get a revision.
+    """
+    stored = documents.find_of_page(claim.id)
+    if result.document is None or stored is None or stored.archive_ref is None or has_same_content(stored, result.document):
+        return False
+    segment, _, offset = stored.archive_ref.partition("@")
+    try:
+        archived = archive.read_page(segment, int(offset))
+    except ArchiveDamaged:
+        return False
+    earlier, later = read(archived), read(page)
+    if isinstance(earlier, SandboxCrash) or isinstance(later, SandboxCrash):
+        return False
+    return shows_same_article(earlier, later)

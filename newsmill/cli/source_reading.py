@@ -29,7 +29,7 @@ from newsmill.sources.table import format_duration, format_suggestion
 from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
-    from crawler.spider_process import RunRequest
+    from crawler.spider_worker import RunRequest
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
@@ -203,8 +203,7 @@ def test_source(
 
 async def run_test(request: RunRequest, as_json: bool) -> tuple[list[dict[str, Any]], OutcomeRecord]:
     """The results of a test run, and its outcome. JSON lines are printed as they come."""
-    from crawler.spider_process import RunReport, SpiderProcess
-    from crawler.spider_worker import describe_run
+    from crawler.spider_worker import RunReport, SpiderProcess, describe_run
 
     results: list[dict[str, Any]] = []
     report = RunReport("crashed")

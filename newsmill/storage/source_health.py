@@ -1,6 +1,6 @@
 """The health of sources: what is known about one, its state as people and programs see it, and the alarms that checks begin and end.
 
-The scheduler checks sources (workers/health_checks.py). A reader judges again what it sees, so that a source is shown correctly before the
+The scheduler checks sources (workers/scheduler.py). A reader judges again what it sees, so that a source is shown correctly before the
 first check, and where no scheduler runs.
 
 The ledger keeps only the last result of a listing and of a page. `source_checks` keeps for each source what it had: which listings had

@@ -59,6 +59,7 @@ class Engine:
 
         from crawler.settings import SETTINGS, make_settings
         from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+        from newsmill.settings import load
 
         engine = self
 
@@ -74,7 +75,8 @@ class Engine:
                 await engine.stop.wait()
                 yield
 
-        process = AsyncCrawlerProcess(make_settings(SETTINGS, AGENT, ALLOWED))
+        settings = load({"NEWSMILL_USER_AGENT": AGENT, "NEWSMILL_ALLOW_NETS": ",".join(ALLOWED)})
+        process = AsyncCrawlerProcess(make_settings(SETTINGS, settings))
         self.crawler = process.create_crawler(Idle)
         process.crawl(self.crawler)
         process.start(install_signal_handlers=False)

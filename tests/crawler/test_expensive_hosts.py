@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 from fake_site import Farm
 from world import World
 
+from crawler.crawl_state import MAX_ROBOTS_CHARACTERS, HostLeases
 from crawler.fetch_task import MAX_PATTERN_SECONDS, find_pattern_refusal
-from crawler.host_leases import MAX_ROBOTS_CHARACTERS, HostLeases
 from crawler.host_worker import MAX_BATCH_ROWS
 from crawler.throttle import MAX_CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, StopSignal
 from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt

@@ -13,9 +13,8 @@ from fake_site import Farm
 from world import World, now
 
 from crawler.downloader import Downloader
-from crawler.publisher_orders import ORDER_LOOKUPS, STOPPED
 from crawler.robots import fetch_robots
-from crawler.throttle import HostThrottle, StopSignal
+from crawler.throttle import ORDER_LOOKUPS, STOPPED_BY_OWNER, HostThrottle, StopSignal
 from newsmill.address_guard import Guard
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.storage.ledger import FROM_BACKFILL
@@ -39,7 +38,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
         world.wait(lambda: world.outcome(redirecting) is Outcome.ROBOTS_DISALLOWED)
         command = [sys.executable, "-P", "-m", "crawler.page_fetch", pages[0]]
         done = subprocess.run(command, env={**os.environ, **world.environ()}, capture_output=True, check=True, timeout=60)
-        assert json.loads(done.stdout) == {"outcome": STOPPED.outcome, "detail": STOPPED.detail}
+        assert json.loads(done.stdout) == {"outcome": STOPPED_BY_OWNER.outcome, "detail": STOPPED_BY_OWNER.detail}
         assert len(site.log) <= in_flight
         stopped_at = len(site.log)
         publishers.give_order(site.host, is_stopped=False, delay=0.8, now=now())
@@ -48,7 +47,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
         world.submit(moving)
         world.wait(lambda: len(site.hits("/moving")) == 1)
         publishers.give_order(site.host, is_stopped=True, delay=None, now=now())
-        world.wait(lambda: world.trace(moving).detail == STOPPED.detail)
+        world.wait(lambda: world.trace(moving).detail == STOPPED_BY_OWNER.detail)
         assert world.outcome(moving) is State.DUE and site.hits("/moved") == []
     assert [len(site.hits(page.removeprefix(site.url("")))) for page in pages] == [1] * 6
     times = [hit.at for hit in site.log]
@@ -68,12 +67,12 @@ def test_no_request_reaches_the_network_for_a_stopped_host(engine: Any, sites: F
     ORDER_LOOKUPS[engine.crawler] = find_order
     try:
         # In the download handler, which no middleware and no spider of the operator can pass by.
-        assert engine.fetch(page) == STOPPED
+        assert engine.fetch(page) == STOPPED_BY_OWNER
         stopped = engine.fetch(redirecting)
         assert stopped.outcome is Outcome.ROBOTS_DISALLOWED and stopped.detail.endswith(f"(redirected to {page})")
     finally:
         del ORDER_LOOKUPS[engine.crawler]
     throttle = HostThrottle(site.host, "Newsmill", StopSignal())
     response = asyncio.run(fetch_robots(Downloader(refuse, Guard(), "Newsmill/1"), throttle, page, lambda _: throttle, find_order))
-    assert (response.status, response.refusal, throttle.robots) == (None, STOPPED, None)
+    assert (response.status, response.refusal, throttle.robots) == (None, STOPPED_BY_OWNER, None)
     assert site.log == []

@@ -228,6 +228,6 @@ def descendants(root: int) -> list[int]:
 
 
 def test_nothing_of_the_browser_is_loaded_without_a_page_to_render() -> None:
-    code = "import sys, crawler.process, crawler.spiders.news, crawler.downloader; print([m for m in sys.modules if 'playwright' in m])"
+    code = "import sys, crawler.process, crawler.downloader; print([m for m in sys.modules if 'playwright' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -220,7 +220,7 @@ def test_a_page_that_is_never_quiet_is_read_anyway(engine: Any, renderer: Render
 @pytest.mark.parametrize("script", ["while (true) {}", "setTimeout(() => { while (true) {} }, 200)"])
 def test_a_script_that_never_ends(engine: Any, renderer: Renderer, site: Site, script: str) -> None:
     with pytest.MonkeyPatch.context() as patch:  # the page after it has its whole time on a busy machine
-        patch.setattr("crawler.browser_handler.MAX_PAGE_SECONDS", 4.0)
+        patch.setattr("crawler.browser.MAX_PAGE_SECONDS", 4.0)
         page = render(engine, renderer, site.page("/loop", app(script)))
     assert page.rendered is None and page.rendering_failure == "no DOM after 4 s"
     assert TEXT in dom(render(engine, renderer, site.page("/story", APP)))  # the next page is fine
@@ -298,7 +298,7 @@ def test_which_pages_are_rendered() -> None:
 def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from crawler import downloader
 
-    monkeypatch.setattr("crawler.browser_handler.MAX_CONTEXTS", 2)
+    monkeypatch.setattr("crawler.browser.MAX_CONTEXTS", 2)
     url = site.page("/story", APP)
     for number in range(3):
         assert TEXT in dom(render(engine, renderer, url, replace(PAPER, name=f"source-{number}")))
@@ -322,10 +322,10 @@ def test_the_start_of_the_browser_is_not_the_time_of_a_page(
 
     async def launch_slowly(provider: GuardedBrowserProvider) -> Any:
         browser = await launch(provider)
-        monkeypatch.setattr("crawler.browser_handler.MAX_PAGE_SECONDS", 30.0)
+        monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 30.0)
         return browser
 
-    monkeypatch.setattr("crawler.browser_handler.MAX_PAGE_SECONDS", 0.0)
+    monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 0.0)
     monkeypatch.setattr(GuardedBrowserProvider, "launch_browser", launch_slowly)
     assert TEXT in dom(render(engine, renderer, url))
 
@@ -356,8 +356,8 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
 
 
 def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
-    from crawler.publisher_orders import ORDER_LOOKUPS
     from crawler.response_policy import RequestOutcomeError
+    from crawler.throttle import ORDER_LOOKUPS
     from newsmill.storage.publishers import PublisherOrder
 
     open_site, stopped_site = sites.site(), sites.site()

@@ -12,7 +12,7 @@ import pytest
 from fake_site import Farm, Site
 from world import AGENT, World
 
-from crawler.spiders.news import _parse_limit
+from crawler.process import _parse_limit
 from newsmill.exceptions import ConfigError
 from newsmill.model import State
 

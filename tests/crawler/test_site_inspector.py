@@ -11,8 +11,7 @@ import pytest
 
 from crawler.listings import ListingParser
 from crawler.robots import RobotsResponse
-from crawler.site_inspector import SiteInspector
-from crawler.site_samples import choose_articles, find_refusal, read_article
+from crawler.site_inspector import SiteInspector, choose_articles, find_refusal, read_article
 from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page

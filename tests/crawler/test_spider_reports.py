@@ -12,10 +12,15 @@ import pytest
 from scrapy.settings import Settings as ScrapySettings
 
 from crawler.downloader import GuardedResolver
-from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from crawler.spider_process import OutputCounts, RunReport
-from crawler.spider_worker import SpiderWorker, describe_run
-from crawler.user_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
+from crawler.settings import (
+    DEADLINE_SECONDS,
+    MAX_BODY_BYTES,
+    MIDDLEWARE,
+    default_spider_settings,
+    fixed_spider_settings,
+    list_ignored_settings,
+)
+from crawler.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
 from newsmill.model import Kind, LeasedUrl, Outcome
 from newsmill.settings import Settings
 from newsmill.web.pages.translations import translate_message

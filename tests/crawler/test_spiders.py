@@ -19,7 +19,7 @@ from spider_scenarios import Paper, Scenario, Steps, run_scenarios
 from spider_sites import add_articles, serve_api, serve_login, serve_stream
 from world import World, now
 
-from crawler.spider_output import MAX_BATCH_SECONDS
+from crawler.spider_run import MAX_BATCH_SECONDS
 from newsmill.model import Outcome, SpiderLimits, State
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.publishers import Publishers
@@ -397,7 +397,7 @@ def failures(
             patch.setenv(name, value)
         world = World(tmp_path_factory.mktemp("scenarios"), redis_url)
         # more than the time_limit scenario takes to start and to wait for its slow page
-        config = {"patch": {"crawler.spider_process.KILL_AFTER_SECONDS": 40}}
+        config = {"patch": {"crawler.spider_worker.KILL_AFTER_SECONDS": 40}}
         yield run_scenarios(world, sites, SCENARIOS, seconds=500, **config)
         world.close()
 

@@ -17,7 +17,7 @@ from scrapy.http import Response as ScrapyResponse
 from world import World
 
 from crawler.cookies import BoundedCookiesMiddleware
-from crawler.middlewares import MiddlewareDownload
+from crawler.downloader import MiddlewareDownload
 from crawler.renderer import Renderer, RenderingError
 from newsmill.address_guard import Guard
 from newsmill.cli.extract import PageResponse, fetch_page

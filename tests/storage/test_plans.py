@@ -19,7 +19,7 @@ from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.source_health import SourceHealthReader
-from workers.health_checks import check_sources
+from workers.scheduler import check_sources
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
 # Their indexes must be searched too: an index of 80,000 plans that is read in its order took 13 ms in each pass.

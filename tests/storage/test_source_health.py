@@ -33,7 +33,7 @@ from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import CheckHistory, SourceAlarms, SourceHealth, SourceHealthReader, read_histories, write_histories
-from workers.health_checks import check_sources
+from workers.scheduler import check_sources
 
 FORBIDDEN = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
 TWO_FEEDS = replace(SOURCE, homepage=None, feeds=(f"{SITE}/rss", f"{SITE}/atom"))

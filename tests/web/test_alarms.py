@@ -23,7 +23,7 @@ from newsmill.storage.webhooks import make_secret
 from newsmill.web.alarm_sender import AlarmSender, run_command
 from newsmill.web.config import WebConfig
 from newsmill.web.http_client import DeliveryError
-from workers.health_checks import check_sources
+from workers.scheduler import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"
 

@@ -12,7 +12,7 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox.child import Limits
 from workers import jobs
-from workers.page_extraction import first_attempt_seconds
+from workers.jobs import first_attempt_seconds
 from workers.process import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget
 from workers.worker import PageWorker
 

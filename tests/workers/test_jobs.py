@@ -20,8 +20,15 @@ from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Sourc
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Result, results
-from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, retry_deferred_page
-from workers.page_extraction import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
+from workers.jobs import (
+    MAX_BATCH_CHARACTERS,
+    MAX_DOCUMENT_CHARACTERS,
+    count_characters,
+    extract_claimed_pages,
+    extract_page,
+    read_archived_pages,
+    retry_deferred_page,
+)
 from workers.process import SegmentState, WorkerContext
 
 

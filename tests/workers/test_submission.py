@@ -26,8 +26,7 @@ from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
 from newsmill.submission import MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
-from workers.jobs import extract_claimed_pages, read_archived_pages
-from workers.page_extraction import extract_page
+from workers.jobs import extract_claimed_pages, extract_page, read_archived_pages
 from workers.process import WorkerContext
 
 URL = "https://paper.example/2026/council"

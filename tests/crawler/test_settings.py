@@ -1,4 +1,4 @@
-"""The operator's Scrapy settings: which are merged, which are refused, and with which words."""
+"""The Scrapy settings: Newsmill's have Scrapy's true defaults, and which of the operator's are merged or refused, and with which words."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Any
 import pytest
 import scrapy.settings
 from scrapy.settings import default_settings
+from scrapy.utils.misc import load_object
 
-from crawler.settings import MAX_BODY_BYTES
-from crawler.user_settings import (
+from crawler.settings import (
     CAPPED,
     CRAWL_PROTECTED,
+    MAX_BODY_BYTES,
     MIDDLEWARES,
     PLAYWRIGHT_HANDLER,
     PROTECTED,
+    SETTINGS,
     USER_AGENT_MIDDLEWARE,
     Protected,
+    Setting,
     check_user_settings,
     crawl_settings,
     find_changed_protection,
     load_user_settings,
+    make_settings,
 )
 from newsmill.exceptions import ConfigError
-from newsmill.settings import Settings
+from newsmill.settings import Settings, load
 
 STATS = "scrapy.downloadermiddlewares.stats.DownloaderStats"
 
@@ -40,6 +44,25 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - known:
         if getattr(sys.modules[name], "__file__", None) and str(sys.modules[name].__file__).startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_default_is_scrapys(setting: Setting) -> None:
+    actual = getattr(default_settings, setting.name)
+    assert setting.default == (len(actual) if isinstance(actual, dict | list) else actual)
+    assert setting.reason
+
+
+def test_named_classes_exist() -> None:
+    settings = make_settings(SETTINGS, load({"NEWSMILL_ALLOW_NETS": "127.0.0.0/8"}))
+    for path in (settings["TWISTED_DNS_RESOLVER"], settings["LOG_FORMATTER"], settings["DOWNLOAD_HANDLERS"]["https"]):
+        assert load_object(path)
+    assert settings["NEWSMILL_ALLOW_NETS"] == ["127.0.0.0/8"]
+
+
+def test_no_name_is_set_twice() -> None:
+    names = [setting.name for setting in SETTINGS]
+    assert len(names) == len(set(names))
 
 
 def refusal(user: dict[str, Any], **how: Any) -> str:
