@@ -124,6 +124,36 @@ def test_the_notice_of_a_paywall_and_its_offer_are_no_words_of_the_article(insid
     assert ending(TEASER % (inside, beside), head=head).ending.outcome is outcome
 
 
+OFFER = '<script type="application/ld+json">%s</script>'
+TEXT = f"<main><h1>The night of the bridges</h1>{paragraphs()}</main>"
+OG_ARTICLE = '<meta property="og:type" content="article">'
+REVIEW = '{"@type":"Product","name":"The Night of the Bridges","review":{"@type":"Review","author":{"@type":"Person","name":"Ann"}}}'
+
+
+@pytest.mark.parametrize(
+    ("head", "is_article"),
+    [
+        ('<meta property="og:type" content="product">', False),
+        ('<meta property="og:type" content="event">', False),
+        (OFFER % '{"@type":"Event","name":"The Night of the Bridges"}' + OG_ARTICLE, False),
+        (OFFER % '{"@graph":[{"@type":"WebPage"},{"@type":["MusicEvent"],"url":"https://paper.example/a-night-10431"}]}', False),
+        (OFFER % '{"@type":"JobPosting","title":"The night of the bridges"}', False),
+        (OFFER % REVIEW, False),  # the reviews of customers
+        (OFFER % REVIEW + OG_ARTICLE, True),  # a test report
+        (OFFER % '{"@type":"Event","name":"Another night"}', True),  # in a box beside the article
+        (OFFER % '{"@type":"SportsEvent","name":"The night of the bridges"}', True),
+        (OFFER % '[{"@type":"NewsArticle"},{"@type":"Event","name":"The night of the bridges"}]', True),
+        (
+            OFFER % '{"@type":"Event","name":"The night of the bridges"}' + '<meta property="article:published_time" content="2026-11-25">',
+            True,
+        ),
+    ],
+)
+def test_pages_of_a_product_an_event_or_a_job_are_no_articles(head: str, is_article: bool) -> None:
+    found = ending(TEXT, "https://paper.example/a-night-10431", head).ending
+    assert found.outcome is (Outcome.STORED if is_article else Outcome.NOT_ARTICLE), found
+
+
 def test_a_video_without_text() -> None:
     head = '<meta property="og:type" content="video.other">'
     assert (
