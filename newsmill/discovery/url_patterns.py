@@ -15,7 +15,7 @@ from newsmill.exceptions import UrlError
 
 MIN_ARTICLE_SCORE = 2  # points from which a URL alone looks like an article's
 NEVER_ARTICLE_SCORE = -9  # points that no other sign outweighs
-TOPIC_SCORE = -1  # points that a link of five words in a heading outweighs, as no other link does
+LIST_SCORE = -1  # points that a link of five words in a heading outweighs, as no other link does
 
 # Anywhere in a path: a list of articles follows.
 _LIST_SEGMENTS = frozenset(
@@ -103,14 +103,14 @@ _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
 def score_article_url(url: str) -> int:
     """Points for an article by its URL in normal form; NEVER_ARTICLE_SCORE for a URL that is never an article's.
 
-    TOPIC_SCORE for a topic page by its URL, which only a headline that links to it shows to be an article.
+    LIST_SCORE for a page in a folder of a topic or a service, which only a headline that links to it shows to be an article.
 
     Of 205 articles of 140 news sites, 98 % have 2 points or more; sections and topic pages have 0 or 1.
     """
     parts = urlsplit(url)
     segments = _split_path(parts.path)
     if is_never_article(url):
-        return TOPIC_SCORE if _is_topic(segments) and not _is_never_article(url) else NEVER_ARTICLE_SCORE
+        return NEVER_ARTICLE_SCORE if _is_certain_list(url, segments) else LIST_SCORE
     slug = _score_slug(segments, parts.query)
     page = 1 if segments and _PAGE_EXTENSION.search(segments[-1]) else 0
     story = 1 if _STORY_SEGMENTS.intersection(segments[:-1]) else 0
@@ -119,7 +119,27 @@ def score_article_url(url: str) -> int:
 
 def is_never_article(url: str) -> bool:
     """Whether the URL leads to a homepage, a file, a form, or a list by topic, tag, author or day, whatever else it looks like."""
-    return _is_topic(_split_path(urlsplit(url).path)) or _is_never_article(url)
+    parts = urlsplit(url)
+    segments = _split_path(parts.path)
+    if _is_certain_list(url, segments) or _is_topic(segments):
+        return True
+    return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < MIN_ARTICLE_SCORE
+
+
+def _is_certain_list(url: str, segments: list[str]) -> bool:
+    """As `is_never_article`, for the URLs that are none even if a headline leads there. `segments`: those of the URL's path."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if not parts.query and (not segments or (len(segments) == 1 and _INDEX_PAGE.fullmatch(segments[0]))):
+        return True  # a homepage
+    if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
+        return True
+    if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS or (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
+        return True
+    if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
+        return True
+    # the comments on an article, but not the section "/opinion/comments/"
+    return len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE
 
 
 def _is_topic(segments: list[str]) -> bool:
@@ -131,24 +151,6 @@ def _is_topic(segments: list[str]) -> bool:
     has_id = len(below) > 1 and _ID.fullmatch(below[-1]) is not None
     words = max((_count_words(segment) for segment in (below if has_id else below[1:])[-2:]), default=0)
     return words < _MIN_TOPIC_SLUG_WORDS and _DATE.search("/" + "/".join(segments)) is None
-
-
-def _is_never_article(url: str) -> bool:
-    """As `is_never_article`, without the lists by topic."""
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    segments = _split_path(parts.path)
-    if not parts.query and (not segments or (len(segments) == 1 and _INDEX_PAGE.fullmatch(segments[0]))):
-        return True  # a homepage
-    if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
-        return True
-    if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS or (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
-        return True
-    if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
-        return True
-    if len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE:
-        return True  # the comments on an article, but not the section "/opinion/comments/"
-    return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < 2
 
 
 def is_category(url: str) -> bool:

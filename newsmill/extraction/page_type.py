@@ -30,6 +30,9 @@ MAX_SHORT_WORDS = 150  # words; error pages and empty applications have fewer
 MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MAX_STUB_WORDS = 80  # words; the teaser before a paywall has fewer. Briefs are as short, so length alone is not evidence
 MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
+MIN_LABELS = 10  # labels or table cells; a flash of an agency has fewer lines
+MAX_LABEL_WORDS = 8  # words of the longest label
+MAX_MEAN_LABEL_WORDS = 3.5  # words of a label; verses have five or more
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a wall either
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
@@ -44,6 +47,7 @@ _PUBLISHER_URL = re.compile(
     r"(?:/|\.html?)?(?:[?#].*)?$",
     re.IGNORECASE,
 )
+_NEWSLETTER_URL = re.compile(r"https?://[^?#]{0,500}/newsletters?/[^/?#]", re.IGNORECASE)  # an issue of a newsletter is longer
 # A match (SportsEvent) is left out, because reports and live tickers declare the match that they report on.
 _OFFER_TYPE = re.compile(r"Product(?:Group|Model)?|JobPosting|(?!Sports)\w{0,40}Event")
 _OFFER_OG_TYPE = re.compile(r"(?:og:)?product(?:\.(?:item|group))?|event")
@@ -81,6 +85,8 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     evidence = _Evidence(page, shown[:MAX_TEXT_CHARACTERS], count_words(shown), is_declared_article(page), url, ending)
     if not evidence.is_article and _PUBLISHER_URL.match(url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+    if not evidence.is_article and evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
     if (offer := _find_offer(page, url)) is not None:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page about one product, event or job: {offer}")
     if evidence.words < MAX_WALL_WORDS:
@@ -94,8 +100,12 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
         )
         if outcome is not None:
             return outcome
-    list_page = None if evidence.is_article else _detect_list_page(evidence, blocks, empty=not text)
-    return list_page or (_detect_no_text(evidence) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
+    if not text:
+        list_page = None if evidence.is_article else _detect_list_page(evidence, blocks, empty=True)
+        return list_page or OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body")
+    if evidence.is_article:
+        return _detect_no_text(evidence)
+    return _detect_list_page(evidence, blocks, empty=False) or _detect_labels(evidence) or _detect_no_text(evidence)
 
 
 def _read_visible_text(tree: HtmlElement) -> str:
@@ -126,6 +136,19 @@ def _detect_no_text(evidence: _Evidence) -> OutcomeRecord | None:
     if evidence.words < MIN_TEXT_WORDS or (evidence.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(evidence.text) is not None):
         return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {evidence.text[:80]!r}")
     return None
+
+
+def _detect_labels(evidence: _Evidence) -> OutcomeRecord | None:
+    """Detect a text without a sentence: the rows of a table, the fields of a form, the captions of pictures.
+
+    Verses are longer than labels. Each of 350 measured articles that declare nothing has a line of 20 words or more.
+    """
+    cells = [cell for line in evidence.text.split("\n") for cell in line.split(" | ") if cell.strip()]
+    if len(cells) < MIN_LABELS or evidence.words > MAX_MEAN_LABEL_WORDS * len(cells):
+        return None
+    if max(map(count_words, cells)) > MAX_LABEL_WORDS:
+        return None
+    return OutcomeRecord(Outcome.NOT_ARTICLE, f"{evidence.words} words in {len(cells)} labels or table cells, and no sentence")
 
 
 def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:

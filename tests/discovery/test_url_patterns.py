@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from newsmill import urls
 from newsmill.discovery.url_patterns import (
+    LIST_SCORE,
     MIN_ARTICLE_SCORE,
     NEVER_ARTICLE_SCORE,
-    TOPIC_SCORE,
     drop_each_parameter,
     drop_parameters,
     find_only_difference,
@@ -138,7 +138,7 @@ def test_any_url_has_a_score(text):
     except UrlError:
         return
     assert is_crawler_trap(url) in (True, False)
-    assert (score_article_url(url) in (NEVER_ARTICLE_SCORE, TOPIC_SCORE)) is is_never_article(url)
+    assert (score_article_url(url) in (NEVER_ARTICLE_SCORE, LIST_SCORE)) is is_never_article(url)
 
 
 def test_urls_of_real_articles(shared):
