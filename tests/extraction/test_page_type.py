@@ -125,6 +125,29 @@ def test_the_notice_of_a_paywall_and_its_offer_are_no_words_of_the_article(insid
     assert ending(TEASER % (inside, beside), head=head).ending.outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("url", "following"),
+    [
+        ("/story/bridge-10431", "/story/bridge-10431?page=2"),
+        ("/story/bridge-10431", "/story/bridge-10431/2"),
+        ("/story/bridge-10431/", "/story/bridge-10431/2/"),
+        ("/bridge-10431.html", "/bridge-10431_p2.html"),
+        ("/bridge-10431.html", "/bridge-10431-2.html"),
+        ("/1043177,seite1.html", "/1043177,seite2.html"),
+        ("/bridge-10431/page/1", "/bridge-10431/page/2"),
+        ("/bridge-10431?id=7", "/bridge-10431?id=7&seite=2"),
+    ],
+)
+def test_the_first_page_of_a_divided_article_names_the_next_one(url: str, following: str) -> None:
+    def warn(href: str) -> str:
+        found = ending(TEXT, f"https://paper.example{url}", f'<link rel="next" href="{href}">')
+        assert found.document is not None
+        return " ".join(found.document.warnings)
+
+    assert warn(following) == f"the article continues at https://paper.example{following}, which is not part of this text"
+    assert not warn("/another-story-of-the-day-10432") and not warn(following.replace("2", "3")) and not warn("http://[")
+
+
 OFFERED = '<script type="application/ld+json">%s</script>'
 TEXT = f"<main><h1>The night of the bridges</h1>{paragraphs()}</main>"
 PUBLISHED = '<meta property="article:published_time" content="2026-11-25">'
