@@ -13,7 +13,15 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.trailing_lines import read_ending
 from newsmill.extraction.metadata.fields import PAYWALL_NOTICE, find_access
-from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData, make_comparable
+from newsmill.extraction.metadata.structured_data import (
+    ARTICLE_TYPES,
+    LIST_TYPES,
+    StructuredData,
+    get_types,
+    make_comparable,
+    read_text,
+    unescape_html,
+)
 from newsmill.extraction.normalise import count_line_words, count_words, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, Outcome, OutcomeRecord
@@ -22,6 +30,9 @@ MAX_SHORT_WORDS = 150  # words; error pages and empty applications have fewer
 MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MAX_STUB_WORDS = 80  # words; the teaser before a paywall has fewer. Briefs are as short, so length alone is not evidence
 MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
+MIN_LABELS = 10  # labels or table cells; a flash of an agency has fewer lines
+MAX_LABEL_WORDS = 8  # words of the longest label
+MAX_MEAN_LABEL_WORDS = 3.5  # words of a label; verses have five or more
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a wall either
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
@@ -36,6 +47,12 @@ _PUBLISHER_URL = re.compile(
     r"(?:/|\.html?)?(?:[?#].*)?$",
     re.IGNORECASE,
 )
+_NEWSLETTER_URL = re.compile(r"https?://[^?#]{0,500}/newsletters?/[^/?#]", re.IGNORECASE)  # an issue of a newsletter is longer
+# A match (SportsEvent) is left out, because reports and live tickers declare the match that they report on.
+_OFFER_TYPE = re.compile(r"Product(?:Group|Model)?|JobPosting|(?!Sports)\w{0,40}Event")
+_OFFER_OG_TYPE = re.compile(r"(?:og:)?product(?:\.(?:item|group))?|event")
+_PART = r"[/?&,;_-](?:(?:page|seite|pagina|part|teil|p|s)[=/_-]?)?%s(?=/?(?:\.\w{2,5})?$)"
+_FIRST_PART, _SECOND_PART = (re.compile(_PART % number, re.IGNORECASE) for number in (1, 2))  # the number of a part at the end of a URL
 _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
@@ -70,6 +87,10 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     evidence = _Evidence(page, shown[:MAX_TEXT_CHARACTERS], count_words(shown), is_declared_article(page), url, ending)
     if not evidence.is_article and _PUBLISHER_URL.match(url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
+    if not evidence.is_article and evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(url):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
+    if (offer := _find_offer(page, url)) is not None:
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page about one product, event or job: {offer}")
     if evidence.words < MAX_WALL_WORDS:
         outcome = (
             _detect_error_page(evidence)
@@ -81,8 +102,29 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
         )
         if outcome is not None:
             return outcome
-    list_page = None if evidence.is_article else _detect_list_page(evidence, blocks, empty=not text)
-    return list_page or (_detect_no_text(evidence) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
+    if not text:
+        list_page = None if evidence.is_article else _detect_list_page(evidence, blocks, empty=True)
+        return list_page or OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body")
+    if evidence.is_article:
+        return _detect_no_text(evidence)
+    return _detect_list_page(evidence, blocks, empty=False) or _detect_labels(evidence) or _detect_no_text(evidence)
+
+
+def find_next_part(page: StructuredData, url: str) -> str | None:
+    """Return the URL of the second page of an article, if the page names it as the next one by <link rel=next>; None for any other page.
+
+    The URLs of both pages differ in the number of the part alone: "/story?page=2", "/story/2", "/story_p2.html". The next article differs
+    in more.
+    """
+    own = _FIRST_PART.sub("", url).rstrip("/")
+    for href in page.links.get("next", ()):
+        try:
+            following = urljoin(url, href.strip())
+        except ValueError:
+            continue
+        if _SECOND_PART.search(following) is not None and _SECOND_PART.sub("", following).rstrip("/") == own:
+            return following
+    return None
 
 
 def _read_visible_text(tree: HtmlElement) -> str:
@@ -115,6 +157,19 @@ def _detect_no_text(evidence: _Evidence) -> OutcomeRecord | None:
     return None
 
 
+def _detect_labels(evidence: _Evidence) -> OutcomeRecord | None:
+    """Detect a text without a sentence: the rows of a table, the fields of a form, the captions of pictures.
+
+    Verses are longer than labels. Each of 350 measured articles that declare nothing has a line of 20 words or more.
+    """
+    cells = [cell for line in evidence.text.split("\n") for cell in line.split(" | ") if cell.strip()]
+    if len(cells) < MIN_LABELS or evidence.words > MAX_MEAN_LABEL_WORDS * len(cells):
+        return None
+    if max(map(count_words, cells)) > MAX_LABEL_WORDS:
+        return None
+    return OutcomeRecord(Outcome.NOT_ARTICLE, f"{evidence.words} words in {len(cells)} labels or table cells, and no sentence")
+
+
 def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:
     request = _SCRIPT_REQUEST.search(evidence.text) if evidence.words < MAX_SHORT_WORDS else None
     if request is None and evidence.words < 30:
@@ -132,6 +187,31 @@ def _detect_consent_wall(evidence: _Evidence) -> OutcomeRecord | None:
     mentions = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(evidence.page)[:1], evidence.text)))]
     if len(set(mentions)) >= 2 and len(mentions) * 25 >= evidence.words:
         return OutcomeRecord(Outcome.CONSENT_WALL, f"{evidence.words} words, all about cookies and consent")
+    return None
+
+
+def _find_offer(page: StructuredData, url: str) -> str | None:
+    """Return how the page declares itself the page of one product, event or job, or None.
+
+    Articles name products and events too. So a node of JSON-LD counts if it has the URL or the headline of the page, and if the page
+    declares no article. The reviews of customers below a product are no article, unless `og:type` says so: then it is a test report.
+    """
+    kinds = set() if page.article is None else set(get_types(page.article)) & set(ARTICLE_TYPES)
+    if kinds - {"Review"} or "article:published_time" in page.meta:
+        return None
+    kind = (page.first("og:type") or "").strip().lower()
+    if _OFFER_OG_TYPE.fullmatch(kind):
+        return f"og:type is {kind!r}"
+    if kinds and kind == "article":
+        return None
+    headlines = {text.casefold() for text in _list_h1(page)}
+    own_url = make_comparable(url)
+    for node in page.nodes:
+        offers = [kind for kind in get_types(node) if _OFFER_TYPE.fullmatch(kind)]
+        names = (read_text(node.get(key)) or "" for key in ("name", "title"))  # a JobPosting has a title
+        is_named = any(unescape_html(name).casefold() in headlines for name in names)
+        if offers and (is_named or make_comparable(read_text(node.get("url")) or "") == own_url):
+            return f"JSON-LD calls it {offers[0]}"
     return None
 
 

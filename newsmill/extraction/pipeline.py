@@ -32,6 +32,7 @@ from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Ou
 
 MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
+MAX_SHOWN_URL = 500  # characters of a URL in a warning
 _NO_RULES = Rules()
 
 
@@ -231,6 +232,9 @@ def _build_result(
     day = None if fields.published is None else fields.published.day
     blocks = remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
     content = join_text(blocks)
+    following = page_type.find_next_part(structured, page.url)
+    if following is not None:
+        warnings = (*warnings, f"the article continues at {following[:MAX_SHOWN_URL]}, which is not part of this text")
     body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
     document = _build_document(page, fields, body, blocks, content, request.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, or_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, literal_column, or_, select
 
 from newsmill.completeness import SeenArticle, Unknown, estimate
 from newsmill.storage.database import reading, writing
@@ -44,7 +44,7 @@ _DUE = (
     .limit(LIMIT)
 )
 _ARTICLES = (
-    select(documents.c.ledger_id, documents.c.first_seen_at, documents.c.published_at, documents.c.section)
+    select(documents.c.id, documents.c.ledger_id, documents.c.first_seen_at, documents.c.published_at, documents.c.section)
     .where(documents.c.source == bindparam("b_source"), documents.c.first_seen_at >= _START, documents.c.first_seen_at < _END)
     .order_by(documents.c.first_seen_at)
     .limit(MAX_ARTICLES)
@@ -53,6 +53,19 @@ _KINDS = (
     select(sightings.c.page_id, ledger.c.kind)
     .join(ledger, ledger.c.id == sightings.c.listing_id)
     .where(sightings.c.page_id.in_(bindparam("b_pages", expanding=True)))
+)
+# A feed through a service that counts clicks has other URLs than the homepage: one row owns the document, the other repeats it.
+_REPEATING = ledger.alias("repeating")
+_KINDS_OF_REPEATING = (
+    select(_REPEATING.c.document_id, ledger.c.kind)
+    .select_from(_REPEATING)
+    .join(sightings, sightings.c.page_id == _REPEATING.c.id)
+    .join(ledger, ledger.c.id == sightings.c.listing_id)
+    .where(
+        _REPEATING.c.document_id.in_(bindparam("b_documents", expanding=True)),
+        _REPEATING.c.state == literal_column("'dropped'"),  # the condition of ix_ledger_dropped
+        ledger.c.source == bindparam("b_source"),
+    )
 )
 _SAVE = Upsert(
     completeness,
@@ -146,6 +159,9 @@ def _read_articles(conn: Connection, source: str, created_at: datetime, week: da
     if new:
         for page, kind in conn.execute(_KINDS, {"b_pages": list(new)}):
             kinds[page].add(kind)
+        owners = {row.id: page for page, row in new.items()}
+        for document_id, kind in conn.execute(_KINDS_OF_REPEATING, {"b_documents": list(owners), "b_source": source}):
+            kinds[owners[document_id]].add(kind)
     seen = [SeenArticle(frozenset(shown), new[page].section or "", new[page].first_seen_at.hour) for page, shown in kinds.items()]
     return seen, len(rows) - len(new)
 

@@ -151,6 +151,12 @@ ledger = Table(
         sqlite_where=text("state = 'due' AND found_by = 'backfill'"),
         postgresql_where=text("state = 'due' AND found_by = 'backfill'"),
     ),
+    Index(  # not by outcome: SQLite would prefer ix_ledger_outcome, and read all duplicates
+        "ix_ledger_dropped",
+        "document_id",
+        sqlite_where=text("state = 'dropped' AND document_id IS NOT NULL"),
+        postgresql_where=text("state = 'dropped' AND document_id IS NOT NULL"),
+    ),
     Index("ix_ledger_rendered", "source", sqlite_where=text("rendering = 'done'"), postgresql_where=text("rendering = 'done'")),
 )
 

@@ -46,6 +46,20 @@ def test_articles_of_a_section():
     assert listing.language == "en"
 
 
+def test_a_headline_leads_to_an_article_also_below_a_topic_or_a_service():
+    """A link of five words in a heading; a label, and a heading of fewer words, lead to the topic."""
+    html = b"""<h2><a href="/themen/bridge-of-ann">The bridge of Ann opens today</a></h2>
+        <a href="/themen/port">All that we know about it</a><h2><a href="/themen/election">The election in Ruritania</a></h2>
+        <nav><h3><a href="/themen/quay">The quay of the old town</a></h3></nav>
+        <a href="/themen/harbour/the-quay-sinks">Report</a><h2><a href="/tag/mast">The mast of the old ship</a></h2>
+        <h2><a href="/live/flood-7008">The flood in our live blog</a></h2><a href="/podcast/flood">A talk about the great flood</a>
+        <h2><a href="/newsletter/">The news of the day by e-mail</a></h2>"""
+    assert [page.url.removeprefix("https://www.news.example") for page in read_section(html, URL).pages] == [
+        "/themen/bridge-of-ann",
+        "/live/flood-7008",
+    ]
+
+
 @pytest.mark.parametrize(
     ("html", "url", "following"),
     [

@@ -40,6 +40,7 @@ def ending(body: str, url: str = "https://paper.example/politics/x-10431.html", 
         ),
         ("<main><h1>Results</h1><p>Nothing was found for your words.</p></main>", "https://paper.example/?s=bridge", Outcome.NOT_ARTICLE),
         ("<main><h1>About</h1></main>", "https://paper.example/about/", Outcome.NOT_ARTICLE),
+        (f"<main><h1>Our letter</h1><p>{PROSE[0]}</p></main>", "https://paper.example/newsletter/the-bridge-daily", Outcome.NOT_ARTICLE),
         (
             "<main><h1>404</h1><p>Sorry, this page could not be found. It may have moved.</p></main>",
             "https://paper.example/a.html",
@@ -122,6 +123,97 @@ TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{P
 )
 def test_the_notice_of_a_paywall_and_its_offer_are_no_words_of_the_article(inside: str, beside: str, head: str, outcome: Outcome) -> None:
     assert ending(TEASER % (inside, beside), head=head).ending.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("url", "following"),
+    [
+        ("/story/bridge-10431", "/story/bridge-10431?page=2"),
+        ("/story/bridge-10431", "/story/bridge-10431/2"),
+        ("/story/bridge-10431/", "/story/bridge-10431/2/"),
+        ("/bridge-10431.html", "/bridge-10431_p2.html"),
+        ("/bridge-10431.html", "/bridge-10431-2.html"),
+        ("/1043177,seite1.html", "/1043177,seite2.html"),
+        ("/bridge-10431/page/1", "/bridge-10431/page/2"),
+        ("/bridge-10431?id=7", "/bridge-10431?id=7&seite=2"),
+    ],
+)
+def test_the_first_page_of_a_divided_article_names_the_next_one(url: str, following: str) -> None:
+    def warn(href: str) -> str:
+        found = ending(TEXT, f"https://paper.example{url}", f'<link rel="next" href="{href}">')
+        assert found.document is not None
+        return " ".join(found.document.warnings)
+
+    assert warn(following) == f"the article continues at https://paper.example{following}, which is not part of this text"
+    assert not warn("/another-story-of-the-day-10432") and not warn(following.replace("2", "3")) and not warn("http://[")
+
+
+OFFERED = '<script type="application/ld+json">%s</script>'
+TEXT = f"<main><h1>The night of the bridges</h1>{paragraphs()}</main>"
+PUBLISHED = '<meta property="article:published_time" content="2026-11-25">'
+OG_ARTICLE = '<meta property="og:type" content="article">'
+REVIEW = '{"@type":"Product","name":"The Night of the Bridges","review":{"@type":"Review","author":{"@type":"Person","name":"Ann"}}}'
+
+
+@pytest.mark.parametrize(
+    ("head", "is_article"),
+    [
+        ('<meta property="og:type" content="product">', False),
+        ('<meta property="og:type" content="event">', False),
+        (OFFERED % '{"@type":"Event","name":"The Night of the Bridges"}' + OG_ARTICLE, False),
+        (OFFERED % '{"@graph":[{"@type":"WebPage"},{"@type":["MusicEvent"],"url":"https://paper.example/a-night-10431"}]}', False),
+        (OFFERED % '{"@type":"JobPosting","title":"The night of the bridges"}', False),
+        (OFFERED % REVIEW, False),  # the reviews of customers
+        (OFFERED % REVIEW + OG_ARTICLE, True),  # a test report
+        (OFFERED % '{"@type":"Event","name":"Another night"}', True),  # in a box beside the article
+        (OFFERED % '{"@type":"SportsEvent","name":"The night of the bridges"}', True),
+        (OFFERED % '[{"@type":"NewsArticle"},{"@type":"Event","name":"The night of the bridges"}]', True),
+        (
+            OFFERED % '{"@type":"Event","name":"The night of the bridges"}'
+            + '<meta property="article:published_time" content="2026-11-25">',
+            True,
+        ),
+    ],
+)
+def test_pages_of_a_product_an_event_or_a_job_are_no_articles(head: str, is_article: bool) -> None:
+    found = ending(TEXT, "https://paper.example/a-night-10431", head).ending
+    assert found.outcome is (Outcome.STORED if is_article else Outcome.NOT_ARTICLE), found
+
+
+ROWS = "".join(f"<tr><td>FC {name}town</td><td>12</td><td>{40 - n}</td></tr>" for n, name in enumerate(("Bridge", "Quay", "Ferry") * 5))
+VERSES = "".join(
+    f"<p>{'<br>'.join(('The river runs below the bridge', 'and no one sees it run,', 'the ferry leaves the quay'))}</p>" for _ in range(5)
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "outcome"),
+    [
+        (f"<h1>The first league</h1><table>{ROWS}</table>", "", Outcome.NOT_ARTICLE),
+        ("<h1>The bridge</h1>" + "<figure><img src=a.jpg><figcaption>The old bridge</figcaption></figure>" * 12, "", Outcome.NOT_ARTICLE),
+        (f"<h1>The first league</h1><table>{ROWS}</table>", NEWS % "true", Outcome.STORED),
+        (f"<h1>The first league</h1><table>{ROWS}</table><p>{PROSE[0]}</p>", "", Outcome.STORED),
+        (f"<article><h1>The river</h1>{VERSES}</article>", "", Outcome.STORED),
+        ("<article><h1>Bridge open</h1><p>The bridge is open again.</p></article>", "", Outcome.STORED),
+    ],
+)
+def test_a_page_of_labels_without_a_sentence_is_no_article(body: str, head: str, outcome: Outcome) -> None:
+    assert ending(f"<main>{body}</main>", head=head).ending.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "Register now for free to read on.",
+        "This content is only available to registered users.",
+        "Jetzt kostenlos registrieren und weiterlesen",
+        "Bitte registrieren Sie sich, um den Artikel zu lesen.",
+        "Inscrivez-vous gratuitement pour lire l’article",
+        "Regístrate gratis para seguir leyendo",
+    ],
+)
+def test_a_beginning_before_a_registration_is_not_the_article(notice: str) -> None:
+    assert ending(TEASER % (f"<div class=wall><p>{notice}</p></div>", "")).ending.outcome is Outcome.PAYWALL
 
 
 def test_a_video_without_text() -> None:

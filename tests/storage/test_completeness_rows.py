@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from rows import NOON, SITE, SOURCE, after, document_of
+from rows import NOON, SITE, SOURCE, Mill, after, document_of, good
 from sqlalchemy import Engine, insert, select, update
 
 from newsmill.cli.status import describe_missed
 from newsmill.completeness import Unknown
+from newsmill.model import Kind, Link
+from newsmill.storage import schema
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week, update_completeness
-from newsmill.storage.database import writing
+from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.schema import completeness, documents, ledger, sightings
+from newsmill.storage.schema import completeness, documents, sightings
 
 MONDAY = date(2026, 11, 23)  # NOON is a Wednesday
 ADDED = after(days=-9)
@@ -24,13 +26,13 @@ def fill(engine: Engine, counts: dict[str, int], *, published: datetime | None =
     """`{"feed homepage": 3}`: three articles that both showed."""
     row = {"host": "h", "source": "paper", "found_by": "feed", "state": "done", "first_seen_at": NOON, "next_at": NOON}
     with writing(engine) as conn:
-        listings = {one.kind: one.id for one in conn.execute(select(ledger).where(ledger.c.kind != "page"))}
+        listings = {one.kind: one.id for one in conn.execute(select(schema.ledger).where(schema.ledger.c.kind != "page"))}
         number = first
         for kinds, count in counts.items():
             for _ in range(count):
                 number += 1
                 url = f"{SITE}/{number}"
-                page = conn.execute(insert(ledger).values(**row, url_key=url, url=url, kind="page")).inserted_primary_key[0]
+                page = conn.execute(insert(schema.ledger).values(**row, url_key=url, url=url, kind="page")).inserted_primary_key[0]
                 document = replace(document_of(url), published_at=published or NOON)
                 conn.execute(insert(documents), {**to_row(document), "ledger_id": page, "stored_at": NOON})
                 for kind in kinds.split():
@@ -52,6 +54,25 @@ def test_a_week_has_a_bound_from_its_sightings(ledger: Ledger, engine: Engine) -
     assert (week.week, week.articles, week.late, week.unknown) == (MONDAY, 92, 4, None)
     assert week.at_most is not None and 1 / 93 <= week.at_most < 0.2
     assert choose_week([replace(week, at_most=None), week]) == week
+
+
+def test_an_article_with_one_url_on_the_feed_and_another_on_the_homepage_is_one(ledger: Ledger, engine: Engine) -> None:
+    """As of a feed whose links go through a service that counts clicks: the pages of the homepage repeat its documents."""
+    ledger.put_source(SOURCE, now=ADDED)
+    mill = Mill(ledger)
+    with reading(engine) as conn:
+        listings = {row.kind: row.id for row in conn.execute(select(schema.ledger).where(schema.ledger.c.kind != "page"))}
+    numbers = {"feed": range(40), "homepage": range(10, 45)}
+    for kind, prefix in (("feed", "clicked"), ("homepage", "article")):
+        mill.ledger.add([Link(f"{SITE}/{prefix}/{n}", source="paper") for n in numbers[kind]], now=NOON, listing_id=listings[kind])
+        claims = mill.claim(mill.save([row for row in mill.lease() if row.kind is Kind.PAGE]))
+        assert len(claims) == len(numbers[kind])
+        canonical = {claim.id: f"{SITE}/article/{claim.url.rpartition('/')[2]}" for claim in claims}
+        mill.store(*(good(claim, document_of(claim.url, canonical[claim.id], published_at=NOON)) for claim in claims))
+    assert update_completeness(engine, NOON) == 1
+    (week,) = read(engine)
+    assert (week.articles, week.unknown) == (45, None)
+    assert week.at_most is not None and week.at_most < 0.2
 
 
 def test_rows_are_computed_again_each_hour_and_two_days_beyond_the_week(ledger: Ledger, engine: Engine) -> None:

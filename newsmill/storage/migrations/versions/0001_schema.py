@@ -385,6 +385,7 @@ def create_tables() -> None:
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_backfill", "ledger", ["source", "kind"], **only("state = 'due' AND found_by = 'backfill'"))
+    op.create_index("ix_ledger_dropped", "ledger", ["document_id"], **only("state = 'dropped' AND document_id IS NOT NULL"))
     op.create_index("ix_ledger_failing", "ledger", ["source", "failing_since"], **only("failing_since IS NOT NULL"))
     op.create_index("ix_ledger_host", "ledger", ["host", "id"])
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
