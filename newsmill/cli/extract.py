@@ -17,7 +17,7 @@ import tempfile
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -319,12 +319,14 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
 
 
 def read_page_file(path: object) -> bytes:
-    """The bytes of a file; a .gz file is decompressed. Raises ValueError if it is larger than MAX_FILE_BYTES."""
+    """The bytes of a file, decompressed if they are gzip, whatever its name says. Raises ValueError if it is larger than MAX_FILE_BYTES."""
     if not isinstance(path, str) or "\0" in path:
         raise ValueError("path: expected the name of a file")
-    open_file: Any = gzip.open if path.endswith(".gz") else open
-    with open_file(Path(path), "rb") as file:
-        body: bytes = file.read(MAX_FILE_BYTES + 1)
+    with Path(path).open("rb") as file:
+        is_gzipped = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        with gzip.open(file) if is_gzipped else nullcontext(file) as source:
+            body: bytes = source.read(MAX_FILE_BYTES + 1)
     if len(body) > MAX_FILE_BYTES:
         raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
     return body
@@ -338,6 +340,7 @@ def read_page_file(path: object) -> bytes:
 STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 UTF_8_MARK = b"\xef\xbb\xbf"
 BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
@@ -437,6 +440,8 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
     elif is_there:
         if path.suffix in JSON_LINES_SUFFIXES:
             raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
+        if name.lower().endswith(WARC_SUFFIXES):
+            raise ConfigError(f"{name}: extract reads pages, not WARC; POST /api/v1/pages stores the pages of a WARC file")
         yield {"id": name, "path": name}
     elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
         yield _fetch(f"https://{name}", folder, inputs)

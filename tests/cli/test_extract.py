@@ -49,6 +49,21 @@ def test_files_and_folders(newsmill: Newsmill) -> None:
     assert (one["url"], one["title"]) == ("https://paper.example/bridge", "Bridge closed")
 
 
+def test_a_file_is_read_by_its_bytes_whatever_its_name_says(newsmill: Newsmill, folder: Path) -> None:
+    (folder / "plain.html.gz").write_bytes(PAGE.encode())
+    (folder / "packed.html").write_bytes(gzip.compress(PAGE.encode()))
+    (folder / "list.txt").write_text("page.html\nmore/page.htm.gz\n")
+    done = newsmill("extract", "plain.html.gz", "packed.html", "list.txt")
+    assert [(record["outcome"], record["detail"]) for record in done.lines] == [
+        ("stored", None),
+        ("stored", None),
+        ("not_html", "no markup is in the body"),
+    ]
+    (folder / "crawl.warc.gz").write_bytes(gzip.compress(b"WARC/1.0\r\n"))
+    refused = newsmill("extract", "crawl.warc.gz")
+    assert (refused.code, "POST /api/v1/pages" in refused.err) == (2, True)
+
+
 def test_a_file_name_that_is_not_utf_8(newsmill: Newsmill, folder: Path) -> None:
     (folder / "odd").mkdir()
     for name in (b"a\xff.html", b"b.html"):
