@@ -127,7 +127,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
 def _remove_place(text: str) -> str:
     """Return the byline without the place between a full name and the date: "Jane Doe | Port Bay | 24 Nov 2026"."""
     parts = text.split("|")
-    for at in range(1, len(parts) - 1):
+    for at in range(1, min(len(parts) - 1, MAX_BYLINE_NAMES)):
         before, place, behind = parts[at - 1].split(), parts[at].split(), parts[at + 1]
         if len(before) > 1 and len(place) <= MAX_PLACE_WORDS and _DATE.search(behind) and not _DATE.search("|".join(parts[: at + 1])):
             return "|".join((*parts[:at], *parts[at + 1 :]))
