@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +38,7 @@ FIRST_RECORDS = (WarcRecordType.response, WarcRecordType.resource)
 MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
 HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
 GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,1000})?\r\n")  # the size in bytes, and extensions
 MAX_READ_BYTES = 64 * 1024
 
 _HINT = TypeAdapter(Hint)
@@ -241,13 +243,28 @@ def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:
         raise ValueError(f"the response record of {url[:200]!r} holds no HTTP response")
     headers = tuple((name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines))
     coding = next((value.lower() for name, value in headers if name.lower() == "transfer-encoding"), "identity")
-    if coding != "identity":
+    if coding == "chunked":
+        body = _join_chunks(body)
+    elif coding != "identity":
         raise ValueError(f"the body of {url[:200]!r} is in Transfer-Encoding {coding[:50]!r}; write it as the client decoded it")
     try:
         fetched_at = datetime.fromisoformat(record.headers.get("WARC-Date") or "")
     except ValueError:
         raise ValueError(f"the response record of {url[:200]!r} has no WARC-Date") from None
     return Page(url, url, fetched_at if fetched_at.tzinfo else fetched_at.replace(tzinfo=UTC), int(status[0]), headers, body)
+
+
+def _join_chunks(body: bytes) -> bytes:
+    """The body without the chunks of HTTP/1.1 (RFC 9112, section 7.1), which wget keeps. Other programs keep only the header.
+
+    A body that does not begin with a chunk is returned as it is, and one that ends early up to its end.
+    """
+    parts: list[bytes] = []
+    at = 0
+    while (head := _CHUNK_HEAD.match(body, at)) is not None and (size := int(head[1], 16)):
+        parts.append(body[head.end() : head.end() + size])
+        at = head.end() + size + 2
+    return b"".join(parts) if parts or head is not None else body
 
 
 def _read_page_records(records: Iterator[tuple[WarcRecordType, bytes]], offset: int) -> dict[str, bytes]:

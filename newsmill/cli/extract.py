@@ -12,12 +12,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import tempfile
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -88,7 +89,15 @@ def extract(
         writer.has_headings = form == "text" and (found.is_json_lines or len(list(found.lines)) > 1)
         if learn:
             lines, profiles = resources.enter_context(learn_profiles(lines, processes=processes, now=started_at))
-        run(lines, processes=processes, now=started_at, emit=writer.write, profiles=profiles, failures=found.failures)
+        run(
+            lines,
+            processes=processes,
+            now=started_at,
+            emit=writer.write,
+            profiles=profiles,
+            failures=found.failures,
+            is_numbered=found.is_json_lines,
+        )
     if not found.is_json_lines and not writer.documents:
         raise typer.Exit(1)
 
@@ -138,7 +147,7 @@ def describe_outcome(record: Mapping[str, Any]) -> str:
     """Why a page has no document, in a few words."""
     outcome, detail = record["outcome"], record["detail"]
     if outcome == BAD_INPUT:
-        return str(detail)
+        return str(detail).removeprefix(f"{record['id']}: ")
     if outcome in NO_ARTICLE:
         return f"no article: {detail or OUTCOMES[Outcome(outcome)][1]}"
     failure = describe_failure(OutcomeRecord(Outcome(outcome), detail))
@@ -153,10 +162,11 @@ def run(
     emit: Callable[[Extracted], None],
     profiles: Mapping[str, Profile] | None = None,
     failures: Mapping[str, OutcomeRecord] | None = None,
+    is_numbered: bool = True,
 ) -> None:
     """Call `emit` with one result per line, in order. `now` is used as the fetch time of the pages; `profiles` has site names as keys.
 
-    `failures` are the outcomes of lines without a page, by their ids.
+    `failures` are the outcomes of lines without a page, by their ids. `is_numbered`: the reason of an invalid line names its number.
     """
     pending: deque[InputLine] = deque()
 
@@ -164,7 +174,7 @@ def run(
         while pending and pending[0].problem is not None:
             line = pending.popleft()
             failure = (failures or {}).get(line.id) if isinstance(line.id, str) else None
-            emit(Extracted(make_invalid_record(line) if failure is None else make_failed_record(line, failure)))
+            emit(Extracted(make_invalid_record(line, is_numbered=is_numbered) if failure is None else make_failed_record(line, failure)))
 
     def requests() -> Iterator[tuple[InputLine, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
@@ -182,9 +192,9 @@ def run(
         emit_invalid()
 
 
-def make_invalid_record(line: InputLine) -> dict[str, Any]:
+def make_invalid_record(line: InputLine, *, is_numbered: bool) -> dict[str, Any]:
     """The output for a line that names no page."""
-    return make_empty_record(line, BAD_INPUT, f"line {line.number}: {line.problem}", 0.0)
+    return make_empty_record(line, BAD_INPUT, f"line {line.number}: {line.problem}" if is_numbered else line.problem, 0.0)
 
 
 def make_failed_record(line: InputLine, failure: OutcomeRecord) -> dict[str, Any]:
@@ -319,12 +329,14 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
 
 
 def read_page_file(path: object) -> bytes:
-    """The bytes of a file; a .gz file is decompressed. Raises ValueError if it is larger than MAX_FILE_BYTES."""
+    """The bytes of a file, decompressed if they are gzip, whatever its name says. Raises ValueError if it is larger than MAX_FILE_BYTES."""
     if not isinstance(path, str) or "\0" in path:
         raise ValueError("path: expected the name of a file")
-    open_file: Any = gzip.open if path.endswith(".gz") else open
-    with open_file(Path(path), "rb") as file:
-        body: bytes = file.read(MAX_FILE_BYTES + 1)
+    with Path(path).open("rb") as file:
+        is_gzipped = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        with gzip.open(file) if is_gzipped else nullcontext(file) as source:
+            body: bytes = source.read(MAX_FILE_BYTES + 1)
     if len(body) > MAX_FILE_BYTES:
         raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
     return body
@@ -338,6 +350,7 @@ def read_page_file(path: object) -> bytes:
 STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 UTF_8_MARK = b"\xef\xbb\xbf"
 BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
@@ -437,6 +450,8 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
     elif is_there:
         if path.suffix in JSON_LINES_SUFFIXES:
             raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
+        if name.lower().endswith(WARC_SUFFIXES):
+            raise ConfigError(f"{name}: extract reads pages, not WARC; POST /api/v1/pages stores up to 32 pages of a WARC file")
         yield {"id": name, "path": name}
     elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
         yield _fetch(f"https://{name}", folder, inputs)
@@ -447,7 +462,11 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
 
 
 def _list_folder(folder: Path) -> Iterator[dict[str, Any]]:
-    paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PAGE_SUFFIXES) and path.is_file())
+    """The lines of the pages in a folder, and of the folders in it that cannot be read, whose lines fail with the reason."""
+    unreadable: list[OSError] = []
+    found = os.walk(folder, onerror=unreadable.append)
+    paths = sorted(path for place, _, names in found for name in names if (path := Path(place, name)).name.lower().endswith(PAGE_SUFFIXES))
+    paths = [path for path in paths if path.is_file()] + [Path(error.filename) for error in unreadable]
     if not paths:
         raise ConfigError(f"{folder}: has no page; pages are files that end with {', '.join(PAGE_SUFFIXES)}")
     for path in paths:

@@ -38,6 +38,8 @@ _SIGNATURES = (
     (b"MZ\x90\x00", "a program"),
     (b"\xd0\xcf\x11\xe0", "an Office file"),
     (b"{\\rtf", "an RTF file"),
+    (b"WARC/", "a WARC file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
 )
 _CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
 # Content types that servers send with HTML. A body with another type must contain markup.
@@ -59,6 +61,7 @@ _XML = re.compile(
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
     re.IGNORECASE,
 )
+_MHTML = re.compile(rb"[\w-]{1,40}:[\s\S]{0,2000}?\bContent-Type:\s*multipart/related\b", re.IGNORECASE)  # RFC 2557, "save as" of browsers
 _HEAD_BYTES = 4096  # bytes at the start of the body that `detect_non_html` examines
 
 
@@ -205,6 +208,8 @@ def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | No
     named = named or next((name for magic, at, name in _CONTAINERS if head[at : at + len(magic)] == magic), None)
     if named is not None:
         return OutcomeRecord(Outcome.NOT_HTML, f"the body is {named}")
+    if _MHTML.match(head):
+        return OutcomeRecord(Outcome.NOT_HTML, "the body is a web archive (MHTML)")
     if _XML.match(head.lstrip(b"\xef\xbb\xbf \t\r\n\f")):
         return OutcomeRecord(Outcome.NOT_HTML, "the body is XML: a feed, a sitemap or a drawing")
     if _MARKUP.search(head.replace(b"\0", b"")) is not None:
@@ -212,6 +217,8 @@ def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | No
     media = (content_type or "").split(";")[0].strip().lower()
     if media not in _HTML_TYPES:
         return OutcomeRecord(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
+    if b"<" not in body:
+        return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON" if head.lstrip()[:1] in (b"{", b"[") else "no markup is in the body")
     if head.lstrip()[:1] in (b"{", b"["):
         return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON")
     if sum(head.count(byte) for byte in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\5", b"\6")) > len(head) // 50:

@@ -230,7 +230,8 @@ def _build_result(
     fields = fields if profile is None else apply_positions(fields, apply_profile.find_field_texts(profile, blocks), page.fetched_at)
     fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    is_news = bool(structured.types() & NEWS_TYPES)
+    blocks = remove_bylines(blocks, fields.authors, day, is_news=is_news, language=fields.language)
     content = join_text(blocks)
     following = page_type.find_next_part(structured, page.url)
     if following is not None:

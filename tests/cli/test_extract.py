@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_result import Newsmill
@@ -47,6 +49,39 @@ def test_files_and_folders(newsmill: Newsmill) -> None:
     ]
     one = newsmill("extract", "page.html", "--url", "https://paper.example/bridge", "--language", "de").lines[0]
     assert (one["url"], one["title"]) == ("https://paper.example/bridge", "Bridge closed")
+
+
+def test_a_file_is_read_by_its_bytes_whatever_its_name_says(newsmill: Newsmill, folder: Path) -> None:
+    (folder / "plain.html.gz").write_bytes(PAGE.encode())
+    (folder / "packed.html").write_bytes(gzip.compress(PAGE.encode()))
+    (folder / "list.txt").write_text("page.html\nmore/page.htm.gz\n")
+    done = newsmill("extract", "plain.html.gz", "packed.html", "list.txt")
+    assert [(record["outcome"], record["detail"]) for record in done.lines] == [
+        ("stored", None),
+        ("stored", None),
+        ("not_html", "no markup is in the body"),
+    ]
+    (folder / "crawl.warc.gz").write_bytes(gzip.compress(b"WARC/1.0\r\n"))
+    refused = newsmill("extract", "crawl.warc.gz")
+    assert (refused.code, "POST /api/v1/pages" in refused.err) == (2, True)
+
+
+def test_what_cannot_be_read_is_named(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:  # the tests may run as root, whom no permission stops
+        if str(path).endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    (folder / "more" / "secret").mkdir()
+    (folder / "more" / "cut.html.gz").write_bytes(gzip.compress(PAGE.encode())[:40])
+    (folder / "more" / "loop").symlink_to("..")
+    monkeypatch.setattr("os.scandir", refuse)
+    done = newsmill("extract", "more", "--format", "text")
+    assert (done.code, "==> more/page.htm.gz <==" in done.out) == (0, True)
+    assert [line.partition(":")[0] for line in done.err.splitlines()] == ["more/cut.html.gz", "more/secret"]
+    assert "line " not in done.err
 
 
 def test_a_file_name_that_is_not_utf_8(newsmill: Newsmill, folder: Path) -> None:

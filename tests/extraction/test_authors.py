@@ -87,6 +87,26 @@ from newsmill.model import Author, AuthorType
         ("Photo: Jane Doe", []),
         ("Disko Von", []),  # the name stands in the next element
         ("山田太郎 2026年4月1日 08時00分", ["山田太郎"]),
+        # roles and brackets of Chinese, Japanese and Korean; labels in other languages
+        ("山田太郎 記者", ["山田太郎"]),
+        ("【田中花子】", ["田中花子"]),
+        ("文・佐藤健", ["佐藤健"]),
+        ("〔記者林美麗／高雄報導〕", ["林美麗"]),
+        ("记者 李明 报道", ["李明"]),
+        ("서울=김철수 기자", ["김철수"]),
+        ("كتب: محمد علي", ["محمد علي"]),
+        ("كتبت - سارة محمود", ["سارة محمود"]),
+        ("خبرنگار: مریم احمدی", ["مریم احمدی"]),
+        ("تحریر: عمران خان", ["عمران خان"]),
+        ("লেখক: রফিক ইসলাম", ["রফিক ইসলাম"]),
+        ("எழுதியவர்: குமார் ராஜன்", ["குமார் ராஜன்"]),
+        ("Της Μαρίας Νικολάου", ["Μαρίας Νικολάου"]),
+        ("Oprac. Anna Nowak", ["Anna Nowak"]),
+        ("ដោយ សុខ ចាន់", ["សុខ ចាន់"]),
+        # a place between a full name and the date
+        ("Jane Doe | Port Bay | 24 Nov 2026", ["Jane Doe"]),
+        ("Jane Doe | John Roe", ["Jane Doe", "John Roe"]),
+        ("24 Nov 2026 | Jane Doe | 10:30", ["Jane Doe"]),
         ("Foto: dpa", []),
         ("Jane Doe, Sat, 20 Dec", ["Jane Doe"]),
         # buttons and labels
@@ -129,6 +149,15 @@ def test_names(text: str, names: list[str]) -> None:
         ("The Washington Post", "organisation"),
         ("Anna Berger", "person"),
         ("Reuters", "organisation"),
+        ("Muster Medien GmbH & Co. KG", "organisation"),
+        ("Example Publishing", "organisation"),
+        ("Ediciones Ejemplo S.L.", "organisation"),
+        ("株式会社例", "organisation"),
+        ("読売新聞社", "organisation"),
+        ("Редакция", "organisation"),
+        ("example.jp", "organisation"),
+        ("jane.doe", "person"),
+        ("Se Ri Pak", "person"),
     ],
 )
 def test_types(name: str, kind: str) -> None:
@@ -194,6 +223,28 @@ JANE = ([("Jane Doe", "person")], "json-ld")
         # a user name in the data, a name in the byline
         ('<meta name="author" content="jdoe">', '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
         ('<meta name="author" content="jdoe">', "", ([("jdoe", "person")], "meta")),
+        # the owner of the copyright in the data, a person in the byline; the owner may be the author
+        (
+            '<meta name="author" content="Big House"><meta name="copyright" content="Copyright © 2026 Big House">',
+            '<p class="byline">By Jane Doe</p>',
+            ([("Jane Doe", "person")], "dom"),
+        ),
+        (
+            '<meta name="author" content="Jane Doe"><meta name="copyright" content="© Jane Doe">',
+            "",
+            ([("Jane Doe", "person")], "meta"),
+        ),
+        # the name of a host counts less than any other
+        (
+            '<meta name="author" content="paper.example.jp">',
+            '<p class="byline">By Town Choir Group</p>',
+            ([("Town Choir Group", "organisation")], "dom"),
+        ),
+        ('<meta name="author" content="paper.example.jp">', "", ([("paper.example.jp", "organisation")], "meta")),
+        # a line without a mark in Chinese, Japanese and Korean
+        ("", "<div>記者林美麗／高雄報導</div>", ([("林美麗", "person")], "dom")),
+        ("", "<div>山田太郎 記者</div>", ([("山田太郎", "person")], "dom")),
+        ("", "<div>홍길동 기자</div>", ([("홍길동", "person")], "dom")),
         # only the organisation anywhere
         (json_ld('{"@type":"Organization","name":"Paper"}'), "", ([("Paper", "organisation")], "json-ld")),
         # JSON-LD with the first of two

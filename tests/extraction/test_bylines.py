@@ -23,6 +23,9 @@ JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
         ("2026年11月23日（月） 5時00分", "dateline"),
         ("입력 2026년 11월 23일 오전 5시 00분", "dateline"),
         ("Published 23 November 2026", "dateline"),
+        ("Texto de Jane Doe", "byline"),
+        ("Γράφει η Jane Doe", "byline"),
+        ("23 de novembro de 2026 às 10h30", "dateline"),
         ("24 November 2026", None),  # another day than the page's own
         ("Jane Doe won the race", None),
         ("Jane Doe is the new mayor of Aunstadt since 23 November 2026, the council says", None),
@@ -86,3 +89,18 @@ def test_paragraphs_about_the_authors_go_from_the_end_of_a_news_article_only() -
     assert [block.kept for block in remove_bylines(text, (JANE, JOHN), None, is_news=True)] == [True] * 6 + [False] * 2
     assert all(block.kept for block in remove_bylines(text, (JANE, JOHN), None))
     assert all(block.kept for block in remove_bylines(text[-4:], (JANE, JOHN), None, is_news=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "author"),
+    [
+        ("23 พฤศจิกายน 2569", "th", None),
+        ("۲ آذر ۱۴۰۵", "fa", None),
+        ("令和8年11月23日", "ja", None),
+        ("〔記者林美麗／高雄報導〕", "zh-TW", "林美麗"),
+        ("서울=김철수 기자", "ko", "김철수"),
+    ],
+)
+def test_lines_of_other_calendars_and_scripts(text: str, language: str, author: str | None) -> None:
+    authors = () if author is None else (Author(author),)
+    assert classify_byline(text, authors, "2026-11-23", language) == ("dateline" if author is None else "byline")

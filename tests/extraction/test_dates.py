@@ -256,6 +256,31 @@ def test_the_listing_counts_more_than_a_guess_and_less_than_the_page() -> None:
     assert stated is not None and stated.day == "2026-11-23"
 
 
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<meta name="dc.created" content="{t}">',
+        '<meta name="dcterms.created" content="{t}">',
+        '<meta name="date" content="{t}">',
+        '<span itemprop="datePublished" content="{t}">x</span>',
+    ],
+)
+def test_the_time_of_the_request_is_no_date(markup: str) -> None:
+    requested = markup.replace("{t}", "2026-11-25T12:00:03Z")
+    assert published("<title>x</title>", requested) is None
+    assert published(f"<title>x</title>{requested}") is None
+    shown = published("<title>The ferry keeps running</title>", f"<h1>The ferry keeps running</h1><p>3 March 2026</p>{requested}")
+    assert shown is not None
+    assert shown.day == "2026-03-03"
+    assert published("<title>x</title>", markup.replace("{t}", "2026-11-25T11:00:00Z")) is not None
+
+
+def test_an_article_may_be_fetched_in_the_second_of_its_publication() -> None:
+    found = published('<meta property="article:published_time" content="2026-11-25T12:00:00Z">')
+    assert found is not None
+    assert found.at == NOW
+
+
 def test_the_listing_and_nothing() -> None:
     assert published("", hint=NOW - timedelta(days=1)) == Timestamp(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
     assert published("") is None

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill.exceptions import DecodeError
-from newsmill.extraction.decode import decode_body
+from newsmill.extraction.decode import decode_body, detect_non_html
 
 TEXT = b"<html><body>" + b"some words " * 500 + b"</body></html>"
 RAW = zlib.compressobj(wbits=-15)
@@ -98,3 +98,23 @@ def test_measured_bodies(shared: Path) -> None:
                 decode_body(case["encoding"], body)
         else:
             assert isinstance(decode_body(case["encoding"], body), bytes)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b"WARC/1.1\r\nWARC-Type: response\r\n\r\nHTTP/1.1 200 OK\r\n\r\n<html><p>text", "a WARC file"),
+        (zstandard.compress(b"WARC/1.0"), "a zstd file"),
+        (
+            b'From: <Saved by Blink>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related;\r\n\ttype="text/html"\r\n\r\n<html><p>text',
+            "MHTML",
+        ),
+        (b'{"log": {"entries": []}}', "JSON"),
+        (b"one.html\ntwo.html\n", "no markup"),
+    ],
+)
+def test_archives_and_lists_are_not_read_as_pages(body: bytes, name: str) -> None:
+    found = detect_non_html(body, "text/html")
+    assert found is not None
+    assert found.outcome == "not_html"
+    assert name in str(found.detail)

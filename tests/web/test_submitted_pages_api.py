@@ -127,6 +127,16 @@ def test_pages_of_other_programs_warc_files(web: RunningApp, sandbox: Sandbox) -
     assert web.context.ledger.progress().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}  # one text at two URLs
 
 
+def test_the_chunks_that_wget_keeps_are_joined(web: RunningApp) -> None:
+    add_source(web)
+    page = PAGE.encode()
+    chunks = b"".join(b"%x;ext=1\r\n%s\r\n" % (len(part), part) for part in (page[:50], page[50:]))
+    for name, body in (("whole", chunks + b"0\r\n\r\n"), ("cut", chunks), ("joined", page)):
+        block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+        post_warc(web, record("response", block, f"WARC-Target-URI: {URL}/{name}", "WARC-Date: 2026-11-25T10:00:00Z"))
+        assert archived(web, f"{URL}/{name}").body == page
+
+
 def test_newsmills_own_segments_can_be_submitted(web: RunningApp) -> None:
     add_source(web)
     out = io.BytesIO()

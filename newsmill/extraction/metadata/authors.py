@@ -8,7 +8,7 @@ as naming an author, and the line "By …" below the headline.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from itertools import islice
@@ -17,6 +17,7 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill.extraction.metadata.date_parsers import find_written_dates
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import find_section_names, join_letters
 from newsmill.extraction.normalise import WORD_MARKS, cache_short_texts, normalise_line
@@ -27,6 +28,7 @@ from newsmill.model import Author, AuthorType, Block, BlockType
 
 MAX_NAME_CHARACTERS = 60  # characters of one name; longer texts are sentences
 MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on many pages of a site, and several times on each
+MAX_PLACE_WORDS = 3  # words of a place beside a name: "Rio de Janeiro"
 MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
@@ -34,9 +36,11 @@ _LABEL = re.compile(r"^[^:：]{1,30}(?::\s+|：\s*)(?=\S)")  # "Text und Intervi
 _LABEL_END = re.compile(r"\s(?:by|von|par|por|door|av|af)$", re.IGNORECASE)  # "Ein Kommentar von": the name stands in the next element
 # Chinese, Japanese and Korean join the role to the name: "记者张三", "글=홍길동 기자", "홍길동 기자 외 1명" ("and one more").
 _JOINED_ROLE = re.compile(
-    r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])"
+    r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])|^文[・=＝](?=\w)"
 )
-_KOREAN_ROLE = re.compile(r"\s(?:\w{0,4}기자|특파원|논설위원|칼럼니스트|앵커)(?:\s외\s\d+명)?$")
+# behind the name: "홍길동 기자 외 1명", "山田太郎 記者", "李明 报道"
+_ROLE_BEHIND = re.compile(r"\s(?:(?:\w{0,4}기자|특파원|논설위원|칼럼니스트|앵커)(?:\s외\s\d+명)?|[记記]者|特派員|編集委員|報導|报道|報道)$")
+_ASIAN_BRACKETS = re.compile("[【】〔〕]")  # around a whole byline: "〔記者林美麗／高雄報導〕"
 _NOBODY = re.compile(rf"^(?:{build_alternation('not_an_author')})$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
 _SEPARATOR = re.compile(
@@ -82,6 +86,15 @@ _ORGANISATION = re.compile(
     r"\.(?:com|de|org|net|co|at|ch|fr|it|es|news|eu|info|uk|tr|tv)$",
     re.IGNORECASE,
 )
+# The legal form of a company: "Muster Medien GmbH & Co. KG", "Редакция", "読売新聞社". Case counts for those that are also words or names.
+_COMPANY = re.compile(
+    r"\b(?:(?:gmbh|ltd|llc|llp|plc|inc|corp|pty|holding|(?:zeitungs)?verlag\w*|publish(?:ing|ers)|publications?|éditions|media\w*gruppe|"
+    r"ооо|издательство|видавництво|редакция|редакція|газета)\b|"
+    r"(?:s\.?p\.?a|s\.?r\.?[lo]|s\.?a\.?s|sp\. z o\.\s?o|d\.o\.o|s\.l\.u?)\.?$"
+    r"|(?-i:AG|KG|SE|AB|AS|Oy|SA|SL|NV|BV|B\.V|N\.V|Kft|Zrt|A/S|Co)\b\.?$)|[聞闻報报]社$|株式会社|有限公司|주식회사|通信社$|通[讯訊]社$|신문사?$",
+    re.IGNORECASE,
+)
+_HOST_NAME = re.compile(r"(?:[\w-]+\.)+(?:com|org|net|info|news|[a-z]{2})", re.IGNORECASE)
 
 
 def split_names(text: str) -> list[str]:
@@ -92,7 +105,8 @@ def split_names(text: str) -> list[str]:
 @cache_short_texts(MAX_CACHED_CHARACTERS)
 def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
-    text = _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text)))
+    text = _ASIAN_BRACKETS.sub(" ", _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text))))
+    text = _remove_place(text)
     names: list[str] = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
@@ -101,13 +115,23 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
         labelled = not name
-        name = "" if credited else _KOREAN_ROLE.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
+        name = "" if credited else _ROLE_BEHIND.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         first, _, rest = name.partition(" ")
         name = rest if first in _CONJUNCTIONS else name  # behind a comma: "Jane Doe, John Roe, and Max Moe"
         if _is_name(name) and not (names and _JOB_TITLES.search(name)):
             names.append(name)
     return tuple(dict.fromkeys(names))
+
+
+def _remove_place(text: str) -> str:
+    """Return the byline without the place between a full name and the date: "Jane Doe | Port Bay | 24 Nov 2026"."""
+    parts = text.split("|")
+    for at in range(1, min(len(parts) - 1, MAX_BYLINE_NAMES)):
+        before, place, behind = parts[at - 1].split(), parts[at].split(), parts[at + 1]
+        if len(before) > 1 and len(place) <= MAX_PLACE_WORDS and _DATE.search(behind) and not _DATE.search("|".join(parts[: at + 1])):
+            return "|".join((*parts[:at], *parts[at + 1 :]))
+    return text
 
 
 def _is_name(name: str) -> bool:
@@ -125,7 +149,8 @@ def is_agency(name: str) -> bool:
 @lru_cache(maxsize=512)
 def classify_author(name: str) -> AuthorType:
     """Return ORGANISATION for agencies, desks, newspapers and words that are not names of people, otherwise PERSON."""
-    return AuthorType.ORGANISATION if is_agency(name) or _ORGANISATION.search(name) else AuthorType.PERSON
+    is_organisation = is_agency(name) or _ORGANISATION.search(name) or _COMPANY.search(name) or _HOST_NAME.fullmatch(name)
+    return AuthorType.ORGANISATION if is_organisation else AuthorType.PERSON
 
 
 # ---- the authors of a page ----------------------------------------------------------------------------------------------------
@@ -166,10 +191,16 @@ _OUTSIDE_TAGS = frozenset({"aside", "nav", "figure", "figcaption", "form", "butt
 _LINE_TAGS = frozenset(("p", "span", "div", "a", "address", "strong", "em", "li"))
 _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg"))
 _BUTTON_ROLES = frozenset(("button", "menuitem", "navigation", "tab"))
-_BY_LINE = re.compile(rf"^(?:{build_alternation('byline')})[:：\s]\s*\S", re.IGNORECASE)
+_BY_LINE = re.compile(
+    rf"^(?:{build_alternation('byline')})[:：\s]\s*\S|"
+    # Chinese, Japanese and Korean: "記者林美麗／高雄報導", "文・佐藤健", "山田太郎 記者", "서울=김철수 기자"
+    r"^[〔【]?(?:本[报報])?[记記]者\s?[\u4e00-\u9fff]{2,4}(?:\W|$)|^文[・=＝]|^[^\s\W]{2,12}\s(?:[记記]者|기자)$|^[가-힣]{1,10}=[가-힣]{2,4}\s기자$",
+    re.IGNORECASE,
+)
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _USER_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _GAP = "· · ·"
+_COPYRIGHT_WORDS = re.compile(r"©|\(c\)|\bcopyright\b|\ball rights reserved\b|\balle rechte vorbehalten\b|\b(?:19|20)\d{2}\b|\bby\b", re.I)
 Authors = tuple[Author, ...]
 
 
@@ -178,6 +209,7 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
 
     JSON-LD, <meta>, the byline and the listing are searched in this order for a person, and for an organisation only if none names a
     person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
+    The owner of the copyright that <meta> names, and the name of a host, count only if no other source has an author.
     """
 
     def select_authors(authors: Iterable[Author]) -> Authors:
@@ -194,12 +226,19 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
         (select_authors(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
         (select_authors(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
     ]
-    if not any(_has_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
+    owner = _find_copyright_owner(page)
+    if not any(_has_names(authors, owner) for authors, _ in found):  # a search in the visible page costs more than one in the data
         found.append((select_authors(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
         found.append((select_authors(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
     found = [(_drop_publishers(authors), source) for authors, source in found]
-    kinds = (_has_names, _list_person_names, bool)
+    kinds: tuple[Callable[[Authors], object], ...] = (
+        partial(_has_names, owner=owner),
+        _has_names,
+        _list_person_names,
+        _has_more_than_hosts,
+        bool,
+    )
     chosen = next(((authors, source) for is_kind in kinds for authors, source in found if is_kind(authors)), None)
     return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
 
@@ -211,9 +250,19 @@ def _drop_publishers(authors: Authors) -> Authors:
     return tuple(author for author in authors if author.type is AuthorType.PERSON or is_agency(author.name))
 
 
-def _has_names(authors: Authors) -> bool:
-    """True if a person is named, and not only by a user name such as "jdoe"."""
-    return any(author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name) for author in authors)
+def _has_names(authors: Authors, owner: str | None = None) -> bool:
+    """True if a person is named, and not only by a user name such as "jdoe" or by `owner`, the joined letters of a name."""
+    people = (author.name for author in authors if author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name))
+    return any(owner is None or join_letters(name) != owner for name in people)
+
+
+def _has_more_than_hosts(authors: Authors) -> bool:
+    return any(_HOST_NAME.fullmatch(author.name) is None for author in authors)
+
+
+def _find_copyright_owner(page: StructuredData) -> str | None:
+    """Return the joined letters of the owner in <meta name=copyright>, without "©", "Copyright" and years; None if there is none."""
+    return join_letters(_COPYRIGHT_WORDS.sub(" ", page.first("copyright", "dc.rights", "dcterms.rightsholder") or "")) or None
 
 
 def _list_person_names(authors: Authors) -> frozenset[str]:
@@ -347,7 +396,7 @@ def _find_bare_line(tree: HtmlElement) -> list[str]:
     below = (element for element in headline.xpath("following::*") if element.tag in _LINE_TAGS)
     for line in islice(below, _MAX_LINES_BELOW):
         text = " ".join((line.text_content() if len(line) < 6 else "").split())
-        if 5 < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line) and not _is_in_sentence(line):
+        if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line) and not _is_in_sentence(line):
             return [name for name in _read_names(line) if " " not in name or not name.islower()]
     return []
 
@@ -435,25 +484,32 @@ MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe 
 BIOGRAPHY_WORDS = range(6, 121)  # words
 _WORD = re.compile(rf"\d+|[^\W\d_]+(?:[{WORD_MARKS}]+[^\W\d_]*)*")
 _DATE_UNIT = re.compile(r"(?<=\d)\s?[年月日号號時时点點分秒년월일시분초]")  # in the dates and times of Chinese, Japanese and Korean
+_CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")  # "10:30", "10h30"
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
-def remove_bylines(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False) -> tuple[Block, ...]:
+def remove_bylines(
+    blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False, language: str | None = None
+) -> tuple[Block, ...]:
     """Return the blocks, with bylines and datelines among the first kept ones and as the last one marked as removed.
 
-    `day` is the day of publication that the page displays (YYYY-MM-DD), or None if it is unknown. `is_news` means that the page declares
-    a news article; paragraphs about its authors at the end are then marked too. In guides they are text: the gold texts keep 9 of 12
-    there, and none of 5 on news pages.
+    `day` is the day of publication that the page displays (YYYY-MM-DD), or None if it is unknown. `language` is the tag of the text.
+    `is_news` means that the page declares a news article; paragraphs about its authors at the end are then marked too. In guides they
+    are text: the gold texts keep 9 of 12 there, and none of 5 on news pages.
     """
     out = list(blocks)
     kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
     for index in kept[:FIRST_BLOCKS]:
-        reason = classify_byline(out[index].text, authors, day)
+        reason = classify_byline(out[index].text, authors, day, language)
         if reason is None or len(kept) <= FIRST_BLOCKS:
             break
         out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
     last = max((index for index, block in enumerate(out) if block.kept), default=-1)
-    if len(kept) > FIRST_BLOCKS + 1 and last == kept[-1] and (reason := classify_byline(out[last].text, authors, day)) is not None:
+    if (
+        len(kept) > FIRST_BLOCKS + 1
+        and last == kept[-1]
+        and (reason := classify_byline(out[last].text, authors, day, language)) is not None
+    ):
         out[last] = replace(out[last], kept=False, layer=LAYER, reason=reason)
     for index in kept[-LAST_BLOCKS:] if is_news and len(kept) > FIRST_BLOCKS + LAST_BLOCKS else ():
         if out[index].kept and is_about_author(out[index].text, authors):
@@ -476,8 +532,8 @@ def is_about_author(text: str, authors: Sequence[Author]) -> bool:
     return any(len(name) > 1 and _contains_name(words[: MAX_WORDS_BEFORE_NAME + len(name)], name) for name in people)
 
 
-def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> str | None:
-    """Return `byline` or `dateline`, or None for a line with other content.
+def classify_byline(text: str, authors: Sequence[Author], day: str | None, language: str | None = None) -> str | None:
+    """Return `byline` or `dateline`, or None for a line with other content. `language` is the tag of the text, for other calendars.
 
     >>> classify_byline("By Jane Doe, 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     'byline'
@@ -485,15 +541,21 @@ def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> st
     'dateline'
     >>> classify_byline("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     """
-    words = [word.casefold() for word in _WORD.findall(_DATE_UNIT.sub(" ", _CONTACT.sub(" ", text)))]
+    line = _CLOCK.sub(" ", _BYLINE_WORDS.sub("", _CONTACT.sub(" ", text)))
+    words = [word.casefold() for word in _WORD.findall(_DATE_UNIT.sub(" ", line))]
     names = [_WORD.findall(author.name.casefold()) for author in authors]
+    known = {author.name for author in authors}
+    if len(text) <= MAX_BYLINE_CHARACTERS and (written := split_names(text)) and known.issuperset(written):
+        return "byline"
     if len(words) > MAX_LINE_WORDS:
         return None
     signed = any(_contains_name(words, name) for name in names)
     name_words = {word for name in names for word in name}
-    other_words = [word for word in words if not word.isdigit() and word not in name_words]
+    other_words = {word for word in words if not word.isdigit() and word not in name_words}
     numbers = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
-    dated = day is not None and {int(day[:4]), int(day[8:10])} <= numbers
+    dated = day is not None and (
+        {int(day[:4]), int(day[8:10])} <= numbers or any(day in found.days for found in find_written_dates(text, language))
+    )
     if len(other_words) > MAX_OTHER_WORDS or not (signed or dated) or (signed and not dated and len(other_words) > 1):
         return None
     return "byline" if signed else "dateline"

@@ -3,6 +3,7 @@
 Both need year, month and day. Timestamps that are impossible or in the future are rejected.
 A written date is "3 March 2026", "03.03.2026" or "2026年3月3日". Its parser reads numbers and month names and does not guess.
 Month names come from the Unicode CLDR (package Babel), in the language of the page and in English.
+Years of the Buddhist, Persian, Japanese and Taiwanese calendars become Gregorian ones.
 """
 
 from __future__ import annotations
@@ -158,21 +159,35 @@ DEFAULT_LANGUAGES = (
 )  # for pages in an unknown language: the most common languages of the web
 YEAR_FIRST_LANGUAGES = frozenset(("ja", "ko", "zh"))  # in which "26.11.24" is 24 November
 
-_YEAR = r"((?:19|20)\d{2})(?!\d)"
+BUDDHIST_LANGUAGES = frozenset(("th",))  # in which 2569 is 2026
+PERSIAN_LANGUAGES = frozenset(("fa", "prs", "ps"))  # in which 1405 begins in March 2026
+MONTH_VARIANTS = {"ar": ("ar_LB", "ar_DZ", "ar_MA"), "de": ("de_AT",), "sr": ("sr_Latn",)}  # locales with other month names
+PERSIAN_MONTHS = ("فروردین", "اردیبهشت", "خرداد", "تیر", "مرداد", "شهریور", "مهر", "آبان", "آذر", "دی", "بهمن", "اسفند")
+_ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911}  # the year before the first year of each
+_BUDDHIST_YEARS = range(2500, 2600)
+_PERSIAN_YEARS = range(1300, 1500)
+_PERSIAN_EPOCH = 226_529  # the proleptic Gregorian ordinal of the day before the first day of year 0
+
+_YEAR = r"((?:19|20|25|1[34])\d{2})(?!\d)"  # of the Gregorian, Buddhist or Persian calendar
 _DAY = r"(?<![\d.,:/-])(\d{1,2})"
-_NAME = r"([^\W\d_][^\s\d,/|()]{1,19})"
+_NAME = r"([^\W\d_][^\s\d,/|()]{1,19}(?:\s(?:الثاني|الأول))?)"  # "تشرين الثاني", one of two months of a name
 _PATTERNS = (
     ("ymd", re.compile(rf"(?<![\d.,:/-]){_YEAR}\s?([-/.年년])\s?(\d{{1,2}})\s?(?:\2|[月월])\s?(\d{{1,2}})(?!\d|[.,/-]\d)")),
+    ("ymd", re.compile(rf"((?:{'|'.join(_ERAS)})\s?(?:\d{{1,3}}|元))\s?(年)\s?(\d{{1,2}})\s?月\s?(\d{{1,2}})\s?日")),
     ("dmy", re.compile(rf"{_DAY}(\.\s?|[/-])(\d{{1,2}})\2{_YEAR}(?![./-]\d)")),
     ("dmy", re.compile(rf"{_DAY}\s(tháng|thg)\s(\d{{1,2}}),?\s(?:năm\s)?{_YEAR}")),  # Vietnamese month names are numbers
     ("short", re.compile(rf"{_DAY}(\.)([01]\d)\.(\d{{2}})(?!\d|[.,:/-]\d|\.\w)")),
     (
         "d name y",
-        re.compile(rf"{_DAY}(?:st|nd|rd|th|er|[.ºª])?[\s-]+(?:(?:de|of)\s|d[’']|ב)?{_NAME}[.,]{{0,2}}[\s-]+(?:(?:de|del)\s)?{_YEAR}"),
+        re.compile(
+            rf"{_DAY}(?:st|nd|rd|th|er|[.ºª])?[\s-]+(?:(?:de|of)\s|d[’']|ב|ខែ)?{_NAME}[.,]{{0,2}}[\s-]+"
+            rf"(?:(?:de|del|พ\.ศ\.|ค\.ศ\.)\s|ឆ្នាំ\s?)?{_YEAR}"
+        ),
     ),
     ("name d y", re.compile(rf"{_NAME}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?,?\s{_YEAR}")),
     ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
 )
+_DEVANAGARI_NASAL = re.compile("[ङञणनम]्(?=[क-ह])")
 _GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": an inline element with a name before the date
 
 
@@ -227,19 +242,44 @@ def _read_days(order: str, match: re.Match[str], language: str | None) -> Iterat
         year, name, day = {"d name y": (2, 1, 0), "name d y": (2, 0, 1), "y name d": (0, 1, 2)}[order]
         month_number = parse_month(parts[name], language)
         readings = [] if month_number is None else [(parts[year], str(month_number), parts[day])]
-    seen = dict.fromkeys(iso for reading in readings if (iso := _format_day(*map(int, reading))) is not None)
+    seen = dict.fromkeys(iso for reading in readings if (iso := _format_day(*reading, language)) is not None)
     return iter(seen)
 
 
-def _format_day(year: int, month: int, day: int) -> str | None:
+def _format_day(written_year: str, written_month: str, written_day: str, language: str | None) -> str | None:
+    """Return the ISO day of a date, or None if its calendar has no such day or is not one of the language."""
+    month, day = int(written_month), int(written_day)
+    base = (language or "").split("-")[0]
     try:
+        if (era := _ERAS.get(written_year[:2])) is not None:
+            return date(era + int(written_year[2:].strip().replace("元", "1")), month, day).isoformat()
+        year = int(written_year)
+        if year in _BUDDHIST_YEARS:
+            return date(year - 543, month, day).isoformat() if base in BUDDHIST_LANGUAGES else None
+        if year in _PERSIAN_YEARS:
+            return _convert_persian(year, month, day).isoformat() if base in PERSIAN_LANGUAGES else None
         return date(year, month, day).isoformat()
     except ValueError:
         return None
 
 
+def _convert_persian(year: int, month: int, day: int) -> date:
+    """Return the Gregorian date of a Persian one. Raises ValueError for a month or day that the calendar does not have.
+
+    The leap years follow the 33-year cycle, which agrees with the astronomical calendar from 1244 to 1502.
+    """
+    is_leap = (8 * year + 29) % 33 < 8
+    last = 31 if month <= 6 else 30 if month < 12 or is_leap else 29
+    if not (1 <= month <= 12 and 1 <= day <= last):
+        raise ValueError(f"{year}-{month}-{day} is not a date of the Persian calendar")
+    days = 365 * year + (8 * year + 21) // 33 + 30 * (month - 1) + min(month - 1, 6) + day
+    return date.fromordinal(days + _PERSIAN_EPOCH)
+
+
 def parse_month(name: str, language: str | None) -> int | None:
     """Return the month (1 to 12) of a name or an abbreviation in the language or in English, otherwise None."""
+    if language is not None and language.split("-")[0] in PERSIAN_LANGUAGES and name in PERSIAN_MONTHS:
+        return PERSIAN_MONTHS.index(name) + 1
     spellings = dict.fromkeys((_fold_name(name), _fold_name(_GLUED.sub("", name))))
     tables = [_load_months(tag) for tag in (DEFAULT_LANGUAGES if language is None else dict.fromkeys((language.split("-")[0], "en")))]
     found = (table.get(spelling) or _match_abbreviation(spelling, table) for table in tables for spelling in spellings)
@@ -252,17 +292,18 @@ def _match_abbreviation(word: str, table: Mapping[str, int]) -> int | None:
 
 
 def _fold_name(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold().strip(".,;:'’\"")
+    """Return the name in one spelling: "नवम्बर" and "नवंबर" are the same Hindi word."""
+    return _DEVANAGARI_NASAL.sub("ं", unicodedata.normalize("NFC", name).casefold().strip(".,;:'’\""))
 
 
 @lru_cache(maxsize=MAX_CACHED_LANGUAGES)
 def _load_months(language: str) -> Mapping[str, int]:
     """Return full and abbreviated month names from CLDR, alone and within a date. The result is empty for an unknown language."""
     try:
-        months = load_month_names(language)
+        locales = [load_month_names(tag) for tag in (language, *MONTH_VARIANTS.get(language, ()))]
     except (UnknownLocaleError, ValueError):
         return {}
-    tables = (months[context][width] for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
+    tables = (months[context][width] for months in locales for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
     return {_fold_name(name): month for table in tables for month, name in table.items() if not name.isdigit()}
 
 

@@ -62,6 +62,7 @@ _MODIFIED_META = (
     "dc.date.modified",
 )
 _OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
+MAX_REQUEST_GAP = timedelta(seconds=60)  # between the fetch and a timestamp that is the time of the request; clocks differ
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
@@ -76,6 +77,7 @@ def find_published(
     `language` is the BCP 47 tag of the text, and `hint` is the date of the listing.
 
     JSON-LD is used at once if <meta> or microdata name the same day, or if no other source has a date. A standard <meta> is used alone.
+    A time of the request in microdata or another <meta> is none: some sites write the current time there.
     If these disagree or are absent, the date beside the headline decides, then the URL, then the sources by rank, with the listing last.
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
@@ -85,17 +87,18 @@ def find_published(
     )
     article = page.article or {}
     json_ld = _parse_first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
-    meta = _parse_first(_list_meta_values(page, _PUBLISHED_META), "meta", latest)
-    microdata = None if _is_settled(json_ld, meta) else _parse_first(page.marks.dates, "dom", latest)
+    standard = _parse_first(_list_meta_values(page, _STANDARD_META), "meta", latest)
+    meta = standard or _drop_request_time(_parse_first(_list_meta_values(page, _PUBLISHED_META), "meta", latest), now)
+    microdata = None if _is_settled(json_ld, meta) else _drop_request_time(_parse_first(page.marks.dates, "dom", latest), now)
     found = _choose_agreed(json_ld, meta, microdata)
     if found is None and json_ld is None and microdata is None:
-        found = _parse_first(_list_meta_values(page, _STANDARD_META), "meta", latest)
+        found = standard
     if found is None:
         declared = (json_ld, meta, microdata, make_timestamp(hint, "feed", latest))
         found = (
             _find_by_headline(page, url, latest, declared, find_shown)
             or next(filter(None, declared), None)
-            or _find_by_htmldate(page, latest, find_shown)
+            or _find_by_htmldate(page, now, find_shown)
         )
     if found is None:
         return None
@@ -134,8 +137,16 @@ def _find_by_headline(
     return parse_timestamp(days[0], "dom", latest) if len(days) == 1 else None
 
 
-def _find_by_htmldate(page: StructuredData, latest: datetime, find_shown: FindShownDate) -> Timestamp | None:
-    """Return the day that htmldate finds in other <meta> names and in elements marked as dates, unless it is the day of the last change."""
+def _drop_request_time(found: Timestamp | None, now: datetime) -> Timestamp | None:
+    return None if found is not None and found.precision != "day" and abs(found.at - now) <= MAX_REQUEST_GAP else found
+
+
+def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShownDate) -> Timestamp | None:
+    """Return the day that htmldate finds in other <meta> names and in elements marked as dates.
+
+    Return None for the day of the last change, and for the day of the fetch if a <meta> or microdata states the time of the request.
+    """
+    latest = now + MAX_AHEAD
     # it costs 0.05 s of CPU, which the processes that import this module and read no page need not spend
     from htmldate import find_date
 
@@ -148,6 +159,9 @@ def _find_by_htmldate(page: StructuredData, latest: datetime, find_shown: FindSh
         moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
     }
     changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
+    stated = (*page.marks.dates, *(value for values in page.meta.values() for value in values))
+    moments = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
+    changed.update(moment.day for moment in moments if _drop_request_time(moment, now) is None)
     return None if found.day in changed else found
 
 
