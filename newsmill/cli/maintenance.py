@@ -236,6 +236,8 @@ def backup(
         raise ConfigError("FOLDER is empty; name a folder")
     data = context.data_folder(settings)
     target = Path(folder).expanduser().absolute()
+    if target.resolve() == data.resolve():
+        raise ConfigError(f"{folder} is the data folder itself; choose a folder outside")
     if any(is_inside(target, inner) for inner in (data, data / "archive")):
         raise ConfigError(f"{folder} is inside the data folder; choose a folder outside")
     with context.open_context(settings):
