@@ -104,6 +104,8 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
         flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
         app.ledger.count_script_pages(state.script_pages)
+        if claims:
+            context.pages_outage.report_success()
     finally:
         if context.stop.is_set():
             app.ledger.release_segment(segment_id, context.owner, now=app.now())
