@@ -85,7 +85,7 @@ COMMANDS = {
     "doctor": Command(MAINTENANCE, f"{PACKAGE}.maintenance:doctor", "Check that ledger, archive and documents agree"),
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
-    "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
+    "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database, and copy the embedded one"),
     "keys": Command(MAINTENANCE, f"{PACKAGE}.maintenance:keys", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
     "token": Command(MAINTENANCE, f"{PACKAGE}.maintenance:token", "Manage access tokens for the API and the web pages"),
 }
