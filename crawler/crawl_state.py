@@ -76,7 +76,8 @@ class LedgerCalls:
         while True:
             try:
                 result = await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call_with_time)
-                self._outage.report_success()
+                if wait > FIRST_RETRY_SECONDS:  # other calls, such as a heartbeat that is not due, may do without the database
+                    self._outage.report_success()
                 return result
             except ServiceError as e:
                 if self.stop.event.is_set():

@@ -13,6 +13,11 @@ class OutageLog:
         self._log, self._recovery = log, recovery
         self._problem: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the last report was a failure."""
+        return self._problem is not None
+
     def report_failure(self, error: Exception, consequence: str = "") -> None:
         """Log the error and its consequence, unless the error is the last one that was logged."""
         if (problem := str(error)) != self._problem:

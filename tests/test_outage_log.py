@@ -16,6 +16,7 @@ def test_an_outage_is_a_line_for_each_reason_and_one_for_its_end(caplog: pytest.
             outage.report_success()
         else:
             outage.report_failure(OSError(reason), f"waits {len(caplog.messages)}")
+        assert outage.is_open == (reason is not None)
     assert caplog.messages == [
         "no answer; waits 0",
         "full; waits 1",

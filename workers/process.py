@@ -94,6 +94,11 @@ class WorkerContext:
         if self.heartbeat is not None:
             self.heartbeat.beat(self.app.now())
 
+    def report_failed_pages(self, error: ServiceError) -> None:
+        """Log that pages wait, unless it is known that the database is away."""
+        if not self.database_outage.is_open:
+            self.pages_outage.report_failure(error)
+
 
 @dataclass
 class SegmentState:

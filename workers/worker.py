@@ -183,7 +183,7 @@ class PageWorker(SimpleWorker):
             while not self.stop.is_set() and self.retry_one_deferred():
                 self.heartbeat()
         except ServiceError as error:  # deferred pages can wait
-            self.context.pages_outage.report_failure(error)
+            self.context.report_failed_pages(error)
         while True:
             try:
                 with self.end_loop_on_redis_error():
@@ -225,7 +225,7 @@ class PageWorker(SimpleWorker):
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL removed meanwhile
             log.warning("Redis lost job %s while it ran; its results are in the ledger", job.id)
         elif isinstance(error, ServiceError):
-            self.context.pages_outage.report_failure(error)
+            self.context.report_failed_pages(error)
             self.stop.wait(RECONNECT_SECONDS)  # or the worker would take and drop the whole queue while the database is away
         else:
             super().handle_exception(job, *exc_info)
