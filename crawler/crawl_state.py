@@ -22,6 +22,7 @@ from crawler.robots import RobotsResponse
 from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
+from newsmill.outage_log import OutageLog
 from newsmill.storage.ledger import HostLease, Ledger
 from newsmill.storage.processes import make_owner_id
 from newsmill.storage.publishers import PublisherOrder
@@ -48,6 +49,7 @@ class LedgerCalls:
         self.owner = make_owner_id()
         self._clock = clock
         self._last_time = datetime.now(UTC), time.monotonic()  # of the database, and when it was read
+        self._outage = OutageLog(log, "the database answers again")
         self._ledger_thread = ThreadPoolExecutor(1, "sql")  # one thread, one connection
 
     def close_ledger(self) -> None:
@@ -73,11 +75,14 @@ class LedgerCalls:
         wait = FIRST_RETRY_SECONDS
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call_with_time)
+                result = await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call_with_time)
+                if wait > FIRST_RETRY_SECONDS:  # other calls, such as a heartbeat that is not due, may do without the database
+                    self._outage.report_success()
+                return result
             except ServiceError as e:
                 if self.stop.event.is_set():
                     raise
-                log.warning("%s; the next try is in %.1f s", e, wait)
+                self._outage.report_failure(e, "the crawler waits")
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, MAX_RETRY_SECONDS)
 

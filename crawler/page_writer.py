@@ -18,6 +18,7 @@ from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Page
+from newsmill.outage_log import OutageLog
 from newsmill.storage.ledger import Fetched, Ledger
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class PageWriter:
         self.queued_bytes = 0
         self.saved_segments = 0
         self.unsaved_pages = 0  # in the queue, or in a segment that is being saved
+        self._archive_outage = OutageLog(log, "the archive accepts pages again")
+        self._ledger_outage = OutageLog(log, "fetched pages are recorded again")
         self._space_freed = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, "writer")
         self.task = asyncio.ensure_future(self._run())
@@ -145,10 +148,10 @@ class PageWriter:
     async def _save(self, batch: list[FetchedPage]) -> None:
         """Save, then enqueue. Rows that another crawler has leased meanwhile do not change, because their fence is higher."""
         try:
-            segment = await self._retry(self.archive.write, [fetched.page for fetched in batch])
+            segment = await self._retry(self._archive_outage, self.archive.write, [fetched.page for fetched in batch])
             pairs = zip(batch, segment.offsets, strict=True)
             rows = [fetched_row(fetched.leased_url.id, fetched.leased_url.fence, fetched.page, offset) for fetched, offset in pairs]
-            await self._retry(self.ledger.save_segment, segment, rows)
+            await self._retry(self._ledger_outage, self.ledger.save_segment, segment, rows)
         except ServiceError as e:
             spooled = sum(fetched.spool_file is not None for fetched in batch)
             log.error("fetched pages not saved: %d (%s). The next crawler saves %d of them from the spool", len(batch), e, spooled)
@@ -159,18 +162,20 @@ class PageWriter:
         self.saved_segments += 1
         await asyncio.get_running_loop().run_in_executor(self._thread, self.enqueue, segment.id)
 
-    async def _retry(self, call: Callable[..., T], *args: object) -> T:
+    async def _retry(self, outage: OutageLog, call: Callable[..., T], *args: object) -> T:
         """Run the call in the thread, again while the disk is full or the database is away. Raises ServiceError if the crawler stops.
 
         Meanwhile the queue fills and every fetch waits, so no page is fetched that cannot be saved.
         """
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, now=self.clock()))
+                result = await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, now=self.clock()))
+                outage.report_success()
+                return result
             except ServiceError as e:
                 if self.stop.event.is_set():
                     raise
-                log.warning("%s; the next try is in %.0f s", e, RETRY_SECONDS)
+                outage.report_failure(e, f"a try every {RETRY_SECONDS:.0f} s")
                 with contextlib.suppress(StopRequestedError):
                     await self.stop.sleep(RETRY_SECONDS)
 

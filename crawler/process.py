@@ -30,6 +30,7 @@ from crawler.throttle import ORDER_LOOKUPS, StopRequestedError, StopSignal
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.outage_log import OutageLog
 from newsmill.spider_logs import spider_log
 from newsmill.storage.processes import Heartbeat
 
@@ -86,13 +87,15 @@ class CrawlSetup:
 
 def make_enqueue(queue: Queue) -> Callable[[str], bool]:
     """A function that enqueues a saved segment and returns whether it could. The scheduler enqueues the others."""
+    outage = OutageLog(log, "Redis answers again")
 
     def enqueue(segment_id: str) -> bool:
         try:
             queue.enqueue(segment_id)
         except ServiceError as error:
-            log.warning("segment %s is saved but not enqueued; the scheduler enqueues it: %s", segment_id, error)
+            outage.report_failure(error, f"segment {segment_id} is saved but not enqueued; the scheduler enqueues it and those that follow")
             return False
+        outage.report_success()
         return True
 
     return enqueue

@@ -195,7 +195,8 @@ def upgrade_database(engine: Engine, settings: Settings) -> None:
         if not Archive(archive).is_empty():
             raise ConfigError(
                 f"the database {database.describe_location(engine)} is empty, but the archive {redact(archive)} has pages of another"
-                " database; restore that database from a backup, or move the archive away to start with nothing"
+                " database; restore that database from a backup, copy an embedded one with `newsmill db copy`, or move the archive"
+                " away to start with nothing"
             )
 
     database.upgrade(engine, refuse_filled_archive)

@@ -52,6 +52,7 @@ LAYERS = (
         "newsmill.charset",
         "newsmill.language_tags",
         "newsmill.redaction",
+        "newsmill.outage_log",
         "newsmill.health",
     ),
 )

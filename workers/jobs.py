@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.context import AppContext
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
@@ -93,7 +94,7 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
     flushed_at = app.now()
     state = SegmentState()
     try:
-        for claim, page in read_archived_pages(app.archive, segment_id, claims):
+        for claim, page in read_archived_pages(app, segment_id, claims):
             if context.stop.is_set():
                 break
             context.send_heartbeat()
@@ -104,6 +105,8 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
         flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
         app.ledger.count_script_pages(state.script_pages)
+        if claims:
+            context.pages_outage.report_success()
     finally:
         if context.stop.is_set():
             app.ledger.release_segment(segment_id, context.owner, now=app.now())
@@ -120,7 +123,7 @@ def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
         return False
     state = SegmentState()
     try:
-        for _, page in read_archived_pages(app.archive, claim.segment, [claim]):
+        for _, page in read_archived_pages(app, claim.segment, [claim]):
             flush_batch(context, claim.segment, list(extract_page(context, claim, page, state, full_limit=heavy)))
         site_learning.count_paths(app.fast_path_stats, state.paths)
         app.ledger.count_script_pages(state.script_pages)
@@ -130,20 +133,20 @@ def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
 
 
 def read_archived_pages(
-    archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]
+    app: AppContext, segment_id: str, claims: Sequence[ClaimedPage]
 ) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
     """The archived page of each claim, or the error of reading it. A damaged record does not affect the others.
 
-    Raises ServiceError when the whole archive is missing, as on a machine where its folder is not mounted.
+    Raises ServiceError when the archive is empty or another one, as on a machine where its folder is not mounted.
     """
     if not claims:
         return
     try:
-        with archive.open(segment_id) as segment:
+        with app.archive.open(segment_id) as segment:
             for claim in claims:
                 yield claim, _read_archived_page(segment, claim.offset)
     except ArchiveDamaged as error:  # the file is missing
-        archive.require_files()
+        app.archive.require_files(app.ledger.older_segments(segment_id))
         log.warning("%s; its pages end with archive_damaged: %d", error, len(claims))
         for claim in claims:
             yield claim, error

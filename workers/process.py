@@ -5,6 +5,7 @@ A worker keeps its sandbox, cached profiles, and its CPU budget for deferred pag
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections import Counter, defaultdict
@@ -15,10 +16,13 @@ from dataclasses import dataclass, field
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.model import ExtractionPath, Page, Profile, Source
+from newsmill.outage_log import OutageLog
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import ProfileVersion
 from newsmill.urls import get_profile_site
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # longer than one page may take (30 s) and one flush interval (a third of the lease) together
 MAX_CACHED_PROFILES = 64  # about 150 KB each at most
@@ -81,11 +85,19 @@ class WorkerContext:
     heartbeat: Heartbeat | None = None
     profile_cache: dict[tuple[str, ProfileVersion], Profile] = field(default_factory=dict)
     cpu_budget: CpuBudget = field(default_factory=CpuBudget)
+    database_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "the database answers again"))  # of heartbeats
+    pages_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "pages are read and stored again"))  # of archive or database
+    redis_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "Redis answers again"))
 
     def send_heartbeat(self) -> None:
         """Record that this worker is alive; the heartbeat writes every few seconds only. Raises ServiceError."""
         if self.heartbeat is not None:
             self.heartbeat.beat(self.app.now())
+
+    def report_failed_pages(self, error: ServiceError) -> None:
+        """Log that pages wait, unless it is known that the database is away."""
+        if not self.database_outage.is_open:
+            self.pages_outage.report_failure(error)
 
 
 @dataclass

@@ -168,7 +168,7 @@ def read_sample(
         try:
             page = archive.read_page(archived.segment, archived.offset)
         except ArchiveDamaged:
-            archive.require_files()
+            archive.require_files({other.segment for other in sample} - {archived.segment})
             continue
         result = read(page)
         if isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:

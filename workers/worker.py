@@ -82,41 +82,24 @@ def listen(context: WorkerContext, redis: RedisServer, *, burst: bool) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went away. Only the first connection may fail."""
     settings = context.app.settings
     queue: Queue | None = open_queue(settings, redis.url, timeout=QUEUE_TIMEOUT_SECONDS)
-    logged = ""  # a Redis out of memory accepts connections and then refuses commands: log the same error once
     while queue is not None and not context.stop.is_set():
         try:
             with closing(queue), translate_redis_errors():
                 PageWorker(queue, context).work(burst=burst, logging_level="WARNING")
-            logged = ""
         except ServiceError as error:
-            if str(error) != logged:
-                logged = str(error)
-                log.warning("%s", error)
+            context.redis_outage.report_failure(error)
         queue = None if burst else reconnect(context, redis)
 
 
 def reconnect(context: WorkerContext, redis: RedisServer) -> Queue | None:
     """The queue, as soon as Redis answers again; None when the worker must stop. An outage is one line in the log."""
-    logged = ""
     while not context.stop.wait(RECONNECT_SECONDS):
         try:
             redis.ensure()
             return open_queue(context.app.settings, redis.url, timeout=QUEUE_TIMEOUT_SECONDS)
         except ServiceError as error:
-            if str(error) != logged:
-                logged = str(error)
-                log.warning("%s", error)
+            context.redis_outage.report_failure(error)
     return None
-
-
-@contextmanager
-def end_loop_on_redis_error() -> Iterator[None]:
-    """End RQ's loop without its traceback when Redis goes away, so that `listen` can reconnect. The ledger knows what the job did."""
-    try:
-        yield
-    except RedisError as error:
-        log.warning("Redis is away: %s", error)
-        raise StopRequested from error
 
 
 class PageWorker(SimpleWorker):
@@ -172,15 +155,27 @@ class PageWorker(SimpleWorker):
 
     # ---- the loop
 
+    @contextmanager
+    def end_loop_on_redis_error(self) -> Iterator[None]:
+        """End RQ's loop without its traceback when Redis goes away, so that `listen` can reconnect. The ledger knows what the job did."""
+        try:
+            yield
+        except RedisError as error:
+            self.context.redis_outage.report_failure(ServiceError(f"Redis is away: {error}"))
+            raise StopRequested from error
+
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ calls this before it waits for a job and after each job; the database gets a heartbeat too."""
         if pipeline is None:
             try:
                 self.context.send_heartbeat()
+                self.context.database_outage.report_success()
             except ServiceError as error:  # an idle worker can wait for the database
-                log.warning("%s", error)
-        with end_loop_on_redis_error():
+                self.context.database_outage.report_failure(error)
+        with self.end_loop_on_redis_error():
             super().heartbeat(timeout, pipeline)
+            if pipeline is None:  # a server out of memory accepts connections and refuses this
+                self.context.redis_outage.report_success()
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
         """RQ calls this for its next job. Deferred pages are tried before."""
@@ -188,10 +183,10 @@ class PageWorker(SimpleWorker):
             while not self.stop.is_set() and self.retry_one_deferred():
                 self.heartbeat()
         except ServiceError as error:  # deferred pages can wait
-            log.warning("%s", error)
+            self.context.report_failed_pages(error)
         while True:
             try:
-                with end_loop_on_redis_error():
+                with self.end_loop_on_redis_error():
                     return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
             except UnicodeDecodeError:
                 self.page_queue.remove_unreadable()
@@ -218,7 +213,7 @@ class PageWorker(SimpleWorker):
         return is_empty and jobs.retry_deferred_page(context, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
-        with end_loop_on_redis_error():
+        with self.end_loop_on_redis_error():
             super().execute_job(job, queue)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
@@ -230,13 +225,13 @@ class PageWorker(SimpleWorker):
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL removed meanwhile
             log.warning("Redis lost job %s while it ran; its results are in the ledger", job.id)
         elif isinstance(error, ServiceError):
-            log.warning("%s", error)
+            self.context.report_failed_pages(error)
             self.stop.wait(RECONNECT_SECONDS)  # or the worker would take and drop the whole queue while the database is away
         else:
             super().handle_exception(job, *exc_info)
 
     def run_maintenance_tasks(self) -> None:
-        with end_loop_on_redis_error():
+        with self.end_loop_on_redis_error():
             self.page_queue.remove_unreadable()
             try:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]

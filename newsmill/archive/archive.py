@@ -20,6 +20,7 @@ from newsmill.model import Page, Segment
 from newsmill.redaction import redact
 
 SEGMENTS_FOLDER = "segments"
+UNKNOWN_FOLDER = "unknown"  # segments that the ledger does not name
 SEGMENT_SUFFIX = ".warc.gz"
 # Only for fullmatch: ids come from the queue, which anyone with access to Redis can write.
 SEGMENT_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{8}")
@@ -92,13 +93,26 @@ class Archive:
         """Whether the archive has no segment. Lists every file."""
         return next(self.segment_lengths(), None) is None
 
-    def require_files(self) -> None:
-        """Raises ServiceError when the archive has neither a segment nor a folder: a segment that the ledger names is then not damaged."""
-        if self._store.is_empty():
+    def require_files(self, known: Iterable[str]) -> None:
+        """Raises ServiceError when the archive is empty or has none of `known`, other segments that the ledger names.
+
+        Then a segment that the ledger names is not damaged: the archive is another one, or its folder is not mounted.
+        """
+        ids = list(known)
+        is_empty = self._store.is_empty()
+        if is_empty or (ids and not any(map(self._has_segment, ids))):
+            has = "is empty" if is_empty else "has none of the older segments"
             raise ServiceError(
-                f"the archive {redact(self._url)} is empty, but the database names segments in it; check that ARCHIVE_URL is right and that"
-                " the folder is mounted"
+                f"the archive {redact(self._url)} {has}, but the database names segments in it; check that ARCHIVE_URL is right and that"
+                " the folder is mounted; if its files are lost, run `newsmill doctor --repair`"
             )
+
+    def _has_segment(self, segment_id: str) -> bool:
+        try:
+            self._store.open(_segment_path(segment_id)).close()
+        except FileNotFoundError:
+            return False
+        return True
 
     def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
         """Paths of files that crashed writers left: unfinished files, and segments that the ledger does not know.
@@ -118,10 +132,16 @@ class Archive:
     def remove_orphans(
         self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime, only: Collection[str] | None = None
     ) -> list[str]:
-        """Remove the orphans, or those that are in `only`. Returns the paths of all orphans."""
+        """Remove the orphans, or those that are in `only`. Returns the paths of all orphans.
+
+        Whole segments are moved to UNKNOWN_FOLDER: after an older database is restored, they are pages that exist nowhere else.
+        """
         found = self.find_orphans(known, older_than=older_than)
         for path in found if only is None else [path for path in found if path in only]:
-            self._store.remove(path)
+            if path.endswith(SEGMENT_SUFFIX):
+                self._store.move(path, path.replace(SEGMENTS_FOLDER, UNKNOWN_FOLDER, 1))
+            else:
+                self._store.remove(path)
         return found
 
 

@@ -63,6 +63,9 @@ class ObjectStore(Protocol):
     def remove(self, path: str) -> None:
         """Remove an object, if it exists."""
 
+    def move(self, path: str, target: str) -> None:
+        """Give an object another path, if it exists. Raises ServiceError."""
+
     def is_empty(self) -> bool:
         """Whether the store has no object. Unfinished files of crashed writers do not count. Raises ServiceError."""
 
@@ -172,6 +175,11 @@ class LocalStore:
         with translate_errors(self._where), suppress(FileNotFoundError):
             (self._root / path).unlink()
 
+    def move(self, path: str, target: str) -> None:
+        with translate_errors(self._where), suppress(FileNotFoundError):
+            self._make_folder((self._root / target).parent)
+            (self._root / path).rename(self._root / target)
+
     def is_empty(self) -> bool:
         with translate_errors(self._where), suppress(FileNotFoundError):
             return all(path.name.endswith(TEMPORARY_SUFFIX) for path in self._root.iterdir())
@@ -249,6 +257,10 @@ class RemoteStore:
     def remove(self, path: str) -> None:
         with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")
+
+    def move(self, path: str, target: str) -> None:
+        with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
+            self._files.mv(f"{self._root}/{path}", f"{self._root}/{target}")
 
     def is_empty(self) -> bool:
         with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):

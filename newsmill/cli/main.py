@@ -28,6 +28,7 @@ SOURCES = "Sources"
 DOCUMENTS = "Documents"
 PROCESSES = "Processes"
 MAINTENANCE = "Maintenance"
+BROKEN_PIPE_CODE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ COMMANDS = {
     "doctor": Command(MAINTENANCE, f"{PACKAGE}.maintenance:doctor", "Check that ledger, archive and documents agree"),
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
-    "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
+    "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database, and copy the embedded one"),
     "keys": Command(MAINTENANCE, f"{PACKAGE}.maintenance:keys", "Make, list and remove the keys that sign requests (Web Bot Auth)"),
     "token": Command(MAINTENANCE, f"{PACKAGE}.maintenance:token", "Manage access tokens for the API and the web pages"),
 }
@@ -138,6 +139,23 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": LazyCommands()})
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Exits with 141, as after SIGPIPE, when the reader of the output has gone; Click would exit with 1.
+
+        Messages about wrong values lose the prefix that pydantic gives to some.
+        """
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # what is short is written now, and not when Python ends
+        except BrokenPipeError:  # `newsmill export | head` closes the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(BROKEN_PIPE_CODE)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, COMMANDS))
         for heading in dict.fromkeys(command.heading for command in COMMANDS.values()):
@@ -179,9 +197,6 @@ def main() -> None:
         _fail(str(error), 2 if isinstance(error, (ConfigError, UrlError)) else 1)
     except KeyboardInterrupt:
         _fail("stopped", 130)
-    except BrokenPipeError:  # `newsmill export | head` closes the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise

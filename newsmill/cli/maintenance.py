@@ -37,7 +37,9 @@ from newsmill.storage.backup import back_up
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
+from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.storage.transfer import count_rows, transfer
 from newsmill.web.config import DIRECTORY_PATH
 
 
@@ -146,7 +148,7 @@ def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…",
 
 # ---- db ----------------------------------------------------------------------------------------------------------------------
 
-db = typer.Typer(no_args_is_help=True, help="Upgrade and check the schema of the database.")
+db = typer.Typer(no_args_is_help=True, help="Upgrade and check the schema of the database, and copy the embedded one.")
 
 
 @db.command()
@@ -173,6 +175,36 @@ def finish_fingerprints(engine: Engine) -> None:
         with count_progress("fingerprints", total=waiting) as advance:
             while done := fingerprints.catch_up(engine):
                 advance(done)
+
+
+@db.command("copy")
+def copy_database() -> None:
+    """Copy the embedded database of the data folder into the empty database of DATABASE_URL. All rows or none.
+
+    Stop all processes first. Pages stay where they are. See docs/guides/operating.md.
+    """
+    settings = configuration.load()
+    if settings.database_url is None:
+        raise ConfigError("DATABASE_URL is not set; set it to the new, empty database")
+    embedded = settings.model_copy(update={"database_url": None})
+    context.require_store(embedded)
+    source = database.connect(context.database_url(embedded), read_only=True)
+    target = database.connect(settings.database_url)
+    try:
+        database.check_schema(source)
+        if running := list_live_processes(source, now=now()):
+            names = ", ".join(sorted({process.role for process in running}))
+            raise ConfigError(f"processes run on {context.data_folder(settings)} ({names}); stop them first")
+        database.upgrade(target)
+        database.check_schema(target)
+        with count_progress("rows", total=count_rows(source)) as advance:
+            transfer(source, target, advance)
+        finish_index(target)
+        finish_fingerprints(target)
+    finally:
+        source.dispose()
+        target.dispose()
+    note(f"copied the database of {context.data_folder(settings)} to {database.describe_location(target)}")
 
 
 @db.command()
@@ -236,6 +268,8 @@ def backup(
         raise ConfigError("FOLDER is empty; name a folder")
     data = context.data_folder(settings)
     target = Path(folder).expanduser().absolute()
+    if target.resolve() == data.resolve():
+        raise ConfigError(f"{folder} is the data folder itself; choose a folder outside")
     if any(is_inside(target, inner) for inner in (data, data / "archive")):
         raise ConfigError(f"{folder} is inside the data folder; choose a folder outside")
     with context.open_context(settings):

@@ -240,11 +240,7 @@ def check(
     if as_json:
         print_json({"listings": listings, "alarms": alarms})
     else:
-        rows = [
-            [trace.source, trace.kind, trace.url, trace.outcome, trace.ended_at, trace.detail]
-            for traces in listings.values()
-            for trace in traces
-        ]
+        rows = [[trace.source, trace.kind, trace.url, *describe_last_try(trace)] for traces in listings.values() for trace in traces]
         print_table(("source", "kind", "listing", "last outcome", "at", "detail"), rows)
         for alarm in alarms:
             note(alarm)
@@ -267,6 +263,14 @@ def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> lis
         if stored < expected:
             alarms.append(f"{source.name}: {format_count(stored, 'document')} since yesterday, expected {expected:,} a day")
     return alarms
+
+
+def describe_last_try(listing: Trace) -> tuple[Outcome | None, datetime | None, str | None]:
+    """The outcome of the last try, its time and its detail. A listing that is tried again keeps the outcome of an earlier read."""
+    failure, failed_at = listing.last_failure, listing.failed_at
+    if failure is not None and failed_at is not None and (listing.ended_at is None or failed_at > listing.ended_at):
+        return failure.outcome, failed_at, failure.detail
+    return listing.outcome, listing.ended_at, listing.detail
 
 
 def has_failed(listing: Trace) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from newsmill.cli.sources import COLUMNS, to_alarm_record, to_health_record, to_
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
+from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week
@@ -25,6 +26,7 @@ from newsmill.storage.saved_searches import Alerts
 from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
 from newsmill.storage.websub import WebSubRequests
 
+T = TypeVar("T")
 COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")
 UNKNOWN_REASONS = {
     Unknown.FEW_ARTICLES: "unknown: too few articles",
@@ -34,7 +36,10 @@ UNKNOWN_REASONS = {
 
 
 def status(as_json: Json = False) -> None:
-    """Show sources, documents, outcomes, the queue and the size of the archive."""
+    """Show sources, documents, outcomes, the queue and the size of the archive.
+
+    Exits with 1 if Redis or the archive is unreachable; the rest is shown.
+    """
     settings = configuration.load()
     with context.open_context(settings) as store:
         report = collect(store, settings)
@@ -42,6 +47,8 @@ def status(as_json: Json = False) -> None:
             print_json(report)
         else:
             print_status(store, report)
+    if report["unreachable"]:
+        raise NewsmillError("; ".join(report["unreachable"]))
 
 
 def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
@@ -50,7 +57,9 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
     health = SourceHealthReader(store.engine).read_all(sources, now=now())
     weeks = CompletenessReader(store.engine).read(list(health), now())
-    waiting, refused = context.queue_state(settings)
+    unreachable: list[str] = []
+    waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
+    archive_bytes = ask(store.archive.total_bytes, unreachable)
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
         "documents": store.documents.count(),
@@ -64,7 +73,8 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "queue": waiting,
         "refused_jobs": refused,
         "deferred": store.ledger.deferred.count(),
-        "archive_bytes": store.archive.total_bytes(),
+        "archive_bytes": archive_bytes,
+        "unreachable": unreachable,
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
         "backfills": [
@@ -89,6 +99,15 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     }
 
 
+def ask(call: Callable[[], T], unreachable: list[str]) -> T | None:
+    """The result of a call to a service; None, and its message in `unreachable`, if the service does not answer."""
+    try:
+        return call()
+    except ServiceError as error:
+        unreachable.append(str(error))
+        return None
+
+
 def print_status(store: AppContext, report: dict[str, Any]) -> None:
     """Print the report as text and tables."""
     documents, pages = format_count(report["documents"], "document"), format_count(report["pages"], "page")
@@ -99,9 +118,11 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         by_source = ", ".join(f"{name} {source['rendered']:,}" for name, source in report["sources"].items() if source["rendered"])
         share = f"{100 * report['rendered'] / report['pages']:.0f} %"
         typer.echo(f"rendered in a browser: {format_count(report['rendered'], 'page')} ({share}): {by_source}")
-    queue = "not running" if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
+    missing = "unreachable" if store.settings.redis_url else "not running"
+    queue = missing if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
+    archive = "unreachable" if report["archive_bytes"] is None else format_size(report["archive_bytes"])
     data = f"; data: {report['data']}" if report["data"] else ""
-    typer.echo(f"queue: {queue}; archive: {format_size(report['archive_bytes'])}{data}")
+    typer.echo(f"queue: {queue}; archive: {archive}{data}")
     if report["refused_jobs"]:
         jobs = format_count(report["refused_jobs"], "job")
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")

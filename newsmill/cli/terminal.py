@@ -81,7 +81,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*(Text(_format_cell(value)) for value in row))  # Text, because a page may contain the markup of rich
     # A file or another program must not get lines cut to the width of a terminal.
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 240)
+    with console.capture() as capture:  # rich itself would end the program with 1 when the reader of the output has gone
+        console.print(table)
+    sys.stdout.write(capture.get())
 
 
 def needed_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:

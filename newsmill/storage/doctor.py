@@ -58,6 +58,13 @@ _UNINDEXED = (
     " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id)"
 )
 
+_ORPHANS = "moves segments to the folder unknown/ of the archive, and deletes unfinished files"
+_FETCH_AGAIN = (
+    "UPDATE ledger SET state = 'due', segment = NULL, \"offset\" = NULL, owner = NULL, lease_until = NULL, stage_in_progress = NULL,"
+    " fence = fence + 1, next_at = :now WHERE state IN ('fetched', 'processing') AND "
+)
+_HAS_NO_PAGE = '("offset" IS NULL OR NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = ledger.segment AND s.length > ledger."offset"))'
+
 CHECKS = (
     Check(
         "dead_lease",
@@ -88,9 +95,7 @@ CHECKS = (
         "SELECT l.url FROM ledger l LEFT JOIN segments s ON s.id = l.segment WHERE l.state IN ('fetched', 'processing')"
         ' AND (s.id IS NULL OR l."offset" IS NULL OR l."offset" >= s.length)',
         "has them fetched again",
-        "UPDATE ledger SET state = 'due', segment = NULL, \"offset\" = NULL, owner = NULL, lease_until = NULL, stage_in_progress = NULL,"
-        " fence = fence + 1, next_at = :now WHERE state IN ('fetched', 'processing') AND (\"offset\" IS NULL OR NOT EXISTS"
-        ' (SELECT 1 FROM segments s WHERE s.id = ledger.segment AND s.length > ledger."offset"))',
+        _FETCH_AGAIN + _HAS_NO_PAGE,
     ),
     Check(
         "unowned_document",
@@ -128,7 +133,13 @@ class Doctor:
 
     def examine(self, *, now: datetime, repair: bool = False, deep: bool = False) -> list[Finding]:
         """All findings. `repair`: make the safe repairs. `deep`: read every archived page that the ledger names."""
-        findings = [*self._integrity(), *self._files(deep), *self._orphans(now, repair), *self._rows(now, repair), *self._states()]
+        findings = [
+            *self._integrity(),
+            *self._files(now, repair, deep),
+            *self._orphans(now, repair),
+            *self._rows(now, repair),
+            *self._states(),
+        ]
         return [*findings, *self._counts(repair)]
 
     # ---- the file and the archive
@@ -145,7 +156,7 @@ class Doctor:
         if broken_references:
             yield _finding("foreign_key", broken_references, "rows refer to rows that do not exist")
 
-    def _files(self, deep: bool) -> Iterator[Finding]:
+    def _files(self, now: datetime, repair: bool, deep: bool) -> Iterator[Finding]:
         """Reads the rows before the files, because a segment's file is written before its row."""
         with reading(self._engine) as conn:
             recorded: dict[str, int] = {row.id: row.length for row in conn.execute(text("SELECT id, length FROM segments"))}
@@ -156,10 +167,24 @@ class Doctor:
         ]
         if missing:
             yield _finding("segment_missing", missing, "segments are missing from the archive; restore them from a backup")
+            yield from self._awaited(frozenset(missing), now, repair)
         if wrong:
             yield _finding("segment_length", wrong, "segments have another length than recorded; restore them from a backup")
         if deep and (unreadable := list(self._unreadable(recorded.keys() & there.keys()))):
             yield _finding("page_unreadable", unreadable, "archived pages cannot be read back")
+
+    def _awaited(self, missing: frozenset[str], now: datetime, repair: bool) -> Iterator[Finding]:
+        """Rows whose page waits for a worker in a segment that is missing."""
+        with reading(self._engine) as conn:
+            waiting = conn.execute(text("SELECT url, segment FROM ledger WHERE state IN ('fetched', 'processing')")).all()
+        found = [row for row in waiting if row.segment in missing]
+        if repair:
+            for segment_id in {row.segment for row in found}:
+                with writing(self._engine) as conn:
+                    conn.execute(text(_FETCH_AGAIN + "segment = :id"), _times(self._engine, now=now) | {"id": segment_id})
+        if found:
+            says = "pages wait for a worker in segments that are missing"
+            yield replace(_finding("page_missing", [row.url for row in found], says, "has them fetched again"), repaired=repair)
 
     def _unreadable(self, ids: Sequence[str] | set[str]) -> Iterator[str]:
         for segment_id in sorted(ids):
@@ -175,7 +200,9 @@ class Doctor:
     def _orphans(self, now: datetime, repair: bool) -> Iterator[Finding]:
         find_orphans = self._archive.remove_orphans if repair else self._archive.find_orphans
         if found := find_orphans(self._ledger.known_segments, older_than=now - ORPHAN_AGE):
-            finding = _finding("orphan_file", found, "files without a row in the ledger, left by a killed crawler", "deletes them")
+            finding = _finding(
+                "orphan_file", found, "files without a row in the ledger, of a killed crawler or newer than the database", _ORPHANS
+            )
             yield replace(finding, repaired=repair)
 
     # ---- the ledger and the documents

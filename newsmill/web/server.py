@@ -28,6 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder
 from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
@@ -245,13 +246,15 @@ def build_server(app: ASGIApp, shutdown_seconds: int = SHUTDOWN_SECONDS) -> uvic
 def sending_heartbeats(context: AppContext) -> Iterator[None]:
     """Send heartbeats from a thread. It continues when the database is not available."""
     heartbeat, stop = Heartbeat(context.engine, role="web"), threading.Event()
+    outage = OutageLog(log, "the database answers again")
 
     def beat() -> None:
         while True:
             try:
                 heartbeat.beat(context.now())
+                outage.report_success()
             except ServiceError as error:
-                log.warning("%s", error)
+                outage.report_failure(error)
             if stop.wait(BEAT_INTERVAL.total_seconds()):
                 return
 

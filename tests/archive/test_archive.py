@@ -358,6 +358,18 @@ def test_the_sweep_takes_only_what_is_old_and_unknown(anywhere: Archive) -> None
     assert sorted(requested) == sorted([known.id, orphan.id])
     assert anywhere.read_page(known.id, known.offsets[0]) == PAGES[0]
     assert anywhere.remove_orphans(known_segments, older_than=far) == []
+    (moved,) = anywhere._store.list_objects("unknown")
+    assert (moved.path, moved.length) == (f"unknown/2026/11/25/{orphan.id}.warc.gz", orphan.length), "it may be newer than the database"
+
+
+def test_an_archive_is_recognized_by_segments(anywhere: Archive) -> None:
+    with pytest.raises(ServiceError, match="is empty, but the database names segments"):
+        anywhere.require_files([])
+    known = anywhere.write(PAGES[:1], now=NOON).id
+    anywhere.require_files([])
+    anywhere.require_files(["20261125T120000Z-ffffffff", known])
+    with pytest.raises(ServiceError, match="has none of the older segments, but"):
+        anywhere.require_files(["20261125T120000Z-ffffffff"])
 
 
 def test_the_sweep_takes_unfinished_files_and_no_others(archive: Archive, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
     assert newsmill("searches", "rename", "Port", "x").err.count("'Ports'") == 1
     with receiver() as inbox:
         assert newsmill("alerts", "add", "Ports", "email", "ann@example.org").code == 2
+        wrong = newsmill("alerts", "add", "Ports", "foo", "x")
+        assert (wrong.code, "Invalid value for 'CHANNEL': 'foo' is not one of 'email', 'webhook', 'apprise'." in wrong.err) == (2, True)
         added = newsmill("alerts", "add", "Ports", "webhook", inbox.url, "--schedule", "daily", "--zone", "Europe/Berlin")
         alert, secret = added.out.split()
         assert "keep the secret" in added.err

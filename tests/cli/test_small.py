@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,6 +244,34 @@ def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monke
         monkeypatch.setenv("DATABASE_URL", wrong)
         refused = newsmill("scheduler").err
         assert "postgresql://user:password@host/name" in refused and "hush" not in refused
+
+
+def test_the_status_without_redis_and_archive(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows what the database knows, names what is unreachable, and exits with 1."""
+    assert newsmill("add", "example.org", "--no-check").code == 0
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
+    status = newsmill("status")
+    assert (status.code, "queue: unreachable; archive: 0 B" in status.out, "example-org" in status.out) == (1, True, True)
+    assert "Redis at redis://***@127.0.0.1:1/0 does not answer" in status.err
+    monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(name, value)
+    report = newsmill("status", "--json")
+    assert (report.code, report.json["queue"], report.json["archive_bytes"], report.json["pending"]) == (1, None, None, 1)
+    redis, archive = report.json["unreachable"]
+    assert redis.startswith("Redis at ") and archive.startswith("archive s3://bucket/x: ")
+
+
+def test_a_reader_that_has_gone_ends_the_command(newsmill: Newsmill) -> None:
+    """As SIGPIPE does: with 141 and without a message, also where the output is shorter than a buffer."""
+    for number in range(3):
+        assert newsmill("add", f"{number}.example.org", "--no-check").code == 0
+    for arguments in (("sources", "list"), ("status", "--json"), ("sources", "export")):
+        read, write = os.pipe()
+        os.close(read)
+        process = subprocess.run([sys.executable, "-m", "newsmill", *arguments], stdout=write, stderr=subprocess.PIPE, check=False)
+        os.close(write)
+        assert (process.returncode, process.stderr) == (141, b""), arguments
 
 
 @pytest.mark.parametrize("command", ["add example.org", "status", "search bridge", "db check", "export", "backup copy"])

@@ -81,6 +81,28 @@ def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, mo
     assert {row["url"] for row in check.json["listings"]["paper"]} == {planned, guessed, old}
 
 
+def test_the_check_shows_the_last_try_of_each_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+    """A feed that was read and times out now shows the timeout and its time; one that was read after a timeout shows the read."""
+    monkeypatch.chdir(tmp_path)
+    down, up = f"{SITE}/down", f"{SITE}/up"
+    with context.open_context(settings.load(), create=True) as store:
+        store.ledger.put_source(Source("paper", feeds=(down, up)), now=now())
+        mill = Mill(store.ledger, now=now())
+        timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
+        for failing in (up, down):
+            store.ledger.read_listings("paper", now=mill.now)
+            leased = mill.lease()
+            assert {row.url for row in leased} == {down, up}
+            failed = [Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in leased if row.url == failing]
+            store.ledger.postpone(failed, now=mill.now)
+            store.ledger.end([ended(row, Outcome.LISTED) for row in leased if row.url != failing], now=mill.now)
+            mill.now += timedelta(days=1)
+    failed_at = mill.now - timedelta(days=1)
+    shown = {cells[2]: cells[3:] for line in newsmill("sources", "check").out.splitlines() if (cells := line.split())[:1] == ["paper"]}
+    assert (shown[down][0], shown[up][0]) == ("timeout", "listed")
+    assert shown[down][1:] == [f"{failed_at:%Y-%m-%d}", f"{failed_at:%H:%M}", "no", "answer"]
+
+
 @contextmanager
 def open_store_with_homepage() -> Iterator[tuple[AppContext, Mill, Source]]:
     """A new store in the current folder, with a source whose homepage was read."""

@@ -145,7 +145,19 @@ def test_a_forgotten_death_is_still_counted(store: Store) -> None:
     assert claim.crashes == 1
 
 
+def test_pages_that_wait_in_a_lost_archive_are_fetched_again(store: Store) -> None:
+    store.file().unlink()
+    found = store.look(repair=True)
+    assert found.keys() == {"segment_missing", "page_missing"}
+    assert (found["page_missing"].examples, found["page_missing"].repaired) == ((store.claims[4].url,), True)
+    trace = store.ledger.trace(store.claims[4].url)
+    assert trace is not None
+    assert (trace.state, trace.segment) == (State.DUE, None)
+    assert store.look().keys() == {"segment_missing"}
+
+
 def file_gone(store: Store) -> None:
+    store.ledger.store([bad(store.claims[4], Outcome.NOT_ARTICLE)], now=NOON, owner="worker", seconds=60)
     store.file().unlink()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -97,7 +98,7 @@ def test_a_blocked_page_is_fetched_once_more(world: WorkersWorld, context: Worke
 def test_a_blocked_page_extracted_again_from_the_archive_is_not_fetched(world: WorkersWorld, context: WorkerContext) -> None:
     segment = world.fetch(["once-blocked text"])
     (claim,) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=context.app.now())
-    ((_, page),) = read_archived_pages(world.archive, segment, [claim])
+    ((_, page),) = read_archived_pages(world.app, segment, [claim])
     assert isinstance(page, Page)
     wall = replace(page, body=b"blocked by a filter")
     (first,) = extract_page(context, claim, wall)
@@ -129,7 +130,7 @@ def test_the_reader_gets_the_rules_of_the_source(world: WorkersWorld, context: W
     world.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=context.app.now())
     segment = world.fetch(["hello"])
     (claim,) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=context.app.now())
-    ((_, page),) = read_archived_pages(world.archive, segment, [claim])
+    ((_, page),) = read_archived_pages(world.app, segment, [claim])
     first, second = (next(extract_page(context, replace(claim, source="paper", again=again), page)) for again in (False, True))
     assert first.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
     assert second.reading.blocks[0].text == f"{first.reading.blocks[0].text} again"
@@ -229,7 +230,7 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
         state = SegmentState()
         claims = world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
         with Sandbox(Limits(wall=10), "poison:obey") as context.sandbox:
-            for claim, page in islice(read_archived_pages(world.archive, segment, claims), pages):
+            for claim, page in islice(read_archived_pages(world.app, segment, claims), pages):
                 assert len(list(extract_page(context, claim, page, state))) == 1
         clock.skip(minutes=2)
         guilty.append([claim.crashes for claim in world.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())])
@@ -242,7 +243,7 @@ def test_the_worker_after_a_killed_one_marks_each_page_before_it_is_read(world: 
     world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
     clock.skip(minutes=2)
     (first, *_) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
-    ((_, page),) = read_archived_pages(world.archive, segment, [first])
+    ((_, page),) = read_archived_pages(world.app, segment, [first])
     assert len(list(extract_page(context, first, page))) == 1
     clock.skip(minutes=2)
     again = world.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
@@ -303,6 +304,29 @@ def test_pages_wait_while_the_archive_is_not_mounted(world: WorkersWorld, contex
     mounted.rename(archive)
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 2}
+
+
+def test_pages_wait_while_another_archive_is_in_its_place(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
+    """A crawler has written into the folder below the mount point, and newer segments are there. One lost segment is damage as before."""
+    old, segment, lost = (
+        world.fetch(articles(number), host=f"{number}.example", now=clock() + timedelta(seconds=number)) for number in (1, 2, 3)
+    )
+    archive, mounted = world.data / "archive", world.data / "mounted"
+    archive.rename(mounted)
+    clock.skip(seconds=9)
+    newer = world.fetch(articles(4), now=clock())
+    with pytest.raises(ServiceError, match=r"archive .* has none of the older segments, but .* is mounted"):
+        extract_claimed_pages(context, segment)
+    clock.skip(minutes=2)
+    assert world.outcomes() == {}
+    (file,) = world.segment_files()
+    file.rename(mounted / file.relative_to(archive))
+    shutil.rmtree(archive)
+    mounted.rename(archive)
+    next(archive.rglob(f"{lost}*")).unlink()
+    for one in (old, segment, lost, newer):
+        extract_claimed_pages(context, one)
+    assert world.outcomes() == {"stored": 7, "archive_damaged": 3}
 
 
 def test_a_stop_stores_what_was_read_and_releases_the_rest(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:

@@ -175,7 +175,7 @@ def test_a_worker_that_extracts_an_older_page_loses_it(world: WorkersWorld, cont
     now = context.app.now()
     (segment,) = world.ledger.pending_segments(now=now, limit=1)
     (claim,) = world.ledger.claim_segment(segment, "worker-0", seconds=60, now=now)
-    ((_, old),) = read_archived_pages(world.archive, segment, [claim])
+    ((_, old),) = read_archived_pages(world.app, segment, [claim])
     (late,) = extract_page(context, claim, old)
     assert isinstance(late, Result)
     assert submit(world, page()) == [PageStatus.QUEUED]

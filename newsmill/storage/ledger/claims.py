@@ -25,6 +25,7 @@ from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW,
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
 FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU limit of its first attempt, and had no other attempt yet
+OLDER_SEGMENTS = 4  # by which an archive is recognized, of each kind
 WORKER_GONE = "its worker was gone when the lease ended"
 
 COLUMNS = (
@@ -138,6 +139,11 @@ def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[s
 def get_segment(conn: Connection, segment_id: str) -> Segment | None:
     row = conn.execute(_SEGMENT, {"b_id": segment_id}).one_or_none()
     return None if row is None else Segment(id=row.id, pages=row.pages, length=row.length, created_at=row.created_at)
+
+
+def select_older_segments(conn: Connection, segment_id: str) -> list[str]:
+    older = select(segments.c.id).where(segments.c.id < segment_id).limit(OLDER_SEGMENTS)  # ids begin with their time
+    return [id_ for order in (segments.c.id, segments.c.id.desc()) for id_ in conn.scalars(older.order_by(order))]
 
 
 def filter_known_segments(conn: Connection, ids: Sequence[str]) -> set[str]:

@@ -357,6 +357,11 @@ class Ledger:
         with reading(self._engine) as conn:
             return claims.filter_known_segments(conn, list(ids))
 
+    def older_segments(self, segment_id: str) -> list[str]:
+        """A few segments that were saved before this one: the oldest, and those just before it."""
+        with reading(self._engine) as conn:
+            return claims.select_older_segments(conn, segment_id)
+
     # ---- pages from outside
 
     def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:

@@ -1,0 +1,100 @@
+"""The transfer of an embedded database to Postgres."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import services
+from command_result import Newsmill
+from rows import NOON, Mill, document_of, good, links
+from sqlalchemy import Engine, select
+
+from newsmill import settings
+from newsmill.context import open_context
+from newsmill.model import Link, Source
+from newsmill.storage import database
+from newsmill.storage.database import reading
+from newsmill.storage.processes import Heartbeat
+from newsmill.storage.saved_searches import SavedSearches
+from newsmill.storage.schema import metadata
+from newsmill.storage.tokens import Scope, Tokens
+
+DOCUMENTS = 700  # more than a batch
+MADE_AGAIN = ("processes", "search_entries", "search_forms")  # search_entries has a column that only Postgres fills
+
+
+def read_tables(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    with reading(engine) as conn:
+        return {
+            table.name: sorted((tuple(row) for row in conn.execute(select(table))), key=lambda row: str(row[:2]))
+            for table in metadata.tables.values()
+            if table.name not in MADE_AGAIN
+        }
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with documents and what users have made."""
+    monkeypatch.chdir(tmp_path)
+    with open_context(settings.load(), create=True) as store:
+        store.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=NOON)
+        mill = Mill(store.ledger, now=NOON)
+        claims = mill.fetch(*links(DOCUMENTS))
+        while claims:
+            titles = {claim.url: f"Harbour {claim.url.rpartition('/')[2]}" for claim in claims}
+            mill.store(*(good(claim, document_of(claim.url, title=titles[claim.url], text=titles[claim.url])) for claim in claims))
+            claims = mill.fetch()
+        Tokens(store.engine).add("ann", Scope.READ, now=NOON)
+        SavedSearches(store.engine).add("ann", "Ports", "harbour", now=NOON)
+    return tmp_path / "newsmill-data"
+
+
+def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "DATABASE_URL is not set" in newsmill("db", "copy").err
+    before = {document["id"]: document for document in newsmill("export", "harbour").lines}
+    assert newsmill("db", "upgrade").code == 0  # makes the fingerprints
+    url = services.make_database(postgres_url, "newsmill_transfer")
+    monkeypatch.setenv("DATABASE_URL", url)
+    source, target = database.connect(f"sqlite:///{data}/newsmill.sqlite"), database.connect(url)
+    heartbeat = Heartbeat(source, role="crawler")
+    heartbeat.beat(database.read_clock(source))
+    running = newsmill("db", "copy")
+    assert (running.code, "(crawler); stop them first" in running.err) == (2, True)
+    heartbeat.stop()
+    done = newsmill("db", "copy")
+    assert (done.code, "copied the database of" in done.err) == (0, True), done.err
+    assert read_tables(target) == read_tables(source)
+    assert {document["id"]: document for document in newsmill("export", "harbour").lines} == before
+    assert len(before) >= DOCUMENTS
+    findings = [finding["check"] for finding in newsmill("doctor", "--json").json]
+    assert findings == ["segment_missing"], "the test has no archive"
+    with open_context(settings.load()) as store:
+        assert store.ledger.add([Link("https://paper.example/new")], now=NOON).new == 1, "the number of a new row is free"
+    again = newsmill("db", "copy")
+    assert (again.code, "has rows (" in again.err) == (2, True)
+    source.dispose()
+    target.dispose()
+
+
+def test_an_interrupted_transfer_leaves_nothing(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from newsmill.storage.transfer import count_rows, transfer
+
+    target = database.connect(services.make_database(postgres_url, "newsmill_interrupted"))
+    database.upgrade(target)
+    source = database.connect(f"sqlite:///{shutil.copy(data / 'newsmill.sqlite', data / 'copy.sqlite')}")
+    rows: list[int] = []
+
+    def stop(count: int) -> None:
+        rows.append(count)
+        if sum(rows) > count_rows(source) / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transfer(source, target, stop)
+    assert count_rows(target) == 0
+    transfer(source, target, rows.append)
+    assert count_rows(target) == count_rows(source)
+    source.dispose()
+    target.dispose()
