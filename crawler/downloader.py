@@ -116,10 +116,12 @@ class Downloader:
         max_body: int | None = None,
         max_seconds: float = DEADLINE_SECONDS,
         has_middlewares: bool = False,
+        keeps_cookies: bool = False,
         render: Callable[[Request], Awaitable[Response]] | None = None,
     ) -> None:
         """`max_body` (bytes) and `max_seconds` lower the limits of a request. `has_middlewares`: `download` runs middlewares of the
-        user, which may change headers and answer requests themselves. `render` takes the requests of `crawler.renderer`."""
+        user, which may change headers and answer requests themselves; with `keeps_cookies`, one of them keeps cookies. `render` takes the
+        requests of `crawler.renderer`."""
         self.download = download
         self.render = render or download
         self.guard = guard
@@ -127,6 +129,7 @@ class Downloader:
         self.max_body = max_body
         self.max_seconds = max_seconds
         self.has_middlewares = has_middlewares
+        self.keeps_cookies = keeps_cookies
 
     async def fetch(self, fetch_request: FetchRequest, check_redirect: CheckRedirect) -> Page | OutcomeRecord:
         """The final response, whatever its status, or the outcome. `check_redirect` is called before each redirect is followed."""
@@ -147,12 +150,22 @@ class Downloader:
             target = redirect_target(url, response)
             if isinstance(target, OutcomeRecord):
                 return target
-            refusal = _find_redirect_refusal(redirects, target) or await check_redirect(url, target)
+            refusal = self._find_redirect_refusal(redirects, target, response) or await check_redirect(url, target)
             if refusal is not None:
                 return refusal
             url = target
             if seconds_left <= 0:
                 return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was requested")
+
+    def _find_redirect_refusal(self, redirects: list[str], target: str, response: Response) -> OutcomeRecord | None:
+        """The outcome of a redirect that would not end. A site that has set a cookie may serve the page at the same URL."""
+        sets_cookie = b"Set-Cookie" in response.headers
+        if target in redirects and not (sets_cookie and self.keeps_cookies):
+            remedy = "; it sets a cookie, which COOKIES_ENABLED = true in [scrapy] of sources.toml would keep" if sets_cookie else ""
+            return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{redirects[-1]} leads back to {target}{remedy}")
+        if len(redirects) > MAX_REDIRECTS:
+            return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
+        return None
 
     async def _download(self, url: str, fetch_request: FetchRequest, seconds: float) -> Response | OutcomeRecord:
         max_body = fetch_request.max_body if self.max_body is None else min(self.max_body, fetch_request.max_body)
@@ -220,14 +233,6 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
         return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_decode(location))[:200]}: {e}")
 
 
-def _find_redirect_refusal(redirects: list[str], target: str) -> OutcomeRecord | None:
-    if target in redirects:
-        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{redirects[-1]} leads back to {target}")
-    if len(redirects) > MAX_REDIRECTS:
-        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
-    return None
-
-
 def _header_lines(message: Request | Response) -> Iterator[tuple[str, str]]:
     for name in message.headers:
         for value in message.headers.getlist(name):
@@ -292,6 +297,7 @@ def make_downloader(download: Callable[..., Any], values: Mapping[str, Any], *, 
         max_body=max_body if max_body < MAX_BODY_BYTES else None,
         max_seconds=float(values["DOWNLOAD_TIMEOUT"]),
         has_middlewares=has_middlewares,
+        keeps_cookies=bool(values["COOKIES_ENABLED"]),
         render=download,
     )
 

@@ -268,7 +268,7 @@ class SpiderRun:
         self.stop = StopSignal()
         self.calls = LedgerCalls(context.ledger, context.now, self.stop, lease_seconds=LEASE_SECONDS)
         self.end_reason: str | None = None  # why the run was ended before the spider had finished
-        self.callback_errors = 0
+        self.code_errors = 0
         self.first_error: str | None = None
         self.problem: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -293,7 +293,8 @@ class SpiderRun:
         )
         crawler.signals.connect(self._opened, signal=signals.spider_opened)
         crawler.signals.connect(self._item_scraped, signal=signals.item_scraped)
-        crawler.signals.connect(self._callback_failed, signal=signals.spider_error)
+        crawler.signals.connect(self._record_error, signal=signals.spider_error)
+        crawler.signals.connect(self._record_error, signal=signals.item_error)
         crawler.signals.connect(self._closed, signal=signals.spider_closed)
 
     def end(self, reason: str) -> None:
@@ -326,8 +327,9 @@ class SpiderRun:
             bad_statuses=statuses,
             failed=max(0, failed),
             first_failure=self.hosts.first_failure,
-            callback_errors=self.callback_errors,
+            code_errors=self.code_errors,
             first_error=self.first_error,
+            dropped=int(stats.get("item_dropped_count", 0)),
             waited_seconds=round(self.hosts.waited_seconds, 1),
             error=errors.get(reason) or self.problem,
         )
@@ -361,11 +363,11 @@ class SpiderRun:
             self.problem = str(error)
             self.end("failed")
 
-    def _callback_failed(self, failure: Failure) -> None:
+    def _record_error(self, failure: Failure) -> None:
         if isinstance(failure.value, MemoryError):
             self.end(REASON_MEMORY)
             return
-        self.callback_errors += 1
+        self.code_errors += 1
         if self.first_error is None:
             self.first_error = f"{failure.type.__name__ if failure.type else 'error'}: {failure.getErrorMessage()}"[:300]
 
@@ -393,8 +395,17 @@ def main() -> None:
     os.dup2(2, 1)  # what C libraries print must not look like a report
     request = REQUEST_JSON.validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    report = run(request, pipe)
-    pipe.write(REPORT_PREFIX + REPORT_JSON.dump_json(report) + b"\n")
+    try:
+        report = run(request, pipe)
+    except SystemExit as error:  # of the spider's code
+        report = RunReport("failed", error=f"the spider called sys.exit: {error}"[:500])
+        pipe.write(_format_report(report))
+        os._exit(1)  # the run was not closed, and its threads would keep the process
+    pipe.write(_format_report(report))
+
+
+def _format_report(report: RunReport) -> bytes:
+    return REPORT_PREFIX + REPORT_JSON.dump_json(report) + b"\n"
 
 
 def run(request: RunRequest, pipe: BinaryIO) -> RunReport:

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from crawler.crawl_state import CrawlState
 from crawler.host_worker import CRASH_PAUSE
-from crawler.response_policy import RetryAt, decide_failure
+from crawler.response_policy import TRANSIENT_FAILURES, TRANSIENT_STATUSES, RetryAt, decide_failure
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import OUTCOMES, LeasedUrl, Outcome, OutcomeRecord, Source
@@ -75,8 +75,9 @@ class RunReport:
     bad_statuses: Mapping[int, int] = field(default_factory=dict)  # HTTP status → responses that reached no callback
     failed: int = 0  # requests without a response, after the retries
     first_failure: str | None = None
-    callback_errors: int = 0
-    first_error: str | None = None  # of a callback
+    dropped: int = 0  # items that a pipeline has dropped
+    code_errors: int = 0  # exceptions of callbacks and pipelines
+    first_error: str | None = None  # of these
     waited_seconds: float = 0.0  # for hosts that a crawler held
     error: str | None = None
     is_permanent: bool = False  # the error lies in the source's settings or in the spider's module: no retry helps
@@ -309,7 +310,8 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)][1]})" for outcome, n in report.refused.items()),
         *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
         *([f"{_count(report.failed, 'request')} failed, first {report.first_failure}"] if report.failed else []),
-        *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
+        *([f"{_count(report.dropped, 'item')} dropped by pipelines"] if report.dropped else []),
+        *([f"{_count(report.code_errors, 'error')} in callbacks or pipelines, first {report.first_error}"] if report.code_errors else []),
         *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
         *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),
         *([f"the spider closed itself: {report.reason}"] if is_closed else []),
@@ -317,9 +319,16 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
-    if (report.failed or report.callback_errors or is_closed) and not found:
+    if (report.code_errors or is_closed or _has_failed_requests(report)) and not found:
         return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
     return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
+
+
+def _has_failed_requests(report: RunReport) -> bool:
+    """Whether a later run may get an answer to a request that failed."""
+    has_failed_hosts = any(Outcome(outcome) in TRANSIENT_FAILURES for outcome in report.refused)
+    has_bad_statuses = any(status in TRANSIENT_STATUSES or status >= 500 for status in report.bad_statuses)
+    return report.failed > 0 or has_failed_hosts or has_bad_statuses
 
 
 def _count_pages(counts: OutputCounts) -> list[str]:

@@ -104,7 +104,7 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     from newsmill.model import Page
     from newsmill.redaction import redact
 
-    _check_page(html)
+    _check_page(html, url=url, content_type=content_type or "", language=language or "")
     if isinstance(html, str):
         html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
     page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", content_type or "text/html"),), html)
@@ -128,19 +128,24 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
     from newsmill.discovery.html_listings import read_homepage
     from newsmill.urls import normalize
 
+    _check_page(html, url=url, content_type=content_type or "")
     normalize(url)
-    _check_page(html)
     if isinstance(html, str):
         html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
     return read_homepage(html, url, content_type)
 
 
-def _check_page(html: object) -> None:
-    """Raises ConfigError for a path, a response or None instead of a page."""
+def _check_page(html: object, **texts: object) -> None:
+    """Raises ConfigError for a path, a response or None instead of a page, and for other values than strings."""
     if not isinstance(html, (str, bytes)):
         from newsmill.exceptions import ConfigError
 
         raise ConfigError(f"expected a page as str or bytes, not {type(html).__name__}; a file is read with Path(…).read_bytes()")
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            from newsmill.exceptions import ConfigError
+
+            raise ConfigError(f"{name}= expects a string, not {type(value).__name__}")
 
 
 def submit(

@@ -60,7 +60,7 @@ class NewDocuments:
     """`cursor` is the `since` with which to ask next time."""
 
     documents: tuple[DocumentSummary, ...]
-    cursor: str | None
+    cursor: str
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,9 @@ class Tools:
     ) -> NewDocuments:
         """Documents that were stored or changed since, oldest first; ask again with `cursor` for what comes after them."""
         with reported_errors():
-            cursor, documents = since if since and _parse_time(since) is None else None, []
-            for change in islice(self._corpus.stream(_parse_since(since), wait=0), limit):
+            position, documents = _parse_since(since), []
+            cursor = position if isinstance(position, str) else position.isoformat()
+            for change in islice(self._corpus.stream(position, wait=0), limit):
                 documents.append(_summarize_document(change.document))
                 cursor = change.cursor
             return NewDocuments(tuple(documents), cursor)

@@ -43,20 +43,34 @@ _TIME: TypeAdapter[datetime | date] = TypeAdapter(datetime | date)
 
 @dataclass(frozen=True, slots=True)
 class PageItem:
-    """A response whose page Newsmill archives and extracts. `hint` is used only for fields that the page does not have."""
+    """A response whose page Newsmill archives and extracts. `hint` is used only for fields that the page does not have.
+
+    Raises TypeError for a response or a source of another type.
+    """
 
     response: Response
     source: str | None = None  # name of a source
     hint: Hint = field(default_factory=Hint)
 
+    def __post_init__(self) -> None:
+        _check_type("response", self.response, Response)
+        _check_type("source", self.source, str, type(None))
+
 
 @dataclass(frozen=True, slots=True)
 class LinkItem:
-    """A URL that Newsmill fetches itself, if it is new. `hint` is used only for fields that the page does not have."""
+    """A URL that Newsmill fetches itself, if it is new. `hint` is used only for fields that the page does not have.
+
+    Raises TypeError for a URL or a source of another type.
+    """
 
     url: str
     source: str | None = None  # name of a source
     hint: Hint = field(default_factory=Hint)
+
+    def __post_init__(self) -> None:
+        _check_type("url", self.url, str)
+        _check_type("source", self.source, str, type(None))
 
 
 def page(
@@ -64,13 +78,14 @@ def page(
     *,
     source: str | None = None,
     title: str | None = None,
-    authors: Sequence[str] = (),
+    authors: Sequence[str] | str = (),
     published: datetime | str | None = None,
     language: str | None = None,
 ) -> PageItem:
     """The item that puts a response into Newsmill. The keywords are hints for fields that the page does not have.
 
-    `published` is a time, or ISO 8601; without a time zone it is read as UTC. Raises ValueError for another text.
+    `authors` is a list of names, or one name. `published` is a time, or ISO 8601; without a time zone it is read as UTC. Raises ValueError
+    for another text, and TypeError for a value of another type.
     """
     return PageItem(response, source, _make_hint(title, authors, published, language))
 
@@ -80,7 +95,7 @@ def link(
     *,
     source: str | None = None,
     title: str | None = None,
-    authors: Sequence[str] = (),
+    authors: Sequence[str] | str = (),
     published: datetime | str | None = None,
     language: str | None = None,
 ) -> LinkItem:
@@ -128,7 +143,12 @@ def make_article_item(item: Any) -> ArticleItem | None:
     return ArticleItem(**{name: value for name, value in read.items() if value})
 
 
-def _make_hint(title: str | None, authors: Sequence[str], published: datetime | str | None, language: str | None) -> Hint:
+def _make_hint(title: str | None, authors: Sequence[str] | str, published: datetime | str | None, language: str | None) -> Hint:
+    names = [authors] if isinstance(authors, str) else list(authors)
+    for name in names:
+        _check_type("authors", name, str)
+    _check_type("title", title, str, type(None))
+    _check_type("language", language, str, type(None))
     at = _read_time(published)
     if at is None and published is not None:
         raise ValueError(f"published={published!r}: expected a time such as 2026-11-25T08:30:00+01:00")
@@ -136,10 +156,16 @@ def _make_hint(title: str | None, authors: Sequence[str], published: datetime | 
         at = datetime.combine(at, time())
     return Hint(
         title=None if title is None else _without_surrogates(title),
-        authors=tuple(map(_without_surrogates, authors)),
+        authors=tuple(map(_without_surrogates, names)),
         published_at=at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC),
         language=language,
     )
+
+
+def _check_type(name: str, value: object, *types: type) -> None:
+    """A wrong value is an error of the callback that gives it; in a batch it would cost the pages of others."""
+    if not isinstance(value, types):
+        raise TypeError(f"{name}={value!r:.200}: expected {types[0].__name__}, not {type(value).__name__}")
 
 
 def _without_surrogates(text: str) -> str:

@@ -39,6 +39,8 @@ def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os
     """See `newsmill.submit`."""
     if isinstance(urls, str):  # it would be submitted letter by letter
         raise ConfigError("newsmill.submit expects a list of URLs, not one string; write [url]")
+    if source is not None and not isinstance(source, str):
+        raise ConfigError(f"source= expects the name of a source, not {type(source).__name__}")
     settings = load() if where is None else settings_for(os.fspath(where))
     is_folder = settings.database_url is None
     if is_folder:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,16 @@ def test_discover_refuses_what_is_neither_url_nor_page() -> None:
             read(DOCS)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("texts", [{"url": None}, {"url": 5}, {"content_type": b"text/html"}, {"language": 5}])
+def test_a_text_that_is_no_string_is_named(texts: dict[str, Any]) -> None:
+    """Scrapy has headers as bytes, and pandas NaN for a missing URL."""
+    with pytest.raises(ConfigError, match=f"{next(iter(texts))}= expects a string"):
+        newsmill.extract("<p>text", **texts)
+    if "language" not in texts:
+        with pytest.raises(ConfigError, match="expects a string"):
+            newsmill.discover("<p>text", **{"url": "https://www.example.org/", **texts})
+
+
 def test_submit_queues_urls_in_a_data_folder(tmp_path: Path) -> None:
     given = ["https://paper.example/1", "https://paper.example/2", "https://paper.example/1", "no url"]
     assert newsmill.submit(iter(given), where=tmp_path / "data") == SubmissionCounts(new=2, known=0, bad_url=1)
@@ -94,6 +105,8 @@ def test_submit_uses_the_store_of_the_settings(tmp_path: Path, monkeypatch: pyte
 
 
 def test_submit_refuses_an_unknown_source_and_a_place_it_cannot_write_to(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="source= expects the name of a source, not int"):
+        newsmill.submit([], source=5, where=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="source 'nobody' does not exist"):
         newsmill.submit(["https://paper.example/1"], source="nobody", where=tmp_path)
     with pytest.raises(ConfigError, match="cannot write to https://"):

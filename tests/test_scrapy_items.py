@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from scrapy.http import HtmlResponse
 import newsmill
 from newsmill.exceptions import ExtractionError, UrlError
 from newsmill.model import ArticleItem, Hint
-from newsmill.scrapy import extract, link, page
+from newsmill.scrapy import LinkItem, PageItem, extract, link, page
 from newsmill.scrapy_items import make_article_item, make_link, make_page
 
 URL = "https://paper.example/a"
@@ -60,6 +61,28 @@ def test_hints_of_pages_and_links() -> None:
     with pytest.raises(UrlError):
         make_link(link("mailto:a@b.example"), found_by="spider")
     assert make_link(link(f"{URL}#top"), source="paper", found_by="spider").url == URL
+
+
+def test_one_author_may_be_a_string() -> None:
+    assert link(URL, authors="Ann Lee").hint.authors == ("Ann Lee",)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: page(URL), "response"),
+        (lambda: PageItem(response=None), "response"),
+        (lambda: page(HtmlResponse(URL), source=5), "source"),
+        (lambda: link(HtmlResponse(URL)), "url"),
+        (lambda: LinkItem(URL, source=["paper"]), "source"),
+        (lambda: link(URL, title=5), "title"),
+        (lambda: link(URL, authors=[None]), "authors"),
+        (lambda: link(URL, language=b"en"), "language"),
+    ],
+)
+def test_a_wrong_value_is_an_error_of_the_callback_and_costs_no_other_page(make: Callable[[], Any], name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}=.*: expected (Response|str), not "):
+        make()
 
 
 @pytest.mark.parametrize(

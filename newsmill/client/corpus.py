@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from itertools import islice
+from math import inf
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
@@ -303,15 +305,31 @@ def list_strings(name: str, values: Iterable[str]) -> list[str]:
     return listed
 
 
+def check_text(name: str, value: object) -> None:
+    """Refuses what is no string, such as None or the NaN that pandas has for a missing value."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} expects a string, not {type(value).__name__}")
+
+
+def check_table(table: object, name: object) -> None:
+    """Refuses what is no table of a source, and a name that is no string."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f'table expects a mapping such as {{"homepage": "https://www.example.org/"}}, not {type(table).__name__}')
+    if name is not None:
+        check_text("name=", name)
+
+
 def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
     """Refuses a value that is none of the choices."""
     if value is not None and value not in choices:
         raise ConfigError(f"{name}= is one of {', '.join(choices)}, not {value!r}")
 
 
-def check_range(name: str, value: float, least: float, most: float | None = None) -> None:
-    """Refuses a number that is too small or too large."""
-    if value < least or (most is not None and value > most):
+def check_range(name: str, value: object, least: float, most: float | None = None, *, is_whole: bool = True) -> None:
+    """Refuses what is no number, or no whole one, and a number that is too small or too large."""
+    if not isinstance(value, Integral if is_whole else Real):
+        raise ConfigError(f"{name}= expects a {'whole number' if is_whole else 'number'}, not {value!r:.100}")
+    if not least <= float(value) <= (inf if most is None else most):
         raise ConfigError(f"{name}= is {f'{least} or more' if most is None else f'from {least} to {most}'}, not {value}")
 
 

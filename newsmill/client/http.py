@@ -31,12 +31,15 @@ from newsmill.client.corpus import (
     UrlOutcome,
     check_choice,
     check_range,
+    check_table,
+    check_text,
     check_time,
     list_ids,
     list_strings,
 )
 from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
+from newsmill.redaction import redact
 from newsmill.version import __version__
 
 if TYPE_CHECKING:
@@ -60,8 +63,8 @@ class ApiConnection:
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url`: the server's URL, with or without /api/v1. Sends no request. Raises ConfigError."""
         parts = urlsplit(url)
-        if not parts.hostname or parts.username is not None:
-            raise ConfigError("expected https://host of a Newsmill server, with the token in token=")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ConfigError(f"{redact(url)[:200]!r}: expected https://host of a Newsmill server, and its token apart from the URL")
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/api/v1')}"
         self._headers = {"User-Agent": f"Newsmill/{__version__}", "Accept": "application/json"}
         if token is not None:
@@ -202,7 +205,7 @@ def parse_json(body: bytes) -> Any:
 
 def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError("token=: expected the token that `newsmill token add` printed")
+        raise ConfigError("the token of the server is not one that `newsmill token add` has printed; check token= or NEWSMILL_TOKEN")
     return token
 
 
@@ -309,6 +312,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return f"<corpus {self._base}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_text("query", query)
         check_time("since", since, may_be_cursor=True)
         if query:
             return self._matching(query, since)
@@ -322,6 +326,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return (self.read(_DOCUMENT, item) for item in found if since is None or self.read(_TIME, item.get("stored_at")) >= since)
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        check_text("query", query)
         check_choice("order", order, get_args(Order))
         check_range("limit", limit, 1)
         found: list[SearchHit] = []
@@ -332,10 +337,12 @@ class HttpCorpus(ApiConnection, Corpus):
         return found
 
     def check_query(self, query: str) -> QueryCheck:
+        check_text("query", query)
         found = self.read(_CHECK, self.get("search", {"q": query, "limit": 1}))
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        check_text("query", query)
         check_range("limit", limit, 1)
         found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": min(limit, 100)}))
         return FacetCounts(found.items, found.counted, found.is_complete)
@@ -343,6 +350,7 @@ class HttpCorpus(ApiConnection, Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_text("query", query)
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
@@ -350,10 +358,14 @@ class HttpCorpus(ApiConnection, Corpus):
         return self.read(_TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
 
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
+        if language is not None:
+            check_text("language=", language)
         return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         check_time("since", since, may_be_cursor=True)
+        if wait is not None:
+            check_range("wait", wait, 0, is_whole=False)
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
         last_event_at, connected, caught_up = time.monotonic(), False, False
         while True:
@@ -383,6 +395,7 @@ class HttpCorpus(ApiConnection, Corpus):
             time.sleep(min(1, wait) if wait is not None and caught_up else 1)
 
     def document(self, id_or_url: str) -> Document | None:
+        check_text("id_or_url", id_or_url)
         if not id_or_url:
             return None
         by_url = "://" in id_or_url
@@ -391,7 +404,8 @@ class HttpCorpus(ApiConnection, Corpus):
         return None if found is None else self.read(_DOCUMENT, found)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
-        check_range("least", least, 0, 1)
+        check_text("id_or_url", id_or_url)
+        check_range("least", least, 0, 1, is_whole=False)
         check_range("limit", limit, 1)
         document = self.document(id_or_url) if "://" in id_or_url else None
         path = f"documents/{_quote(document.id if document else id_or_url)}/near-duplicates"
@@ -413,6 +427,8 @@ class HttpCorpus(ApiConnection, Corpus):
         remove_tags: Iterable[str] = (),
         note: str | None = None,
     ) -> int:
+        if note is not None:
+            check_text("note=", note)
         wanted, added, removed = list_ids(ids), list_strings("add_tags=", add_tags), list_strings("remove_tags=", remove_tags)
         change = {"starred": starred, "read": read, "add_tags": added, "remove_tags": removed, "note": note}
         if not wanted:
@@ -424,6 +440,7 @@ class HttpCorpus(ApiConnection, Corpus):
         return {str(item.get("tag")): int(item.get("documents", 0)) for item in self._pages("tags", {}, None)}
 
     def outcome(self, url: str) -> UrlOutcome | None:
+        check_text("url", url)
         found = self.get("ledger/trace", {"url": url}, may_be_missing=True)
         if found is None:
             return None
@@ -440,12 +457,14 @@ class HttpCorpus(ApiConnection, Corpus):
         ]
 
     def inspect_site(self, url: str) -> SiteInspection:
+        check_text("url", url)
         from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
 
         found = self.post("sources/inspections", json.dumps({"url": url}).encode(), repeat=False, timeout=INSPECTION_SECONDS)
         return self.read(TypeAdapter(SiteInspection), found)
 
     def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        check_table(table, name)
         named = {} if name is None else {"name": name}
         found = self.post("sources", json.dumps({**table, **named}, default=str).encode(), repeat=False)  # a date becomes a string
         return self.read(_SOURCE, {**found, "documents": 0} if isinstance(found, dict) else found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
+from weakref import WeakSet
 
 from newsmill import search
 from newsmill.client.corpus import (
@@ -24,6 +26,8 @@ from newsmill.client.corpus import (
     UrlOutcome,
     check_choice,
     check_range,
+    check_table,
+    check_text,
     check_time,
     list_ids,
     list_strings,
@@ -43,6 +47,19 @@ POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
 FACET_MATCHES = 50_000  # the newest matches, whose values are counted: 30 MB
 
+_ENGINES: WeakSet[database.Engine] = WeakSet()  # of this process's corpora
+_INHERITED: list[object] = []  # connections of the parent process: SQLite allows no use of them in a forked one, and no closing
+
+
+def _leave_connections() -> None:
+    """In a forked process: leave the connections to the parent, so that the next query opens another."""
+    for engine in _ENGINES:
+        _INHERITED.append(engine.pool)
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_leave_connections)
+
 
 class LocalCorpus(Corpus):
     """`newsmill.open("newsmill-data")`"""
@@ -56,6 +73,7 @@ class LocalCorpus(Corpus):
         except NewsmillError:
             self._engine.dispose()
             raise
+        _ENGINES.add(self._engine)
         self._documents = Documents(self._engine)
         self._near = NearDuplicates(self._engine)
         self._search = search.Search(self._engine)
@@ -63,11 +81,17 @@ class LocalCorpus(Corpus):
     def __repr__(self) -> str:
         return f"<corpus {database.describe_location(self._engine)}>"
 
+    def __reduce__(self) -> tuple[type[LocalCorpus], tuple[str]]:
+        """A process that gets a copy, such as one of multiprocessing, opens the database itself."""
+        return LocalCorpus, (self._url,)
+
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        check_text("query", query)
         check_time("since", since, may_be_cursor=True)
         return (stored.document for stored in self._search.iterate(query, since=since))
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        check_text("query", query)
         check_choice("order", order, get_args(Order))
         check_range("limit", limit, 1)
         found: list[SearchHit] = []
@@ -80,10 +104,12 @@ class LocalCorpus(Corpus):
         return found
 
     def check_query(self, query: str) -> QueryCheck:
+        check_text("query", query)
         found = self._search.search(query, limit=1)
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+        check_text("query", query)
         check_range("limit", limit, 1)
         found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
         counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in search.list_counts(found))
@@ -92,6 +118,7 @@ class LocalCorpus(Corpus):
     def timeline(
         self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
     ) -> list[TimelineBar]:
+        check_text("query", query)
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
@@ -101,11 +128,15 @@ class LocalCorpus(Corpus):
         return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
 
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
+        if language is not None:
+            check_text("language=", language)
         found = search.find_unusual_terms(self._engine, database.read_clock(self._engine), language)
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         check_time("since", since, may_be_cursor=True)
+        if wait is not None:
+            check_range("wait", wait, 0, is_whole=False)
         position = self._search.end_cursor() if since is None else since
         last_change_at = time.monotonic()
         while True:
@@ -117,10 +148,12 @@ class LocalCorpus(Corpus):
             time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
 
     def document(self, id_or_url: str) -> Document | None:
+        check_text("id_or_url", id_or_url)
         return self._documents.get(id_or_url)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
-        check_range("least", least, 0, 1)
+        check_text("id_or_url", id_or_url)
+        check_range("least", least, 0, 1, is_whole=False)
         check_range("limit", limit, 1)
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
@@ -138,6 +171,8 @@ class LocalCorpus(Corpus):
         remove_tags: Iterable[str] = (),
         note: str | None = None,
     ) -> int:
+        if note is not None:
+            check_text("note=", note)
         wanted = list_ids(ids)
         added, removed = list_strings("add_tags=", add_tags), list_strings("remove_tags=", remove_tags)
         change = MarkChange(starred, read, tuple(added), tuple(removed), note)
@@ -151,6 +186,7 @@ class LocalCorpus(Corpus):
         return {one.tag: one.documents for one in Marks(self._engine).list_tags()}
 
     def outcome(self, url: str) -> UrlOutcome | None:
+        check_text("url", url)
         try:
             trace = Ledger(self._engine).trace(url)
         except UrlError:
@@ -168,11 +204,13 @@ class LocalCorpus(Corpus):
         ]
 
     def inspect_site(self, url: str) -> SiteInspection:
+        check_text("url", url)
         from newsmill.site_inspection import inspect_site
 
         return inspect_site(url)
 
     def add_source(self, table: Mapping[str, Any], *, name: str | None = None) -> SourceSummary:
+        check_table(table, name)
         from newsmill.sources.additions import make_source  # loads the public suffix list, which only sources need
 
         engine = database.connect(self._url)  # the corpus itself refuses every change

@@ -118,7 +118,7 @@ def test_the_log_of_the_spider_is_printed(newsmill: Newsmill, site: Site, tmp_pa
     assert result.code == 1
     assert "é 200" in result.err
     assert "raising.py" in result.err and "ValueError: no headline" in result.err
-    assert "paper: spider_failed: 1 error in callbacks, first ValueError: no headline" in result.err
+    assert "paper: spider_failed: 1 error in callbacks or pipelines, first ValueError: no headline" in result.err
 
 
 MISSING_SPIDER = """

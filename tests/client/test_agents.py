@@ -65,6 +65,9 @@ def test_an_agent_reads(tmp_path: Path) -> None:
         rest = await ask(client, "what_is_new", since=new["cursor"])
         assert len(rest["documents"]) == 1
         assert (await ask(client, "what_is_new", since=rest["cursor"])) == {"documents": [], "cursor": rest["cursor"]}
+        later = await ask(client, "what_is_new", since="2099-01-01")
+        assert later == {"documents": [], "cursor": "2099-01-01T00:00:00+00:00"}
+        assert (await ask(client, "what_is_new", since=later["cursor"])) == later
         assert (await ask(client, "sources"))["sources"][0]["name"] == "paper"
         assert "no document has the URL or id nothing" in await refusal(client, "read", document="nothing")
         assert "is not a cursor of this list" in await refusal(client, "what_is_new", since="nonsense")

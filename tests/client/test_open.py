@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +228,7 @@ def test_a_file_in_a_folder_that_takes_none(tmp_path: Path, monkeypatch: pytest.
         ("sqlite:///nowhere/x.db", NewsmillError, "does not exist"),
         ("mysql://host/x", ConfigError, "cannot read mysql"),
         ("s3://bucket/x", ConfigError, "cannot read s3"),
-        ("https://user:secret@host", ConfigError, "with the token in token="),
+        ("https://user:secret@host", ConfigError, "its token apart from the URL"),
         ("https://", ConfigError, "expected https://host"),
     ],
 )
@@ -270,6 +272,29 @@ def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.Monke
     assert slept == [module.POLL_SECONDS]
 
 
+def test_a_corpus_may_be_given_to_another_process(where: Any) -> None:
+    with newsmill.open(where) as corpus, pickle.loads(pickle.dumps(corpus)) as copy:
+        assert copy.search("harbour") == corpus.search("harbour")
+
+
+FORKED = """
+import multiprocessing, sys, newsmill
+corpus = newsmill.open(sys.argv[1])
+ids = [document.id for document in corpus.documents()]
+def read(id):
+    return corpus.document(id)
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    found = pool.map(read, ids * 100, chunksize=1)
+print([document.id for document in found] == ids * 100, corpus.document(ids[0]).id == ids[0])
+"""
+
+
+def test_forked_processes_share_a_corpus(where: Any) -> None:
+    """The pool of multiprocessing forks by default on Linux before Python 3.14."""
+    done = subprocess.run([sys.executable, "-c", FORKED, str(where)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "True True\n", done.stderr[-2000:]
+
+
 def test_bad_arguments_are_refused(where: Any) -> None:
     """Also by a server: the same errors as from a store."""
     with newsmill.open(where) as corpus:
@@ -290,9 +315,25 @@ def test_bad_arguments_are_refused(where: Any) -> None:
             lambda: corpus.frame(limit=-1),
             lambda: corpus.mark([DOCUMENTS[0]], starred=True),  # type: ignore[list-item]
             lambda: corpus.marks([None]),  # type: ignore[list-item]
+            lambda: corpus.search("harbour", limit="5"),  # type: ignore[arg-type]
+            lambda: corpus.search("harbour", limit=2.5),  # type: ignore[arg-type]
+            lambda: corpus.near_duplicates(DOCUMENTS[0].id, least=nan),
+            lambda: list(corpus.stream(wait="1")),  # type: ignore[arg-type]
+            lambda: corpus.mark([DOCUMENTS[0].id], note=5),  # type: ignore[arg-type]
+            lambda: corpus.unusual_terms(5),  # type: ignore[arg-type]
+            lambda: corpus.add_source("https://www.example.org/"),  # type: ignore[arg-type]
+            lambda: corpus.add_source({"homepage": "https://www.example.org/"}, name=5),  # type: ignore[arg-type]
         ):
             with pytest.raises(ConfigError):
                 refused()
+        texts: tuple[Callable[[Any], Any], ...] = (
+            *(corpus.documents, corpus.search, corpus.check_query, corpus.facets, corpus.timeline, corpus.frame),
+            *(corpus.document, corpus.near_duplicates, corpus.outcome, corpus.inspect_site),
+        )
+        for call in texts:
+            for value in (None, nan, 5, b"harbour"):
+                with pytest.raises(ConfigError, match="expects a string"):
+                    call(value)
         assert (corpus.document(""), corpus.mark([], starred=True)) == (None, 0)
         for cursor in ("zzz", "WyJ4Il0", ""):
             with pytest.raises(CursorError):

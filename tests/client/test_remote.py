@@ -45,7 +45,7 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
         assert len(tools.what_is_new(since=new.cursor).documents) == 1
         assert tools.read(new.documents[0].id).text == FULL.text
     door.close()
-    with pytest.raises(ConfigError, match="the token that"):
+    with pytest.raises(ConfigError, match="`newsmill token add` has printed"):
         newsmill.open("https://news.example", token="nm_a\r\nX-Evil: 1")
 
 

@@ -72,6 +72,10 @@ def test_redirects_are_limited(engine: Any, site: Site) -> None:
     assert len([hit for hit in site.log if hit.path.startswith("/chain")]) == 6
     assert engine.fetch(site.url("/there")).outcome is Outcome.REDIRECT_LOOP
     assert engine.fetch(site.page("/self", redirect="/self")).outcome is Outcome.REDIRECT_LOOP
+    wall = engine.fetch(site.page("/wall", redirect="/wall", headers={"Set-Cookie": "seen=1"}))
+    assert wall.outcome is Outcome.REDIRECT_LOOP
+    assert "COOKIES_ENABLED = true" in wall.detail
+    assert len(site.hits("/wall")) == 1, "a site is not asked again for a page that only cookies open"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,16 @@ CRASHES = {
     ),
     "crash_by_exception": (
         "    def parse(self, response):\n        raise KeyError('headline')\n",
-        "1 error in callbacks, first KeyError: 'headline'",
+        "1 error in callbacks or pipelines, first KeyError: 'headline'",
+    ),
+    "crash_by_pipeline": (
+        "    class Broken:\n        def process_item(self, item):\n            raise OSError('no database')\n\n"
+        "    custom_settings = {'ITEM_PIPELINES': {Broken: 300}}\n\n    def parse(self, response):\n        yield {'url': response.url}\n",
+        "1 error in callbacks or pipelines, first OSError: no database",
+    ),
+    "crash_by_system_exit": (
+        "    def parse(self, response):\n        raise SystemExit('no token')\n",
+        "the spider called sys.exit: no token",
     ),
     "crash_by_memory": ("    def parse(self, response):\n        self.kept = bytearray(2_000_000_000)\n", "needed more than 200 MB"),
     "crash_by_arguments": ("    def __init__(self, url, section):\n        pass\n", "missing 1 required positional argument: 'section'"),
@@ -319,7 +328,7 @@ def unreachable_robots(paper: Paper) -> Steps:
     paper.site.robots("", status=503)
     paper.add(VISIT_START, paper.site.article("/a"))
     yield paper.has_ended
-    assert paper.detail().startswith("1 request refused: robots_unreachable (")
+    assert paper.detail().startswith("spider_failed: 1 request refused: robots_unreachable (")
     assert not paper.site.hits("/a")
 
 

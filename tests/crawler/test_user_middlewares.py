@@ -291,6 +291,33 @@ def test_cookies_of_a_source_are_sent_to_it_and_never_for_another(sites: Farm, w
     assert [hit.headers.get("cookie") for hit in site.hits("/robots.txt")] == [None]
 
 
+def test_a_page_behind_a_redirect_to_itself_is_read_with_the_cookie_of_the_redirect(sites: Farm, world: World) -> None:
+    """/wall opens with its cookie, also by way of /gate; /never sets a new cookie each time and never opens."""
+    site = sites.site()
+
+    def redirect(target: str, name: str) -> Response:
+        return Response(302, (("Location", target), ("Set-Cookie", f"{name}=1; Path=/")), b"")
+
+    def open_with(cookie: str, closed: Response) -> Callable[[Hit], Response]:
+        page = Response(200, (("Content-Type", "text/html"),), b"<p>the page</p>")
+        return lambda hit: page if cookie in hit.headers.get("cookie", "") else closed
+
+    site.pages["/wall"] = open_with("wall=1", redirect("/wall", "wall"))
+    site.pages["/walled"] = open_with("gate=1", redirect("/gate", "other"))
+    site.pages["/gate"] = lambda hit: redirect("/walled", "gate")
+    site.pages["/never"] = lambda hit: redirect("/never", f"c{len(site.hits('/never'))}")
+    urls = {path: site.url(path) for path in ("/wall", "/walled", "/never")}
+    world.submit(*urls.values())
+    config = world.data / "config"
+    config.mkdir()
+    (config / "sources.toml").write_text("[scrapy]\nCOOKIES_ENABLED = true\n")
+    world.crawl(delay=0.0, config=str(config))
+    assert world.outcome(urls["/never"]) is Outcome.REDIRECT_LOOP
+    assert len(site.hits("/never")) == 6
+    for path in ("/wall", "/walled"):
+        assert world.page(urls[path]).body == b"<p>the page</p>"
+
+
 def test_cookies_have_bounds_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """400 cookies empty the jar, one of 5,000 bytes is dropped alone, and jars of hosts make room for others."""
     middleware = BoundedCookiesMiddleware()

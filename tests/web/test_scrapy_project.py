@@ -246,6 +246,8 @@ def test_settings_that_contradict_each_other_are_an_error(tmp_path: Path) -> Non
     for component in (NewsmillPipeline, NewsmillMiddleware):
         with pytest.raises(ConfigError, match="expected exactly one of NEWSMILL_DATA"):
             component.from_crawler(Crawler(Spider, {"NEWSMILL_DATA": str(tmp_path), "NEWSMILL_URL": "http://127.0.0.1:1"}))
+        with pytest.raises(ConfigError, match="'localhost:8765': expected https://host"):
+            component.from_crawler(Crawler(Spider, {"NEWSMILL_URL": "localhost:8765"}))
         with pytest.raises(NotConfigured):
             component.from_crawler(Crawler(Spider))
     assert not issubclass(ConfigError, NotConfigured)
