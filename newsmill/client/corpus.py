@@ -306,13 +306,13 @@ def list_strings(name: str, values: Iterable[str]) -> list[str]:
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuses what is no string, such as None or the NaN that pandas has for a missing value."""
+    """Refuses a value that is not a string, such as None or the NaN that pandas has for a missing value."""
     if not isinstance(value, str):
         raise ConfigError(f"{name} expects a string, not {type(value).__name__}")
 
 
 def check_table(table: object, name: object) -> None:
-    """Refuses what is no table of a source, and a name that is no string."""
+    """Refuses a table that is not a mapping, and a name that is not a string."""
     if not isinstance(table, Mapping):
         raise ConfigError(f'table expects a mapping such as {{"homepage": "https://www.example.org/"}}, not {type(table).__name__}')
     if name is not None:
@@ -326,7 +326,7 @@ def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None
 
 
 def check_range(name: str, value: object, least: float, most: float | None = None, *, is_whole: bool = True) -> None:
-    """Refuses what is no number, or no whole one, and a number that is too small or too large."""
+    """Refuses a value that is not a number or not a whole one, and a number that is too small or too large."""
     if not isinstance(value, Integral if is_whole else Real):
         raise ConfigError(f"{name}= expects a {'whole number' if is_whole else 'number'}, not {value!r:.100}")
     if not least <= float(value) <= (inf if most is None else most):

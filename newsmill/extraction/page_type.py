@@ -194,7 +194,7 @@ def _find_offer(page: StructuredData, url: str) -> str | None:
     """Return how the page declares itself the page of one product, event or job, or None.
 
     Articles name products and events too. So a node of JSON-LD counts if it has the URL or the headline of the page, and if the page
-    declares no article. The reviews of customers below a product are no article, unless `og:type` says so: then it is a test report.
+    declares no article. The reviews of customers below a product are not an article, unless `og:type` says so: then it is a test report.
     """
     kinds = set() if page.article is None else set(get_types(page.article)) & set(ARTICLE_TYPES)
     if kinds - {"Review"} or "article:published_time" in page.meta:
