@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from crawler.downloader import Downloader
 from crawler.listings import ListingParser
-from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
+from crawler.page_writer import PageWriter
 from crawler.renderer import Renderer
 from crawler.robots import RobotsResponse
 from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
+from newsmill.archive.archive import MAX_SEGMENT_PAGES
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
 from newsmill.outage_log import OutageLog

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from crawler.spool import Spool, SpooledPage, SpoolFile, orphaned_spools
 from crawler.throttle import StopRequestedError, StopSignal
-from newsmill.archive.archive import Archive
+from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Page
 from newsmill.outage_log import OutageLog
@@ -25,10 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_SEGMENT_PAGES = 32
 MAX_SEGMENT_SECONDS = 2.0  # from its first page
 FIRST_SEGMENT_SECONDS = 0.0  # of a process: the user who starts a crawl waits for its first document
-MAX_SEGMENT_BYTES = 16 * 1024 * 1024  # hostile pages have 10 MB each
 MAX_QUEUED_PAGES = 64
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 RETRY_SECONDS = 10.0  # between two tries to save a segment

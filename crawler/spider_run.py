@@ -27,7 +27,7 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.settings import Settings as ScrapySettings
 from twisted.python.failure import Failure
 
-from crawler.crawl_state import LEASE_SECONDS, LedgerCalls
+from crawler.crawl_state import BACKLOG_POLL_SECONDS, LEASE_SECONDS, LedgerCalls
 from crawler.downloader import Downloader, MiddlewareDownload
 from crawler.robots import product_name
 from crawler.settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
@@ -37,6 +37,7 @@ from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, Outp
 from crawler.throttle import ORDER_LOOKUPS, StopSignal
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
+from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Link, Page, PageStatus, Source
@@ -44,7 +45,7 @@ from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.scrapy_items import LinkItem, PageItem, make_article_item, make_link, make_page
 from newsmill.settings import Settings
 from newsmill.spider_logs import configure_spider_log
-from newsmill.submission import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
+from newsmill.submission import make_enqueue, make_item_page, store_pages
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ log = logging.getLogger(__name__)
 FOUND_BY = "spider"  # in the rows of the ledger
 MAX_BATCH_SECONDS = 2.0  # from its first page or link, as the crawler's segments
 MAX_BATCH_LINKS = 500
-BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
 
 
 class Sink(Protocol):

@@ -28,6 +28,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 import newsmill
 from newsmill import context
+from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.client.http import ApiConnection, ErrorResponse
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page, PageReceipt
@@ -35,8 +36,6 @@ from newsmill.scrapy_items import LinkItem, PageItem, link, make_article_item, m
 from newsmill.settings import Settings
 from newsmill.submission import (
     MAX_REQUEST_PAGES,
-    MAX_SEGMENT_BYTES,
-    MAX_SEGMENT_PAGES,
     PagesRequest,
     encode_item,
     encode_page,

@@ -17,7 +17,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from newsmill.archive.archive import Archive
+from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.context import AppContext, data_folder, open_context, open_queue
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.extraction.article_item import dump_item
@@ -104,8 +104,6 @@ def make_folder(folder: Path) -> None:
 # A kill at any point loses or doubles nothing: before the ledger's commit the caller submits the page again, and after it the scheduler
 # queues the segment.
 
-MAX_SEGMENT_PAGES = 32  # as the crawler's segments: a worker claims one at a time
-MAX_SEGMENT_BYTES = 16 << 20
 MAX_REQUEST_PAGES = MAX_SEGMENT_PAGES
 MAX_HEADER_LINES = 500  # as the crawler's
 MAX_HEADER_CHARACTERS = 64_000  # of all lines together; the crawler's cap

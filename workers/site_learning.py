@@ -14,10 +14,10 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.site_profile import apply_profile
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
-from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
+from newsmill.model import POSITION_FIELDS, ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
-from newsmill.storage.profiles import FIELDS, FastPathCounts, FastPathStats, OutdatedDocument, ProfileNote, Profiles
+from newsmill.storage.profiles import FastPathCounts, FastPathStats, OutdatedDocument, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def find_unchanged(profiles: Profiles, note: ProfileNote, outdated: Sequence[Out
         return frozenset()
     old_versions = {document.version for document in outdated if document.version is not None}
     old_profiles = {version: profiles.get(note.site, version) for version in old_versions}
-    proven_fields = frozenset(name for name in FIELDS if apply_profile.find_field_position(new, name) is not None)
+    proven_fields = frozenset(name for name in POSITION_FIELDS if apply_profile.find_field_position(new, name) is not None)
     return frozenset(
         document.id
         for document in outdated

@@ -22,6 +22,8 @@ from newsmill.redaction import redact
 SEGMENTS_FOLDER = "segments"
 UNKNOWN_FOLDER = "unknown"  # segments that the ledger does not name
 SEGMENT_SUFFIX = ".warc.gz"
+MAX_SEGMENT_PAGES = 32  # a worker claims one segment at a time
+MAX_SEGMENT_BYTES = 16 << 20  # a writer begins a new segment then; hostile pages have 10 MB each
 # Only for fullmatch: ids come from the queue, which anyone with access to Redis can write.
 SEGMENT_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{8}")
 SWEEP_BATCH_SEGMENTS = 500

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from newsmill import urls
 from newsmill.charset import find_codec, find_xml_label, to_text
 from newsmill.discovery.dates import parse_date
+from newsmill.discovery.listing_kind import GZIP_MAGIC
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_scanner import (
     MAX_BROKEN_PLACES,
@@ -34,7 +35,6 @@ from newsmill.urls import MAX_URL_CHARACTERS
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; sitemaps.org: at most 50 MB
 _BLOCK_BYTES = 64 * 1024  # decoded at once
 _MAX_GZIP_LAYERS = 2  # some servers compress a .gz file again
-_GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 64 * 1024  # unpacked at once, so that a decompression bomb is noticed in time
 _XML_ROOT = re.compile(r"\A\s*<|<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex|rss|feed|rdf)[\s>]", re.I)
 
@@ -84,7 +84,7 @@ class SitemapReader:
         """Passes a block through the layers of gzip, if there are any, to the text."""
         if self.is_full or not block or depth <= self._damaged:
             return
-        if depth == len(self._layers) < _MAX_GZIP_LAYERS and self._text is None and block.startswith(_GZIP_MAGIC):
+        if depth == len(self._layers) < _MAX_GZIP_LAYERS and self._text is None and block.startswith(GZIP_MAGIC):
             self._layers.append(_GzipDecompressor())
             self._blocks.append(_Blocks())
         if depth == len(self._layers):
@@ -165,8 +165,8 @@ class _GzipDecompressor:
         while packed:
             if self._member.eof:
                 packed = (self._pending + packed).lstrip(b"\0")
-                self._pending = packed if packed == _GZIP_MAGIC[:1] else b""
-                if self.ignored or not packed.startswith(_GZIP_MAGIC):
+                self._pending = packed if packed == GZIP_MAGIC[:1] else b""
+                if self.ignored or not packed.startswith(GZIP_MAGIC):
                     self.ignored += len(packed) - len(self._pending)
                     return
                 self._member = zlib.decompressobj(wbits=31)

@@ -28,6 +28,7 @@ from newsmill.model.crawl import (
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
     MIN_UPDATE_CHARACTERS,
+    POSITION_FIELDS,
     ArticleNorm,
     Author,
     AuthorType,
@@ -58,6 +59,7 @@ __all__ = [
     "MIN_UPDATE_CHARACTERS",
     "NETWORK_FAILURES",
     "OUTCOMES",
+    "POSITION_FIELDS",
     "RENDERED_TYPE",
     "SPIDER",
     "ArticleItem",

@@ -285,6 +285,9 @@ class PathStats:
     sections: int
 
 
+POSITION_FIELDS = ("title", "authors", "published_at")  # of a document, whose positions a profile may contain
+
+
 @dataclass(frozen=True, slots=True)
 class FieldStats:
     """The number of pages on which the element at a path has the value of a document field."""
@@ -316,7 +319,7 @@ class Profile:
     fit: float | None = None  # mean fit of the pages of the profile, 0 to 1
     version: int = 0  # the store assigns it; 0 before
     since: datetime | None = None  # pages fetched before this time have an older layout; None: all pages have this layout
-    fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → statistics
+    fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # one of POSITION_FIELDS → path → statistics
     norm: ArticleNorm | None = None
     pathless: int | None = None  # pages whose text has no paths, because it is in a script; None: not counted
     reach: float | None = None  # share of its pages with text that the fast path finds, each with a profile of the other pages

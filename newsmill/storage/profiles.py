@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
-from newsmill.model import Block, ExtractionPath, Profile
+from newsmill.model import POSITION_FIELDS, Block, ExtractionPath, Profile
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import STAMP_RESOLUTION, ArchivedPage, archived, find_horizon
 from newsmill.storage.ledger.links import requeue_for_extraction
@@ -22,7 +22,6 @@ from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
 
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 
-FIELDS = ("title", "authors", "published_at")  # whose positions a profile may contain
 
 _PROFILE = TypeAdapter(Profile)
 _BLOCKS = TypeAdapter(tuple[Block, ...])
@@ -66,7 +65,7 @@ _OLDER = (
         documents.c.profile_version,
         documents.c.content_hash,
         documents.c.blocks,
-        *(documents.c[name] for name in FIELDS),
+        *(documents.c[name] for name in POSITION_FIELDS),
     )
     .join(ledger, ledger.c.id == documents.c.ledger_id)
     .where(
@@ -274,7 +273,7 @@ def _older_documents(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[s
 
 
 def _outdated(row: AnyRow) -> OutdatedDocument:
-    missing = frozenset(name for name in FIELDS if not getattr(row, name))
+    missing = frozenset(name for name in POSITION_FIELDS if not getattr(row, name))
     return OutdatedDocument(row.id, row.ledger_id, row.profile_version, row.content_hash, _BLOCKS.validate_python(row.blocks), missing)
 
 

@@ -21,13 +21,13 @@ from scrapy.exceptions import NotConfigured
 from services import eventually
 from site_of_tests import RunningApp, served
 
+from newsmill.archive.archive import MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Page
 from newsmill.sandbox.pages import Sandbox
 from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
 from newsmill.settings import Settings
-from newsmill.submission import MAX_SEGMENT_PAGES
 from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext

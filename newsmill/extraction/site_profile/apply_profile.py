@@ -32,7 +32,7 @@ from newsmill.extraction.site_profile.site_keys import (
     make_line_key,
     make_path_key,
 )
-from newsmill.model import Block, BlockType, LineStats, PathStats, Profile
+from newsmill.model import POSITION_FIELDS, Block, BlockType, LineStats, PathStats, Profile
 
 LAYER = "profile"
 YOUNG_PAGES = 5  # pages; a profile of fewer removes only short repeated lines at the end
@@ -280,7 +280,6 @@ def is_proven(profile: Profile | None) -> bool:
 # The position of a field is proven if its first block matches the field on at least 90 % of at least 20 pages.
 # A proven position supplies the field if the page's data lacks it. It also overrides a guessed date, and a title from the page's data.
 
-FIELDS = ("title", "authors", "published_at")  # that may have a position
 MIN_POSITION_PAGES = 20  # pages that a proven position must be on
 MIN_POSITION_AGREEMENT = 0.9  # share of these pages on which the position must match the field
 MAX_FIELD_CHARACTERS = 300  # characters of a block that may be a field
@@ -307,7 +306,7 @@ def find_field_position(profile: Profile, field: str) -> str | None:
 def find_field_texts(profile: Profile, blocks: Sequence[Block]) -> dict[str, str]:
     """Return the text of the page at the proven position of each field."""
     first = find_first_texts(blocks) if profile.fields else {}
-    positions = ((field, find_field_position(profile, field)) for field in FIELDS)
+    positions = ((field, find_field_position(profile, field)) for field in POSITION_FIELDS)
     return {field: first[position] for field, position in positions if position in first}
 
 

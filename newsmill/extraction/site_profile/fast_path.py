@@ -46,7 +46,7 @@ from newsmill.extraction.site_profile.apply_profile import (
     measure_doubt,
 )
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
-from newsmill.model import Block, Document, PathStats, Profile
+from newsmill.model import POSITION_FIELDS, Block, Document, PathStats, Profile
 
 # One page in so many is extracted on both paths; a sample costs as much as three fast pages.
 # A site learned from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
@@ -147,7 +147,7 @@ class _Position:
 @cache_per_profile
 def _build_positions(profile: Profile) -> _Position:
     root = _Position("")
-    wanted = {place for name in apply_profile.FIELDS if (place := apply_profile.find_field_position(profile, name)) is not None}
+    wanted = {place for name in POSITION_FIELDS if (place := apply_profile.find_field_position(profile, name)) is not None}
     for path, seen in profile.paths.items():
         if "…" not in path:  # a shortened path cannot be followed from the root
             position = root

@@ -36,7 +36,7 @@ from newsmill.extraction.site_profile.site_keys import (
     make_line_key,
     make_path_key,
 )
-from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, FieldStats, LineStats, PathStats, Profile
+from newsmill.model import POSITION_FIELDS, ArticleNorm, Author, Block, ExtractionResult, FieldStats, LineStats, PathStats, Profile
 
 MAX_COPIED_SHARE = 0.4  # share of a page's long blocks on another page that makes it a copy
 MAX_LINES, MAX_PATHS = 1000, 400  # at most about 200 KB of JSON; 40 pages of each of 60 real sites had 30 to 400 repeated lines
@@ -254,7 +254,7 @@ IsField = Callable[[str], bool]
 
 def _learn_field_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldStats]]:
     """Return for each field its best positions, those that matched most often first. Fields without a position are left out."""
-    seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in apply_profile.FIELDS}
+    seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in POSITION_FIELDS}
     for blocks, title, authors, day in pages:
         first = apply_profile.find_first_texts(blocks)
         for name, is_field in _list_checks(title, authors, day):

@@ -324,22 +324,27 @@ def _find_similar(conn: Connection, document: Document) -> dict[str, StoredPage]
 def _stored_page(row: AnyRow) -> StoredPage:
     authors = [(author["name"],) for author in row.authors]
     updates = [(update.get("title"), update["text"]) for update in row.live_updates]
+    return _make_stored_page(row, row.ledger_id, row.stored_at, (*authors, *updates))
+
+
+def _make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: datetime, other_content: OtherContent) -> StoredPage:
+    """The page of a document, or of its row."""
     return StoredPage(
-        ledger_id=row.ledger_id,
-        content_hash=row.content_hash,
-        revision=row.revision,
-        first_seen_at=row.first_seen_at,
-        stored_at=row.stored_at,
-        is_canonical=_is_canonical(row.id, row.url),
-        archive_ref=row.archive_ref,
-        other_content=(*authors, *updates),
-        gone_at=row.gone_at,
-        title=row.title,
-        text=row.text,
-        canonical_url=row.canonical_url,
-        url=row.url,
-        published_at=row.published_at,
-        published_precision=row.published_precision,
+        ledger_id=ledger_id,
+        content_hash=document.content_hash,
+        revision=document.revision,
+        first_seen_at=document.first_seen_at,
+        stored_at=stored_at,
+        is_canonical=_is_canonical(document.id, document.url),
+        archive_ref=document.archive_ref,
+        other_content=other_content,
+        gone_at=document.gone_at,
+        title=document.title,
+        text=document.text,
+        canonical_url=document.canonical_url,
+        url=document.url,
+        published_at=document.published_at,
+        published_precision=document.published_precision,
     )
 
 
@@ -396,23 +401,7 @@ def _note(decision: StoreDecision, stored: dict[str, StoredPage]) -> None:
     document = decision.document
     if document is None or decision.stored_at is None:
         return
-    stored[document.id] = StoredPage(
-        ledger_id=decision.result.claim.id,
-        content_hash=document.content_hash,
-        revision=document.revision,
-        first_seen_at=document.first_seen_at,
-        stored_at=decision.stored_at,
-        is_canonical=_is_canonical(document.id, document.url),
-        archive_ref=document.archive_ref,
-        other_content=_list_storable_content(document),
-        gone_at=document.gone_at,
-        title=document.title,
-        text=document.text,
-        canonical_url=document.canonical_url,
-        url=document.url,
-        published_at=document.published_at,
-        published_precision=document.published_precision,
-    )
+    stored[document.id] = _make_stored_page(document, decision.result.claim.id, decision.stored_at, _list_storable_content(document))
 
 
 def _list_storable_content(document: Document) -> OtherContent:
