@@ -279,11 +279,9 @@ def judge_edits(
         if key not in fetched or key not in seen:
             continue
         texts = text_versions(row)
-        until = window.end - REVISIT_SLACK
+        until = last_visit(world, row, window)
         if row["gone_at"]:  # from then on the article shows no text
             until = min(until, moment(row["gone_at"]))
-        if wall := world.fault_at(row["site"], "403"):
-            until = min(until, wall)
         visits = list_visits(seen[key][0], fetched[key], revisits, until)
         for position, visit in due_versions([moment(one["at"]) for one in texts], fetched[key], visits).items():
             due += 1
@@ -324,13 +322,14 @@ def judge_absences(
     answered = {world.truth.article_of({"url": row["url"]}) for row in log if row["status"] in (404, 410)}
     stored = first_stored(world, observations)
     recorded = {world.article(seen.urls) for seen in observations if seen.gone_at is not None}
-    gone = {key: moment(row["gone_at"]) for key, row in world.due(window).items() if row["gone_at"] and moment(row["gone_at"]) in window}
+    articles = world.due(window)
+    gone = {key: moment(row["gone_at"]) for key, row in articles.items() if row["gone_at"] and moment(row["gone_at"]) in window}
     due = {
         key
         for key, at in gone.items()
         if key in stored
         and key in fetched
-        and any(visit >= at for visit in list_visits(stored[key], fetched[key], revisits, window.end - REVISIT_SLACK))
+        and any(visit >= at for visit in list_visits(stored[key], fetched[key], revisits, last_visit(world, articles[key], window)))
     }
     missed = tuple(sorted(due - recorded))
     return Absences(len(gone), len(due), len(due & recorded), len(gone.keys() & answered), missed)
@@ -339,6 +338,13 @@ def judge_absences(
 def text_versions(row: Row) -> list[Row]:
     """The versions of an article that differ in title or text, the first one included."""
     return [one for number, one in enumerate(row["versions"]) if number == 0 or one["change"] != "noise"]
+
+
+def last_visit(world: World, row: Row, window: Window) -> datetime:
+    """Until when a visit to an article can be judged: the window leaves time for its answer, and no 403 wall hides the article."""
+    until = window.end - REVISIT_SLACK
+    wall = world.fault_at(row["site"], "403")
+    return until if wall is None else min(until, wall)
 
 
 def list_visits(first: Observation, fetched: datetime, revisits: Sequence[timedelta], until: datetime) -> list[datetime]:

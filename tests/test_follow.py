@@ -165,6 +165,9 @@ def test_the_schedule_counts_from_the_publication() -> None:
         absences = figures.judge_absences(world, [*seen_first, gone], [request("h/b", 361, 410)], window, fetched, hours)
         assert (absences.vanished, absences.due, absences.recorded, absences.missed) == (1 + due, due, due, ())
     assert figures.list_visits(seen_first[0], at(100), hours, at(600)) == [at(360)]
+    wall = {"url": "h/", "site": "s", "kind": "fault", "expected": "none", "fault": "403", "at": at(200).isoformat()}
+    walled = make_world(article("h/b", 0, gone=65), wall)
+    assert figures.judge_absences(walled, [seen_first[1]], [], window, fetched, hours).due == 0
 
 
 def test_no_schedule_with_known_times_has_fewer_polls() -> None:
