@@ -33,13 +33,12 @@ from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
-from newsmill.storage.backup import back_up
+from newsmill.storage.copies import back_up, count_rows, transfer
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
-from newsmill.storage.transfer import count_rows, transfer
 from newsmill.web.config import DIRECTORY_PATH
 
 
