@@ -20,8 +20,19 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, and_, bindparam, or_, select
 
 from newsmill.health.assessment import count_read, decide_state, judge, weigh
-from newsmill.health.causes import LONGEST_WINDOW, Finding, HealthState, ListingRecord, Observation, OutcomeWindow, PageFailures
-from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
+from newsmill.health.causes import (
+    HISTORY,
+    LONGEST_WINDOW,
+    Finding,
+    HealthState,
+    ListingRecord,
+    Observation,
+    OutcomeWindow,
+    PageFailures,
+    Rhythm,
+    build_rhythm,
+    count_hours,
+)
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, read_open, to_alarm
 from newsmill.storage.columns import load_source
