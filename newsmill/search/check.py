@@ -12,8 +12,8 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
-from newsmill.search.entry import Span, to_time
 from newsmill.search.index_query import prepare_query
+from newsmill.search.indexer import Span, to_time
 from newsmill.search.parsed_query import (
     Facet,
     Node,

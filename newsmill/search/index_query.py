@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from newsmill.search.backend import Backend, MatchQuality, StatementTimeoutError
-from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
+from newsmill.search.indexer import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, select, text, type_coerce
 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
-from newsmill.search.entry import MOMENTS_PER_DAY, document_time, to_moment
+from newsmill.search.indexer import MOMENTS_PER_DAY, document_time, to_moment
 from newsmill.storage.columns import load_source
 from newsmill.storage.counters import FOUND
 from newsmill.storage.database import reading
