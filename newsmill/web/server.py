@@ -34,8 +34,6 @@ from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
 from newsmill.web import auth, feeds, lead_images, websub
-from newsmill.web.alarm_sender import AlarmSender
-from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api import documents as documents_api
 from newsmill.web.api import operations as operations_api
 from newsmill.web.api import search as search_api
@@ -47,6 +45,7 @@ from newsmill.web.api.submissions import request_schemas
 from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import LeadImages
+from newsmill.web.message_senders import AlarmSender, AlertSender, TestSender
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages import bot, document, explore, home, operations, rendering, saved_searches, search, source, sources
 from newsmill.web.pages.bot import HostProofs
