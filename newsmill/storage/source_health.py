@@ -36,14 +36,13 @@ from newsmill.health.causes import (
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, read_open, to_alarm
 from newsmill.storage.columns import load_source
-from newsmill.storage.counters import FOUND
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.links import RANK_RECENT
 from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import count_totals, documents, ledger, source_alarms, source_checks, sources
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is
+from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, Upsert, state_is
 
 # ---- what is known about a source
 

@@ -17,12 +17,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
 from newsmill.search.indexer import MOMENTS_PER_DAY, document_time, to_moment
 from newsmill.storage.columns import load_source
-from newsmill.storage.counters import FOUND
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, search_entries, segments, sources
-from newsmill.storage.statements import IN_FLIGHT, state_is
+from newsmill.storage.statements import FOUND, IN_FLIGHT, state_is
 
 STATISTICS_DAYS = 14
 MAX_ROWS_READ = 100_000  # newest ledger rows searched for those of one source; 20 to 40 ms on SQLite if it has few
