@@ -19,7 +19,7 @@ from search_page import sessions
 from sqlalchemy import Connection, func, select
 
 from newsmill.search import choose_period, count_facets, count_timeline, unusual_terms
-from newsmill.search.entry import to_time
+from newsmill.search.indexer import to_time
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries

@@ -17,7 +17,7 @@ from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, wait_for_turn
 from newsmill import urls
-from newsmill.discovery.response_headers import compute_fresh_seconds
+from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source

@@ -17,9 +17,8 @@ from pathlib import Path
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import Downloader
 from crawler.host_worker import HostWorker
-from crawler.page_writer import PageWriter, recover_spool
+from crawler.page_writer import PageWriter, Spool, recover_spool
 from crawler.spider_worker import SpiderWorker
-from crawler.spool import Spool
 from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State

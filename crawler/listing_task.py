@@ -17,7 +17,7 @@ from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill import urls
 from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
-from newsmill.discovery.response_headers import compute_fresh_seconds, find_announcement
+from newsmill.discovery.responses import compute_fresh_seconds, find_announcement
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.site_inspection import choose_site_url

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from crawler.downloader import Downloader, FetchRequest
 from crawler.throttle import STOPPED_BY_OWNER, FindOrder, HostThrottle, wait_for_turn
 from newsmill import urls
-from newsmill.discovery.robots import RETRY_AFTER_STATUSES, RobotsTxt, parse_retry_after
+from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page

@@ -23,7 +23,9 @@ from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_s
 from crawler.robots import robots_url
 from crawler.settings import exit_with_message
 from newsmill import site_inspection, urls
-from newsmill.discovery.declarations import (
+from newsmill.discovery.html_listings import make_well_known_links
+from newsmill.discovery.responses import BodyKind, tell_body_kind
+from newsmill.discovery.robots import (
     AI_TXT_PATH,
     TDMREP_PATH,
     Declaration,
@@ -33,8 +35,6 @@ from newsmill.discovery.declarations import (
     read_ai_txt,
     read_tdmrep,
 )
-from newsmill.discovery.html_listings import make_well_known_links
-from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body

@@ -29,7 +29,7 @@ from crawler.response_policy import RequestOutcomeError
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, StopRequestedError, wait_for_turn
 from newsmill import urls
-from newsmill.discovery.robots import RETRY_AFTER_STATUSES, parse_retry_after
+from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import HostLease

@@ -31,8 +31,8 @@ from crawler.crawl_state import BACKLOG_POLL_SECONDS, LEASE_SECONDS, LedgerCalls
 from crawler.downloader import Downloader, MiddlewareDownload
 from crawler.robots import product_name
 from crawler.settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
+from crawler.source_spider import check_arguments, load_spider
 from crawler.spider_hosts import FAILED, HOSTS, RobotsDownload, SpiderHosts, has_spider_middleware
-from crawler.spider_loader import check_arguments, load_spider
 from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
 from crawler.throttle import ORDER_LOOKUPS, StopSignal
 from newsmill import settings as configuration

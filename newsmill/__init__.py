@@ -176,6 +176,41 @@ def open(where: str | os.PathLike[str] | None = None, *, token: str | None = Non
     Changes nothing there but the stars, tags and notes that `mark` changes, and the sources that `add_source` adds.
     Raises NewsmillError, with one sentence, if there is nothing to read.
     """
-    from newsmill.client import open_corpus
+    import os
+    from pathlib import Path
 
-    return open_corpus(where, token=token)
+    from newsmill.exceptions import ConfigError, NewsmillError
+
+    expected = "expected a data folder, sqlite:///path, postgresql://user:password@host/name or the http(s) URL of a Newsmill server"
+    location = _configured_location() if where is None else os.fspath(where)
+    scheme, separator, rest = location.partition("://")
+    if separator and scheme in ("http", "https"):
+        # reading an API needs no SQL, and reading a store no HTTP client
+        from newsmill.client.http import HttpCorpus
+
+        return HttpCorpus(location, token)
+    if token is not None:
+        raise ConfigError("token= belongs to the http(s) URL of a Newsmill server")
+    dialect = scheme.partition("+")[0]
+    if separator and dialect not in ("sqlite", "postgresql", "postgres"):
+        raise ConfigError(f"newsmill.open cannot read {scheme}://…; {expected}")
+    from newsmill.client.local import LocalCorpus
+    from newsmill.storage.private_files import DATABASE
+
+    if separator:
+        path = rest.removeprefix("/").partition("?")[0] if dialect == "sqlite" else ""
+        if path and not Path(path).exists():
+            raise NewsmillError(f"{path} does not exist; {expected}")
+        return LocalCorpus(location)
+    found = Path(location).expanduser().absolute()
+    found = found / DATABASE if found.is_dir() else found
+    if not found.is_file():
+        raise NewsmillError(f"{Path(location)} has no Newsmill database; {expected}")
+    return LocalCorpus(f"sqlite:///{found}")
+
+
+def _configured_location() -> str:
+    from newsmill import settings  # pydantic costs 0.1 s of CPU, which a given location does not need
+
+    found = settings.load()
+    return found.database_url or str(found.data.expanduser())

@@ -24,7 +24,7 @@ from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.private_files import make_private_folder
+from newsmill.storage.private_files import DATABASE, make_private_folder
 from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.tokens import Tokens
 
@@ -128,7 +128,7 @@ def logs_folder(settings: Settings) -> Path:
 
 
 def database_url(settings: Settings) -> str:
-    return settings.database_url or f"sqlite:///{data_folder(settings) / 'newsmill.sqlite'}"
+    return settings.database_url or f"sqlite:///{data_folder(settings) / DATABASE}"
 
 
 def archive_url(settings: Settings) -> str:
@@ -162,7 +162,7 @@ def has_store(settings: Settings) -> bool:
         return True
     folder = data_folder(settings)
     try:
-        (folder / "newsmill.sqlite").stat()
+        (folder / DATABASE).stat()
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -181,7 +181,7 @@ def require_store(settings: Settings) -> None:
 
 def is_writable(folder: Path) -> bool:
     """Whether the embedded database may be changed: not on a medium or copy that is read-only."""
-    return database.is_writable(folder) and database.is_writable(folder / "newsmill.sqlite")
+    return database.is_writable(folder) and database.is_writable(folder / DATABASE)
 
 
 def upgrade_database(engine: Engine, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
-from newsmill.discovery.declarations import Declaration
+from newsmill.discovery.robots import Declaration
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, get_refusal
 

@@ -375,7 +375,7 @@ def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:
     """Raise ConfigError for an argument that a source's spider does not take. A spider that only the crawlers may have is noted."""
     for source in sources:
         # Scrapy costs 0.5 s of CPU, which sources without a spider need not spend
-        from crawler.spider_loader import check_arguments, load_spider
+        from crawler.source_spider import check_arguments, load_spider
 
         try:
             spider_class = load_spider(settings, source)

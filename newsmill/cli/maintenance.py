@@ -33,13 +33,13 @@ from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
-from newsmill.storage.backup import back_up
+from newsmill.storage.copies import back_up, count_rows, transfer
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
+from newsmill.storage.private_files import DATABASE
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
-from newsmill.storage.transfer import count_rows, transfer
 from newsmill.web.config import DIRECTORY_PATH
 
 
@@ -273,7 +273,7 @@ def backup(
     if any(is_inside(target, inner) for inner in (data, data / "archive")):
         raise ConfigError(f"{folder} is inside the data folder; choose a folder outside")
     with context.open_context(settings):
-        copied = back_up(data / "newsmill.sqlite", data / "archive", target)
+        copied = back_up(data / DATABASE, data / "archive", target)
     note(f"{target}: copied the database and {format_count(copied.segments, 'archive file')} ({copied.new:,} new)")
 
 

@@ -152,7 +152,7 @@ def add_alert(
 def test_alert(alert_id: AlertId) -> None:
     """Send a test message now. Exits with 1 if it does not arrive."""
     # the web package costs 0.9 s of CPU, which the other commands need not spend
-    from newsmill.web.alert_sender import TestSender
+    from newsmill.web.message_senders import TestSender
 
     settings = configuration.load()
     with context.open_context(settings) as store:

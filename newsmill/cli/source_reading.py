@@ -186,7 +186,7 @@ def test_source(
             with context.open_context(configuration.load(), create=True):
                 pass
         # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
-        from crawler.listings_spider import make_test_request
+        from crawler.source_spider import make_test_request
 
         results, outcome = asyncio.run(run_test(make_test_request(source, limit), as_json))
     if as_json:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
+from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_category, is_crawler_trap, is_never_article, score_article_url
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.language_tags import parse_language_tag

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from newsmill import urls
 from newsmill.charset import find_codec, find_xml_label, to_text
 from newsmill.discovery.dates import parse_date
-from newsmill.discovery.listing_kind import GZIP_MAGIC
+from newsmill.discovery.responses import GZIP_MAGIC
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_scanner import (
     MAX_BROKEN_PLACES,

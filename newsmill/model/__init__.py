@@ -4,6 +4,8 @@ All classes are frozen, and lists are tuples, so that an object can be shared be
 """
 
 from newsmill.model.crawl import (
+    NETWORK_FAILURES,
+    OUTCOMES,
     RENDERED_TYPE,
     SPIDER,
     ArticleItem,
@@ -13,6 +15,8 @@ from newsmill.model.crawl import (
     LeasedUrl,
     Link,
     Listing,
+    Outcome,
+    OutcomeRecord,
     Page,
     PageReceipt,
     PageStatus,
@@ -23,7 +27,10 @@ from newsmill.model.crawl import (
     Segment,
     Source,
     SpiderLimits,
+    State,
     SubmissionCounts,
+    describe_failure,
+    get_refusal,
 )
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
@@ -52,7 +59,6 @@ from newsmill.model.documents import (
     TextLink,
     is_doubtful,
 )
-from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
-from newsmill.model.outcomes import OutcomeRecord
+from newsmill.model.crawl import OutcomeRecord
 
 
 class BlockType(StrEnum):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, exc, text
 
 from newsmill.exceptions import ServiceError
-from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
+from newsmill.search.indexer import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.storage.database import reading, translate_errors
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 
 from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
-from newsmill.search.entry import Span, to_time
 from newsmill.search.index_query import prepare_query
+from newsmill.search.indexer import Span, to_time
 from newsmill.search.parsed_query import (
     Facet,
     Node,
@@ -26,8 +26,7 @@ from newsmill.search.parsed_query import (
     requires_mark,
 )
 from newsmill.search.query import parse_query
-from newsmill.search.tokens import fold, tokenize
-from newsmill.search.word_forms import find_known
+from newsmill.search.tokens import find_known, fold, tokenize
 from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note

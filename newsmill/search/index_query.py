@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from newsmill.search.backend import Backend, MatchQuality, StatementTimeoutError
-from newsmill.search.entry import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
+from newsmill.search.indexer import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
@@ -32,8 +32,7 @@ from newsmill.search.parsed_query import (
     reads_matches_only,
     restrict_to_part,
 )
-from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
-from newsmill.search.word_forms import Forms, WordForms, load_forms
+from newsmill.search.tokens import COMMON_WORD_CHARACTERS, Forms, WordForms, character_term, common_bigrams, is_unspaced, load_forms
 
 # ---- rewriting ---------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import MarkKind
-from newsmill.search.entry import MIN_POSITION, Span
+from newsmill.search.indexer import MIN_POSITION, Span
 
 FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "source": ("source:NAME",),
@@ -160,7 +160,7 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticTerm:
-    """A term that no text contains (`entry.IndexEntry.synthetic`), anywhere or in one part of the document."""
+    """A term that no text contains (`indexer.IndexEntry.synthetic`), anywhere or in one part of the document."""
 
     term: str
     part: Part = ""

@@ -12,7 +12,7 @@ from functools import cache
 from babel import Locale, UnknownLocaleError
 
 from newsmill.model import MarkKind
-from newsmill.search.entry import mark_value, whole_value
+from newsmill.search.indexer import mark_value, whole_value
 from newsmill.search.parsed_query import (
     DATE_EXAMPLES,
     FILTER_EXAMPLES,
@@ -29,8 +29,7 @@ from newsmill.search.parsed_query import (
     QueryNote,
     Terms,
 )
-from newsmill.search.tokens import fold, is_unspaced, split_runs, split_words, tokenize_phrase
-from newsmill.search.word_forms import LEMMATIZERS
+from newsmill.search.tokens import LEMMATIZERS, fold, is_unspaced, split_runs, split_words, tokenize_phrase
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
 MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search

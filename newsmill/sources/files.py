@@ -24,7 +24,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from newsmill.charset import to_text
-from newsmill.discovery.listing_kind import BodyKind, tell_body_kind
+from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source

@@ -1,4 +1,4 @@
-"""Alarms of sources: how one is stored, begun and ended, and the messages about it. `newsmill.web.alarm_sender` sends them.
+"""Alarms of sources: how one is stored, begun and ended, and the messages about it. `newsmill.web.message_senders` sends them.
 
 Of one cause a source has at most one open alarm. A unique index ensures it: of two processes that find a cause at once, one begins the
 alarm. There is one message for each beginning, end and target. It is recorded before it is sent, with an ID that is the same in each try.
@@ -21,7 +21,7 @@ from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import alarm_messages, source_alarms
 from newsmill.storage.statements import AnyRow, Upsert
-from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS
+from newsmill.storage.webhooks import MAX_WAIT, next_try
 
 LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any channel may take
 MAX_ALARMS = 100  # prepared in one transaction
@@ -194,9 +194,7 @@ class AlarmMessages:
     def mark_failed(self, message: AlarmMessage, detail: str, *, now: datetime) -> None:
         """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, the message is given up."""
         attempts = message.attempts + 1
-        is_last = attempts > len(RETRY_DELAYS_SECONDS)
-        next_at = None if is_last else now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1])
-        self._update(message, attempts=attempts, next_at=next_at, detail=detail[:MAX_DETAIL_CHARACTERS])
+        self._update(message, attempts=attempts, next_at=next_try(attempts, now), detail=detail[:MAX_DETAIL_CHARACTERS])
 
     def _update(self, message: AlarmMessage, **values: object) -> None:
         with writing(self._engine) as conn:

@@ -4,7 +4,7 @@ Each saved search has a position in the order in which documents are stored (`Ch
 before it in one transaction, so a crash misses no document and counts none twice. A document that changes is matched again, but keeps
 its number.
 
-An alert follows these numbers, with at most one message at a time, which `newsmill.web.alert_sender` sends. `begin_due` fixes the ID and
+An alert follows these numbers, with at most one message at a time, which `newsmill.web.message_senders` sends. `begin_due` fixes the ID and
 the matches of a message in one transaction, before it is sent. A message that was interrupted is sent again with the same ID.
 """
 
@@ -25,7 +25,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import alerts, saved_searches, search_matches
-from newsmill.storage.webhooks import MAX_WAIT, RETRY_DELAYS_SECONDS, make_secret
+from newsmill.storage.webhooks import MAX_WAIT, make_secret, next_try
 
 ANYONE = ""  # the user of requests without a token of their own: no token has this name
 MAX_SEARCHES = 200  # of one user
@@ -475,10 +475,10 @@ class Alerts:
             "detail": detail[:MAX_DETAIL_CHARACTERS],
             "failing_since": func.coalesce(alerts.c.failing_since, now),
         }
-        if is_gone or attempts > len(RETRY_DELAYS_SECONDS):
+        if is_gone or (next_at := next_try(attempts, now)) is None:
             values["state"] = AlertState.DEAD.value
         else:
-            values["next_at"] = now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1])
+            values["next_at"] = next_at
         with writing(self._engine) as conn:
             conn.execute(_message(alert).where(IS_ACTIVE).values(**values))
 

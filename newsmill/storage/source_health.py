@@ -20,19 +20,29 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, and_, bindparam, or_, select
 
 from newsmill.health.assessment import count_read, decide_state, judge, weigh
-from newsmill.health.causes import LONGEST_WINDOW, Finding, HealthState, ListingRecord, Observation, OutcomeWindow, PageFailures
-from newsmill.health.rhythm import HISTORY, Rhythm, build_rhythm, count_hours
+from newsmill.health.causes import (
+    HISTORY,
+    LONGEST_WINDOW,
+    Finding,
+    HealthState,
+    ListingRecord,
+    Observation,
+    OutcomeWindow,
+    PageFailures,
+    Rhythm,
+    build_rhythm,
+    count_hours,
+)
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, read_open, to_alarm
 from newsmill.storage.columns import load_source
-from newsmill.storage.counters import FOUND
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.links import RANK_RECENT
 from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import count_totals, documents, ledger, source_alarms, source_checks, sources
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is
+from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, Upsert, state_is
 
 # ---- what is known about a source
 

@@ -1,11 +1,14 @@
-"""Parts of the SQL statements of several modules, and INSERT … ON CONFLICT, which SQLAlchemy spells differently for each database.
+"""Parts of the SQL statements of several modules: conditions, INSERT … ON CONFLICT, which SQLAlchemy spells differently for each database,
+and the updates of counters.
 
 Statements are module constants: building one per call costs ten times the CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from newsmill.model import OUTCOMES, Kind, Outcome, State
-from newsmill.storage.schema import ledger
+from newsmill.storage.schema import counts, ledger
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -126,3 +129,46 @@ def _on_conflict(insert: Any, table: Table, keys: Sequence[str], changes: Change
     new = changes(insert.excluded)
     differs = or_(*(table.c[name].is_distinct_from(value) for name, value in new.items()))
     return insert.on_conflict_do_update(index_elements=keys, set_=new, where=differs)
+
+
+# ---- counters per day, source, kind and outcome ---------------------------------------------------------------------------------
+#
+# They change in the commit that changes the row, so that nothing scans the ledger to count it. Transactions write hosts first, ledger rows
+# next and counters last, each in the order of the key, so that two cannot deadlock. The database updates `count_totals` at the commit, in
+# the order in which the counters were written. Counters are therefore written by source, kind and outcome, and only then by day.
+# `newsmill.storage.doctor` repairs them.
+
+FOUND = "found"  # counted like an outcome: rows inserted that day
+
+_ADD = Upsert(counts, ("day", "source", "kind", "outcome"), lambda new: {"n": counts.c.n + new.n})
+
+
+class CounterUpdates:
+    """The counter changes of one transaction."""
+
+    def __init__(self) -> None:
+        self._n: Counter[tuple[date, str, str, str]] = Counter()
+
+    def add(self, at: datetime, source: str | None, kind: str, outcome: str, n: int = 1) -> None:
+        self._n[(at.date(), source or "", kind, outcome)] += n
+
+    def undo(self, at: datetime | None, source: str | None, kind: str, outcome: str | None) -> None:
+        """Undo the outcome count of a page. A listing has an outcome at every read, so its counts stay."""
+        if at is not None and outcome is not None and kind == "page":
+            self.add(at, source, kind, outcome, -1)
+
+    def write(self, conn: Connection) -> None:
+        changes = sorted(((key, n) for key, n in self._n.items() if n), key=lambda item: (*item[0][1:], item[0][0]))
+        _ADD.run(
+            conn, [{"day": day, "source": source, "kind": kind, "outcome": outcome, "n": n} for (day, source, kind, outcome), n in changes]
+        )
+
+
+def uncount(conn: Connection, rows: Iterable[AnyRow]) -> None:
+    """Undo what deleted rows of the ledger have counted. Listings keep their counts, because each read has its own."""
+    counters = CounterUpdates()
+    for row in rows:
+        if row.kind == "page":
+            counters.add(row.first_seen_at, row.source, row.kind, FOUND, -1)
+            counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)

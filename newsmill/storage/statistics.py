@@ -1,4 +1,4 @@
-"""Statistics for pages and reports: new documents, sources, hosts in progress, errors and used space. Reads only.
+"""Statistics for pages and reports: new documents, sources, hosts in progress, errors, used space and the newest documents. Reads only.
 
 Each query uses an index or `counts`, so that it costs the same with a thousand documents and with a million
 (tests/storage/test_overview.py checks the plans). Where no index serves, a query reads at most MAX_ROWS_READ rows.
@@ -6,22 +6,22 @@ Each query uses an index or `counts`, so that it costs the same with a thousand 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, String, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, select, text, type_coerce
 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
+from newsmill.search.indexer import MOMENTS_PER_DAY, document_time, to_moment
 from newsmill.storage.columns import load_source
-from newsmill.storage.counters import FOUND
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace
-from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, segments, sources
-from newsmill.storage.statements import IN_FLIGHT, state_is
+from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, search_entries, segments, sources
+from newsmill.storage.statements import FOUND, IN_FLIGHT, state_is
 
 STATISTICS_DAYS = 14
 MAX_ROWS_READ = 100_000  # newest ledger rows searched for those of one source; 20 to 40 ms on SQLite if it has few
@@ -322,3 +322,102 @@ def _database_size(conn: Connection) -> int:
     else:
         size = conn.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
     return int(size)
+
+
+# ---- the newest documents, shared fairly among the sources, and documents per day of publication and source
+
+By = Literal["published", "seen"]
+MIN_PER_SOURCE = 3  # documents of one source in the list, whatever the number of sources
+MAX_CANDIDATES = 400  # newest documents among which the list is chosen
+MAX_SOURCES = 500  # whose newest document is compared when one source fills the candidates
+MAX_COUNTED = 20_000  # documents of the days that are counted by source: 10 ms on SQLite
+
+
+@dataclass(frozen=True, slots=True)
+class NewestDocuments:
+    """`heads` are in order, newest first. `max_per_source`: the limit that left out documents of a source; None if none is left out."""
+
+    heads: tuple[DocumentHead, ...]
+    max_per_source: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """Documents of one source published on one day (UTC)."""
+
+    at: datetime  # its start
+    source: str | None
+    n: int
+
+
+def list_newest(engine: Engine, limit: int, by: By) -> NewestDocuments:
+    """The newest documents, at most a fair share of each source: `limit` divided by the number of sources, or MIN_PER_SOURCE.
+
+    Where a crawl of a few sources fills the MAX_CANDIDATES newest, the newest documents of other sources follow. Raises ServiceError.
+    """
+    with reading(engine) as conn:
+        count: int = conn.execute(select(func.count()).select_from(sources)).scalar_one()
+        candidates: list[tuple[str, str | None]] = [(id, source) for id, source in conn.execute(_candidates(by))]
+        share = max(MIN_PER_SOURCE, -(-limit // max(1, count, len({source for _, source in candidates}))))
+        chosen = take_shares(candidates, share)[:limit]
+        if len(chosen) < limit and len(candidates) == MAX_CANDIDATES:
+            complete = {source for source, n in Counter(source for _, source in candidates).items() if n >= share}
+            chosen += [id for id in _list_others(conn, complete, limit, share) if id not in chosen]
+        heads = load_heads(conn, chosen)
+    ordered = sorted(heads.values(), key=lambda head: (_time(head, by), head.id), reverse=True)[:limit]
+    is_cut = not {id for id, _ in candidates[:limit]} <= {head.id for head in ordered}
+    return NewestDocuments(tuple(ordered), share if is_cut else None)
+
+
+def take_shares(candidates: Iterable[tuple[str, str | None]], share: int) -> list[str]:
+    """The ids of (id, source), in order, without those of a source after its first `share`.
+
+    >>> take_shares([("1", "a"), ("2", "a"), ("3", "b")], 1)
+    ['1', '3']
+    """
+    seen: Counter[str | None] = Counter()
+    chosen = []
+    for id, source in candidates:
+        seen[source] += 1
+        if seen[source] <= share:
+            chosen.append(id)
+    return chosen
+
+
+def count_by_publication(engine: Engine, since: datetime) -> list[DayCount] | None:
+    """Documents by day and source since the start of a UTC day. None: there are more than MAX_COUNTED. Raises ServiceError."""
+    newest = (
+        select(search_entries.c.moment, search_entries.c.source)
+        .where(search_entries.c.moment >= to_moment(since))
+        .order_by(search_entries.c.moment.desc())
+        .limit(MAX_COUNTED + 1)
+        .subquery()
+    )
+    day = (newest.c.moment // MOMENTS_PER_DAY).label("day")
+    with reading(engine) as conn:
+        rows = conn.execute(select(day, newest.c.source, func.count()).group_by("day", newest.c.source)).all()
+    if sum(n for _, _, n in rows) > MAX_COUNTED:
+        return None
+    return [DayCount(datetime.fromtimestamp(86_400 * int(number), UTC), source, n) for number, source, n in rows]
+
+
+def _candidates(by: By) -> Select[Any]:
+    if by == "seen":
+        return select(documents.c.id, documents.c.source).order_by(*_NEWEST).limit(MAX_CANDIDATES)
+    order = (search_entries.c.moment.desc(), search_entries.c.document_id.desc())
+    return select(search_entries.c.document_id, search_entries.c.source).order_by(*order).limit(MAX_CANDIDATES)
+
+
+def _list_others(conn: Connection, complete: set[str | None], limit: int, share: int) -> Sequence[str]:
+    """The newest documents of the sources that saw one last, except those of `complete`."""
+    newest = select(func.max(documents.c.first_seen_at)).where(documents.c.source == sources.c.name).scalar_subquery()
+    found = conn.execute(select(sources.c.name, newest).order_by(sources.c.name).limit(MAX_SOURCES)).all()
+    names = [name for name, at in sorted(found, key=lambda row: str(row[1]), reverse=True) if at is not None and name not in complete]
+    ids: list[str] = []
+    for name in names[:limit]:
+        ids += conn.execute(select(documents.c.id).where(documents.c.source == name).order_by(*_NEWEST).limit(share)).scalars()
+    return ids
+
+
+def _time(head: DocumentHead, by: By) -> datetime:
+    return head.first_seen_at if by == "seen" else document_time(head.published_at, head.published_precision, head.first_seen_at)

@@ -216,11 +216,11 @@ class Webhooks:
 
     def mark_failed(self, delivery: Delivery, status: int | None, detail: str, *, now: datetime) -> None:
         """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or HTTP 410, the delivery has failed."""
-        attempts = delivery.attempts + 1
-        if status == 410 or attempts > len(RETRY_DELAYS_SECONDS):
+        next_at = None if status == 410 else next_try(delivery.attempts + 1, now)
+        if next_at is None:
             self._end(delivery, now, state="failed", ended_at=now, status=status, detail=detail)
         else:
-            self._end(delivery, now, next_at=now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1]), status=status, detail=detail)
+            self._end(delivery, now, next_at=next_at, status=status, detail=detail)
         if status == 410:
             self.set_enabled(delivery.webhook, False)
 
@@ -245,6 +245,11 @@ class Webhooks:
         wanted = and_(deliveries.c.id == delivery.id, DUE)
         with writing(self._engine) as conn:
             conn.execute(update(deliveries).where(wanted).values(attempts=delivery.attempts + 1, **values))
+
+
+def next_try(attempts: int, now: datetime) -> datetime | None:
+    """When a message is sent again after this number of failed tries; None: it is given up. The same for web hooks, alerts and alarms."""
+    return None if attempts > len(RETRY_DELAYS_SECONDS) else now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1])
 
 
 def make_secret() -> str:

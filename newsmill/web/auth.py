@@ -260,5 +260,5 @@ def local_path(target: str) -> str:
 
 
 def sign_in_page(request: Request, message: str, status: int = 200) -> Response:
-    """The sign-in form with a message (a key of `login.message` in the catalogues); newsmill/web/pages registers the function."""
+    """The sign-in form with a message (a key of `login.message` in the catalogues); newsmill/web/server.py registers the function."""
     return request.app.state.sign_in_page(request, message, status)  # type: ignore[no-any-return]

@@ -22,9 +22,8 @@ from newsmill.search import Search, close_query, restrict_to_source
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.api import check_query_parameters
 from newsmill.web.auth import get_caller, get_user, require_scope
-from newsmill.web.responses import Context, QueryText, SourceName, error_responses
+from newsmill.web.responses import Context, QueryText, SourceName, check_query_parameters, error_responses
 
 router = APIRouter(
     prefix="/feeds",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_origin
 
 from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
@@ -126,6 +128,27 @@ class RequestErrors(HTTPException):
     def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
         super().__init__(status, detail)
         self.errors = errors
+
+
+async def check_query_parameters(request: Request) -> None:
+    """Raises RequestErrors for a query parameter that the route does not take, or takes once only: with a misspelt or a lost filter, a list
+    would show other things than the caller wants."""
+    known = list_query_parameters(request.scope["route"].dependant)
+    expected = f"expected {', '.join(sorted(known))}" if known else "expected none"
+    errors = []
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            errors.append({"where": f"query {name[:100]}", "detail": f"this parameter is unknown; {expected}"})
+        elif times > 1 and not known[name]:
+            errors.append({"where": f"query {name}", "detail": f"expected one value, not {times}"})
+    if errors:
+        raise RequestErrors(422, "{where}: {detail}".format_map(errors[0]), errors[:MAX_ERRORS])
+
+
+def list_query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """The query parameters of a route and of what it depends on, and whether each takes several values."""
+    own = {parameter.alias: get_origin(parameter.field_info.annotation) is list for parameter in dependant.query_params}
+    return own | {name: many for part in dependant.dependencies for name, many in list_query_parameters(part).items()}
 
 
 class ProblemResponse(JSONResponse):

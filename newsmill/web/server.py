@@ -19,7 +19,8 @@ import anyio
 import anyio.to_thread
 import h11
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -32,23 +33,49 @@ from newsmill.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, lead_images, pages, websub
-from newsmill.web.alarm_sender import AlarmSender
-from newsmill.web.alert_sender import AlertSender, TestSender
+from newsmill.web import auth, feeds, lead_images, websub
+from newsmill.web.api import documents as documents_api
+from newsmill.web.api import operations as operations_api
+from newsmill.web.api import search as search_api
+from newsmill.web.api import searches as searches_api
+from newsmill.web.api import sources as sources_api
+from newsmill.web.api import submissions as submissions_api
+from newsmill.web.api import webhooks as webhooks_api
 from newsmill.web.api.submissions import request_schemas
 from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import LeadImages
+from newsmill.web.message_senders import AlarmSender, AlertSender, TestSender
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
+from newsmill.web.pages import bot, document, explore, home, operations, rendering, saved_searches, search, source, sources
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
-from newsmill.web.responses import install_error_handlers, problem_schemas
+from newsmill.web.responses import check_query_parameters, error_responses, install_error_handlers, problem_schemas
 from newsmill.web.round_thread import RoundThread
 from newsmill.web.websub import WebSubSubscriber
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
 MIN_GZIP_BYTES = 1000  # a smaller response fits into one packet anyway
+
+API_ROUTERS = (
+    documents_api.router,
+    search_api.router,
+    searches_api.router,
+    documents_api.marks_router,
+    sources_api.router,
+    operations_api.ledger_router,
+    submissions_api.router,
+    operations_api.quarantine_router,
+    documents_api.stream_router,
+    webhooks_api.router,
+    operations_api.health_router,
+)
+PAGE_ROUTERS = (
+    *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router),
+    *(sources.router, source.router, operations.router, rendering.router),  # the fixed paths under /sources before /sources/{name}
+    document.marks_router,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,12 +146,24 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=5)
     app.add_middleware(RateLimitMiddleware, rate=config.rate)
     app.include_router(auth.router)
-    app.include_router(api.router, prefix="/api/v1")
+    app.include_router(build_api_router(), prefix="/api/v1")
     app.include_router(feeds.router)
     app.include_router(websub.router)
     app.include_router(lead_images.router)
-    pages.install(app)
+    for router in PAGE_ROUTERS:
+        app.include_router(router)
+    app.state.error_page, app.state.sign_in_page = rendering.render_error_page, rendering.render_sign_in_page
     return app
+
+
+def build_api_router() -> APIRouter:
+    """The routes of the API, in the order of its schema."""
+    # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
+    bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")
+    api = APIRouter(dependencies=[Depends(bearer), Depends(check_query_parameters)], responses=error_responses(401, 422, 429, 503))
+    for router in API_ROUTERS:
+        api.include_router(router)
+    return api
 
 
 @asynccontextmanager

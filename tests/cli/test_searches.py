@@ -16,7 +16,7 @@ from newsmill import settings
 from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
 from newsmill.storage.saved_searches import Schedule, make_schedule
-from newsmill.web.alert_sender import AlertSender
+from newsmill.web.message_senders import AlertSender
 
 
 def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

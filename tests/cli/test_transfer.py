@@ -79,7 +79,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
 
 
 def test_an_interrupted_transfer_leaves_nothing(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from newsmill.storage.transfer import count_rows, transfer
+    from newsmill.storage.copies import count_rows, transfer
 
     target = database.connect(services.make_database(postgres_url, "newsmill_interrupted"))
     database.upgrade(target)

@@ -14,8 +14,8 @@ from mcp import Client, StdioServerParameters
 from rows import HOST, document_of
 from test_open import DOCUMENTS, fill
 
+import newsmill
 from newsmill import mcp_server
-from newsmill.client import open_corpus
 
 Work = Callable[[Client], Coroutine[Any, Any, None]]
 
@@ -79,5 +79,5 @@ def test_an_agent_reads(tmp_path: Path) -> None:
 def test_without_the_package_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
-    with open_corpus(tmp_path) as corpus, pytest.raises(Exception, match=r"pip install .*\[mcp\]'"):
+    with newsmill.open(tmp_path) as corpus, pytest.raises(Exception, match=r"pip install .*\[mcp\]'"):
         mcp_server.build_server(corpus)

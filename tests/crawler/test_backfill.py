@@ -14,12 +14,12 @@ from world import World, now
 from crawler.listing_task import ListingTask
 from crawler.listings import ParsedLinks
 from newsmill.cli import main
-from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
+from newsmill.cli.enqueue import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
 from newsmill.discovery.dates import Period
 from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
-from newsmill.storage.counters import find_wrong_counters
+from newsmill.storage.doctor import find_wrong_counters
 from newsmill.storage.ledger import Added
 from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_BACKFILL
 

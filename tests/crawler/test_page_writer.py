@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from crawler import page_writer as module
-from crawler.page_writer import PageWriter
-from crawler.spool import Spool
+from crawler.page_writer import PageWriter, Spool
 from crawler.throttle import StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Page, Segment

@@ -1,13 +1,21 @@
-"""robots.txt: decisions by RFC 9309, statuses, hostile files in bounded work, Retry-After. The suites are in tests/conformance."""
+"""robots.txt: decisions by RFC 9309, statuses, hostile files in bounded work; declarations. The suites are in tests/conformance."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt, parse_retry_after
+from newsmill.discovery.robots import (
+    MAX_SEARCHES,
+    RobotsTxt,
+    find_header_declarations,
+    find_meta_declarations,
+    find_robots_declarations,
+    read_ai_txt,
+    read_tdmrep,
+)
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FORBIDDEN = b"User-agent: *\nDisallow: /\n"
@@ -187,40 +195,24 @@ def test_any_bytes_can_be_parsed(body, url, agent):
     assert isinstance(RobotsTxt.parse(body).can_fetch(url, agent), bool)
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("120", 120),
-        (" 0 ", 0),
-        ("1e12", 3600),
-        ("99999999999999999999", 3600),
-        ("Wed, 25 Nov 2026 12:01:00 GMT", 60),
-        ("Wed, 25 Nov 2026 11:00:00 GMT", 0),
-        ("Wed, 25 Nov 2099 11:00:00 GMT", 3600),
-        ("Wed, 25 Nov 2026 12:01:00 -0000", 60),
-        ("-5", None),
-        ("soon", None),
-        ("", None),
-        (None, None),
-        ("Wed, 99 Nov 2026 12:01:00 GMT", None),
-        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
-        ("Mon, 01 Jan 2027 99999999999:00:00 GMT", None),
-    ],
-)
-def test_retry_after(value, seconds):
-    assert parse_retry_after(value, NOW) == seconds
+# ---- declarations
 
 
-@given(
-    st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,12} \d{1,12}:\d\d:\d\d .{0,6}") | st.floats().map(str) | st.integers().map(str)
-)
-def test_retry_after_is_none_or_within_an_hour(value):
-    seconds = parse_retry_after(value, NOW)
-    assert seconds is None or 0 <= seconds <= 3600
+def test_declarations_are_quoted() -> None:
+    headers = [("TDM-Reservation", "1"), ("Content-Type", "text/html"), ("x-robots-tag", "noai")]
+    assert [(one.name, one.value) for one in find_header_declarations(headers)] == [("tdm-reservation", "1"), ("x-robots-tag", "noai")]
+    html = b'<html><head><META NAME="robots" content="noai,  noimageai"><meta name=viewport content=x><meta name="tdm-policy" content="https://a/p">'
+    assert [one.value for one in find_meta_declarations(html)] == ["noai, noimageai", "https://a/p"]
+    robots = b"User-agent: *\nContent-Signal: ai-train=no, search=yes # comment\nDisallow:\nContent-Usage: train-ai=n\n"
+    assert [one.value for one in find_robots_declarations(robots, "u")] == ["ai-train=no, search=yes", "train-ai=n"]
+    (rule,) = read_tdmrep(b'[{"location": "/*", "tdm-reservation": 1, "tdm-policy": "https://a/p", "x": [1]}, 7, {"location": "/"}]', "u")
+    assert rule.value == '{"location": "/*", "tdm-reservation": 1, "tdm-policy": "https://a/p"}'
+    assert [one.value for one in read_ai_txt(b"# ai\nUser-Agent: *\nDisallow: *\n", "text/plain", "u")] == ["User-Agent: *", "Disallow: *"]
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
-def test_retry_after_keeps_any_date(at):
-    seconds = parse_retry_after(f"{at:%a, %d %b %Y %H:%M:%S} GMT", NOW)
-    wanted = (at.replace(tzinfo=UTC, microsecond=0) - NOW) / timedelta(seconds=1)
-    assert seconds == min(max(wanted, 0), 3600)
+def test_hostile_declarations_give_nothing_or_are_cut() -> None:
+    assert read_tdmrep(b"[" * 100_000, "u") == read_tdmrep(b'{"a": 1}', "u") == read_tdmrep(b"<html>", "u") == []
+    assert read_ai_txt(b"<!doctype html><html>", "text/plain", "u") == []
+    assert len(find_header_declarations([("X-Robots-Tag", "x" * 5000)] * 100)) == 20
+    assert len(find_meta_declarations(b'<meta name="robots" content="' + b"x" * 1500 + b'">')[0].value) == 300
+    assert find_meta_declarations(b"<meta " * 100_000) == []

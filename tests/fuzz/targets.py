@@ -16,7 +16,8 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
-from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, MAX_RETRY_AFTER_SECONDS, RobotsTxt, parse_retry_after
+from newsmill.discovery.responses import MAX_RETRY_AFTER_SECONDS, parse_retry_after
+from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, RobotsTxt
 from newsmill.discovery.sitemaps import MAX_URLS, SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError

@@ -18,8 +18,8 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
-from newsmill.discovery.response_headers import compute_fresh_seconds
-from newsmill.discovery.robots import RobotsTxt, parse_retry_after
+from newsmill.discovery.responses import compute_fresh_seconds, parse_retry_after
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
 from newsmill.exports import formats, records

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newsmill.storage import database
-from newsmill.storage.backup import back_up
+from newsmill.storage.copies import back_up
 from newsmill.storage.private_files import make_private_file, make_private_folder
 
 

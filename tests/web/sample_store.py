@@ -29,7 +29,7 @@ from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import ANYONE, Alerts, Channel, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.schema import saved_searches
-from newsmill.web.alert_sender import AlertSender
+from newsmill.web.message_senders import AlertSender
 from workers import jobs, site_learning
 from workers.process import WorkerContext
 

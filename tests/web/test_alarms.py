@@ -20,9 +20,9 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended
 from newsmill.storage.webhooks import make_secret
-from newsmill.web.alarm_sender import AlarmSender, run_command
 from newsmill.web.config import WebConfig
 from newsmill.web.http_client import DeliveryError
+from newsmill.web.message_senders import AlarmSender, run_command
 from workers.scheduler import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"

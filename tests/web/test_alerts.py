@@ -28,9 +28,9 @@ from newsmill.exceptions import ConfigError
 from newsmill.storage.saved_searches import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
 from newsmill.web import alert_channels
 from newsmill.web.alert_channels import check_target
-from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
 from newsmill.web.config import WebConfig
+from newsmill.web.message_senders import AlertSender, TestSender
 
 API = "/api/v1"
 HOSTILE = "Harbour <b>opens</b>\r\nBcc: evil@example.org"
@@ -166,7 +166,7 @@ def test_a_bug_in_a_message_is_logged(
     harness = make_harness()
     save(harness.web.program("write"), channel="webhook", target="https://reader.example.org/")
     harness.stock()
-    monkeypatch.setattr("newsmill.web.alert_sender.send_alert", lambda *_: 1 / 0)
+    monkeypatch.setattr("newsmill.web.message_senders.send_alert", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         harness.round()
     assert harness.round() == 0
@@ -249,7 +249,7 @@ from concurrent.futures import ThreadPoolExecutor
 from newsmill import settings
 from newsmill.context import build_context
 from newsmill.storage import database
-from newsmill.web.alert_sender import AlertSender
+from newsmill.web.message_senders import AlertSender
 context = build_context(database.connect(sys.argv[1]), sys.argv[2], settings=settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2"}))
 with ThreadPoolExecutor(4) as pool:
     AlertSender(context).round(pool)

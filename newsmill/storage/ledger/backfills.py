@@ -15,12 +15,11 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func
 
 from newsmill import urls
 from newsmill.model import Kind, Link, Outcome
-from newsmill.storage.counters import uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, FROM_BACKFILL, RANK_BACKFILL, Added, batches
 from newsmill.storage.schema import backfills, documents, ledger
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is, uncount
 
 _NAME: Any = bindparam("b_name")
 _ONE = select(backfills).where(backfills.c.source == _NAME)

@@ -14,13 +14,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
-from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.links import REEXTRACT, batches
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
-from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, String, and_, bindparam, case, exists, func, 
 
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.columns import load_hint
-from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger import polls, revisits
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
@@ -32,6 +31,7 @@ from newsmill.storage.statements import (
     SET_FAILING,
     UNTIL,
     AnyRow,
+    CounterUpdates,
     Upsert,
     fenced,
     is_failure,

@@ -19,10 +19,9 @@ from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
-from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import polls
 from newsmill.storage.schema import hosts, ledger
-from newsmill.storage.statements import KEEP_FAILURE, LIMIT, NOW, AnyRow, Upsert, state_is
+from newsmill.storage.statements import FOUND, KEEP_FAILURE, LIMIT, NOW, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news

@@ -12,11 +12,10 @@ from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, selec
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome, OutcomeRecord, Rendering, State
-from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
+from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.storage.url_parameters import drop_useless_from
 
 By = Literal["day", "source", "kind", "outcome"]

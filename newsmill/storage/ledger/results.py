@@ -17,7 +17,6 @@ from newsmill.discovery.schedule import RevisitResult
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
 from newsmill.search import indexer
 from newsmill.storage import fingerprints
-from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.article_identity import (
@@ -34,7 +33,7 @@ from newsmill.storage.ledger.claims import RENEW, Result
 from newsmill.storage.ledger.links import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, Upsert, fenced, is_failure, state_is
+from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import ParameterEvidence
 from newsmill.urls import get_profile_site
 

@@ -21,7 +21,6 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import begin_alarms
-from newsmill.storage.counters import CounterUpdates, uncount
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_hosts, insert_rows, make_row
@@ -40,7 +39,7 @@ from newsmill.storage.schema import (
     submissions,
     webhooks,
 )
-from newsmill.storage.statements import IS_LISTING
+from newsmill.storage.statements import IS_LISTING, CounterUpdates, uncount
 from newsmill.urls import get_host, make_key, make_spider_url
 
 BATCH_ROWS = 500

@@ -15,14 +15,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 
 from newsmill.model import Kind, Link, Outcome, Segment, State
-from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.leases import insert_segment
 from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.schema import ledger, submissions, submitted_urls
-from newsmill.storage.statements import NOW, AnyRow
+from newsmill.storage.statements import FOUND, NOW, AnyRow, CounterUpdates
 
 OPEN = ("due", "fetching", "fetched", "processing")
 BATCH_SIZE = 500  # URLs per commit

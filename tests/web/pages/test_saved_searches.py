@@ -12,8 +12,8 @@ from site_of_tests import RunningApp, stock
 
 from newsmill import settings
 from newsmill.storage.documents import Changes
-from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.config import WebConfig
+from newsmill.web.message_senders import AlertSender, TestSender
 
 
 def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) -> None:

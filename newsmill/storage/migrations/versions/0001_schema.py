@@ -622,7 +622,7 @@ def sqlite_statements() -> list[str]:
 OLD_VALUES, NEW_VALUES = (", ".join(f"{row}.{name}" for name in INDEXED) for row in ("OLD", "NEW"))
 POSTGRES = (
     # Deferred triggers run when the transaction commits, in the order in which it wrote its counters. A transaction therefore locks the
-    # totals last, and in the order of their key (storage/counters.py), so that two transactions cannot deadlock.
+    # totals last, and in the order of their key (storage/statements.py), so that two transactions cannot deadlock.
     f"""CREATE FUNCTION newsmill_counts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN {add_to_total("NEW", "NEW.n")}
     ELSIF TG_OP = 'UPDATE' THEN {add_to_total("NEW", "NEW.n - OLD.n")}

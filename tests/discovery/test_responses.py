@@ -1,7 +1,8 @@
-"""Freshness by the rules of RFC 9111; the hub and the topic of a feed, from headers and each format."""
+"""Freshness by the rules of RFC 9111; the hub and the topic of a feed, from headers and each format; Retry-After; kinds of bodies."""
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.response_headers import (
+from newsmill.discovery.responses import (
     MAX_FRESH_SECONDS,
     Announcement,
+    BodyKind,
     compute_fresh_seconds,
     find_announcement,
     parse_http_date,
+    parse_retry_after,
     read_links,
+    tell_body_kind,
 )
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -122,3 +126,76 @@ def test_headers_come_first_and_urls_are_resolved() -> None:
 )
 def test_the_link_header(header: str, links: list[tuple[list[str], str]]) -> None:
     assert list(read_links(header)) == links
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("1e12", 3600),
+        ("99999999999999999999", 3600),
+        ("Wed, 25 Nov 2026 12:01:00 GMT", 60),
+        ("Wed, 25 Nov 2026 11:00:00 GMT", 0),
+        ("Wed, 25 Nov 2099 11:00:00 GMT", 3600),
+        ("Wed, 25 Nov 2026 12:01:00 -0000", 60),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("Wed, 99 Nov 2026 12:01:00 GMT", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2027 99999999999:00:00 GMT", None),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@given(
+    st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,12} \d{1,12}:\d\d:\d\d .{0,6}") | st.floats().map(str) | st.integers().map(str)
+)
+def test_retry_after_is_none_or_within_an_hour(value):
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
+def test_retry_after_keeps_any_date(at):
+    seconds = parse_retry_after(f"{at:%a, %d %b %Y %H:%M:%S} GMT", NOW)
+    wanted = (at.replace(tzinfo=UTC, microsecond=0) - NOW) / timedelta(seconds=1)
+    assert seconds == min(max(wanted, 0), 3600)
+
+
+# ---- the kind of a body
+
+URLSET = b'<?xml version="1.0"?>\n<?xml-stylesheet href="x.xsl"?><!-- made - by -- hand -->\n<urlset xmlns="x">'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<rss version='2.0'>", BodyKind.FEED),
+        (b'<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "b">]><rss>', BodyKind.FEED),
+        (b'<rdf:RDF xmlns="x">', BodyKind.FEED),
+        (b'<atom:feed xmlns:atom="x">', BodyKind.FEED),
+        ("<?xml version='1.0'?><feed>".encode("utf-16"), BodyKind.FEED),
+        (b'{"version": "https://jsonfeed.org/version/1.1", "items": []}', BodyKind.FEED),
+        (b'{"error": 404}', BodyKind.OTHER),
+        (URLSET, BodyKind.SITEMAP),
+        (gzip.compress(URLSET), BodyKind.SITEMAP),
+        (b"https://a.example/1\r\nhttps://a.example/2\r\n", BodyKind.SITEMAP),
+        (b"<?xml version='1.0'?><opml>", BodyKind.OPML),
+        (b"<!DOCTYPE html>\n<html>", BodyKind.HTML),
+        (b"<?xml version='1.0'?><html xmlns='x'>", BodyKind.HTML),
+        (b"  text <p>of a page", BodyKind.HTML),
+        (b"<svg>", BodyKind.HTML),
+        (b"<?xml version='1.0'?><svg>", BodyKind.OTHER),
+        (b"\x1f\x8bbroken", BodyKind.OTHER),
+        (b"", BodyKind.OTHER),
+        (b"<!--" + b"-" * 100_000, BodyKind.HTML),
+        (b"body { color: red }", BodyKind.OTHER),
+    ],
+)
+def test_kinds(body: bytes, kind: BodyKind) -> None:
+    assert tell_body_kind(body) is kind

@@ -1,18 +1,85 @@
-"""What the headers of a response announce: a WebSub hub (W3C WebSub, section 4), and for how long the response is fresh (RFC 9111)."""
+"""What a response is and announces: the kind of its body, by its first bytes and not by its URL or media type; by its headers a WebSub hub
+(W3C WebSub, section 4), for how long it is fresh (RFC 9111), and when the host may be asked again (Retry-After)."""
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 
 from newsmill import urls
+from newsmill.charset import to_text
 from newsmill.discovery.xml_feeds import resolve
 from newsmill.exceptions import UrlError
 from newsmill.model import Listing
 from newsmill.urls import MAX_URL_CHARACTERS
+
+# ---- the kind of a body ----------------------------------------------------------------------------------------------------------
+
+HEAD_BYTES = 32 * 1024  # a prolog with comments and style sheets ends before
+GZIP_MAGIC = b"\x1f\x8b"
+
+_PROLOG = re.compile(r"(?:\s++|<\?(?:[^?]|\?(?!>))*+\?>|<!--(?:[^-]|-(?!->))*+-->|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>)*+", re.I)
+_ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
+_JSON_FEED = re.compile(r'"version"\s*+:\s*+"https?:\\?/\\?/jsonfeed\.org|"items"\s*+:\s*+\[|"home_page_url"\s*+:')
+_FEED_ROOTS = frozenset({"rss", "rdf", "feed", "channel"})
+_SITEMAP_ROOTS = frozenset({"urlset", "sitemapindex"})
+
+
+class BodyKind(StrEnum):
+    """What a body is."""
+
+    FEED = "feed"
+    SITEMAP = "sitemap"
+    OPML = "opml"  # a list of feeds, as feed readers export it
+    HTML = "html"
+    OTHER = "other"
+
+
+def tell_body_kind(body: bytes, content_type: str | None = None) -> BodyKind:
+    """The kind of a body without its Content-Encoding. Reads the first 32 KB. Never raises.
+
+    >>> tell_body_kind(b'<?xml version="1.0"?><!-- made by hand --><opml version="2.0">').value
+    'opml'
+    """
+    text = to_text(_unpack(body)[:HEAD_BYTES], content_type, is_xml=True)[0].lstrip("\ufeff \t\r\n")
+    if text[:1] in ("{", "["):
+        return BodyKind.FEED if _JSON_FEED.search(text) else BodyKind.OTHER
+    prolog = _PROLOG.match(text)
+    root = _ROOT.match(text, prolog.end() if prolog else 0)
+    if root is None:
+        return _tell_text_kind(text)
+    name = root[1].lower()
+    if name in _FEED_ROOTS:
+        return BodyKind.FEED
+    if name in _SITEMAP_ROOTS:
+        return BodyKind.SITEMAP
+    if name == "opml":
+        return BodyKind.OPML
+    return BodyKind.OTHER if text.startswith("<?xml") and name not in ("html", "body") else BodyKind.HTML
+
+
+def _tell_text_kind(text: str) -> BodyKind:
+    """A sitemap may be a text file with one URL per line (sitemaps.org)."""
+    lines = [line.strip() for line in text.splitlines()[:20] if line.strip()]
+    if lines and all(line.startswith(("http://", "https://")) and " " not in line for line in lines[:-1] or lines):
+        return BodyKind.SITEMAP
+    return BodyKind.HTML if "<" in text and "\0" not in text else BodyKind.OTHER
+
+
+def _unpack(body: bytes) -> bytes:
+    """The first bytes of a gzip file, such as sitemap.xml.gz; other bytes as they are."""
+    if not body.startswith(GZIP_MAGIC):
+        return body
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, HEAD_BYTES)
+    except zlib.error:
+        return b""
+
 
 MAX_HEADER_CHARACTERS = 8_192  # of all Link headers together; a hub is announced in about 150
 MAX_FRESH_SECONDS = 2.0**31  # RFC 9111 section 1.2.2: what a greater number counts as
@@ -144,3 +211,22 @@ def parse_http_date(value: str) -> datetime | None:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)  # "-0000" is a zone that RFC 5322 calls unknown
     except (ValueError, OverflowError):  # OverflowError: a number has more digits than a C integer, or the year is not one of datetime's
         return None
+
+
+# ---- Retry-After ----------------------------------------------------------------------------------------------------------------
+
+RETRY_AFTER_STATUSES = (429, 503)
+MAX_RETRY_AFTER_SECONDS = 3600.0  # after a longer Retry-After, the URL is fetched again in an hour
+_SECONDS = re.compile(r"\d{1,20}(?:\.\d{1,9})?(?:e\d{1,2})?", re.I)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110 section 10.2.3: seconds or an HTTP date), 0 to 3600.
+
+    A date in the past gives 0. A negative number, any other text and None give None.
+    """
+    value = (value or "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+    at = parse_http_date(value)
+    return None if at is None else min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -13,7 +13,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import Outcome
 from newsmill.storage import database
-from newsmill.storage.backup import back_up
+from newsmill.storage.copies import back_up
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
