@@ -32,7 +32,7 @@ from growth_store import PAGES, store
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from newsmill.model import Document
-from newsmill.search import Search, tokens
+from newsmill.search import Search, word_forms
 from newsmill.search.indexer import index_changed
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import reading, writing
@@ -74,12 +74,12 @@ def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
 @contextmanager
 def all_lemmas_cached() -> Iterator[None]:
     """Keep the lemma of every word while filling. With the cache of an index process three quarters of the time go into dictionaries."""
-    find_form = tokens.find_form
-    tokens.find_form = cache(find_form.__wrapped__)  # type: ignore[assignment]
+    find_form = word_forms.find_form
+    word_forms.find_form = cache(find_form.__wrapped__)  # type: ignore[assignment]
     try:
         yield
     finally:
-        tokens.find_form = find_form
+        word_forms.find_form = find_form
 
 
 def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], held: int) -> None:

@@ -16,7 +16,7 @@ from newsmill.search.indexer import (
     build_entry,
     build_vector,  # the measured data are those that these functions write
 )
-from newsmill.search.tokens import register_forms
+from newsmill.search.word_forms import register_forms
 from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS

@@ -26,7 +26,8 @@ from newsmill.search.parsed_query import (
     requires_mark,
 )
 from newsmill.search.query import parse_query
-from newsmill.search.tokens import find_known, fold, tokenize
+from newsmill.search.tokens import fold, tokenize
+from newsmill.search.word_forms import find_known
 from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note

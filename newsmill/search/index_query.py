@@ -32,7 +32,8 @@ from newsmill.search.parsed_query import (
     reads_matches_only,
     restrict_to_part,
 )
-from newsmill.search.tokens import COMMON_WORD_CHARACTERS, Forms, WordForms, character_term, common_bigrams, is_unspaced, load_forms
+from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
+from newsmill.search.word_forms import Forms, WordForms, load_forms
 
 # ---- rewriting ---------------------------------------------------------------------------------------------------------------
 

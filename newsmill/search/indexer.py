@@ -18,17 +18,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
 from newsmill.model import Document, MarkKind, is_doubtful
-from newsmill.search.tokens import (
-    Form,
-    character_term,
-    common_bigrams,
-    find_forms,
-    fold,
-    is_unspaced,
-    lemmatizer_of,
-    register_forms,
-    tokenize,
-)
+from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
+from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register_forms
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, marks, search_entries, search_pending

@@ -29,7 +29,8 @@ from newsmill.search.parsed_query import (
     QueryNote,
     Terms,
 )
-from newsmill.search.tokens import LEMMATIZERS, fold, is_unspaced, split_runs, split_words, tokenize_phrase
+from newsmill.search.tokens import fold, is_unspaced, split_runs, split_words, tokenize_phrase
+from newsmill.search.word_forms import LEMMATIZERS
 
 MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
 MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 from newsmill.model import Document, is_doubtful
 from newsmill.search.indexer import IndexPosition
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
-from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, Forms, WordForms, fold, is_unspaced, lemmatizer_of
+from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
+from newsmill.search.word_forms import Forms, WordForms, lemmatizer_of
 from newsmill.storage.schema import documents
 
 MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page

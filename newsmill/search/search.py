@@ -17,7 +17,7 @@ from newsmill.search.indexer import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY,
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.query import parse_query
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
-from newsmill.search.tokens import lemmatizer_of, load_dictionaries
+from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
 from newsmill.storage.database import reading
 from newsmill.storage.documents import STAMP_RESOLUTION, decode_cursor, encode_cursor, find_horizon, from_row, parse_time
 from newsmill.storage.schema import documents, search_entries

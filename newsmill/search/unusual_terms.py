@@ -26,7 +26,8 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, selec
 
 from newsmill.search.backend import Backend, backend_of, limit_statements, read_connection
 from newsmill.search.indexer import IndexPosition, Span
-from newsmill.search.tokens import fold, is_unspaced, is_word, lemmatizer_of, split_words, tokenize
+from newsmill.search.tokens import fold, is_unspaced, is_word, split_words, tokenize
+from newsmill.search.word_forms import lemmatizer_of
 from newsmill.storage.columns import make_storable
 from newsmill.storage.schema import documents, search_forms
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from newsmill.search.parsed_query import AllOf, AnyOf, Node, Query, positive_terms
 from newsmill.search.query import MAX_ITEMS, parse_query
 from newsmill.search.results import SNIPPET_CHARACTERS, Highlighter, build_snippet
-from newsmill.search.tokens import MAX_WORD_CHARACTERS, WordForms, fold, split_runs, tokenize, tokenize_phrase
+from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
+from newsmill.search.word_forms import WordForms
 
 TEXT = st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙёΩ½\u200b\0\ud800\U0001f600")) | st.text()
 

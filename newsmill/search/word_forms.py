@@ -1,0 +1,197 @@
+"""Inflected forms of words: lemmas by language, and the table of the forms that documents have. The only module that knows simplemma.
+
+simplemma's dictionaries keep words apart that a stemmer joins: "news" and "new", "generation" and "generate", "organization" and "organ".
+A dictionary is loaded when the first text of its language is indexed, and stays: 3 MB and 0.1 s for English, 16 MB and 0.4 s for German,
+48 MB and 1.2 s for Polish, one of the largest. A search needs a dictionary only for words that no document has (`load_forms`).
+
+The table is written with the index, and read to expand a query, to highlight, and to suggest another spelling.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, bindparam, or_, select, text, union
+
+from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, is_word, split_words
+from newsmill.storage.schema import search_forms
+
+if TYPE_CHECKING:
+    from simplemma.strategies import LemmatizationStrategy
+
+# Languages by their code in documents, and the code of simplemma's dictionary. Latin and medieval languages are left out.
+_CODES = (
+    "ar", "ast", "bg", "ca", "cs", "cy", "da", "de", "el", "en", "eo", "es", "et", "fa", "fi", "fr", "ga", "gd", "gl", "gv", "he", "hi",
+    "hu", "hy", "id", "is", "it", "ka", "lb", "lt", "lv", "mk", "ml", "ms", "nb", "nl", "nn", "pl", "pt", "ro", "ru", "se", "sk", "sl",
+    "sq", "sv", "sw", "tl", "tr", "uk",
+)  # fmt: skip
+LEMMATIZERS: Mapping[str, str] = {
+    **dict(zip(_CODES, _CODES, strict=True)),
+    "no": "nb", "hr": "hbs", "sr": "hbs", "bs": "hbs", "sh": "hbs", "fil": "tl", "in": "id", "iw": "he",
+}  # fmt: skip
+
+MIN_WORD_CHARACTERS = 3  # shorter words have no other forms: "us" does not match "we"
+# Longer words are looked up in the dictionary and not decomposed: for an unknown word that takes the square of the length (0.8 ms for 30
+# letters in Russian; 0.03 ms without).
+MAX_DECOMPOSED_CHARACTERS = 12
+MAX_DISTINCT_WORDS = 4000  # of a text that are lemmatized; a long article has 1,500
+CACHED_WORDS = 50_000  # in one process, about 10 MB
+_REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)
+WHERE true ON CONFLICT DO NOTHING""")
+# Sorted, so that two transactions wait for each other in one direction only.
+_REGISTER_POSTGRES = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
+SELECT n.form, n.lemmatizer, n.lemma FROM unnest(CAST(:forms AS text[]), CAST(:lemmatizers AS text[]), CAST(:lemmas AS text[]))
+AS n (form, lemmatizer, lemma) WHERE NOT EXISTS (SELECT 1 FROM search_forms AS f
+WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING""")
+
+_WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
+_ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
+_FORMS_OF = select(*_ROW).where(search_forms.c.lemma.in_(_WORDS), search_forms.c.lemmatizer != "")
+_LEMMAS_AND_FORMS_OF = select(*_ROW).where(
+    or_(search_forms.c.form.in_(_WORDS), search_forms.c.lemma.in_(_WORDS)), search_forms.c.lemmatizer != ""
+)
+_KNOWN = union(
+    select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)), select(search_forms.c.lemma).where(search_forms.c.lemma.in_(_WORDS))
+)
+
+# Dictionaries are large: a query loads those of the most common languages only. On Postgres 1,000 documents take 0.5 ms more than 300.
+_COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM search_entries ORDER BY moment DESC LIMIT 300) AS e
+WHERE lemmatizer <> '' GROUP BY lemmatizer ORDER BY count(*) DESC, lemmatizer LIMIT 4""")
+
+FormRow = tuple[str, str, str]  # word, code of the lemmatizer, lemma
+
+
+class Form(NamedTuple):
+    """A word and its lemma, both folded. Words of which the lemmatizer knows nothing are their own lemma.
+
+    A named tuple, because a dataclass takes ten times as long to be put in a set.
+    """
+
+    word: str
+    lemma: str
+    is_known: bool
+
+
+def lemmatizer_of(language: str | None) -> str:
+    """The code of the lemmatizer for a language tag; "" if there is none.
+
+    >>> lemmatizer_of("de-AT"), lemmatizer_of("nb_NO"), lemmatizer_of("ja")
+    ('de', 'nb', '')
+    """
+    return LEMMATIZERS.get((language or "").lower().replace("_", "-").partition("-")[0], "")
+
+
+def find_forms(text: str, lemmatizer: str) -> set[Form]:
+    """The distinct words of a text with their lemmas. A word may come twice, with two lemmas.
+
+    >>> sorted((form.word, form.lemma) for form in find_forms("The Ferries, the ferry", "en"))
+    [('ferries', 'ferry'), ('ferry', 'ferry'), ('the', 'the')]
+    """
+    words = dict.fromkeys(split_words(unicodedata.normalize("NFC", text)))
+    forms = (find_form(word, lemmatizer) for word in islice(words, MAX_DISTINCT_WORDS))
+    return {form for form in forms if form is not None}
+
+
+@lru_cache(maxsize=CACHED_WORDS)
+def find_form(word: str, lemmatizer: str) -> Form | None:
+    """The form of a word as it is written; None if it is not one word when folded. Case counts: German nouns have capitals."""
+    folded = fold(word)
+    if not is_word(folded):
+        return None
+    if not lemmatizer or len(folded) < MIN_WORD_CHARACTERS or any(map(str.isdigit, word)):
+        return Form(folded, folded, is_known=False)
+    found = _load_strategy(len(folded) <= MAX_DECOMPOSED_CHARACTERS).get_lemma(word, lemmatizer)
+    lemma = fold(found or word)[:MAX_WORD_CHARACTERS]
+    return Form(folded, lemma if is_word(lemma) else folded, is_known=found is not None)
+
+
+@cache
+def _load_strategy(decomposes: bool) -> LemmatizationStrategy:
+    from simplemma.strategies import DefaultStrategy, DictionaryLookupStrategy  # only who indexes needs it
+    from simplemma.strategies.dictionaries import LOW_MEMORY_DICTIONARY_FACTORY
+
+    return DefaultStrategy(low_memory=True) if decomposes else DictionaryLookupStrategy(LOW_MEMORY_DICTIONARY_FACTORY)
+
+
+# ---- the table of forms ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WordForms:
+    """What the index knows of one word of a query: by lemmatizer, its lemmas, and for each lemma the forms that documents contain."""
+
+    lemmas: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+
+    def forms(self, lemmatizer: str) -> frozenset[str]:
+        """The words that match in documents of a lemmatizer, besides the word itself."""
+        by_lemma = self.lemmas.get(lemmatizer, {})
+        return frozenset(form for lemma, forms in by_lemma.items() for form in (*forms, lemma))
+
+
+Forms = Mapping[str, WordForms]  # by word
+
+
+def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
+    """Add the forms that the table does not have."""
+    ordered = sorted(rows)
+    if not ordered:
+        return
+    if conn.dialect.name == "sqlite":
+        conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered)})
+    else:
+        forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
+        conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
+
+
+def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
+    """The forms of some folded words, each with its spelling. A word is a form of its lemmas, and of itself where it is a lemma.
+
+    A word that no document of a common language has is lemmatized: "elections" finds documents that only have "election".
+    """
+    if not words:
+        return {}
+    rows = conn.execute(_LEMMAS_AND_FORMS_OF, {"b_words": sorted(words)}).all()
+    own = {tuple(row) for row in rows if row.form in words}
+    as_lemma = [row for row in rows if row.lemma in words]
+    seen = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
+    missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
+    own |= {row for word, lemmatizer in missing if (word, lemmatizer) not in seen for row in _guess(words[word], lemmatizer)}
+    others = {lemma for _, _, lemma in own} - words.keys()
+    forms: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in [*as_lemma, *(conn.execute(_FORMS_OF, {"b_words": sorted(others)}) if others else ())]:
+        forms[row.lemmatizer, row.lemma].add(row.form)
+    return {word: _word_forms(word, {(lemmatizer, lemma) for form, lemmatizer, lemma in own if form == word}, forms) for word in words}
+
+
+def load_dictionaries(conn: Connection) -> None:
+    """Load the dictionaries that `load_forms` needs: 0.1 to 1.2 s of CPU for each language."""
+    for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars():
+        find_form("word", lemmatizer)
+
+
+def _guess(spelling: str, lemmatizer: str) -> Iterator[FormRow]:
+    """The lemmas of a word that is not in the table. People type nouns without capitals."""
+    for form in (find_form(spelling, lemmatizer), find_form(spelling.capitalize(), lemmatizer)):
+        if form is not None and form.is_known and form.lemma != form.word:
+            yield form.word, lemmatizer, form.lemma
+
+
+def find_known(conn: Connection, words: Iterable[str]) -> set[str]:
+    """The words that the table has, as forms or as lemmas."""
+    wanted = sorted(set(words))
+    return set(conn.execute(_KNOWN, {"b_words": wanted}).scalars()) if wanted else set()
+
+
+def _word_forms(word: str, own: Iterable[tuple[str, str]], forms: Mapping[tuple[str, str], Iterable[str]]) -> WordForms:
+    found: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+    for lemmatizer, lemma in {*own, *((lemmatizer, lemma) for lemmatizer, lemma in forms if lemma == word)}:
+        found[lemmatizer][lemma] = frozenset(forms[lemmatizer, lemma])
+    return WordForms(found)
