@@ -32,7 +32,7 @@ from newsmill.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
-from newsmill.web import api, auth, feeds, lead_images, pages, websub
+from newsmill.web import api, auth, feeds, lead_images, metrics, pages, websub
 from newsmill.web.alarm_sender import AlarmSender
 from newsmill.web.alert_sender import AlertSender, TestSender
 from newsmill.web.api.submissions import request_schemas
@@ -121,6 +121,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(auth.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
+    app.include_router(metrics.router)
     app.include_router(websub.router)
     app.include_router(lead_images.router)
     pages.install(app)
