@@ -62,7 +62,7 @@ def format_metric(metric: Metric) -> str:
 def read_metrics(context: AppContext) -> Iterator[Metric]:
     """The metrics. A figure that is not known now, such as the length of the queue of a Redis that does not answer, is left out."""
     progress, statistics = context.ledger.progress(), OperationStatistics(context.engine)
-    sources, space, disk = context.ledger.sources(), statistics.space(), context.archive.disk_usage()
+    space, disk = statistics.space(), context.archive.disk_usage()
     newest = context.documents.newest_time()
     roles = Counter(process.role for process in list_live_processes(context.engine, now=context.now()))
     alarms = Counter(alarm.finding.cause.value for alarm in SourceAlarms(context.engine).list_open())
@@ -83,8 +83,8 @@ def read_metrics(context: AppContext) -> Iterator[Metric]:
     if depth is not None:
         yield Metric("newsmill_queue_segments", "Segments that wait for a worker, about 32 pages each.", {"": depth})
     yield Metric("newsmill_processes", "Live processes by role.", {role: roles[role] for role in ROLES}, "role")
-    enabled = sum(source.enabled for source in sources)
-    yield Metric("newsmill_sources", "Sources, followed or paused.", {"followed": enabled, "paused": len(sources) - enabled}, "state")
+    followed, paused = statistics.count_sources()
+    yield Metric("newsmill_sources", "Sources, followed or paused.", {"followed": followed, "paused": paused}, "state")
     yield Metric("newsmill_source_alarms", "Open alarms by cause.", alarms, "cause")
     yield Metric("newsmill_failing_alerts", "Alerts of users that cannot be delivered.", {"": len(Alerts(context.engine).list_failing())})
     yield Metric("newsmill_archive_bytes", "Size of the archive.", {"": space.archive})

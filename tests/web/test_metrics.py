@@ -39,6 +39,7 @@ def test_a_scrape_has_the_figures_of_the_store(make_web: Callable[..., RunningAp
     found = read(web.stranger)
     assert found["newsmill_documents"] == found['newsmill_page_outcomes{outcome="stored"}'] == 3
     assert found['newsmill_pages{state="done"}'] == web.context.ledger.progress().states[State.DONE]
+    assert (found['newsmill_sources{state="followed"}'], found['newsmill_sources{state="paused"}']) == (1, 0)
     assert found['newsmill_processes{role="crawler"}'] == 1 and found["newsmill_database_bytes"] > 0
     assert found["newsmill_newest_document_timestamp_seconds"] > 1_700_000_000
 
