@@ -323,7 +323,7 @@ class Settings(BaseModel):
     health_ping: Annotated[str, AfterValidator(_check_http_url)] | None = Field(
         default=None,
         alias="NEWSMILL_HEALTH_PING",
-        title="URL of a watching service such as healthchecks.io, which gets a POST each minute while documents arrive.",
+        title="URL of a watching service such as healthchecks.io. It gets a POST each minute, except while no source gives documents.",
         description="http(s)://…",
     )
 

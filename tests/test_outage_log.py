@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from newsmill.outage_log import OutageLog
+from newsmill.outage_log import MAX_REASONS, OutageLog
 
 
 def test_an_outage_is_a_line_for_each_reason_and_one_for_its_end(caplog: pytest.LogCaptureFixture) -> None:
     outage = OutageLog(logging.getLogger("test"), "it answers again")
-    for reason in (None, "no answer", "no answer", "no answer", "full", None, None, "no answer", None):
+    for reason in (None, "no answer", "no answer", "full", "no answer", "full", None, None, "no answer", None):
         if reason is None:
             outage.report_success()
         else:
@@ -24,3 +24,11 @@ def test_an_outage_is_a_line_for_each_reason_and_one_for_its_end(caplog: pytest.
         "no answer; waits 3",
         "it answers again",
     ]
+
+
+def test_an_outage_whose_reasons_never_repeat_ends_with_a_bounded_log(caplog: pytest.LogCaptureFixture) -> None:
+    outage = OutageLog(logging.getLogger("test"), "it answers again")
+    for number in range(10 * MAX_REASONS):
+        outage.report_failure(OSError(f"process {number} has no answer"))
+    outage.report_success()
+    assert len(caplog.messages) == MAX_REASONS + 1 and caplog.messages[-1] == "it answers again"

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -20,6 +20,7 @@ from newsmill.extraction.site_profile import apply_profile
 from newsmill.health.assessment import judge
 from newsmill.health.causes import Cause, LayoutFit, Observation
 from newsmill.model import Source
+from newsmill.outage_log import OutageLog
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
@@ -61,7 +62,7 @@ class SchedulerContext:
     learning: SiteLearning | None = None
     index: Callable[[], int] | None = None  # indexes some documents that an older version stored; returns how many
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
-    error: str | None = None  # of the last pass, so that an outage is one line in the log
+    outage: OutageLog = field(default_factory=lambda: OutageLog(log, "all services answer again"))
     orphans: frozenset[str] = frozenset()  # found by the last sweep; one sweep is not enough, because the clock may have been set forward
 
 
@@ -76,7 +77,7 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
         while True:
             try_pass(scheduler, context.now())
             # after an outage, what it delayed need not wait for a whole interval
-            if stop.wait(interval if scheduler.error is None else min(interval, EMBEDDED_PASS_SECONDS)):
+            if stop.wait(min(interval, EMBEDDED_PASS_SECONDS) if scheduler.outage.is_open else interval):
                 return 0
 
 
@@ -102,12 +103,9 @@ def try_pass(context: SchedulerContext, now: datetime) -> None:
     """One pass. If Redis, the database or the archive is away, log it once; the next pass makes up for this one."""
     try:
         run_pass(context, now)
-        error = None
-    except ServiceError as caught:
-        error = str(caught)
-    if error != context.error:
-        log.warning("%s", error or "all services answer again")
-    context.error = error
+        context.outage.report_success()
+    except ServiceError as error:
+        context.outage.report_failure(error)
 
 
 def run_pass(context: SchedulerContext, now: datetime) -> None:

@@ -159,9 +159,10 @@ class PageWorker(SimpleWorker):
     def end_loop_on_redis_error(self) -> Iterator[None]:
         """End RQ's loop without its traceback when Redis goes away, so that `listen` can reconnect. The ledger knows what the job did."""
         try:
-            yield
-        except RedisError as error:
-            self.context.redis_outage.report_failure(ServiceError(f"Redis is away: {error}"))
+            with translate_redis_errors():
+                yield
+        except ServiceError as error:
+            self.context.redis_outage.report_failure(error)
             raise StopRequested from error
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:

@@ -58,7 +58,7 @@ class ObjectStore(Protocol):
         """Raises FileNotFoundError, ServiceError."""
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
-        """Every object under a folder, also unfinished ones of crashed writers."""
+        """Every object under a folder, also unfinished ones of crashed writers. Raises ServiceError."""
 
     def remove(self, path: str) -> None:
         """Remove an object, if it exists."""
@@ -165,7 +165,9 @@ class LocalStore:
             return (self._root / path).open("rb")
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
-        for path in walk_files(self._root / folder):
+        with translate_errors(self._where):
+            paths = walk_files(self._root / folder)
+        for path in paths:
             with suppress(FileNotFoundError):  # renamed or removed by another process since it was listed
                 status = path.stat()
                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -208,8 +210,16 @@ class LocalStore:
 
 
 def walk_files(folder: Path) -> list[Path]:
-    """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk."""
-    return sorted(Path(inner) / name for inner, _, names in os.walk(folder, followlinks=True) for name in names)
+    """The files under a folder, in order; also those behind a link, as of a year that was moved to another disk.
+
+    Raises OSError for a folder that exists and cannot be read: an archive that belongs to another user is not empty.
+    """
+    return sorted(Path(inner) / name for inner, _, names in os.walk(folder, followlinks=True, onerror=_refuse_unreadable) for name in names)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

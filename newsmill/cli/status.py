@@ -60,6 +60,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
     unreachable: list[str] = []
     waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
     archive_bytes = ask(store.archive.total_bytes, unreachable)
+    disk = store.archive.disk_usage()
     return {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
         "documents": store.documents.count(),
@@ -74,6 +75,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "refused_jobs": refused,
         "deferred": store.ledger.deferred.count(),
         "archive_bytes": archive_bytes,
+        "archive_free_bytes": None if disk is None else disk.free,
         "unreachable": unreachable,
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
@@ -122,7 +124,10 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     queue = missing if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
     archive = "unreachable" if report["archive_bytes"] is None else format_size(report["archive_bytes"])
     data = f"; data: {report['data']}" if report["data"] else ""
-    typer.echo(f"queue: {queue}; archive: {archive}{data}")
+    free = report["archive_free_bytes"]
+    typer.echo(f"queue: {queue}; archive: {archive}{'' if free is None else f', {format_size(free)} free'}{data}")
+    if free is not None and free < context.MIN_FREE_BYTES:
+        typer.echo("WARNING: the disk of the archive is full; free some space to continue; stored data is not affected")
     if report["refused_jobs"]:
         jobs = format_count(report["refused_jobs"], "job")
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")

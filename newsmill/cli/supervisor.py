@@ -203,6 +203,7 @@ def cut_log(path: Path) -> None:
 
 PACKAGES = ("newsmill", "crawler", "workers")
 COMPONENTS_LOGGER = "scrapy.middleware"  # names the middlewares and extensions that are enabled
+DRIVER_LOGGER = "psycopg"  # its warnings follow an exception, which Newsmill logs or handles
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 
@@ -241,6 +242,8 @@ def should_log(record: logging.LogRecord) -> bool:
 
     The crawler lowers the level of COMPONENTS_LOGGER only where the user has Scrapy settings.
     """
+    if record.name == DRIVER_LOGGER and record.levelno < logging.ERROR:
+        return False
     return record.levelno >= logging.WARNING or record.name == COMPONENTS_LOGGER or record.name.partition(".")[0] in PACKAGES
 
 

@@ -229,6 +229,9 @@ def translate_redis_errors() -> Iterator[None]:
     except redis.OutOfMemoryError as error:
         raise ServiceError("Redis is out of memory and accepts no more jobs; raise maxmemory, or run more workers") from error
     except redis.RedisError as error:
+        _, sign, reason = str(error).partition("MISCONF ")  # what precedes it names a command, and a worker with another name each second
+        if sign:
+            raise ServiceError(f"Redis cannot write to its disk and accepts no jobs ({reason}); free some space there") from error
         raise ServiceError(f"Redis command failed: {error}") from error
 
 
@@ -256,7 +259,7 @@ def connect_redis(url: str, *, allow_no_password: bool = False, timeout_seconds:
 
 
 def check_redis(client: Redis, location: str) -> None:
-    """Raises ServiceError for a server that does not answer, refuses access, is read-only, or is set up to drop jobs."""
+    """Raises ServiceError for a server that does not answer, refuses access, cannot write, or is set up to drop jobs."""
     try:
         info: dict[str, Any] = client.info()
     except redis.AuthenticationError as error:
@@ -268,5 +271,7 @@ def check_redis(client: Redis, location: str) -> None:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise ServiceError(f"Redis at {location} has maxmemory-policy {policy}, which silently drops jobs; set it to noeviction")
+    if info.get("aof_last_write_status", "ok") != "ok":  # reading still works
+        raise ServiceError(f"Redis at {location} cannot write to its disk and accepts no jobs; free some space there")
     if info.get("role", "master") != "master":
         raise ServiceError(f"Redis at {location} is a read-only replica; name the primary in REDIS_URL")

@@ -118,7 +118,10 @@ class ChildProcess:
             except (EOFError, OSError):  # the child or the fork server was killed as it started; multiprocessing starts another server
                 time.sleep(0.2)  # a server that is being killed still accepts requests
         self.close()
-        raise NewsmillError(f"the child process of {self._make_handler} could not be started; see its own message above")
+        raise NewsmillError(
+            f"the child process of {self._make_handler} could not be started; see its own message above; without one, the system killed it,"
+            " usually for memory: give the worker more, or run fewer"
+        )
 
     def send(self, head: bytes, body: bytes, cpu_seconds: float | None = None) -> None:
         """Send a request to the child that `start` made. `receive` must follow while `is_busy`. Raises ChildCrashError.

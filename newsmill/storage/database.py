@@ -197,6 +197,8 @@ def _describe(url: URL, error: Exception) -> str:
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
         "readonly": mount_hint or f"the file or its folder is read-only; {_FILE_HINT}",
+        "No space left": "the disk of the database server is full; free some space to continue; stored data is not affected",
+        "password authentication failed": "the account or the password in DATABASE_URL is wrong",
         "full": "the disk is full; what was being written is not stored, and stored data is not affected",
         "disk I/O error": "the disk is full; free some space to continue; stored data is not affected"
         if file and _is_full(file.parent)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 
 from newsmill.exceptions import ServiceError
+from newsmill.outage_log import OutageLog
 
 ROUND_SECONDS = 2.0  # between two rounds
 STOP_SECONDS = 15.0  # for what is running to end
@@ -23,7 +24,7 @@ class RoundThread(ABC):
         self._name, self._max_concurrent = name, max_concurrent
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._error: str | None = None
+        self._outage = OutageLog(log, f"{name}: works again")
 
     @abstractmethod
     def make_round(self, pool: ThreadPoolExecutor) -> bool:
@@ -45,16 +46,14 @@ class RoundThread(ABC):
 
     def _try_round(self, pool: ThreadPoolExecutor) -> bool:
         try:
-            has_more, error = self.make_round(pool), None
+            has_more = self.make_round(pool)
         except ServiceError as problem:
-            has_more, error = False, str(problem)
-            if error != self._error:
-                log.warning("%s: %s", self._name, error)
+            if self._outage.is_new(str(problem)):
+                log.warning("%s: %s", self._name, problem)
+            return False
         except Exception as problem:  # the border of a thread: without it nothing more would be sent, and nobody would know
-            has_more, error = False, repr(problem)
-            if error != self._error:
+            if self._outage.is_new(repr(problem)):
                 log.exception("%s failed; the next round follows", self._name)
-        if error is None and self._error is not None:
-            log.warning("%s: works again", self._name)
-        self._error = error
+            return False
+        self._outage.report_success()
         return has_more

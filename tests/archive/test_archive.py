@@ -390,3 +390,12 @@ def test_a_store_that_is_away_is_a_sentence() -> None:
         archive.write(PAGES[:1], now=NOON)
     with pytest.raises(ServiceError, match="archive s3://bucket/prefix"):
         archive.read_page("20261125T120000Z-ffffffff", 0)
+
+
+def test_an_archive_that_cannot_be_listed_is_not_empty(tmp_path: Path) -> None:
+    """Such as one that was restored by another user. (A file in place of the folder: tests may run as root.)"""
+    (tmp_path / "segments").write_text("")
+    archive = Archive(str(tmp_path))
+    for call in (archive.total_bytes, archive.is_empty, lambda: list(archive.segment_lengths())):
+        with pytest.raises(ServiceError, match=rf"archive {tmp_path}: .*Not a directory"):
+            call()

@@ -162,6 +162,12 @@ def test_the_log_names_the_components_that_scrapy_enables(name: str, is_logged: 
     assert supervisor.should_log(record) == is_logged
 
 
+@pytest.mark.parametrize(("level", "is_logged"), [(logging.WARNING, False), (logging.ERROR, True)])
+def test_a_warning_of_the_driver_about_an_error_that_it_raises_is_not_logged(level: int, is_logged: bool) -> None:
+    record = logging.LogRecord("psycopg", level, __file__, 1, "error ignored terminating <psycopg.Pipeline>", (), None)
+    assert supervisor.should_log(record) == is_logged
+
+
 def test_a_forked_child_runs_one_command_and_is_then_an_ordinary_child(tmp_path: Path) -> None:
     """In a new interpreter: this one has threads, beside which a fork is not safe."""
     code = f"""

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from redis import Redis
+from services import eventually
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue.embedded_redis import EmbeddedRedis, find_server
-from newsmill.queue.queue import EXTRACT_SEGMENT, LEARN_SITE, PageJob, Queue, RefusedJobError, connect_redis
+from newsmill.queue.queue import (
+    EXTRACT_SEGMENT,
+    LEARN_SITE,
+    PageJob,
+    Queue,
+    RefusedJobError,
+    check_redis,
+    connect_redis,
+    translate_redis_errors,
+)
 
 SEGMENT = "20261125T131500Z-0a1b2c3d"
 
@@ -202,3 +214,30 @@ def test_a_wrong_password_is_a_sentence_without_the_secret() -> None:
 def test_an_evicting_server_is_refused(policy: str) -> None:
     with network_server("--maxmemory-policy", policy) as port, pytest.raises(ServiceError, match=f"maxmemory-policy {policy}"):
         connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True)
+
+
+def test_a_server_that_cannot_write_to_its_disk_is_one_sentence_for_all_commands(tmp_path: Path) -> None:
+    """Redis then refuses to write and still reads. The error of a pipeline names a key, with another worker each second."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with network_server("--save", "1", "1", "--dir", str(folder)) as port:
+        client = connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True)
+        folder.rmdir()
+        client.set("a", "b")
+        assert eventually(lambda: client.info()["rdb_last_bgsave_status"] == "err", 20)
+        sentences = set()
+        for key in ("rq:worker:one", "rq:worker:two"):
+            for command in (lambda key=key: client.delete(key), lambda key=key: client.pipeline().delete(key).execute()):
+                with pytest.raises(ServiceError) as caught, translate_redis_errors():
+                    command()
+                sentences.add(str(caught.value))
+        client.close()
+    assert len(sentences) == 1 and re.match(r"Redis cannot write to its disk and accepts no jobs \(.+\); free some space", sentences.pop())
+
+
+def test_a_server_whose_log_cannot_be_written_is_named_before_it_is_used() -> None:
+    def info() -> dict[str, str]:
+        return {"maxmemory_policy": "noeviction", "role": "master", "aof_last_write_status": "err"}
+
+    with pytest.raises(ServiceError, match="Redis at here cannot write to its disk and accepts no jobs; free some space there"):
+        check_redis(SimpleNamespace(info=info), "here")  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, insert_documents, links
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, exc, make_url, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
@@ -338,6 +338,26 @@ def test_an_option_that_postgres_lacks_is_refused(option: str) -> None:
     ):
         database.connect(f"postgresql://news:secret@127.0.0.1:1/none?{option}")
     database.connect("postgresql://127.0.0.1:1/none?user=news&password=secret&connect_timeout=5&host=a&host=b").dispose()
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        (
+            'could not extend file "a": No space left on device\nHINT:  Check free disk space.',
+            "the disk of the database server is full",
+        ),
+        (
+            'connection failed: FATAL:  password authentication failed for user "news"',
+            "the account or the password in DATABASE_URL is wrong",
+        ),
+    ],
+)
+def test_the_message_about_a_server_names_the_remedy(message: str, hint: str) -> None:
+    engine = database.connect("postgresql://news:secret@127.0.0.1:1/none")
+    with pytest.raises(ServiceError, match=rf"none: .*{hint}") as caught, database.translate_errors(engine):
+        raise exc.OperationalError("SELECT 1", {}, Exception(message))
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:

@@ -1,0 +1,62 @@
+"""The figures for Prometheus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from fastapi.testclient import TestClient
+from site_of_tests import RunningApp, stock
+
+from newsmill.exceptions import ServiceError
+from newsmill.model import State
+from newsmill.storage.processes import Heartbeat
+from newsmill.web.config import WebConfig
+from newsmill.web.metrics import read_metrics
+
+LINE = re.compile(r"# HELP newsmill_\w+ .+|# TYPE newsmill_\w+ gauge|newsmill_\w+(\{[a-z]+=\"[\w.]+\"\})? [0-9.]+")
+
+
+def read(client: TestClient) -> dict[str, float]:
+    """The samples of a scrape."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200 and answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert answer.text.endswith("\n") and all(LINE.fullmatch(line) for line in lines), answer.text
+    samples = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    assert len({name for name, _, _ in samples}) == len(samples)
+    return {name: float(value) for name, _, value in samples}
+
+
+def test_a_scrape_has_the_figures_of_the_store(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web()
+    empty = read(web.stranger)
+    assert (empty["newsmill_documents"], empty['newsmill_processes{role="crawler"}']) == (0, 0)
+    assert "newsmill_newest_document_timestamp_seconds" not in empty
+    stock(web, 3)
+    Heartbeat(web.context.engine, role="crawler").beat(web.context.now())
+    found = read(web.stranger)
+    assert found["newsmill_documents"] == found['newsmill_page_outcomes{outcome="stored"}'] == 3
+    assert found['newsmill_pages{state="done"}'] == web.context.ledger.progress().states[State.DONE]
+    assert (found['newsmill_sources{state="followed"}'], found['newsmill_sources{state="paused"}']) == (1, 0)
+    assert found['newsmill_processes{role="crawler"}'] == 1 and found["newsmill_database_bytes"] > 0
+    assert found["newsmill_newest_document_timestamp_seconds"] > 1_700_000_000
+
+
+def test_the_length_of_a_queue_that_does_not_answer_is_left_out(make_web: Callable[..., RunningApp]) -> None:
+    def refuse() -> int:
+        raise ServiceError("Redis is away")
+
+    context = make_web().context
+    found = {metric.name: metric.values for metric in read_metrics(replace(context, queue_depth=refuse))}
+    assert found["newsmill_redis_up"] == {"": 0} and "newsmill_queue_segments" not in found
+    found = {metric.name: metric.values for metric in read_metrics(replace(context, queue_depth=lambda: 7))}
+    assert found["newsmill_redis_up"] == {"": 1} and found["newsmill_queue_segments"] == {"": 7}
+
+
+def test_a_scrape_needs_a_token_where_other_machines_reach_the_server(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web(WebConfig(url="https://news.example.org"))
+    refused = web.stranger.get("/metrics")
+    assert refused.status_code == 401 and "newsmill_" not in refused.text
+    assert read(web.program())["newsmill_documents"] == 0
