@@ -42,6 +42,7 @@ from newsmill.search import Search, restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.columns import make_storable
 from newsmill.storage.completeness import CompletenessReader
+from newsmill.storage.documents import Changes
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
@@ -198,6 +199,8 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
     layout, target = choose_layout(store, plan), ExportTarget(to)
     with target.lock():
         initial = begin_export(target, plan, since_last=since_last, overwrite=overwrite)
+        if initial.place.cursor is None and initial.removed_until is None:
+            initial = replace(initial, removed_until=store.search.end_cursor())  # earlier removals concern no file of this export
         scan = ExportScan(store.search, plan.query, plan.since, initial.place)
         is_whole_export = initial.place.cursor is None and plan.since is None
         total = count_matches(store, plan.query) if is_whole_export else None
@@ -209,6 +212,7 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
                 now=lambda: database.read_clock(store.engine),
                 version=__version__,
                 read_weeks=lambda names: read_weeks(store, names),
+                read_removed=Changes(store.engine).iterate_removed,
             )
             manifest = job.run(scan, stop=lambda: interrupt.is_set, advance=advance)
     report(manifest, initial, target.url)

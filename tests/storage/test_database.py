@@ -118,12 +118,12 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     Ledger(engine).add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0002_note.py").write_text(LATER_MIGRATION)
+    (folder / "versions" / "0003_note.py").write_text(LATER_MIGRATION)
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
-    with pytest.raises(SchemaError, match="is at revision 0001 and this program needs revision 0002; run `newsmill db upgrade`"):
+    monkeypatch.setattr(database, "REVISIONS", ("0002", "0003"))
+    with pytest.raises(SchemaError, match="is at revision 0002 and this program needs revision 0003; run `newsmill db upgrade`"):
         database.check_schema(engine)
-    assert database.upgrade(engine) == ("0001", "0002")
+    assert database.upgrade(engine) == ("0002", "0003")
     database.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
@@ -135,8 +135,8 @@ LATER_MIGRATION = """
 from alembic import op
 from sqlalchemy import Column, Text
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -181,7 +181,7 @@ def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_da
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
         conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
-    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0001: .* new data folder"):
+    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0002: .* new data folder"):
         database.check_schema(engine)
     engine.dispose()
 
