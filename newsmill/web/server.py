@@ -108,6 +108,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,  # generated clients name their functions after it
     )
     app.state.context, app.state.config = context, config
     app.state.test_sender = TestSender(context, config.url)
