@@ -122,3 +122,16 @@ def test_a_cursor_of_a_newer_store_is_refused(engine: Engine, ledger: Ledger) ->
     with pytest.raises(CursorError, match="ahead of this store"):
         list(Search(engine).iterate(since=ahead.cursor))
     assert list(Search(engine).iterate(since=after(seconds=5))) == [], "a time may be in the future"
+
+
+def test_a_page_that_takes_over_the_document_of_its_copy_is_a_change(engine: Engine, ledger: Ledger) -> None:
+    mill, mirror = Mill(ledger), Mirror(engine)
+    first, copy = f"{SITE}/first", f"{SITE}/copy?print=1"
+    (claim,) = mill.fetch(Link(copy))
+    mill.store(good(claim, document_of(copy, canonical=first)))
+    assert mirror.follow() == 1
+    (claim,) = mill.fetch(Link(first))
+    mill.store(good(claim, document_of(first, canonical=first)))
+    (document,) = Documents(engine).iterate()
+    assert (mirror.follow(), document.url, document.revision) == (1, first, 1)
+    assert mirror.copy == {document.id: list_fields(document)}
