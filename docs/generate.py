@@ -137,7 +137,7 @@ def python() -> str:
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
     returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
-    returned += [corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate, DocumentMarks]
+    returned += [corpus.Change, corpus.Removal, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate, DocumentMarks]
     returned += [SiteInspection, FoundListing, SampleArticle]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]

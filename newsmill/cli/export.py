@@ -23,10 +23,10 @@ from newsmill import settings as configuration
 from newsmill.cli.documents import USER_HELP, finish_index
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.exceptions import ConfigError, CursorError, NewsmillError
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.records import PEER_FORMATS, MarkedDocument
-from newsmill.exports.target import ExportedWeek, ExportPlan, ExportTarget, Manifest
+from newsmill.exports.target import ExportedWeek, ExportPlan, ExportPosition, ExportTarget, Manifest
 from newsmill.exports.writer import (
     Export,
     ExportScan,
@@ -42,6 +42,7 @@ from newsmill.search import Search, restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.columns import make_storable
 from newsmill.storage.completeness import CompletenessReader
+from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
@@ -198,6 +199,9 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
     layout, target = choose_layout(store, plan), ExportTarget(to)
     with target.lock():
         initial = begin_export(target, plan, since_last=since_last, overwrite=overwrite)
+        check_place(store, initial.place, target.url)
+        if initial.place.cursor is None and initial.removed_until is None:
+            initial = replace(initial, removed_until=store.search.end_cursor())  # earlier removals concern no file of this export
         scan = ExportScan(store.search, plan.query, plan.since, initial.place)
         is_whole_export = initial.place.cursor is None and plan.since is None
         total = count_matches(store, plan.query) if is_whole_export else None
@@ -209,11 +213,23 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
                 now=lambda: database.read_clock(store.engine),
                 version=__version__,
                 read_weeks=lambda names: read_weeks(store, names),
+                read_removed=Changes(store.engine).iterate_removed,
             )
             manifest = job.run(scan, stop=lambda: interrupt.is_set, advance=advance)
     report(manifest, initial, target.url)
     if not manifest.complete:
         raise typer.Exit(130)
+
+
+def check_place(store: AppContext, place: ExportPosition, to: str) -> None:
+    """Raises ConfigError for an export of another store, or of this one before an older backup was restored: its documents may be gone."""
+    try:
+        if place.cursor is not None:
+            Changes(store.engine).check(ChangePosition.of(place.cursor))
+    except CursorError:
+        raise ConfigError(
+            f"--to {to} has an export of another store, or of this one before an older backup was restored; --overwrite replaces it"
+        ) from None
 
 
 def read_weeks(store: AppContext, names: Collection[str]) -> dict[str, tuple[ExportedWeek, ...]]:

@@ -160,7 +160,7 @@ def remove(
             context.find_source(store, name)
         if stored and not keep_documents and not yes:
             confirm(f"Remove source {name} and its {format_count(stored, 'document')}?")
-        removed = changes.remove(name, keep_documents=keep_documents)
+        removed = changes.remove(name, now=now(), keep_documents=keep_documents)
     kept = f"; {format_count(stored, 'document')} kept" if keep_documents and stored else ""
     note(f"removed {name}: {format_count(removed.documents, 'document')}, {format_count(removed.urls, 'URL')}{kept}")
     if is_in_file(settings, name):
@@ -180,7 +180,7 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
             raise ConfigError(f"{new!r}: expected a name of letters, digits and . : _ - (at most 100, no dot first)")
         if store.ledger.source(new) is not None and not is_begun:
             raise ConfigError(f"source {new!r} exists already; choose another name, or remove that source first")
-        count = changes.finish_rename(name, new) if is_begun else changes.rename(source, new, now=now())
+        count = changes.finish_rename(name, new, now=now()) if is_begun else changes.rename(source, new, now=now())
         while index_pending(store.engine):  # the search index holds the names
             pass
     note(f"renamed {name} to {new}, with {format_count(count, 'document')}")

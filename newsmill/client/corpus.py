@@ -53,6 +53,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """A document that was removed, with its source. `changes(since=cursor)` resumes after it."""
+
+    id: str
+    source: str | None
+    removed_at: datetime
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSummary:
     """A source with its number of documents."""
 
@@ -176,12 +186,19 @@ class Corpus(ABC):
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
         """Returns the words whose share rose most in the last seven days, most unusual first. `language`: default the most frequent."""
 
-    @abstractmethod
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         """Yields documents as they are stored or changed, about two seconds later.
 
         With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
         It never ends, or, with `wait`, ends when nothing has come for that many seconds; 0 reads what is stored already.
+        """
+        return (change for change in self.changes(since, wait=wait) if isinstance(change, Change))
+
+    @abstractmethod
+    def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
+        """Yields what `stream` yields and, in the same order, the documents that are removed: what a copy needs.
+
+        Raises CursorError for a cursor that is ahead of the store, because an older backup was restored: begin again without it.
         """
 
     @abstractmethod

@@ -23,6 +23,7 @@ from newsmill.client.corpus import (
     FacetCounts,
     Order,
     QueryCheck,
+    Removal,
     SearchHit,
     SourceSummary,
     TimelineBar,
@@ -216,12 +217,14 @@ class Event:
     cursor: str | None
     data: bytes | None  # None: a comment
     is_caught_up: bool  # everything that was stored has been sent
+    name: bytes = b"message"
 
 
 def read_events(answer: HTTPResponse) -> Iterator[Event]:
     """The server-sent events and comments of a stream."""
     cursor: str | None = None
     data: bytes | None = None
+    event = b"message"
     is_caught_up = False
     while line := answer.readline(MAX_RESPONSE_BYTES):
         name, _, value = line.rstrip(b"\r\n").partition(b":")
@@ -230,11 +233,13 @@ def read_events(answer: HTTPResponse) -> Iterator[Event]:
             cursor = value.decode("utf-8", "replace")
         elif name == b"data":
             data = value
+        elif name == b"event":
+            event = value
         elif not name and value:  # a comment
             is_caught_up = is_caught_up or value == b"caught-up"
         elif not line.strip():
-            yield Event(cursor, data, is_caught_up)
-            data = None
+            yield Event(cursor, data, is_caught_up, event)
+            data, event = None, b"message"
 
 
 # ---- a corpus ----------------------------------------------------------------------------------------------------------------
@@ -248,6 +253,13 @@ INSPECTION_SECONDS = 600.0  # without a byte: two inspections at a time, of at m
 class _ItemPage:
     items: list[dict[str, Any]]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    id: str
+    source: str | None
+    removed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +306,7 @@ _MARKS = TypeAdapter(DocumentMarks)
 _CHANGED = TypeAdapter(_Changed)
 _SOURCE_COUNT = TypeAdapter(_SourceCount)
 _DOCUMENT = TypeAdapter(Document)
+_REMOVED = TypeAdapter(_Removed)
 _HIT = TypeAdapter(SearchHit)
 _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
@@ -362,7 +375,7 @@ class HttpCorpus(ApiConnection, Corpus):
             check_text("language=", language)
         return self.read(_TERMS, self.get("search/unusual-terms", {"lang": language})).items
 
-    def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+    def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)
         if wait is not None:
             check_range("wait", wait, 0, is_whole=False)
@@ -377,7 +390,8 @@ class HttpCorpus(ApiConnection, Corpus):
                     for event in read_events(answer):
                         place = {"cursor": event.cursor} if event.cursor else place
                         if event.data is not None:
-                            yield Change(self.read(_DOCUMENT, parse_json(event.data)), event.cursor or "")
+                            if (change := self._read_change(event)) is not None:
+                                yield change
                             last_event_at = time.monotonic()
                         elif wait is not None and time.monotonic() - last_event_at >= silence:
                             return
@@ -393,6 +407,15 @@ class HttpCorpus(ApiConnection, Corpus):
             if wait is not None and time.monotonic() - last_event_at >= (wait if caught_up else silence):
                 return
             time.sleep(min(1, wait) if wait is not None and caught_up else 1)
+
+    def _read_change(self, event: Event) -> Change | Removal | None:
+        """The change in an event; None for a kind of event that only a newer server has."""
+        if event.name == b"removed":
+            removed = self.read(_REMOVED, parse_json(event.data or b""))
+            return Removal(removed.id, removed.source, removed.removed_at, event.cursor or "")
+        if event.name != b"document":
+            return None
+        return Change(self.read(_DOCUMENT, parse_json(event.data or b"")), event.cursor or "")
 
     def document(self, id_or_url: str) -> Document | None:
         check_text("id_or_url", id_or_url)

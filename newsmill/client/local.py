@@ -18,6 +18,7 @@ from newsmill.client.corpus import (
     FacetCounts,
     Order,
     QueryCheck,
+    Removal,
     SearchHit,
     SourceSummary,
     TimelineBar,
@@ -35,7 +36,7 @@ from newsmill.client.corpus import (
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate
 from newsmill.storage import database
-from newsmill.storage.documents import Documents
+from newsmill.storage.documents import ChangePosition, Changes, Documents, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks
@@ -133,16 +134,25 @@ class LocalCorpus(Corpus):
         found = search.find_unusual_terms(self._engine, database.read_clock(self._engine), language)
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
-    def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+    def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
         check_time("since", since, may_be_cursor=True)
         if wait is not None:
             check_range("wait", wait, 0, is_whole=False)
-        position = self._search.end_cursor() if since is None else since
+        changes = Changes(self._engine)
+        if isinstance(since, str):
+            position = ChangePosition.of(since)
+            changes.check(position)
+        else:
+            position = changes.end() if since is None else ChangePosition(since)
+        return self._follow(changes, position, wait)
+
+    def _follow(self, changes: Changes, position: ChangePosition, wait: float | None) -> Iterator[Change | Removal]:
         last_change_at = time.monotonic()
         while True:
-            for stored in self._search.iterate("", since=position):
-                yield Change(stored.document, stored.cursor)
-                position, last_change_at = stored.cursor, time.monotonic()
+            while found := changes.after(position, limit=PAGE_HITS):
+                for one in found:
+                    yield _to_change(one)
+                    position, last_change_at = one.place, time.monotonic()
             if wait is not None and time.monotonic() - last_change_at >= wait:
                 return
             time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
@@ -224,6 +234,12 @@ class LocalCorpus(Corpus):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _to_change(one: StoredDocument | RemovedDocument) -> Change | Removal:
+    if isinstance(one, RemovedDocument):
+        return Removal(one.id, one.source, one.removed_at, one.cursor)
+    return Change(Document(**{field.name: getattr(one, field.name) for field in fields(Document)}), one.cursor)
 
 
 def _to_search_hit(hit: search.Hit) -> SearchHit:

@@ -27,10 +27,10 @@ from newsmill.redaction import redact
 
 _DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
 # The data has its own folder: pandas and datasets read every file of a folder, and the manifest is not data.
-DATA_FOLDER, INDEX_FOLDER = "data", "index"
+DATA_FOLDER, INDEX_FOLDER, REMOVED_FOLDER = "data", "index", "removed"
 _PART = r"part-(\d{5,})\.[a-z.]+"
 _EXPORTED_NAME = re.compile(
-    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
+    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/|removed/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
 )
 MAX_FOLDER_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 
@@ -223,6 +223,7 @@ class Manifest:
     plan: ExportPlan
     complete: bool = False
     place: ExportPosition = field(default_factory=ExportPosition)
+    removed_until: str | None = None  # cursor up to which removed documents are listed, or were removed before the first run
     documents: int = 0
     parts: int = 0
     files: tuple[ExportedFile, ...] = ()

@@ -1,7 +1,7 @@
 """One run of an export: part after part, each recorded in the manifest once its files are on disk. After a kill the next run resumes.
 
-Over several runs, no document is omitted and none is written twice. A layout writes the files of one part: one file, one per day or source,
-one per document, or a WARC file of their pages.
+Over several runs, no document is omitted and none is written twice. A run ends with the IDs of documents that were removed. A layout
+writes the files of one part: one file, one per day or source, one per document, or a WARC file of their pages.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from newsmill.exports.target import (
     DATA_FOLDER,
     INDEX_FOLDER,
     MAX_LISTED_MISSING,
+    REMOVED_FOLDER,
     ExportedFile,
     ExportedWeek,
     ExportPlan,
@@ -41,6 +42,7 @@ from newsmill.exports.target import (
 )
 from newsmill.model import Document
 from newsmill.search import Search, StoredHit
+from newsmill.storage.documents import RemovedDocument
 
 MAX_PART_DOCUMENTS = 50_000
 MAX_PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
@@ -77,9 +79,12 @@ class Export:
         now: Callable[[], datetime],
         version: str,
         read_weeks: Callable[[Collection[str]], Mapping[str, tuple[ExportedWeek, ...]]] = lambda _: {},
+        read_removed: Callable[[str | None], Iterator[RemovedDocument]] = lambda _: iter(()),
     ) -> None:
-        """`state` is from `begin_export`; `version` is the program's; `read_weeks` returns the completeness of sources."""
+        """`state` is from `begin_export`; `version` is the program's; `read_weeks` returns the completeness of sources, and `read_removed`
+        the documents that were removed after a cursor."""
         self._read_weeks = read_weeks
+        self._read_removed = read_removed
         self._target = target
         self._layout = layout
         self._state = state
@@ -98,9 +103,26 @@ class Export:
             self._save(self._after(part, written, documents.place))
             if stop():
                 return self._state
+        self._write_removed()
         weeks = self._read_weeks(self._state.summary.sources)
         self._save(replace(self._state, complete=True, place=documents.place, completeness=weeks))
         return self._state
+
+    def _write_removed(self) -> None:
+        """removed/part-00002.jsonl: the IDs of documents that were removed since the last run, if there are any."""
+        removed = self._read_removed(self._state.removed_until)
+        if (first := next(removed, None)) is None:
+            return
+        last, number = first, self._state.parts + 1
+
+        def fill(out: BinaryIO) -> None:
+            nonlocal last
+            for last in chain([first], removed):
+                line = {"id": last.id, "source": last.source, "removed_at": last.removed_at.isoformat()}
+                out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+        file = self._target.put(format_part_name(REMOVED_FOLDER, number, ".jsonl"), 0, fill)
+        self._save(replace(self._state, parts=number, files=(*self._state.files, file), removed_until=last.cursor))
 
     def _after(self, part: ExportPart, written: WrittenFiles, place: ExportPosition) -> Manifest:
         before = self._state

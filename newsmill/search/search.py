@@ -19,7 +19,7 @@ from newsmill.search.query import parse_query
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
 from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
 from newsmill.storage.database import reading
-from newsmill.storage.documents import STAMP_RESOLUTION, decode_cursor, encode_cursor, find_horizon, from_row, parse_time
+from newsmill.storage.documents import STAMP_RESOLUTION, check_position, decode_cursor, encode_cursor, find_horizon, from_row, parse_time
 from newsmill.storage.schema import documents, search_entries
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
@@ -343,7 +343,12 @@ def iterate_stored(engine: Engine, backend: Backend, query: Query, since: str | 
     """Every match, from the first one stored after `since` on (a cursor or a time). Raises CursorError, ServiceError."""
     if since is None:
         return _iterate_pages(engine, backend, query, None)
-    return _iterate_pages(engine, backend, query, (since, "") if isinstance(since, datetime) else _decode_position(since))
+    if isinstance(since, datetime):
+        return _iterate_pages(engine, backend, query, (since, ""))
+    place = _decode_position(since)
+    with reading(engine) as conn:
+        check_position(conn, place[0])
+    return _iterate_pages(engine, backend, query, place)
 
 
 def end_cursor(engine: Engine) -> str:

@@ -1,6 +1,7 @@
 """Words, the same for documents and queries and for both databases; and bigrams of common words. Pure.
 
-Words are folded: case, width and ligatures (NFKC), accents on Latin and Greek letters, Arabic and Hebrew vowel marks.
+Words are folded: case, width and ligatures (NFKC), accents on Latin and Greek letters, the Russian ё, Arabic and Hebrew vowel marks, and
+the Arabic and Persian forms of one letter or digit.
 
 Unspaced scripts (Chinese, Japanese, Thai, Khmer, Lao, Burmese) and Korean, which appends particles to words, become pairs of neighbouring
 characters, followed by the last character alone. Any part of such a run is then a phrase of pairs, and a character the beginning of a pair.
@@ -16,9 +17,19 @@ from itertools import pairwise
 
 MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike
 
-# Letters with strokes that Unicode does not decompose.
-_STROKES = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""})
-_MARKS = re.compile("(?<=[a-zα-ω])[\u0300-\u036f]+|[\u0591-\u05c7\u064b-\u0655\u0670]+")
+# Letters with strokes that Unicode does not decompose; and, in Arabic script, the tatweel, digits, and letters that keyboards and writers
+# of one language spell in different ways: alef, yeh, kaf and heh.
+_LETTERS = str.maketrans(
+    {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""}
+    | {"\u0671": "\u0627", "\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643"}
+    | dict.fromkeys("\u0629\u06c1\u06d5", "\u0647")
+    | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0) for digit in range(10)}
+)
+# Not the Hebrew maqaf (05be), which is a hyphen. The accent shows the stress of a Russian word; й and ї are letters of their own.
+_MARKS = re.compile(
+    "(?<=[a-zα-ω])[\u0300-\u036f]+|(?<=е)\u0308|(?<=[аеиоуыэюя])\u0301"
+    "|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"
+)
 # Python's \w leaves out the vowel signs of the scripts of India and South-East Asia; the danda (0964, 0965) is a full stop.
 _SIGNS = (
     "\u0300-\u036f\u0483-\u0487\u0900-\u0963\u0966-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
@@ -61,7 +72,7 @@ def _fold_piece(piece: str) -> str:
 
 def _fold_once(piece: str) -> str:
     decomposed = unicodedata.normalize("NFKD", piece).casefold()
-    return unicodedata.normalize("NFC", _MARKS.sub("", decomposed.translate(_STROKES)))
+    return unicodedata.normalize("NFC", _MARKS.sub("", decomposed.translate(_LETTERS)))
 
 
 _fold_cached = lru_cache(maxsize=10_000)(_fold_piece)  # a language repeats its words
@@ -74,8 +85,9 @@ def tokenize(text: str) -> list[str]:
     ['the', 'harbour', 's', '東京', '京都', '都']
     """
     text = _replace_typographic_marks(text)
-    found = _find_words(fold(text))
-    if text.isascii() or not _ANY_UNSPACED.search(text):
+    folded = fold(text)
+    found = _find_words(folded)
+    if folded.isascii() or not _ANY_UNSPACED.search(folded):  # folded: half-width katakana, and characters for a whole word, become runs
         return [word[:MAX_WORD_CHARACTERS] for word in found]
     return [token for word in found for run in _RUN.findall(word) for token in _tokenize_run(run)]
 
@@ -200,7 +212,7 @@ OTHER_LANGUAGES = (
     # Turkish, Indonesian
     " bir ve bu da icin ile olarak cok daha gibi olan oldugu sonra kadar ise yang dan di dengan untuk dari dalam ini itu tidak pada akan "
     # Arabic, Persian, Hebrew
-    "في من على ان الى عن التي الذي هذا هذه مع كان قد لا ما هو هي بعد و به از که را با این است של את על לא הוא זה עם כי "
+    "في من علي ان الي عن التي الذي هذا هذه مع كان قد لا ما هو هي بعد و به از كه را با اين است של את על לא הוא זה עם כי "
     # Hindi
     "गया के का में की है और से को पर ने"
 )

@@ -1,4 +1,4 @@
-"""Stored documents: by id or URL, in the order they were first seen, and in the order they were stored or changed.
+"""Stored documents: by id or URL, in the order they were first seen, and in the order they were stored, changed or removed.
 
 The ledger writes them, in the commit that ends their page. Their stamp gives the order of storing; a cursor is a position in it.
 """
@@ -14,14 +14,30 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from pydantic import TypeAdapter, computed_field
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, bindparam, func, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
 
 from newsmill import urls
 from newsmill.exceptions import CursorError, UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
 from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
-from newsmill.storage.schema import documents, ledger
+from newsmill.storage.schema import documents, ledger, removed_documents
+from newsmill.storage.statements import Upsert
 from newsmill.storage.url_parameters import drop_useless_from
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
@@ -194,18 +210,23 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
 _LOCK_CLASS = ord("N") << 24
 
-_LAST_STAMP = select(func.max(documents.c.stored_at))
+_STAMPS = union_all(
+    select(func.max(documents.c.stored_at).label("stamp")), select(func.max(removed_documents.c.removed_at).label("stamp"))
+).subquery()
+_LAST_STAMP = select(func.max(_STAMPS.c.stamp))
 # A machine that disappears inside its transaction holds the horizon back until the server notices: two hours with TCP's defaults.
 _ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
 pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
-FROM (SELECT CAST(extract(epoch FROM coalesce(max(stored_at), 'epoch')) * 1000000 AS bigint) AS stamp FROM documents) AS last""")
+FROM (SELECT CAST(extract(epoch FROM coalesce(
+greatest((SELECT max(stored_at) FROM documents), (SELECT max(removed_at) FROM removed_documents)), 'epoch')) * 1000000 AS bigint) AS stamp)
+AS last""")
 _ANNOUNCED = text("""SELECT min(((CAST(classid AS bigint) - :class) << 31) | CAST(objid AS bigint)) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 2 AND CAST(classid AS bigint) >> 24 = :class >> 24
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
 
 
 def make_stamp(conn: Connection, now: datetime) -> datetime:
-    """The stamp (aware, UTC) for the documents of this transaction: `now`, or more if a committed stamp is not smaller."""
+    """The stamp (aware, UTC) for what this transaction stores and removes: `now`, or more if a committed stamp is not smaller."""
     if conn.dialect.name == "postgresql":
         conn.execute(_ANNOUNCE, {"class": _LOCK_CLASS})
     last: datetime | None = conn.execute(_LAST_STAMP).scalar()
@@ -268,10 +289,20 @@ def _invalid_cursor(cursor: str) -> CursorError:
     return CursorError(f"the cursor {cursor[:80]!r} is not a cursor of this list; start again without it")
 
 
+def check_position(conn: Connection, stored_at: datetime) -> None:
+    """Raises CursorError for a position behind the end: nothing is stored there, so no cursor of this store has it."""
+    last: datetime = conn.execute(_LAST_STAMP).scalar() or EPOCH
+    if stored_at > last + STAMP_RESOLUTION:
+        raise CursorError(
+            "the cursor is ahead of this store: it is of another store, or an older backup was restored; start again without it,"
+            " and remove what does not come again"
+        )
+
+
 # ---- changes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ChangePosition:
     """A position in the order of storing: (stored_at, id). A document that changes moves to the end.
 
@@ -314,24 +345,83 @@ class StoredDocument(Document):
         return self.place.cursor
 
 
+@dataclass(frozen=True, slots=True)
+class RemovedDocument:
+    """A document that was removed. It may be stored again later; then it comes again as a document."""
+
+    id: str
+    source: str | None
+    removed_at: datetime
+
+    @property
+    def place(self) -> ChangePosition:
+        return ChangePosition(self.removed_at, self.id)
+
+    @property
+    def cursor(self) -> str:
+        return self.place.cursor
+
+
 _STORED = TypeAdapter(StoredDocument)
 _ORDER = (documents.c.stored_at, documents.c.id)
+_REMOVED_ORDER = (removed_documents.c.removed_at, removed_documents.c.id)
+_IS_BACK = exists().where(documents.c.id == removed_documents.c.id)
+_NOTE_REMOVED = Upsert(removed_documents, ("id",), lambda new: {"removed_at": new.removed_at, "source": new.source})
+
+
+def remove(conn: Connection, ids: Sequence[str], now: datetime) -> int:
+    """Remove documents, and note that for the readers of changes. Returns how many existed."""
+    wanted: Any = bindparam("b_ids", expanding=True)
+    stamp = make_stamp(conn, now)
+    gone = conn.execute(delete(documents).where(documents.c.id.in_(wanted)).returning(documents.c.id, documents.c.source), {"b_ids": ids})
+    rows = [{"id": row.id, "source": row.source, "removed_at": stamp} for row in sorted(gone)]
+    _NOTE_REMOVED.run(conn, rows)
+    return len(rows)
 
 
 class Changes:
-    """Documents in the order they were stored or changed. Reads only. Every call may raise ServiceError."""
+    """Documents in the order they were stored, changed or removed. Reads only. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def after(self, place: ChangePosition | None, *, limit: int, source: str | None = None) -> list[StoredDocument]:
-        """Documents stored after `place` (None: from the first on), oldest first. A document that an unfinished commit may still precede is
-        left for a later call, so that none is missed."""
+    def after(self, place: ChangePosition | None, *, limit: int, source: str | None = None) -> list[StoredDocument | RemovedDocument]:
+        """Documents stored, changed or removed after `place` (None: from the first on), oldest first. One that an unfinished commit may
+        still precede is left for a later call, so that none is missed."""
         with reading(self._engine) as conn:
-            wanted = [documents.c.stored_at <= find_horizon(conn)]
+            horizon = find_horizon(conn)
+        wanted: list[Any] = [documents.c.stored_at <= horizon]
         if place is not None:
             wanted.append(tuple_(*_ORDER) > (place.stored_at, place.id))
-        return self._read(wanted, source, _ORDER, limit)
+        stored = self._read(wanted, source, _ORDER, limit)
+        found: list[StoredDocument | RemovedDocument] = [*stored, *self.removed_after(place, limit=limit, source=source, until=horizon)]
+        return sorted(found, key=lambda one: one.place)[:limit]
+
+    def removed_after(
+        self, place: ChangePosition | None, *, limit: int, source: str | None = None, until: datetime | None = None
+    ) -> list[RemovedDocument]:
+        """Documents removed after `place` (None: from the first on) and not after `until` (None: the horizon), oldest first. Those that
+        were stored again are left out."""
+        with reading(self._engine) as conn:
+            wanted: list[Any] = [removed_documents.c.removed_at <= (until or find_horizon(conn)), ~_IS_BACK]
+            if place is not None:
+                wanted.append(tuple_(*_REMOVED_ORDER) > (place.stored_at, place.id))
+            if source is not None:
+                wanted.append(removed_documents.c.source == source)
+            rows = conn.execute(select(removed_documents).where(*wanted).order_by(*_REMOVED_ORDER).limit(limit))
+            return [RemovedDocument(row.id, row.source, row.removed_at) for row in rows]
+
+    def iterate_removed(self, cursor: str | None) -> Iterator[RemovedDocument]:
+        """Every document removed after the cursor (None: from the first on), as `removed_after`. Raises CursorError."""
+        place = None if cursor is None else ChangePosition.of(cursor)
+        while found := self.removed_after(place, limit=PAGE):
+            yield from found
+            place = found[-1].place
+
+    def check(self, place: ChangePosition) -> None:
+        """Raises CursorError for a position behind the end: it is of another store, or of this one before a backup was restored."""
+        with reading(self._engine) as conn:
+            check_position(conn, place.stored_at)
 
     def page_after(self, place: ChangePosition, *, limit: int) -> tuple[list[str], ChangePosition]:
         """The IDs of up to `limit` documents stored after `place`, oldest first, and the position behind them.
@@ -360,6 +450,13 @@ class Changes:
         if since is not None:
             wanted.append(documents.c.stored_at >= since)
         return self._read(wanted, source, tuple(column.desc() for column in _ORDER), limit)
+
+    def filter_new(self, ids: Sequence[str], *, since: datetime) -> list[str]:
+        """Those of the documents that were first seen or fetched at `since` or later, in the same order."""
+        with reading(self._engine) as conn:
+            is_new = or_(documents.c.first_seen_at >= since, documents.c.fetched_at >= since)
+            new = set(conn.execute(select(documents.c.id).where(documents.c.id.in_(ids), is_new)).scalars())
+        return [document_id for document_id in ids if document_id in new]
 
     def get(self, document_id: str) -> StoredDocument | None:
         """A document by id."""

@@ -306,6 +306,17 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
+# Documents that were removed, so that readers of changes remove them too. One that is stored again keeps its row, which is before it in the
+# order of storage.
+removed_documents = Table(
+    "removed_documents",
+    metadata,
+    Column("id", StorableString(64), primary_key=True),
+    Column("removed_at", UtcDateTime, nullable=False),  # in the order of `documents.stored_at`
+    Column("source", StorableText),
+    Index("ix_removed_documents_order", "removed_at", "id"),
+)
+
 # What the parameters of a site's URLs are worth; storage.url_parameters.
 url_parameters = Table(
     "url_parameters",

@@ -16,6 +16,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -30,6 +31,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # of a request that may come from another machine
 
 router = APIRouter(include_in_schema=False)
+bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")  # only for the OpenAPI schema: it checks nothing
 
 
 @dataclass(frozen=True, slots=True)

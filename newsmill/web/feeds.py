@@ -22,17 +22,18 @@ from newsmill.search import Search, close_query, restrict_to_source
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import get_caller, get_user, require_scope
+from newsmill.web.auth import bearer, get_caller, get_user, require_scope
 from newsmill.web.responses import Context, QueryText, SourceName, check_query_parameters, error_responses
 
 router = APIRouter(
     prefix="/feeds",
     tags=["feeds"],
-    dependencies=[Depends(require_scope(Scope.READ)), Depends(check_query_parameters)],
+    dependencies=[Depends(bearer), Depends(require_scope(Scope.READ)), Depends(check_query_parameters)],
     responses=error_responses(401, 404, 422),
 )
 
 MAX_ITEMS = 50
+JSON_FEED, ATOM_FEED, RSS_FEED = "application/feed+json", "application/atom+xml", "application/rss+xml"
 ATOM = "http://www.w3.org/2005/Atom"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"  # RSS has an element for e-mail addresses of authors only
 etree.register_namespace("dc", DUBLIN_CORE)
@@ -73,8 +74,6 @@ def find_saved_search(request: Request, context: AppContext, search_id: str) -> 
 def newest_documents(context: AppContext, q: str, source: str | None, user: str = "") -> Sequence[Document]:
     """The newest documents that match the query and belong to the source; each may be empty. `user`: whose marks the query is about."""
     changes = Changes(context.engine)
-    if not q:
-        return changes.before(None, limit=MAX_ITEMS, source=source)
     hits = (
         Search(context.engine, user)
         .search(q if source is None else restrict_to_source(q, source), limit=MAX_ITEMS, order="newest", wait=True)
@@ -84,7 +83,7 @@ def newest_documents(context: AppContext, q: str, source: str | None, user: str 
     return [by_id[hit.id] for hit in hits if hit.id in by_id]
 
 
-@router.get("/json")
+@router.get("/json", response_class=Response, responses={200: {"content": {JSON_FEED: {"schema": {"type": "object"}}}}})
 def get_json_feed(
     request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
 ) -> Response:
@@ -97,7 +96,7 @@ def get_json_feed(
         "feed_url": feed.url,
         "items": [render_json_item(document) for document in feed.documents],
     }
-    return Response(json.dumps(body, ensure_ascii=False), media_type="application/feed+json")
+    return Response(json.dumps(body, ensure_ascii=False), media_type=JSON_FEED)
 
 
 def render_json_item(document: Document) -> dict[str, object]:
@@ -117,7 +116,7 @@ def render_json_item(document: Document) -> dict[str, object]:
     return {key: value for key, value in item.items() if value is not None}
 
 
-@router.get("/atom")
+@router.get("/atom", response_class=Response, responses={200: {"content": {ATOM_FEED: {"schema": {"type": "string"}}}}})
 def get_atom_feed(
     request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
 ) -> Response:
@@ -134,7 +133,7 @@ def get_atom_feed(
         *map(render_atom_entry, feed.documents),
         xmlns=ATOM,
     )
-    return xml_response(root, "application/atom+xml")
+    return xml_response(root, ATOM_FEED)
 
 
 def render_atom_entry(document: Document) -> etree._Element:
@@ -153,7 +152,7 @@ def render_atom_entry(document: Document) -> etree._Element:
     )
 
 
-@router.get("/rss")
+@router.get("/rss", response_class=Response, responses={200: {"content": {RSS_FEED: {"schema": {"type": "string"}}}}})
 def get_rss_feed(
     request: Request, context: Context, q: FeedQuery = "", source: SourceName = None, search: SavedSearchId = None
 ) -> Response:
@@ -166,7 +165,7 @@ def get_rss_feed(
         make_element("description", f"Documents of {feed.title}"),
         *map(render_rss_item, feed.documents),
     )
-    return xml_response(make_element("rss", channel, version="2.0"), "application/rss+xml")
+    return xml_response(make_element("rss", channel, version="2.0"), RSS_FEED)
 
 
 def render_rss_item(document: Document) -> etree._Element:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from newsmill.address_guard import Guard
@@ -30,7 +30,16 @@ from newsmill.search import Search
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
-from newsmill.storage.saved_searches import MAX_WEBHOOK_DOCUMENTS, Alert, Alerts, Channel, MatchedPage, SavedSearch, SavedSearches
+from newsmill.storage.saved_searches import (
+    MATCH_AGE,
+    MAX_WEBHOOK_DOCUMENTS,
+    Alert,
+    Alerts,
+    Channel,
+    MatchedPage,
+    SavedSearch,
+    SavedSearches,
+)
 from newsmill.storage.source_health import SourceAlarms
 from newsmill.web.alert_channels import AlertContent, AlertTarget, TargetGoneError, check_target, one_line, send_alert, send_message
 from newsmill.web.api.documents import summarize
@@ -49,6 +58,7 @@ CLEANUP_SECONDS = 3600.0  # between two deletions of old matches
 MAX_CONCURRENT_ALERTS = 4  # messages at once
 MAX_TESTS = 2  # test messages at once, each of which holds one of the threads that serve requests
 PAGE_DOCUMENTS = 200  # compared with a search at a time
+MAX_STORING = timedelta(days=1)  # from the fetch of a page to the commit of its document, while workers are behind
 MAX_PAGES = 50  # of one round, over all searches: at most a few seconds
 
 
@@ -102,18 +112,23 @@ class AlertSender(RoundThread):
         """Match the documents stored before `end`, at most MAX_PAGES pages, with the searches that have not seen them."""
         left = MAX_PAGES
         while left > 0 and (behind := self.searches.list_behind(end, limit=left)):
-            self.searches.record(self.match_pages(behind), now=now)
+            self.searches.record(self.match_pages(behind, now), now=now)
             left -= len(behind)
 
-    def match_pages(self, behind: list[SavedSearch]) -> list[MatchedPage]:
-        """The next page of each search. Searches at the same position share the reading."""
+    def match_pages(self, behind: list[SavedSearch], now: datetime) -> list[MatchedPage]:
+        """The next page of each search. Searches at the same position share the reading.
+
+        A document that was found and fetched long before its search was saved, or longer than MATCH_AGE ago, is no news: its source was
+        renamed, or its page was extracted again.
+        """
         changes, pages = Changes(self.context.engine), dict[ChangePosition, tuple[list[str], ChangePosition]]()
         matched = []
         for search in behind:
             if search.seen not in pages:
                 pages[search.seen] = changes.page_after(search.seen, limit=PAGE_DOCUMENTS)
             ids, end = pages[search.seen]
-            matched.append(MatchedPage(search, Search(self.context.engine, search.user).filter_ids(search.query, ids), end))
+            news = changes.filter_new(ids, since=max(search.created_at - MAX_STORING, now - MATCH_AGE))
+            matched.append(MatchedPage(search, Search(self.context.engine, search.user).filter_ids(search.query, news), end))
         return matched
 
     def deliver(self, alert: Alert) -> None:

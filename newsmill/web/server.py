@@ -20,7 +20,6 @@ import anyio.to_thread
 import h11
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -135,6 +134,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,  # generated clients name their functions after it
     )
     app.state.context, app.state.config = context, config
     app.state.test_sender = TestSender(context, config.url)
@@ -159,9 +159,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
 
 def build_api_router() -> APIRouter:
     """The routes of the API, in the order of its schema."""
-    # Only for the OpenAPI schema; newsmill/web/auth.py checks the token.
-    bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token add`.")
-    api = APIRouter(dependencies=[Depends(bearer), Depends(check_query_parameters)], responses=error_responses(401, 422, 429, 503))
+    api = APIRouter(dependencies=[Depends(auth.bearer), Depends(check_query_parameters)], responses=error_responses(401, 422, 429, 503))
     for router in API_ROUTERS:
         api.include_router(router)
     return api

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -176,6 +177,24 @@ def test_an_export_finds_documents_that_wait_for_the_index_and_takes_any_bytes(n
     done = newsmill("export", "--to", "bytes", "harbour OR \udcff")
     assert (done.code, json.loads(Path("bytes/manifest.json").read_bytes())["plan"]["query"]) == (0, "harbour OR \ufffd")
     assert newsmill("export", "--to", "bytes", "harbour OR \udcff", "--since-last").code == 0
+
+
+def test_an_export_learns_of_removed_documents_and_of_another_store(newsmill: Newsmill, folder: Path) -> None:
+    assert newsmill("export", "--to", "out", "--format", "csv").code == 0
+    backup = shutil.copytree(folder, Path("backup"))
+    assert newsmill("sources", "remove", "paper", "--yes").code == 0
+    for _ in range(2):
+        assert newsmill("export", "--to", "out", "--format", "csv", "--since-last").code == 0
+    (removed,) = Path("out/removed").iterdir()
+    assert (removed.name, [json.loads(line)["source"] for line in removed.read_text().splitlines()]) == ("part-00002.jsonl", 2 * ["paper"])
+    store(folder, document_of(f"https://{HOST}/new", title="New"), minute=9)
+    assert newsmill("export", "--to", "out", "--format", "csv", "--since-last").code == 0
+    assert newsmill("export", "--to", "fresh").code == 0 and not Path("fresh/removed").exists()
+    shutil.rmtree(folder)
+    backup.rename(folder)
+    refused = newsmill("export", "--to", "out", "--format", "csv", "--since-last")
+    assert refused.code == 2 and "--overwrite replaces it" in refused.err
+    assert newsmill("export", "--to", "out", "--format", "csv", "--overwrite").code == 0
 
 
 def test_every_command_shows_doubtful_documents(newsmill: Newsmill, folder: Path) -> None:

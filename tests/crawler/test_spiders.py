@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -464,7 +465,7 @@ def test_the_run_of_a_removed_source_ends_and_stores_nothing_more(sites: Farm, w
     paper.add(visit(add_articles(paper.site, 200)), paper.site.page("/start", "<p>list</p>"), delay=0.1)
     crawler = world.start()
     world.wait(lambda: len(paper.archived()) > 2, 120)
-    SourceChanges(world.engine).remove(paper.name)
+    SourceChanges(world.engine).remove(paper.name, now=datetime.now(UTC))
     world.wait(lambda: not find_runs(crawler.pid), 60)
     world.stop(crawler, seconds=60)
     assert len(paper.site.hits()) < 200

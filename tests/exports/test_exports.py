@@ -10,7 +10,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from newsmill.exports.writer import (
 )
 from newsmill.model import Document
 from newsmill.search import StoredHit
+from newsmill.storage.documents import ChangePosition, RemovedDocument
 
 PLAN = ExportPlan("jsonl")
 
@@ -80,10 +81,11 @@ def export(where: str | Path, found: list[Document], layout: Layout | None = Non
     options, stop, advance = how.pop("options", None), how.pop("stop", never), how.pop("advance", lambda more: None)
     target = ExportTarget(str(where), options)
     with target.lock():
+        read_removed = how.pop("read_removed", lambda _: iter(()))
         stand = begin_export(target, plan, **how)
         weeks = lambda names: {name: (ExportedWeek(date(2026, 11, 23), 401, 2, 0.01),) for name in names}  # noqa: E731
         chosen = layout or one_file_layout(find_format("jsonl"))
-        job = Export(target, chosen, stand, now=lambda: datetime.now(UTC), version="1", read_weeks=weeks)
+        job = Export(target, chosen, stand, now=lambda: datetime.now(UTC), version="1", read_weeks=weeks, read_removed=read_removed)
         return job.run(reading(found, stand.place), stop=stop, advance=advance)
 
 
@@ -105,6 +107,25 @@ def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
         content = (tmp_path / "out" / file.file).read_bytes()
         assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert ids(tmp_path / "out") == [document.id for document in documents(10)]
+
+
+def test_removed_documents_are_listed(tmp_path: Path) -> None:
+    removed = [RemovedDocument(f"{number:032x}", "s1", NOON + timedelta(seconds=number)) for number in (1, 4)]
+
+    def read_removed(cursor: str | None) -> Iterator[RemovedDocument]:
+        return (one for one in removed if cursor is None or one.place > ChangePosition.of(cursor))
+
+    export(tmp_path, documents(5))
+    first = export(tmp_path, documents(6), since_last=True, read_removed=read_removed)
+    assert [file.file for file in first.files][1:] == ["data/part-00002.jsonl", "removed/part-00003.jsonl"]
+    assert ids(tmp_path, "removed/*.jsonl") == [one.id for one in removed]
+    assert export(tmp_path, documents(6), since_last=True, read_removed=read_removed).files == first.files
+    removed.append(RemovedDocument("5" * 32, None, NOON + timedelta(days=1)))
+    last = export(tmp_path, documents(6), since_last=True, read_removed=read_removed)
+    assert (last.files[-1].file, last.documents) == ("removed/part-00004.jsonl", 6)
+    assert json.loads((tmp_path / last.files[-1].file).read_text())["id"] == "5" * 32
+    export(tmp_path, documents(1), overwrite=True)
+    assert not list(tmp_path.glob("removed/*"))
 
 
 def test_only_what_is_new_since_the_last_one(tmp_path: Path) -> None:

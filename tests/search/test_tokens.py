@@ -14,13 +14,53 @@ from newsmill.search.results import SNIPPET_CHARACTERS, Highlighter, build_snipp
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
 from newsmill.search.word_forms import WordForms
 
-TEXT = st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙёΩ½\u200b\0\ud800\U0001f600")) | st.text()
+TEXT = (
+    st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙё\u0301Ω½ｶﾞ㍿ى\u06a9ۀ\u0651۱ש\u05c1\u05be\u200b\0\ud800\U0001f600"))
+    | st.text()
+)
 
 
 @given(TEXT)
 @example("o\u05b0\u030b")  # a Latin letter with a Hebrew mark and an accent (found by fuzzing)
 def test_folding_is_done_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *[("كتاب", "کتاب"), ("علي", "علی"), ("على", "علي"), ("أحمد", "احمد"), ("إيران", "ایران"), ("آب", "اب"), ("ٱلله", "الله")],
+        *[
+            ("القاهرة", "القاهره"),
+            ("مـحـمـد", "محمد"),
+            ("مُحَمَّد", "محمد"),
+            ("١٤٠٣", "1403"),
+            ("۱۴۰۳", "1403"),
+            ("خانۀ", "خانهٔ"),
+            ("ہفتہ", "هفته"),
+        ],
+        *[("שָׁלוֹם", "שלום"), ("בית־ספר", "בית ספר"), ("ﾆｭｰｽﾞ", "ニューズ"), ("㍿東京", "株式会社東京"), ("ＮＡＴＯ", "nato")],
+        *[
+            ("Straße", "STRASSE"),
+            ("Müller", "muller"),
+            ("İSTANBUL", "istanbul"),
+            ("Diyarbakır", "DİYARBAKIR"),
+            ("Việt", "viet"),
+            ("Đà", "da"),
+        ],
+        *[("ёлка", "ЕЛКА"), ("за\u0301мок", "замок"), ("กำ", "ก\u0e4dา")],
+    ],
+)
+def test_what_a_reader_takes_for_one_word_is_one(one: str, other: str) -> None:
+    assert tokenize(one) == tokenize(other)
+    assert split_runs(one) == split_runs(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("мой", "мои"), ("їжа", "іжа"), ("ракия", "раќия"), ("ھے", "ہے"), ("ガス", "カス"), ("שין", "סין")]
+)
+def test_letters_of_their_own_stay_apart(one: str, other: str) -> None:
+    assert tokenize(one) != tokenize(other)
 
 
 @given(TEXT)

@@ -20,13 +20,16 @@ from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, insert_documents, links
 from sqlalchemy import Engine, exc, make_url, text
 
+from newsmill import urls
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
+from newsmill.search import Search
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.schema import metadata
+from newsmill.storage.schema import documents, metadata
 
 
 def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
@@ -118,12 +121,12 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     Ledger(engine).add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0002_note.py").write_text(LATER_MIGRATION)
+    (folder / "versions" / "0003_note.py").write_text(LATER_MIGRATION)
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
-    with pytest.raises(SchemaError, match="is at revision 0001 and this program needs revision 0002; run `newsmill db upgrade`"):
+    monkeypatch.setattr(database, "REVISIONS", ("0002", "0003"))
+    with pytest.raises(SchemaError, match="is at revision 0002 and this program needs revision 0003; run `newsmill db upgrade`"):
         database.check_schema(engine)
-    assert database.upgrade(engine) == ("0001", "0002")
+    assert database.upgrade(engine) == ("0002", "0003")
     database.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
@@ -131,12 +134,43 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     engine.dispose()
 
 
+def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = database.connect(new_database(empty=True))
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
+    (folder / "versions" / "0002_removed_documents.py").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", str(folder))
+        patch.setattr(database, "REVISIONS", ("0001",))
+        database.upgrade(engine)
+    texts = ["A plain text.", "كتاب", "Ёлка", "ﾆｭｰｽ", "בית־ספר", "Žluťoučký kůň"]
+    Ledger(engine).add(links(len(texts)), now=NOON)
+    with writing(engine) as conn:
+        for number, written in enumerate(texts, 1):
+            row = to_row(document_of(f"{SITE}/{number}", text=written, title=None, description=None, section=None))
+            conn.execute(documents.insert(), row | {"ledger_id": number, "site": "paper.example", "stored_at": NOON})
+        conn.execute(text("DELETE FROM search_pending"))
+        pending = {urls.make_key(f"{SITE}/{number}") for number in (2, 3, 4, 5)}
+        conn.execute(text("INSERT INTO search_pending (document_id) VALUES (:id)"), {"id": min(pending)})
+    assert database.upgrade(engine) == ("0001", "0002")
+    with reading(engine) as conn:
+        assert set(conn.execute(text("SELECT document_id FROM search_pending")).scalars()) == pending
+    while index_pending(engine):
+        pass
+    assert {hit.url for hit in Search(engine).search("كتاب OR елка OR ニュー OR ספר").hits} == {
+        f"{SITE}/{number}" for number in (2, 3, 4, 5)
+    }
+    engine.dispose()
+
+
 LATER_MIGRATION = """
 from alembic import op
 from sqlalchemy import Column, Text
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -181,7 +215,7 @@ def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_da
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
         conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
-    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0001: .* new data folder"):
+    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0002: .* new data folder"):
         database.check_schema(engine)
     engine.dispose()
 
@@ -286,6 +320,7 @@ FILL = """
 import resource, sys
 from newsmill.exceptions import ServiceError
 from newsmill.storage import database
+from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
 from rows import NewDatabase, NOON, links
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

@@ -100,7 +100,7 @@ def test_marks_stay_when_a_document_changes_and_go_with_it(engine: Engine, ledge
         conn.execute(documents.update().where(documents.c.id == ids[0]).values(title="A pier"))
     assert indexer.index_pending(engine) == 1
     assert found(engine, "pier is:starred") == {ids[0]}
-    SourceChanges(engine).remove("paper")
+    SourceChanges(engine).remove("paper", now=NOON)
     with reading(engine) as conn:
         assert conn.execute(select(func.count()).select_from(marks)).scalar() == 0
         assert conn.execute(select(func.count()).select_from(search_pending)).scalar() == 0

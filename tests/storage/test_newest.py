@@ -55,7 +55,7 @@ def test_one_crawl_does_not_fill_the_list(engine: Engine, mill: Mill, monkeypatc
 
 def test_few_sources_share_a_longer_list(engine: Engine, mill: Mill) -> None:
     for name in ("quiet", "empty"):
-        SourceChanges(engine).remove(name)
+        SourceChanges(engine).remove(name, now=NOON)
     found = list_newest(engine, 9, "published")
     assert Counter(head.source for head in found.heads) == {"paper": 5, None: 1}
     assert found.max_per_source == 5

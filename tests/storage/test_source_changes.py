@@ -61,7 +61,7 @@ def find(engine: Engine, query: str) -> list[str | None]:
 
 
 def test_a_removed_source_is_gone(engine: Engine, ledger: Ledger, mill: Mill) -> None:
-    removed = SourceChanges(engine).remove("paper")
+    removed = SourceChanges(engine).remove("paper", now=NOON)
     assert (removed.documents, removed.urls) == (2, 6)  # three pages, one pending, two listings
     assert [source.name for source in ledger.sources()] == ["other"]
     assert ledger.traces(source="paper") == []
@@ -69,11 +69,11 @@ def test_a_removed_source_is_gone(engine: Engine, ledger: Ledger, mill: Mill) ->
     assert count_rows(engine, "paper") == {}
     check_counters(engine)
     assert find(engine, "quoted") == ["other"]
-    assert SourceChanges(engine).remove("paper").urls == 0
+    assert SourceChanges(engine).remove("paper", now=NOON).urls == 0
 
 
 def test_documents_can_stay(engine: Engine, ledger: Ledger, mill: Mill) -> None:
-    removed = SourceChanges(engine).remove("paper", keep_documents=True)
+    removed = SourceChanges(engine).remove("paper", now=NOON, keep_documents=True)
     assert (removed.documents, removed.urls) == (0, 4)
     assert Documents(engine).count("paper") == 2
     assert count_rows(engine, "paper") == {"page found": 2, "page stored": 2}
@@ -118,6 +118,6 @@ def test_a_renamed_source_keeps_its_age_and_what_was_learned(engine: Engine, led
 def test_a_removed_source_loses_what_is_being_fetched(engine: Engine, ledger: Ledger, mill: Mill) -> None:
     rows = mill.lease()
     assert rows
-    SourceChanges(engine).remove("paper")
+    SourceChanges(engine).remove("paper", now=NOON)
     assert ledger.end([ended(row, Outcome.LISTED) for row in rows], now=NOON) == 0
     check_counters(engine)

@@ -170,7 +170,7 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     changes = SourceChanges(engine)
     changes.rename(TWO_FEEDS, "gazette", now=mill.now)
     assert [alarm.source for alarm in alarms.list_open()] == ["gazette"]
-    changes.remove("gazette")
+    changes.remove("gazette", now=NOON)
     assert alarms.list_open() == []
 
 

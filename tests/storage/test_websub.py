@@ -195,7 +195,7 @@ def test_a_removed_source_and_another_hub_are_cancelled(desk: Desk) -> None:
     assert desk.requests.find(old.callback_id) is None
     assert desk.requests.verify(new.callback_id, "subscribe", TOPIC, 86_400, now=NOON)
     desk.push(b"waiting")
-    SourceChanges(desk.engine).remove("paper")
+    SourceChanges(desk.engine).remove("paper", now=NOON)
     desk.follow()
     for _ in range(MAX_CANCELLATIONS):  # the hub does not answer
         (request,) = desk.requests.claim_due(PUBLIC, limit=9, now=desk.mill.now)

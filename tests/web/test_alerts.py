@@ -25,6 +25,9 @@ from starlette.testclient import TestClient
 from newsmill import settings
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
+from newsmill.search.indexer import index_pending
+from newsmill.storage.documents import Changes
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.saved_searches import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
 from newsmill.web import alert_channels
 from newsmill.web.alert_channels import check_target
@@ -50,7 +53,7 @@ class AlertHarness:
 
     def stock(self, count: int = 1, **fields: Any) -> None:
         """Documents stored just before the clock of the sender."""
-        stock(self.web, count, ago=-self.ahead.total_seconds() + 5, **fields)
+        stock(self.web, count, ago=-self.ahead.total_seconds() + 5, **{"fetched_at": self.web.context.now(), **fields})
 
 
 @pytest.fixture
@@ -263,7 +266,7 @@ def test_a_sender_that_is_killed_while_it_sends_loses_nothing(make_harness: Call
     with socket.create_server(("127.0.0.2", 0)) as listener:
         target = f"http://127.0.0.2:{listener.getsockname()[1]}/hook"
         _, alert = save(client, channel="webhook", target=target)
-        stock(harness.web, 2, ago=-1)
+        stock(harness.web, 2, ago=-1, fetched_at=harness.web.context.now())
         child = subprocess.Popen(
             [sys.executable, "-c", SENDER, harness.web.context.engine.url.render_as_string(), str(tmp_path)], env=os.environ
         )
@@ -282,6 +285,21 @@ def test_a_sender_that_is_killed_while_it_sends_loses_nothing(make_harness: Call
     assert len(json.loads(body)["data"]["documents"]) == 2
     current = Alerts(harness.web.context.engine).get(alert["id"])
     assert current is not None and (current.notified, current.state) == (2, AlertState.ACTIVE)
+
+
+def test_an_old_document_whose_source_is_renamed_is_no_news(make_harness: Callable[..., AlertHarness]) -> None:
+    harness = make_harness()
+    context = harness.web.context
+    harness.stock(2, fetched_at=context.now() - timedelta(days=3), first_seen_at=context.now() - timedelta(days=3))
+    client = harness.web.program("write")
+    search, _ = save(client, channel="webhook", target="http://127.0.0.2/hook")
+    source = context.ledger.source("paper")
+    assert source is not None
+    SourceChanges(context.engine).rename(source, "gazette", now=context.now())
+    while index_pending(context.engine):
+        pass
+    harness.sender.match(Changes(context.engine).end(), context.now())
+    assert client.get(f"{API}/searches/{search}/documents").json()["items"] == []
 
 
 # ---- services ------------------------------------------------------------------------------------------------------------------

@@ -547,6 +547,7 @@ def test_what_came_after_the_last_page(web: RunningApp) -> None:
     last = web.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
     assert web.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
         "items": [],
+        "removed": [],
         "next": None,
         "last": last,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from site_of_tests import RunningApp, stock
 
 from newsmill.discovery.feeds import read_feed
 from newsmill.model import Author
+from newsmill.search.indexer import index_pending
+from newsmill.storage.ledger.source_changes import SourceChanges
 
 HOSTILE = "</title><script>alert(1)</script>]]>&amp;\x00\x0b\ufffe\u202e \"'<![CDATA["
 
@@ -100,3 +103,17 @@ def test_any_text_is_a_query_and_a_feed(web: RunningApp, shared: Path) -> None:
                 answer = program.get(path, params=q)
             assert answer.status_code == 200, (payload, answer.text)
             etree.fromstring(answer.content) if path.endswith("atom") else answer.json()
+
+
+def test_old_documents_of_a_renamed_source_do_not_come_first(web: RunningApp) -> None:
+    """They are changed, not new: 50 of them would push what is new out of the feed."""
+    stock(web, 2, published_at=web.context.now() - timedelta(days=9))
+    (new,) = stock(web, 1, source="other", published_at=web.context.now() - timedelta(hours=1))
+    source = web.context.ledger.source("paper")
+    assert source is not None
+    assert SourceChanges(web.context.engine).rename(source, "gazette", now=web.context.now()) == 2
+    while index_pending(web.context.engine):
+        pass
+    items = web.stranger.get("/feeds/json").json()["items"]
+    assert (items[0]["id"], len(items)) == (f"urn:newsmill:{new.id}", 3)
+    assert len(web.stranger.get("/feeds/json", params={"source": "gazette"}).json()["items"]) == 2

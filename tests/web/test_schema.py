@@ -108,6 +108,16 @@ def test_every_list_has_items_and_next(document: dict[str, Any]) -> None:
     assert len(lists) >= 10
 
 
+def test_generated_clients_have_usable_names_and_read_feeds(document: dict[str, Any]) -> None:
+    operations = {path: operation for path, methods in document["paths"].items() for operation in methods.values()}
+    names = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
+    assert len(set(names)) == len(names) and {"list_documents", "get_source", "add_webhook"} <= {*names}
+    assert all(operation["security"] for operation in operations.values())
+    kinds = {"json": "application/feed+json", "atom": "application/atom+xml", "rss": "application/rss+xml"}
+    for name, kind in kinds.items():
+        assert list(operations[f"/feeds/{name}"]["responses"]["200"]["content"]) == [kind]
+
+
 def test_the_schema_is_openapi_3_1_and_describes_errors(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1.")
     assert "HTTPBearer" in document["components"]["securitySchemes"]

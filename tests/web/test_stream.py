@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 from site_of_tests import RunningApp, served, stock
 
+import newsmill
 from newsmill.exceptions import ServiceError
-from newsmill.storage.documents import Changes
+from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.tokens import Tokens
 from newsmill.web.api import documents as api_documents
 from newsmill.web.config import WebConfig
@@ -74,6 +77,40 @@ def test_a_client_goes_on_where_it_was(web: RunningApp) -> None:
     assert [json.loads(event["data"])["id"] for event in first + rest + late] == made + more
     assert whole["id"] == made[80] and whole["text"]
     assert "text" not in json.loads(first[0]["data"])
+
+
+def test_every_reader_learns_of_removed_documents(web: RunningApp) -> None:
+    made = {document.id for document in stock(web, 3)}
+    listed = web.stranger.get("/api/v1/documents", params={"order": "stored", "limit": 2}).json()
+    SourceChanges(web.context.engine).remove("paper", now=web.context.now())
+    rest = web.stranger.get("/api/v1/documents", params={"order": "stored", "cursor": listed["last"]}).json()
+    assert (rest["items"], {one["id"] for one in rest["removed"]}, rest["next"]) == ([], made, None)
+    assert web.stranger.get("/api/v1/documents", params={"order": "stored", "cursor": rest["last"]}).json()["removed"] == []
+    with served(web) as url:
+        with listening(url, cursor=listed["last"]) as source:
+            removed = [event for event in islice(source, 4) if event.get("event") == "removed"]
+        with listening(url, cursor=removed[-1]["id"]) as source:
+            assert [next(source), next(source)][1] == {"": "caught-up"}
+        with newsmill.open(url) as corpus, newsmill.open(web.context.engine.url.database) as local:
+            for one in (corpus, local):
+                assert list(one.stream(listed["last"], wait=0)) == []
+                changes = list(one.changes(listed["last"], wait=0))
+                assert [change.cursor for change in changes] == [event["id"] for event in removed]
+                assert {change.id for change in changes if isinstance(change, newsmill.Removal)} == made
+    assert json.loads(removed[0]["data"]) == {**rest["removed"][0], "source": "paper"}
+
+
+def test_a_cursor_of_another_store_is_refused(web: RunningApp) -> None:
+    """It would be silent for ever, or leave what only the other store has."""
+    stock(web, 1)
+    ahead = ChangePosition(web.context.now() + timedelta(days=1)).cursor
+    for path, params in ((PATH, {"cursor": ahead}), ("/api/v1/documents", {"cursor": ahead, "order": "stored"})):
+        answer = web.stranger.get(path, params=params)
+        assert answer.status_code == 422 and "start again without it" in answer.json()["detail"]
+    tomorrow = (web.context.now() + timedelta(days=1)).isoformat()
+    with served(web) as url, listening(url, since=tomorrow) as source:
+        start = next(source)["id"]
+    assert ChangePosition.of(start) <= Changes(web.context.engine).end(), "a client resumes with it"
 
 
 def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> None:

@@ -20,6 +20,7 @@ from site_of_tests import RunningApp, stock
 from standardwebhooks.webhooks import Webhook
 
 from newsmill.address_guard import Guard
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
 from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
@@ -96,6 +97,21 @@ def test_a_web_hook_with_a_query_gets_what_matches(context: SenderHarness, inbox
     ((_, body),) = inbox.got
     assert [document["id"] for document in json.loads(body)["data"]["documents"]] == [document.id for document in made]
     assert context.round() == 0 and admin.get(f"{API}/webhooks/{hook['id']}").json()["seen_at"] > hook["seen_at"]
+
+
+def test_removed_documents_are_sent_too(context: SenderHarness, inbox: Receiver) -> None:
+    """Also to a web hook with a query: whether they matched is not known any more."""
+    admin = context.web.program("admin")
+    made = stock(context.web, 2)
+    for hook in ({}, {"query": "title:ferry"}, {"source": "paper"}):
+        assert admin.post(f"{API}/webhooks", json={"url": inbox.url, **hook}).status_code == 201
+    SourceChanges(context.web.context.engine).remove("paper", now=context.web.context.now())
+    context.ahead = timedelta(seconds=30)
+    while context.round():
+        pass
+    messages = [json.loads(body)["data"] for _, body in inbox.got]
+    assert [message["documents"] for message in messages] == [[], [], []]
+    assert [{one["id"] for one in message["removed"]} for message in messages] == 3 * [{document.id for document in made}]
 
 
 def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: SenderHarness, inbox: Receiver) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
 from newsmill.discovery.schedule import RevisitResult
-from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering
+from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
 from newsmill.search import indexer
 from newsmill.storage import fingerprints
+from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.article_identity import (
@@ -100,6 +101,10 @@ _EXTRACT_DISPLACED = (
     .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
 )
 _RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
+# Fields that every new fetch or extraction may change are no change of a document; `confidence` is one where it makes it doubtful.
+_UNSTATED_FIELDS = {"fetched_at", "archive_ref", "extractor", "profile_version", "confidence", "ledger_id", "stored_at", "site"}
+_STATED_FIELDS = tuple(column.name for column in documents.c if column.name not in _UNSTATED_FIELDS)
+_STATED = select(documents.c.confidence, *(documents.c[name] for name in _STATED_FIELDS))
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
@@ -113,7 +118,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     current = [result for result in current if result.retry_at is None]
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned)
-    _write(conn, decisions, rows, now)
+    _write(conn, decisions, rows, stamp, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
     ended: dict[Outcome, int] = {}
@@ -205,7 +210,7 @@ def _retry_detail(result: Result) -> str:
     return f"{ending.outcome}: {ending.detail or ''}"
 
 
-def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int, AnyRow], now: datetime) -> None:
+def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int, AnyRow], stamp: datetime, now: datetime) -> None:
     counters = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
@@ -219,6 +224,7 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
             _displace(conn, rows[decision.displaced], decision, counters, now)
     _learn_parameters(conn, decisions)
     rows_to_write = _document_rows(decisions)
+    _stamp_changed(conn, rows_to_write, stamp)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
     fingerprints.refresh(conn, rows_to_write)
@@ -280,6 +286,23 @@ def _document_rows(decisions: Sequence[StoreDecision]) -> list[dict[str, Any]]:
             }
             rows[decision.document.id] = row | current
     return [rows[document_id] for document_id in sorted(rows)]
+
+
+def _stamp_changed(conn: Connection, rows: Sequence[dict[str, Any]], stamp: datetime) -> None:
+    """Give the stamp to documents of which a field changes, so that readers of changes get them again."""
+    unmoved = [row for row in rows if row["stored_at"] != stamp]
+    if not unmoved:
+        return
+    found = conn.execute(_STATED.where(documents.c.id.in_(bindparam("b_ids", expanding=True))), {"b_ids": [row["id"] for row in unmoved]})
+    stored = {row["id"]: row for row in found.mappings()}
+    for row in unmoved:
+        if (old := stored.get(row["id"])) is not None and _list_stated(row) != _list_stated(old):
+            row["stored_at"] = stamp
+
+
+def _list_stated(row: Mapping[Any, Any]) -> list[Any]:
+    """What a document states, as the database returns it."""
+    return [make_storable_json(row[name]) for name in _STATED_FIELDS] + [is_doubtful(row["confidence"])]
 
 
 def _get_profile_site(document: Document) -> str | None:

@@ -22,6 +22,7 @@ from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import make_stamp, remove
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_hosts, insert_rows, make_row
 from newsmill.storage.schema import (
@@ -101,7 +102,7 @@ class SourceChanges:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def remove(self, name: str, *, keep_documents: bool = False) -> RemovedSource:
+    def remove(self, name: str, *, now: datetime, keep_documents: bool = False) -> RemovedSource:
         """Remove a source, its URLs and its documents. With `keep_documents`, its documents and their URLs stay under its name.
 
         Archived pages stay, because a segment is never changed. The source should not exist in sources.toml any more.
@@ -113,7 +114,7 @@ class SourceChanges:
             its_alarms = select(source_alarms.c.id).where(source_alarms.c.source == name)
             conn.execute(delete(alarm_messages).where(alarm_messages.c.alarm.in_(its_alarms)))
             conn.execute(delete(source_alarms).where(source_alarms.c.source == name))
-        removed = 0 if keep_documents else self._remove_documents(name)
+        removed = 0 if keep_documents else self._remove_documents(name, now)
         urls = self._remove_rows(name) + self._remove_rows(name)
         with writing(self._engine) as conn:
             conn.execute(delete(counts).where(counts.c.source == name, (counts.c.kind != "page") | (counts.c.n == 0)))
@@ -139,12 +140,12 @@ class SourceChanges:
             conn.execute(update(source_alarms).where(source_alarms.c.source == old).values(source=name))
             conn.execute(update(webhooks).where(webhooks.c.source == old).values(source=name))
             conn.execute(update(submissions).where(submissions.c.source == old).values(source=name))
-        return self.finish_rename(old, name)
+        return self.finish_rename(old, name, now=now)
 
-    def finish_rename(self, old: str, name: str) -> int:
+    def finish_rename(self, old: str, name: str, *, now: datetime) -> int:
         """Give what is left under the old name of a renamed source the new one; returns the number of documents. See `has_rest`."""
         self._rename_rows(old, name)
-        renamed = self._rename_documents(old, name)
+        renamed = self._rename_documents(old, name, now)
         self._rename_rows(old, name)
         with writing(self._engine) as conn:
             _rename_counters(conn, old, name)
@@ -152,14 +153,14 @@ class SourceChanges:
             conn.execute(delete(count_totals).where(count_totals.c.source == old, count_totals.c.n == 0))
         return renamed
 
-    def _remove_documents(self, name: str) -> int:
+    def _remove_documents(self, name: str, now: datetime) -> int:
         removed = 0
         while True:
             with writing(self._engine) as conn:
                 ids = conn.execute(_DOCUMENTS, {"b_name": name}).scalars().all()
                 if not ids:
                     return removed
-                removed += conn.execute(delete(documents).where(documents.c.id.in_(_IDS)), {"b_ids": ids}).rowcount
+                removed += remove(conn, ids, now)
 
     def _remove_rows(self, name: str) -> int:
         """Remove the rows without a document, and uncount the pages among them."""
@@ -183,14 +184,15 @@ class SourceChanges:
                 conn.execute(update(ledger).where(ledger.c.id.in_(_IDS)).values(source=name), {"b_ids": ids})
             after = ids[-1]
 
-    def _rename_documents(self, old: str, name: str) -> int:
+    def _rename_documents(self, old: str, name: str, now: datetime) -> int:
         renamed = 0
         while True:
             with writing(self._engine) as conn:
                 ids = conn.execute(_DOCUMENTS, {"b_name": old}).scalars().all()
                 if not ids:
                     return renamed
-                conn.execute(update(documents).where(documents.c.id.in_(_IDS)).values(source=name), {"b_ids": ids})
+                values = {"source": name, "stored_at": make_stamp(conn, now)}
+                conn.execute(update(documents).where(documents.c.id.in_(_IDS)).values(**values), {"b_ids": ids})
             renamed += len(ids)
 
     def has_rest(self, name: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -22,7 +23,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
 from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate
-from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
+from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.tokens import Scope
@@ -80,11 +81,24 @@ def to_responses(
 router = APIRouter(tags=["documents"], dependencies=[Depends(require_scope(Scope.READ))])
 
 
+class RemovedDocumentResponse(BaseModel):
+    """A document that was removed with its source. It may be stored again later."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    source: str | None
+    removed_at: datetime
+
+
 class DocumentList(ItemList[DocumentResponse]):
     """One page of documents."""
 
+    removed: tuple[RemovedDocumentResponse, ...] = Field(
+        description="With order=stored: the documents that were removed in this part of the order. Empty with order=newest."
+    )
     last: str | None = Field(
-        description="The cursor of the last item. With order=stored, send it later as `cursor` to get newer documents."
+        description="The cursor of the last item or removed document. With order=stored, send it later as `cursor` to get what follows."
     )
 
 
@@ -111,18 +125,31 @@ def list_documents(
     cursor: Cursor = None,
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
-    """List documents by the time they were stored or changed. To keep a copy up to date, use `order=stored` and send `last` as the next
-    `cursor`."""
+    """List documents by the time they were stored or changed. To keep a copy up to date, use `order=stored`, remove the documents in
+    `removed`, and send `last` as the next `cursor`. A page has at most `limit` of both together."""
     changes, position = Changes(context.engine), None if cursor is None else ChangePosition.of(cursor)
+    found: Sequence[StoredDocument | RemovedDocument]
     if order == "newest":
         found = changes.before(position, limit=limit + 1, source=source, since=stored_since)
     else:
+        if position is not None:
+            changes.check(position)
         start = position or (ChangePosition(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
-    items = to_responses(context, user, found[:limit], include)
-    last = items[-1].cursor if items else cursor
-    page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
+    stored, removed = split_changes(found[:limit])
+    last = found[:limit][-1].cursor if found else cursor
+    page = DocumentList(
+        items=to_responses(context, user, stored, include),
+        removed=tuple(map(RemovedDocumentResponse.model_validate, removed)),
+        next=last if len(found) > limit else None,
+        last=last,
+    )
     return json_response(LIST_ADAPTER.dump_json(page))
+
+
+def split_changes(found: Sequence[StoredDocument | RemovedDocument]) -> tuple[list[StoredDocument], list[RemovedDocument]]:
+    """The stored and the removed documents."""
+    return [one for one in found if isinstance(one, StoredDocument)], [one for one in found if isinstance(one, RemovedDocument)]
 
 
 @router.get("/documents/by-url", response_model=DocumentResponse, responses=error_responses(404))
@@ -252,7 +279,7 @@ def list_tags(context: Context, user: User) -> ItemList[TagCount]:
     return complete_list(Marks(context.engine, user).list_tags())
 
 
-# ---- the change stream: one server-sent event per stored or changed document; clients resume it after an interruption ------------
+# ---- the change stream: one server-sent event per stored, changed or removed document; clients resume it after an interruption --
 #
 # For each client, the server queries the documents after the client's cursor, which takes 0.1 ms with an index. The server keeps no state,
 # so a crash or restart loses nothing.
@@ -270,6 +297,7 @@ SUMMARY_FIELDS = (
 )
 
 STORED_ADAPTER = TypeAdapter(StoredDocument)
+REMOVED_ADAPTER = TypeAdapter(RemovedDocument)
 
 
 def summarize(document: StoredDocument) -> dict[str, Any]:
@@ -292,16 +320,19 @@ async def open_stream(
     full: Annotated[bool, Query(description="Send documents with their text and provenance.")] = False,
     last_event_id: Annotated[str | None, Header(max_length=500)] = None,
 ) -> StreamingResponse:
-    """Stream every document that is stored or changed, as `event: document`. To resume, send the last `id` as `cursor`; a browser's
-    EventSource sends it as `Last-Event-ID`. A document appears about two seconds after it was stored."""
+    """Stream every document that is stored or changed, as `event: document`, or removed, as `event: removed`. To resume, send the last `id`
+    as `cursor`; a browser's EventSource sends it as `Last-Event-ID`. A document appears about two seconds after it was stored."""
     start = last_event_id or cursor
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= request.app.state.config.max_streams:
         raise HTTPException(503, "too many streams are open: retry in 30 s", headers={"Retry-After": "30"})
+    changes = Changes(context.engine)
     if start is not None:
         position = ChangePosition.of(start)
+        await run_in_threadpool(changes.check, position)
     else:
-        position = ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
+        end = await run_in_threadpool(changes.end)
+        position = min(ChangePosition(since), end) if since else end
     return StreamingResponse(
         stream_events(request, context, position, source, full, open_streams),
         media_type="text/event-stream",
@@ -320,7 +351,7 @@ async def stream_events(
         last_sent = checked_at = time.monotonic()
         has_caught_up = False
         while not request.app.state.stopping.is_set():
-            documents: list[StoredDocument] | None = None
+            documents: list[StoredDocument | RemovedDocument] | None = None
             with suppress(ServiceError):  # while the database is not available, the stream stays open
                 if time.monotonic() - checked_at >= ACCESS_SECONDS:
                     if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
@@ -352,7 +383,9 @@ async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None
         return
 
 
-def format_event(document: StoredDocument, full: bool) -> bytes:
+def format_event(document: StoredDocument | RemovedDocument, full: bool) -> bytes:
     """One server-sent event. Its JSON contains no line break, so it has one `data` line."""
+    if isinstance(document, RemovedDocument):
+        return b"event: removed\nid: " + document.cursor.encode() + b"\ndata: " + REMOVED_ADAPTER.dump_json(document) + b"\n\n"
     data = STORED_ADAPTER.dump_json(document, include=None if full else set(SUMMARY_FIELDS))
     return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"

@@ -400,7 +400,7 @@ def remove_source(
     changes = SourceChanges(context.engine)
     if not changes.has_rest(name):  # a part may be left of a source that was removed
         get_existing(context, name)
-    return RemovedSourceResponse.model_validate(changes.remove(name, keep_documents=keep_documents))
+    return RemovedSourceResponse.model_validate(changes.remove(name, now=context.now(), keep_documents=keep_documents))
 
 
 @router.post("/{name}/pause", responses=error_responses(403, 404))

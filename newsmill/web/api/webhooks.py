@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
+from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
-from newsmill.web.api.documents import summarize
+from newsmill.web.api.documents import RemovedDocumentResponse, split_changes, summarize
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.http_client import DeliveryError, build_headers, find_target_refusal, post
 from newsmill.web.responses import Context, Cursor, Id, ItemList, Limit, QueryText, Url, complete_list, error_responses
@@ -214,27 +214,35 @@ class WebhookSender(RoundThread):
         return len(list(pool.map(self.deliver, self.webhooks.claim_due(now=now, limit=MAX_CONCURRENT))))
 
     def add_document_delivery(self, webhook: Webhook, now: datetime) -> None:
-        """Create one delivery of up to MAX_DOCUMENTS documents that follow the webhook's position."""
-        documents, end = self.find_documents(webhook)
-        if documents:
-            data = {"documents": [summarize(document) for document in documents], "cursor": end.cursor}
+        """Create one delivery of up to MAX_DOCUMENTS documents that follow the webhook's position, and of removed ones among them."""
+        documents, removed, end = self.find_documents(webhook)
+        if documents or removed:
+            data = {
+                "documents": [summarize(document) for document in documents],
+                "removed": [RemovedDocumentResponse.model_validate(one).model_dump(mode="json") for one in removed],
+                "cursor": end.cursor,
+            }
             message = build_message(WebhookEvent.DOCUMENTS, data, now)
             self.webhooks.notify(webhook, message, until=end.stored_at, last=end.id, now=now)
         elif end.stored_at != webhook.seen_at or end.id != webhook.seen_id:
             self.webhooks.move(webhook, until=end.stored_at, last=end.id)
 
-    def find_documents(self, webhook: Webhook) -> tuple[list[StoredDocument], ChangePosition]:
-        """Up to MAX_DOCUMENTS documents of the webhook that follow its position, and the position of the last one that was compared."""
+    def find_documents(self, webhook: Webhook) -> tuple[list[StoredDocument], list[RemovedDocument], ChangePosition]:
+        """Up to MAX_DOCUMENTS documents of the webhook that follow its position, removed ones, and the position of the last one.
+
+        Whether a removed document matched the query is not known any more, so the receiver gets its ID.
+        """
         changes, end = Changes(self.context.engine), ChangePosition(webhook.seen_at, webhook.seen_id)
         for _ in range(0, MAX_MATCHED_DOCUMENTS, MAX_DOCUMENTS):
-            documents = changes.after(end, limit=MAX_DOCUMENTS, source=webhook.source)
-            end = documents[-1].place if documents else end
-            if webhook.query is None:
-                return documents, end
-            matching = set(self.context.search.filter_ids(webhook.query, [document.id for document in documents]))
-            if matching or len(documents) < MAX_DOCUMENTS:
-                return [document for document in documents if document.id in matching], end
-        return [], end
+            found = changes.after(end, limit=MAX_DOCUMENTS, source=webhook.source)
+            documents, removed = split_changes(found)
+            end = found[-1].place if found else end
+            if webhook.query is not None:
+                matching = set(self.context.search.filter_ids(webhook.query, [document.id for document in documents]))
+                documents = [document for document in documents if document.id in matching]
+            if documents or removed or len(found) < MAX_DOCUMENTS:
+                return documents, removed, end
+        return [], [], end
 
     def add_submission_deliveries(self, now: datetime) -> None:
         """Create the deliveries of submissions whose URLs all have an outcome.
