@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, SectionPage
 from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle, StopRequestedError
@@ -130,11 +130,12 @@ class ListingTask:
             await self._add_listings(links.refetch, refetch=False)
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
             await self._add_listings(changed, refetch=True)
-        depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
-        if depth <= MAX_SECTION_DEPTH:
-            self.state.set_section_depth(links.next_pages, depth)
-            # Known next pages are fetched again only after a page with new links. An unknown one is fetched in any case: a feed may have
-            # listed the same links a moment earlier.
+        before = self.state.section_pages.get(self.leased_url.url, SectionPage(is_first_walk=pages.is_first_read))
+        following = before._replace(depth=before.depth + 1)
+        # A next page is fetched after a page with new links. When a section is read for the first time, an unknown one is fetched in any
+        # case: a feed may have listed the same links a moment earlier.
+        if following.depth <= MAX_SECTION_DEPTH and (pages.new or following.is_first_walk):
+            self.state.set_section_page(links.next_pages, following)
             await self._add_listings(links.next_pages, refetch=bool(pages.new))
         return pages
 
@@ -181,9 +182,9 @@ class ListingTask:
         await self._backfill_listings((*links.listings, *links.refetch))
         newest = find_newest_day((link.url, link.hint) for link in links.pages)
         if links.pages and (newest is None or newest >= period.first):
-            depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
-            if depth <= MAX_BACKFILL_DEPTH:
-                self.state.set_section_depth(links.next_pages, depth)
+            before = self.state.section_pages.get(self.leased_url.url, SectionPage())
+            if before.depth < MAX_BACKFILL_DEPTH:
+                self.state.set_section_page(links.next_pages, before._replace(depth=before.depth + 1))
                 await self._backfill_listings(links.next_pages)
         return added
 

@@ -7,7 +7,7 @@ whether new pages are fetched soon.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,6 +67,7 @@ _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
+_RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
 _REQUEUE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -88,17 +89,20 @@ class Added:
     known: int = 0
     bad: int = 0
     again: int = 0  # known URLs that are due again
+    is_first_read: bool = False  # of the listing that has the links
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:
     links = [*links]
-    found = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    plain = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    found = plain.links
     requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
     is_first_read = listing_id is not None and read_at is None
-    rows, shown, bad = _make_rows([*requested, *found], now, is_first_read=is_first_read)
+    rows, shown, bad = _make_rows([*requested, *found], plain.known_as, now, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
+    _respell(conn, [rows[key] for key in {urls.make_key(url) for url in plain.known_as.values()} - new])
     again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
     if listing_id is not None:
@@ -108,7 +112,14 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    return Added(new=len(new), known=len(known), bad=bad, again=again_due)
+    return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
+
+
+def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Give known listings the URL with the newest id of a session: older ones may have expired."""
+    listings = [{"b_key": row["url_key"], "b_url": row["url"]} for row in rows if row["kind"] != Kind.PAGE]
+    if listings:
+        conn.execute(_RESPELL, listings)
 
 
 def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
@@ -200,8 +211,13 @@ def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
     return RANK_RECENT if age > MAX_NEWS_AGE or is_first_read else RANK_NEW
 
 
-def _make_rows(links: Iterable[Link], now: datetime, *, is_first_read: bool) -> tuple[dict[str, dict[str, Any]], set[str], int]:
-    """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row)."""
+def _make_rows(
+    links: Iterable[Link], known_as: Mapping[str, str], now: datetime, *, is_first_read: bool
+) -> tuple[dict[str, dict[str, Any]], set[str], int]:
+    """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row).
+
+    `known_as`: the URLs by which some links are known, by the URL of the link.
+    """
     rows: dict[str, dict[str, Any]] = {}
     shown: set[str] = set()
     bad = 0
@@ -213,6 +229,8 @@ def _make_rows(links: Iterable[Link], now: datetime, *, is_first_read: bool) -> 
                 bad += 1
                 continue
             row = _make_bad_row(link, str(error), now)
+        if (plain := known_as.get(link.url)) is not None:
+            row["url_key"] = urls.make_key(plain)
         rows.setdefault(row["url_key"], row)
         if polls.is_sighting(link, now):
             shown.add(row["url_key"])

@@ -182,7 +182,7 @@ def key_of(url: str) -> str:
 
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
-    if row is None and "?" in url:  # listings may have shown it, and its row is that of the URL without useless parameters
+    if row is None:  # listings may have shown it, and its row is that of the URL without what only makes copies
         row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
     if row is None:
         if not url.startswith(urls.SPIDER_SCHEME):
