@@ -209,6 +209,7 @@ MIN_SESSION_CHARACTERS = 8  # of an id of a session in a path, with what is arou
 MAX_SESSION_FOLDER_CHARACTERS = 20  # before it: "/s/", "/session/"
 
 _DIGIT = re.compile(r"[0-9]")
+_TOKEN_VALUE = re.compile(r"(?:(?<==)|^)(?=[^=]*[0-9])[^=%]{6,}$")  # of a parameter; percent-encoded words have digits
 _HOST = re.compile(r"(?:m|mobile|mobil|touch|wap|amp)\.(?=[^.]+\.)", re.I)
 _PATH = re.compile(r"/(?:amp|print|drucken|druckversion)(?=/?$)|^/(?:amp|print)(?=/)|[-._](?:amp|print|druck)(?=\.\w{2,5}$)|\.amp$", re.I)
 _INDEX = re.compile(r"(?<=/)(?:index|default)\.(?:html?|xhtml|php|aspx?|jsp)$", re.I)
@@ -305,6 +306,18 @@ def find_session_place(url: str) -> tuple[str, str] | None:
         return None
     path = before + "/".join(["*", *segments[at + 1 :]])
     return f"{before}*{len(segment)}", urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def mask_tokens(url: str) -> str:
+    """The URL with "*" for what may be new at each read: values of at least six characters with a digit, and the id of a session.
+
+    >>> mask_tokens("https://paper.example/feed.xml?v=1796081109&lang=de")
+    'https://paper.example/feed.xml?v=*&lang=de'
+    """
+    place = find_session_place(url)
+    parts = urlsplit(url if place is None else place[1])
+    query = "&".join(_TOKEN_VALUE.sub("*", parameter) for parameter in parts.query.split("&"))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
 def get_parameter_name(parameter: str) -> str:

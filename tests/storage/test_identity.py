@@ -159,3 +159,18 @@ def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -
         section = Link(f"{SITE}/s/4f00000{read}/local/", Kind.SECTION, "paper", found_by="homepage")
         assert mill.ledger.add([section], now=NOON).new == new
     assert [row.url for row in mill.lease()] == [f"{SITE}/s/4f000008/local/"]
+
+
+@pytest.mark.parametrize(("kind", "path"), [(Kind.FEED, "/feed.xml?v={}"), (Kind.FEED, "/s/{}/rss"), (Kind.SECTION, "/{}/local/")])
+def test_a_listing_whose_url_is_new_at_each_read_of_the_homepage_is_one_row(mill: Mill, kind: Kind, path: str) -> None:
+    def name(*tokens: str, source: str = "paper") -> int:
+        links = [Link(f"{SITE}{path.format(token)}", kind, source, found_by="homepage") for token in tokens]
+        return mill.ledger.add(links, now=NOON).new
+
+    assert [name(f"4f00000{read}") for read in range(3)] == [1, 0, 0]
+    newest = f"{SITE}{path.format('4f000002')}"
+    trace = mill.ledger.trace(newest)
+    assert [row.url for row in mill.lease()] == [newest] and trace is not None and trace.url == newest
+    assert name("4f000003", source="other") == 1  # of another source
+    assert name("5a000001", "5a000002") == 2  # that the homepage names at once
+    assert name("5a000001") == 0  # that has a row

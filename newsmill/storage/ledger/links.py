@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, select, update
 
 from newsmill import urls
+from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
@@ -61,6 +62,7 @@ _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger
     ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
 )
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
+_KNOWN_KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("keys", expanding=True)))
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
     # A row with an outcome is a stored article that is revisited; it is on the listing that showed it before.
@@ -96,13 +98,14 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     links = [*links]
     plain = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
     found = plain.links
+    known_as = _name_discovered(conn, found) | plain.known_as
     requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
     is_first_read = listing_id is not None and read_at is None
-    rows, shown, bad = _make_rows([*requested, *found], plain.known_as, now, is_first_read=is_first_read)
+    rows, shown, bad = _make_rows([*requested, *found], known_as, now, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
-    _respell(conn, [rows[key] for key in {urls.make_key(url) for url in plain.known_as.values()} - new])
+    _respell(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
     again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
     if listing_id is not None:
@@ -115,8 +118,28 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
 
 
+def _name_discovered(conn: Connection, links: Sequence[Link]) -> dict[str, str]:
+    """The URLs by which feeds and sections are known that a homepage names by a URL which may be new at each read, by their URL.
+
+    Two that differ in nothing else are different listings, and so is one that has a row, such as a feed of `sources.toml`. The name of the
+    source is part of the URL: two sources may follow parts of one site.
+    """
+    masked: dict[str, set[str]] = {}
+    for link in links:
+        if link.found_by == Kind.HOMEPAGE and link.kind in (Kind.FEED, Kind.SECTION) and urls.find_site(link.url) is not None:
+            url = urls.normalize(link.url)
+            if (mask := mask_tokens(url)) != url:
+                masked.setdefault(f"{mask}{'&' if '?' in mask else '?'}source={link.source}", set()).add(link.url)
+    names = {url: name for name, (url, *others) in masked.items() if not others}
+    keys = {urls.make_key(url): url for url in names}
+    for batch in batches(sorted(keys)):
+        for row in conn.execute(_KNOWN_KEYS, {"keys": batch}):
+            del names[keys[row.url_key]]
+    return names
+
+
 def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Give known listings the URL with the newest id of a session: older ones may have expired."""
+    """Give known listings their newest URL: the id of a session in an older one may have expired."""
     listings = [{"b_key": row["url_key"], "b_url": row["url"]} for row in rows if row["kind"] != Kind.PAGE]
     if listings:
         conn.execute(_RESPELL, listings)
