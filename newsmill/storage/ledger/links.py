@@ -41,7 +41,8 @@ MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
-# The same for HTTP 404, but at least as long as the page is known: some sites list an article before all of their servers have it.
+# The same for HTTP 404 and a page that says so, but at least as long as the page is known: some sites list an article before all of their
+# servers have it, or are out of order.
 REOPEN_MISSING_AFTER = timedelta(minutes=10)
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
 PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
@@ -161,7 +162,7 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
     if row.state not in ("failed", "dropped") or row.ended_at is None:
         return False
     outcome = Outcome(row.outcome)
-    if outcome is Outcome.GONE and row.detail == "HTTP 404":
+    if outcome is Outcome.SOFT_404 or (outcome is Outcome.GONE and row.detail == "HTTP 404"):
         return bool(now - row.ended_at >= max(REOPEN_MISSING_AFTER, row.ended_at - row.first_seen_at))
     if row.ended_at > now - REOPEN_AFTER:
         return False
