@@ -44,6 +44,7 @@ class SectionPage(NamedTuple):
 
     depth: int = 0  # next-page links between the first page and this page
     is_first_walk: bool = False  # the first page was read for the first time when it led here
+    shown_before: int | None = None  # the hash of the articles on the page that led here
 
 
 class LedgerCalls:

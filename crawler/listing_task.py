@@ -131,13 +131,22 @@ class ListingTask:
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
             await self._add_listings(changed, refetch=True)
         before = self.state.section_pages.get(self.leased_url.url, SectionPage(is_first_walk=pages.is_first_read))
-        following = before._replace(depth=before.depth + 1)
+        following = self._find_following(before, links)
         # A next page is fetched after a page with new links. When a section is read for the first time, an unknown one is fetched in any
         # case: a feed may have listed the same links a moment earlier.
-        if following.depth <= MAX_SECTION_DEPTH and (pages.new or following.is_first_walk):
+        if following is not None and following.depth <= MAX_SECTION_DEPTH and (pages.new or following.is_first_walk):
             self.state.set_section_page(links.next_pages, following)
             await self._add_listings(links.next_pages, refetch=bool(pages.new))
         return pages
+
+    @staticmethod
+    def _find_following(before: SectionPage, links: ParsedLinks) -> SectionPage | None:
+        """The position of the next page; None after a page that shows the articles of the one before it.
+
+        Many sites answer a page number behind the last page with the last page, or with the first one.
+        """
+        shown = hash(frozenset(link.url for link in links.pages))
+        return None if shown == before.shown_before else before._replace(depth=before.depth + 1, shown_before=shown)
 
     # ---- the archive
 
@@ -182,9 +191,9 @@ class ListingTask:
         await self._backfill_listings((*links.listings, *links.refetch))
         newest = find_newest_day((link.url, link.hint) for link in links.pages)
         if links.pages and (newest is None or newest >= period.first):
-            before = self.state.section_pages.get(self.leased_url.url, SectionPage())
-            if before.depth < MAX_BACKFILL_DEPTH:
-                self.state.set_section_page(links.next_pages, before._replace(depth=before.depth + 1))
+            following = self._find_following(self.state.section_pages.get(self.leased_url.url, SectionPage()), links)
+            if following is not None and following.depth <= MAX_BACKFILL_DEPTH:
+                self.state.set_section_page(links.next_pages, following)
                 await self._backfill_listings(links.next_pages)
         return added
 
