@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from crawler.downloader import Downloader
 from crawler.listings import ListingParser
@@ -36,7 +36,15 @@ LEASE_SECONDS = 60.0  # after which another crawler takes over the hosts and URL
 FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
 MAX_RETRY_SECONDS = 10.0
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
-MAX_SECTIONS_IN_MEMORY = 10_000  # section pages whose depth stays in memory
+MAX_SECTIONS_IN_MEMORY = 10_000  # next pages of sections whose position stays in memory
+
+
+class SectionPage(NamedTuple):
+    """The position of a next page of a section."""
+
+    depth: int = 0  # next-page links between the first page and this page
+    is_first_walk: bool = False  # the first page was read for the first time when it led here
+    shown_before: int | None = None  # the hash of the articles on the page that led here
 
 
 class LedgerCalls:
@@ -136,7 +144,7 @@ class CrawlState(LedgerCalls):
         self.requested_pages = 0  # article URLs
         self.sources: dict[str, Source] = {}
         self.script_sources: set[str] = set()  # names of sources whose text only a browser shows
-        self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
+        self.section_pages: dict[str, SectionPage] = {}  # by URL
         self._max_backlog = max_backlog
         self._default_politeness = default_politeness
         self._counted_backlog = 0  # segments that waited for a worker at the last count
@@ -206,11 +214,11 @@ class CrawlState(LedgerCalls):
 
     # ---- sections
 
-    def set_section_depth(self, links: Iterable[Link], depth: int) -> None:
-        """Note how many next-page links lead to these pages. Of too many pages the older half is forgotten."""
-        if len(self.section_depths) >= MAX_SECTIONS_IN_MEMORY:
-            self.section_depths = dict(list(self.section_depths.items())[MAX_SECTIONS_IN_MEMORY // 2 :])
-        self.section_depths |= {link.url: depth for link in links}
+    def set_section_page(self, links: Iterable[Link], page: SectionPage) -> None:
+        """Note the position of next pages. Of too many pages the older half is forgotten."""
+        if len(self.section_pages) >= MAX_SECTIONS_IN_MEMORY:
+            self.section_pages = dict(list(self.section_pages.items())[MAX_SECTIONS_IN_MEMORY // 2 :])
+        self.section_pages |= {link.url: page for link in links}
 
 
 # ---- the hosts that a crawler holds ---------------------------------------------------------------------------------------------

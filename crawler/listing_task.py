@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from crawler.crawl_state import CrawlState
+from crawler.crawl_state import CrawlState, SectionPage
 from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle, StopRequestedError
@@ -130,13 +130,23 @@ class ListingTask:
             await self._add_listings(links.refetch, refetch=False)
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
             await self._add_listings(changed, refetch=True)
-        depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
-        if depth <= MAX_SECTION_DEPTH:
-            self.state.set_section_depth(links.next_pages, depth)
-            # Known next pages are fetched again only after a page with new links. An unknown one is fetched in any case: a feed may have
-            # listed the same links a moment earlier.
+        before = self.state.section_pages.get(self.leased_url.url, SectionPage(is_first_walk=pages.is_first_read))
+        following = self._find_following(before, links)
+        # A next page is fetched after a page with new links. When a section is read for the first time, an unknown one is fetched in any
+        # case: a feed may have listed the same links a moment earlier.
+        if following is not None and following.depth <= MAX_SECTION_DEPTH and (pages.new or following.is_first_walk):
+            self.state.set_section_page(links.next_pages, following)
             await self._add_listings(links.next_pages, refetch=bool(pages.new))
         return pages
+
+    @staticmethod
+    def _find_following(before: SectionPage, links: ParsedLinks) -> SectionPage | None:
+        """The position of the next page; None after a page that shows the articles of the one before it.
+
+        Many sites answer a page number behind the last page with the last page, or with the first one.
+        """
+        shown = hash(frozenset(link.url for link in links.pages))
+        return None if shown == before.shown_before else before._replace(depth=before.depth + 1, shown_before=shown)
 
     # ---- the archive
 
@@ -181,9 +191,9 @@ class ListingTask:
         await self._backfill_listings((*links.listings, *links.refetch))
         newest = find_newest_day((link.url, link.hint) for link in links.pages)
         if links.pages and (newest is None or newest >= period.first):
-            depth = self.state.section_depths.get(self.leased_url.url, 0) + 1
-            if depth <= MAX_BACKFILL_DEPTH:
-                self.state.set_section_depth(links.next_pages, depth)
+            following = self._find_following(self.state.section_pages.get(self.leased_url.url, SectionPage()), links)
+            if following is not None and following.depth <= MAX_BACKFILL_DEPTH:
+                self.state.set_section_page(links.next_pages, following)
                 await self._backfill_listings(links.next_pages)
         return added
 

@@ -156,8 +156,7 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     pages += _select_pages(request, links)
     sitemaps = _drop_shared_date(sitemaps)
     if len(sitemaps) > MAX_INDEX_SITEMAPS:
-        sitemaps.sort(key=lambda link: find_last_day(link.url, link.hint.modified_at) or date.max, reverse=True)
-        sitemaps = sitemaps[:MAX_INDEX_SITEMAPS]
+        sitemaps = _select_newest(sitemaps)
     refetch = _select_changed(sitemaps, request.now)
     others = tuple(link for link in sitemaps if link not in refetch)
     yield ParsedLinks((), others, refetch, warnings=tuple(reader.warnings))
@@ -178,12 +177,25 @@ def _drop_shared_date(sitemaps: list[Link]) -> list[Link]:
     return [replace(link, hint=replace(link.hint, modified_at=None)) for link in sitemaps]
 
 
+def _select_newest(sitemaps: list[Link]) -> list[Link]:
+    """The newest parts of a long index, as many as MAX_INDEX_SITEMAPS. A part without a date may be the newest."""
+    days = {link: day for link in sitemaps if (day := find_last_day(link.url, link.hint.modified_at)) is not None}
+    undated = _take_ends([link for link in sitemaps if link not in days], MAX_INDEX_SITEMAPS)
+    dated = sorted(days, key=lambda link: days[link], reverse=True)
+    return [*undated, *dated][:MAX_INDEX_SITEMAPS]
+
+
+def _take_ends(links: list[Link], count: int) -> list[Link]:
+    """The first and the last of many links: an index may begin with its newest part, or end with it."""
+    return links if len(links) <= count else [*links[: count // 2], *links[-(count // 2) :]]
+
+
 def _select_changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:
     """The sitemaps to fetch again: those that changed recently, and some of those that have no date, nor an old one in their URL."""
     dated = [link for link in sitemaps if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT_SITEMAP_AGE]
     oldest = (now - RECENT_SITEMAP_AGE).date()
     undated = [link for link in sitemaps if link.hint.modified_at is None and is_part_wanted(link.url, None, Period(oldest, date.max))]
-    return (*dated, *undated[:MAX_UNDATED_SITEMAPS])
+    return (*dated, *_take_ends(undated, MAX_UNDATED_SITEMAPS))
 
 
 def _select_pages(request: ParseRequest, links: Iterable[Link]) -> Iterator[Link]:

@@ -64,9 +64,10 @@ _TRACKING_PARAMETERS = frozenset(
 )
 _SESSION_PARAMETER = re.compile(r"(?:j|php|asp|bv_?)?sess(?:ion)?_?id|aspsessionid[a-z]*|cfid|cftoken|oscsid|zenid|sid", re.I)
 _LONG_TOKEN = re.compile(r"[0-9a-z_-]{16,}", re.I)  # a bare `sid` with a shorter value may be a story's id
-# `;jsessionid=…` after a name. Not after "." or "/": the rest must never become a dot segment.
-_PATH_SESSION = re.compile(r"(?<![/.])(?:;(?:jsessionid|phpsessid|sessionid|sid)=[^/;?#]*)+", re.I)
-_ASPNET_SESSION = re.compile(r"/\([asf]\([0-9a-z_-]{8,}\)\)(?=/)", re.I)  # `/(S(…))/`
+_SESSION_SUFFIX = r"(?:;(?:jsessionid|phpsessid|sessionid|sid)=[^/;?#]*)+"
+# `;jsessionid=…` after a name, or as a whole segment. Not after ".": the rest must never become a dot segment.
+_PATH_SESSION = re.compile(rf"(?<![/.]){_SESSION_SUFFIX}|(?<=/){_SESSION_SUFFIX}(?:/|$)", re.I)
+_ASPNET_SESSION = re.compile(r"/\((?:[asf]\([0-9a-z_-]{8,}\))+\)(?=/)", re.I)  # `/(S(…))/`, `/(A(…)S(…))/`
 
 
 class _Parts(NamedTuple):

@@ -205,7 +205,11 @@ def _split_path(path: str) -> list[str]:
 
 
 MAX_PARAMETERS = 8  # names of a URL whose variants are listed
+MIN_SESSION_CHARACTERS = 8  # of an id of a session in a path, with what is around it: "s(4f0a1c)"
+MAX_SESSION_FOLDER_CHARACTERS = 20  # before it: "/s/", "/session/"
 
+_DIGIT = re.compile(r"[0-9]")
+_TOKEN_VALUE = re.compile(r"(?:(?<==)|^)(?=[^=]*[0-9])[^=%]{6,}$")  # of a parameter; percent-encoded words have digits
 _HOST = re.compile(r"(?:m|mobile|mobil|touch|wap|amp)\.(?=[^.]+\.)", re.I)
 _PATH = re.compile(r"/(?:amp|print|drucken|druckversion)(?=/?$)|^/(?:amp|print)(?=/)|[-._](?:amp|print|druck)(?=\.\w{2,5}$)|\.amp$", re.I)
 _INDEX = re.compile(r"(?<=/)(?:index|default)\.(?:html?|xhtml|php|aspx?|jsp)$", re.I)
@@ -253,24 +257,74 @@ def drop_parameters(url: str, names: set[str]) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "&".join(kept), ""))
 
 
-def find_only_difference(one: str, other: str) -> str | None:
-    """The name of the parameter in which two URLs differ; None if they differ in something else, or in several."""
-    names = {*list_parameter_names(one), *list_parameter_names(other)}
-    if len(names) > 2 * MAX_PARAMETERS:
-        return None
+def find_differences(one: str, other: str) -> list[str]:
+    """What distinguishes two URLs of one article, and so does not select it: names of parameters, and the place of a session id.
+
+    Empty if their paths differ in something else, or if they have different parameters and more than one of them.
+    """
+    first, second = set(list_parameter_names(one)), set(list_parameter_names(other))
+    if len(first | second) > 2 * MAX_PARAMETERS:
+        return []
+    paths = [drop_parameters(url, first | second) for url in (one, other)]
     try:
-        found = [
-            name for name in sorted(names) if urls.make_key(drop_parameters(one, {name})) == urls.make_key(drop_parameters(other, {name}))
-        ]
+        place = None
+        if len({urls.make_key(path) for path in paths}) > 1:
+            places = [find_session_place(path) for path in paths]
+            if None in places or len({(found[0], urls.make_key(found[1])) for found in places if found is not None}) > 1:
+                return []
+            place = places[0]
+        names = [name for name in sorted(first | second) if _make_value_key(one, name) != _make_value_key(other, name)]
     except UrlError:
+        return []
+    if first != second and len(names) > 1:
+        return []
+    return names if place is None else [*names, place[0]]
+
+
+def _make_value_key(url: str, name: str) -> str:
+    """The identity of the values of a parameter."""
+    return urls.make_key(drop_parameters(f"https://a.example/?{urlsplit(url).query}", {*list_parameter_names(url)} - {name}))
+
+
+def find_session_place(url: str) -> tuple[str, str] | None:
+    """The place of the path segment that may be the id of a session, and the URL with "*" in its place; None: there is none.
+
+    Such a segment has a digit, at least MIN_SESSION_CHARACTERS, a short path without digits before it, and an article's name behind it.
+    The place tells its length, which ids of sessions have in common.
+
+    >>> find_session_place("https://paper.example/s/0f3a91c4/story")
+    ('/s/*8', 'https://paper.example/s/*/story')
+    """
+    parts = urlsplit(url)
+    segments = parts.path.rstrip("/").split("/")
+    at = next((number for number, segment in enumerate(segments) if _DIGIT.search(segment)), len(segments))
+    before = "/".join([*segments[:at], ""])
+    if at >= len(segments) - 1 or len(before) > MAX_SESSION_FOLDER_CHARACTERS:
         return None
-    return found[0] if len(found) == 1 else None
+    segment = segments[at]
+    if len(segment) < MIN_SESSION_CHARACTERS or "%" in segment:  # percent-encoded words have digits
+        return None
+    path = before + "/".join(["*", *segments[at + 1 :]])
+    return f"{before}*{len(segment)}", urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def mask_tokens(url: str) -> str:
+    """The URL with "*" for what may be new at each read: values of at least six characters with a digit, and the id of a session.
+
+    >>> mask_tokens("https://paper.example/feed.xml?v=1796081109&lang=de")
+    'https://paper.example/feed.xml?v=*&lang=de'
+    """
+    place = find_session_place(url)
+    parts = urlsplit(url if place is None else place[1])
+    query = "&".join(_TOKEN_VALUE.sub("*", parameter) for parameter in parts.query.split("&"))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
 def get_parameter_name(parameter: str) -> str:
-    """The name of a parameter as written in a URL, in lower case.
+    """The name of a parameter as written in a URL, in lower case; "" for one without a value, which may be a value without a name.
 
-    >>> get_parameter_name("Page=2"), get_parameter_name("amp")
-    ('page', 'amp')
+    >>> get_parameter_name("Page=2"), get_parameter_name("5f3a91")
+    ('page', '')
     """
-    return parameter.partition("=")[0].lower()
+    name, sign, _ = parameter.partition("=")
+    return name.lower() if sign else ""

@@ -33,8 +33,11 @@ MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
 MIN_LABELS = 10  # labels or table cells; a flash of an agency has fewer lines
 MAX_LABEL_WORDS = 8  # words of the longest label
 MAX_MEAN_LABEL_WORDS = 3.5  # words of a label; verses have five or more
+MAX_TITLE_CHARACTERS = 500  # characters examined of the title and the headlines of a page
 MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a wall either
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
+_SITE_ERROR = re.compile(rf"\W*(?:{build_alternation('site_error')})\W*", re.IGNORECASE)
+_SITE_NAME = re.compile(r"\s[–—·:-]\s.*|\|.*", re.DOTALL)  # or a section, behind the headline in a title
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
 _CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
 _SCRIPT_REQUEST = re.compile(build_alternation("script_request"), re.IGNORECASE)
@@ -140,8 +143,10 @@ def _list_h1(page: StructuredData) -> list[str]:
 def _detect_error_page(evidence: _Evidence) -> OutcomeRecord | None:
     if evidence.is_article or evidence.words >= MAX_SHORT_WORDS:
         return None
-    titles = " | ".join(filter(None, (evidence.page.title, *_list_h1(evidence.page)[:2])))
-    if _NOT_FOUND.search(titles):
+    title, headlines = evidence.page.title or "", _list_h1(evidence.page)[:2]
+    titles = " | ".join(filter(None, (title, *headlines)))
+    is_error = any(_SITE_ERROR.fullmatch(text[:MAX_TITLE_CHARACTERS]) for text in (_SITE_NAME.sub("", title), *headlines))
+    if is_error or _NOT_FOUND.search(titles):
         message = titles
     elif evidence.words < MAX_SHORT_WORDS // 2 and _NOT_FOUND.search(evidence.text):
         message = evidence.text

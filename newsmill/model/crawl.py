@@ -373,7 +373,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.NO_TEXT: (State.DROPPED, "The page has no article text"),
     Outcome.CONSENT_WALL: (State.DROPPED, "The site showed a consent dialog instead of the article"),
     Outcome.PAYWALL: (State.DROPPED, "Only a teaser is readable; the rest is behind a paywall"),
-    Outcome.SOFT_404: (State.DROPPED, "The page says 'not found' with HTTP 200"),
+    Outcome.SOFT_404: (State.DROPPED, "The page says 'not found' or 'out of order' with HTTP 200"),
     Outcome.NEEDS_SCRIPT: (State.DROPPED, "The page shows its text only with JavaScript"),
     Outcome.NOT_HTML: (State.DROPPED, "The body is not HTML (an image, a PDF, a binary file)"),
     Outcome.GONE: (State.DROPPED, "HTTP 404 or 410: not found"),

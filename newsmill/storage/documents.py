@@ -124,7 +124,7 @@ class Documents:
         found = _by_id(conn, document_id or key)
         if document_id is not None or found is not None:
             return found
-        plain = drop_useless_from(conn, url) if "?" in url else url
+        plain = drop_useless_from(conn, url)
         return None if plain == url else self._by_url(conn, plain)
 
     def count(self, source: str | None = None, since: datetime | None = None) -> int:

@@ -260,6 +260,52 @@ def test_traps_are_bounded(sites: Farm, world: World) -> None:
     assert len(neighbour.log) == 21
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_list_that_repeats_a_page_behind_its_last_one_is_left(sites: Farm, world: World, is_first: bool) -> None:
+    """Every page number is answered: behind the third page with that page, or with the first one."""
+    site = sites.site()
+
+    def section(hit: Hit) -> Response:
+        number = int(hit.path.rpartition("=")[2]) if "=" in hit.path else 1
+        shown = number if number <= 3 else 1 if is_first else 3
+        headlines = links(*(f"/news/a-very-long-headline-number-{shown}-{n}" for n in range(3)))
+        body = f'{headlines}<a rel="next" href="/list?page={number + 1}">next</a>'
+        return Response(200, (("Content-Type", "text/html"),), body.encode())
+
+    site.fallback = section
+    site.page("/robots.txt", "")
+    world.source(sections=(site.url("/list"),))
+    world.crawl(seconds=30)
+    assert sum(hit.path.startswith("/list") for hit in site.log) == (5 if is_first else 4)
+
+
+def test_next_pages_whose_urls_change_are_not_followed_without_new_links(sites: Farm, world: World) -> None:
+    """The link to older articles carries the newest one (a cursor). Only the first read of the section follows it to the end."""
+    site = sites.site()
+    newest = 20
+
+    def section(hit: Hit) -> Response:
+        cursor = int(hit.path.rpartition("=")[2]) if "=" in hit.path else newest
+        shown = range(cursor, max(cursor - 3, 0), -1)
+        headlines = links(*(f"/news/a-very-long-headline-number-{number}" for number in shown))
+        older = f'<a rel="next" href="/list?before={cursor - 3}">older</a>' if cursor > 3 else ""
+        return Response(200, (("Content-Type", "text/html"),), f"{headlines}{older}".encode())
+
+    site.fallback = section
+    site.page("/robots.txt", "")
+    source = world.source(sections=(site.url("/list"),))
+
+    def count_lists() -> int:
+        before = sum(hit.path.startswith("/list") for hit in site.log)
+        world.crawl(seconds=30)
+        return sum(hit.path.startswith("/list") for hit in site.log) - before
+
+    assert count_lists() == 7
+    newest += 1
+    world.ledger.read_listings(source.name, now=now())
+    assert count_lists() == 2
+
+
 def test_a_source_added_during_the_crawl_is_crawled_with_its_plan(sites: Farm, world: World) -> None:
     """Its homepage is due before the crawler reads changed sources. Its sitemaps must be found all the same."""
     site = sites.site()

@@ -22,6 +22,7 @@ from crawler.listings import (
     MAX_CPU_SECONDS,
     MAX_INDEX_SITEMAPS,
     MAX_SITEMAP_CPU_SECONDS,
+    MAX_UNDATED_SITEMAPS,
     ListingParser,
     ParsedLinks,
     ParseRequest,
@@ -164,6 +165,17 @@ def test_a_long_index_keeps_its_newest_parts() -> None:
         ((links,),) = read((parse_request(Kind.SITEMAP), f"{HEAD}<sitemapindex>{parts}{latest}</sitemapindex>".encode()))
         assert {newest, f"{SITE}/latest.xml"} <= {link.url for link in links.refetch}
         assert len(links.refetch) + len(links.listings) == MAX_INDEX_SITEMAPS
+
+
+@pytest.mark.parametrize("count", [300, 1_500])
+@pytest.mark.parametrize("lastmod", ["", f"<lastmod>{NOW.isoformat()}</lastmod>"])
+def test_of_numbered_parts_without_dates_both_ends_are_read(count: int, lastmod: str) -> None:
+    """The newest part is the first one or the last one, and the date of the request says nothing."""
+    parts = "".join(f"<sitemap><loc>{SITE}/posts-{number}.xml</loc>{lastmod}</sitemap>" for number in range(1, count + 1))
+    ((links,),) = read((parse_request(Kind.SITEMAP), f"{HEAD}<sitemapindex>{parts}</sitemapindex>".encode()))
+    assert {f"{SITE}/posts-1.xml", f"{SITE}/posts-{count}.xml"} <= {link.url for link in links.refetch}
+    assert len(links.refetch) == MAX_UNDATED_SITEMAPS
+    assert len(links.refetch) + len(links.listings) == min(count, MAX_INDEX_SITEMAPS)
 
 
 def test_bodies_that_are_not_listings() -> None:

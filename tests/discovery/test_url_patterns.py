@@ -15,7 +15,7 @@ from newsmill.discovery.url_patterns import (
     NEVER_ARTICLE_SCORE,
     drop_each_parameter,
     drop_parameters,
-    find_only_difference,
+    find_differences,
     find_plain_url,
     is_crawler_trap,
     is_never_article,
@@ -185,12 +185,24 @@ def test_parameters() -> None:
     url = "https://paper.example/story?id=7&Ref=1&ref=2"
     assert drop_each_parameter(url) == {"id": "https://paper.example/story?Ref=1&ref=2", "ref": "https://paper.example/story?id=7"}
     assert drop_parameters(url, {"id", "ref"}) == "https://paper.example/story"
-    assert drop_each_parameter("https://paper.example/story") == drop_each_parameter(f"{url}&a&b&c&d&e&f&g") == {}
-    for one, other, name in (
-        ("https://paper.example/story?id=7", "http://www.paper.example/story?id=7&from=app", "from"),
-        ("https://paper.example/story?from=web", "https://paper.example/story?from=app", "from"),
-        ("https://paper.example/story?id=7", "https://paper.example/story?from=app", None),
-        ("https://paper.example/story?from=web", "https://paper.example/other?from=app", None),
-        ("https://paper.example/story", "https://paper.example/story", None),
+    many = "".join(f"&{name}=1" for name in "abcdefg")
+    assert drop_each_parameter("https://paper.example/story") == drop_each_parameter(url + many) == {}
+    paper = "https://paper.example"
+    for one, other, names in (
+        (f"{paper}/story?id=7", "http://www.paper.example/story?id=7&from=app", ["from"]),
+        (f"{paper}/story?from=web", f"{paper}/story?from=app", ["from"]),
+        (f"{paper}/story?id=7&t=1&r=5f", f"{paper}/story?id=7&r=6a&t=2", ["r", "t"]),
+        (f"{paper}/story?4f0a", f"{paper}/story?5e1b", [""]),
+        (f"{paper}/story?id=7", f"{paper}/story?from=app", []),  # which of the two selects the article is unknown
+        (f"{paper}/story?id=7&v=1", f"{paper}/story?nid=8", []),
+        (f"{paper}/story?from=web", f"{paper}/other?from=app", []),
+        (f"{paper}/story", f"{paper}/story", []),
+        (f"{paper}/s/0f3a91c4/story?t=1", f"{paper}/s/1e4b82d3/story?t=2", ["t", "/s/*8"]),
+        (f"{paper}/s(4f0a1c)/story", f"{paper}/s(5e1b2d)/story", ["/*9"]),
+        (f"{paper}/s/0f3a91c4/story", f"{paper}/s/1e4b82d3/other", []),
+        (f"{paper}/s/0f3a91c4/story", f"{paper}/t/1e4b82d3/story", []),
+        (f"{paper}/s/0f3a91c4/story", f"{paper}/s/1e4b82d3f/story", []),  # ids of sessions have one length
+        (f"{paper}/story/0f3a91c4", f"{paper}/story/1e4b82d3", []),  # the name of an article
+        (f"{paper}/2026/11/30/story", f"{paper}/2026/11/29/story", []),
     ):
-        assert find_only_difference(one, other) == find_only_difference(other, one) == name
+        assert find_differences(one, other) == find_differences(other, one) == names, (one, other)

@@ -19,6 +19,11 @@ from newsmill.exceptions import UrlError
         ("https://example.com/a?id=7&amp;page=2", "https://example.com/a?id=7&page=2"),
         ("https://example.com/a;jsessionid=0A1B/b?PHPSESSID=1&x=1", "https://example.com/a/b?x=1"),
         ("https://example.com/(S(lit3py55t21z5v55vlm25s55))/a", "https://example.com/a"),
+        ("https://example.com/(A(lit3py55t21z)F(5v55vlm25s55))/a", "https://example.com/a"),
+        ("https://example.com/;jsessionid=0A1B", "https://example.com/"),
+        ("https://example.com/local/;jsessionid=0A1B;sid=2?x=1", "https://example.com/local/?x=1"),
+        ("https://example.com/;jsessionid=0A1B/a", "https://example.com/a"),
+        ("https://example.com/.;jsessionid=0A1B/a", "https://example.com/.;jsessionid=0A1B/a"),
         ("https://example.com./a", "https://example.com/a"),
     ],
 )
@@ -106,7 +111,7 @@ urlish = st.builds("http://{}/{}".format, st.sampled_from(["a.example", "1.2", "
 
 # What session ids, tracking parameters and escapes are made of: where one is left out, its neighbours meet.
 PIECES = """/ \\ ? # & = % %2 %2e %2E%2e .. . ; : @ + %20 | ^ [ ] ` { " < ' %00 %41 %7e %3d %26 %3B %2F %5C %e9 amp; utm_source=x ref=1
-sid=1 sid= ;sid=1 ;jsessionid=1 ;%6asessionid=1 (S(abcdefgh1)) /(f(12345678)) A(12345678) PHPSESSID=1 www. a A 1 é \ud800 。
+sid=1 sid= ;sid=1 /;sid=1/ ;jsessionid=1 ;%6asessionid=1 (S(abcdefgh1)) /(f(12345678)) A(12345678) PHPSESSID=1 www. a A 1 é \ud800 。
 """.split()  # noqa: SIM905 - a list of sixty strings would be harder to read
 pieced = st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: "http://www.a.example/" + "".join(pieces))
 

@@ -291,6 +291,28 @@ def test_real_articles_are_read_as_articles(name: str, shared: Path) -> None:
     assert len(lost) <= len(rows) / 100, lost
 
 
+@pytest.mark.parametrize(
+    ("title", "headline", "is_error"),
+    [
+        ("The Paper", "We’ll be right back", True),
+        ("502 Bad Gateway", "502 Bad Gateway", True),
+        ("Wartungsarbeiten | Die Zeitung", None, True),
+        ("Oops! Something went wrong - The Paper", None, True),
+        ("Site en maintenance", None, True),
+        ("Технические работы", None, True),
+        ("メンテナンス中", None, True),
+        ("The Paper", "Something went wrong with the new bridge", False),
+        ("Wartungsarbeiten an der Brücke beginnen", "Wartungsarbeiten an der Brücke beginnen", False),
+        ("How to oil a bicycle – Maintenance", "How to oil a bicycle", False),  # behind the headline is a section
+        ("The Paper", "Page 500", False),
+    ],
+)
+def test_the_page_of_a_site_that_is_out_of_order(title: str, headline: str | None, is_error: bool) -> None:
+    h1 = "" if headline is None else f"<h1>{headline}</h1>"
+    found = ending(f"<main>{h1}<p>{PROSE[0]}</p></main>", "https://paper.example/a.html", title=title).ending
+    assert (found.outcome is Outcome.SOFT_404) == is_error, found
+
+
 def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
     """The block layer may remove every teaser of an index, or every word of a wall."""
     for body, outcome in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rows import NOON, SITE, Mill, document_of, good
 
-from newsmill.model import Document, Link, Outcome
+from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.url_parameters import MIN_COPIES
@@ -122,3 +122,55 @@ def test_a_parameter_that_only_makes_copies_is_learnt(mill: Mill, documents: Doc
     assert topic_of(documents, "/story?id=1&from=a-friend") == "budget"
     trace = mill.ledger.trace(f"{SITE}/story?id=5&from=a-friend")
     assert trace is not None and trace.url == f"{SITE}/story?id=5"
+
+
+@pytest.mark.parametrize(
+    "path", ["/{topic}?t={token}&r={token}", "/{topic}?{token}", "/s/{token}/{topic}", "/s({token})/{topic}", "/{token}/{topic}?t={token}"]
+)
+def test_a_token_that_is_new_at_each_read_is_learnt(mill: Mill, documents: Documents, path: str) -> None:
+    """The number of rows stays bounded, and each article is found by any of its URLs."""
+    new = []
+    for read in range(9):
+        paths = [path.format(topic=topic, token=f"4f{read:06d}") for topic in TOPICS]
+        added = mill.ledger.add([Link(f"{SITE}{path}", source="paper", found_by="homepage") for path in paths], now=NOON)
+        new.append(added.new)
+        if mill.lease():
+            for claim in mill.claim(mill.save()):
+                topic = next(topic for topic in TOPICS if f"/{topic}" in claim.url)
+                mill.store(good(claim, article(claim.url, topic)))
+    assert new[:2] == [len(TOPICS)] * 2 and new[-3:] == [0, 0, 0]
+    assert documents.count() == len(TOPICS)
+    later = path.format(topic="storm", token="4f999999")
+    assert (topic_of(documents, later), outcome(mill, later)) == ("storm", Outcome.DUPLICATE)
+
+
+def test_a_number_that_selects_an_article_is_not_taken_for_a_session(mill: Mill, documents: Documents) -> None:
+    for number, topic in enumerate(TOPICS):
+        assert store(mill, f"/news/1000000{number}/story", topic) is Outcome.STORED
+    for number in range(MIN_COPIES):
+        assert store(mill, f"/news/2000000{number}/story", TOPICS[number]) is Outcome.DUPLICATE
+    assert mill.ledger.add([Link(f"{SITE}/news/30000000/story", source="paper", found_by="feed")], now=NOON).new == 1
+
+
+def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -> None:
+    for read in range(6):
+        store(mill, f"/s/4f00000{read}/storm", "storm")
+    for read, new in ((7, 1), (8, 0)):
+        section = Link(f"{SITE}/s/4f00000{read}/local/", Kind.SECTION, "paper", found_by="homepage")
+        assert mill.ledger.add([section], now=NOON).new == new
+    assert [row.url for row in mill.lease()] == [f"{SITE}/s/4f000008/local/"]
+
+
+@pytest.mark.parametrize(("kind", "path"), [(Kind.FEED, "/feed.xml?v={}"), (Kind.FEED, "/s/{}/rss"), (Kind.SECTION, "/{}/local/")])
+def test_a_listing_whose_url_is_new_at_each_read_of_the_homepage_is_one_row(mill: Mill, kind: Kind, path: str) -> None:
+    def name(*tokens: str, source: str = "paper") -> int:
+        links = [Link(f"{SITE}{path.format(token)}", kind, source, found_by="homepage") for token in tokens]
+        return mill.ledger.add(links, now=NOON).new
+
+    assert [name(f"4f00000{read}") for read in range(3)] == [1, 0, 0]
+    newest = f"{SITE}{path.format('4f000002')}"
+    trace = mill.ledger.trace(newest)
+    assert [row.url for row in mill.lease()] == [newest] and trace is not None and trace.url == newest
+    assert name("4f000003", source="other") == 1  # of another source
+    assert name("5a000001", "5a000002") == 2  # that the homepage names at once
+    assert name("5a000001") == 0  # that has a row

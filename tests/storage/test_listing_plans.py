@@ -262,7 +262,8 @@ def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
         assert (trace.state is State.DUE) == expected
 
 
-def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site) -> None:
+@pytest.mark.parametrize("missing", [OutcomeRecord(Outcome.GONE, "HTTP 404"), OutcomeRecord(Outcome.SOFT_404, "the page says '404'")])
+def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site, missing: OutcomeRecord) -> None:
     """It is tried again while a listing shows it, at ages that double, so that a dead link costs few requests."""
     tries = []
     for minute in range(0, 60 * 48, 5):
@@ -271,7 +272,7 @@ def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site) -> Non
         site.poll(minute, {FEED: [1]})
         site.ledger.lease_hosts("me", limit=1, seconds=60, now=now)
         for page in site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=now):
-            site.ledger.end([Ended(page.id, page.fence, OutcomeRecord(Outcome.GONE, "HTTP 404"))], now=now)
+            site.ledger.end([Ended(page.id, page.fence, missing)], now=now)
             tries.append(minute)
         site.ledger.release_host(HOST, "me", now=now)
     assert tries == [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560]

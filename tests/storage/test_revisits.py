@@ -191,7 +191,9 @@ def test_a_notice_in_the_place_of_an_article_replaces_nothing(mill: Mill, docume
     assert before is not None
     notice: dict[str, Any] = {"title": "We will be right back", "text": "Soon.", "content": "notice", "confidence": 0.7}
     rewritten = {**notice, "text": f"All of it is new. {before.text}", "content": "new"}
-    for age, fields, revision in ((1, notice, 1), (2, rewritten, 2), (3, {**notice, "confidence": 0.9}, 3)):
+    shorter = {**notice, "text": "x" * (3 * len(before.text) // 4), "content": "shorter", "confidence": 0.9}
+    cases = ((1, notice, 1), (2, {**notice, "confidence": 0.95}, 1), (3, shorter, 2), (5, rewritten, 3))
+    for age, fields, revision in cases:
         revisit(mill, hours=age)
         (claim,) = mill.claim(mill.save())
         mill.store(good(claim, article(URL, **fields)))

@@ -108,10 +108,12 @@ def is_same_article(document: Document, title: str | None, text: str) -> bool:
 def is_placeholder(document: Document, page: StoredPage) -> bool:
     """Whether a page at the URL of an article shows something else for now, such as "We will be right back".
 
-    It is another article by title and text, shorter, and doubtful. A first report that becomes a full article is longer or not doubtful.
+    It is another article by title and text, and shorter and doubtful, or less than half as long. A first report that becomes a full article
+    is longer, and a correction has the title or some of the text.
     """
-    is_shorter = len(document.text) < len(page.text)
-    return is_shorter and is_doubtful(document.confidence) and not is_same_article(document, page.title, page.text)
+    length = len(document.text)
+    is_notice = 2 * length < len(page.text) or (length < len(page.text) and is_doubtful(document.confidence))
+    return is_notice and not is_same_article(document, page.title, page.text)
 
 
 def is_same_text(document: Document, page: StoredPage) -> bool:

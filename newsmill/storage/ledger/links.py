@@ -7,7 +7,7 @@ whether new pages are fetched soon.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, select, update
 
 from newsmill import urls
+from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
@@ -39,7 +40,8 @@ MAX_RECENT_AGE = timedelta(days=30)
 END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
-# The same for HTTP 404, but at least as long as the page is known: some sites list an article before all of their servers have it.
+# The same for HTTP 404 and a page that says so, but at least as long as the page is known: some sites list an article before all of their
+# servers have it, or are out of order.
 REOPEN_MISSING_AFTER = timedelta(minutes=10)
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
 PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
@@ -60,12 +62,14 @@ _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger
     ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
 )
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
+_KNOWN_KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("keys", expanding=True)))
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
     # A row with an outcome is a stored article that is revisited; it is on the listing that showed it before.
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
+_RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
 _REQUEUE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -87,17 +91,21 @@ class Added:
     known: int = 0
     bad: int = 0
     again: int = 0  # known URLs that are due again
+    is_first_read: bool = False  # of the listing that has the links
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, listing_id: int | None = None) -> Added:
     links = [*links]
-    found = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    plain = drop_useless(conn, [link for link in links if link.found_by not in REQUESTED_BY])
+    found = plain.links
+    known_as = _name_discovered(conn, found) | plain.known_as
     requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
     is_first_read = listing_id is not None and read_at is None
-    rows, shown, bad = _make_rows([*requested, *found], now, is_first_read=is_first_read)
+    rows, shown, bad = _make_rows([*requested, *found], known_as, now, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
+    _respell(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
     again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
     if listing_id is not None:
@@ -107,7 +115,34 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    return Added(new=len(new), known=len(known), bad=bad, again=again_due)
+    return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
+
+
+def _name_discovered(conn: Connection, links: Sequence[Link]) -> dict[str, str]:
+    """The URLs by which feeds and sections are known that a homepage names by a URL which may be new at each read, by their URL.
+
+    Two that differ in nothing else are different listings, and so is one that has a row, such as a feed of `sources.toml`. The name of the
+    source is part of the URL: two sources may follow parts of one site.
+    """
+    masked: dict[str, set[str]] = {}
+    for link in links:
+        if link.found_by == Kind.HOMEPAGE and link.kind in (Kind.FEED, Kind.SECTION) and urls.find_site(link.url) is not None:
+            url = urls.normalize(link.url)
+            if (mask := mask_tokens(url)) != url:
+                masked.setdefault(f"{mask}{'&' if '?' in mask else '?'}source={link.source}", set()).add(link.url)
+    names = {url: name for name, (url, *others) in masked.items() if not others}
+    keys = {urls.make_key(url): url for url in names}
+    for batch in batches(sorted(keys)):
+        for row in conn.execute(_KNOWN_KEYS, {"keys": batch}):
+            del names[keys[row.url_key]]
+    return names
+
+
+def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Give known listings their newest URL: the id of a session in an older one may have expired."""
+    listings = [{"b_key": row["url_key"], "b_url": row["url"]} for row in rows if row["kind"] != Kind.PAGE]
+    if listings:
+        conn.execute(_RESPELL, listings)
 
 
 def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
@@ -126,7 +161,7 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
     if row.state not in ("failed", "dropped") or row.ended_at is None:
         return False
     outcome = Outcome(row.outcome)
-    if outcome is Outcome.GONE and row.detail == "HTTP 404":
+    if outcome is Outcome.SOFT_404 or (outcome is Outcome.GONE and row.detail == "HTTP 404"):
         return bool(now - row.ended_at >= max(REOPEN_MISSING_AFTER, row.ended_at - row.first_seen_at))
     if row.ended_at > now - REOPEN_AFTER:
         return False
@@ -199,8 +234,13 @@ def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
     return RANK_RECENT if age > MAX_NEWS_AGE or is_first_read else RANK_NEW
 
 
-def _make_rows(links: Iterable[Link], now: datetime, *, is_first_read: bool) -> tuple[dict[str, dict[str, Any]], set[str], int]:
-    """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row)."""
+def _make_rows(
+    links: Iterable[Link], known_as: Mapping[str, str], now: datetime, *, is_first_read: bool
+) -> tuple[dict[str, dict[str, Any]], set[str], int]:
+    """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row).
+
+    `known_as`: the URLs by which some links are known, by the URL of the link.
+    """
     rows: dict[str, dict[str, Any]] = {}
     shown: set[str] = set()
     bad = 0
@@ -212,6 +252,8 @@ def _make_rows(links: Iterable[Link], now: datetime, *, is_first_read: bool) -> 
                 bad += 1
                 continue
             row = _make_bad_row(link, str(error), now)
+        if (plain := known_as.get(link.url)) is not None:
+            row["url_key"] = urls.make_key(plain)
         rows.setdefault(row["url_key"], row)
         if polls.is_sighting(link, now):
             shown.add(row["url_key"])

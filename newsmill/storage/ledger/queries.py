@@ -167,6 +167,7 @@ _OUTCOMES = (
 _PAGE = select(ledger).where(ledger.c.id > _AFTER).order_by(ledger.c.id).limit(LIMIT)
 _OF_LISTINGS = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(ledger.c.id)
 _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
+_TRACE_LISTING = select(ledger).where(IS_LISTING, ledger.c.url == bindparam("b_url")).limit(1)
 
 
 def key_of(url: str) -> str:
@@ -181,8 +182,10 @@ def key_of(url: str) -> str:
 
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
-    if row is None and "?" in url:  # listings may have shown it, and its row is that of the URL without useless parameters
+    if row is None:  # listings may have shown it, and its row is that of the URL without what only makes copies
         row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
+    if row is None:  # a listing whose URL is new at each read is not known by it
+        row = conn.execute(_TRACE_LISTING, {"b_url": url}).first()
     if row is None:
         if not url.startswith(urls.SPIDER_SCHEME):
             urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown

@@ -237,7 +237,7 @@ def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> N
     for decision in decisions:
         document, is_first = decision.document, not decision.result.claim.again
         if document is not None and is_first and document.revision == 1 and decision.record.outcome is Outcome.STORED:
-            evidence.add_article(document.canonical_url or document.url)
+            evidence.add_article(document.url, document.canonical_url)
         if decision.copy_of is not None and is_first:
             evidence.add_copy(decision.result.claim.url, decision.copy_of)
     evidence.write(conn)
