@@ -43,7 +43,7 @@ _SIGNATURES = (
 )
 _CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
 # Content types that servers send with HTML. A body with another type must contain markup.
-_HTML_TYPES = (
+HTML_TYPES = (
     "",
     "text/html",
     "application/xhtml+xml",
@@ -215,7 +215,7 @@ def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | No
     if _MARKUP.search(head.replace(b"\0", b"")) is not None:
         return None
     media = (content_type or "").split(";")[0].strip().lower()
-    if media not in _HTML_TYPES:
+    if media not in HTML_TYPES:
         return OutcomeRecord(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
     if b"<" not in body:
         return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON" if head.lstrip()[:1] in (b"{", b"[") else "no markup is in the body")

@@ -24,6 +24,7 @@ from newsmill.model.crawl import (
     Source,
     SpiderLimits,
     SubmissionCounts,
+    WarcCounts,
 )
 from newsmill.model.documents import (
     DOUBTFUL_CONFIDENCE,
@@ -104,6 +105,7 @@ __all__ = [
     "SubmissionCounts",
     "TableCell",
     "TextLink",
+    "WarcCounts",
     "describe_failure",
     "get_refusal",
     "is_doubtful",
