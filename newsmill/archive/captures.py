@@ -20,6 +20,7 @@ from newsmill.archive.warc import (
     SOFTWARE,
     CappedReader,
     build_page,
+    is_http_response,
     parse_response,
     read_target,
     read_warc_date,
@@ -133,9 +134,9 @@ class _DamagedRecord(Exception):
 def _read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[_Record]:
     """The records of a file, and one that names each damaged place."""
     at, is_own = 0, False
-    unnamed: _Record | None = None  # a place that is damaged at an unknown offset, if no record begins there that is damaged itself
+    unnamed: _Record | None = None  # damage at an unknown offset behind a record; dropped when the next record is damaged itself
     while True:
-        last: int | None = None
+        last: int | None = None  # offset of the record that was begun last
         is_read = True
         try:
             for record in ArchiveIterator(CappedReader(file, None, at), parse_http=False):
@@ -150,15 +151,15 @@ def _read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[_Record]:
                 yield found
             break
         except (OSError, _DamagedRecord) as error:
-            place = at if last is None else last
-            where = "" if last is None or not is_read else "after this record: "
-            damage = _Record(place, skipped=Skipped.DAMAGED, detail=f"{where}{error}")
+            reason = str(error)
+        place = at if last is None else last
+        if last is not None and is_read:
+            unnamed = _Record(place, skipped=Skipped.DAMAGED, detail=f"after this record: {reason}")
+        else:
+            unnamed = None
+            detail = "no WARC record begins here" if last is None and at == 0 else reason
+            yield _Record(place, skipped=Skipped.DAMAGED, detail=detail)
         following = _find_record(file, place + 1)
-        if unnamed is not None and last is not None:
-            yield unnamed
-        unnamed = damage if where else None
-        if not where:
-            yield damage
         if following is None:
             break
         at = following
@@ -176,7 +177,7 @@ def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> _R
         skipped = None
     elif kind == WarcRecordType.revisit:
         skipped = Skipped.REVISIT
-    elif kind != WarcRecordType.response or not url.lower().startswith(("http://", "https://")):
+    elif not is_http_response(record):
         skipped = Skipped.OTHER
     else:
         skipped = None if _is_capture_wanted(url, date, is_wanted) else Skipped.FILTERED

@@ -207,7 +207,7 @@ def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[
             block = record.reader.read()
             if len(block) < record.content_length:
                 raise ValueError("the WARC file ends inside a record")
-            if record.record_type == WarcRecordType.response:
+            if is_http_response(record):
                 pages.append(parse_response(read_target(record), record.headers.get("WARC-Date") or "", block))
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"the WARC file cannot be read: {error}") from error
@@ -242,6 +242,11 @@ class CappedReader(RawIOBase):
 def read_target(record: WarcRecord) -> str:
     """The URL of a record; some programs write it in angle brackets."""
     return (record.headers.get("WARC-Target-URI") or "").strip("<>")
+
+
+def is_http_response(record: WarcRecord) -> bool:
+    """Whether a record is the response to an HTTP request. Heritrix writes the answers of DNS as responses, too."""
+    return record.record_type == WarcRecordType.response and read_target(record).partition(":")[0].lower() in ("", "http", "https")
 
 
 def read_warc_date(text: str) -> datetime:

@@ -128,6 +128,7 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
     if counts.queued and not as_json:
         note("run `newsmill up` to extract the pages, if no worker is running")
     if replace(counts, damaged=0) == WarcCounts():
+        note("the files have no readable WARC record")
         raise typer.Exit(1)
 
 

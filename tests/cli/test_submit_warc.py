@@ -66,7 +66,8 @@ def test_damage_is_named_and_ends_nothing(newsmill: Newsmill) -> None:
     assert done.json == NONE | {"queued": 3, "damaged": 31}
     assert "b.warc.gz, offset 0: damaged: " in done.err
     assert done.err.splitlines()[-1] == "11 further messages left out"
-    assert newsmill("submit", "--warc", "e.warc").code == 1
+    none = newsmill("submit", "--warc", "e.warc")
+    assert (none.code, "e.warc, offset 0: damaged: no WARC record begins here" in none.err) == (1, True)
 
 
 @pytest.mark.parametrize(
