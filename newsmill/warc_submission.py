@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
+import struct
 import sys
 import time
 import zipfile
@@ -35,6 +37,7 @@ FOUND_BY = "warc"
 STANDARD_INPUT = "-"
 WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
 WACZ_FOLDER = "archive/"  # the WARC files in a WACZ file (Web Archive Collection Zipped)
+ZIP_LOCAL_HEADER = struct.Struct("<26xHH")  # with the lengths of the name and the extra field behind it
 BACKLOG_SHARE = 8  # of the crawler's high-water mark, so that the crawler goes on and news waits some minutes at most
 BACKLOG_POLL_SECONDS = 1.0
 OK = 200
@@ -240,10 +243,36 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
 
 
 def _open_members(name: str, file: BinaryIO) -> list[WarcInput]:
-    """The WARC files in a WACZ file, each opened when it is read."""
+    """The WARC files in a WACZ file. Raises ConfigError."""
     try:
-        archive = zipfile.ZipFile(file)
+        members = zipfile.ZipFile(file).infolist()
     except zipfile.BadZipFile as error:
-        raise ConfigError(f"{name}: not a WACZ file ({error})") from None
-    found = [info for info in archive.infolist() if info.filename.startswith(WACZ_FOLDER) and info.filename.endswith(WARC_SUFFIXES)]
-    return [WarcInput(f"{name}/{info.filename}", cast(BinaryIO, archive.open(info)), info.file_size) for info in found]
+        raise ConfigError(f"{name}: not a whole WACZ file ({error})") from None
+    found = [member for member in members if member.filename.startswith(WACZ_FOLDER) and member.filename.endswith(WARC_SUFFIXES)]
+    for member in found:
+        if member.compress_type != zipfile.ZIP_STORED:  # the standard forbids it
+            raise ConfigError(f"{name}: {member.filename} is compressed in the WACZ file; unzip the file and give the WARC files in it")
+    return [WarcInput(f"{name}/{member.filename}", cast(BinaryIO, _Member(file, member)), member.file_size) for member in found]
+
+
+class _Member(io.RawIOBase):
+    """A stored member of a ZIP file. Python's own reader refuses to go on behind damage."""
+
+    def __init__(self, file: BinaryIO, member: zipfile.ZipInfo) -> None:
+        file.seek(member.header_offset)
+        name_and_extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
+        self._file, self._start, self._size, self._at = file, file.tell() + sum(name_and_extra), member.file_size, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._at = offset
+        return offset
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._size - self._at)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data

@@ -104,7 +104,7 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
             context.find_source(store, source)
         inputs = [warc for name in names for warc in files.enter_context(open_warc(name))]
         with ProgressBar("WARC") as bar:
-            messages = LimitedMessages(bar.print_line)
+            messages, progress = LimitedMessages(bar.print_line), WarcProgress(bar, inputs, interrupt)
             run = WarcSubmission(
                 store,
                 make_enqueue(settings),
@@ -112,9 +112,9 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
                 again=again,
                 is_wanted=is_wanted,
                 warn=messages.add,
-                sleep=interrupt.wait,
+                sleep=progress.wait,
             )
-            read_files(run, inputs, bar, interrupt)
+            read_files(run, inputs, progress)
     counts = run.counts
     if messages.left_out:
         note(f"{format_count(messages.left_out, 'further message')} left out")
@@ -132,27 +132,51 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
         raise typer.Exit(1)
 
 
-def read_files(run: WarcSubmission, inputs: Sequence[WarcInput], bar: ProgressBar, interrupt: Interrupt) -> None:
+def read_files(run: WarcSubmission, inputs: Sequence[WarcInput], progress: WarcProgress) -> None:
     """Read the files one after the other, up to their end or a stop."""
-    sizes = [warc.size for warc in inputs]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
-    done, started_at = 0, time.monotonic()
     for warc in inputs:
         for offset in run.read(warc):
-            bar.update(done + offset, total, describe_progress(done + offset, total, run.counts.queued, time.monotonic() - started_at))
-            if interrupt.is_set:
+            progress.show(offset, run.counts.queued)
+            if progress.is_stopped:
                 break
-        done += warc.size or 0
-        if interrupt.is_set:
+        if progress.is_stopped:
             break
+        progress.end_file(warc)
     run.finish()
 
 
-def describe_progress(done: int, total: int | None, queued: int, seconds: float) -> str:
-    """Bytes read, pages queued, and the time left at the rate of the bytes so far."""
-    of_total = f" of {format_size(total)}" if total is not None else ""
-    left = format_time_left(total - done, done, seconds) if total is not None else ""
-    return ", ".join(filter(None, (f"{format_size(done)}{of_total}", f"{format_count(queued, 'page')} queued", left)))
+class WarcProgress:
+    """Shows the bytes that were read, the pages that were queued, and the time left at the rate of the bytes so far."""
+
+    def __init__(self, bar: ProgressBar, inputs: Sequence[WarcInput], interrupt: Interrupt) -> None:
+        sizes = [warc.size for warc in inputs]
+        self._bar, self._interrupt, self._started_at = bar, interrupt, time.monotonic()
+        self._total = None if None in sizes else sum(size or 0 for size in sizes)
+        self._before = self._done = self._queued = 0  # bytes of the files before, bytes, pages
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._interrupt.is_set
+
+    def show(self, offset: int, queued: int) -> None:
+        """Show how far the current file is read."""
+        self._done, self._queued = self._before + offset, queued
+        left = "" if self._total is None else format_time_left(self._total - self._done, self._done, time.monotonic() - self._started_at)
+        self._update(left)
+
+    def end_file(self, warc: WarcInput) -> None:
+        """Count the file as read."""
+        self._before += warc.size or 0
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the workers. Returns whether a stop was requested."""
+        self._update("waiting for the workers")
+        return self._interrupt.wait(seconds)
+
+    def _update(self, state: str) -> None:
+        of_total = "" if self._total is None else f" of {format_size(self._total)}"
+        parts = (f"{format_size(self._done)}{of_total}", f"{format_count(self._queued, 'page')} queued", state)
+        self._bar.update(self._done, self._total, ", ".join(filter(None, parts)))
 
 
 def describe_warc_counts(counts: WarcCounts) -> str:

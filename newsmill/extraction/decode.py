@@ -56,6 +56,7 @@ HTML_TYPES = (
 _MARKUP = re.compile(
     rb"<\s*(?:!doctype html|html|head|body|title|meta|link|div|p|article|main|section|script|h1|table|span|a)\b", re.IGNORECASE
 )
+_MARKUP_START = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff\0)?\s*<")  # also after a byte order mark
 _XML = re.compile(
     rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype (?!html)[^>]{0,300}>\s*)?(?:<!--[^>]{0,300}-->\s*)?"
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
@@ -87,7 +88,7 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_B
 
 def _decode_layer(name: str, body: bytes, cap: int) -> bytes:
     decoder = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
-    if not body or (name != "br" and body.lstrip()[:1] == b"<"):
+    if not body or (name != "br" and _MARKUP_START.match(body)):
         return body  # proxies and archives that decompress a body often keep the header
     if decoder is None:
         raise DecodeError(f"unknown Content-Encoding {name!r}")
@@ -173,7 +174,7 @@ def _unbrotli(body: bytes, cap: int) -> bytes:
         while len(out) <= cap and not stream.is_finished() and not stream.can_accept_more_data():
             out += stream.process(b"", output_buffer_limit=cap + 1 - len(out))
     except brotli.error as error:
-        if body.lstrip()[:1] == b"<":
+        if _MARKUP_START.match(body):
             return body
         raise DecodeError(f"the br stream is broken: {error}") from error
     if len(out) > cap:

@@ -70,12 +70,27 @@ def test_damage_is_named_and_ends_nothing(newsmill: Newsmill) -> None:
     assert (none.code, "e.warc, offset 0: damaged: no WARC record begins here" in none.err) == (1, True)
 
 
+def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
+    Path("d.wacz").unlink()
+    with zipfile.ZipFile("d.wacz", "w") as wacz:
+        wacz.writestr("archive/data.warc.gz", b"".join(gzip.compress(page(name)) for name in "abc"))
+    data = bytearray(Path("d.wacz").read_bytes())
+    at = data.index(gzip.compress(page("b"))[10:]) + 60
+    data[at : at + 8] = bytes(8)
+    Path("d.wacz").write_bytes(data)
+    done = newsmill("submit", "--warc", "d.wacz", "--json")
+    assert (done.json, "d.wacz/archive/data.warc.gz, offset" in done.err) == (NONE | {"queued": 2, "damaged": 1}, True)
+    with zipfile.ZipFile("e.wacz", "w", zipfile.ZIP_DEFLATED) as wacz:
+        wacz.writestr("archive/data.warc", page("a"))
+    assert newsmill("submit", "--warc", "e.wacz").code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--warc"], "give WARC files"),
         (["--warc", "missing.warc"], "missing.warc: cannot be read"),
-        (["--warc", "data.wacz"], "data.wacz: not a WACZ file"),
+        (["--warc", "data.wacz"], "data.wacz: not a whole WACZ file"),
         (["--warc", "a.warc", "--source", "nobody"], "nobody"),
         (["--warc", "a.warc", "--since", "May"], "expected a day, month or year"),
         (["--warc", "a.warc", "--since", "2021", "--until", "2020"], "--since is the older one"),
