@@ -28,7 +28,7 @@ from newsmill.model import Page, PageStatus, WarcCounts
 from newsmill.redaction import redact
 from newsmill.storage.ledger import ArchivedRow
 from newsmill.storage.processes import list_live_processes
-from newsmill.submission import limit_time, make_enqueue, open_target, store_pages
+from newsmill.submission import MAX_TEXT_CHARACTERS, encode_item, limit_time, make_enqueue, open_target, store_pages
 from newsmill.urls import make_key
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,8 @@ class WarcSubmission:
         page = capture.page
         if (reason := find_refusal(page)) is not None:
             self._counts[reason] += 1
+            if reason == "rejected":
+                self._warn(f"{name}, offset {capture.offset:,}: the item holds no article")
             return
         try:
             key = make_key(page.requested_url)
@@ -162,7 +164,7 @@ def find_refusal(page: Page) -> str | None:
     The bytes decide, except for markup in scripts and data: a page with another type than HTML begins with a tag.
     """
     if page.is_item:
-        return None
+        return None if _is_item_readable(page) else "rejected"
     if page.status != OK:
         return "http_error"
     declared = page.header("Content-Type") or ""
@@ -175,6 +177,13 @@ def find_refusal(page: Page) -> str | None:
         return None if media in HTML_TYPES else "not_html"  # the worker names what is wrong with a page
     is_page = detect_non_html(body, declared) is None and (media in HTML_TYPES or _TAG.match(body) is not None)
     return None if is_page else "not_html"
+
+
+def _is_item_readable(page: Page) -> bool:
+    try:
+        return len(encode_item(page).text) <= MAX_TEXT_CHARACTERS
+    except ValueError:
+        return False
 
 
 def submit_warc(

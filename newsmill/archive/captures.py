@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from pydantic import AwareDatetime, BaseModel
 
 from newsmill.archive.warc import (
     FIRST_RECORDS,
@@ -84,6 +85,22 @@ def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) ->
         yield group.build(is_wanted)
 
 
+class _Metadata(BaseModel):
+    """What the metadata record of a page of Newsmill has. Any program can write one."""
+
+    requested_url: str
+    url: str
+    fetched_at: AwareDatetime
+    ip: str | None
+    redirects: list[str]
+    source: str | None
+    hint: dict[str, Any]
+    rendered: bool = False
+    rendering_failure: str | None = None
+    headers: list[tuple[str, str]] | None = None
+    request_headers: list[tuple[str, str]] | None = None
+
+
 @dataclass(slots=True)
 class _OwnPage:
     """The records of a page that Newsmill wrote."""
@@ -93,11 +110,13 @@ class _OwnPage:
 
     def build(self, is_wanted: IsWanted) -> Capture:
         try:
+            _Metadata.model_validate_json(self.records["metadata"])
             page, is_rendered = build_page(self.records)
             page = replace(page, rendered=self.records[str(WarcRecordType.conversion)]) if is_rendered else page
-        except (KeyError, ValueError, TypeError) as error:
-            missing = f"its {error.args[0]} record is missing" if isinstance(error, KeyError) else str(error)
-            return Capture(self.offset, skipped=Skipped.DAMAGED, detail=f"a page of Newsmill: {missing}")
+        except KeyError as error:
+            return Capture(self.offset, skipped=Skipped.DAMAGED, detail=f"a page of Newsmill: its {error.args[0]} record is missing")
+        except (ValueError, IndexError):
+            return Capture(self.offset, skipped=Skipped.DAMAGED, detail="a page of Newsmill: its records do not hold what Newsmill writes")
         return (
             Capture(self.offset, page) if is_wanted(page.requested_url, page.fetched_at) else Capture(self.offset, skipped=Skipped.FILTERED)
         )

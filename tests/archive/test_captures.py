@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import random
 import tracemalloc
@@ -192,3 +193,33 @@ def test_pages_of_newsmill_keep_what_only_its_archive_has(tmp_path: Path) -> Non
     assert not [capture for capture in read_captures(file, lambda url, at: False) if capture.page is not None]
     cut = read(file.getvalue()[: offsets[2] - 40])
     assert (urls(cut), len(damages(cut))) == (["0"], 2)  # the conversion record, and the page that misses it
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"metadata": b"[]"},
+        {"metadata": b"{" * 100_000},
+        {"metadata": b'{"requested_url": 1}'},
+        {"metadata": None},
+        {"request": None},
+        {"response": b"HTTP/1.1"},
+        {"response": b"HTTP/1.1 many OK"},
+        {"fetched_at": "2020-03-01T09:30:00"},
+        {"redirects": 3},
+        {"hint": {"published_at": []}},
+        {"headers": [["one"]]},
+        {"rendered": True},
+    ],
+)
+def test_any_program_can_write_what_looks_like_newsmill(forged: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"requested_url": f"{SITE}/0", "url": f"{SITE}/0", "fetched_at": "2020-03-01T09:30:00+00:00", "ip": None}
+    values |= {"redirects": [], "source": None, "hint": {}}
+    blocks: dict[str, Any] = {"response": b"HTTP/1.1 200 OK\r\n\r\nx", "request": b"GET / HTTP/1.1\r\n\r\n"}
+    blocks["metadata"] = json.dumps(
+        values | {key: value for key, value in forged.items() if key in (*values, "headers", "rendered")}
+    ).encode()
+    blocks |= {key: value for key, value in forged.items() if key in blocks}
+    records = [make_record(f"{SITE}/0", block, kind=kind) for kind, block in blocks.items() if block is not None]
+    found = read(make_record("", warc.SOFTWARE + b"0", kind="warcinfo") + b"".join(records))
+    assert [capture.skipped for capture in found] == [Skipped.OTHER, Skipped.DAMAGED]

@@ -16,6 +16,7 @@ import pytest
 from warc_records import record
 from workers_world import WorkersWorld
 
+from newsmill.archive.warc import write_page, write_warcinfo
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, Source, WarcCounts
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Ended
@@ -167,6 +168,16 @@ def test_an_archive_of_newsmill_gives_the_same_documents(world: WorkersWorld, co
         (f"{SITE}/item", f"{SITE}/item", "An item", at, None),
         (f"{SITE}/old", f"{SITE}/new", "The council decides", at, None),
     ]
+
+
+def test_an_item_that_is_none_is_rejected(world: WorkersWorld) -> None:
+    at = datetime(2020, 3, 1, tzinfo=UTC)
+    long = make_item_page(ArticleItem(url=f"{SITE}/item", title="An item", text="x" * 2_000_001), fetched_at=at)
+    file = io.BytesIO()
+    write_warcinfo(file, at)
+    for item in (long, replace(long, body=b"{}")):
+        write_page(file, item)
+    assert run(world, [file.getvalue()]) == WarcCounts(rejected=2, other=1)
 
 
 def test_it_waits_for_live_workers_only(world: WorkersWorld) -> None:
