@@ -251,6 +251,15 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
             yield [WarcInput(name, file, os.fstat(file.fileno()).st_size if file.seekable() else None)]
 
 
+def measure_warc(name: str) -> int | None:
+    """The bytes of the WARC files that `open_warc` opens; None for a pipe, which is not opened. Raises ConfigError."""
+    if name == STANDARD_INPUT or Path(name).is_fifo():
+        return None
+    with open_warc(name) as inputs:
+        sizes = [warc.size for warc in inputs]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
 def _open_members(name: str, file: BinaryIO) -> list[WarcInput]:
     """The WARC files in a WACZ file. Raises ConfigError."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
@@ -36,7 +35,7 @@ from newsmill.model import WarcCounts
 from newsmill.redaction import redact
 from newsmill.site_inspection import add_scheme
 from newsmill.submission import add_urls, is_url, make_enqueue
-from newsmill.warc_submission import WARC_SUFFIXES, WarcInput, WarcSubmission, make_filter, open_warc
+from newsmill.warc_submission import WARC_SUFFIXES, WarcInput, WarcSubmission, make_filter, measure_warc, open_warc
 
 MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
 MAX_MESSAGES = 20  # about records of WARC files
@@ -99,12 +98,12 @@ def submit(
 def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wanted: IsWanted, as_json: bool) -> None:
     """Submit the pages of WARC files and report the counts. Exits with 1 if nothing could be read, 130 after Ctrl-C. Raises ConfigError."""
     settings = configuration.load()
-    with ExitStack() as files, context.open_context(settings, create=True) as store, Interrupt() as interrupt:
+    sizes = list(map(measure_warc, names))
+    with context.open_context(settings, create=True) as store, Interrupt() as interrupt:
         if source is not None:
             context.find_source(store, source)
-        inputs = [warc for name in names for warc in files.enter_context(open_warc(name))]
         with ProgressBar("WARC") as bar:
-            messages, progress = LimitedMessages(bar.print_line), WarcProgress(bar, inputs, interrupt)
+            messages, progress = LimitedMessages(bar.print_line), WarcProgress(bar, sizes, interrupt)
             run = WarcSubmission(
                 store,
                 make_enqueue(settings),
@@ -114,7 +113,7 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
                 warn=messages.add,
                 sleep=progress.wait,
             )
-            read_files(run, inputs, progress)
+            read_files(run, names, progress)
     counts = run.counts
     if messages.left_out:
         note(f"{format_count(messages.left_out, 'further message')} left out")
@@ -132,24 +131,25 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
         raise typer.Exit(1)
 
 
-def read_files(run: WarcSubmission, inputs: Sequence[WarcInput], progress: WarcProgress) -> None:
+def read_files(run: WarcSubmission, names: Sequence[str], progress: WarcProgress) -> None:
     """Read the files one after the other, up to their end or a stop."""
-    for warc in inputs:
-        for offset in run.read(warc):
-            progress.show(offset, run.counts.queued)
-            if progress.is_stopped:
-                break
-        if progress.is_stopped:
-            break
-        progress.end_file(warc)
+    for name in names:
+        with open_warc(name) as inputs:
+            for warc in inputs:
+                for offset in run.read(warc):
+                    progress.show(offset, run.counts.queued)
+                    if progress.is_stopped:
+                        run.finish()
+                        return
+                progress.end_file(warc)
     run.finish()
 
 
 class WarcProgress:
     """Shows the bytes that were read, the pages that were queued, and the time left at the rate of the bytes so far."""
 
-    def __init__(self, bar: ProgressBar, inputs: Sequence[WarcInput], interrupt: Interrupt) -> None:
-        sizes = [warc.size for warc in inputs]
+    def __init__(self, bar: ProgressBar, sizes: Sequence[int | None], interrupt: Interrupt) -> None:
+        """`sizes`: bytes of the files; None for a pipe."""
         self._bar, self._interrupt, self._started_at = bar, interrupt, time.monotonic()
         self._total = None if None in sizes else sum(size or 0 for size in sizes)
         self._before = self._done = self._queued = 0  # bytes of the files before, bytes, pages

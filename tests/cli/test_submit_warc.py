@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import resource
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -49,6 +50,15 @@ def test_every_kind_of_file_and_a_second_run(newsmill: Newsmill, monkeypatch: py
     done = newsmill("submit", "--warc", "a.warc", "--again")
     assert (done.code, done.out, done.err) == (0, "", "0 pages queued, 2 already known\n")  # the same pages are in the archive
     assert newsmill("trace", f"{SITE}/d").code == 0
+
+
+def test_more_files_than_may_be_open_at_once(newsmill: Newsmill) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        assert newsmill("submit", "--warc", *["b.warc.gz", "d.wacz"] * 80, "--json").json == NONE | {"queued": 2, "known": 158}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_filters(newsmill: Newsmill) -> None:
