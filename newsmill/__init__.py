@@ -15,7 +15,8 @@ from newsmill.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
     from typing import Any
 
     from newsmill.client.corpus import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         UnusualTerm,
         UrlOutcome,
     )
-    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts
+    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts, WarcCounts
     from newsmill.site_inspection import SiteInspection
 
 _CORPUS_TYPES = frozenset(
@@ -49,7 +50,7 @@ _CORPUS_TYPES = frozenset(
         "UrlOutcome",
     }
 )
-_MODEL_TYPES = frozenset({"Document", "DocumentMarks", "Listing", "NearDuplicate", "SubmissionCounts"})
+_MODEL_TYPES = frozenset({"Document", "DocumentMarks", "Listing", "NearDuplicate", "SubmissionCounts", "WarcCounts"})
 __all__ = [
     "Change",
     "Corpus",
@@ -68,11 +69,13 @@ __all__ = [
     "TimelineBar",
     "UnusualTerm",
     "UrlOutcome",
+    "WarcCounts",
     "__version__",
     "discover",
     "extract",
     "open",
     "submit",
+    "submit_warc",
 ]
 
 
@@ -168,6 +171,34 @@ def submit(
     from newsmill import submission
 
     return submission.submit(urls, source, again, where)
+
+
+def submit_warc(
+    files: Iterable[str | os.PathLike[str]],
+    *,
+    source: str | None = None,
+    again: bool = False,
+    is_wanted: Callable[[str, datetime], bool] | None = None,
+    where: str | os.PathLike[str] | None = None,
+) -> WarcCounts:
+    """Submit the pages of WARC or WACZ files: a running Newsmill extracts and stores them. Fetches nothing.
+
+    A page counts as fetched at the time of its capture. Of several captures of a URL, the newest is stored, also over several calls; an
+    interrupted call may be repeated. While workers run, the call waits when they are far behind.
+
+    Args:
+        files: Their names; gzip, zstd, or not compressed.
+        source: The name of the source that the pages belong to.
+        again: Also submit captures that are not newer than the stored page of their URL.
+        is_wanted: Called with the URL and time of each capture; those for which it returns False are left out.
+        where: As for `submit`.
+
+    Returns what became of the records. A damaged record is counted and logged, and does not end the call.
+    Raises ConfigError where `source` is unknown or a file or `where` cannot be used, and ServiceError where the store cannot be written to.
+    """
+    from newsmill import warc_submission
+
+    return warc_submission.submit_warc(files, source, again, is_wanted, where)
 
 
 def open(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:

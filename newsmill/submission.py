@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -39,6 +40,13 @@ def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os
     """See `newsmill.submit`."""
     if isinstance(urls, str):  # it would be submitted letter by letter
         raise ConfigError("newsmill.submit expects a list of URLs, not one string; write [url]")
+    with open_target(source, where) as app:
+        return add_urls(app.ledger, _check_strings(urls), now=datetime.now(UTC), source=source, again=again)
+
+
+@contextmanager
+def open_target(source: str | None, where: str | os.PathLike[str] | None) -> Iterator[AppContext]:
+    """The store to submit to, and a check of the source that is submitted for. Raises ConfigError."""
     if source is not None and not isinstance(source, str):
         raise ConfigError(f"source= expects the name of a source, not {type(source).__name__}")
     settings = load() if where is None else settings_for(os.fspath(where))
@@ -48,7 +56,7 @@ def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os
     with open_context(settings, create=is_folder) as app:
         if source is not None and app.ledger.source(source) is None:
             raise ConfigError(f"source {source!r} does not exist; add it with `newsmill add`")
-        return add_urls(app.ledger, _check_strings(urls), now=datetime.now(UTC), source=source, again=again)
+        yield app
 
 
 def _check_strings(urls: Iterable[str]) -> Iterator[str]:

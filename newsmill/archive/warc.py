@@ -36,9 +36,12 @@ ITEM_STATUS = 200
 ITEM_HEADERS = (("Content-Type", ITEM_TYPE),)
 FIRST_RECORDS = (WarcRecordType.response, WarcRecordType.resource)
 MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
+SOFTWARE = b"software: Newsmill "
 HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,1000})?\r\n")  # the size in bytes, and extensions
+_HEAD_END = re.compile(rb"\r?\n\r?\n")  # of an HTTP message; some programs write only the line feeds
+_LINE_END = re.compile(r"\r?\n")
 MAX_READ_BYTES = 64 * 1024
 
 _HINT = TypeAdapter(Hint)
@@ -51,7 +54,7 @@ def write_warcinfo(out: BinaryIO, now: datetime) -> None:
     record.init_headers(record_type=WarcRecordType.warcinfo)
     record.headers["WARC-Date"] = _format_date(now)
     record.headers["Content-Type"] = "application/warc-fields"
-    _write_record(out, record, f"software: Newsmill {__version__}\r\nformat: WARC File Format 1.1\r\n".encode(), COMPRESS_LEVEL)
+    _write_record(out, record, SOFTWARE + f"{__version__}\r\nformat: WARC File Format 1.1\r\n".encode(), COMPRESS_LEVEL)
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
@@ -171,7 +174,7 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     file.seek(offset)
     try:
         records = _read_records(file)
-        page, is_rendered = _build_page(_read_page_records(records, offset))
+        page, is_rendered = build_page(_read_page_records(records, offset))
         return replace(page, rendered=_read_rendered(next(records, None), offset)) if is_rendered else page
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
@@ -204,8 +207,8 @@ def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[
             block = record.reader.read()
             if len(block) < record.content_length:
                 raise ValueError("the WARC file ends inside a record")
-            if record.record_type == WarcRecordType.response:
-                pages.append(_read_foreign_response(record, block))
+            if is_http_response(record):
+                pages.append(parse_response(read_target(record), record.headers.get("WARC-Date") or "", block))
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"the WARC file cannot be read: {error}") from error
     if not pages:
@@ -216,28 +219,47 @@ def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[
 class CappedReader(RawIOBase):
     """A file that raises ValueError when more than `max_bytes` are read, whatever they are: fastwarc skips blank lines between records.
 
-    fastwarc holds the lock of the interpreter while it works on what one call returns, so a call returns at most MAX_READ_BYTES.
+    `max_bytes` None: no limit. `at`: the offset in the file, which may be a pipe. fastwarc holds the lock of the interpreter while it works
+    on what one call returns, so a call returns at most MAX_READ_BYTES.
     """
 
-    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
-        self._file, self._bytes_left = file, max_bytes
+    def __init__(self, file: BinaryIO, max_bytes: int | None, at: int = 0) -> None:
+        self._file, self._bytes_left, self._at = file, max_bytes, at
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._file.read(size if 0 <= size <= MAX_READ_BYTES else MAX_READ_BYTES)
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise ValueError("the records of the WARC file are too large together")
+        self._at += len(data)
+        if self._bytes_left is not None:
+            self._bytes_left -= len(data)
+            if self._bytes_left < 0:
+                raise ValueError("the records of the WARC file are too large together")
         return data
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._at
 
 
-def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:
-    """The page of a response record. Raises ValueError."""
-    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
-    head, _, body = block.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
+def read_target(record: WarcRecord) -> str:
+    """The URL of a record; some programs write it in angle brackets."""
+    return (record.headers.get("WARC-Target-URI") or "").strip("<>")
+
+
+def is_http_response(record: WarcRecord) -> bool:
+    """Whether a record is the response to an HTTP request. Heritrix writes the answers of DNS as responses, too."""
+    return record.record_type == WarcRecordType.response and read_target(record).partition(":")[0].lower() in ("", "http", "https")
+
+
+def read_warc_date(text: str) -> datetime:
+    """The time of a WARC-Date. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def parse_response(url: str, date: str, block: bytes) -> Page:
+    """The page of a response record, from its URL, its WARC-Date and its block. Raises ValueError."""
+    end = _HEAD_END.search(block)
+    head, body = (block, b"") if end is None else (block[: end.start()], block[end.end() :])
+    first, *lines = _LINE_END.split(head.decode("latin-1"))
     status = first.split(" ", 2)[1:2]
     if not first.startswith("HTTP/") or not status or not status[0].isdecimal() or len(status[0]) != 3:
         raise ValueError(f"the response record of {url[:200]!r} holds no HTTP response")
@@ -248,10 +270,10 @@ def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:
     elif coding != "identity":
         raise ValueError(f"the body of {url[:200]!r} is in Transfer-Encoding {coding[:50]!r}; write it as the client decoded it")
     try:
-        fetched_at = datetime.fromisoformat(record.headers.get("WARC-Date") or "")
+        fetched_at = read_warc_date(date)
     except ValueError:
         raise ValueError(f"the response record of {url[:200]!r} has no WARC-Date") from None
-    return Page(url, url, fetched_at if fetched_at.tzinfo else fetched_at.replace(tzinfo=UTC), int(status[0]), headers, body)
+    return Page(url, url, fetched_at, int(status[0]), headers, body)
 
 
 def _join_chunks(body: bytes) -> bytes:
@@ -294,7 +316,7 @@ def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int)
     return conversion[1]
 
 
-def _build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
+def build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
     """The page of its records, by the name of their type, and whether its rendered DOM follows in another record.
 
     Raises KeyError, ValueError.

@@ -1,8 +1,9 @@
-"""`newsmill extract`: extracts documents from pages without a store: files, folders, URLs, HTML or JSON lines of standard input.
+"""`newsmill extract`: extracts documents from pages without a store: files, folders, WARC files, URLs, standard input.
 
 JSON lines of the input have one line of output each, in the same order.
 
-An input line:   {"id": any, "url": "https://…" or null, "path": "page.html" or "page.html.gz"}, or "html": "<html>…" instead of "path".
+An input line:   {"id": any, "url": "https://…" or null, "path": "page.html" or "page.html.gz"}, or "html": "<html>…" instead of "path",
+                 or "page" or "item": one of those of POST /api/v1/pages, as for a page of a WARC file.
                  Optional: "content_type" (default text/html), "language".
 An output line:  every field of a document (null if unknown; "id" is that of the input line), "outcome", "detail" and "seconds".
 """
@@ -71,9 +72,10 @@ def extract(
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
     learn: Annotated[bool, typer.Option("--learn", help="Learn a profile of each site from its pages first.")] = False,
 ) -> None:
-    """Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input. Stores nothing.
+    """Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
     A folder is searched for .html, .htm, .xhtml and their .gz files. A URL is fetched if its robots.txt allows it.
+    Of a WARC or WACZ file, the HTML responses with status 200 are read.
     JSON lines: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
     Output: the fields of `newsmill export`, with outcome, detail and seconds, one JSON line per page, in the same order.
     Other formats write the documents, and say on standard error which pages have none. An invalid line gets the outcome bad_input.
@@ -86,7 +88,7 @@ def extract(
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="newsmill-extract-")))
         found = open_inputs(inputs or [], url, language, folder)
         lines, profiles = found.lines, None
-        writer.has_headings = form == "text" and (found.is_json_lines or len(list(found.lines)) > 1)
+        writer.has_headings = form == "text" and (found.has_many or len(list(found.lines)) > 1)
         if learn:
             lines, profiles = resources.enter_context(learn_profiles(lines, processes=processes, now=started_at))
         run(
@@ -316,6 +318,8 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
     url, language, content_type = record.get("url") or "", record.get("language"), record.get("content_type") or "text/html"
     if not isinstance(url, str) or not isinstance(content_type, str) or not (language is None or isinstance(language, str)):
         raise ValueError("url, language and content_type: expected a string or null")
+    if "page" in record or "item" in record:
+        return ExtractionRequest(make_sent_page(record, now), language=language, brief=True)
     if ("path" in record) == ("html" in record):
         raise ValueError('expected either "path" or "html"')
     if "html" in record:
@@ -326,6 +330,18 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
         body = read_page_file(record["path"])
     page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
     return ExtractionRequest(page, language=language, brief=True)
+
+
+def make_sent_page(record: dict[str, Any], now: datetime) -> Page:
+    """The page of a line in the format of POST /api/v1/pages. Raises ValueError."""
+    # pydantic and what else it loads cost 0.2 s of CPU, which other lines need not spend
+    from newsmill.submission import PagesRequest
+
+    if ("page" in record) == ("item" in record):
+        raise ValueError('expected either "page" or "item"')
+    sent = {"pages": [record["page"]]} if "page" in record else {"items": [record["item"]]}
+    (page,) = PagesRequest.model_validate(sent).to_pages(now)
+    return replace(page, url=redact(page.url), requested_url=redact(page.requested_url))
 
 
 def read_page_file(path: object) -> bytes:
@@ -367,7 +383,13 @@ class Inputs:
 
     lines: Iterable[bytes]
     is_json_lines: bool = False
+    is_warc: bool = False  # the lines are made while WARC files are read
     failures: dict[str, OutcomeRecord] = field(default_factory=dict)
+
+    @property
+    def has_many(self) -> bool:
+        """Whether the number of lines is unknown before they are read."""
+        return self.is_json_lines or self.is_warc
 
 
 def open_inputs(names: Sequence[str], url: str | None, language: str | None, folder: Path) -> Inputs:
@@ -387,13 +409,40 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
                 raise ConfigError("--url and --language: JSON lines have these fields themselves")
             return Inputs(itertools.chain([first], sys.stdin.buffer), True)
         lines: Iterable[dict[str, Any]] = [_save_page(first, sys.stdin.buffer, folder)]
-        return Inputs(_encode(lines, url, language))
-    inputs = Inputs(())
-    expanded = [line for name in names for line in _expand(name, folder, inputs)]
-    if url is not None and len(expanded) != 1:
+        return Inputs(list(_encode(lines, url, language)))
+    inputs = Inputs((), is_warc=any(map(_is_warc, names)))
+    expanded = [_read_warc(name) if _is_warc(name) else list(_expand(name, folder, inputs)) for name in names]
+    if url is not None and (inputs.is_warc or len(list(itertools.chain.from_iterable(expanded))) != 1):
         raise ConfigError("--url is the URL of one page; give one FILE, or HTML on standard input")
-    inputs.lines = _encode(expanded, url, language)
+    encoded = _encode(itertools.chain.from_iterable(expanded), url, language)
+    inputs.lines = encoded if inputs.is_warc else list(encoded)
     return inputs
+
+
+def _is_warc(name: str) -> bool:
+    return name.lower().endswith(WARC_SUFFIXES) and Path(name).is_file()
+
+
+def _read_warc(name: str) -> Iterator[dict[str, Any]]:
+    """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
+    # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
+    from newsmill.archive.captures import read_captures
+    from newsmill.submission import encode_item, encode_page
+    from newsmill.warc_submission import find_refusal, open_warc
+
+    with open_warc(name) as files:
+        for warc, capture in ((file, capture) for file in files for capture in read_captures(file.file)):
+            page = capture.page
+            if page is None:
+                if capture.detail is not None:
+                    note(printable(f"{warc.name}, offset {capture.offset:,}: {redact(capture.detail)}"))
+            elif find_refusal(page) is None:
+                key, content = (
+                    ("item", to_json(encode_item(page)))
+                    if page.is_item
+                    else ("page", encode_page(page.as_rendered()).model_dump(mode="json"))
+                )
+                yield {"id": f"{warc.name}@{capture.offset}", "url": page.url, key: content}
 
 
 def is_json_line(line: bytes) -> bool:
@@ -423,9 +472,9 @@ def _save_page(first: bytes, stream: IO[bytes], folder: Path) -> dict[str, Any]:
     return {"id": STANDARD_INPUT, "path": str(path)}
 
 
-def _encode(lines: Iterable[dict[str, Any]], url: str | None, language: str | None) -> list[bytes]:
+def _encode(lines: Iterable[dict[str, Any]], url: str | None, language: str | None) -> Iterator[bytes]:
     given = {key: value for key, value in (("url", url), ("language", language)) if value is not None}
-    return [json.dumps(line | given).encode() for line in lines]
+    return (json.dumps(line | given).encode() for line in lines)
 
 
 def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]:
@@ -450,10 +499,8 @@ def _expand(name: str, folder: Path, inputs: Inputs) -> Iterator[dict[str, Any]]
     elif is_there:
         if path.suffix in JSON_LINES_SUFFIXES:
             raise ConfigError(f"{name}: JSON lines are read from standard input: newsmill extract < {name}")
-        if name.lower().endswith(WARC_SUFFIXES):
-            raise ConfigError(f"{name}: extract reads pages, not WARC; POST /api/v1/pages stores up to 32 pages of a WARC file")
         yield {"id": name, "path": name}
-    elif _HOST_AND_PATH.match(name) and not name.lower().endswith(PAGE_SUFFIXES):
+    elif _HOST_AND_PATH.match(name) and not name.lower().endswith((*PAGE_SUFFIXES, *WARC_SUFFIXES)):
         yield _fetch(f"https://{name}", folder, inputs)
     elif "://" in name:
         raise ConfigError(f"{name[:MAX_NAME_CHARACTERS]}: not an http or https URL")

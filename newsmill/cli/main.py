@@ -47,9 +47,9 @@ COMMANDS = {
     "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
-    "submit": Command(SOURCES, f"{PACKAGE}.enqueue:submit", "Queue single URLs: each is fetched once and processed by the workers"),
+    "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs, or the pages of WARC files"),
     "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, export, pause, resume, rename, remove, check, diagnose and test sources"),
-    "backfill": Command(SOURCES, f"{PACKAGE}.enqueue:backfill", "Fetch the older articles of a source, behind everything that is new"),
+    "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
@@ -63,7 +63,7 @@ COMMANDS = {
     "extract": Command(
         DOCUMENTS,
         f"{PACKAGE}.extract:extract",
-        "Extract documents from pages: files, folders, URLs, or HTML or JSON lines from standard input",
+        "Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input",
     ),
     "mcp": Command(
         DOCUMENTS, f"{PACKAGE}.documents:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"

@@ -10,7 +10,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import enqueue, source_reading
+from newsmill.cli import backfill, source_reading
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, to_alarm_record, to_health_record, to_row
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
@@ -80,7 +80,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
         "backfills": [
-            enqueue.make_backfill_record(store, source, found)
+            backfill.make_record(store, source, found)
             for found in store.ledger.backfills.list_all()
             if (source := store.ledger.source(found.source)) is not None
         ],
@@ -138,7 +138,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"orders of site owners, given at /bot: {orders}")
     if report["websub"]["announced"]:
         typer.echo(format_websub(report["websub"], store.settings.public_url))
-    for line in enqueue.describe_recent_backfills(store):
+    for line in backfill.describe_recent(store):
         typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
     for alarm in report["alarms"]:

@@ -43,7 +43,7 @@ _SIGNATURES = (
 )
 _CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
 # Content types that servers send with HTML. A body with another type must contain markup.
-_HTML_TYPES = (
+HTML_TYPES = (
     "",
     "text/html",
     "application/xhtml+xml",
@@ -56,6 +56,7 @@ _HTML_TYPES = (
 _MARKUP = re.compile(
     rb"<\s*(?:!doctype html|html|head|body|title|meta|link|div|p|article|main|section|script|h1|table|span|a)\b", re.IGNORECASE
 )
+_MARKUP_START = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff\0)?\s*<")  # also after a byte order mark
 _XML = re.compile(
     rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype (?!html)[^>]{0,300}>\s*)?(?:<!--[^>]{0,300}-->\s*)?"
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
@@ -87,7 +88,7 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_B
 
 def _decode_layer(name: str, body: bytes, cap: int) -> bytes:
     decoder = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
-    if not body or (name != "br" and body.lstrip()[:1] == b"<"):
+    if not body or (name != "br" and _MARKUP_START.match(body)):
         return body  # proxies and archives that decompress a body often keep the header
     if decoder is None:
         raise DecodeError(f"unknown Content-Encoding {name!r}")
@@ -173,7 +174,7 @@ def _unbrotli(body: bytes, cap: int) -> bytes:
         while len(out) <= cap and not stream.is_finished() and not stream.can_accept_more_data():
             out += stream.process(b"", output_buffer_limit=cap + 1 - len(out))
     except brotli.error as error:
-        if body.lstrip()[:1] == b"<":
+        if _MARKUP_START.match(body):
             return body
         raise DecodeError(f"the br stream is broken: {error}") from error
     if len(out) > cap:
@@ -215,7 +216,7 @@ def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | No
     if _MARKUP.search(head.replace(b"\0", b"")) is not None:
         return None
     media = (content_type or "").split(";")[0].strip().lower()
-    if media not in _HTML_TYPES:
+    if media not in HTML_TYPES:
         return OutcomeRecord(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
     if b"<" not in body:
         return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON" if head.lstrip()[:1] in (b"{", b"[") else "no markup is in the body")

@@ -29,6 +29,7 @@ from newsmill.model.crawl import (
     SpiderLimits,
     State,
     SubmissionCounts,
+    WarcCounts,
     describe_failure,
     get_refusal,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "SubmissionCounts",
     "TableCell",
     "TextLink",
+    "WarcCounts",
     "describe_failure",
     "get_refusal",
     "is_doubtful",

@@ -115,7 +115,7 @@ class Link:
     url: str
     kind: Kind = Kind.PAGE
     source: str | None = None  # Source.name
-    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider, source (its settings), backfill
+    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider, warc, source (its settings), backfill
     found_on: str | None = None  # URL of the listing
     hint: Hint = field(default_factory=Hint)
 
@@ -127,6 +127,21 @@ class SubmissionCounts:
     new: int  # queued
     known: int  # seen before; not changed, except for a request to fetch them again
     bad_url: int  # not http(s) URLs; the ledger records each with this outcome
+
+
+@dataclass(frozen=True, slots=True)
+class WarcCounts:
+    """What became of the records of WARC files. `other` are records that are not HTTP responses, such as requests and metadata."""
+
+    queued: int = 0  # pages that workers extract
+    known: int = 0  # captures that are not newer than the stored page of their URL
+    not_html: int = 0  # images, scripts, styles and other files
+    http_error: int = 0  # responses with another status than 200
+    revisit: int = 0  # revisit records, which refer to a response elsewhere
+    filtered: int = 0  # left out by the filter of the caller
+    rejected: int = 0  # an invalid URL, the URL of a listing, or a page that is too large
+    damaged: int = 0  # records that cannot be read
+    other: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import csv
 import errno
 import gzip
 import io
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from command_result import Newsmill
+from warc_records import record
 
 from newsmill import demo as newspaper
 
@@ -61,9 +63,36 @@ def test_a_file_is_read_by_its_bytes_whatever_its_name_says(newsmill: Newsmill, 
         ("stored", None),
         ("not_html", "no markup is in the body"),
     ]
-    (folder / "crawl.warc.gz").write_bytes(gzip.compress(b"WARC/1.0\r\n"))
-    refused = newsmill("extract", "crawl.warc.gz")
-    assert (refused.code, "POST /api/v1/pages" in refused.err) == (2, True)
+
+
+def test_the_pages_of_a_warc_file(newsmill: Newsmill, folder: Path) -> None:
+    first, second = (record(f"https://paper.example/{name}", PAGE.encode()) for name in "ab")
+    image = record("https://paper.example/c.png", b"\x89PNG\r\n", content_type="image/png")
+    damaged = gzip.compress(second)[:-20]
+    (folder / "crawl.warc.gz").write_bytes(b"".join(map(gzip.compress, (first, image))) + damaged + gzip.compress(second))
+    for options in ([], ["--learn"]):
+        done = newsmill("extract", "crawl.warc.gz", "page.html", *options)
+        assert [(line["id"].partition("@")[0], line["url"], line["outcome"]) for line in done.lines] == [
+            ("crawl.warc.gz", "https://paper.example/a", "stored"),
+            ("crawl.warc.gz", "https://paper.example/b", "stored"),
+            ("page.html", None, "stored"),
+        ]
+        assert done.lines[0]["fetched_at"].startswith("2020-03-01T09:30:00")
+        assert "crawl.warc.gz, offset" in done.err
+    text = newsmill("extract", "crawl.warc.gz", "--format", "text")
+    assert text.out.startswith("==> crawl.warc.gz@0 <==\n")
+    for arguments in (["missing.warc.gz"], ["crawl.warc.gz", "--url", "https://paper.example/a"]):
+        assert newsmill("extract", *arguments).code == 2
+
+
+def test_a_page_as_the_api_takes_it(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, item = (
+        {"url": "https://paper.example/a", "html": PAGE},
+        {"url": "https://paper.example/b", "title": "B", "text": "The bridge is closed."},
+    )
+    lines: list[dict[str, Any]] = [{"page": page}, {"item": item}, {"page": {"url": 1}}, {"page": page, "item": item}]
+    feed(monkeypatch, "\n".join(map(json.dumps, lines)).encode())
+    assert [line["outcome"] for line in newsmill("extract").lines] == ["stored", "stored", "bad_input", "bad_input"]
 
 
 def test_what_cannot_be_read_is_named(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

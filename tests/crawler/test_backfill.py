@@ -14,7 +14,7 @@ from world import World, now
 from crawler.listing_task import ListingTask
 from crawler.listings import ParsedLinks
 from newsmill.cli import main
-from newsmill.cli.enqueue import estimate_time, make_period, plan_backfill, start_backfill
+from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
 from newsmill.discovery.dates import Period
 from newsmill.exceptions import ConfigError

@@ -6,6 +6,7 @@ commands, as in a terminal of its own. A command without shell syntax runs in th
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytest
 from command_result import Newsmill, make_runner
 from store_status import read_status
+from warc_records import record
 
 from newsmill import demo
 
@@ -35,6 +37,7 @@ MAX_COMMAND_SECONDS = 240  # on a busy machine
 FIRST = next(iter(RECIPES))  # it follows the sites of the introduction, and so fills the store of the others
 POLL = 0.5  # seconds between two looks at a running `newsmill up`
 QUIET_LOOKS = 3  # that find nothing pending and nothing changed since the look before: between two commits a URL is in no queue
+WARC_URL = "https://island.example/2020/03/01/lighthouse"
 SHELL_SYNTAX = re.compile(r"[|<>]|^\w+=")
 
 
@@ -126,6 +129,9 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
     (folder / "pages").mkdir()
     for path in sorted((demo.newspaper_folder() / "site" / "en" / "2026").rglob("*.html"))[:3]:
         shutil.copy(path, folder / "pages")
+    text = "".join(f"<p>{number}. The lighthouse keeper of the northern island retires after forty years.</p>" for number in range(9))
+    page = record(WARC_URL, f"<html lang=en><title>Lighthouse</title><article><h1>The last keeper</h1>{text}</article></html>".encode())
+    (folder / "pages.warc.gz").write_bytes(gzip.compress(page) + gzip.compress(record(f"{WARC_URL}.png", content_type="image/png")))
     with ExitStack() as stack:
         sites = [stack.enter_context(demo.serve(with_crawl_delay=False)).url for _ in range(2)]
         words = {
@@ -177,6 +183,14 @@ def clean(kitchen: Kitchen, printed: str) -> None:
     assert all(document["title"] and document["word_count"] > 200 for document in documents)
 
 
+def warc(kitchen: Kitchen, printed: str) -> None:
+    (capture,) = (json.loads(line) for line in kitchen.lines("captures.jsonl"))
+    documents = [json.loads(line) for line in kitchen.lines("corpus.jsonl")]
+    (document,) = (document for document in documents if document["url"] == WARC_URL)
+    assert document["text"] == capture["text"]
+    assert document["fetched_at"].startswith("2020-03-01T09:30:00")
+
+
 def count(kitchen: Kitchen, printed: str) -> None:
     assert kitchen.lines("counts.csv")[0] == "day,gazette,paper"
 
@@ -211,6 +225,7 @@ CHECKS: dict[str, Callable[[Kitchen, str], None]] = {
     "Build a corpus for a paper, with its manifest": corpus,
     "Feed a RAG index with new documents": index,
     "Clean a folder of HTML files": clean,
+    "Build a corpus from WARC files": warc,
     "Count articles per day and source with pandas": count,
     "Query the corpus with SQL": query,
     "Find the same text on several sites": copies,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -44,7 +45,8 @@ def test_raw_deflate_several_members_layers_and_no_header() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "utf-8"])
 def test_a_body_that_is_plainly_not_compressed_is_taken_as_it_is(coding: str) -> None:
-    assert decode_body(coding, TEXT) == TEXT
+    for body in (TEXT, codecs.BOM_UTF8 + TEXT, *(mark + b"\n" + TEXT for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE))):
+        assert decode_body(coding, body) == body
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])

@@ -5,6 +5,7 @@ The last byte of an input also chooses an option (a content type, an encoding), 
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 from fuzz.target import Target
 from newsmill import urls
+from newsmill.archive.captures import read_captures
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
@@ -174,6 +176,12 @@ def _index() -> sqlite3.Connection:
     return index
 
 
+def warc(data: bytes) -> None:
+    for capture in read_captures(io.BytesIO(data)):
+        assert 0 <= capture.offset <= len(data)
+        assert (capture.page is None) == (capture.skipped is not None)
+
+
 def pick(data: bytes, options: Sequence[T]) -> T:
     return options[data[-1] % len(options) if data else 0]
 
@@ -263,6 +271,20 @@ _QUERY = (
     b"is_free:no",
 )
 
+_RECORDS = (
+    b"WARC/1.0\r\n",
+    b"\r\n\r\n",
+    b"WARC-Type: response\r\n",
+    b"WARC-Type: warcinfo\r\n",
+    b"Content-Length: 9\r\n",
+    b"Content-Length: 99999999999\r\n",
+    b"WARC-Date: 2020-03-01T09:30:00Z\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"software: Newsmill ",
+    b"\x1f\x8b\x08\0",
+    b"\x28\xb5\x2f\xfd",
+)
+
 TARGETS = {
     "feed": Target(feed, 3, ("rss.xml", "en/atom.xml", "feed.json"), _XML),
     "sitemap": Target(sitemap, 3, ("sitemap*.xml",), _MAP),
@@ -272,4 +294,5 @@ TARGETS = {
     "decode": Target(decode, 3, ("robots.txt", "uk/*/*.html"), _BYTES),
     "reader": Target(reader, 10, ("de/stadt/*.html", "en/*/*.html", "404.html", "suche.html"), _HTML, 40_000),
     "query": Target(query, 1, (), _QUERY, 4_000),
+    "warc": Target(warc, 3, (), _RECORDS),
 }

@@ -116,6 +116,7 @@ def test_pages_of_other_programs_warc_files(web: RunningApp, sandbox: Sandbox) -
         records = (
             record("warcinfo", b"software: another\r\n"),
             record("request", b"GET / HTTP/1.1\r\n\r\n", f"WARC-Target-URI: {url}"),
+            record("response", b"20260101000000\r\npaper.example. 1 IN A 192.0.2.1", "WARC-Target-URI: dns:paper.example"),
             record("response", response, f"WARC-Target-URI: <{url}>", "WARC-Date: 2026-11-25T10:00:00Z"),
         )
         (receipt,) = post_warc(web, b"".join(map(gzip.compress, records) if zipped else records))["items"]

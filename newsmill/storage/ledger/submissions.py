@@ -176,12 +176,13 @@ class ArchivedRow:
     state: State
     segment: str | None
     offset: int | None
+    fetched_at: datetime | None = None
 
 
 # ---- pages
 
 _BY_KEY = ledger.c.url_key.in_(bindparam("b_keys", expanding=True))
-_KNOWN = select(ledger.c.url_key, ledger.c.kind, ledger.c.state, ledger.c.segment, ledger.c.offset).where(_BY_KEY)
+_KNOWN = select(ledger.c.url_key, ledger.c.kind, ledger.c.state, ledger.c.segment, ledger.c.offset, ledger.c.fetched_at).where(_BY_KEY)
 _LOCKED = select(*ENDED_COLUMNS, ledger.c.url_key).where(_BY_KEY).order_by(ledger.c.id).with_for_update()
 _TAKE_OVER = (
     update(ledger)
@@ -207,7 +208,7 @@ _TAKE_OVER = (
 def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, ArchivedRow]:
     """The known rows of these URL keys, by key."""
     found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
-    return {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset) for row in found}
+    return {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
 
 
 def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:

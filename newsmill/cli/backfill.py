@@ -1,103 +1,30 @@
-"""Commands that queue URLs beside the regular polls: `newsmill submit` single pages, `newsmill backfill` the older articles of a source."""
+"""`newsmill backfill`: fetch the older articles of a source, behind everything that is new.
+
+It finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest (`crawler.listing_task`):
+parts of sitemap indexes, next pages of sections, and pages of the wanted days.
+"""
 
 from __future__ import annotations
 
 import re
-import sys
 from calendar import monthrange
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from newsmill import context, urls
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Interrupt, complete_sources, format_count, format_seconds, note, now, print_json, printable
+from newsmill.cli.terminal import Interrupt, format_count, format_seconds, note, print_json, printable
 from newsmill.context import AppContext
 from newsmill.discovery.dates import Period, make_archive_urls
 from newsmill.discovery.html_listings import find_page_number
 from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
-from newsmill.redaction import redact
-from newsmill.site_inspection import add_scheme
 from newsmill.storage.ledger import FROM_BACKFILL, Backfill, PendingBackfill, Trace
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import Statistics
-from newsmill.submission import add_urls, is_url
-
-# ---- single URLs ----------------------------------------------------------------------------------------------------------------
-
-MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
-
-
-def submit(
-    urls: Annotated[
-        list[str] | None, typer.Argument(metavar="URL…", help="URLs of pages; - reads them from standard input.", show_default=False)
-    ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file with one URL per line.")] = None,
-    source: Annotated[
-        str | None, typer.Option("--source", autocompletion=complete_sources, help="Name of the source they belong to.")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Fetch known URLs again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
-) -> None:
-    """Queue single URLs: each is fetched once and processed by the workers. `newsmill trace URL` shows the result."""
-    if not urls and file is None:
-        raise typer.BadParameter("give URLs, --file, or - for standard input")
-    with context.open_context(configuration.load(), create=True) as store:
-        if source is not None:
-            context.find_source(store, source)
-        found = name_invalid(map(add_scheme, read_urls(urls or [], file)))
-        counts = add_urls(store.ledger, found, now=now(), source=source, again=again)
-    if as_json:
-        print_json(counts)
-    else:
-        known = f", {counts.known:,} {'known queued again' if again else 'already known'}" if counts.known else ""
-        invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
-        note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
-        if counts.new or counts.known:
-            note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
-    if counts.bad_url and not counts.new and not counts.known:
-        raise typer.Exit(1)
-
-
-def read_urls(urls: list[str], file: Path | None) -> Iterator[str]:
-    """The URLs of the arguments, of standard input for "-", and of the file. Skips empty lines and # comments. Raises ConfigError."""
-    for url in urls:
-        yield from _read_lines(sys.stdin.buffer) if url == "-" else [url]
-    if file is not None:
-        try:
-            with file.open("rb") as lines:
-                yield from _read_lines(lines)
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-
-
-def name_invalid(urls: Iterable[str]) -> Iterator[str]:
-    """All `urls`; the first invalid ones are noted."""
-    invalid = 0
-    for url in urls:
-        if not is_url(url):
-            invalid += 1
-            if invalid <= MAX_NAMED_URLS:
-                note(printable(f"not a URL that can be fetched: {redact(url[:200])!r}"))
-        yield url
-
-
-def _read_lines(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
-        text = line.decode("utf-8-sig", "replace").strip()
-        if text and not text.startswith("#"):
-            yield text
-
-
-# ---- backfills ------------------------------------------------------------------------------------------------------------------
-#
-# A backfill finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest
-# (`crawler.listing_task`): parts of sitemap indexes, next pages of sections, and pages of the wanted days.
 
 POLL_SECONDS = 5.0
 MAX_SHOWN = 30  # archives in a dry run
@@ -143,11 +70,11 @@ def backfill(
             if is_over and not as_json:
                 note(f"{name}: no backfill is in progress")
         if as_json:
-            print_json(make_backfill_record(store, source, found))
+            print_json(make_record(store, source, found))
         elif wait and not stop:
             watch(store, source)
         else:
-            note(describe_backfill(store, source, found))
+            note(describe(store, source, found))
 
 
 def show_plan(plan: BackfillPlan, source: Source) -> None:
@@ -162,7 +89,7 @@ def show_plan(plan: BackfillPlan, source: Source) -> None:
     typer.echo(f"  these {format_count(len(plan.polled) + len(plan.archives), 'listing')} take at least {first}; they lead to the articles")
 
 
-def make_backfill_record(store: AppContext, source: Source, found: Backfill) -> dict[str, Any]:
+def make_record(store: AppContext, source: Source, found: Backfill) -> dict[str, Any]:
     """The state of a backfill as JSON. `remaining` is a number of seconds."""
     pending = PendingBackfill(0, 0) if found.ended_at is not None else store.ledger.backfills.count_pending(source.name)
     done = found.listings + found.pages - pending.total
@@ -170,9 +97,9 @@ def make_backfill_record(store: AppContext, source: Source, found: Backfill) -> 
     return {**asdict(found), "pending_listings": pending.listings, "pending_pages": pending.pages, "remaining": rest.total_seconds()}
 
 
-def describe_backfill(store: AppContext, source: Source, found: Backfill) -> str:
+def describe(store: AppContext, source: Source, found: Backfill) -> str:
     """The state of a backfill in one line."""
-    record = make_backfill_record(store, source, found)
+    record = make_record(store, source, found)
     read = found.listings - record["pending_listings"] - (found.left_listings or 0)
     fetched = found.pages - record["pending_pages"] - (found.left_pages or 0)
     days = f"{found.first_day} to {found.last_day}"
@@ -186,14 +113,14 @@ def describe_backfill(store: AppContext, source: Source, found: Backfill) -> str
     return f"{source.name}: {days}: {ended}; {counts}; {left}"
 
 
-def describe_recent_backfills(store: AppContext) -> list[str]:
+def describe_recent(store: AppContext) -> list[str]:
     """One line for each backfill that is in progress, or has ended within SHOWN_AFTER_END."""
     earliest = store.now() - SHOWN_AFTER_END
     lines = []
     for found in store.ledger.backfills.list_all():
         source = store.ledger.source(found.source)
         if source is not None and (found.ended_at is None or found.ended_at > earliest):
-            lines.append(f"backfill of {describe_backfill(store, source, found)}")
+            lines.append(f"backfill of {describe(store, source, found)}")
     return lines
 
 
@@ -206,7 +133,7 @@ def watch(store: AppContext, source: Source) -> None:
             found = store.ledger.backfills.get(source.name)
             if found is None:
                 return
-            if (line := describe_backfill(store, source, found)) != last:
+            if (line := describe(store, source, found)) != last:
                 note(last := line)
             if found.ended_at is not None:
                 return
@@ -218,7 +145,7 @@ def watch(store: AppContext, source: Source) -> None:
                 return
 
 
-# ---- the plan of a backfill -----------------------------------------------------------------------------------------------------
+# ---- the plan ------------------------------------------------------------------------------------------------------------------
 
 MAX_LISTINGS = 2_000  # of a source, looked at
 PATTERN_DOCUMENTS = 200  # the newest documents, whose URLs show how the archive is dated

@@ -1,0 +1,253 @@
+"""WARC files of any program and size as a stream: their captured pages, and the records that hold none, each with its offset.
+
+Memory holds one record. A damaged record does not end the file: reading resumes at the next record that can be found.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from pydantic import AwareDatetime, BaseModel
+
+from newsmill.archive.warc import (
+    FIRST_RECORDS,
+    GZIP_MAGIC,
+    SOFTWARE,
+    CappedReader,
+    build_page,
+    is_http_response,
+    parse_response,
+    read_target,
+    read_warc_date,
+)
+from newsmill.model import Page
+
+MAX_BLOCK_BYTES = 11 << 20  # of a record that is read: the largest body and its headers
+SEARCH_BYTES = 1 << 20  # of a file that are searched at once for the next record
+GZIP_MEMBER = GZIP_MAGIC + b"\x08"  # with the only method that exists
+MAX_MEMBER_HEAD_BYTES = 1024  # of a gzip member that are unpacked to see whether a record begins there
+RECORD_START = b"WARC/"
+
+
+class Skipped(StrEnum):
+    """Why a record gives no page."""
+
+    OTHER = "other"  # not a response to an HTTP request: requests, metadata, DNS, screenshots
+    REVISIT = "revisit"  # the server sent the same page as before; its record is elsewhere
+    TOO_LARGE = "too_large"
+    FILTERED = "filtered"  # the caller does not want it
+    DAMAGED = "damaged"  # it cannot be read, or ends early
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A page of a WARC file, or why a record gives none. `offset`: byte of the file at which the record, or its gzip member, begins."""
+
+    offset: int
+    page: Page | None = None
+    skipped: Skipped | None = None
+    detail: str | None = None
+
+
+IsWanted = Callable[[str, datetime], bool]
+"""Whether the capture of a URL at a time is read."""
+
+
+def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) -> Iterator[Capture]:
+    """A capture for each record of a WARC file: plain, gzip, zstd or lz4. Pages of Newsmill's own files have all that was archived of them.
+
+    Raises nothing for the contents of the file. OSError: the file itself cannot be read.
+    """
+    group: _OwnPage | None = None
+    is_own = False
+    for record in _read_records(file, is_wanted):
+        if group is not None and (record.kind in FIRST_RECORDS or record.kind == WarcRecordType.warcinfo):
+            yield group.build(is_wanted)
+            group = None
+        if record.skipped is not None:
+            yield Capture(record.offset, skipped=record.skipped, detail=record.detail)
+        elif record.kind == WarcRecordType.warcinfo:
+            is_own = SOFTWARE in record.block
+            yield Capture(record.offset, skipped=Skipped.OTHER)
+        elif not is_own:
+            yield _read_foreign(record)
+        elif record.kind in FIRST_RECORDS:
+            group = _OwnPage(record.offset, {str(record.kind): record.block})
+        elif group is not None:
+            group.records[str(record.kind)] = record.block
+    if group is not None:
+        yield group.build(is_wanted)
+
+
+class _Metadata(BaseModel):
+    """What the metadata record of a page of Newsmill has. Any program can write one."""
+
+    requested_url: str
+    url: str
+    fetched_at: AwareDatetime
+    ip: str | None
+    redirects: list[str]
+    source: str | None
+    hint: dict[str, Any]
+    rendered: bool = False
+    rendering_failure: str | None = None
+    headers: list[tuple[str, str]] | None = None
+    request_headers: list[tuple[str, str]] | None = None
+
+
+@dataclass(slots=True)
+class _OwnPage:
+    """The records of a page that Newsmill wrote."""
+
+    offset: int
+    records: dict[str, bytes] = field(default_factory=dict)
+
+    def build(self, is_wanted: IsWanted) -> Capture:
+        try:
+            _Metadata.model_validate_json(self.records["metadata"])
+            page, is_rendered = build_page(self.records)
+            page = replace(page, rendered=self.records[str(WarcRecordType.conversion)]) if is_rendered else page
+        except KeyError as error:
+            return Capture(self.offset, skipped=Skipped.DAMAGED, detail=f"a page of Newsmill: its {error.args[0]} record is missing")
+        except (ValueError, IndexError):
+            return Capture(self.offset, skipped=Skipped.DAMAGED, detail="a page of Newsmill: its records do not hold what Newsmill writes")
+        return (
+            Capture(self.offset, page) if is_wanted(page.requested_url, page.fetched_at) else Capture(self.offset, skipped=Skipped.FILTERED)
+        )
+
+
+def _read_foreign(record: _Record) -> Capture:
+    """The page of another program's response record."""
+    try:
+        return Capture(record.offset, parse_response(record.url, record.date, record.block))
+    except ValueError as error:
+        return Capture(record.offset, skipped=Skipped.DAMAGED, detail=str(error))
+
+
+# ---- records -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that was read, or a damaged place."""
+
+    offset: int
+    kind: WarcRecordType | None = None
+    url: str = ""
+    date: str = ""
+    block: bytes = b""
+    skipped: Skipped | None = None
+    detail: str | None = None
+
+
+class _DamagedRecord(Exception):
+    """A record that cannot be read to its end."""
+
+
+def _read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[_Record]:
+    """The records of a file, and one that names each damaged place."""
+    at, is_own = 0, False
+    unnamed: _Record | None = None  # damage at an unknown offset behind a record; dropped when the next record is damaged itself
+    while True:
+        last: int | None = None  # offset of the record that was begun last
+        is_read = True
+        try:
+            for record in ArchiveIterator(CappedReader(file, None, at), parse_http=False):
+                if unnamed is not None:
+                    yield unnamed
+                    unnamed = None
+                last, is_read = record.stream_pos, False
+                found = _read_record(record, is_wanted, is_own=is_own)
+                is_read = True
+                if found.kind == WarcRecordType.warcinfo:
+                    is_own = SOFTWARE in found.block
+                yield found
+            break
+        except (OSError, _DamagedRecord) as error:
+            reason = str(error)
+        place = at if last is None else last
+        if last is not None and is_read:
+            unnamed = _Record(place, skipped=Skipped.DAMAGED, detail=f"after this record: {reason}")
+        else:
+            unnamed = None
+            detail = "no WARC record begins here" if last is None and at == 0 else reason
+            yield _Record(place, skipped=Skipped.DAMAGED, detail=detail)
+        following = _find_record(file, place + 1)
+        if following is None:
+            break
+        at = following
+    if unnamed is not None:
+        yield unnamed
+
+
+def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> _Record:
+    """Raises OSError and _DamagedRecord for one that is damaged."""
+    kind, offset = record.record_type, record.stream_pos
+    url, date = read_target(record), record.headers.get("WARC-Date") or ""
+    if record.headers.get("WARC-Type") is None:
+        raise _DamagedRecord("the record has no WARC-Type")
+    if kind == WarcRecordType.warcinfo or (is_own and kind is not WarcRecordType.revisit):
+        skipped = None
+    elif kind == WarcRecordType.revisit:
+        skipped = Skipped.REVISIT
+    elif not is_http_response(record):
+        skipped = Skipped.OTHER
+    else:
+        skipped = None if _is_capture_wanted(url, date, is_wanted) else Skipped.FILTERED
+    if skipped is None and record.content_length > MAX_BLOCK_BYTES:
+        skipped = Skipped.TOO_LARGE
+    if skipped is not None:
+        detail = f"{url[:200]} has {record.content_length:,} bytes" if skipped is Skipped.TOO_LARGE else None
+        return _Record(offset, kind, url, skipped=skipped, detail=detail)
+    block = record.reader.read()
+    if len(block) < record.content_length:
+        raise _DamagedRecord(f"the record ends after {len(block):,} of {record.content_length:,} bytes")
+    return _Record(offset, kind, url, date, block)
+
+
+def _is_capture_wanted(url: str, date: str, is_wanted: IsWanted) -> bool:
+    """A record with an unreadable date is wanted: it is damaged, which its reader says."""
+    try:
+        at = read_warc_date(date)
+    except ValueError:
+        return True
+    return is_wanted(url, at)
+
+
+def _find_record(file: BinaryIO, at: int) -> int | None:
+    """The offset of the next record at or after `at`. None: there is none, or the file is a pipe, or zstd or lz4."""
+    if not file.seekable():
+        return None
+    file.seek(0)
+    is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    needle = GZIP_MEMBER if is_gzip else b"\n" + RECORD_START
+    file.seek(at)
+    window = b""
+    while data := file.read(SEARCH_BYTES):
+        window, start = window + data, at - len(window)
+        at += len(data)
+        position = -1
+        while (position := window.find(needle, position + 1)) >= 0:
+            offset = start + position + (0 if is_gzip else 1)
+            if not is_gzip or _is_member_of_record(file, offset, at):
+                file.seek(offset)
+                return offset
+        window = window[-len(needle) + 1 :]
+    return None
+
+
+def _is_member_of_record(file: BinaryIO, offset: int, back_to: int) -> bool:
+    """Whether a record begins in the gzip member at `offset`; compressed data has the first bytes of a member by chance."""
+    file.seek(offset)
+    head = file.read(MAX_MEMBER_HEAD_BYTES)
+    file.seek(back_to)
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, len(RECORD_START)) == RECORD_START
+    except zlib.error:
+        return False

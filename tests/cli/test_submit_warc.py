@@ -1,0 +1,125 @@
+"""`newsmill submit --warc` and `newsmill.submit_warc`: files of several kinds, filters, damage, messages and exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import resource
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from command_result import Newsmill
+from warc_records import record
+
+import newsmill as package
+from newsmill.exceptions import ConfigError
+
+SITE = "https://paper.example"
+NONE: dict[str, int] = dict.fromkeys(
+    ("queued", "known", "not_html", "http_error", "revisit", "filtered", "rejected", "damaged", "other"), 0
+)
+
+
+def page(name: str, **options: Any) -> bytes:
+    return record(f"{SITE}/{name}", f"<html><p>{name}".encode() * 50, **options)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "data"))
+    with zipfile.ZipFile("d.wacz", "w") as wacz:
+        wacz.writestr("archive/data.warc.gz", gzip.compress(page("d")))
+        wacz.writestr("pages/pages.jsonl", "{}")
+    Path("a.warc").write_bytes(page("a") + page("old", date="2019-12-31T23:59:59Z"))
+    Path("b.warc.gz").write_bytes(gzip.compress(page("b")))
+    Path("c.warc.zst").write_bytes(zstandard.compress(page("c")))
+    return tmp_path
+
+
+def test_every_kind_of_file_and_a_second_run(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ("a.warc", "b.warc.gz", "c.warc.zst", "d.wacz", "-")
+    for expected in ({"queued": 6}, {"known": 6}):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(page("e")))))
+        assert newsmill("submit", "--warc", *files, "--json").json == NONE | expected
+    done = newsmill("submit", "--warc", "a.warc", "--again")
+    assert (done.code, done.out, done.err) == (0, "", "0 pages queued, 2 already known\n")  # the same pages are in the archive
+    assert newsmill("trace", f"{SITE}/d").code == 0
+
+
+def test_more_files_than_may_be_open_at_once(newsmill: Newsmill) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        assert newsmill("submit", "--warc", *["b.warc.gz", "d.wacz"] * 80, "--json").json == NONE | {"queued": 2, "known": 158}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_filters(newsmill: Newsmill) -> None:
+    cases = ((["--since", "2020"], 1), (["--until", "2020-02"], 1), (["--host", "paper.example"], 2), (["--host", "x.example"], 0))
+    for options, taken in cases:
+        counts = newsmill("submit", "--warc", "a.warc", "--json", *options).json
+        assert (counts["queued"] + counts["known"], counts["filtered"]) == (taken, 2 - taken)
+
+
+def test_damage_is_named_and_ends_nothing(newsmill: Newsmill) -> None:
+    damaged = gzip.compress(page("b"))[:-30]
+    Path("b.warc.gz").write_bytes(damaged * 30 + gzip.compress(page("b")))
+    Path("e.warc").write_text("<html>")
+    done = newsmill("submit", "--warc", "b.warc.gz", "e.warc", "a.warc", "--json")
+    assert done.json == NONE | {"queued": 3, "damaged": 31}
+    assert "b.warc.gz, offset 0: damaged: " in done.err
+    assert done.err.splitlines()[-1] == "11 further messages left out"
+    none = newsmill("submit", "--warc", "e.warc")
+    assert (none.code, "e.warc, offset 0: damaged: no WARC record begins here" in none.err) == (1, True)
+
+
+def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
+    Path("d.wacz").unlink()
+    with zipfile.ZipFile("d.wacz", "w") as wacz:
+        wacz.writestr("archive/data.warc.gz", b"".join(gzip.compress(page(name)) for name in "abc"))
+    data = bytearray(Path("d.wacz").read_bytes())
+    at = data.index(gzip.compress(page("b"))[10:]) + 60
+    data[at : at + 8] = bytes(8)
+    Path("d.wacz").write_bytes(data)
+    done = newsmill("submit", "--warc", "d.wacz", "--json")
+    assert (done.json, "d.wacz/archive/data.warc.gz, offset" in done.err) == (NONE | {"queued": 2, "damaged": 1}, True)
+    with zipfile.ZipFile("e.wacz", "w", zipfile.ZIP_DEFLATED) as wacz:
+        wacz.writestr("archive/data.warc", page("a"))
+    assert newsmill("submit", "--warc", "e.wacz").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--warc"], "give WARC files"),
+        (["--warc", "missing.warc"], "missing.warc: cannot be read"),
+        (["--warc", "data.wacz"], "data.wacz: not a whole WACZ file"),
+        (["--warc", "a.warc", "--source", "nobody"], "nobody"),
+        (["--warc", "a.warc", "--since", "May"], "expected a day, month or year"),
+        (["--warc", "a.warc", "--since", "2021", "--until", "2020"], "--since is the older one"),
+        (["--warc", "--file", "urls.txt"], "--file"),
+        (["a.warc"], "--warc"),
+        (["https://paper.example/a", "--host", "paper.example"], "--warc"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], message: str, newsmill: Newsmill) -> None:
+    Path("data.wacz").write_text("no zip")
+    done = newsmill("submit", *arguments)
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_the_python_function(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Path("b.warc.gz").write_bytes(b"rubbish")
+    counts = package.submit_warc([Path("a.warc"), "b.warc.gz"], is_wanted=lambda url, at: at.year == 2020, where=folder / "other")
+    assert counts == package.WarcCounts(queued=1, filtered=1, damaged=1)
+    assert "b.warc.gz, offset 0: damaged" in caplog.text
+    for files, options in (("a.warc", {}), (["a.warc"], {"source": "nobody"}), (["missing.warc"], {})):
+        with pytest.raises(ConfigError):
+            package.submit_warc(files, where=folder / "other", **options)  # type: ignore[arg-type]
