@@ -270,7 +270,10 @@ def _open_members(name: str, file: BinaryIO) -> list[WarcInput]:
     for member in found:
         if member.compress_type != zipfile.ZIP_STORED:  # the standard forbids it
             raise ConfigError(f"{name}: {member.filename} is compressed in the WACZ file; unzip the file and give the WARC files in it")
-    return [WarcInput(f"{name}/{member.filename}", cast(BinaryIO, _Member(file, member)), member.file_size) for member in found]
+    try:
+        return [WarcInput(f"{name}/{member.filename}", cast(BinaryIO, _Member(file, member)), member.file_size) for member in found]
+    except struct.error:
+        raise ConfigError(f"{name}: not a whole WACZ file (a member begins behind its end)") from None
 
 
 class _Member(io.RawIOBase):

@@ -90,6 +90,11 @@ def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
     Path("d.wacz").write_bytes(data)
     done = newsmill("submit", "--warc", "d.wacz", "--json")
     assert (done.json, "d.wacz/archive/data.warc.gz, offset" in done.err) == (NONE | {"queued": 2, "damaged": 1}, True)
+    directory = data.rindex(b"PK\x01\x02")  # of the central directory; 42 bytes later it says where the member begins
+    data[directory + 42 : directory + 46] = (1 << 30).to_bytes(4, "little")
+    Path("d.wacz").write_bytes(data)
+    done = newsmill("submit", "--warc", "d.wacz")
+    assert (done.code, "a whole WACZ file" in done.err, "Traceback" in done.err) == (2, True, False)
     with zipfile.ZipFile("e.wacz", "w", zipfile.ZIP_DEFLATED) as wacz:
         wacz.writestr("archive/data.warc", page("a"))
     assert newsmill("submit", "--warc", "e.wacz").code == 2
