@@ -1,5 +1,8 @@
-"""What a response is and announces: the kind of its body, by its first bytes and not by its URL or media type; by its headers a WebSub hub
-(W3C WebSub, section 4), for how long it is fresh (RFC 9111), and when the host may be asked again (Retry-After)."""
+"""What a response is and announces: the kind of its body, by its first bytes and not by its URL or media type; and by its headers a hub.
+
+The headers also say for how long a response is fresh, and when the next request may come. Sources: W3C WebSub, section 4; RFC 9111;
+RFC 9110, section 10.2.3 (Retry-After).
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class AlertSender(RoundThread):
     def match_pages(self, behind: list[SavedSearch], now: datetime) -> list[MatchedPage]:
         """The next page of each search. Searches at the same position share the reading.
 
-        A document that was found and fetched long before its search was saved, or longer than MATCH_AGE ago, is no news: its source was
+        A document that was found and fetched long before its search was saved, or longer than MATCH_AGE ago, is not new: its source was
         renamed, or its page was extracted again.
         """
         changes, pages = Changes(self.context.engine), dict[ChangePosition, tuple[list[str], ChangePosition]]()

@@ -156,9 +156,9 @@ class EndlessZeros(io.RawIOBase):
         if not self._parts:
             return b""
         if isinstance(self._parts[0], int):
-            taken = min(size, self._parts[0])
-            self._parts[0] -= taken
-            return bytes(taken)
+            count = min(size, self._parts[0])
+            self._parts[0] -= count
+            return bytes(count)
         data, self._parts[0] = self._parts[0][:size], self._parts[0][size:]
         return cast(bytes, data)
 

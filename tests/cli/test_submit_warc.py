@@ -63,9 +63,9 @@ def test_more_files_than_may_be_open_at_once(newsmill: Newsmill) -> None:
 
 def test_filters(newsmill: Newsmill) -> None:
     cases = ((["--since", "2020"], 1), (["--until", "2020-02"], 1), (["--host", "paper.example"], 2), (["--host", "x.example"], 0))
-    for options, taken in cases:
+    for options, read in cases:
         counts = newsmill("submit", "--warc", "a.warc", "--json", *options).json
-        assert (counts["queued"] + counts["known"], counts["filtered"]) == (taken, 2 - taken)
+        assert (counts["queued"] + counts["known"], counts["filtered"]) == (read, 2 - read)
 
 
 def test_damage_is_named_and_ends_nothing(newsmill: Newsmill) -> None:

@@ -18,7 +18,7 @@ from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
 
-FETCH_FIELDS = ("fetched_at", "archive_ref", "extractor", "profile_version", "confidence")  # of the last fetch; they are no change
+FETCH_FIELDS = ("fetched_at", "archive_ref", "extractor", "profile_version", "confidence")  # of the last fetch: a new value is not a change
 
 
 class Mirror:

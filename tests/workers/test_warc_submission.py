@@ -138,7 +138,7 @@ def test_what_is_no_article_is_counted_and_not_stored(world: WorkersWorld, conte
     assert [(document.url, document.source) for document in world.documents.iterate()] == [(f"{SITE}/a", "paper")]
 
 
-def test_a_failed_url_is_taken_from_an_older_capture(world: WorkersWorld, context: WorkerContext) -> None:
+def test_a_failed_url_gets_an_older_capture(world: WorkersWorld, context: WorkerContext) -> None:
     """A dead link of the live web is what an archive is asked for."""
     url = f"{SITE}/dead"
     world.ledger.add([Link(url)], now=world.app.now())

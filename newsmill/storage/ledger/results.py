@@ -101,7 +101,7 @@ _EXTRACT_DISPLACED = (
     .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
 )
 _RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
-# Fields that every new fetch or extraction may change are no change of a document; `confidence` is one where it makes it doubtful.
+# Fields that every new fetch or extraction may change do not change a document; `confidence` is one where it makes it doubtful.
 _UNSTATED_FIELDS = {"fetched_at", "archive_ref", "extractor", "profile_version", "confidence", "ledger_id", "stored_at", "site"}
 _STATED_FIELDS = tuple(column.name for column in documents.c if column.name not in _UNSTATED_FIELDS)
 _STATED = select(documents.c.confidence, *(documents.c[name] for name in _STATED_FIELDS))
