@@ -47,7 +47,7 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
         with open_context(settings.load()) as store, ThreadPoolExecutor(1) as pool:
             mill = Mill(store.ledger, now=store.now())
             (claim,) = mill.fetch(*links(1))
-            mill.store(good(claim, document_of(claim.url, title="Harbour")))
+            mill.store(good(claim, document_of(claim.url, title="Harbour", first_seen_at=store.now())))
             assert AlertSender(replace(store, now=lambda: store.now() + timedelta(days=1))).round(pool) == 1
     (listed,) = newsmill("alerts", "list", "--json").json
     assert (listed["attempts"], listed["detail"], "secret" in listed) == (1, "the receiver answered 500", False)

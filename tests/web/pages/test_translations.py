@@ -56,7 +56,7 @@ def test_every_origin_of_a_url_has_its_text() -> None:
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
-    files = (*PAGES.glob("*.py"), *PAGES.parent.glob("*_sender.py"), *PAGES.glob("templates/*.html"))
+    files = (*PAGES.glob("*.py"), *PAGES.parent.glob("*_senders.py"), *PAGES.glob("templates/*.html"))
     source = "\n".join(path.read_text() for path in files)
     used = set(re.findall(r"""(?:\bt|words)(?:\.n)?\(\s*f?['"]([\w.-]+)['"]\s*[,)]""", source))
     counted = {key for key in used if f"{key}.one" in EN.texts}
