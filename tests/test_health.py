@@ -82,8 +82,10 @@ NO_FAULTS = {
     "one try failed": observe(failing(HOME, FORBIDDEN, NOW), failing(FEED, FORBIDDEN, NOW)),
     "a wall of some minutes": observe(failing(HOME, FORBIDDEN, NOW - timedelta(minutes=10))),
     "one feed fails for hours": observe(HOME, failing(FEED, FORBIDDEN)),
-    "a feed is missing for a moment": observe(HOME, failing(FEED, MISSING)),
-    "another feed is as old": observe(HOME, failing(FEED, MISSING), replace(FEED, url="https://a.example/atom")),
+    "a feed is missing for a moment": observe(HOME, failing(FEED, MISSING, NOW - timedelta(hours=1.5))),
+    "another feed is as old": observe(
+        HOME, failing(FEED, MISSING, NOW - timedelta(hours=1.5)), replace(FEED, url="https://a.example/atom")
+    ),
     "one feed was emptied just now": observe(HOME, replace(FEED, emptied_at=NOW)),
     "a news sitemap is empty": observe(HOME, replace(FEED, kind=Kind.SITEMAP, emptied_at=OLD)),
     "some pages without text": observe(HOME, windows=window({Outcome.NO_TEXT: 5, Outcome.STORED: 5})),

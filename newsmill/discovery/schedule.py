@@ -44,7 +44,8 @@ MINUTES_PER_POLL = 1.0
 MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
 FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
 EXPLORATION_SHARE = 0.07  # polls of such listings, per poll of the others
-MAX_FEED_INTERVAL = timedelta(hours=4)  # a feed that breaks, moves or empties is noticed within hours, whatever other listings show
+# A feed that breaks, moves or empties is named within six hours, whatever other listings and hubs show: the proof takes up to two more.
+MAX_FEED_INTERVAL = timedelta(hours=3)
 EMPTIED_INTERVAL = timedelta(hours=1)  # of a listing that had entries and shows none: a second read proves that it lost them
 ARTICLES_PER_CHECK = 4.0  # expected articles without a new one, after which a listing is checked; by chance one silence in 55 (Poisson)
 STALLED_CHANCE = 0.01  # below this chance that a working listing shows none of the articles that others show, it counts as stalled
@@ -52,7 +53,7 @@ MAX_TRUSTED_SHARE = 0.8  # so that a listing counts as stalled after three artic
 MAX_CACHE_SECONDS = 600.0  # a longer max-age is for browsers
 UNKNOWN_RATE = 1 / 144.0  # articles per minute that are assumed before the first one: ten a day
 SPIDER_INTERVAL = timedelta(minutes=15)
-PUSHED_INTERVAL = timedelta(hours=6)  # of a feed whose hub sends every change
+PUSHED_INTERVAL = MAX_FEED_INTERVAL  # of a feed whose hub sends every change
 FAILING_INTERVALS = ((timedelta(days=1), timedelta(hours=1)), (timedelta(days=30), timedelta(days=1)))  # (failing for less than, interval)
 MAX_FAILING_INTERVAL = timedelta(days=30)
 

@@ -29,7 +29,7 @@ from newsmill.health.causes import (
 )
 from newsmill.model import Kind, Outcome, OutcomeRecord
 
-MISSING_PROOF = timedelta(hours=3)  # from the first 404; the listing is tried again every hour
+MISSING_PROOF = timedelta(hours=2)  # from the first 404; the listing is tried again every hour
 PART_PROOF = timedelta(hours=24)  # the same while other listings of the source are read
 _DOCUMENTS = frozenset({Outcome.STORED, Outcome.UNCHANGED, Outcome.DUPLICATE})
 _READ_OUTCOMES = _DOCUMENTS | PAGE_CAUSES.keys()  # others say nothing about extraction: a page that is gone was never there

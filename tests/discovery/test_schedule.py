@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.schedule import (
+    MAX_FEED_INTERVAL,
     MAX_INTERVAL,
     MAX_RETRY_DELAY,
     MINUTES_PER_POLL,
@@ -206,7 +207,7 @@ def test_a_cache_and_a_hub_save_polls():
     assert plan(per_day=5000, facts=ListingFacts(NOW, 9, cache_seconds=1e9)).at <= NOW + timedelta(minutes=10), (
         "news does not wait for a day"
     )
-    assert plan(facts=ListingFacts(NOW, 9, is_pushed=True)).at >= NOW + timedelta(hours=6)
+    assert plan(facts=ListingFacts(NOW, 9, is_pushed=True)).at >= NOW + MAX_FEED_INTERVAL
 
 
 def test_a_listing_that_lost_its_entries_is_read_again_within_the_hour() -> None:

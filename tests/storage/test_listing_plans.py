@@ -406,7 +406,7 @@ def test_a_feed_that_was_found_is_not_lost_when_it_is_missing_once(ledger: Ledge
 
 
 def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) -> None:
-    """The homepage shows all its articles and one more, so the feed is polled every four hours."""
+    """The homepage shows all its articles and one more, so the feed is polled every three hours."""
 
     def read_feed(hour: int, pages: list[int], outcome: Outcome) -> tuple[timedelta | None, str | None]:
         with site.engine.begin() as conn:
@@ -420,12 +420,12 @@ def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) 
     site.plan(0)
     with site.engine.begin() as conn:
         conn.execute(update(listing_schedules).values(reads=9))
-    assert read_feed(1, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=4)
+    assert read_feed(1, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=3)
     assert read_feed(2, [], Outcome.EMPTY_LISTING) == (timedelta(hours=1), "emptied")
     assert read_feed(3, [], Outcome.NOT_MODIFIED) == (timedelta(hours=1), "emptied"), "unchanged means: still without entries"
-    assert read_feed(4, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=4)
-    assert read_feed(5, [], Outcome.NOT_MODIFIED)[0] == timedelta(hours=4)
-    assert read_feed(8 * 24, [], Outcome.EMPTY_LISTING)[0] == timedelta(hours=4), "one without news for a week may well be empty"
+    assert read_feed(4, list(range(19)), Outcome.LISTED)[0] == timedelta(hours=3)
+    assert read_feed(5, [], Outcome.NOT_MODIFIED)[0] == timedelta(hours=3)
+    assert read_feed(8 * 24, [], Outcome.EMPTY_LISTING)[0] == timedelta(hours=3), "one without news for a week may well be empty"
 
 
 class Newsroom:
