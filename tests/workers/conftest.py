@@ -10,8 +10,10 @@ from workers_world import WorkersWorld
 
 from newsmill.context import build_context
 from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage import database
+from workers.process import WorkerContext
 
 
 @pytest.fixture
@@ -36,3 +38,14 @@ def world(tmp_path: Path, database_url: str) -> Iterator[WorkersWorld]:
             for log in sorted(data.glob("*.log")):
                 print(f"{log.name}:\n{log.read_text()}")  # pytest shows it if the test fails
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+def context(world: WorkersWorld, sandbox: Sandbox) -> WorkerContext:
+    return WorkerContext(world.app, sandbox, "worker-1")

@@ -41,12 +41,6 @@ def page(number: int, footer: str = FOOTER, wrap: str = "div") -> str:
     )
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as box:
-        yield box
-
-
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
     """One kind: the statements are tested on both in tests/storage/test_profiles.py."""

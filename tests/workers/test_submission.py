@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,6 @@ from newsmill.archive.archive import MAX_SEGMENT_PAGES, Archive
 from newsmill.context import build_context
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, PageReceipt, PageStatus, Segment, Source, State
 from newsmill.reextract import explain
-from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
@@ -31,17 +30,6 @@ from workers.process import WorkerContext
 
 URL = "https://paper.example/2026/council"
 KILLED_AT = ("archive", "ledger", "queue")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-def context(world: WorkersWorld, sandbox: Sandbox) -> WorkerContext:
-    return WorkerContext(world.app, sandbox, "worker-1")
 
 
 def article(topic: str = "council") -> bytes:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import brotli
-import pytest
 from warc_records import record
 from workers_world import WorkersWorld
 
 from newsmill.archive.warc import write_page, write_warcinfo
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, Source, WarcCounts
-from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Ended
 from newsmill.storage.processes import Heartbeat
 from newsmill.submission import make_enqueue, make_item_page
@@ -28,17 +26,6 @@ from workers.process import WorkerContext
 
 SITE = "https://paper.example"
 WORDS = "The {} decided on Tuesday after a long debate that the bridge over the river, the Brücke, is built again next year."
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-def context(world: WorkersWorld, sandbox: Sandbox) -> WorkerContext:
-    return WorkerContext(world.app, sandbox, "worker-1")
 
 
 def html(topic: str) -> str:
