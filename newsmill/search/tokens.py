@@ -18,7 +18,7 @@ from itertools import pairwise
 MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike
 
 # Letters with strokes that Unicode does not decompose; and, in Arabic script, the tatweel, digits, and letters that keyboards and writers
-# of one language spell in different ways: alef, yeh, kaf and heh.
+# of one language spell differently: alef, yeh, kaf and heh.
 _LETTERS = str.maketrans(
     {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""}
     | {"\u0671": "\u0627", "\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643"}

@@ -53,7 +53,7 @@ SIGHTED = timedelta(days=2)  # an article that was found later than that was not
 KIND_ORDER = (Kind.FEED, Kind.SITEMAP, Kind.HOMEPAGE, Kind.SECTION)  # of listings that show the same: the cheapest first
 CHECK_ORDER = (Kind.HOMEPAGE, Kind.SITEMAP, Kind.FEED, Kind.SECTION)  # of listings that are checked: what shows most first
 LATE_LISTING = timedelta(hours=1)  # an article may come that much later on one listing than on another
-MIN_EXPECTED = 2.0  # new articles of a listing since its last one, before it is asked whether it has stalled: a query of documents
+MIN_EXPECTED = 2.0  # new articles of a listing since its last one, before a query of documents checks whether it has stalled
 
 _PATTERN: TypeAdapter[SourcePattern] = TypeAdapter(SourcePattern)
 _SAVE = Upsert(source_patterns, ("source",), lambda new: {"computed_at": new.computed_at, "pattern": new.pattern})

@@ -160,8 +160,8 @@ def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShown
     }
     changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
     stated = (*page.marks.dates, *(value for values in page.meta.values() for value in values))
-    moments = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
-    changed.update(moment.day for moment in moments if _drop_request_time(moment, now) is None)
+    timestamps = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
+    changed.update(moment.day for moment in timestamps if _drop_request_time(moment, now) is None)
     return None if found.day in changed else found
 
 

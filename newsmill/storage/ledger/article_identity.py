@@ -79,7 +79,7 @@ def identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage]
 
     A canonical URL that another article names as well is not believed (a section, or one URL in the template). A row keeps its document
     when the page names another canonical URL and is the same article. A page with the text of a stored article is a copy of it where their
-    URLs or their publication times agree too (`_is_copy`). It is a copy as well if another article has taken the id of its own URL.
+    URLs or their publication times agree too (`_is_copy`). It is a copy as well if another article has the id of its own URL.
 
     `claim_id`: the ledger row of the page. `stored`: documents by id, with those of `list_identities` and those with a similar text.
     `owned`: the documents of ledger rows that have one.
