@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HTMLParser, HtmlProcessingInstruction, document_fromstring
 
+from newsmill.extraction.body.blocks import BOX_TAGS
+
 MAX_ATTRIBUTES = 500  # of one tag; real pages have under 100. libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
 MAX_DEPTH = 200  # levels; libxml2 stops at 256 (2,048 with huge_tree), and trafilatura and the copy function of lxml are recursive
 _LONG_TAG_BYTES = 4_000  # bytes; a tag with more than 500 attributes is longer than this
@@ -46,6 +48,9 @@ _SURROGATE_PAIR = re.compile(
 _ODD_REFERENCE = re.compile(
     b"%b|%b" % (_REFERENCE.pattern, _SURROGATE_PAIR.pattern), re.IGNORECASE
 )  # most pages have none, so one search is enough
+# A start tag of `_replace_components`. The bounds keep the search linear.
+_COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
+_SHADOW_ROOT = frozenset(("shadowrootmode", "shadowroot"))
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
 _ZERO_WIDTH_SPACE = (
     "\u200b".encode()
@@ -80,8 +85,11 @@ def prepare_html(html: bytes) -> HtmlSource:
     return HtmlSource(_remove_non_xml(html), tuple(warnings))
 
 
-def parse_source(markup: HtmlSource) -> ParsedHtml:
-    """Parse prepared HTML into the tree that all other modules of extraction use. Never raises."""
+def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> ParsedHtml:
+    """Parse prepared HTML into the tree that all other modules of extraction use. Never raises.
+
+    Web components become plain elements unless `keeps_components` is True.
+    """
     data, warnings = markup.html, markup.warnings
     if not data.strip():
         return ParsedHtml(None)
@@ -92,7 +100,39 @@ def parse_source(markup: HtmlSource) -> ParsedHtml:
             return ParsedHtml(None, too_deep=True)
         _flatten(tree)
         warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
+    if not keeps_components and _COMPONENT.search(data) is not None:
+        _replace_components(tree)
     return ParsedHtml(tree, warnings=warnings)
+
+
+def _replace_components(tree: HtmlElement) -> None:
+    """Make web components plain elements, so that their content is read as a browser shows it.
+
+    A declarative shadow root (`<template shadowrootmode>`) is unwrapped. A custom element, whose name has a hyphen, becomes a `div` if it
+    contains a box, or if it stands in a box that has no text of its own; otherwise a `span`. Its name becomes a class, because it says what
+    the element is for ("author-bio").
+    """
+    for root in [*tree.iter("template")]:
+        if not _SHADOW_ROOT.isdisjoint(root.attrib):
+            root.drop_tag()
+    holders = set[HtmlElement]()  # elements that contain a box
+    mixed = set[HtmlElement]()  # elements with text of their own
+    for element in [*tree.iter(etree.Element)][::-1]:  # inner elements first
+        parent = element.getparent()
+        if element.text and not element.text.isspace():
+            mixed.add(element)
+        if element.tail and not element.tail.isspace():
+            mixed.add(parent)
+    for element in [*tree.iter(etree.Element)][::-1]:
+        parent = element.getparent()
+        if parent is None:
+            continue
+        if "-" in element.tag:
+            is_box = element in holders or (parent.tag in BOX_TAGS and parent not in mixed)
+            element.set("class", f"{element.tag} {element.get('class') or ''}".strip())
+            element.tag = "div" if is_box else "span"
+        if element in holders or element.tag in BOX_TAGS:
+            holders.add(parent)
 
 
 def _remove_non_xml(data: bytes) -> bytes:

@@ -127,7 +127,9 @@ def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlEle
     entries = [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
     if entries:
         return entries
-    return [entry for feed in page.marks.tree.iter(FEED_TAG) for items in feed if items.get("items") is not None for entry in items]
+    tree = page.marks.tree
+    feeds = [*tree.iter(FEED_TAG), *tree.find_class(FEED_TAG)]  # the parser makes a class of the name of a custom element
+    return [entry for feed in feeds for items in feed if items.get("items") is not None for entry in items]
 
 
 def _find_target_id(item: Node) -> str | None:

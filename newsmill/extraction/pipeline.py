@@ -101,12 +101,14 @@ class _Request:
 class _LazyPage:
     """The prepared HTML of a whole page, and its tree, which is parsed on first use."""
 
-    def __init__(self, html: bytes) -> None:
+    def __init__(self, html: bytes, rules: Rules) -> None:
         self.markup = prepare_html(html)
+        # Selectors are written for the page as it is.
+        self.has_selectors = bool(rules.drop_css or rules.drop_xpath or rules.keep_css or rules.keep_xpath or rules.fields)
 
     @cached_property
     def parsed(self) -> ParsedHtml:
-        return parse_source(self.markup)
+        return parse_source(self.markup, keeps_components=self.has_selectors)
 
     @property
     def is_parsed(self) -> bool:
@@ -115,7 +117,7 @@ class _LazyPage:
 
 def _extract_html(request: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
     page, rules, profile = request.page, request.rules, request.profile
-    lazy_page = _LazyPage(to_utf8(html, page.header("Content-Type")))
+    lazy_page = _LazyPage(to_utf8(html, page.header("Content-Type")), rules)
     is_proven = profile is not None and apply_profile.is_proven(profile)
     fast_result = _extract_pruned(request, lazy_page) if is_proven and brief and rules == _NO_RULES else None
     if fast_result is not None and not request.is_sample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import lxml.html
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,3 +136,19 @@ def test_a_character_written_as_its_two_halves_is_one(halves: str) -> None:
     tree = parse_html(f"<p>fun {halves} here</p>").tree
     assert tree is not None
     assert tree.text_content() == "fun \N{GRINNING FACE} here"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("<x-story><p>One.</p></x-story>", '<div class="x-story"><p>One.</p></div>'),
+        ("<div><x-a>One.</x-a><x-a>Two.</x-a></div>", '<div><div class="x-a">One.</div><div class="x-a">Two.</div></div>'),
+        ('<p>The <x-note class="a">bridge</x-note> stays.</p>', '<p>The <span class="x-note a">bridge</span> stays.</p>'),
+        ("<p><a><x-title>One</x-title></a></p>", '<p><a><span class="x-title">One</span></a></p>'),
+        ('<article><template shadowrootmode="open"><p>One.</p></template></article>', "<article><p>One.</p></article>"),
+        ("<article><template><p>One.</p></template></article>", "<article><template><p>One.</p></template></article>"),
+    ],
+)
+def test_web_components_become_plain_elements(written: str, expected: str) -> None:
+    tree = parse_html(f"<html><body>{written}</body></html>").tree
+    assert tree is not None and lxml.html.tostring(tree, encoding="unicode") == f"<html><body>{expected}</body></html>"

@@ -29,6 +29,7 @@ from newsmill.extraction.body.block_model import BlockModel, Row, compute_featur
 from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, read_facts
+from newsmill.extraction.body.prompts import Prompts, empty_dialogues, find_prompts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
@@ -58,6 +59,22 @@ class Body:
     extractor: str = TRAFILATURA
     warnings: tuple[str, ...] = ()
     confidence: float | None = None  # the F1 that the model expects of its choice, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What each pass over a page has."""
+
+    layout: Layout
+    facts: PageFacts
+    model: BlockModel
+    is_sure_text: IsSureText | None
+    prompts: Prompts
+
+    def clear(self, shares: Sequence[float]) -> list[float]:
+        """Return the shares with 0 for the blocks of readers' comments and of prompts."""
+        shares = clear_comments(self.layout, shares, self.facts)
+        return [0.0 if i in self.prompts.reasons else share for i, share in enumerate(shares)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +137,9 @@ def extract_body(
     """
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
-    found = _extract_visible(
-        tree, page.marks.layout, url, facts, model or block_model.load_shipped_model(), kept_only=kept_only, is_sure_text=is_sure_text
-    )
+    layout = page.marks.layout
+    known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, find_prompts(layout))
+    found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
     hidden = find_script_blocks(tree, facts.title)
@@ -134,37 +151,29 @@ def extract_body(
     return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
 
 
-def _extract_visible(
-    tree: HtmlElement,
-    layout: Layout,
-    url: str | None,
-    facts: PageFacts,
-    model: BlockModel,
-    *,
-    kept_only: bool,
-    is_sure_text: IsSureText | None,
-) -> Body:
+def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
     """Return the body from the page's own elements, without scripts."""
-    selection = None
+    layout, selection = page.layout, None
+    tree = empty_dialogues(tree, page.prompts)
     for fast in (True, False):
         found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
             warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
             return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
-        shares = clear_comments(layout, alignment.shares, facts)
+        shares = page.clear(alignment.shares)
         if selection is not None and shares == selection.stats.shares:
             break  # the second pass would have the same result
-        selection = _select_blocks(layout, shares, shares, facts, model, is_sure_text)
+        selection = _select_blocks(page, shares, shares)
         if selection.expected_or_zero >= DOUBTFUL_CONFIDENCE or len(layout.blocks) > MANY_BLOCKS:
             break
     assert selection is not None
     if len(layout.blocks) <= MANY_BLOCKS:
-        selection = _reconsider(selection, layout, facts, model, is_sure_text)
+        selection = _reconsider(page, selection)
     return _build_body(selection, kept_only=kept_only)
 
 
-def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None) -> _Selection:
+def _reconsider(page: _Page, selection: _Selection) -> _Selection:
     """Return the selection, or that of a pass from another start where trafilatura's choice is a wrong account of the page.
 
     If the model is nearly undecided about a block, the mean of two passes decides about it; the second starts from the choice of the
@@ -177,10 +186,10 @@ def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: 
     """
 
     def start_from(shares: Sequence[float], averaged_with: _Selection | None = None) -> _Selection:
-        return _select_blocks(layout, selection.found, shares, facts, model, is_sure_text, averaged_with)
+        return _select_blocks(page, selection.found, shares, averaged_with)
 
     def start_from_choice(earlier: _Selection, averaged_with: _Selection | None = None) -> _Selection:
-        return start_from([float(block.index in earlier.kept) for block in layout.blocks], averaged_with)
+        return start_from([float(block.index in earlier.kept) for block in page.layout.blocks], averaged_with)
 
     best = selection
     if best.expected_or_zero >= DOUBTFUL_CONFIDENCE and best.is_undecided():
@@ -189,30 +198,23 @@ def _reconsider(selection: _Selection, layout: Layout, facts: PageFacts, model: 
         best = again
     if best.expected_or_zero < DOUBTFUL_CONFIDENCE:
         prose = [float(words > 0) for words in selection.stats.own.prose]
-        again = start_from_choice(start_from(clear_comments(layout, prose, facts)))
+        again = start_from_choice(start_from(page.clear(prose)))
         is_less = best.is_too_little() and again.count_words(again.kept) <= again.count_words(again.found_blocks())
         if again.expected_or_zero > best.expected_or_zero + MIN_SURER and not is_less:
             best = replace(again, expected=fmean((again.expected_or_zero, best.expected_or_zero)))
     return best
 
 
-def _select_blocks(
-    layout: Layout,
-    found: Sequence[float],
-    shares: Sequence[float],
-    facts: PageFacts,
-    model: BlockModel,
-    is_sure_text: IsSureText | None,
-    averaged_with: _Selection | None = None,
-) -> _Selection:
+def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float], averaged_with: _Selection | None = None) -> _Selection:
     """Let the model decide. `found` are the shares that trafilatura kept, `shares` those that the statistics start from.
 
     With an earlier pass, the mean of both decides about each block about which the earlier pass was undecided.
     """
-    stats = PageStats(layout, shares, facts)
+    stats, model = PageStats(page.layout, shares, page.facts), page.model
     near = stats.find_near_blocks()
-    settled = {i: reason for i in near if (reason := block_rules.find_settled(stats, i)) is not None}
-    sure = _find_sure(stats, near, settled, is_sure_text) if is_sure_text else frozenset()
+    prompts = page.prompts.reasons
+    settled = {i: reason for i in near if (reason := prompts.get(i) or block_rules.find_settled(stats, i)) is not None}
+    sure = _find_sure(stats, near, settled, page.is_sure_text) if page.is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
     earlier = {i: averaged_with.odds[i] for i in chosen if i in averaged_with.odds} if averaged_with else {}
