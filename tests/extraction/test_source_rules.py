@@ -92,6 +92,6 @@ def test_blocks_keep_their_place() -> None:
 def test_a_selector_names_a_custom_element_as_the_page_does() -> None:
     written = PAGE.replace("<article class=story>", "<x-story>").replace("</article>", "</x-story>")
     page = Page("https://a.example/x", "https://a.example/x", NOW, 200, (("Content-Type", "text/html"),), written.encode())
-    result = read_with(page, keep_css=("x-story",), drop_css=("x-story aside",))
-    assert result.document is not None and TEXT.format(4) in result.document.text
-    assert TEXT.format(3) not in result.document.text and TEXT.format(5) not in result.document.text
+    result = read_with(page, drop_css=("x-story aside",), fields={"title": "x-story p"})
+    assert result.document is not None and result.document.title == TEXT.format(1)
+    assert TEXT.format(4) in result.document.text and TEXT.format(3) not in result.document.text
