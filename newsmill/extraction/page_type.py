@@ -60,6 +60,12 @@ _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
+# Nothing is shown but an element that is empty until a script finds it, by its id or as a custom element (WHATWG HTML 4.13).
+_IS_APPLICATION = etree.XPath(
+    "//script[@src] and //body//*[@id or contains(name(), '-')][not(self::script or self::noscript or *)][not(normalize-space())] "
+    "and not(//body//*[self::img or self::picture or self::video or self::audio or self::iframe or self::object or self::embed]"
+    "[not(ancestor::noscript)])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,8 @@ def _detect_labels(evidence: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:
+    if not evidence.words and _IS_APPLICATION(evidence.page.marks.tree):
+        return OutcomeRecord(Outcome.NEEDS_SCRIPT, "an empty element that a script fills")
     request = _SCRIPT_REQUEST.search(evidence.text) if evidence.words < MAX_SHORT_WORDS else None
     if request is None and evidence.words < 30:
         noscript_text = " ".join(" ".join(element.itertext()) for element in evidence.page.marks.tree.iter("noscript"))[:5000]

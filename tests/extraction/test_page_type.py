@@ -313,6 +313,27 @@ def test_the_page_of_a_site_that_is_out_of_order(title: str, headline: str | Non
     assert (found.outcome is Outcome.SOFT_404) == is_error, found
 
 
+APP = '<script src="/app.js"></script>'
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (f'<div id="root"></div>{APP}', Outcome.NEEDS_SCRIPT),
+        ('<app-root></app-root><script type="module" src="/main.js"></script>', Outcome.NEEDS_SCRIPT),
+        (f'<div id="root"><div id="spinner" class="x"> </div></div><noscript><img src="/pixel"></noscript>{APP}', Outcome.NEEDS_SCRIPT),
+        (f'<div id="root"></div><img src="/a.png">{APP}', Outcome.NO_TEXT),  # a picture is all that the page has
+        ('<div id="root"></div><script>track()</script>', Outcome.NO_TEXT),
+        (f"<div></div>{APP}", Outcome.NO_TEXT),
+        (f'<script id="state">{{}}</script>{APP}', Outcome.NO_TEXT),
+    ],
+)
+def test_the_page_of_an_application_is_told_from_an_empty_one(body: str, outcome: Outcome) -> None:
+    for head in ("", '<meta property="og:type" content="article">'):
+        markup = f"<html lang=en><head><title>Council votes</title>{head}</head><body>{body}</body></html>"
+        assert read(page(markup)).ending.outcome is outcome
+
+
 def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
     """The block layer may remove every teaser of an index, or every word of a wall."""
     for body, outcome in (
