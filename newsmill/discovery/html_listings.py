@@ -201,9 +201,14 @@ def find_targets(page: PageLinks, url: str) -> tuple[str, ...]:
     return tuple(targets)
 
 
-def make_well_known_links(url: str) -> tuple[Link, ...]:
-    """Links to the well-known paths of feeds and sitemaps, for a site that names none. Each is worth one fetch."""
-    return tuple(Link(urls.normalize(path, url), kind, found_by="homepage", found_on=url) for path, kind in _WELL_KNOWN_PATHS)
+def make_well_known_links(url: str, *, is_whole_host: bool = True) -> tuple[Link, ...]:
+    """Links to the well-known paths of feeds and sitemaps, for a site that names none. Each is worth one fetch.
+
+    They are at the root of the host, or below the page, if its site is only the part of the host that begins there.
+    """
+    base = url if is_whole_host or "." in url.rpartition("/")[2] or url.endswith("/") else f"{url}/"
+    links = ((path if is_whole_host else path[1:], kind) for path, kind in _WELL_KNOWN_PATHS)
+    return tuple(Link(urls.normalize(path, base), kind, found_by="homepage", found_on=url) for path, kind in links)
 
 
 def find_feed_links(page: PageLinks, url: str) -> tuple[Link, ...]:

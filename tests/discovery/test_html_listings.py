@@ -164,6 +164,9 @@ def test_the_same_page_as_json_is_no_feed(href):
 def test_well_known_paths():
     assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
     assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
+    for page in ("/news", "/news/", "/news/index.html"):
+        below = make_well_known_links(f"https://www.news.example{page}", is_whole_host=False)
+        assert {link.url.removeprefix("https://www.news.example/news/") for link in below} >= {"feed/", "rss.xml", "sitemap.xml"}
 
 
 def test_base_and_relative_links():
