@@ -216,12 +216,31 @@ def test_a_beginning_before_a_registration_is_not_the_article(notice: str) -> No
     assert ending(TEASER % (f"<div class=wall><p>{notice}</p></div>", "")).ending.outcome is Outcome.PAYWALL
 
 
-def test_a_video_without_text() -> None:
-    head = '<meta property="og:type" content="video.other">'
-    assert (
-        ending("<main><h1>See the bridge fall</h1><p>Watch how it happened on Tuesday.</p></main>", head=head).ending.outcome
-        is Outcome.NOT_ARTICLE
-    )
+PODCAST = '<script type="application/ld+json">{"@type":"PodcastEpisode","name":"The old harbour"}</script>'
+READ_ALOUD = (
+    '<script type="application/ld+json">[{"@type":"AudioObject","name":"Listen"},{"@type":"NewsArticle","headline":"Council"}]</script>'
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "outcome"),
+    [
+        ('<meta property="og:type" content="video.other">', Outcome.NOT_ARTICLE),
+        ('<meta property="og:type" content="music.song">', Outcome.NOT_ARTICLE),
+        (PODCAST, Outcome.NOT_ARTICLE),
+        (READ_ALOUD, Outcome.STORED),
+        (f'<meta property="og:type" content="article">{PODCAST}', Outcome.STORED),
+        ("", Outcome.STORED),
+    ],
+)
+def test_a_video_or_a_podcast_without_text(head: str, outcome: Outcome) -> None:
+    body = "<main><h1>See the bridge fall</h1><p>Watch how it happened on Tuesday.</p></main>"
+    assert ending(body, head=head).ending.outcome is outcome
+
+
+@pytest.mark.parametrize("head", ['<meta property="og:type" content="video.other">', PODCAST])
+def test_a_video_or_a_podcast_with_a_text_is_an_article(head: str) -> None:
+    assert ending(f"<article><h1>Council votes</h1>{paragraphs()}</article>", head=head).ending.outcome is Outcome.STORED
 
 
 @pytest.mark.parametrize(
