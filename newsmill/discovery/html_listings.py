@@ -33,9 +33,14 @@ MAX_FRAMES = 4  # of a homepage; one is its menu, one its news
 _FEED_TYPES = re.compile(
     r"application/(?:rss|atom|rdf|feed|x\.atom|x-rss)\+(?:xml|json)|application/json|text/(?:rss|atom)?\+?xml|application/xml", re.I
 )
-_FEED_URL = re.compile(
-    r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf))/?$", re.I
+_FEED_PATH = re.compile(  # also /rss/news.xml, /rss2.xml and /news_rss.xml
+    r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf)"
+    r"|/(?:rss|feeds?|atom)(?:/[\w-]+){1,3}\.xml|[/._-]rss[\w.-]{0,40}\.xml)/?$",
+    re.I,
 )
+_FEED_PARAMETER = re.compile(
+    r"(?:^|&)(?:feed=(?:rss2?|atom)|(?:type|format)=(?:rss|atom))(?=&|$)", re.I
+)  # WordPress without permalinks, Joomla
 # Feeds of comments, and the same page for programs: JSON of WordPress, also without permalinks, and of Drupal.
 _NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json|[?&]rest_route=|[?&]_format=", re.I)
 _WELL_KNOWN_PATHS = (
@@ -219,9 +224,20 @@ def find_feed_links(page: PageLinks, url: str) -> tuple[Link, ...]:
         if "alternate" in link.get("rel", "").lower().split() and _FEED_TYPES.fullmatch(link.get("type", "").strip())
     ]
     hrefs = [link.get("href", "") for link in named if not _NOT_NEWS_FEED.search(link.get("href", "") + link.get("title", ""))]
-    hrefs = hrefs or [anchor.href for anchor in page.anchors if _FEED_URL.search(anchor.href.split("?")[0])]
+    hrefs = hrefs or [anchor.href for anchor in page.anchors if is_feed_url(anchor.href)]
     sitemaps = [link.get("href", "") for link in page.links if link.get("rel", "").lower() == "sitemap"]
     return (*_make_listing_links(hrefs, Kind.FEED, page, url), *_make_listing_links(sitemaps, Kind.SITEMAP, page, url))
+
+
+def is_feed_url(href: str) -> bool:
+    """Whether the target of a link looks like a feed, and not like one of comments.
+
+    >>> is_feed_url("/rss/politics.xml"), is_feed_url("/?feed=rss2"), is_feed_url("/comments/feed/")
+    (True, True, False)
+    """
+    path, _, query = href.partition("?")
+    is_feed = _FEED_PATH.search(path) is not None or _FEED_PARAMETER.search(query) is not None
+    return is_feed and _NOT_NEWS_FEED.search(href) is None
 
 
 def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: str) -> tuple[Link, ...]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.html_listings import MAX_LINKS, extract_links, make_well_known_links, read_homepage, read_section
+from newsmill.discovery.html_listings import MAX_LINKS, extract_links, is_feed_url, make_well_known_links, read_homepage, read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
 
@@ -139,6 +139,20 @@ def test_feeds_with_the_scheme_of_feed_readers(href, url):
 def test_feeds_of_the_anchors_where_the_head_names_none():
     listing = read_homepage(b'<a href="/feed/">RSS</a><a href="/politics/rss.xml">Politics</a><a href="/feeds-of-the-world">no</a>', URL)
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
+
+
+@pytest.mark.parametrize(
+    ("hrefs", "is_feed"),
+    [
+        ("/feed /feed/ /rss /RSS/ /atom /feeds/sport /rss.xml /feed.xml?x=1 /a.rss /index.rdf /export/rss.xml", True),
+        ("/rss/news.xml /RSS/de/News.xml /feeds/all.xml /rss2.xml /rss_news.xml /news_rss.xml /news-rss.xml", True),
+        ("?feed=rss2 /?feed=atom /index.php?format=feed&type=rss /news?format=atom", True),
+        ("/rss-hilfe.html /about-rss /news.xml /sitemap.xml /rssreader.html /press.xml /2026/press/a.xml /cross.xml", False),
+        ("/?type=rssfoo /a?next=/rss.xml /?feed=comments-rss2 /comments/feed/ /a?url=https://x.example/feed", False),
+    ],
+)
+def test_links_to_feeds(hrefs, is_feed):
+    assert {href: is_feed_url(href) for href in hrefs.split()} == dict.fromkeys(hrefs.split(), is_feed)
 
 
 @pytest.mark.parametrize(
