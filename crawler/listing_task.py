@@ -20,7 +20,7 @@ from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.responses import compute_fresh_seconds, find_announcement
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
-from newsmill.site_inspection import choose_site_url
+from newsmill.site_inspection import choose_site_url, is_homepage
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 from newsmill.storage.websub import Push
 
@@ -206,18 +206,22 @@ class ListingTask:
     async def _add_discovered(self, listings: Sequence[Link], site_url: str) -> None:
         """For a homepage, add also the sitemaps in its robots.txt, and the usual URLs of feeds and sitemaps where none is known.
 
-        They are those of the host of `site_url`; the robots.txt of a planned homepage that redirects there counts too.
-        What it names and was not found before is tried again.
+        They are those of the host of `site_url`; the robots.txt of a planned homepage that redirects there counts too. Of a homepage below
+        a path only the URLs below it count: the rest of the host is another site. What is named and was not found before is tried again.
         """
         if self.leased_url.kind is not Kind.HOMEPAGE or self.source is None:
             await self._add_listings(listings, refetch=False)
             return
-        named = [*listings, *self._robots_sitemaps(self.throttle, self.leased_url.url)]
-        if self.final_throttle.host == urls.get_host(site_url) != self.throttle.host:
+        is_whole_host = is_homepage(self.leased_url.url.partition("?")[0])
+        named = [*listings]
+        if is_whole_host:
+            named += self._robots_sitemaps(self.throttle, self.leased_url.url)
+        if is_whole_host and self.final_throttle.host == urls.get_host(site_url) != self.throttle.host:
             named += self._robots_sitemaps(self.final_throttle, site_url)
         planned = {Kind.FEED: self.source.feeds, Kind.SITEMAP: self.source.sitemaps}
         unknown = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in named)}
-        guessed = [replace(link, source=self.leased_url.source) for link in make_well_known_links(site_url) if link.kind in unknown]
+        guesses = make_well_known_links(site_url, is_whole_host=is_whole_host)
+        guessed = [replace(link, source=self.leased_url.source) for link in guesses if link.kind in unknown]
         await self._add_listings([*named, *guessed], refetch=False)
         missing = await self.state.call_ledger(lambda now: self.state.ledger.select_missing(named, now=now))
         await self._add_listings(missing, refetch=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -117,20 +118,22 @@ class SiteInspector:
         """Read a page as a homepage or a section: its feeds, sitemaps and sections, and the first of each kind itself."""
         whole = is_homepage(self.found.url)
         links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
-        if target := next((link.url for link in links if link.kind is Kind.HOMEPAGE), None):  # a redirect in HTML
+        for target in [link.url for link in links if link.kind is Kind.HOMEPAGE]:  # of a redirect in HTML, or of frames
             found = await self.fetcher.fetch(target, Kind.HOMEPAGE)
             if isinstance(found, Page):
                 self.given = page = found
                 self.found = replace(self.found, final_url=page.url)
                 links, pages, failure = await self._parse(page, Kind.HOMEPAGE, self.found.url)
+                if pages:
+                    break
         if failure is not None:
             self.found = replace(self.found, obstacle=Obstacle.NOT_A_PAGE, failure=failure)
             return
         self._links += pages
         self.found = replace(self.found, kind=Kind.HOMEPAGE if whole else Kind.SECTION, article_links=len(pages))
         named = [link for link in links if link.kind is Kind.FEED]
-        if not whole:  # a section is followed alone: of the feeds that it names, those below its path are its own
-            await self._try([link for link in named if _is_below(link.url, page.url)][:MAX_FEEDS])
+        if not whole:  # a section is followed alone, with the feeds that it names and that are its own
+            await self._try([link for link in named if _is_feed_of(page.url, link.url)][:MAX_FEEDS])
             return
         sections = tuple(link.url for link in links if link.kind is Kind.SECTION)[:MAX_SECTIONS]
         self.found = replace(self.found, sections=sections)
@@ -274,8 +277,12 @@ def _is_news_url(url: str) -> bool:
     return "news" in f"{parts.path.rstrip('/').rpartition('/')[2]}?{parts.query}".lower()
 
 
-def _is_below(url: str, section: str) -> bool:
-    return url.startswith(section.rstrip("/") + "/")
+def _is_feed_of(section: str, url: str) -> bool:
+    """Whether a feed that a section names is its own: below its path, or with its name in the URL ("/rss/sport.xml" of "/sport/")."""
+    name = re.escape(urlsplit(section).path.rstrip("/").rpartition("/")[2].partition(".")[0])
+    parts = urlsplit(url)
+    is_named = bool(name) and re.search(rf"(?<![^\W_]){name}(?![^\W_])", f"{parts.path}?{parts.query}", re.I) is not None
+    return is_named or url.startswith(section.rstrip("/") + "/")
 
 
 def _make_guess(path: str, base: str) -> Link:

@@ -35,7 +35,9 @@ MIN_ARTICLE_LINKS = 3  # of a homepage without feeds and sitemaps; a section may
 MAX_COUNTED_PAGES = 500  # of one listing
 
 _WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
-_HOMEPAGE_PATH = re.compile(r"/?(?:[a-z]{2}(?:[-_][a-z]{2})?/?)?(?:(?:index|home|default)\.\w+)?", re.I)  # "/", "/en/", "/index.html"
+_HOMEPAGE_PATH = re.compile(  # "/", "/en/", "/home", "/index.html"
+    r"/?(?:[a-z]{2}(?:[-_][a-z]{2})?/?)?(?:home/?)?(?:(?:index|home|default)\.\w+)?", re.I
+)
 
 
 class Obstacle(StrEnum):
@@ -182,7 +184,7 @@ def choose_site_url(given: str, final: str, article_links: int) -> str:
 
 
 def is_homepage(url: str) -> bool:
-    """Whether a page at this URL speaks for its whole host: the root, an index page, or an edition such as /en/."""
+    """Whether a page at this URL speaks for its whole host: the root, an index page, /home, or an edition such as /en/."""
     parts = urlsplit(url)
     return not parts.query and _HOMEPAGE_PATH.fullmatch(parts.path) is not None
 

@@ -236,6 +236,8 @@ def _is_tracking_parameter(name: str, value: str) -> bool:
     name = name.lower()
     if name in _TRACKING_PARAMETERS or name.startswith(_TRACKING_PREFIXES):
         return True
+    if name == "source":  # Medium: "rss-8f3c2d1e0b------2", "user_profile_page---------0----"
+        return "---" in value
     if name == "ref":  # Ghost and many sites write the referring site or page section; digits without a dot may be a real reference number
         return "." in value or not any(c.isdigit() for c in value)
     return _SESSION_PARAMETER.fullmatch(name) is not None and (name != "sid" or _LONG_TOKEN.fullmatch(value) is not None)

@@ -408,8 +408,8 @@ SENTENCES = {
 ADVICE: dict[Advice | Outcome, str] = {
     Advice.REFUSED: "the site refuses this program; give the URL of a feed or a sitemap of the site, or ask the publisher",
     Advice.COOKIES: (
-        "the site may want cookies; give the URL of a feed or a sitemap of the site, "
-        "or write a spider, which keeps cookies (docs/guides/spiders.md)"
+        "the site may want cookies; set COOKIES_ENABLED = true in the table [scrapy] of sources.toml (docs/guides/scrapy-settings.md), "
+        "or give the URL of a feed or a sitemap of the site"
     ),
     Advice.CONSENT: "give the URL of a feed or a sitemap of the site",
     Outcome.DNS: "check the spelling of the host",

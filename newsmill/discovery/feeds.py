@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from newsmill import urls
 from newsmill.charset import to_text
@@ -138,13 +139,22 @@ def _choose_url(entry: RawEntry) -> str | None:
 
 
 def _find_first_url(candidates: Iterable[str], base: str | None = None) -> str | None:
-    """The first valid URL, else the first candidate."""
+    """The first valid URL that is not a homepage, else the first valid URL, else the first candidate.
+
+    Some feeds link each entry to the homepage, and have the URL of the article in its guid.
+    """
     candidates = list(candidates)
-    return next((text for text in candidates if _is_url(text, base)), candidates[0] if candidates else None)
+    valid = [text for text in candidates if _is_url(text, base)]
+    return next((text for text in valid if not _is_root(text, base)), next(iter((*valid, *candidates)), None))
 
 
 def _is_absolute(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _is_root(text: str, base: str | None) -> bool:
+    parts = urlsplit(urls.normalize(text, base))
+    return parts.path == "/" and not parts.query
 
 
 def _is_url(text: str, base: str | None) -> bool:

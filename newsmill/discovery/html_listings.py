@@ -21,19 +21,26 @@ MAX_PAGES = 1_000  # links to articles on one page; a front page has 60 to 250
 
 _MAX_NULS = 10  # in the first 1,024 characters; a picture has hundreds, a page a stray one
 _NOT_ARTICLE_RELS = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
-_UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
+# Thai, Lao, Tibetan, Burmese, Khmer, kana, Han: no blanks between words
+_UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
 _REFRESH = re.compile(r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']+)""", re.I)
 MAX_SECTIONS = 40  # a large site's menu; each costs one fetch per interval
 MAX_FEEDS = 10
+MAX_FRAMES = 4  # of a homepage; one is its menu, one its news
 
 _FEED_TYPES = re.compile(
     r"application/(?:rss|atom|rdf|feed|x\.atom|x-rss)\+(?:xml|json)|application/json|text/(?:rss|atom)?\+?xml|application/xml", re.I
 )
-_FEED_URL = re.compile(
-    r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf))/?$", re.I
+_FEED_PATH = re.compile(  # also /rss/news.xml, /rss2.xml and /news_rss.xml
+    r"(?:/feed|/rss|/atom|/rss2|/feeds?/[\w-]+|[/.-](?:rss|feed|atom|index)\.(?:xml|rdf|json|php)|\.(?:rss|atom|rdf)"
+    r"|/(?:rss|feeds?|atom)(?:/[\w-]+){1,3}\.xml|[/._-]rss[\w.-]{0,40}\.xml)/?$",
+    re.I,
 )
+_FEED_PARAMETER = re.compile(
+    r"(?:^|&)(?:feed=(?:rss2?|atom)|(?:type|format)=(?:rss|atom))(?=&|$)", re.I
+)  # WordPress without permalinks, Joomla
 # Feeds of comments, and the same page for programs: JSON of WordPress, also without permalinks, and of Drupal.
 _NOT_NEWS_FEED = re.compile(r"comment|kommentar|comentario|commentaire|/oembed|wp-json|[?&]rest_route=|[?&]_format=", re.I)
 _WELL_KNOWN_PATHS = (
@@ -165,7 +172,8 @@ def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Lis
     """The links of a homepage at `url` (final, after redirects): feeds and sections as listings, articles as pages.
 
     Feeds are those of its head (autodiscovery), else those it links to. A page without articles that only redirects (a static site in
-    several languages) gives the page that it redirects to, of Kind.HOMEPAGE. Raises ListingError if the page is not HTML.
+    several languages), or that consists of frames, gives the pages that it redirects to or shows, of Kind.HOMEPAGE. Raises ListingError if
+    the page is not HTML.
     """
     page = parse_page(html, content_type)
     links = find_same_site_links(page, url)
@@ -174,8 +182,8 @@ def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Lis
         Link(link_url, Kind.SECTION, found_by="homepage", found_on=url) for link_url in find_section_urls(links, with_categories=not feeds)
     ]
     pages = tuple(find_article_links(links, url, "homepage"))[:MAX_PAGES]
-    target = None if pages else find_refresh_target(page, url)
-    redirects = () if target is None else (Link(target, Kind.HOMEPAGE, found_by="homepage", found_on=url),)
+    targets = () if pages else find_targets(page, url)
+    redirects = tuple(Link(target, Kind.HOMEPAGE, found_by="homepage", found_on=url) for target in targets)
     return Listing(
         pages=pages,
         listings=(*feeds, *sections, *redirects),
@@ -183,19 +191,29 @@ def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Lis
     )
 
 
-def find_refresh_target(page: PageLinks, url: str) -> str | None:
-    """The other page of the same site that the page's <meta http-equiv="refresh"> leads to (WHATWG HTML 4.2.5.3)."""
+def find_targets(page: PageLinks, url: str) -> tuple[str, ...]:
+    """The pages of the same site that a page leads to by <meta http-equiv="refresh"> (WHATWG HTML 4.2.5.3), or shows in its frames."""
     match = _REFRESH.match(page.refresh or "")
-    try:
-        target = urls.normalize(match[1], resolve_base(page, url)) if match else url
-        return None if urls.get_site(target) != urls.get_site(url) or urls.make_key(target) == urls.make_key(url) else target
-    except UrlError:
-        return None
+    base, site, own_key = resolve_base(page, url), urls.get_site(url), urls.make_key(url)
+    targets: dict[str, None] = {}
+    for href in (match[1],) if match else page.frames:
+        try:
+            target = urls.normalize(href, base)
+        except UrlError:
+            continue
+        if urls.get_site(target) == site and urls.make_key(target) != own_key:
+            targets.setdefault(target)
+    return tuple(targets)
 
 
-def make_well_known_links(url: str) -> tuple[Link, ...]:
-    """Links to the well-known paths of feeds and sitemaps, for a site that names none. Each is worth one fetch."""
-    return tuple(Link(urls.normalize(path, url), kind, found_by="homepage", found_on=url) for path, kind in _WELL_KNOWN_PATHS)
+def make_well_known_links(url: str, *, is_whole_host: bool = True) -> tuple[Link, ...]:
+    """Links to the well-known paths of feeds and sitemaps, for a site that names none. Each is worth one fetch.
+
+    They are at the root of the host, or below the page, if its site is only the part of the host that begins there.
+    """
+    base = url if is_whole_host or "." in url.rpartition("/")[2] or url.endswith("/") else f"{url}/"
+    links = ((path if is_whole_host else path[1:], kind) for path, kind in _WELL_KNOWN_PATHS)
+    return tuple(Link(urls.normalize(path, base), kind, found_by="homepage", found_on=url) for path, kind in links)
 
 
 def find_feed_links(page: PageLinks, url: str) -> tuple[Link, ...]:
@@ -206,9 +224,20 @@ def find_feed_links(page: PageLinks, url: str) -> tuple[Link, ...]:
         if "alternate" in link.get("rel", "").lower().split() and _FEED_TYPES.fullmatch(link.get("type", "").strip())
     ]
     hrefs = [link.get("href", "") for link in named if not _NOT_NEWS_FEED.search(link.get("href", "") + link.get("title", ""))]
-    hrefs = hrefs or [anchor.href for anchor in page.anchors if _FEED_URL.search(anchor.href.split("?")[0])]
+    hrefs = hrefs or [anchor.href for anchor in page.anchors if is_feed_url(anchor.href)]
     sitemaps = [link.get("href", "") for link in page.links if link.get("rel", "").lower() == "sitemap"]
     return (*_make_listing_links(hrefs, Kind.FEED, page, url), *_make_listing_links(sitemaps, Kind.SITEMAP, page, url))
+
+
+def is_feed_url(href: str) -> bool:
+    """Whether the target of a link looks like a feed, and not like one of comments.
+
+    >>> is_feed_url("/rss/politics.xml"), is_feed_url("/?feed=rss2"), is_feed_url("/comments/feed/")
+    (True, True, False)
+    """
+    path, _, query = href.partition("?")
+    is_feed = _FEED_PATH.search(path) is not None or _FEED_PARAMETER.search(query) is not None
+    return is_feed and _NOT_NEWS_FEED.search(href) is None
 
 
 def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: str) -> tuple[Link, ...]:
@@ -216,7 +245,7 @@ def _make_listing_links(hrefs: Iterable[str], kind: Kind, page: PageLinks, url: 
     unique: dict[str, Link] = {}
     for href in hrefs:
         try:
-            link_url = urls.normalize(href, base)
+            link_url = urls.normalize(href.strip().removeprefix("feed:"), base)  # "feed://paper.example/rss", a scheme of feed readers
         except UrlError:
             continue
         if href.strip():
@@ -283,13 +312,14 @@ class Anchor:
 
 @dataclass(slots=True)
 class PageLinks:
-    """A page's anchors and <link> tags in page order, its <base href>, its language and its <meta http-equiv="refresh">."""
+    """A page's anchors, <link> tags and frames in page order, its <base href>, its language and its <meta http-equiv="refresh">."""
 
     anchors: list[Anchor] = field(default_factory=list)
     links: list[dict[str, str]] = field(default_factory=list)  # attributes of each <link>
     base: str | None = None
     language: str | None = None
     refresh: str | None = None  # "0; url=/en/"
+    frames: list[str] = field(default_factory=list)  # `src` of each <frame>
 
 
 def extract_links(html: str) -> PageLinks:
@@ -356,6 +386,8 @@ class _Scanner:
                 self.counts[name] += 1
         elif name == "link" and len(self.page.links) < MAX_LINKS:
             self.page.links.append(read_attributes(attributes))
+        elif name == "frame" and len(self.page.frames) < MAX_FRAMES:
+            self.page.frames.append(read_attributes(attributes).get("src", ""))
         elif name == "base" and self.page.base is None:
             self.page.base = read_attributes(attributes).get("href")
         elif name == "meta" and self.page.refresh is None and "refresh" in attributes.lower():

@@ -65,7 +65,7 @@ _STORY_SEGMENTS = frozenset(
     "article articles artikel articolo articulo articulos artigo story stories news-story nota noticia noticias blog blogs post".split()
 )
 
-# The first label of host names without articles.
+# The first label of host names without articles, below the domain of the site.
 _SERVICE_HOST_LABELS = frozenset(
     """
     account accounts abo abos ads advertise advertising api app apps auth careers cdn classifieds community coupons discountcode
@@ -134,7 +134,9 @@ def _is_certain_list(url: str, segments: list[str]) -> bool:
         return True  # a homepage
     if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
         return True
-    if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS or (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
+    if (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
+        return True
+    if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS and parts.netloc.split(":")[0] != urls.find_site(url):
         return True
     if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
         return True

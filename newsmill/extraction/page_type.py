@@ -54,11 +54,18 @@ _NEWSLETTER_URL = re.compile(r"https?://[^?#]{0,500}/newsletters?/[^/?#]", re.IG
 # A match (SportsEvent) is left out, because reports and live tickers declare the match that they report on.
 _OFFER_TYPE = re.compile(r"Product(?:Group|Model)?|JobPosting|(?!Sports)\w{0,40}Event")
 _OFFER_OG_TYPE = re.compile(r"(?:og:)?product(?:\.(?:item|group))?|event")
+_AUDIO_TYPES = frozenset({"AudioObject", "PodcastEpisode", "RadioEpisode"})
 _PART = r"[/?&,;_-](?:(?:page|seite|pagina|part|teil|p|s)[=/_-]?)?%s(?=/?(?:\.\w{2,5})?$)"
 _FIRST_PART, _SECOND_PART = (re.compile(_PART % number, re.IGNORECASE) for number in (1, 2))  # the number of a part at the end of a URL
 _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
+)
+# Nothing is shown but an element that is empty until a script finds it, by its id or as a custom element (WHATWG HTML 4.13).
+_IS_APPLICATION = etree.XPath(
+    "//script[@src] and //body//*[@id or contains(name(), '-')][not(self::script or self::noscript or *)][not(normalize-space())] "
+    "and not(//body//*[self::img or self::picture or self::video or self::audio or self::iframe or self::object or self::embed]"
+    "[not(ancestor::noscript)])"
 )
 
 
@@ -101,7 +108,7 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
             or _detect_needs_script(evidence)
             or _detect_consent_wall(evidence)
             or _detect_paywall(evidence, status)
-            or _detect_video(evidence)
+            or _detect_recording(evidence)
         )
         if outcome is not None:
             return outcome
@@ -176,6 +183,8 @@ def _detect_labels(evidence: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:
+    if not evidence.words and _IS_APPLICATION(evidence.page.marks.tree):
+        return OutcomeRecord(Outcome.NEEDS_SCRIPT, "an empty element that a script fills")
     request = _SCRIPT_REQUEST.search(evidence.text) if evidence.words < MAX_SHORT_WORDS else None
     if request is None and evidence.words < 30:
         noscript_text = " ".join(" ".join(element.itertext()) for element in evidence.page.marks.tree.iter("noscript"))[:5000]
@@ -220,14 +229,17 @@ def _find_offer(page: StructuredData, url: str) -> str | None:
     return None
 
 
-def _detect_video(evidence: _Evidence) -> OutcomeRecord | None:
+def _detect_recording(evidence: _Evidence) -> OutcomeRecord | None:
+    """Detect the page of a video or a podcast that has only a description."""
+    if evidence.words >= MAX_STUB_WORDS:
+        return None
     kind = (evidence.page.first("og:type") or "").lower()
-    video = kind.startswith("video") or (evidence.page.article is None and "VideoObject" in evidence.page.types())
-    return (
-        OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {evidence.words} words of text")
-        if video and evidence.words < MAX_STUB_WORDS
-        else None
-    )
+    types = evidence.page.types()
+    if kind.startswith("video") or (evidence.page.article is None and "VideoObject" in types):
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {evidence.words} words of text")
+    if not evidence.is_article and (kind.startswith(("music", "audio")) or types & _AUDIO_TYPES):  # many articles are read aloud
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a podcast with {evidence.words} words of text")
+    return None
 
 
 # ---- paywalls -----------------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_a_site_that_refuses_gets_advice_that_helps(newsmill: Newsmill, folder: 
     lines = [line for line in shown.err.splitlines() if "cannot be read" in line]
     refused, looped, failed = (next(line for line in lines if text in line) for text in ("HTTP 403", "redirect loop", "HTTP 500"))
     assert "HTTP 403; the site refuses this program; give the URL of a feed or a sitemap" in refused
-    assert "redirect loop; the site may want cookies" in looped and "write a spider" in looped
+    assert "redirect loop; the site may want cookies" in looped and "COOKIES_ENABLED = true" in looped
     assert "try again later" in failed and "try again later" not in refused + looped
 
 

@@ -229,6 +229,18 @@ def test_feeds_and_sitemaps_are_guessed_where_none_is_named(sites: Farm, world: 
     assert world.outcome(site.url("/sitemap.xml")) is Outcome.GONE
 
 
+def test_a_site_below_a_path_has_its_own_feeds_and_sitemaps(sites: Farm, world: World) -> None:
+    """The rest of the host is another site: a company whose newsroom is followed, or a host with the blogs of many people."""
+    site = sites.site()
+    feed, news = site.feed("/news/rss.xml", site.article("/news/a")), site.article("/news/2026/11/25/the-council-meets-again")
+    root, product = site.feed("/feed/", site.article("/other")), site.article("/products/a-pump-with-a-long-name")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {site.page('/sitemap.xml', sitemap(product), content_type='application/xml')}\n")
+    world.source(homepage=site.page("/news/", links(news.removeprefix(site.url("")))))
+    world.crawl(delay=0.0)
+    assert [world.outcome(url) for url in (feed, news, site.url("/news/a"))] == [Outcome.LISTED, State.FETCHED, State.FETCHED]
+    assert [site.hits(url.removeprefix(site.url(""))) for url in (root, product, site.url("/sitemap.xml"))] == [[], [], []]
+
+
 def test_a_sitemap_lists_its_own_site_only(sites: Farm, world: World) -> None:
     site, other = sites.site(), sites.site()
     there = other.article("/a")

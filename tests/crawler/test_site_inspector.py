@@ -142,6 +142,19 @@ async def inspect_all() -> None:
         section = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})
         assert finish(section).plan == {"sections": [f"{SITE}/sport/"], "discover": False, "language": "en"}
 
+        # a section's own feed has its name in the URL, or is below its path
+        head = "".join(
+            f'<link rel="alternate" type="application/rss+xml" href="{path}">' for path in ("/feed", "/rss/sports.xml", "/rss/Sport.xml")
+        )
+        named = await run(parser, "/sport/", {"/sport/": home(*STORIES, head=head), "/feed": rss("/1"), "/rss/Sport.xml": rss("/2")})
+        assert finish(named).plan["feeds"] == [f"{SITE}/rss/Sport.xml"] and len(named.fetcher.fetched) < 9  # type: ignore[attr-defined]
+
+        # a homepage of frames: the news are in the second
+        frames = '<frameset><frame src="menu.htm"><frame src="news.htm"></frameset>'
+        framed = await run(parser, "/", {"/": frames, "/menu.htm": home(), "/news.htm": home(*STORIES)})
+        assert finish(framed).plan == {"homepage": f"{SITE}/", "language": "en"}
+        assert (framed.found.final_url, framed.found.article_links) == (f"{SITE}/news.htm", len(STORIES))
+
         # a homepage that redirects in HTML to that of a language
         refresh = '<html><head><meta http-equiv="refresh" content="0; url=/en/"></head></html>'
         edition = await run(parser, "/", {"/": refresh, "/en/": home(*STORIES, head=FEED_LINK), "/feed": rss("/1")})

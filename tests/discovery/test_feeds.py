@@ -262,6 +262,10 @@ def test_the_title_is_the_entrys_own(entry, title):
         ("<link>http://[broken</link><guid>https://news.example/g</guid>", "https://news.example/g"),
         (f"<link>https://news.example/{'x' * 9_000}</link><guid>/g</guid>", "https://news.example/g"),
         ("<description>no end tag<p><link>/l</link>", "https://news.example/l"),
+        ("<link>https://www.news.example</link><guid>https://news.example/g</guid>", "https://news.example/g"),
+        ("<link>/?utm_source=rss</link><guid isPermaLink='false'>https://news.example/g</guid>", "https://news.example/g"),
+        ("<link>/?p=7</link><guid>https://news.example/g</guid>", "https://news.example/?p=7"),
+        ("<link>https://news.example/</link><guid>7</guid>", "https://news.example/"),
     ],
 )
 def test_the_link_is_the_articles(entry, url):

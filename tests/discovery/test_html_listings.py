@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.html_listings import MAX_LINKS, extract_links, make_well_known_links, read_homepage, read_section
+from newsmill.discovery.html_listings import MAX_LINKS, extract_links, is_feed_url, make_well_known_links, read_homepage, read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
 
@@ -110,9 +110,49 @@ def test_homepage_that_only_redirects(content, body, target):
     )
 
 
+def test_homepage_of_frames():
+    """Its pages are the frames of the site, each once, and not those of others; a page with articles is no frameset."""
+    frames = ("menu.htm", "/news/start.htm", "menu.htm", "https://ads.example/", "/", "http://[", "")
+    html = f"<FRAMESET COLS='20%,*'>{''.join(f'<FRAME SRC={chr(34)}{src}{chr(34)}>' for src in frames)}</FRAMESET>"
+    listings = read_homepage(html.encode(), "https://www.news.example/").listings
+    assert [(link.kind, link.url.removeprefix("https://www.news.example")) for link in listings] == [
+        (Kind.HOMEPAGE, "/menu.htm"),
+        (Kind.HOMEPAGE, "/news/start.htm"),
+    ]
+    story = '<h2><a href="/2026/11/30/a-story-of-the-harbour">A story of the old harbour</a></h2>'
+    assert read_homepage((html + story).encode(), "https://www.news.example/").listings == ()
+
+
+@pytest.mark.parametrize(
+    ("href", "url"),
+    [
+        ("feed://www.news.example/rss", "https://www.news.example/rss"),
+        ("feed:http://www.news.example/rss", "http://www.news.example/rss"),
+        ("feed/", "https://www.news.example/feed/"),
+    ],
+)
+def test_feeds_with_the_scheme_of_feed_readers(href, url):
+    head = f'<link rel="alternate" type="application/rss+xml" href=" {href} ">'
+    assert [link.url for link in read_homepage(head.encode(), "https://www.news.example/").listings] == [url]
+
+
 def test_feeds_of_the_anchors_where_the_head_names_none():
     listing = read_homepage(b'<a href="/feed/">RSS</a><a href="/politics/rss.xml">Politics</a><a href="/feeds-of-the-world">no</a>', URL)
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
+
+
+@pytest.mark.parametrize(
+    ("hrefs", "is_feed"),
+    [
+        ("/feed /feed/ /rss /RSS/ /atom /feeds/sport /rss.xml /feed.xml?x=1 /a.rss /index.rdf /export/rss.xml", True),
+        ("/rss/news.xml /RSS/de/News.xml /feeds/all.xml /rss2.xml /rss_news.xml /news_rss.xml /news-rss.xml", True),
+        ("?feed=rss2 /?feed=atom /index.php?format=feed&type=rss /news?format=atom", True),
+        ("/rss-hilfe.html /about-rss /news.xml /sitemap.xml /rssreader.html /press.xml /2026/press/a.xml /cross.xml", False),
+        ("/?type=rssfoo /a?next=/rss.xml /?feed=comments-rss2 /comments/feed/ /a?url=https://x.example/feed", False),
+    ],
+)
+def test_links_to_feeds(hrefs, is_feed):
+    assert {href: is_feed_url(href) for href in hrefs.split()} == dict.fromkeys(hrefs.split(), is_feed)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +178,9 @@ def test_the_same_page_as_json_is_no_feed(href):
 def test_well_known_paths():
     assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
     assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
+    for page in ("/news", "/news/", "/news/index.html"):
+        below = make_well_known_links(f"https://www.news.example{page}", is_whole_host=False)
+        assert {link.url.removeprefix("https://www.news.example/news/") for link in below} >= {"feed/", "rss.xml", "sitemap.xml"}
 
 
 def test_base_and_relative_links():
@@ -202,8 +245,18 @@ def test_a_nul_in_a_title_is_replaced():
     assert page.hint.title == "Council\ufffd votes on the budget"
 
 
-def test_scripts_without_blanks_have_headlines_too():
-    html = '<a href="/a1">新しい予算案が議会で可決された</a><a href="/b1">政治</a>'.encode()
+@pytest.mark.parametrize(
+    ("headline", "topic"),
+    [
+        ("新しい予算案が議会で可決された", "政治"),
+        ("สภาลงมติเห็นชอบงบประมาณใหม่", "กีฬา"),
+        ("ສະພາໄດ້ຮັບຮອງງົບປະມານໃໝ່", "ກິລາ"),
+        ("ကောင်စီကဘတ်ဂျက်အသစ်ကိုအတည်ပြုခဲ့သည်", "အားကစား"),
+        ("ក្រុមប្រឹក្សាបានអនុម័តថវិកាថ្មី", "កីឡា"),
+    ],
+)
+def test_scripts_without_blanks_have_headlines_too(headline, topic):
+    html = f'<a href="/a1">{headline}</a><a href="/b1">{topic}</a>'.encode()
     assert [page.url for page in read_section(html, URL).pages] == ["https://www.news.example/a1"]
 
 

@@ -98,6 +98,10 @@ def test_no_articles(path):
 def test_hosts_that_serve_no_articles():
     assert is_never_article("https://shop.news.example/a-long-slug-of-words-12345")
     assert not is_never_article("https://sport.news.example/a-long-slug-of-words-12345")
+    for host in ("profile.example", "www.shop.example", "wetter.co.uk", "media.example:8080", "wetter"):  # the site itself has such a name
+        assert looks_like_article(f"https://{host}/a-long-slug-of-words-12345"), host
+    for host in ("my.profile.example", "wetter.news.co.uk", "media.news.example:8080"):
+        assert not looks_like_article(f"https://{host}/a-long-slug-of-words-12345"), host
     assert not is_never_article(f"{SITE}/meinung/kommentare/") and not is_never_article(f"{SITE}/meinung/kommentare/kurz")
 
 

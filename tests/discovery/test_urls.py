@@ -16,6 +16,8 @@ from newsmill.exceptions import UrlError
         ("https://münchen.example/straße?q=ä", "https://xn--mnchen-3ya.example/stra%C3%9Fe?q=%C3%A4"),
         ("https://example.com/%7Ejoe/%c3%a4", "https://example.com/~joe/%C3%A4"),
         ("https://example.com/a?utm_source=x&id=7&fbclid=y&ref=other.example", "https://example.com/a?id=7"),
+        ("https://example.com/a?source=rss-8f3c2d1e0b------2", "https://example.com/a"),
+        ("https://example.com/a?source=rss-news", "https://example.com/a?source=rss-news"),
         ("https://example.com/a?id=7&amp;page=2", "https://example.com/a?id=7&page=2"),
         ("https://example.com/a;jsessionid=0A1B/b?PHPSESSID=1&x=1", "https://example.com/a/b?x=1"),
         ("https://example.com/(S(lit3py55t21z5v55vlm25s55))/a", "https://example.com/a"),

@@ -216,12 +216,31 @@ def test_a_beginning_before_a_registration_is_not_the_article(notice: str) -> No
     assert ending(TEASER % (f"<div class=wall><p>{notice}</p></div>", "")).ending.outcome is Outcome.PAYWALL
 
 
-def test_a_video_without_text() -> None:
-    head = '<meta property="og:type" content="video.other">'
-    assert (
-        ending("<main><h1>See the bridge fall</h1><p>Watch how it happened on Tuesday.</p></main>", head=head).ending.outcome
-        is Outcome.NOT_ARTICLE
-    )
+PODCAST = '<script type="application/ld+json">{"@type":"PodcastEpisode","name":"The old harbour"}</script>'
+READ_ALOUD = (
+    '<script type="application/ld+json">[{"@type":"AudioObject","name":"Listen"},{"@type":"NewsArticle","headline":"Council"}]</script>'
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "outcome"),
+    [
+        ('<meta property="og:type" content="video.other">', Outcome.NOT_ARTICLE),
+        ('<meta property="og:type" content="music.song">', Outcome.NOT_ARTICLE),
+        (PODCAST, Outcome.NOT_ARTICLE),
+        (READ_ALOUD, Outcome.STORED),
+        (f'<meta property="og:type" content="article">{PODCAST}', Outcome.STORED),
+        ("", Outcome.STORED),
+    ],
+)
+def test_a_video_or_a_podcast_without_text(head: str, outcome: Outcome) -> None:
+    body = "<main><h1>See the bridge fall</h1><p>Watch how it happened on Tuesday.</p></main>"
+    assert ending(body, head=head).ending.outcome is outcome
+
+
+@pytest.mark.parametrize("head", ['<meta property="og:type" content="video.other">', PODCAST])
+def test_a_video_or_a_podcast_with_a_text_is_an_article(head: str) -> None:
+    assert ending(f"<article><h1>Council votes</h1>{paragraphs()}</article>", head=head).ending.outcome is Outcome.STORED
 
 
 @pytest.mark.parametrize(
@@ -311,6 +330,27 @@ def test_the_page_of_a_site_that_is_out_of_order(title: str, headline: str | Non
     h1 = "" if headline is None else f"<h1>{headline}</h1>"
     found = ending(f"<main>{h1}<p>{PROSE[0]}</p></main>", "https://paper.example/a.html", title=title).ending
     assert (found.outcome is Outcome.SOFT_404) == is_error, found
+
+
+APP = '<script src="/app.js"></script>'
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (f'<div id="root"></div>{APP}', Outcome.NEEDS_SCRIPT),
+        ('<app-root></app-root><script type="module" src="/main.js"></script>', Outcome.NEEDS_SCRIPT),
+        (f'<div id="root"><div id="spinner" class="x"> </div></div><noscript><img src="/pixel"></noscript>{APP}', Outcome.NEEDS_SCRIPT),
+        (f'<div id="root"></div><img src="/a.png">{APP}', Outcome.NO_TEXT),  # a picture is all that the page has
+        ('<div id="root"></div><script>track()</script>', Outcome.NO_TEXT),
+        (f"<div></div>{APP}", Outcome.NO_TEXT),
+        (f'<script id="state">{{}}</script>{APP}', Outcome.NO_TEXT),
+    ],
+)
+def test_the_page_of_an_application_is_told_from_an_empty_one(body: str, outcome: Outcome) -> None:
+    for head in ("", '<meta property="og:type" content="article">'):
+        markup = f"<html lang=en><head><title>Council votes</title>{head}</head><body>{body}</body></html>"
+        assert read(page(markup)).ending.outcome is outcome
 
 
 def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:

@@ -133,6 +133,12 @@ def test_lines_that_begin_alike_at_the_end_of_most_texts_go(count: int, goes: bo
     assert removed(profile, inside) == []
 
 
+def test_long_paragraphs_that_begin_alike_stay() -> None:
+    """The reports of one paper often begin a paragraph with the same words, such as the name of an agency."""
+    pages = [story(number, line(f"The Royal Mounted Police of Canada said {prose(number, 80, 40)}", STORY)) for number in range(MANY)]
+    assert removed(learn_profile(pages), pages[0]) == []
+
+
 def test_a_long_text_on_most_pages_is_the_sites_own_and_makes_no_copies() -> None:
     notice = [line(prose(900, number, 40), "body/main/div.box/p") for number in range(8)]
     pages = [story(number, *notice) for number in range(MANY)]

@@ -29,6 +29,7 @@ ENDING_WORDS = (
 # Words at the beginning of a line that have a key of their own, because a site varies the rest:
 # "Follow us on … for more about this".
 BEGINNING_WORDS = 6
+MAX_VARIED_LINE_WORDS = 40  # of such a line; six equal words before more of the article's own are the style of the paper
 BEGINNING_MARK = "⋯"  # the last character of the key of a beginning
 EXEMPT_TYPES = (BlockType.TABLE, BlockType.CODE)  # a table's header ("Points", "Total") repeats but is text
 NON_PROSE_TYPES = (BlockType.CAPTION, BlockType.EMBED)  # types of blocks that are in a document but not in its text
@@ -65,7 +66,9 @@ def make_ending_key(path: str | None, line: str) -> str | None:
 
 
 def make_beginning_key(path: str | None, line: str) -> str | None:
-    """Return the key that lines with different ends share: their position and first words. None for lines of up to BEGINNING_WORDS words.
+    """Return the key that lines with different ends share: their position and first words.
+
+    None for lines of up to BEGINNING_WORDS words, and of more than MAX_VARIED_LINE_WORDS.
 
     >>> beginning = "Follow the Evening Gazette online for news"
     >>> make_beginning_key("main/p", f"{beginning} about schools") == make_beginning_key("main/p", f"{beginning} and sport")
@@ -74,7 +77,7 @@ def make_beginning_key(path: str | None, line: str) -> str | None:
     words = line.split()
     return (
         bound_key(f"{_get_inner_path(path)} | {_mask_digits(words[:BEGINNING_WORDS])}", MAX_KEY_CHARACTERS - 1) + BEGINNING_MARK
-        if len(words) > BEGINNING_WORDS
+        if BEGINNING_WORDS < len(words) <= MAX_VARIED_LINE_WORDS
         else None
     )
 
