@@ -61,9 +61,9 @@ _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
-# Nothing is shown but an element that is empty until a script finds it, by its id or as a custom element (WHATWG HTML 4.13).
+# Nothing is shown but an element that is empty until a script finds it, by its id, its class or the name of a custom element.
 _IS_APPLICATION = etree.XPath(
-    "//script[@src] and //body//*[@id or contains(name(), '-')][not(self::script or self::noscript or *)][not(normalize-space())] "
+    "//script[@src] and //body//*[@id or @class][not(self::script or self::noscript or *)][not(normalize-space())] "
     "and not(//body//*[self::img or self::picture or self::video or self::audio or self::iframe or self::object or self::embed]"
     "[not(ancestor::noscript)])"
 )
