@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from crawler.downloader import Downloader
 from crawler.listings import ListingParser
+from crawler.network_monitor import NetworkMonitor
 from crawler.page_writer import PageWriter
 from crawler.renderer import Renderer
 from crawler.robots import RobotsResponse
@@ -138,6 +139,7 @@ class CrawlState(LedgerCalls):
         self.writer = writer
         self.parser = ListingParser()
         self.renderer = Renderer(downloader.render, downloader.guard, downloader.user_agent)
+        self.network = NetworkMonitor()
         self.agent = agent  # the product name that robots.txt rules are looked up by
         self.only_source = only_source
         self.max_pages = max_pages

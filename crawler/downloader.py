@@ -9,6 +9,7 @@ uses names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -20,7 +21,12 @@ from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as SSLError
 from scrapy import Request
-from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler, _LenientHTTP11ClientFactory, _LenientHTTP11ClientProtocol
+from scrapy.core.downloader.handlers.http11 import (
+    HTTP11DownloadHandler,
+    _LenientHTTP11ClientFactory,
+    _LenientHTTP11ClientProtocol,
+    _LenientHTTPClientParser,
+)
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -35,12 +41,13 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 from scrapy.settings import BaseSettings
-from service_identity import VerificationError
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
+from twisted.web.http_headers import InvalidHeaderName
 
-from crawler.proxy import ProxyClient, ProxyError
+from crawler.certificates import CertificateRefusedError, VerifyingContextFactory
+from crawler.proxy import ProxyClient, ProxyError, make_refusal_outcome
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB, RenderingError
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
@@ -59,6 +66,7 @@ log = logging.getLogger(__name__)
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
 MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
+MAX_HEADER_LINE_BYTES = 64 * 1024  # Twisted's 16 KB are less than the longest policies; with more, slow bytes cost much CPU
 MAX_ERROR_CHARACTERS = 300
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})  # never archived
 PERMANENT_STATUSES = frozenset({301, 308})
@@ -314,8 +322,9 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
         case DownloadConnectionRefusedError():
             return OutcomeRecord(Outcome.REFUSED, text)
         case CannotResolveHostError():
-            refusal = REFUSED_HOSTS.get(urlsplit(urls.normalize(url)).hostname or "")
-            return OutcomeRecord(Outcome.DNS, text) if refusal is None else OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
+            host = urlsplit(urls.normalize(url)).hostname or ""
+            refusal = REFUSED_HOSTS.get(host)
+            return OutcomeRecord(Outcome.DNS, text) if refusal is None else make_refusal_outcome(host, refusal)
         case DownloadTimeoutError():
             return OutcomeRecord(Outcome.TIMEOUT, f"no complete response within {DEADLINE_SECONDS:.0f} seconds")
         case ResponseDataLossError():
@@ -328,7 +337,7 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
             return _connection_outcome(error)
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The class and the beginning of the message of an error of code that is not ours."""
     text = str(error)[:MAX_ERROR_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -340,9 +349,26 @@ def _connection_outcome(error: Exception) -> OutcomeRecord:
         match cause:
             case HeadTooLongError():
                 return OutcomeRecord(Outcome.TOO_MANY_HEADERS, str(cause))
-            case SSLError() | VerificationError():
+            case CertificateRefusedError():
+                return OutcomeRecord(Outcome.TLS, str(cause))
+            case SSLError():
                 return OutcomeRecord(Outcome.TLS, _describe_tls_error(cause))
-    return OutcomeRecord(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:MAX_ERROR_CHARACTERS]}")
+    return OutcomeRecord(Outcome.CONNECTION, _describe_broken_connection(error))
+
+
+def _describe_broken_connection(error: Exception) -> str:
+    """What the innermost reason means. Twisted's parser raises errors of any class for what is not HTTP."""
+    match cause := list(iterate_causes(error))[-1]:
+        case ConnectionDone():
+            return "the server closed the connection without a complete response"
+        case ConnectionClosed():
+            return "the connection broke before the response was complete"
+        case ConnectError():
+            return f"no connection: {str(cause)[:MAX_ERROR_CHARACTERS]}"
+        case _ if cause is error:
+            return describe_error(error)
+        case _:
+            return f"the response is not valid HTTP: {describe_error(cause)}"
 
 
 def iterate_causes(error: BaseException) -> Iterator[BaseException]:
@@ -355,10 +381,8 @@ def iterate_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _describe_tls_error(error: BaseException) -> str:
-    if isinstance(error, VerificationError):
-        return "the certificate is for another host"
     messages = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-    return ", ".join(messages) or type(error).__name__
+    return f"no TLS connection: {', '.join(messages) or type(error).__name__}"
 
 
 # ---- the limit on headers
@@ -368,6 +392,17 @@ class HeadTooLongError(Exception):
     """Raised when the status line and headers of a response are longer than MAX_HEAD_BYTES."""
 
 
+class TolerantParser(_LenientHTTPClientParser):
+    """Reads header lines as browsers do: a name may end with spaces, and a line with an invalid name is skipped."""
+
+    def headerReceived(self, name: bytes, value: bytes) -> None:  # noqa: N802 (Twisted's name)
+        name = name.rstrip()
+        if name.lower() == b"transfer-encoding" and value.strip().lower() == b"identity":
+            return  # RFC 2616 had it for a body as it is; Twisted takes any other value than "chunked" as an error
+        with contextlib.suppress(InvalidHeaderName):
+            super().headerReceived(name, value)  # type: ignore[no-untyped-call]
+
+
 class CappedProtocol(_LenientHTTP11ClientProtocol):
     """Counts the bytes of the head, over all interim (1xx) heads of one request."""
 
@@ -375,7 +410,16 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
 
     def request(self, request: Any) -> Any:
         self.head_bytes = 0
-        return super().request(request)
+        response = super().request(request)
+        parser: Any = self._parser  # Twisted makes one of its own class for each request
+        parser.__class__ = TolerantParser
+        parser.MAX_LENGTH = MAX_HEADER_LINE_BYTES
+        parser.lineLengthExceeded = self._refuse_line
+        return response
+
+    def _refuse_line(self, _: bytes) -> None:
+        error = HeadTooLongError(f"a header line of more than {MAX_HEADER_LINE_BYTES} bytes")
+        self._giveUp(Failure(error))  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         if self._parser is not None and self._parser.state in (STATUS, HEADER):
@@ -402,6 +446,7 @@ class CappedHandler(HTTP11DownloadHandler):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._pool._factory = CappedFactory
+        self._contextFactory: Any = VerifyingContextFactory.from_crawler(crawler)
         self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
         self._signer = RequestSigner(crawler.settings)
 

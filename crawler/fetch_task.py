@@ -78,9 +78,13 @@ class FetchTask:
             return await self._stop()
         now = self.state.now()
         if isinstance(response, Page):
+            self.state.network.record_answer()
             response = replace(response, fetched_at=now)  # compared with times of the database's clock
         decision: OutcomeRecord | RetryAt | None
         if isinstance(response, OutcomeRecord):
+            if (pause := self._find_outage_pause(response, now)) is not None:
+                await self._postpone(pause, count_attempt=False)
+                return pause
             decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)
         else:
             leased_url, is_conditional = self.leased_url, request.is_conditional
@@ -94,6 +98,14 @@ class FetchTask:
             case RetryAt():
                 await self._postpone(decision)
         return self._update_throttle(response, decision)
+
+    def _find_outage_pause(self, failure: OutcomeRecord, now: datetime) -> RetryAt | None:
+        """The pause of the host if the network is down. A failure behind a redirect to another host is that host's."""
+        if self._current_throttle is not self.throttle:
+            return None
+        has_answered = self.throttle.failures == 0 and self.throttle.has_current_robots
+        wait = self.state.network.record_failure(self.leased_url.url, failure, has_answered=has_answered)
+        return None if wait is None else make_outage_pause(failure, now + wait)
 
     async def _stop(self) -> RetryAt:
         """The owner of the host has stopped the crawler: the row waits, and the host is not leased before the stop is lifted."""
@@ -125,6 +137,7 @@ class FetchTask:
         The outcome is STOPPED_BY_OWNER itself if the host redirects to itself: the row then waits, like every other of a stopped host.
         """
         self._current_throttle.mark_response()
+        self.state.network.record_answer()
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
             if not self._is_own_site(target):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
@@ -266,6 +279,11 @@ def make_stopped_pause(now: datetime) -> RetryAt:
     """The pause of a host whose owner has stopped the crawler."""
     until = now + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
     return RetryAt(until, STOPPED_BY_OWNER.detail or "", until)
+
+
+def make_outage_pause(failure: OutcomeRecord, until: datetime) -> RetryAt:
+    """The pause of a host during an outage of the network."""
+    return RetryAt(until, f"the network of the crawler does not answer ({failure.outcome})", until)
 
 
 def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:

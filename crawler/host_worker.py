@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crawler.crawl_state import CrawlState, HostLeases
-from crawler.fetch_task import FetchTask, find_refusal, make_stopped_pause
+from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause, make_stopped_pause
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, StopRequestedError
@@ -107,6 +107,14 @@ class HostWorker:
         if response.refusal == STOPPED_BY_OWNER:
             self._extend_pause(make_stopped_pause(self.state.now()))
             return False
+        if response.status is not None:
+            self.state.network.record_answer()
+        elif response.refusal is not None:
+            has_answered = self.throttle.failures == 0 and self.lease.robots_status is not None
+            wait = self.state.network.record_failure(rows[0].url, response.refusal, has_answered=has_answered)
+            if wait is not None:
+                self._extend_pause(make_outage_pause(response.refusal, self.state.now() + wait))
+                return False
         await self.state.save_robots(self.throttle, response)
         if response.refusal is None:
             return True

@@ -40,7 +40,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
 from crawler.response_policy import RequestOutcomeError
-from newsmill.address_guard import REFUSED_HOSTS, REMEDY, WEB_PORTS, Guard
+from newsmill.address_guard import REFUSED_HOSTS, REMEDY, WEB_PORTS, Guard, is_answer_of_name_server
 from newsmill.model import Outcome, OutcomeRecord
 
 WEB_PORT = 443  # with which the guard judges only the IP address of a proxy: a proxy may listen on any port
@@ -98,8 +98,13 @@ async def _resolve_target(guard: Guard, host: str, port: int) -> str:
         return min(allowed, key=lambda ip: ":" in ip)  # IPv4 first: many proxies have no IPv6
     refusal = REFUSED_HOSTS.get(host.rstrip(".")) or (guard.find_refusal(ips[0], port) if ips else None)
     if refusal is not None:
-        raise RequestOutcomeError(OutcomeRecord(Outcome.SSRF_BLOCKED, refusal))
+        raise RequestOutcomeError(make_refusal_outcome(host, refusal))
     raise CannotResolveHostError(f"DNS lookup failed: no results for hostname lookup: {host}")
+
+
+def make_refusal_outcome(host: str, refusal: str) -> OutcomeRecord:
+    """The outcome of a URL whose host the guard refuses. It is tried again if the next answer of a name server may be another one."""
+    return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal, may_pass=is_answer_of_name_server(host, refusal))
 
 
 async def _make_route(request: Request, guard: Guard, target_ip: str | None) -> Route:

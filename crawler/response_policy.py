@@ -75,8 +75,7 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
     """
     if failure.outcome is Outcome.DENIED and kind is not Kind.PAGE:
         failure = OutcomeRecord(Outcome.MIDDLEWARE_ERROR, failure.detail)
-    is_certificate_renewal_possible = failure.outcome is Outcome.TLS and attempts == 0
-    if failure.outcome in TRANSIENT_FAILURES or is_certificate_renewal_possible:
+    if failure.outcome in TRANSIENT_FAILURES or failure.may_pass:
         return _retry(failure.detail or "", failure.outcome, kind, attempts, now)
     return failure
 

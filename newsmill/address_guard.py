@@ -45,6 +45,7 @@ IPV6_UNICAST = IPv6Network("2000::/3")
 # A hostile wildcard domain has any number of such names; only the names of requests in flight are looked up here.
 REFUSED_HOSTS: OrderedDict[str, str] = OrderedDict()
 MAX_REFUSED_HOSTS = 10_000  # the oldest is dropped
+NOT_PUBLIC = "is not a public IP address"
 REMEDY = "NEWSMILL_ALLOW_NETS permits networks"  # behind a reason, where a person is told who can change it
 
 
@@ -68,7 +69,7 @@ class Guard:
         if any(ip in net for net in self.allow_nets):
             return None
         if not _is_public(ip):
-            return f"{ip_text} is not a public IP address"
+            return f"{ip_text} {NOT_PUBLIC}"
         if port is not None and port not in WEB_PORTS:
             return f"port {port} is not 80 or 443"
         return None
@@ -78,6 +79,19 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
     if not ip.is_global or ip.is_multicast or (ip.version == 6 and ip not in IPV6_UNICAST):
         return False
     return not any(ip in net for net in FORBIDDEN_NETWORKS)
+
+
+def is_answer_of_name_server(host: str, refusal: str) -> bool:
+    """Whether a host is refused for the answer of a name server, which may change, and not for its URL.
+
+    Log-in pages of networks and filters answer every name with a private IP address for some time.
+
+    >>> is_answer_of_name_server("paper.example", "10.0.0.1 is not a public IP address")
+    True
+    >>> is_answer_of_name_server("10.0.0.1", "10.0.0.1 is not a public IP address")
+    False
+    """
+    return refusal.endswith(NOT_PUBLIC) and not refusal.startswith(host)
 
 
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:

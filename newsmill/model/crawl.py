@@ -400,7 +400,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.DNS: (State.FAILED, "Unknown host name"),
     Outcome.REFUSED: (State.FAILED, "The host refused the connection"),
     Outcome.TIMEOUT: (State.FAILED, "The response was not complete before the deadline"),
-    Outcome.TLS: (State.FAILED, "The certificate is not valid for this host"),
+    Outcome.TLS: (State.FAILED, "The certificate is not valid, or the server refused TLS (see detail)"),
     Outcome.CONNECTION: (State.FAILED, "The connection broke, or the response was not HTTP"),
     Outcome.DATA_LOSS: (State.FAILED, "The body was shorter than announced"),
     Outcome.HTTP_ERROR: (State.FAILED, "HTTP error status (see detail)"),
@@ -425,10 +425,11 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """The outcome of one URL, with details as text."""
+    """The outcome of one URL, with details as text. `may_pass`: a fetch is repeated although the outcome alone would be final."""
 
     outcome: Outcome
     detail: str | None = None
+    may_pass: bool = False
 
 
 # ---- failures
@@ -438,6 +439,7 @@ NETWORK_FAILURES = frozenset(
         Outcome.DNS,
         Outcome.REFUSED,
         Outcome.TIMEOUT,
+        Outcome.TLS,
         Outcome.CONNECTION,
         Outcome.DATA_LOSS,
         Outcome.ROBOTS_UNREACHABLE,
@@ -452,7 +454,6 @@ _SHORT_NAMES = {
     Outcome.DNS: "host not found",
     Outcome.REFUSED: "connection refused",
     Outcome.TIMEOUT: "no response in time",
-    Outcome.TLS: "invalid certificate",
     Outcome.CONNECTION: "connection broken",
     Outcome.DATA_LOSS: "incomplete body",
     Outcome.BLOCKED: "blocked by a bot filter",
@@ -473,7 +474,7 @@ _SHORT_NAMES = {
     Outcome.PAYWALL: "paywall",
     Outcome.CONSENT_WALL: "consent dialog instead of articles",
 }
-_NAMES_WITH_STATUS = frozenset({Outcome.HTTP_ERROR, Outcome.GONE, Outcome.ROBOTS_UNREACHABLE})
+_NAMES_WITH_DETAIL = frozenset({Outcome.HTTP_ERROR, Outcome.GONE, Outcome.ROBOTS_UNREACHABLE, Outcome.TLS})
 
 
 def get_refusal(failure: OutcomeRecord) -> str | None:
@@ -493,6 +494,6 @@ def describe_failure(failure: OutcomeRecord) -> str:
     if (status := get_refusal(failure)) is not None:
         return f"blocked: {status}"
     name = _SHORT_NAMES.get(failure.outcome)
-    if failure.outcome in _NAMES_WITH_STATUS and failure.detail:
+    if failure.outcome in _NAMES_WITH_DETAIL and failure.detail:
         return f"{name}: {failure.detail}" if name else failure.detail
     return name or OUTCOMES[failure.outcome][1]

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, Select, create_engine, event, exc, make_url, text
 from sqlalchemy import Engine as Engine  # re-exported: other packages pass an engine on without importing SQLAlchemy
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.redaction import redact
@@ -35,6 +35,7 @@ POOL_SIZE = 5  # connections per process: one thread writes and a few read
 CONNECT_SECONDS = 10
 MIN_POSTGRES_VERSION = 15
 SERVICE_STATES = ("42P01", "42501")  # SQLSTATEs of a missing table, which is a missing upgrade, and of a missing right
+READ_ONLY_STATE = "25006"  # the SQLSTATE of a change in a read-only transaction
 CLOCK_INTERVAL_SECONDS = 5.0  # between two readings of Postgres's clock: one takes up to 1 ms, and workers need the time for every page
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
@@ -142,6 +143,13 @@ def _postgres(url: URL, read_only: bool) -> Engine:
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", "client_encoding": "UTF8", **options},
     )
     _refuse_unknown_options(url)
+
+    @event.listens_for(engine, "handle_error")
+    def drop_connections(context: ExceptionContext) -> None:
+        # After a failover they may lead to a server that is now a standby, and the ping before each use would succeed for ever.
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_STATE:
+            context.is_disconnect = True
+
     return engine
 
 
@@ -197,6 +205,7 @@ def _describe(url: URL, error: Exception) -> str:
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
         "readonly": mount_hint or f"the file or its folder is read-only; {_FILE_HINT}",
+        "read-only transaction": "the server accepts no changes; it is a standby, or default_transaction_read_only is on",
         "No space left": "the disk of the database server is full; free some space to continue; stored data is not affected",
         "password authentication failed": "the account or the password in DATABASE_URL is wrong",
         "full": "the disk is full; what was being written is not stored, and stored data is not affected",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from crawler.proxy import make_refusal_outcome
 from crawler.response_policy import RetryAt, decide_failure, decide_response
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
@@ -107,8 +108,9 @@ def test_a_304_to_a_request_without_validators_is_a_failure(kind: Kind) -> None:
     assert decide_response(page(304), kind, 1, NOW) == failure
 
 
-@pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])
+@pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.TLS, Outcome.CONNECTION, Outcome.DATA_LOSS])
 def test_transient_failures(outcome: Outcome) -> None:
+    """An expired certificate may be renewed after days."""
     failure = OutcomeRecord(outcome, "why")
     assert decide_failure(failure, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why", failure=failure)
     assert decide_failure(OutcomeRecord(outcome, "why"), 8, NOW) == OutcomeRecord(outcome, "why")
@@ -128,6 +130,8 @@ def test_a_listing_that_a_middleware_refuses_is_retried() -> None:
     assert decide_failure(denied, 4, NOW, Kind.FEED) == OutcomeRecord(Outcome.MIDDLEWARE_ERROR, "why")
 
 
-def test_a_bad_certificate_is_retried_once() -> None:
-    assert isinstance(decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 0, NOW), RetryAt)
-    assert decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 1, NOW) == OutcomeRecord(Outcome.TLS, "expired")
+def test_a_private_ip_address_of_a_name_is_asked_for_again() -> None:
+    """The log-in page of a network answers every name with one; hundreds of URLs would end within a minute."""
+    assert isinstance(decide_failure(make_refusal_outcome("paper.example", "10.0.0.1 is not a public IP address"), 0, NOW), RetryAt)
+    for host, refusal in (("10.0.0.1", "10.0.0.1 is not a public IP address"), ("paper.example", "port 25 is not 80 or 443")):
+        assert decide_failure(make_refusal_outcome(host, refusal), 0, NOW) == OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)

@@ -110,7 +110,7 @@ def _redirects(site: Site, bad: list[str]) -> list[str]:
 
 def _is_retried(row: Trace) -> bool:
     """Whether the URL is fetched again later, as after a failed name lookup."""
-    return row.state is State.DUE and (row.detail or "").startswith(("dns", "robots"))
+    return row.state is State.DUE and (row.detail or "").startswith(("dns", "robots", "ssrf_blocked"))
 
 
 def _describe(rows: list[Trace]) -> list[str]:

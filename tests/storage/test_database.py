@@ -366,6 +366,29 @@ def test_a_limit_of_postgres_is_named_with_its_setting(postgres_url: str) -> Non
     server.dispose()
 
 
+def test_a_failover_is_over_when_a_server_accepts_changes(postgres_url: str) -> None:
+    """A connection to the server that became a standby answers every ping, and refuses every change."""
+    server = database.connect(postgres_url)
+    url = make_url(postgres_url).set(username="newsmill_failover")
+    with writing(server) as conn:
+        conn.execute(text("create role newsmill_failover login superuser"))
+        conn.execute(text("alter role newsmill_failover set default_transaction_read_only = on"))
+    engine = database.connect(url.render_as_string(hide_password=False))
+    try:
+        with pytest.raises(ServiceError, match="the server accepts no changes"), writing(engine) as conn:
+            conn.execute(text("create table failover (id int)"))
+        with writing(server) as conn:
+            conn.execute(text("alter role newsmill_failover reset default_transaction_read_only"))
+        with writing(engine) as conn:
+            conn.execute(text("create table failover (id int)"))
+            conn.execute(text("drop table failover"))
+    finally:
+        engine.dispose()
+        with writing(server) as conn:
+            conn.execute(text("drop role newsmill_failover"))
+        server.dispose()
+
+
 @pytest.mark.parametrize("option", ["pool_size=5", "prepare_threshold=0", "connect_timeout=5&sslmodes=require"])
 def test_an_option_that_postgres_lacks_is_refused(option: str) -> None:
     with pytest.raises(

@@ -252,7 +252,7 @@ def fill_failures(world: SampleStore) -> None:
     failures = {
         Outcome.TIMEOUT: "no answer within 30 s",
         Outcome.HTTP_ERROR: "the server answered 503",
-        Outcome.TLS: "certificate has expired",
+        Outcome.TLS: "the certificate has expired",
         Outcome.GONE: "the server answered 404",
     }
     links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]

@@ -110,6 +110,6 @@ def describe_failure(failure: OutcomeRecord, words: Translations) -> str:
     """The failure in a few words of the reader's language."""
     if (status := get_refusal(failure)) is not None:
         return words("source_health.blocked", status=status)
-    if failure.outcome is Outcome.HTTP_ERROR and failure.detail:
+    if failure.outcome in (Outcome.HTTP_ERROR, Outcome.TLS) and failure.detail:
         return translate_message(failure.detail, words.language) or failure.detail
     return words(f"outcome.{failure.outcome}")
