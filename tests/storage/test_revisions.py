@@ -52,9 +52,9 @@ class Site:
         return found
 
     def list(self) -> list[RevisionSummary]:
-        page = self.revisions.page(ID, limit=100)
-        assert page is not None and page[1] is None
-        return page[0]
+        found = self.revisions.list(ID)
+        assert found is not None
+        return list(found)
 
 
 @pytest.fixture
