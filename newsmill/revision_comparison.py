@@ -184,14 +184,20 @@ def _similarity(one: _Words, other: _Words) -> float:
 
 def _align(old: Sequence[str], new: Sequence[str]) -> list[Match]:
     """Runs of equal elements in the order of both sequences."""
-    matches: list[Match] = []
-    i = j = 0
-    for old_at, new_at in (*_find_anchors(old, new), (len(old), len(new))):
-        matches += _align_gap(old, new, i, old_at, j, new_at)
-        if old_at < len(old):
-            matches.append((old_at, new_at, 1))
+    i = j = _count_common(old, new)
+    end = _count_common(old[i:][::-1], new[j:][::-1])  # most texts differ in a small middle
+    matches: list[Match] = [(0, 0, i)]
+    old_end, new_end = len(old) - end, len(new) - end
+    anchors = [(i + old_at, j + new_at) for old_at, new_at in _find_anchors(old[i:old_end], new[j:new_end])]
+    for old_at, new_at in anchors:
+        matches += (*_align_gap(old, new, i, old_at, j, new_at), (old_at, new_at, 1))
         i, j = old_at + 1, new_at + 1
-    return _join(matches)
+    return _join([*matches, *_align_gap(old, new, i, old_end, j, new_end), (old_end, new_end, end)])
+
+
+def _count_common(one: Sequence[str], other: Sequence[str]) -> int:
+    """The number of equal elements at the beginnings."""
+    return next((at for at, (first, second) in enumerate(zip(one, other, strict=False)) if first != second), min(len(one), len(other)))
 
 
 def _find_anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
@@ -217,11 +223,10 @@ def _find_anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int
 
 def _align_gap(old: Sequence[str], new: Sequence[str], i: int, old_end: int, j: int, new_end: int) -> Iterator[Match]:
     """The matches in old[i:old_end] and new[j:new_end]: equal beginnings, what difflib finds in a small rest, and equal ends."""
-    start = i
+    start, end = i, old_end
     while i < old_end and j < new_end and old[i] == new[j]:
         i, j = i + 1, j + 1
     yield start, j - (i - start), i - start
-    end = old_end
     while i < old_end and j < new_end and old[old_end - 1] == new[new_end - 1]:
         old_end, new_end = old_end - 1, new_end - 1
     if 0 < (old_end - i) * (new_end - j) <= MAX_GAP:

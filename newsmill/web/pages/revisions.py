@@ -32,6 +32,7 @@ PIECE_MARKUP_CHARACTERS = 11  # <ins></ins>
 PARAGRAPH_MARKUP_CHARACTERS = 40
 MAX_PIECE_CHARACTERS = 8_000  # a longer piece is cut; most scripts need at most three bytes a character
 MAX_LINE_CHARACTERS = 2_000  # of title, description and authors
+MAX_COMPARED_CHARACTERS = 1_000_000  # of a text: a comparison takes at most a second
 MIN_FOLDED = 3  # unchanged paragraphs in a row, beside the ones next to a change, that are folded
 
 router = APIRouter(prefix="/documents", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
@@ -78,6 +79,7 @@ def show_revisions(request: Request, document_id: str, old: Number = None, new: 
         new=second,
         cause=find_cause(first, second) if second.revision != first.revision else None,
         changed=list_changed_fields(first, second),
+        is_cut=first.text != second.text and max(len(first.text), len(second.text)) > MAX_COMPARED_CHARACTERS,
         sections=list(list_sections(parts[part - 1])) if parts else (),
         earlier=params({**query, "part": part - 1}) if part > 1 else None,
         later=params({**query, "part": part + 1}) if part < last else None,
@@ -114,6 +116,8 @@ def list_paragraphs(old: Revision, new: Revision) -> Iterator[tuple[str, Paragra
     if old.live_updates != new.live_updates:
         texts["live_updates"] = (join_updates(old.live_updates), join_updates(new.live_updates))
     for name, (before, after) in texts.items():
+        if before != after:
+            before, after = before[:MAX_COMPARED_CHARACTERS], after[:MAX_COMPARED_CHARACTERS]
         yield from ((name, change) for whole in compare_texts(before, after) for change in cut(whole))
 
 
