@@ -100,12 +100,12 @@ class Revisions:
         return None if row is None else _from_row(row)
 
     def list(self, document_id: str) -> Sequence[RevisionSummary] | None:
-        """All kept revisions of a document, newest first. None if there is no such document."""
+        """All kept revisions of a document, newest first. None if the document does not exist."""
         page = self.page(document_id, limit=MAX_REVISIONS + 2)
         return None if page is None else page[0]
 
     def page(self, document_id: str, *, cursor: str | None = None, limit: int) -> tuple[Sequence[RevisionSummary], str | None] | None:
-        """(The revisions of a document, newest first; the cursor of those that follow or None). None if there is no such document.
+        """(The revisions of a document, newest first; the cursor of those that follow or None). None if the document does not exist.
 
         Raises CursorError.
         """
