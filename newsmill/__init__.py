@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         UnusualTerm,
         UrlOutcome,
     )
-    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, SubmissionCounts, WarcCounts
+    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, Revision, RevisionSummary, SubmissionCounts, WarcCounts
     from newsmill.site_inspection import SiteInspection
 
 _CORPUS_TYPES = frozenset(
@@ -50,7 +50,9 @@ _CORPUS_TYPES = frozenset(
         "UrlOutcome",
     }
 )
-_MODEL_TYPES = frozenset({"Document", "DocumentMarks", "Listing", "NearDuplicate", "SubmissionCounts", "WarcCounts"})
+_MODEL_TYPES = frozenset(
+    {"Document", "DocumentMarks", "Listing", "NearDuplicate", "Revision", "RevisionSummary", "SubmissionCounts", "WarcCounts"}
+)
 __all__ = [
     "Change",
     "Corpus",
@@ -62,6 +64,8 @@ __all__ = [
     "NearDuplicate",
     "QueryCheck",
     "Removal",
+    "Revision",
+    "RevisionSummary",
     "SearchHit",
     "SiteInspection",
     "SourceSummary",

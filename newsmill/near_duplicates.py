@@ -27,16 +27,16 @@ MAX_TEXT_CHARACTERS = 100_000  # compared: twenty long articles
 WINDOW_CHARACTERS = 4  # a shingle of such words is eight characters, in Chinese about five words
 
 # Python's \w leaves out the vowel signs of the scripts of India and South-East Asia; the danda (0964, 0965) is a full stop.
-_SIGNS = (
+SIGNS = (
     "\u0300-\u036f\u0483-\u0487\u0900-\u0963\u0966-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
     "\u0f71-\u0f84\u102b-\u103e\u1056-\u109d\u17b4-\u17d3"
 )
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _TYPOGRAPHIC_MARKS = "’“”‘–—…"  # often all that is not ASCII in an English text; without them splitting takes half the time
 _PLAIN_WORD = re.compile("[0-9a-z]+")
-_WORD = re.compile(rf"[\w{_SIGNS}]+")
-_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(rf"[\w{SIGNS}]+")
+_RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
+_ANY_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 SHINGLE_WORDS = 5  # fewer also occur in unrelated texts; with more, a changed word weighs more
 BANDS = 6

@@ -44,7 +44,14 @@ LAYERS = (
         "newsmill.settings",
         "newsmill.sources",
     ),
-    ("newsmill.extraction", "newsmill.discovery", "newsmill.near_duplicates", "newsmill.completeness", "newsmill.address_guard"),
+    (
+        "newsmill.extraction",
+        "newsmill.discovery",
+        "newsmill.near_duplicates",
+        "newsmill.revision_comparison",
+        "newsmill.completeness",
+        "newsmill.address_guard",
+    ),
     (
         "newsmill.urls",
         "newsmill.model",
@@ -58,7 +65,14 @@ LAYERS = (
     ),
 )
 SEPARATE = LAYERS[1]  # packages of one layer that never import one another
-PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates", "newsmill.completeness", *LAYERS[-1])
+PURE = (
+    "newsmill.discovery",
+    "newsmill.extraction",
+    "newsmill.near_duplicates",
+    "newsmill.revision_comparison",
+    "newsmill.completeness",
+    *LAYERS[-1],
+)
 
 # One package each knows a third-party system.
 OWNERS = {

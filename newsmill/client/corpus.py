@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
-from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, State
+from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
 from newsmill.version import install_hint
 
 if TYPE_CHECKING:
@@ -212,6 +212,18 @@ class Corpus(ABC):
         `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
         at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
         """
+
+    @abstractmethod
+    def revisions(self, id_or_url: str) -> list[RevisionSummary]:
+        """Returns the contents that a document has had, the current one first; an unknown document has none.
+
+        Each is compared with the kept revision before it: the changed fields, the words added and removed, and its cause. A document keeps
+        its first content and the newest ones. Revisions that were replaced by an older program are not kept.
+        """
+
+    @abstractmethod
+    def revision(self, id_or_url: str, number: int) -> Revision | None:
+        """Returns the content that a document had at one revision, or None if it is not kept."""
 
     @abstractmethod
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:

@@ -39,7 +39,7 @@ from newsmill.client.corpus import (
     list_strings,
 )
 from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
-from newsmill.model import Document, DocumentMarks, NearDuplicate
+from newsmill.model import Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 from newsmill.redaction import redact
 from newsmill.version import __version__
 
@@ -246,6 +246,7 @@ def read_events(answer: HTTPResponse) -> Iterator[Event]:
 
 
 PAGE_DOCUMENTS = 50
+MAX_REVISIONS = 200  # of one request; a document keeps fewer
 INSPECTION_SECONDS = 600.0  # without a byte: two inspections at a time, of at most four minutes
 
 
@@ -310,6 +311,8 @@ _REMOVED = TypeAdapter(_Removed)
 _HIT = TypeAdapter(SearchHit)
 _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
+_REVISION = TypeAdapter(Revision)
+_SUMMARY = TypeAdapter(RevisionSummary)
 _SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
 _CHECK = TypeAdapter(_CheckedPage)
@@ -430,10 +433,26 @@ class HttpCorpus(ApiConnection, Corpus):
         check_text("id_or_url", id_or_url)
         check_range("least", least, 0, 1, is_whole=False)
         check_range("limit", limit, 1)
-        document = self.document(id_or_url) if "://" in id_or_url else None
-        path = f"documents/{_quote(document.id if document else id_or_url)}/near-duplicates"
-        found = self.get(path, {"least": least, "limit": min(limit, 100)}, may_be_missing=True)
+        found = self.get(
+            f"{self._document_path(id_or_url)}/near-duplicates", {"least": least, "limit": min(limit, 100)}, may_be_missing=True
+        )
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
+
+    def _document_path(self, id_or_url: str) -> str:
+        """The path of a document, which may not exist."""
+        document = self.document(id_or_url) if "://" in id_or_url else None
+        return f"documents/{_quote(document.id if document else id_or_url)}"
+
+    def revisions(self, id_or_url: str) -> list[RevisionSummary]:
+        check_text("id_or_url", id_or_url)
+        found = self.get(f"{self._document_path(id_or_url)}/revisions", {"limit": MAX_REVISIONS}, may_be_missing=True)
+        return [] if found is None else [self.read(_SUMMARY, item) for item in self.read(_ITEM_PAGE, found).items]
+
+    def revision(self, id_or_url: str, number: int) -> Revision | None:
+        check_text("id_or_url", id_or_url)
+        check_range("number", number, 1)
+        found = self.get(f"{self._document_path(id_or_url)}/revisions/{number}", {}, may_be_missing=True)
+        return None if found is None else self.read(_REVISION, found)
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
         wanted = list_ids(ids)

@@ -34,12 +34,13 @@ from newsmill.client.corpus import (
     list_strings,
 )
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import Document, DocumentMarks, NearDuplicate
+from newsmill.model import Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 from newsmill.storage import database
 from newsmill.storage.documents import ChangePosition, Changes, Documents, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks
+from newsmill.storage.revisions import Revisions
 
 if TYPE_CHECKING:
     from newsmill.site_inspection import SiteInspection
@@ -167,6 +168,17 @@ class LocalCorpus(Corpus):
         check_range("limit", limit, 1)
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
+
+    def revisions(self, id_or_url: str) -> list[RevisionSummary]:
+        check_text("id_or_url", id_or_url)
+        document = self._documents.get(id_or_url)
+        return [] if document is None else list(Revisions(self._engine).list(document.id) or ())
+
+    def revision(self, id_or_url: str, number: int) -> Revision | None:
+        check_text("id_or_url", id_or_url)
+        check_range("number", number, 1)
+        document = self._documents.get(id_or_url)
+        return None if document is None else Revisions(self._engine).get(document.id, number)
 
     def marks(self, ids: Iterable[str]) -> dict[str, DocumentMarks]:
         return Marks(self._engine).get(list_ids(ids))

@@ -60,6 +60,7 @@ from newsmill.model.documents import (
     TextLink,
     is_doubtful,
 )
+from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",
@@ -103,6 +104,9 @@ __all__ = [
     "Profile",
     "Render",
     "Rendering",
+    "Revision",
+    "RevisionCause",
+    "RevisionSummary",
     "Rules",
     "Segment",
     "Source",

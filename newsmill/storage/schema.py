@@ -306,6 +306,29 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
+# The contents that a new revision of their document replaced; storage/revisions.py. Columns are those of `documents` at that time.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("document_id", StorableString(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("characters", Integer, nullable=False),  # of text, blocks and live updates, which the limit of a document counts
+    Column("stored_at", UtcDateTime, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("modified_at", UtcDateTime),
+    Column("word_count", Integer, nullable=False),
+    Column("content_hash", StorableText, nullable=False),
+    Column("extractor", StorableText, nullable=False),
+    Column("profile_version", Integer),
+    Column("archive_ref", StorableText),
+    Column("title", StorableText),
+    Column("description", StorableText),
+    Column("authors", Json, nullable=False),
+    Column("live_updates", Json, nullable=False),
+    Column("text", StorableText, nullable=False),
+    Column("blocks", Json, nullable=False),
+)
+
 # Documents that were removed, so that readers of changes remove them too. One that is stored again keeps its row, which is before it in the
 # order of storage.
 removed_documents = Table(

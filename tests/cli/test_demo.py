@@ -27,6 +27,7 @@ GUIDES = DOCS / "guides"
 PORT = "http://127.0.0.1:8531"  # of the newspaper in the documentation
 EMPTY_LISTS = (
     "/near-duplicates",
+    "/revisions",
     "/unusual-terms",
     "/schedule",
     "/quarantine",

@@ -46,6 +46,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             titles = {claim.url: f"Harbour {claim.url.rpartition('/')[2]}" for claim in claims}
             mill.store(*(good(claim, document_of(claim.url, title=titles[claim.url], text=titles[claim.url])) for claim in claims))
             claims = mill.fetch()
+        mill.ledger.add(links(1), now=NOON, again=True)  # the first document gets a second revision
+        (claim,) = mill.claim(mill.save(mill.lease()))
+        mill.store(good(claim, document_of(claim.url, title="Harbour 0", text="The harbour is closed")))
         Tokens(store.engine).add("ann", Scope.READ, now=NOON)
         SavedSearches(store.engine).add("ann", "Ports", "harbour", now=NOON)
     return tmp_path / "newsmill-data"

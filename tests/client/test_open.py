@@ -168,6 +168,34 @@ def test_near_duplicates(tmp_path: Path) -> None:
     door.close()
 
 
+def test_revisions(tmp_path: Path) -> None:
+    made = document_of(f"https://{HOST}/a", text="The ferry runs in May.")
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", made)
+    engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
+    mill = Mill(Ledger(engine), segments=1)
+    for words in ("The ferry runs in June.", "The ferry runs in June, and in July."):
+        mill.ledger.add([Link(made.url)], now=mill.now, again=True)
+        (claim,) = mill.claim(mill.save(mill.lease()))
+        mill.store(good(claim, document_of(made.url, text=words, archive_ref=None)))
+    engine.dispose()
+    door = open_door(tmp_path, WebConfig())
+    results = []
+    with served(door) as url:
+        for place in (tmp_path, url):
+            with newsmill.open(place) as corpus:
+                listed = corpus.revisions(f"{made.url}?utm_source=x")
+                assert corpus.revisions(made.id) == listed
+                assert [corpus.revision(made.id, 4), corpus.revision("0" * 32, 1), corpus.revision("", 1)] == [None] * 3
+                assert corpus.revisions("0" * 32) == corpus.revisions("") == corpus.revisions("https://nowhere.example/") == []
+                results.append((listed, [corpus.revision(made.id, one.revision) for one in listed]))
+    door.close()
+    assert results[0] == results[1]
+    listed, contents = results[0]
+    numbers = [(one.revision, one.previous, one.words_added, one.words_removed) for one in listed]
+    assert numbers == [(3, 2, 3, 0), (2, 1, 1, 1), (1, None, 0, 0)]
+    assert [one.text for one in contents if one is not None][1:] == ["The ferry runs in June.", "The ferry runs in May."]
+
+
 @pytest.mark.usefixtures("file")
 def test_a_frame(tmp_path: Path) -> None:
     frame = newsmill.open(tmp_path).frame("harbour")
@@ -328,7 +356,7 @@ def test_bad_arguments_are_refused(where: Any) -> None:
                 refused()
         texts: tuple[Callable[[Any], Any], ...] = (
             *(corpus.documents, corpus.search, corpus.check_query, corpus.facets, corpus.timeline, corpus.frame),
-            *(corpus.document, corpus.near_duplicates, corpus.outcome, corpus.inspect_site),
+            *(corpus.document, corpus.near_duplicates, corpus.revisions, corpus.outcome, corpus.inspect_site),
         )
         for call in texts:
             for value in (None, nan, 5, b"harbour"):

@@ -30,6 +30,7 @@ from newsmill.extraction.pipeline import read
 from newsmill.model import Author, Block, BlockType, Document, Link, Markup, Page, TableCell
 from newsmill.near_duplicates import fingerprint, shingles, similarity
 from newsmill.redaction import redact
+from newsmill.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.search import tokens as search_words
 from newsmill.search.query import parse_query
 
@@ -96,6 +97,8 @@ def _texts(name: str, most: int, piece: str) -> list[Case]:
         "count_words": lambda text: count_words.__wrapped__(text),
         "fingerprint": fingerprint,
         "similarity": lambda text: similarity(shingles(text), shingles(text[5:])),
+        "comparison": lambda text: compare_texts(text, text[5:]),
+        "changed words": lambda text: count_changed_words(text, text[5:]),
         "words of the index": search_words.tokenize,
         "query": parse_query,
     }
@@ -226,6 +229,25 @@ CASES = (
             lambda body, label=label: to_utf8(decode_body(None, body), label and f"text/html; charset={label}"),
         )
         for label in (None, "windows-1251", "utf-8", "gb2312")
+    ),
+    *(
+        Case(
+            f"comparison: {name}",
+            most,
+            lambda n, old=old, new=new: (repeated(old, n), repeated(new, n)),
+            lambda texts: (compare_texts(*texts), count_changed_words(*texts)),
+        )
+        for name, most, old, new in (
+            ("similar paragraphs", 12_000, "A bridge of %d arches\n\n", "The bridge of %d arches\n\n"),
+            ("other paragraphs", 50_000, "old%d\n\n", "new%d\n\n"),
+            ("short and long paragraphs", 50_000, "a\n\n", "b%d c "),
+            ("changed words between kept ones", 20_000, "w%d a b a b ", "w%d b a a b b "),
+            ("repeated words", 100_000, "a b ", "b a a "),
+            ("repeated paragraphs", 50_000, "a b\n\n", "b a\n\na\n\n"),
+        )
+    ),
+    Case(
+        "comparison: reversed words", 50_000, lambda n: [f"w{i}" for i in range(n)], lambda w: compare_words(" ".join(w), " ".join(w[::-1]))
     ),
     Case("export: a long text", 20_000, lambda n: replace(_document(), text=SENTENCE * n), _export),
     Case(

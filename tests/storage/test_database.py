@@ -17,7 +17,7 @@ import services
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from rows import NOON, SITE, Mill, NewDatabase, document_of, insert_documents, links
+from rows import NOON, SITE, Mill, NewDatabase, document_of, good, insert_documents, links
 from sqlalchemy import Engine, exc, make_url, text
 
 from newsmill import urls
@@ -29,6 +29,7 @@ from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import documents, metadata
 
 
@@ -121,12 +122,12 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     Ledger(engine).add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0003_note.py").write_text(LATER_MIGRATION)
+    (folder / "versions" / "0004_note.py").write_text(LATER_MIGRATION)
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(database, "REVISIONS", ("0002", "0003"))
-    with pytest.raises(SchemaError, match="is at revision 0002 and this program needs revision 0003; run `newsmill db upgrade`"):
+    monkeypatch.setattr(database, "REVISIONS", ("0003", "0004"))
+    with pytest.raises(SchemaError, match="is at revision 0003 and this program needs revision 0004; run `newsmill db upgrade`"):
         database.check_schema(engine)
-    assert database.upgrade(engine) == ("0002", "0003")
+    assert database.upgrade(engine) == ("0003", "0004")
     database.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
@@ -134,17 +135,51 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     engine.dispose()
 
 
+def upgrade_to(last: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the schema of an older program."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
+    for path in (folder / "versions").glob("*.py"):
+        if path.name[:4] > last:
+            path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", str(folder))
+        patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
+        database.upgrade(engine)
+
+
+def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to("0002", engine, tmp_path, monkeypatch)
+    mill = Mill(Ledger(engine))
+    (claim,) = mill.fetch(*links(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("newsmill.storage.revisions.keep_replaced", lambda conn, rows: None)
+        mill.store(good(claim))
+        mill.ledger.add(links(1), now=mill.now, again=True)
+        (claim,) = mill.claim(mill.save(mill.lease()))
+        mill.store(good(claim, document_of(claim.url, text="the second text", archive_ref=None)))
+    assert database.upgrade(engine) == ("0002", database.REVISIONS[-1])
+    document_id = document_of(claim.url).id
+    page = Revisions(engine).page(document_id, limit=10)
+    assert page is not None and [(one.revision, one.previous, one.cause) for one in page[0]] == [(2, None, None)]
+    mill.ledger.add(links(1), now=mill.now, again=True)
+    (claim,) = mill.claim(mill.save(mill.lease()))
+    mill.store(good(claim, document_of(claim.url, text="the third text", archive_ref=None)))
+    page = Revisions(engine).page(document_id, limit=10)
+    assert page is not None and [(one.revision, one.previous) for one in page[0]] == [(3, 2), (2, None)]
+    assert (found := Revisions(engine).get(document_id, 2)) is not None and found.text == "the second text"
+    assert Revisions(engine).get(document_id, 1) is None
+    engine.dispose()
+
+
 def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = database.connect(new_database(empty=True))
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0002_removed_documents.py").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", str(folder))
-        patch.setattr(database, "REVISIONS", ("0001",))
-        database.upgrade(engine)
+    upgrade_to("0001", engine, tmp_path, monkeypatch)
     texts = ["A plain text.", "كتاب", "Ёлка", "ﾆｭｰｽ", "בית־ספר", "Žluťoučký kůň"]
     Ledger(engine).add(links(len(texts)), now=NOON)
     with writing(engine) as conn:
@@ -154,7 +189,7 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
         conn.execute(text("DELETE FROM search_pending"))
         pending = {urls.make_key(f"{SITE}/{number}") for number in (2, 3, 4, 5)}
         conn.execute(text("INSERT INTO search_pending (document_id) VALUES (:id)"), {"id": min(pending)})
-    assert database.upgrade(engine) == ("0001", "0002")
+    assert database.upgrade(engine) == ("0001", database.REVISIONS[-1])
     with reading(engine) as conn:
         assert set(conn.execute(text("SELECT document_id FROM search_pending")).scalars()) == pending
     while index_pending(engine):
@@ -169,8 +204,8 @@ LATER_MIGRATION = """
 from alembic import op
 from sqlalchemy import Column, Text
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade():
@@ -215,7 +250,7 @@ def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_da
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
         conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
-    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0002: .* new data folder"):
+    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0003: .* new data folder"):
         database.check_schema(engine)
     engine.dispose()
 
@@ -322,6 +357,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.storage import database
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.revisions import Revisions
 from rows import NewDatabase, NOON, links
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 ledger = Ledger(database.connect(sys.argv[1]))

@@ -134,6 +134,10 @@ def page_urls(ids: dict[str, str]) -> dict[str, str]:
         | {
             "explain": f"/documents/{ids['paper']}/explain",
             "explain-hostile": f"/documents/{ids['hostile']}/explain",
+            "revisions": f"/documents/{ids['hostile']}/revisions",
+            "revision-hostile": f"/documents/{ids['hostile']}/revisions?new=2",
+            "revision-text": f"/documents/{ids['very-long']}/revisions?old=1&new=1",
+            "revision-single": f"/documents/{ids['paper']}/revisions",
             "updates": f"/documents/{ids['live']}/updates",
             "archived": f"/documents/{ids['paper']}/page",
             "archived-hostile": f"/documents/{ids['hostile']}/page",

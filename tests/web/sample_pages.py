@@ -50,6 +50,14 @@ def extremes() -> list[Page]:
     ]
 
 
+def earlier_version() -> Page:
+    """The page "hostile" before the site changed its title, its author, one paragraph and the order of two."""
+    kept = [f"{ENGLISH} {payload}" for payload in PAYLOADS]
+    changed = kept[2].replace("ferry", "boat").replace("the", "that")
+    paragraphs = [*kept[:2], changed, kept[4], kept[3], f"This paragraph was removed later. {PAYLOADS[0]}", *kept[5:]]
+    return made("hostile", f"An earlier title {PAYLOADS[1]}", paragraphs, author="Bob Example", section=PAYLOADS[5])
+
+
 def several(text: str) -> list[str]:
     """Paragraphs that differ, as those of a text do."""
     return [f"{year}: {text}" for year in range(2021, 2027)]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from newspaper_site.article import read_articles
 from rows import document_of
-from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
+from sample_pages import ENGLISH, NOON, PAYLOADS, earlier_version, extremes, page_at
 from sqlalchemy import update
 
 from newsmill import demo, urls
@@ -97,6 +97,7 @@ def fill(world: SampleStore) -> None:
     fill_numbers(world)
     with Sandbox() as sandbox:
         process_pages(world, sandbox, "aunebote", newspaper())
+        process_pages(world, sandbox, "extremes", [earlier_version()])
         process_pages(world, sandbox, "extremes", extremes())
     fill_failures(world)
     world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
@@ -199,12 +200,12 @@ def claim_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list: 
     return world.context.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
 
 
-def lease_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
-    """Add links, and lease them as the crawler."""
+def lease_new(world: SampleStore, links: Sequence[Link], at: datetime, *, again: bool = False) -> list[LeasedUrl]:
+    """Add links, and lease them as the crawler. `again`: also those that were fetched."""
     if not links:
         return []
     ledger, host = world.context.ledger, urls.get_host(links[0].url)
-    ledger.add(links, now=at)
+    ledger.add(links, now=at, again=again)
     ledger.lease_host(host, "crawler", seconds=60, now=at)
     wanted = {urls.normalize(link.url) for link in links}
     leased = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
@@ -231,7 +232,8 @@ def fetch(server: str, path: str) -> Page:
 def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
     """Process archived pages an hour ago (ledger, archive, worker), then learn the site."""
     at = world.now = NOON - timedelta(minutes=70)
-    leased = {row.url: row for row in lease_new(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
+    links = [Link(page.url, source=source, found_by="section") for page in pages]
+    leased = {row.url: row for row in lease_new(world, links, at, again=True)}
     found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in leased]
     assert len(found) == len(pages), "every page has a URL of its own"
     segment = world.context.archive.write(found, now=at)

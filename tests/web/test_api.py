@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from api_examples import examples, form
-from rows import Mill, ended
+from rows import Mill, document_of, ended, good
 from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 import newsmill
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.model import Block, BlockType, Kind, Markup, Outcome, OutcomeRecord, TextLink
+from newsmill.model import Block, BlockType, Kind, Link, Markup, Outcome, OutcomeRecord, TextLink
 from newsmill.search.counts import MAX_DAY_BARS
 from newsmill.site_inspection import SiteInspection
 from newsmill.storage import fingerprints
@@ -111,6 +111,25 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     assert "Near duplicates" in web.browser().get(f"/documents/{copy.id}").text
     alone = stock(web, text="Something else.")[0].id
     assert "Near duplicates" not in web.browser().get(f"/documents/{alone}").text
+
+
+def test_the_revisions_of_a_document(web: RunningApp) -> None:
+    (made,) = stock(web, text="The ferry runs in May.")
+    mill = Mill(web.context.ledger, now=web.context.now(), segments=1)
+    mill.ledger.add([Link(made.url)], now=mill.now, again=True)
+    (claim,) = mill.claim(mill.save(mill.lease("paper.example")))
+    mill.store(good(claim, document_of(made.url, text="The ferry runs in June.", title=made.title, archive_ref=None)))
+    path = f"{API}/documents/{made.id}/revisions"
+    answer = web.stranger.get(path).json()
+    (documented,) = (shown for command, shown in examples() if "/revisions?" in command)
+    assert form(answer) == form(documented), "the demo, on which the examples run, has no second revision"
+    assert [(one["revision"], one["cause"], one["changed"]) for one in answer["items"]] == [(2, "fetch", ["text"]), (1, None, [])]
+    first = web.stranger.get(f"{path}/1").json()
+    assert (first["text"], first["blocks"][0]["type"]) == ("The ferry runs in May.", "heading")
+    for missing in (f"{path}/3", f"{API}/documents/{'0' * 32}/revisions", f"{API}/documents/{'0' * 32}/revisions/1"):
+        assert web.stranger.get(missing).status_code == 404
+    for refused in (f"{path}/0", f"{path}/x", f"{path}/{1 << 40}", f"{path}?cursor=x", f"{path}?limit=0"):
+        assert web.stranger.get(refused).status_code == 422, refused
 
 
 def test_what_a_client_has_is_not_sent_again(web: RunningApp) -> None:

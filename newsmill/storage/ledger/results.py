@@ -16,7 +16,7 @@ from sqlalchemy import Connection, String, bindparam, case, func, select, update
 from newsmill.discovery.schedule import RevisitResult
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
 from newsmill.search import indexer
-from newsmill.storage import fingerprints
+from newsmill.storage import fingerprints, revisions
 from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
@@ -225,6 +225,7 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
     _learn_parameters(conn, decisions)
     rows_to_write = _document_rows(decisions)
     _stamp_changed(conn, rows_to_write, stamp)
+    revisions.keep_replaced(conn, rows_to_write)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
     fingerprints.refresh(conn, rows_to_write)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
@@ -22,10 +22,11 @@ from newsmill import reextract, urls
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
-from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate
+from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
+from newsmill.storage.revisions import Revisions
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import is_still_allowed, require_scope
 from newsmill.web.responses import (
@@ -104,6 +105,7 @@ class DocumentList(ItemList[DocumentResponse]):
 
 LIST_ADAPTER = TypeAdapter(DocumentList)
 DOCUMENT_ADAPTER = TypeAdapter(DocumentResponse)
+REVISION_ADAPTER = TypeAdapter(Revision)
 EXPLANATION_ADAPTER = TypeAdapter(ExtractionResult)
 
 
@@ -181,6 +183,30 @@ def list_near_duplicates(
     if found is None:
         raise HTTPException(404, f"document {id!r} does not exist")
     return ItemList(items=found, next=None)
+
+
+@router.get("/documents/{id}/revisions", responses=error_responses(404))
+def list_revisions(context: Context, id: Id, limit: Limit = 50, cursor: Cursor = None) -> ItemList[RevisionSummary]:
+    """List the contents that a document has had, the current one first. Each is compared with the kept revision before it: the changed
+    fields, the words added and removed, and whether a new fetch or another extraction of the same archived page made it."""
+    page = Revisions(context.engine).page(id, cursor=cursor, limit=limit)
+    if page is None:
+        raise HTTPException(404, f"document {id!r} does not exist")
+    items, following = page
+    return ItemList(items=tuple(items), next=following)
+
+
+@router.get("/documents/{id}/revisions/{revision}", response_model=Revision, responses=error_responses(404))
+def get_revision(
+    context: Context, id: Id, revision: Annotated[int, Path(ge=1, lt=1 << 31, description="The number of the revision.")]
+) -> Response:
+    """Get the content that a document had at one revision."""
+    found = Revisions(context.engine).get(id, revision)
+    if found is None:
+        raise HTTPException(
+            404, f"revision {revision} of document {id!r} is not kept; /api/v1/documents/{{id}}/revisions lists those that are"
+        )
+    return json_response(REVISION_ADAPTER.dump_json(found))
 
 
 def document_response(context: AppContext, user: str, document_id: Id, include: Sequence[str]) -> Response:

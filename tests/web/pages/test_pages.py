@@ -611,3 +611,42 @@ def test_a_hundred_sources_fill_several_pages(web: RunningApp) -> None:
         later = page.xpath("//a[@rel='next']/@href")
         path = f"/sources{later[0]}" if later else ""
     assert len(names) == len(set(names)) == 100
+
+
+# ---- revisions -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_shows_markup_of_the_page_as_text(filled: RunningApp, ids: dict[str, str]) -> None:
+    path = f"/documents/{ids['hostile']}/revisions"
+    page = read(filled.stranger, f"{path}?new=2")
+    removed = [text_of(one) for one in page.xpath("//section//del")]
+    assert removed[:2] == ["An earlier title", "Bob Example"]
+    assert "This paragraph was removed later. <script>window.hit=1</script>" in removed
+    assert not page.xpath(f"{FOREIGN_SCRIPTS} | //img | //section//svg")
+    assert [text_of(one) for one in page.xpath("//section/h2")] == ["Title", "Authors", "Text"]
+    backwards = read(filled.stranger, f"{path}?old=2&new=1")
+    assert [text_of(one) for one in backwards.xpath("//section//del")] == removed  # the older one comes first
+    old = read(filled.stranger, f"{path}?old=1&new=1")
+    assert "An earlier title" in text_of(old) and not old.xpath("//section//del | //section//ins")
+    german = read(filled.client(), f"{path}?new=2&lang=de")
+    assert "Die Website hat die Seite geändert" in text_of(german) and german.xpath("//button[text()='Vergleichen']")
+
+
+def test_a_document_with_one_revision_says_so(filled: RunningApp, ids: dict[str, str]) -> None:
+    page = read(filled.stranger, f"/documents/{ids['paper']}/revisions")
+    assert "This document has one revision" in text_of(page.xpath("//div[@class='empty']")[0]) and not page.xpath("//table")
+    for lost in (f"/documents/{ids['paper']}/revisions?new=2", f"/documents/{ids['paper']}/revisions?old=7&new=1"):
+        assert "is not kept" in text_of(read(filled.stranger, lost, 404))
+    assert "nicht aufbewahrt" in text_of(read(filled.client(), f"/documents/{ids['paper']}/revisions?new=2&lang=de", 404))
+
+
+def test_every_part_of_a_long_revision_can_be_read(filled: RunningApp, ids: dict[str, str]) -> None:
+    path: str | None = f"/documents/{ids['very-long']}/revisions?old=1&new=1"
+    paragraphs: list[str] = []
+    while path is not None:
+        page = read(filled.stranger, path)
+        paragraphs += [text_of(one) for one in page.xpath("//div[contains(@class, 'difference')]/p")]
+        following = page.xpath("//nav[@class='pager']/a[@rel='next']/@href")
+        path = f"/documents/{ids['very-long']}/revisions{following[0]}" if following else None
+    document = filled.context.documents.get(ids["very-long"])
+    assert document is not None and paragraphs == [" ".join(one.split()) for one in document.text.split("\n\n")]
