@@ -35,7 +35,7 @@ class NetworkMonitor:
         self._outage = OutageLog(log, "the network answers again")
 
     def record_answer(self) -> None:
-        """A server has answered, whatever it said."""
+        """A server has answered, with any status."""
         self._failed_sites.clear()
         self._outage.report_success()
 

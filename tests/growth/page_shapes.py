@@ -101,7 +101,7 @@ SHAPES: tuple[Shape, ...] = (
     *_everywhere("one link again and again", 16_000, '<a href="/story">The same headline of the day</a> '),
     *_everywhere("dialogues", 15_000, f"<div role='dialog'><p>{SENTENCE}</p></div>text %d"),
     *_everywhere("requests for consent", 9_000, "<div><p>We use cookies and our partners need your consent.</p><button>OK</button></div>"),
-    *_everywhere("fields for an address", 12_000, "<form><p>Your address:</p><input type='email'></form>"),
+    *_everywhere("e-mail fields", 12_000, "<form><p>Your address:</p><input type='email'></form>"),
     *_everywhere("web components", 19_000, f"<x-line><x-part>{SENTENCE}</x-part></x-line>"),
     _alone("short links", 16_000, '<a href="/t-%d">tag %d</a> '),
     *_everywhere("dt and dd", 18_000, "<dt>a<dd>b", "<dl>", "</dl>"),

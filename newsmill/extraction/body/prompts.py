@@ -18,7 +18,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import Box, Layout, TextBlock
 from newsmill.extraction.vocabulary import build_alternation
 
-MAX_SIGN_UP_WORDS = 60  # words of a box with a field for an address, including its small print
+MAX_SIGN_UP_WORDS = 60  # words of such a form, including its small print
 MAX_CONSENT_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MIN_CONSENT_WORDS = 8  # words of a request; a shorter text is a button
 MAX_DIALOGUE_SHARE = 0.5  # share of the page's words; a dialogue with more is the page itself
