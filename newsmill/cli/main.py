@@ -56,7 +56,7 @@ COMMANDS = {
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.searches:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "revisions": Command(
-        DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List the revisions of a document, or show one of them or what it changed"
+        DOCUMENTS, f"{PACKAGE}.documents:revisions", "List the revisions of a document, or show one of them or what it changed"
     ),
     "explain": Command(
         DOCUMENTS, f"{PACKAGE}.documents:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"

@@ -56,11 +56,13 @@ from newsmill.model.documents import (
     NearDuplicate,
     PathStats,
     Profile,
+    Revision,
+    RevisionCause,
+    RevisionSummary,
     TableCell,
     TextLink,
     is_doubtful,
 )
-from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",

@@ -32,7 +32,7 @@ from newsmill.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
-from newsmill.web import auth, feeds, lead_images, metrics, websub
+from newsmill.web import auth, feeds, lead_images, websub
 from newsmill.web.api import documents as documents_api
 from newsmill.web.api import operations as operations_api
 from newsmill.web.api import search as search_api
@@ -148,7 +148,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.include_router(auth.router)
     app.include_router(build_api_router(), prefix="/api/v1")
     app.include_router(feeds.router)
-    app.include_router(metrics.router)
+    app.include_router(operations_api.metrics_router)
     app.include_router(websub.router)
     app.include_router(lead_images.router)
     for router in PAGE_ROUTERS:
