@@ -86,11 +86,14 @@ def _is_dialogue(box: Box) -> bool:
 
 def _find_consent(layout: Layout, contents: _BoxContents) -> Iterator[int]:
     """Yield the boxes with a request for consent: the smallest with a button, around a block that speaks as such a request."""
+    around: list[int] = []  # of each box, the smallest box around it with a button, if it may be a request; -1 for none
+    for box in layout.boxes:
+        may_be = contents.words[box.index] <= MAX_CONSENT_WORDS and not contents.has_headline[box.index]
+        outer = around[box.parent.index] if box.parent else -1
+        around.append(outer if not contents.has_button[box.index] else box.index if may_be else -1)
     for block in layout.blocks:
-        if _is_request(block):
-            at = next((box.index for box in block.box.ancestors() if contents.has_button[box.index]), None)
-            if at is not None and contents.words[at] <= MAX_CONSENT_WORDS and not contents.has_headline[at]:
-                yield at
+        if around[block.box.index] >= 0 and _is_request(block):
+            yield around[block.box.index]
 
 
 def _is_request(block: TextBlock) -> bool:
