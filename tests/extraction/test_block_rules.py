@@ -78,6 +78,22 @@ def test_a_paragraph_behind_a_widget_stays_when_text_of_its_path_surrounds_it(la
     assert block_rules.find_restored(stats, range(len(layout.blocks)), frozenset(rest)) == (frozenset({5}) if stays else frozenset())
 
 
+@pytest.mark.parametrize(
+    ("inside", "stays"),
+    [
+        (PROSE + "<pre>git init</pre>" + PROSE, True),
+        (PROSE + "<p>Copy</p><pre>git init</pre><p>View source</p>" + PROSE, True),
+        (PROSE + "<pre>git init</pre>", False),
+        (PROSE + "<p>Copy</p><p>Wrap</p><pre>git init</pre>" + PROSE, False),
+    ],
+)
+def test_code_in_the_text_stays(inside: str, stays: bool):
+    blocks = view_of(inside).blocks
+    kept = frozenset(block.index for block in blocks if len(block.words) > 5)
+    (code,) = (block.index for block in blocks if block.box.tag == "pre")
+    assert block_rules.find_restored(view_of(inside, kept=False), range(len(blocks)), kept) == (frozenset({code}) if stays else frozenset())
+
+
 def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     stats = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
     assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}

@@ -166,7 +166,7 @@ def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
 
 
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
-    """Return the blocks to keep although the model removed them: paragraphs, steps of a recipe, and subheadings.
+    """Return the blocks to keep although the model removed them: paragraphs, steps of a recipe, code, and subheadings.
 
     A paragraph qualifies if most text with exactly its path is kept, and either trafilatura kept it, or text with its path stands before it
     and a sibling after it.
@@ -186,8 +186,17 @@ def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int])
 
     paragraphs = {i for i in chosen if i not in kept and stats.of_path[i] in article and _is_paragraph(stats, i) and is_in_text(i)}
     paragraphs |= _find_declared_steps(stats, chosen) - kept
+    paragraphs |= {i for i in chosen if i not in kept and _is_code_in_text(stats, i, kept)}
     text = kept | paragraphs
     return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(stats, i, text)})
+
+
+def _is_code_in_text(stats: PageStats, i: int, text: Set[int]) -> bool:
+    """Return True for code with text before and after it. A button or a link to its source may stand between them.
+
+    Of 1,582 gold pages 4 became better (one from 0.59 to 0.97), one worse by 0.013.
+    """
+    return stats.blocks[i].type is BlockType.CODE and any(i - step in text for step in (1, 2)) and any(i + step in text for step in (1, 2))
 
 
 def _find_declared_steps(stats: PageStats, chosen: Sequence[int]) -> set[int]:
