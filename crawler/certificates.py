@@ -59,10 +59,10 @@ class VerifyingOptions(ClientTLSOptions):
 
 
 def _check(tls: weakref.ref[Any], host: ServiceID, _: Connection, certificate: X509, error: int, depth: int, is_valid: int) -> bool:
-    """OpenSSL calls this for each certificate of the chain, last the server's own (depth 0), and an exception would be lost there."""
+    """OpenSSL calls this for each certificate of the chain, last the server's own (depth 0)."""
     try:
         reason = _find_refusal(host, certificate, error, depth, bool(is_valid))
-    except Exception as bug:
+    except Exception as bug:  # the border to OpenSSL, where an exception is lost; parsers of hostile certificates raise many classes
         log.exception("a certificate could not be checked")
         reason = f"the certificate could not be checked: {bug}"
     if reason is not None and (protocol := tls()) is not None:

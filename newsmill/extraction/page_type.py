@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill.extraction.body.prompts import CONSENT_REQUEST_WORDS, CONSENT_WORDS
 from newsmill.extraction.body.trailing_lines import read_ending
 from newsmill.extraction.metadata.fields import PAYWALL_NOTICE, find_access
 from newsmill.extraction.metadata.structured_data import (
@@ -38,8 +39,6 @@ MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a m
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _SITE_ERROR = re.compile(rf"\W*(?:{build_alternation('site_error')})\W*", re.IGNORECASE)
 _SITE_NAME = re.compile(r"\s[–—·:-]\s.*|\|.*", re.DOTALL)  # or a section, behind the headline in a title
-_CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
-_CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
 _SCRIPT_REQUEST = re.compile(build_alternation("script_request"), re.IGNORECASE)
 _PLACEHOLDER = re.compile(rf"\W*(?:(?:{build_alternation('placeholder')})\W*){{1,3}}", re.IGNORECASE)
 # Pages about the publisher, only at the top of a site or of a language folder: /politik/datenschutz may be an article.
@@ -196,9 +195,9 @@ def _detect_needs_script(evidence: _Evidence) -> OutcomeRecord | None:
 
 def _detect_consent_wall(evidence: _Evidence) -> OutcomeRecord | None:
     """Detect a text about cookies, consent and data: one mention in 25 words, and at least two different mentions."""
-    if evidence.is_article or _CONSENT_REQUEST.search(evidence.text) is None:
+    if evidence.is_article or CONSENT_REQUEST_WORDS.search(evidence.text) is None:
         return None
-    mentions = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(evidence.page)[:1], evidence.text)))]
+    mentions = [match.group().lower() for match in CONSENT_WORDS.finditer(" ".join((*_list_h1(evidence.page)[:1], evidence.text)))]
     if len(set(mentions)) >= 2 and len(mentions) * 25 >= evidence.words:
         return OutcomeRecord(Outcome.CONSENT_WALL, f"{evidence.words} words, all about cookies and consent")
     return None

@@ -6,7 +6,7 @@ import pytest
 from extraction.html_pages import PROSE, html, page, paragraphs
 
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.prompts import CONSENT, SIGN_UP, empty_dialogues, find_prompts
+from newsmill.extraction.body.prompts import CONSENT, DIALOGUE, SIGN_UP, empty_dialogues, find_prompts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.pipeline import read
 
@@ -22,13 +22,13 @@ FRENCH = (
     "<div><p>Nos partenaires et nous déposons des cookies et traitons des données personnelles. Votre consentement vaut pour ce site"
     " seulement.</p><button>Tout accepter</button></div>"
 )
-DIALOGUE = '<div role="dialog"><p>Three of your free stories are left this month. Readers like you pay for our reporting.</p></div>'
+DIALOGUE_BOX = '<div role="dialog"><p>Three of your free stories are left this month. Readers like you pay for our reporting.</p></div>'
 NEWSLETTER = (
     "<div><h3>The morning in your town</h3><p>All that matters, every morning at seven.</p>"
     '<form><input type="email" placeholder="you@example.org"><button>Yes, please</button></form></div>'
 )
 LOG_IN = '<section><p>You have an account already?</p><form><input type="password"><button>Log in</button></form></section>'
-PROMPTS = {"en": ENGLISH, "de": GERMAN, "fr": FRENCH, "dialogue": DIALOGUE, "newsletter": NEWSLETTER, "log-in": LOG_IN}
+PROMPTS = {"en": ENGLISH, "de": GERMAN, "fr": FRENCH, "dialogue": DIALOGUE_BOX, "newsletter": NEWSLETTER, "log-in": LOG_IN}
 SPEECH = "Speaker number {0} told the council that the bridge had carried {0} thousand people a day since May."
 STORY = (*PROSE, *map(SPEECH.format, range(2, 7)))
 
@@ -45,7 +45,7 @@ def test_a_prompt_is_no_text(prompt: str, at: int) -> None:
     assert kept_text(f"<article><h1>Council votes</h1>{inside}</article>") == "\n\n".join(STORY)
 
 
-@pytest.mark.parametrize("prompt", [ENGLISH, GERMAN, DIALOGUE], ids=["en", "de", "dialogue"])
+@pytest.mark.parametrize("prompt", [ENGLISH, GERMAN, DIALOGUE_BOX], ids=["en", "de", "dialogue"])
 def test_a_prompt_before_the_page(prompt: str) -> None:
     assert kept_text(f"{prompt}<main><h1>Council votes</h1>{paragraphs(STORY)}</main>") == "\n\n".join(STORY)
 
@@ -63,11 +63,12 @@ def test_an_article_in_such_a_box_stays(body: str) -> None:
 
 
 def test_each_prompt_has_its_reason() -> None:
-    tree = parse_html(html(paragraphs(STORY) + ENGLISH + NEWSLETTER)).tree
+    tree = parse_html(html(paragraphs(STORY) + ENGLISH + NEWSLETTER + DIALOGUE_BOX)).tree
     layout = segment(tree)
     prompts = find_prompts(layout)
     reasons = {layout.blocks[i].text: reason for i, reason in prompts.reasons.items()}
     assert (reasons["We value your privacy"], reasons["Accept all"], reasons["Yes, please"]) == (CONSENT, CONSENT, SIGN_UP)
+    assert next(reason for text, reason in reasons.items() if text.startswith("Three of your free stories")) == DIALOGUE
     assert reasons.keys().isdisjoint(STORY)
     emptied = empty_dialogues(tree, prompts)
     assert "843 partners" in tree.text_content() and "843 partners" not in emptied.text_content()

@@ -22,11 +22,11 @@ MAX_SIGN_UP_WORDS = 60  # words of such a form, including its small print
 MAX_CONSENT_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
 MIN_CONSENT_WORDS = 8  # words of a request; a shorter text is a button
 MAX_DIALOGUE_SHARE = 0.5  # share of the page's words; a dialogue with more is the page itself
-CONSENT, SIGN_UP = "consent dialogue", "newsletter or sign-up box"
+DIALOGUE, CONSENT, SIGN_UP = "dialogue", "consent dialogue", "newsletter or sign-up box"
 _DIALOGUE_ROLES = frozenset(("dialog", "alertdialog"))
 _SIGN_UP_FIELDS = frozenset(("email", "password"))
-_CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
-_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
+CONSENT_WORDS = re.compile(build_alternation("consent"), re.IGNORECASE)
+CONSENT_REQUEST_WORDS = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,15 @@ def find_prompts(layout: Layout) -> Prompts:
     if not layout.blocks:
         return Prompts({})
     contents = _BoxContents(layout)
-    dialogues = {box.index for box in layout.boxes if _is_dialogue(box)} | set(_find_consent(layout, contents))
-    dialogues = {at for at in dialogues if 0 < contents.words[at] < MAX_DIALOGUE_SHARE * contents.words[0]}
-    found = dict.fromkeys(dialogues, CONSENT) | dict.fromkeys(set(_find_sign_up(layout, contents)) - dialogues, SIGN_UP)
+    found = {box.index: DIALOGUE for box in layout.boxes if _is_dialogue(box)} | dict.fromkeys(_find_consent(layout, contents), CONSENT)
+    found = {at: reason for at, reason in found.items() if 0 < contents.words[at] < MAX_DIALOGUE_SHARE * contents.words[0]}
+    dialogues = sorted(found)
+    found = dict.fromkeys(_find_sign_up(layout, contents), SIGN_UP) | found
     reasons: list[str | None] = []  # of each box
     for box in layout.boxes:
         reasons.append(found.get(box.index) or (reasons[box.parent.index] if box.parent else None))
     blocks = {block.index: reason for block in layout.blocks if (reason := reasons[block.box.index]) is not None}
-    return Prompts(blocks, tuple(layout.boxes[at].element for at in sorted(dialogues)))
+    return Prompts(blocks, tuple(layout.boxes[at].element for at in dialogues))
 
 
 def empty_dialogues(tree: HtmlElement, prompts: Prompts) -> HtmlElement:
@@ -98,9 +99,9 @@ def _find_consent(layout: Layout, contents: _BoxContents) -> Iterator[int]:
 
 def _is_request(block: TextBlock) -> bool:
     """True for a text with two expressions about consent, of which one speaks to the reader."""
-    if not MIN_CONSENT_WORDS <= len(block.words) <= MAX_CONSENT_WORDS or _REQUEST.search(block.text) is None:
+    if not MIN_CONSENT_WORDS <= len(block.words) <= MAX_CONSENT_WORDS or CONSENT_REQUEST_WORDS.search(block.text) is None:
         return False
-    return len({found.group().lower() for found in _CONSENT.finditer(block.text)}) > 1
+    return len({found.group().lower() for found in CONSENT_WORDS.finditer(block.text)}) > 1
 
 
 def _find_sign_up(layout: Layout, contents: _BoxContents) -> Iterator[int]:
