@@ -101,7 +101,7 @@ class SpiderHosts:
             host.waiting -= 1
 
     async def is_known(self, url: str) -> bool:
-        """Whether the archive has a page of this URL."""
+        """Whether a spider need not fetch this URL: the archive has a page of it, or it was taken down."""
         if not self.skips_known:
             return False
         try:
@@ -109,7 +109,7 @@ class SpiderHosts:
         except UrlError:
             return False
         row = (await self.calls.call_ledger(lambda _: self.calls.ledger.find_archived_rows([key]))).get(key)
-        return row is not None and row.segment is not None
+        return row is not None and (row.segment is not None or row.takedown is not None)
 
     def leave(self, host: SpiderHost) -> None:
         """The response is here, or the request has failed."""

@@ -24,6 +24,7 @@ from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.private_files import DATABASE, make_private_folder
 from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.tokens import Tokens
@@ -50,6 +51,7 @@ class AppContext:
     fast_path_stats: FastPathStats
     search: Search
     tokens: Tokens
+    takedowns: Takedowns
     queue_depth: Callable[[], int | None]  # segments that wait; None: the embedded server is not running. Raises ServiceError
     now: Callable[[], datetime]  # aware, UTC: the clock that all processes on the database share
 
@@ -74,6 +76,7 @@ def build_context(
         FastPathStats(engine),
         Search(engine),
         Tokens(engine),
+        Takedowns(engine),
         QueueDepth(queue_depth),
         Clock(engine) if now is None else now,
     )

@@ -199,6 +199,8 @@ def _compare(archive: Archive, page: Page, row: ArchivedRow | None) -> PageRecei
     """The receipt of a page that changes nothing; None for one to store."""
     if row is None:
         return None
+    if row.takedown is not None:
+        return _reject(page, f"taken down: {row.takedown}; run `newsmill takedowns remove URL` to permit it")
     if row.kind is not Kind.PAGE:
         return _reject(page, f"the URL is known as a {row.kind}; Newsmill reads it itself")
     if row.state not in REFETCHED and _is_archived(archive, page, row):

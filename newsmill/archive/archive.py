@@ -1,5 +1,7 @@
 """The archive: pages in small WARC segments, in a folder or an object store. Segments are written once and read by offset.
 
+Only a takedown changes a segment: filler of the same length replaces the page, so that the other pages keep their offsets.
+
 A page is archived before the ledger records it, so after a lost queue, a crash or for a new extractor its bytes are there.
 An Archive may be shared between threads, not across a fork.
 """
@@ -145,6 +147,43 @@ class Archive:
             else:
                 self._store.remove(path)
         return found
+
+    # ---- takedowns
+
+    def list_files(self) -> list[str]:
+        """The paths of all segments, also of those that the ledger does not know. Lists every file."""
+        folders = (SEGMENTS_FOLDER, UNKNOWN_FOLDER)
+        return [entry.path for folder in folders for entry in self._store.list_objects(folder) if entry.path.endswith(SEGMENT_SUFFIX)]
+
+    def count_pages(self, path: str, is_wanted: Callable[[Iterable[str]], bool]) -> int:
+        """The pages of a file of which `is_wanted` is true for their URLs, 0 for a file that is gone. Raises ArchiveDamaged."""
+        try:
+            with self._store.open(path) as file:
+                return len(_locate(path, file, is_wanted))
+        except FileNotFoundError:
+            return 0
+
+    def erase_pages(self, path: str, is_wanted: Callable[[Iterable[str]], bool], *, now: datetime) -> int:
+        """Write filler over these pages; returns their number. Let no other process erase pages of the file at the same time.
+
+        The file is replaced as a whole, so a crash leaves the old one or the new one. Raises ArchiveDamaged.
+        """
+        with self._store.open(path) as file:
+            spans = _locate(path, file, is_wanted)
+            file.seek(0)
+            content = bytearray(file.read())
+        for start, end in spans:
+            content[start:end] = warc.make_filler(end - start, now)
+        if spans:
+            self._store.put(path, lambda out: out.write(content))
+        return len(spans)
+
+
+def _locate(path: str, file: BinaryIO, is_wanted: Callable[[Iterable[str]], bool]) -> list[tuple[int, int]]:
+    try:
+        return warc.locate_pages(file, is_wanted)
+    except ArchiveDamaged as error:
+        raise ArchiveDamaged(f"{path}: {error}") from error
 
 
 class SegmentReader:

@@ -7,10 +7,12 @@ An item, whose fields a program gave, is a resource and a metadata record: no se
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -39,6 +41,7 @@ MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
 SOFTWARE = b"software: Newsmill "
 HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
 GZIP_MAGIC = b"\x1f\x8b"
+_HEAD_WITH_COMMENT = GZIP_MAGIC + b"\x08\x10\0\0\0\0\0\xff"  # deflate, a comment follows, no time, unknown system
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,1000})?\r\n")  # the size in bytes, and extensions
 _HEAD_END = re.compile(rb"\r?\n\r?\n")  # of an HTTP message; some programs write only the line feeds
 _LINE_END = re.compile(r"\r?\n")
@@ -55,6 +58,27 @@ def write_warcinfo(out: BinaryIO, now: datetime) -> None:
     record.headers["WARC-Date"] = _format_date(now)
     record.headers["Content-Type"] = "application/warc-fields"
     _write_record(out, record, SOFTWARE + f"{__version__}\r\nformat: WARC File Format 1.1\r\n".encode(), COMPRESS_LEVEL)
+
+
+def make_filler(length: int, now: datetime) -> bytes:
+    """A warcinfo record of exactly `length` bytes, in the place of the records of erased pages. Raises ValueError below some 300 bytes.
+
+    The gzip header has a comment (RFC 1952, section 2.3) of the bytes that are left over, so that the pages behind it keep their offsets.
+    """
+    record = WarcRecord()
+    record.init_headers(record_type=WarcRecordType.warcinfo)
+    record.headers["WARC-Date"] = _format_date(now)
+    record.headers["Content-Type"] = "application/warc-fields"
+    record.set_bytes_content(SOFTWARE + f"{__version__}\r\ndescription: a page was erased here\r\n".encode())
+    plain = io.BytesIO()
+    record.write(plain, checksum_data=True)
+    packer = zlib.compressobj(COMPRESS_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(plain.getvalue()) + packer.flush()
+    tail = struct.pack("<II", zlib.crc32(plain.getvalue()), len(plain.getvalue()))
+    padding = length - len(_HEAD_WITH_COMMENT) - len(packed) - len(tail) - 1
+    if padding < 0:
+        raise ValueError(f"{length} bytes are too few for a WARC record")
+    return _HEAD_WITH_COMMENT + b" " * padding + b"\0" + packed + tail
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
@@ -189,6 +213,27 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
     after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), count, count + 1)), None)
     file.seek(offset)
     return file.read() if after is None else file.read(after - offset)
+
+
+def locate_pages(file: BinaryIO, is_wanted: Callable[[Iterable[str]], bool]) -> list[tuple[int, int]]:
+    """(offset, end) of the pages of which `is_wanted` is true for their URLs: requested, final and those between.
+
+    Raises ArchiveDamaged.
+    """
+    starts: list[tuple[int, list[str]]] = []  # of pages, and of warcinfo records, which have no URLs
+    try:
+        for record in ArchiveIterator(file, parse_http=False):
+            if record.record_type in FIRST_RECORDS:
+                starts.append((record.stream_pos, [read_target(record)]))
+            elif record.record_type == WarcRecordType.warcinfo:
+                starts.append((record.stream_pos, []))
+            elif record.record_type == WarcRecordType.metadata and starts:
+                data = json.loads(record.reader.read())
+                starts[-1][1].extend([data["requested_url"], data["url"], *data["redirects"]])
+    except (OSError, KeyError, ValueError) as error:
+        raise ArchiveDamaged(f"a record cannot be read: {error}") from error
+    ends = [*(offset for offset, _ in starts[1:]), file.seek(0, io.SEEK_END)]
+    return [(offset, end) for (offset, urls), end in zip(starts, ends, strict=True) if urls and is_wanted(urls)]
 
 
 def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[Page]:

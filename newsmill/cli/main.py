@@ -85,6 +85,11 @@ COMMANDS = {
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance:retry", "Requeue finished URLs"),
+    "takedowns": Command(
+        MAINTENANCE,
+        f"{PACKAGE}.takedowns:app",
+        "Remove articles at somebody's demand from database, search index and archive, and list what was removed",
+    ),
     "doctor": Command(MAINTENANCE, f"{PACKAGE}.maintenance:doctor", "Check that ledger, archive and documents agree"),
     "backup": Command(MAINTENANCE, f"{PACKAGE}.maintenance:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
     "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),

@@ -74,6 +74,7 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "queue": waiting,
         "refused_jobs": refused,
         "deferred": store.ledger.deferred.count(),
+        "takedowns_to_erase": store.takedowns.count_to_erase(),
         "archive_bytes": archive_bytes,
         "archive_free_bytes": None if disk is None else disk.free,
         "unreachable": unreachable,
@@ -133,6 +134,9 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
+    if report["takedowns_to_erase"]:
+        taken_down = format_count(report["takedowns_to_erase"], "URL")
+        typer.echo(f"takedowns: {taken_down} may still have pages in the archive; run `newsmill takedowns erase`")
     if report["publisher_orders"]:
         orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
         typer.echo(f"orders of site owners, given at /bot: {orders}")

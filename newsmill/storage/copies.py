@@ -31,7 +31,7 @@ class Copied:
 
 
 def back_up(database: Path, archive: Path, folder: Path) -> Copied:
-    """Back up into `folder`. Segments that are there are not copied again, because a segment never changes.
+    """Back up into `folder`. Segments that are there are not copied again, unless a takedown has changed them since.
 
     The database is copied first: every segment it names is then in the archive. Raises ServiceError, and ConfigError for a folder that has
     other files: their access rights would change, too.
@@ -103,7 +103,7 @@ def _copy(source: Path, target: Path) -> int:
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        if target.exists() and target.stat().st_size == source.stat().st_size:
+        if target.exists() and _is_current(target.stat(), source.stat()):
             return 0
         shutil.copy2(source, unfinished)
     except FileNotFoundError:  # an orphaned file that was deleted since it was listed
@@ -111,6 +111,11 @@ def _copy(source: Path, target: Path) -> int:
     _flush(unfinished)
     unfinished.replace(target)
     return 1
+
+
+def _is_current(copy: os.stat_result, source: os.stat_result) -> bool:
+    """Whether the copy has the size and the time of its source. A takedown changes only the time; some file systems round it to 2 s."""
+    return copy.st_size == source.st_size and source.st_mtime - copy.st_mtime <= 2
 
 
 def _flush(path: Path) -> None:

@@ -340,6 +340,25 @@ removed_documents = Table(
     Index("ix_removed_documents_order", "removed_at", "id"),
 )
 
+# URLs whose documents were removed at somebody's demand; ledger/takedowns.py.
+takedowns = Table(
+    "takedowns",
+    metadata,
+    Column("url_key", String(64), primary_key=True),
+    Column("url", StorableText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("taken_down_at", UtcDateTime, nullable=False),
+    Column("document_id", String(64)),
+    Column("erase_after", UtcDateTime),  # when its pages in the archive can be erased; NULL: they are erased
+    Column("erased_pages", Integer, nullable=False),
+    Index(
+        "ix_takedowns_erase",
+        "erase_after",
+        sqlite_where=text("erase_after IS NOT NULL"),
+        postgresql_where=text("erase_after IS NOT NULL"),
+    ),
+)
+
 # What the parameters of a site's URLs are worth; storage.url_parameters.
 url_parameters = Table(
     "url_parameters",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import services
 from rows import NOON, after, good, links, page_of
 
 from newsmill.archive.archive import Archive
+from newsmill.context import build_context
 from newsmill.exceptions import ServiceError
 from newsmill.model import Outcome
 from newsmill.storage import database
@@ -17,6 +20,7 @@ from newsmill.storage.copies import back_up
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
+from newsmill.takedowns import erase_archived_pages, take_down
 
 
 class Home:
@@ -70,6 +74,23 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
     assert restored.ledger.progress().outcomes == {Outcome.STORED: 8}
     for store in (home, restored):
         store.engine.dispose()
+
+
+def test_a_page_that_was_taken_down_leaves_the_next_backup(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 3)
+    (file,) = (data / "archive").rglob("*.warc.gz")
+    os.utime(file, (file.stat().st_mtime - 3600,) * 2)  # it was written an hour ago
+    assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
+    app = build_context(home.engine, str(data / "archive"), now=lambda: after(hours=1))
+    take_down(app, ["https://paper.example/1"], "letter 23")
+    assert erase_archived_pages(app).pages == 1
+    assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
+    assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 0
+    (copied,) = (copy / "archive").rglob("*.warc.gz")
+    assert (copied.read_bytes() == file.read_bytes(), b"paper.example/1" in gzip.decompress(copied.read_bytes())) == (True, False)
+    home.engine.dispose()
 
 
 def test_a_part_of_the_archive_may_be_on_another_disk(tmp_path: Path) -> None:

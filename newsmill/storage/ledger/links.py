@@ -20,7 +20,7 @@ from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
-from newsmill.storage.ledger import polls
+from newsmill.storage.ledger import polls, takedowns
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import FOUND, KEEP_FAILURE, LIMIT, NOW, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
@@ -53,6 +53,7 @@ REQUEUED: dict[str, Any] = {
     "attempts": 0,
     "crashes": 0,
 }
+NEVER_REQUEUED = frozenset({Outcome.BAD_URL, Outcome.TAKEN_DOWN})
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
@@ -170,6 +171,9 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
 
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
+    for key, reason in takedowns.find_reasons(conn, rows).items():
+        rows[key] |= {"state": OUTCOMES[Outcome.TAKEN_DOWN][0].value, "outcome": Outcome.TAKEN_DOWN.value, "detail": reason}
+        rows[key] |= {"ended_at": now, "hint": None}
     ordered = [rows[key] for key in sorted(rows)]
     insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
     new = set(INSERT.run_returning_keys(conn, ordered))
@@ -208,7 +212,7 @@ def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
 
 def _can_requeue(row: AnyRow) -> bool:
     """Whether a row has an outcome and nothing happens to it: it has ended, or waits for a revisit."""
-    return (row.state in END_STATES and row.outcome != Outcome.BAD_URL) or (
+    return (row.state in END_STATES and row.outcome not in NEVER_REQUEUED) or (
         row.state == "due" and row.kind == Kind.PAGE and row.outcome is not None
     )
 
@@ -339,7 +343,9 @@ EXTRACTED = frozenset(
 _IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
 _RETRY_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
 _RETRYABLE = (
-    select(*_RETRY_COLUMNS).where(or_(state_is(*sorted(END_STATES)), _IS_REVISIT_DUE), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
+    select(*_RETRY_COLUMNS)
+    .where(or_(state_is(*sorted(END_STATES)), _IS_REVISIT_DUE), ledger.c.outcome.not_in(sorted(NEVER_REQUEUED)))
+    .order_by(ledger.c.id)
 )
 _BY_KEY = _RETRYABLE.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
 _BY_OUTCOME = (

@@ -105,7 +105,7 @@ class SourceChanges:
     def remove(self, name: str, *, now: datetime, keep_documents: bool = False) -> RemovedSource:
         """Remove a source, its URLs and its documents. With `keep_documents`, its documents and their URLs stay under its name.
 
-        Archived pages stay, because a segment is never changed. The source should not exist in sources.toml any more.
+        Archived pages stay; only a takedown changes a segment. The source should not exist in sources.toml any more.
         """
         with writing(self._engine) as conn:
             conn.execute(delete(sources).where(sources.c.name == name))

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 
 from newsmill.model import Kind, Link, Outcome, Segment, State
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import takedowns
 from newsmill.storage.ledger.leases import insert_segment
 from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
@@ -177,6 +178,7 @@ class ArchivedRow:
     segment: str | None
     offset: int | None
     fetched_at: datetime | None = None
+    takedown: str | None = None  # the reason why the URL was taken down
 
 
 # ---- pages
@@ -206,9 +208,11 @@ _TAKE_OVER = (
 
 
 def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, ArchivedRow]:
-    """The known rows of these URL keys, by key."""
+    """The known rows of these URL keys, by key, and those that were taken down."""
     found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
-    return {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
+    rows = {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
+    reasons = takedowns.find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed
+    return rows | {key: ArchivedRow(Kind.PAGE, State.DROPPED, None, None, takedown=reason) for key, reason in reasons.items()}
 
 
 def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:
@@ -219,7 +223,7 @@ def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetc
     keys = list(by_key)
     insert_hosts(conn, (row["host"] for row, _ in made))
     new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
-    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE]
+    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE and row.outcome != Outcome.TAKEN_DOWN]
     if locked:
         conn.execute(_TAKE_OVER, [_page_values(row, by_key[row.url_key], segment, now) for row in locked])
     counters = CounterUpdates()

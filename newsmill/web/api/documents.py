@@ -83,7 +83,7 @@ router = APIRouter(tags=["documents"], dependencies=[Depends(require_scope(Scope
 
 
 class RemovedDocumentResponse(BaseModel):
-    """A document that was removed with its source. It may be stored again later."""
+    """A document that was removed, with its source or by a takedown. It may be stored again later."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,0 +1,152 @@
+"""`newsmill takedowns`: articles that are removed at somebody's demand, and stay away."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.cli.sources import confirm
+from newsmill.cli.terminal import Json, count_progress, format_count, note, print_json, print_table
+from newsmill.context import AppContext
+from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.site_inspection import add_scheme
+from newsmill.storage.ledger.takedowns import TakedownResult
+from newsmill.takedowns import Erasure, erase_archived_pages, take_down
+from newsmill.urls import make_key
+
+app = typer.Typer(
+    no_args_is_help=True, help="Remove articles at somebody's demand from database, search index and archive, and list what was removed."
+)
+MAX_REASON_CHARACTERS = 1_000
+
+
+@app.command("add")
+def add_takedown(
+    articles: Annotated[list[str], typer.Argument(metavar="URL|ID…", help="URLs of articles, or IDs of documents.")],
+    reason: Annotated[str, typer.Option("--reason", help="Who demanded it and why, such as a file number. It is stored.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove articles and all their revisions from database, search index and archive. This cannot be undone.
+
+    Their URLs are not fetched or stored again, whatever feed, program or file brings them. Readers of changes (`export --since-last`, the
+    stream) learn that the documents were removed. Copies that were exported or backed up before are not reached.
+
+    Safe while Newsmill runs, and to run again. Exits with 1 if a file of the archive could not be searched.
+    """
+    if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS:
+        raise ConfigError(f"--reason: expected 1 to {MAX_REASON_CHARACTERS:,} characters")
+    with context.open_context(configuration.load()) as store:
+        named = [one if store.documents.get(one) else add_scheme(one) for one in articles]
+        if not yes:
+            confirm(f"Remove {describe_articles(store, named)}?")
+        near = list_near_duplicates(store, named)
+        result = take_down(store, named, reason.strip())
+        erasure = erase(store)
+        waiting = store.takedowns.count_to_erase()
+    if as_json:
+        print_json({"documents": result.documents, "urls": result.urls, "erasure": erasure, "not_erased": waiting, "similar": near})
+    else:
+        print_result(result, near)
+        print_erasure(erasure, waiting)
+    require_readable(erasure)
+
+
+def describe_articles(store: AppContext, named: list[str]) -> str:
+    """What is removed, for a question: titles, or URLs without a document."""
+    titles = []
+    for one in named:
+        document = store.documents.get(one)
+        titles.append(f"{document.title!r} ({document.url})" if document is not None else f"{one}, which has no document,")
+    return " and ".join(titles)
+
+
+def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
+    """The URLs of other documents with nearly the same text."""
+    ids = {document.id for one in named if (document := store.documents.get(one)) is not None}
+    found = {near.url for document_id in ids for near in store.near_duplicates.of(document_id) or () if near.id not in ids}
+    return sorted(found)
+
+
+def erase(store: AppContext) -> Erasure:
+    """Erase the pages of takedowns from the archive, with a progress bar."""
+    with count_progress("archive files", total=None) as advance:
+        return erase_archived_pages(store, advance)
+
+
+def print_result(result: TakedownResult, near: list[str]) -> None:
+    """Say what was removed from the database."""
+    if result.documents:
+        columns = ("document", "title", "URL", "revisions")
+        print_table(columns, [[one.id, one.title, one.url, one.revisions] for one in result.documents])
+    note(f"{format_count(len(result.documents), 'document')} removed, {format_count(len(result.urls), 'URL')} barred")
+    if near:
+        note(f"{format_count(len(near), 'other document')} with nearly the same text: {', '.join(near)}")
+
+
+def print_erasure(erasure: Erasure, waiting: int) -> None:
+    """Say what was erased from the archive, and what was not."""
+    note(
+        f"{format_count(erasure.pages, 'page')} erased from {format_count(erasure.files, 'file')}"
+        f" of the archive; {format_count(erasure.searched, 'file')} searched"
+    )
+    for reason in erasure.unreadable:
+        note(f"not searched: {reason}")
+    if waiting:
+        note(f"{format_count(waiting, 'URL')} may still have pages in the archive; run `newsmill takedowns erase` in 15 minutes")
+
+
+def require_readable(erasure: Erasure) -> None:
+    """Raises NewsmillError if a file of the archive could not be searched."""
+    if erasure.unreadable:
+        count = format_count(len(erasure.unreadable), "file")
+        raise NewsmillError(f"{count} of the archive could not be searched; restore or remove them, then run `newsmill takedowns erase`")
+
+
+@app.command("list")
+def list_takedowns(as_json: Json = False) -> None:
+    """List the URLs that were taken down, with reasons, and whether their pages are erased from the archive."""
+    with context.open_context(configuration.load()) as store:
+        found = store.takedowns.list()
+    if as_json:
+        print_json(found)
+    elif found:
+        rows: list[list[Any]] = [
+            [one.taken_down_at, one.url, one.reason, one.erased_pages, "yes" if one.erase_after is None else "no"] for one in found
+        ]
+        print_table(("since", "URL", "reason", "erased pages", "archive searched"), rows)
+    else:
+        note("nothing was taken down")
+
+
+@app.command("erase")
+def erase_pages(as_json: Json = False) -> None:
+    """Search the archive for pages of takedowns that may still be in it, and erase them.
+
+    Exits with 1 if a file of the archive could not be searched.
+    """
+    with context.open_context(configuration.load()) as store:
+        erasure = erase(store)
+        waiting = store.takedowns.count_to_erase()
+    if as_json:
+        print_json({"erasure": erasure, "not_erased": waiting})
+    elif erasure.searched or waiting:
+        print_erasure(erasure, waiting)
+    else:
+        note("no takedown waits; nothing is searched")
+    require_readable(erasure)
+
+
+@app.command("remove")
+def remove_takedown(
+    urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs as `newsmill takedowns list` shows them.")],
+) -> None:
+    """Permit URLs again. They are fetched anew if the ledger knows them; what was removed does not come back."""
+    with context.open_context(configuration.load()) as store:
+        removed = store.takedowns.remove({make_key(add_scheme(url)) for url in urls}, now=store.now())
+    note(f"{format_count(removed, 'URL')} permitted again" if removed else "none of the URLs was taken down; run `newsmill takedowns list`")
+    if removed < len(urls):
+        raise typer.Exit(1)
