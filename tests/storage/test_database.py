@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -396,6 +397,11 @@ def test_a_limit_of_postgres_is_named_with_its_setting(postgres_url: str) -> Non
     ):
         pass
     first.dispose()
+    with reading(server) as conn:
+        is_used = text("SELECT count(*) FROM pg_stat_activity WHERE usename = 'newsmill_limited'")
+        end = time.monotonic() + services.WAIT
+        while conn.execute(is_used).scalar() and time.monotonic() < end:  # a server notices the end of a connection after the client
+            time.sleep(0.01)
     with pytest.raises(ServiceError, match=r"statement timeout: .*; raise statement_timeout of the account"), writing(second) as conn:
         conn.execute(text("SET LOCAL statement_timeout = '10ms'"))
         conn.execute(text("SELECT pg_sleep(10)"))
