@@ -24,7 +24,6 @@ LAYERS = (
         "newsmill.listing_schedule",
         "newsmill.reextract",
         "newsmill.submission",
-        "newsmill.takedowns",
         "newsmill.warc_submission",
         "newsmill.spider_logs",
         "newsmill.message_signatures",

@@ -13,8 +13,7 @@ from newsmill.cli.terminal import Json, count_progress, format_count, note, prin
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection import add_scheme
-from newsmill.storage.ledger.takedowns import TakedownResult
-from newsmill.takedowns import Erasure, erase_archived_pages, take_down
+from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
 from newsmill.urls import make_key
 
 app = typer.Typer(
@@ -44,7 +43,7 @@ def add_takedown(
         if not yes:
             confirm(f"Remove {describe_articles(store, named)}?")
         near = list_near_duplicates(store, named)
-        result = take_down(store, named, reason.strip())
+        result = store.takedowns.add(named, reason.strip(), now=store.now())
         erasure = erase(store)
         waiting = store.takedowns.count_to_erase()
     if as_json:
@@ -74,7 +73,7 @@ def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
 def erase(store: AppContext) -> Erasure:
     """Erase the pages of takedowns from the archive, with a progress bar."""
     with count_progress("archive files", total=None) as advance:
-        return erase_archived_pages(store, advance)
+        return store.takedowns.erase(store.archive, now=store.now(), advance=advance)
 
 
 def print_result(result: TakedownResult, near: list[str]) -> None:

@@ -20,7 +20,6 @@ from newsmill.storage.copies import back_up
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
-from newsmill.takedowns import erase_archived_pages, take_down
 
 
 class Home:
@@ -84,8 +83,8 @@ def test_a_page_that_was_taken_down_leaves_the_next_backup(tmp_path: Path) -> No
     os.utime(file, (file.stat().st_mtime - 3600,) * 2)  # it was written an hour ago
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
     app = build_context(home.engine, str(data / "archive"), now=lambda: after(hours=1))
-    take_down(app, ["https://paper.example/1"], "letter 23")
-    assert erase_archived_pages(app).pages == 1
+    app.takedowns.add(["https://paper.example/1"], "letter 23", now=app.now())
+    assert app.takedowns.erase(app.archive, now=app.now()).pages == 1
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 1
     assert back_up(data / "newsmill.sqlite", data / "archive", copy).new == 0
     (copied,) = (copy / "archive").rglob("*.warc.gz")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,10 +28,10 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import metadata, takedowns
 from newsmill.submission import PageStatus, store_pages
-from newsmill.takedowns import erase_archived_pages, take_down
 
 REASON = "letter of 1 November, file 23"
 URL = f"{SITE}/1"
@@ -76,6 +77,14 @@ class Store:
     def outcome(self, url: str) -> Outcome | None:
         trace = self.app.ledger.trace(url)
         return None if trace is None else trace.outcome
+
+
+def take_down(app: AppContext, urls_or_ids: Sequence[str], reason: str) -> TakedownResult:
+    return app.takedowns.add(urls_or_ids, reason, now=app.now())
+
+
+def erase_archived_pages(app: AppContext) -> Erasure:
+    return app.takedowns.erase(app.archive, now=app.now())
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ A takedown has a row for each URL of the article, which stays when the ledger's 
 the outcome `taken_down` from the beginning. A page that is fetched under another URL and turns out to be the article is not stored, and its
 URL joins the takedown.
 
-The pages in the archive are erased behind the commit (`newsmill.takedowns`). `erase_after` says that this is still to be done.
+The pages in the archive are erased behind the commit. All of it is searched, because nothing else names the pages of all earlier fetches.
+`erase_after` says that this is still to be done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +20,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Text, bindparam, cast, delete, func, literal_column, or_, select, update
 
 from newsmill import urls
-from newsmill.exceptions import ConfigError
+from newsmill.archive.archive import Archive
+from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import remove
+from newsmill.storage.documents import Documents, remove
 from newsmill.storage.schema import deliveries, documents, ledger, revisions, segments, takedowns
 from newsmill.storage.statements import FREE, NOW, AnyRow, CounterUpdates, Upsert, state_is
 
@@ -123,6 +126,16 @@ class TakedownResult:
     urls: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What a search of the archive has erased. `unreadable`: the files that could not be searched, each with its reason."""
+
+    pages: int = 0
+    files: int = 0
+    searched: int = 0
+    unreadable: tuple[str, ...] = ()
+
+
 # ---- in the transactions of the ledger ---------------------------------------------------------------------------------------
 
 
@@ -152,12 +165,14 @@ class Takedowns:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, urls_by_key: Mapping[str, str], reason: str, *, now: datetime) -> TakedownResult:
-        """Take down the documents of these URLs (by key) and these URLs, in one commit. A URL need not be known.
+    def add(self, urls_or_ids: Sequence[str], reason: str, *, now: datetime) -> TakedownResult:
+        """Take down URLs and the documents of URLs or document IDs, in one commit. A URL need not be known.
 
         All URLs that led to the documents are taken down with them. A takedown that exists keeps its reason; the archive is then searched
-        again. Raises ConfigError for the URL of a listing.
+        again. Raises UrlError for an argument that is neither URL nor ID, ConfigError for the URL of a listing.
         """
+        found = Documents(self._engine)
+        urls_by_key = dict(_resolve(found, one) for one in urls_or_ids)
         with writing(self._engine) as conn:
             return _take_down(conn, urls_by_key, reason, now)
 
@@ -167,18 +182,44 @@ class Takedowns:
         with reading(self._engine) as conn:
             return [_to_takedown(row) for row in conn.execute(select(takedowns).order_by(*order))]
 
-    def find_keys_to_erase(self) -> set[str]:
-        """The keys of the URLs whose pages are to be erased from the archive."""
-        with reading(self._engine) as conn:
-            return set(conn.execute(select(takedowns.c.url_key).where(takedowns.c.erase_after.is_not(None))).scalars())
-
     def count_to_erase(self) -> int:
         """The number of these URLs."""
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None))).scalar_one()
 
+    def erase(self, archive: Archive, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
+        """Erase the pages of all takedowns from the archive, where that is still to be done. `advance` takes the number of files searched.
+
+        May be stopped and repeated. A takedown stays open while a file cannot be read, or while a fetch may still bring its page.
+        """
+        with reading(self._engine) as conn:
+            wanted = set(conn.execute(select(takedowns.c.url_key).where(takedowns.c.erase_after.is_not(None))).scalars())
+        erased: Counter[str] = Counter()
+
+        def is_wanted(of_page: Iterable[str]) -> bool:
+            return bool(_make_keys(of_page) & wanted)
+
+        def erases(of_page: Iterable[str]) -> bool:
+            found = _make_keys(of_page) & wanted
+            erased.update(sorted(found)[:1])  # a page counts for one of its URLs
+            return bool(found)
+
+        files = searched = 0
+        unreadable: list[str] = []
+        for path in archive.list_files() if wanted else ():
+            try:
+                if archive.count_pages(path, is_wanted):
+                    with self._lock_segment():
+                        files += bool(archive.erase_pages(path, erases, now=now))
+            except ArchiveDamaged as error:
+                unreadable.append(str(error))
+            searched += 1
+            advance(1)
+        self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
+        return Erasure(erased.total(), files, searched, tuple(unreadable))
+
     @contextmanager
-    def lock_archive(self) -> Iterator[None]:
+    def _lock_segment(self) -> Iterator[None]:
         """A lock for one change of a segment, so that two processes do not write one file at the same time.
 
         Every writer of the database waits for it on SQLite, so hold it for one file only.
@@ -187,7 +228,7 @@ class Takedowns:
             conn.execute(select(segments.c.id).order_by(segments.c.id).limit(1).with_for_update())
             yield
 
-    def record_erased(self, keys: Mapping[str, int], *, is_complete: bool, since: datetime) -> None:
+    def _record_erased(self, keys: Mapping[str, int], *, is_complete: bool, since: datetime) -> None:
         """Note the erased pages by URL key. `is_complete`: the whole archive was searched; the search began at `since`."""
         ended = update(takedowns).where(takedowns.c.url_key == bindparam("b_key"))
         added = ended.values(erased_pages=takedowns.c.erased_pages + bindparam("b_n"))
@@ -211,6 +252,23 @@ class Takedowns:
                 counters.undo(row.ended_at, row.source, row.kind, row.outcome)
             counters.write(conn)
             return removed
+
+
+def _resolve(found: Documents, url_or_id: str) -> tuple[str, str]:
+    """(key, URL) of a URL or of the document with this ID. Raises UrlError."""
+    document = found.get(url_or_id)
+    if document is not None and document.id == url_or_id:
+        return document.id, document.canonical_url or document.url
+    url = urls.normalize(url_or_id)
+    return urls.make_key(url), url
+
+
+def _make_keys(of_page: Iterable[str]) -> set[str]:
+    keys = set()
+    for url in of_page:
+        with suppress(UrlError):
+            keys.add(urls.make_key(url))
+    return keys
 
 
 def _to_takedown(row: AnyRow) -> Takedown:
