@@ -161,6 +161,8 @@ class SiteInspector:
                 if not is_guess:
                     self._add(FoundListing(link.url, link.kind, link.found_by, failure=page))
                 continue
+            if link.found_by == "sitemap" and _is_feed(page):  # a part of an index: the feed of a section or a tag
+                continue
             listing = await self._read_listing(replace(link, found_by="guess") if is_guess else link, page)
             if listing.is_usable or not is_guess:
                 usable = self._add(listing) or usable
@@ -266,7 +268,8 @@ class SiteInspector:
     # ---- articles
 
     async def _fetch_articles(self) -> None:
-        for link in choose_articles(self._links):
+        listings = {urls.make_key(url) for url in self.found.sections}  # a sitemap may have the sections of its site as well
+        for link in choose_articles(link for link in self._links if urls.make_key(link.url) not in listings):
             self.article_urls.append(link.url)
             page = await self.fetcher.fetch(link.url)
             self.articles.append(page if isinstance(page, OutcomeRecord) else replace(page, hint=link.hint))
@@ -275,6 +278,14 @@ class SiteInspector:
 def _is_news_url(url: str) -> bool:
     parts = urlsplit(url)
     return "news" in f"{parts.path.rstrip('/').rpartition('/')[2]}?{parts.query}".lower()
+
+
+def _is_feed(page: Page) -> bool:
+    try:
+        body = decode_body(page.header("Content-Encoding"), page.body)
+    except DecodeError:
+        return False
+    return tell_body_kind(body, page.header("Content-Type")) is BodyKind.FEED
 
 
 def _is_feed_of(section: str, url: str) -> bool:

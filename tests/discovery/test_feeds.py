@@ -37,6 +37,18 @@ def test_rss():
     assert listing.language == "de-AT"
 
 
+def test_pages_about_the_site_have_no_date_in_feeds_of_all_pages():
+    """Hugo's feed of a homepage has all pages; those without a date have that of year 1."""
+    dated = "<item><link>/posts/a</link><pubDate>Wed, 25 Nov 2026 12:00:00 +0100</pubDate></item>"
+    about = "<item><link>/about/</link><pubDate>Mon, 01 Jan 0001 00:00:00 +0000</pubDate></item>"
+    undated = "<item><link>/posts/b</link></item>"
+    assert [page.url for page in read_feed(rss(dated + about + undated), URL).pages] == [
+        "https://news.example/posts/a",
+        "https://news.example/posts/b",
+    ]
+    assert len(read_feed(rss(about + undated), URL).pages) == 2, "a feed without dates tells nothing"
+
+
 def test_atom():
     body = b"""<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en" xml:base="https://cdn.example/"><entry>
         <title type="html">&lt;b&gt;Bold&lt;/b&gt; move&lt;script&gt;x()&lt;/script&gt;</title>

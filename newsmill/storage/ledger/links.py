@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +17,9 @@ from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, s
 from newsmill import urls
 from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
-from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
+from newsmill.model import NETWORK_FAILURES, OUTCOMES, Hint, Kind, Link, Outcome
 from newsmill.redaction import redact
-from newsmill.storage.columns import dump_hint, make_storable
+from newsmill.storage.columns import dump_hint, load_hint, make_storable
 from newsmill.storage.ledger import polls
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import FOUND, KEEP_FAILURE, LIMIT, NOW, AnyRow, CounterUpdates, Upsert, state_is
@@ -69,6 +69,9 @@ _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
+_NOT_FETCHED = and_(ledger.c.kind == literal_column("'page'"), state_is("due"), ledger.c.outcome.is_(None))
+_HINTS = select(ledger.c.url_key, ledger.c.hint).where(ledger.c.url_key.in_(bindparam("keys", expanding=True)), _NOT_FETCHED)
+_SET_HINT = update(ledger).where(ledger.c.url_key == bindparam("b_key"), _NOT_FETCHED).values(hint=bindparam("b_hint"))
 _RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
 _REQUEUE = (
     update(ledger)
@@ -115,6 +118,7 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
+    _complete_hints(conn, [rows[key] for key in known if key in news])
     return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
 
 
@@ -143,6 +147,22 @@ def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     listings = [{"b_key": row["url_key"], "b_url": row["url"]} for row in rows if row["kind"] != Kind.PAGE]
     if listings:
         conn.execute(_RESPELL, listings)
+
+
+def _complete_hints(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add what these rows of known pages tell to the hints of those that wait for their fetch: a homepage or a sitemap was read first."""
+    given = {row["url_key"]: row["hint"] for row in rows if row["hint"] is not None}
+    for batch in batches([*given]):
+        found = {row.url_key: (row.hint, _merge_hints(row.hint, given[row.url_key])) for row in conn.execute(_HINTS, {"keys": batch})}
+        changed = [{"b_key": key, "b_hint": hint} for key, (old, hint) in sorted(found.items()) if hint != old]
+        if changed:
+            conn.execute(_SET_HINT, changed)
+
+
+def _merge_hints(first: Any, second: Any) -> Any:
+    """The hint, as in the column, with the fields of `first` and those that only `second` has."""
+    known = {name: value for name, value in asdict(load_hint(first)).items() if value}
+    return dump_hint(Hint(**(asdict(load_hint(second)) | known)))
 
 
 def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
