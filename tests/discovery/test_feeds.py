@@ -15,6 +15,7 @@ from newsmill import urls
 from newsmill.discovery.feeds import read_entries, read_feed
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
+from newsmill.storage.columns import dump_hint, load_hint
 
 URL = "https://news.example/feeds/all.xml"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -47,6 +48,12 @@ def test_pages_about_the_site_have_no_date_in_feeds_of_all_pages():
         "https://news.example/posts/b",
     ]
     assert len(read_feed(rss(about + undated), URL).pages) == 2, "a feed without dates tells nothing"
+
+
+def test_a_date_keeps_the_offset_that_the_feed_states():
+    (page,) = read_feed(rss("<item><link>/a</link><pubDate>Tue, 24 Nov 2026 00:20:00 +0100</pubDate></item>"), URL, now=NOW).pages
+    assert page.hint.published_at is not None and page.hint.published_at.isoformat() == "2026-11-24T00:20:00+01:00"
+    assert load_hint(dump_hint(page.hint)) == page.hint and load_hint(dump_hint(page.hint)).published_at.day == 24
 
 
 def test_atom():
