@@ -137,7 +137,7 @@ def _is_certain_list(url: str, segments: list[str]) -> bool:
     if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
         return True
     names = [*segments[:-1], *(_PAGE_EXTENSION.sub("", last) for last in segments[-1:])]  # "/about.html" is "/about"
-    if (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(names):
+    if (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(names) or names == ["404"]:
         return True
     if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS and parts.netloc.split(":")[0] != urls.find_site(url):
         return True

@@ -80,6 +80,7 @@ def test_articles(path):
         "/index2.html",  # Pelican
         "/a-category-of-several-words/index-12.html",  # Nikola
         "/pages/about.html",
+        "/404.html",
         "/ueber-uns.php",
         "/politics?page=3",
         "/login?next=/politics/a-slug-of-words-1",
