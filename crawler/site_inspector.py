@@ -58,6 +58,7 @@ MAX_SITEMAPS = 4
 MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
 MAX_SECTIONS = 40
 SAMPLE_ARTICLES = 3
+MAX_TRIED_SECTIONS = 3  # of a homepage that leads to nothing else
 SAMPLE_CHARACTERS = 600  # of an article's text
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
@@ -145,6 +146,19 @@ class SiteInspector:
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
             await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
+        if not self._links:  # a page of welcome, above a blog
+            await self._count_section_links(sections[:MAX_TRIED_SECTIONS])
+
+    async def _count_section_links(self, sections: Sequence[str]) -> None:
+        """Read sections until one leads to articles: its links count as those of the homepage, which names it."""
+        for url in sections:
+            page = await self.fetcher.fetch(url, Kind.SECTION)
+            if isinstance(page, Page):
+                _, pages, _ = await self._parse(page, Kind.SECTION, url)
+                self._links += pages
+                self.found = replace(self.found, article_links=self.found.article_links + len(pages))
+                if len(pages) >= site_inspection.MIN_ARTICLE_LINKS:
+                    return
 
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
         """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""

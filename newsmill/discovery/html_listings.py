@@ -263,6 +263,8 @@ def find_section_urls(links: Iterable[tuple[str, Anchor]], *, with_categories: b
         segments = [s for s in urlsplit(link_url).path.split("/") if s]
         # the header of an article has its headline, and no menu
         is_in_menu = "nav" in anchor.landmarks or ("header" in anchor.landmarks and "article" not in anchor.landmarks)
+        # an aside has the recent articles; the name of a section has fewer than three words
+        is_in_menu = is_in_menu and not ("aside" in anchor.landmarks and score_article_url(link_url) > 0)
         if not is_in_menu or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
             continue
         is_list = is_never_article(link_url) and not (with_categories and is_category(link_url))

@@ -227,6 +227,12 @@ async def inspect_static_site() -> None:
         assert found.plan["sitemaps"] == [f"{SITE}/sitemapindex.xml", f"{SITE}/sitemap.xml"]
         assert found.sections == (f"{SITE}/politics/",)
         assert inspector.article_urls == [f"{SITE}{path}" for path in STORIES[:3]]
+        # a page of welcome above a blog, without a feed and a sitemap
+        welcome = '<html><body><nav><a href="/about/">About</a><a href="/blog/">Blog</a></nav><p>Welcome.</p></body></html>'
+        inspector = await run(parser, "/", {"/": welcome, "/blog/": home(*STORIES)})
+        found = finish(inspector)
+        assert (found.obstacle, found.plan) == (None, {"homepage": f"{SITE}/", "language": "en"})
+        assert inspector.article_urls == [f"{SITE}{path}" for path in STORIES[:3]]
     finally:
         await parser.close()
 
