@@ -82,6 +82,25 @@ def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
         assert getattr(fast.document, field) == getattr(long.document, field), field
 
 
+def test_a_table_with_text_keeps_its_cells_at_unknown_positions() -> None:
+    """A few pages of a site have a table, and the columns of the next one are set in another way."""
+
+    def with_table(number: int, cell: str) -> str:
+        chance = random.Random(number)
+        heads = "".join(f"<th>{sentence(chance, 2)}</th>" for _ in range(3))
+        rows = "".join(f"<tr>{''.join(f'<td class={cell}>{sentence(chance, 2)}</td>' for _ in range(3))}</tr>" for _ in range(2))
+        table = f"<table class=data><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return html(number).replace("</p></div>", f"</p>{table}</div>", 1)
+
+    pages = [make_page_blocks(page(n).url, read(page(n, with_table(n, "number")))) for n in range(24)]
+    profile = replace(learn_profile(pages, "gazette.example"), version=7)
+    number = unsampled(100)
+    found = by_profile(number, with_table(number, "text-right"), profile)
+    assert found.extraction_path is ExtractionPath.FAST and found.document is not None
+    (table,) = (block for block in found.document.blocks if block.type is BlockType.TABLE)
+    assert [row.count(" | ") for row in table.text.split("\n")] == [2, 2, 2]
+
+
 def ledger(number: int) -> str:
     """A page with the name of its site in <h1>; the headline is an <h2>, as the subheading is."""
     chance = random.Random(number)
