@@ -58,6 +58,7 @@ MAX_SITEMAPS = 4
 MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
 MAX_SECTIONS = 40
 SAMPLE_ARTICLES = 3
+MAX_TRIED_SECTIONS = 3  # of a homepage that leads to nothing else
 SAMPLE_CHARACTERS = 600  # of an article's text
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
@@ -145,6 +146,19 @@ class SiteInspector:
         sitemaps.sort(key=lambda link: not _is_news_url(link.url))
         if not await self._try(sitemaps[:MAX_SITEMAPS]):
             await self._try([_make_guess(path, base) for path in GUESSED_SITEMAPS], is_guess=True)
+        if not self._links:  # a page of welcome, above a blog
+            await self._count_section_links(sections[:MAX_TRIED_SECTIONS])
+
+    async def _count_section_links(self, sections: Sequence[str]) -> None:
+        """Read sections until one leads to articles: its links count as those of the homepage, which names it."""
+        for url in sections:
+            page = await self.fetcher.fetch(url, Kind.SECTION)
+            if isinstance(page, Page):
+                _, pages, _ = await self._parse(page, Kind.SECTION, url)
+                self._links += pages
+                self.found = replace(self.found, article_links=self.found.article_links + len(pages))
+                if len(pages) >= site_inspection.MIN_ARTICLE_LINKS:
+                    return
 
     async def _try(self, links: Sequence[Link], *, is_guess: bool = False) -> bool:
         """Fetch and read listings; of guesses, until one is right. Returns whether one can be used."""
@@ -160,6 +174,8 @@ class SiteInspector:
             if isinstance(page, OutcomeRecord):
                 if not is_guess:
                     self._add(FoundListing(link.url, link.kind, link.found_by, failure=page))
+                continue
+            if link.found_by == "sitemap" and _is_feed(page):  # a part of an index: the feed of a section or a tag
                 continue
             listing = await self._read_listing(replace(link, found_by="guess") if is_guess else link, page)
             if listing.is_usable or not is_guess:
@@ -266,7 +282,8 @@ class SiteInspector:
     # ---- articles
 
     async def _fetch_articles(self) -> None:
-        for link in choose_articles(self._links):
+        listings = {urls.make_key(url) for url in self.found.sections}  # a sitemap may have the sections of its site as well
+        for link in choose_articles(link for link in self._links if urls.make_key(link.url) not in listings):
             self.article_urls.append(link.url)
             page = await self.fetcher.fetch(link.url)
             self.articles.append(page if isinstance(page, OutcomeRecord) else replace(page, hint=link.hint))
@@ -275,6 +292,14 @@ class SiteInspector:
 def _is_news_url(url: str) -> bool:
     parts = urlsplit(url)
     return "news" in f"{parts.path.rstrip('/').rpartition('/')[2]}?{parts.query}".lower()
+
+
+def _is_feed(page: Page) -> bool:
+    try:
+        body = decode_body(page.header("Content-Encoding"), page.body)
+    except DecodeError:
+        return False
+    return tell_body_kind(body, page.header("Content-Type")) is BodyKind.FEED
 
 
 def _is_feed_of(section: str, url: str) -> bool:

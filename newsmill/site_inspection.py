@@ -134,7 +134,7 @@ class SiteInspection:
     feeds: tuple[FoundListing, ...] = ()
     sitemaps: tuple[FoundListing, ...] = ()
     sections: tuple[str, ...] = ()
-    article_links: int = 0  # on the page itself
+    article_links: int = 0  # on the page itself, or on a section of a homepage that leads to nothing else
     language: str | None = None  # of all sample articles
     robots: RobotsSummary | None = None
     declarations: tuple[Declaration, ...] = ()

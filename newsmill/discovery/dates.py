@@ -1,4 +1,4 @@
-"""The dates that listings write, as aware UTC, or None: an ambiguous date is never guessed. And the dates in the URLs of archives."""
+"""The dates that listings write, aware, or None: an ambiguous date is never guessed. And the dates in the URLs of archives."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ MONTH_NUMBERS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) fo
 
 
 def parse_date(text: object, now: datetime | None = None) -> datetime | None:
-    """A date as aware UTC, in whole seconds: 00:00 without a time, UTC without a zone (+09:00 in Korean). Never raises.
+    """A date with the offset that it states, in whole seconds: 00:00 without a time, UTC without a zone (+09:00 in Korean). Never raises.
 
     Reads:
     - Unix time: 10 digits of seconds, 13 of milliseconds;
@@ -158,9 +158,11 @@ def fold_word(word: str) -> str:
 
 
 def _check_range(moment: datetime, now: datetime | None) -> datetime | None:
-    """The date in UTC if it can be a publication date, else None. Without `now`, only the limits of the calendar count."""
+    """The date with its offset if it can be a publication date, else None. Without `now`, only the limits of the calendar count."""
+    offset = moment.utcoffset() or timedelta(0)
     try:
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=timezone(offset))
+        moment.astimezone(UTC)
     except OverflowError:
         return None
     if moment < _EARLIEST or moment.year > 2200 or (now is not None and moment > now + _MAX_AHEAD):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.dates import parse_date
+from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, TITLE_FIELDS, RawEntry, TitleForm, find_update_interval, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
@@ -51,10 +52,12 @@ class FeedEntry:
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
     """The pages that the feed at `url` links to, in its order, at most 2,000, each once. Drops dates more than a day after `now`.
 
+    Left out are pages such as "/about/" that have no date in a feed whose articles have dates: feeds of some generators have all pages.
     `warnings` count the entries without a usable URL, and say where JSON is broken. Raises ListingError if the body is not a feed.
     """
     feed = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
+    has_dates = any(_is_dated(entry.hint) for entry in feed.entries)
     unusable = 0
     for entry in feed.entries:
         try:
@@ -64,7 +67,7 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
             continue
         if entry.url is None:
             unusable += 1
-        else:
+        elif _is_dated(entry.hint) or not has_dates or not is_never_article(page):
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
     warnings = (*feed.damage, *((f"entries without a usable URL: {unusable:,}",) if unusable else ()))
     return Listing(
@@ -75,6 +78,10 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
         topic=feed.topic,
         update_interval=feed.update_interval,
     )
+
+
+def _is_dated(hint: Hint) -> bool:
+    return hint.published_at is not None or hint.modified_at is not None
 
 
 class FeedEntries(NamedTuple):

@@ -23,7 +23,7 @@ _MAX_NULS = 10  # in the first 1,024 characters; a picture has hundreds, a page 
 _NOT_ARTICLE_RELS = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, Han: no blanks between words
 _UNSPACED_SCRIPTS = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
+_PAGE_NUMBER = re.compile(r"/(?:(?:page|seite|pagina)[/-]?|p[/-])(\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
 _REFRESH = re.compile(r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']+)""", re.I)
 MAX_SECTIONS = 40  # a large site's menu; each costs one fetch per interval
@@ -261,7 +261,11 @@ def find_section_urls(links: Iterable[tuple[str, Anchor]], *, with_categories: b
     unique: dict[str, None] = {}
     for link_url, anchor in links:
         segments = [s for s in urlsplit(link_url).path.split("/") if s]
-        if not anchor.landmarks & {"nav", "header"} or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
+        # the header of an article has its headline, and no menu
+        is_in_menu = "nav" in anchor.landmarks or ("header" in anchor.landmarks and "article" not in anchor.landmarks)
+        # an aside has the recent articles; the name of a section has fewer than three words
+        is_in_menu = is_in_menu and not ("aside" in anchor.landmarks and score_article_url(link_url) > 0)
+        if not is_in_menu or not 1 <= len(segments) <= 2 or urlsplit(link_url).query:
             continue
         is_list = is_never_article(link_url) and not (with_categories and is_category(link_url))
         if 1 <= count_words(anchor.text) <= 4 and not is_list and not any(c.isdigit() for c in segments[-1]):

@@ -94,7 +94,9 @@ _ID = re.compile(rf"(?<!\d)\d{{5,}}(?!\d)|{_UUID}|(?<![a-z0-9])(?=[a-z]{{0,9}}\d
 _PAGE_EXTENSION = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|article|do|cfm)$", re.I)
 _INDEX_PAGE = re.compile(r"(?:index|home|default)(?:\.\w+)?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_PAGE_NUMBER = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
+_PAGE_NUMBER = re.compile(  # "/page/2", "/page2/", "/p/2", and "/index2.html", "/index-2.html" of static sites
+    r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]?\d{1,6}|p[/-]\d{1,3}|index[-_]?\d{1,3}\.\w{2,5})/?$", re.I
+)
 _COMMENTS = frozenset("comments comment kommentare comentarios commentaires commenti reacties".split())
 _CALENDAR = re.compile(r"calendar|kalender|calendario|calendrier|agenda|events?|veranstaltung|archiv|termine|month|date", re.I)
 _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
@@ -134,11 +136,12 @@ def _is_certain_list(url: str, segments: list[str]) -> bool:
         return True  # a homepage
     if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
         return True
-    if (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
+    names = [*segments[:-1], *(_PAGE_EXTENSION.sub("", last) for last in segments[-1:])]  # "/about.html" is "/about"
+    if (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(names) or names == ["404"]:
         return True
     if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS and parts.netloc.split(":")[0] != urls.find_site(url):
         return True
-    if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
+    if names and names[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
         return True
     # the comments on an article, but not the section "/opinion/comments/"
     return len(segments) > 1 and segments[-1] in _COMMENTS and _score_slug(segments[:-1], "") >= MIN_ARTICLE_SCORE

@@ -50,6 +50,8 @@ _ODD_REFERENCE = re.compile(
 )  # most pages have none, so one search is enough
 # A start tag of `_replace_components`. The bounds keep the search linear.
 _COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
+# A link to a place on its own page, as in `_drop_heading_marks`.
+_MARKED_LINK = re.compile(rb"href=[\"']?#", re.IGNORECASE)
 _SHADOW_ROOT = frozenset(("shadowrootmode", "shadowroot"))
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
 _ZERO_WIDTH_SPACE = (
@@ -102,7 +104,18 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
         warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
     if not keeps_components and _COMPONENT.search(data) is not None:
         _replace_components(tree)
+    if _MARKED_LINK.search(data) is not None:
+        _drop_heading_marks(tree)
     return ParsedHtml(tree, warnings=warnings)
+
+
+def _drop_heading_marks(tree: HtmlElement) -> None:
+    """Drop from headings the links "#" and "¶" to a place on the page, which show readers the URL of the section."""
+    for heading in [*tree.iter("h1", "h2", "h3", "h4", "h5", "h6")]:
+        for link in [*heading.iter("a")]:
+            is_mark = not any(map(str.isalnum, "".join(link.itertext()))) and next(link.iter("img"), None) is None
+            if is_mark and link.get("href", "").startswith("#"):
+                link.drop_tree()
 
 
 def _replace_components(tree: HtmlElement) -> None:

@@ -25,6 +25,7 @@ from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepa
 from newsmill.extraction.metadata.authors import remove_bylines
 from newsmill.extraction.metadata.fields import Fields, apply_positions, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
+from newsmill.extraction.metadata.titles import remove_headline
 from newsmill.extraction.normalise import count_words, measure_mojibake
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
@@ -233,6 +234,7 @@ def _build_result(
     fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
     is_news = bool(structured.types() & NEWS_TYPES)
+    blocks = remove_headline(blocks, fields.title)
     blocks = remove_bylines(blocks, fields.authors, day, is_news=is_news, language=fields.language)
     content = join_text(blocks)
     following = page_type.find_next_part(structured, page.url)

@@ -209,6 +209,38 @@ async def inspect_all() -> None:
         await parser.close()
 
 
+async def inspect_static_site() -> None:
+    """As static site generators make them: the sitemap has the sections, and its index the feeds of tags and authors."""
+    parser = ListingParser()
+    try:
+        sections = "<url><loc>https://paper.example/politics/</loc><lastmod>2026-11-24</lastmod></url>"
+        pages = {
+            "/": home(*STORIES),
+            "/sitemapindex.xml": "<sitemapindex><sitemap><loc>https://paper.example/authors/newsdesk.xml</loc></sitemap>"
+            "<sitemap><loc>https://paper.example/sitemap.xml</loc></sitemap></sitemapindex>",
+            "/authors/newsdesk.xml": rss(*STORIES[:1]),
+            "/sitemap.xml": f"<urlset>{sections}</urlset>",
+        }
+        robots = f"Sitemap: {SITE}/sitemapindex.xml\nSitemap: {SITE}/sitemap.xml\n"
+        inspector = await run(parser, "/", pages, robots)
+        found = finish(inspector)
+        assert found.plan["sitemaps"] == [f"{SITE}/sitemapindex.xml", f"{SITE}/sitemap.xml"]
+        assert found.sections == (f"{SITE}/politics/",)
+        assert inspector.article_urls == [f"{SITE}{path}" for path in STORIES[:3]]
+        # a page of welcome above a blog, without a feed and a sitemap
+        welcome = '<html><body><nav><a href="/about/">About</a><a href="/blog/">Blog</a></nav><p>Welcome.</p></body></html>'
+        inspector = await run(parser, "/", {"/": welcome, "/blog/": home(*STORIES)})
+        found = finish(inspector)
+        assert (found.obstacle, found.plan) == (None, {"homepage": f"{SITE}/", "language": "en"})
+        assert inspector.article_urls == [f"{SITE}{path}" for path in STORIES[:3]]
+    finally:
+        await parser.close()
+
+
+def test_static_sites() -> None:
+    asyncio.run(inspect_static_site())
+
+
 def test_sites_of_every_kind() -> None:
     asyncio.run(inspect_all())
 

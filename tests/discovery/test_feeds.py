@@ -15,6 +15,7 @@ from newsmill import urls
 from newsmill.discovery.feeds import read_entries, read_feed
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
+from newsmill.storage.columns import dump_hint, load_hint
 
 URL = "https://news.example/feeds/all.xml"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -35,6 +36,24 @@ def test_rss():
     assert listing.pages[0] == Link("https://news.example/a", Kind.PAGE, None, "feed", URL, first)
     assert [page.url for page in listing.pages] == ["https://news.example/a", "https://news.example/b", "https://news.example/no"]
     assert listing.language == "de-AT"
+
+
+def test_pages_about_the_site_have_no_date_in_feeds_of_all_pages():
+    """Hugo's feed of a homepage has all pages; those without a date have that of year 1."""
+    dated = "<item><link>/posts/a</link><pubDate>Wed, 25 Nov 2026 12:00:00 +0100</pubDate></item>"
+    about = "<item><link>/about/</link><pubDate>Mon, 01 Jan 0001 00:00:00 +0000</pubDate></item>"
+    undated = "<item><link>/posts/b</link></item>"
+    assert [page.url for page in read_feed(rss(dated + about + undated), URL).pages] == [
+        "https://news.example/posts/a",
+        "https://news.example/posts/b",
+    ]
+    assert len(read_feed(rss(about + undated), URL).pages) == 2, "a feed without dates tells nothing"
+
+
+def test_a_date_keeps_the_offset_that_the_feed_states():
+    (page,) = read_feed(rss("<item><link>/a</link><pubDate>Tue, 24 Nov 2026 00:20:00 +0100</pubDate></item>"), URL, now=NOW).pages
+    assert page.hint.published_at is not None and page.hint.published_at.isoformat() == "2026-11-24T00:20:00+01:00"
+    assert load_hint(dump_hint(page.hint)) == page.hint and load_hint(dump_hint(page.hint)).published_at.day == 24
 
 
 def test_atom():

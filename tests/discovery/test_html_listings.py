@@ -169,6 +169,15 @@ def test_categories_are_sections_of_a_homepage_that_names_no_feed(head, sections
     assert [link.url.removeprefix("https://www.news.example") for link in listings if link.kind is Kind.SECTION] == sections
 
 
+def test_a_headline_in_the_header_of_its_article_is_no_section():
+    menu = "<header><a href=/politics/>Politics</a><a href=/pages/about.html>About us</a></header>"
+    teasers = "".join(f"<article><header><h1><a href=/posts/{name}>Short title</a></h1></header></article>" for name in "ab")
+    recent = "<aside><nav><a href=/late-rain-good-harvest>Late rain, good harvest</a><a href=/local-news/>Local news</a></nav></aside>"
+    listings = read_homepage((menu + teasers + recent).encode(), "https://www.news.example/").listings
+    sections = [link.url.removeprefix("https://www.news.example") for link in listings if link.kind is Kind.SECTION]
+    assert sections == ["/politics/", "/local-news/"]
+
+
 @pytest.mark.parametrize("href", ["/wp-json/wp/v2/pages/2", "/index.php?rest_route=/wp/v2/pages/2", "/node/1?_format=json"])
 def test_the_same_page_as_json_is_no_feed(href):
     head = [f'<link rel="alternate" type="application/json" href="{one}">' for one in (href, "/feed.json")]

@@ -41,6 +41,8 @@ def looks_like_article(url: str) -> bool:
         "/news/society/11331872",
         "/artikel/ein-titel-aus-worten",
         "/?p=1842",
+        "/2026/11/25/contact-lost-with-the-ferry.html",
+        "/2026/11/25/page2-of-the-plan-is-missing/",
         "/view.php?article_id=20261125001",
         "/themen/strom/was-der-neue-preisdeckel-kostet",
         "/topics/2026/11/25/a-day",
@@ -74,6 +76,12 @@ def test_articles(path):
         "/2026/11/25/",
         "/politics/2026/11",
         "/page/2",
+        "/page2/",  # Jekyll
+        "/index2.html",  # Pelican
+        "/a-category-of-several-words/index-12.html",  # Nikola
+        "/pages/about.html",
+        "/404.html",
+        "/ueber-uns.php",
         "/politics?page=3",
         "/login?next=/politics/a-slug-of-words-1",
         "/images/2026/11/25/a-picture-of-the-council.jpg",

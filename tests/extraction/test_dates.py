@@ -283,6 +283,10 @@ def test_an_article_may_be_fetched_in_the_second_of_its_publication() -> None:
 
 def test_the_listing_and_nothing() -> None:
     assert published("", hint=NOW - timedelta(days=1)) == Timestamp(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
+    past_midnight = datetime.fromisoformat("2026-11-24T00:20:00+01:00")  # the offset of the feed tells the day of its readers
+    assert published("", hint=past_midnight) == Timestamp(past_midnight, "2026-11-24", "feed", "second", "local")
+    stated = published('<meta name="date" content="2026-11-23T23:20:00Z">', hint=past_midnight)
+    assert stated is not None and (stated.day, stated.source) == ("2026-11-24", "meta")
     assert published("") is None
     assert published(json_ld("2031-01-01T00:00:00Z")) is None
 

@@ -17,7 +17,7 @@ from newsmill.extraction.site_profile.apply_profile import find_field_position a
 from newsmill.extraction.site_profile.apply_profile import is_mistrusted, is_proven, keeps_document
 from newsmill.extraction.site_profile.fast_path import SAMPLE_ONE_IN, HtmlPruner, extract_fast_body, is_same_result, is_sample, measure_f1
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
-from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, PathStats, Profile
+from newsmill.model import BlockType, ExtractionPath, ExtractionResult, Outcome, Page, PathStats, Profile
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 WORDS = ["harbour", "council", "winter", "bridge", "market", "school", "railway", "garden", "museum", "village", "river", "budget"]
@@ -80,6 +80,47 @@ def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
     assert fast.document.profile_version == 7
     for field in ("text", "title", "authors", "published_at", "language", "provenance"):
         assert getattr(fast.document, field) == getattr(long.document, field), field
+
+
+def test_a_table_with_text_keeps_its_cells_at_unknown_positions() -> None:
+    """A few pages of a site have a table, and the columns of the next one are set in another way."""
+
+    def with_table(number: int, cell: str) -> str:
+        chance = random.Random(number)
+        heads = "".join(f"<th>{sentence(chance, 2)}</th>" for _ in range(3))
+        rows = "".join(f"<tr>{''.join(f'<td class={cell}>{sentence(chance, 2)}</td>' for _ in range(3))}</tr>" for _ in range(2))
+        table = f"<table class=data><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return html(number).replace("</p></div>", f"</p>{table}</div>", 1)
+
+    pages = [make_page_blocks(page(n).url, read(page(n, with_table(n, "number")))) for n in range(24)]
+    profile = replace(learn_profile(pages, "gazette.example"), version=7)
+    number = unsampled(100)
+    found = by_profile(number, with_table(number, "text-right"), profile)
+    assert found.extraction_path is ExtractionPath.FAST and found.document is not None
+    (table,) = (block for block in found.document.blocks if block.type is BlockType.TABLE)
+    assert [row.count(" | ") for row in table.text.split("\n")] == [2, 2, 2]
+
+
+def ledger(number: int) -> str:
+    """A page with the name of its site in <h1>; the headline is an <h2>, as the subheading is."""
+    chance = random.Random(number)
+    title, subheading = f"{sentence(chance, 6)[:-1]} {number}", sentence(chance, 4)[:-1]
+    text = [f"<p>{' '.join(sentence(chance) for _ in range(4))}</p>" for _ in range(6)]
+    return (
+        f"<html lang=en><head><title>{title} — The Valley Ledger</title></head><body><header><h1>The Valley Ledger</h1></header>"
+        f"<div class=page><div class=post><h2>{title}</h2><p class=meta>{1 + number % 24} November 2026</p>{''.join(text[:3])}"
+        f"<h2>{subheading}</h2>{''.join(text[3:])}</div></div><footer>All rights reserved by the Ledger.</footer></body></html>"
+    )
+
+
+def test_a_headline_at_the_position_of_the_subheadings_is_no_text() -> None:
+    pages = [make_page_blocks(page(n).url, read(page(n, ledger(n)))) for n in range(24)]
+    profile = replace(learn_profile(pages, "gazette.example"), version=7)
+    found = by_profile(unsampled(100), ledger(100), profile)
+    assert found.extraction_path is ExtractionPath.FAST and found.document is not None
+    headings = [block.text for block in found.document.blocks if block.type is BlockType.HEADING]
+    assert len(headings) == 1 and f"<h2>{headings[0]}</h2><p>" in ledger(100)
+    assert f"<title>{found.document.title} — The Valley Ledger" in ledger(100)
 
 
 def test_links_are_the_same_either_way() -> None:

@@ -33,6 +33,8 @@ def meta(name: str, content: str) -> str:
         (json_ld('"description":"What the council did."'), "description", "What the council did.", "json-ld"),
         (json_ld('"articleSection":["Politics","Town"]'), "section", "Politics", "json-ld"),
         (meta("article:section", "Politics"), "section", "Politics", "meta"),
+        (json_ld('"articleSection":"posts"') + meta("article:section", "Politics"), "section", "Politics", "meta"),
+        (meta("article:section", "Posts"), "section", None, None),  # the folder of all articles
         (json_ld('"keywords":["bridge","council"]'), "tags", ("bridge", "council"), "json-ld"),
         (json_ld('"keywords":"bridge, council, bridge"'), "tags", ("bridge", "council"), "json-ld"),
         (meta("article:tag", "bridge") + meta("article:tag", "council"), "tags", ("bridge", "council"), "meta"),

@@ -152,3 +152,19 @@ def test_a_character_written_as_its_two_halves_is_one(halves: str) -> None:
 def test_web_components_become_plain_elements(written: str, expected: str) -> None:
     tree = parse_html(f"<html><body>{written}</body></html>").tree
     assert tree is not None and lxml.html.tostring(tree, encoding="unicode") == f"<html><body>{expected}</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('What it costs<a hidden class="anchor" aria-hidden="true" href="#cost">#</a>', "What it costs"),
+        ('What it costs<a class="headerlink" href="#cost" title="Permanent link">\u00b6</a>', "What it costs"),
+        ('<a href="#cost"><span aria-hidden="true">\u00a7</span></a> What it costs', " What it costs"),
+        ('<a href="#cost">What it costs</a>', "What it costs"),
+        ('Rules in C<a href="/tag/c">#</a>', "Rules in C#"),
+        ('Item <a href="#c">3</a>', "Item 3"),
+    ],
+)
+def test_marks_that_link_to_a_section_are_no_part_of_its_heading(written: str, expected: str) -> None:
+    tree = parse_html(f"<html><body><h2 id=cost>{written}</h2><p>One<a href='#a'>*</a></p></body></html>").tree
+    assert tree is not None and tree.text_content() == f"{expected}One*"

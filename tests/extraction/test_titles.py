@@ -52,6 +52,14 @@ def og(text: str) -> str:
         ),
         # the site's name in a logo
         ("<title>Bridge closes</title>", "<h1 class=logo>Morning Paper</h1><h2>Bridge closes</h2>", ("Bridge closes", "dom")),
+        # the site's name in the h1 of each page
+        (
+            "<title>Bridge closes — The Valley Ledger</title>",
+            "<header><h1>The Valley Ledger</h1></header><h2>Bridge closes</h2><h2>What it costs</h2>",
+            ("Bridge closes", "dom"),
+        ),
+        # a box with the site's name below the headline
+        ("<title>Bridge closes - Morning Paper</title>", "<h1>Bridge closes</h1><h2>Morning Paper</h2>", ("Bridge closes", "dom")),
         # a kicker inside the h1
         (
             og("Druze demand a share in the new government"),

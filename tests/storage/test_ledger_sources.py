@@ -55,6 +55,14 @@ def test_a_source_comes_back_as_it_went_in(ledger: Ledger) -> None:
     assert not ledger.set_enabled("nobody", True, now=NOON)
 
 
+@pytest.mark.parametrize("first", range(8))
+def test_the_homepage_is_read_before_the_sitemaps(ledger: Ledger, first: int) -> None:
+    """A sitemap may have the sections among its articles; the homepage is read first and says what they are."""
+    site = f"https://{first}.example"
+    ledger.put_source(Source("paper", homepage=f"{site}/", sitemaps=(f"{site}/sitemap.xml",)), now=NOON)
+    assert [row.kind for row in Mill(ledger).lease(f"{first}.example", limit=1)] == [Kind.HOMEPAGE]
+
+
 def test_the_plan_s_listings_are_due_at_once_and_only_once(ledger: Ledger) -> None:
     plan = replace(SOURCE, sitemaps=(f"{SITE}/map.xml",), sections=(f"{SITE}/sport",))
     ledger.put_source(plan, now=NOON)

@@ -102,7 +102,7 @@ def find_published(
         )
     if found is None:
         return None
-    return _correct_day(_correct_zone(found, page, latest, hint), page, url, latest, find_shown)
+    return _correct_day(_correct_zone(found, page, latest, hint), page, url, latest, hint, find_shown)
 
 
 def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint: datetime | None) -> Timestamp:
@@ -216,7 +216,9 @@ def _get_title(page: StructuredData, url: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, find_shown: FindShownDate) -> Timestamp:
+def _correct_day(
+    found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | None, find_shown: FindShownDate
+) -> Timestamp:
     """Return the same instant with the day that readers of the site see.
 
     A UTC timestamp may be on the day before or after the day of the site. Another timestamp of the same instant with an offset gives the
@@ -224,11 +226,8 @@ def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datet
     """
     if found.zone != "utc" or found.precision == "day":
         return found
-    timestamps = [
-        moment
-        for value in _list_timestamps(page)
-        if (moment := parse_timestamp(value, "dom", latest)) is not None and moment.precision != "day"
-    ]
+    stated = (*(parse_timestamp(value, "dom", latest) for value in _list_timestamps(page)), make_timestamp(hint, "feed", latest))
+    timestamps = [moment for moment in stated if moment is not None and moment.precision != "day"]
     local = next((moment.day for moment in timestamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
     url_date = find_url_day(url, latest)
     if local is None and url_date is not None and abs(date.fromisoformat(url_date.day) - date.fromisoformat(found.day)).days == 1:

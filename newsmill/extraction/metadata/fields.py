@@ -25,6 +25,8 @@ from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
 
 # Also of a language: /de/, /en-gb/, /fr/index.html.
 _HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)
+# Folders of all articles of a site, which generators declare as the section: they tell the kind of a page and not its subject.
+_ARTICLE_FOLDERS = frozenset("post posts article articles artikel story stories entry entries beitrag beitraege beiträge".split())  # noqa: SIM905
 MAX_TAGS = 50  # a longer list consists of keywords for search engines
 
 
@@ -150,14 +152,15 @@ def _find_description(structured: StructuredData) -> tuple[str, str] | None:
 
 
 def _find_section(structured: StructuredData) -> tuple[str, str] | None:
-    declared = read_text((structured.article or {}).get("articleSection"))
-    if declared:
-        return declared, "json-ld"
-    found = structured.first(*SECTION_META)
-    if found:
-        return normalise_line(unescape_html(found)), "meta"
-    trail = _find_breadcrumb(structured)
-    return (trail, "json-ld") if trail else None
+    meta = structured.first(*SECTION_META)
+    for found, source in (
+        (read_text((structured.article or {}).get("articleSection")), "json-ld"),
+        (meta and normalise_line(unescape_html(meta)), "meta"),
+        (_find_breadcrumb(structured), "json-ld"),
+    ):
+        if found and found.lower() not in _ARTICLE_FOLDERS:
+            return found, source
+    return None
 
 
 def _find_breadcrumb(structured: StructuredData) -> str | None:

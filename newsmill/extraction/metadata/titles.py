@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from newsmill.extraction.metadata.structured_data import (
 )
 from newsmill.extraction.normalise import cache_short_texts, fold, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
+from newsmill.model import Block, BlockType
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
 # Chinese, Japanese and Korean titles need no white space; they also have the name of the site in brackets at either end.
@@ -37,6 +39,7 @@ _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArt
 MIN_COMMON_SHARE = 0.2  # share of common words from which a heading matches the other titles; below it, it belongs to the site or a box
 TitleAndSource = tuple[str, str]  # text, provenance
 SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
+LAYER = "rules"
 MAX_SECTION_LINKS = 5_000  # links examined for names of sections; the largest of 1,582 measured pages has 3,400
 MAX_SECTION_NAME_CHARACTERS = 40  # characters of the text of a link that may be the name of a section
 # Folders of a site in which each page lists the articles of one section or topic.
@@ -134,7 +137,21 @@ def find_site_names(page: StructuredData, url: str) -> frozenset[str]:
     named += [
         read_text(node.get(key)) for node in page.nodes if _PUBLISHER_TYPES & set(get_types(node)) for key in ("name", "alternateName")
     ]
-    return frozenset(letters for name in (*named, *_names_in_url(url)) if name and (letters := join_letters(name)))
+    names = frozenset(letters for name in (*named, *_names_in_url(url)) if name and (letters := join_letters(name)))
+    return names | _find_name_above(page, names)
+
+
+def _find_name_above(page: StructuredData, names: frozenset[str]) -> frozenset[str]:
+    """Return the letters of an <h1> with the name of the site above an <h2> with the headline: <title> is "headline - name".
+
+    `names` are those of the site that are known otherwise; an <h2> with one of them is no headline.
+    """
+    title, headings = page.title or "", [(heading.level, join_letters(heading.text)) for heading in page.headings]
+    for found in _SEPARATOR.finditer(title):
+        headline, name = (2, join_letters(title[: found.start()])), (1, join_letters(title[found.end() :]))
+        if headline[1] not in names and {headline, name} <= {*headings} and headings.index(name) < headings.index(headline):
+            return frozenset((name[1],))
+    return frozenset()
 
 
 def _names_in_url(url: str) -> Iterator[str]:
@@ -210,6 +227,18 @@ def _is_tail(tail: str, whole: str) -> bool:
 
 def _is_part(part: str, title: str) -> bool:
     return len(part) >= 8 and any(_is_same_title(part, piece) for piece in _SEPARATOR.split(title))
+
+
+def remove_headline(blocks: Sequence[Block], title: str | None) -> tuple[Block, ...]:
+    """Return the blocks, with a heading above the text that has the words of the title marked as removed.
+
+    On some sites the headline has the position of the subheadings, which a site profile knows as text.
+    """
+    kept = [index for index, block in enumerate(blocks) if block.kept]
+    if len(kept) < 2 or blocks[kept[0]].type is not BlockType.HEADING or not _is_same_title(blocks[kept[0]].text, title or ""):
+        return tuple(blocks)
+    removed = replace(blocks[kept[0]], kept=False, layer=LAYER, reason="headline repeated")
+    return (*blocks[: kept[0]], removed, *blocks[kept[0] + 1 :])
 
 
 # ---- names of sections ------------------------------------------------------------------------------------------------------------

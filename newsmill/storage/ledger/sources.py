@@ -26,6 +26,7 @@ FROM_PLAN = "source"  # `found_by` of the listings in a plan
 FOUND_ON_SITE = ("homepage", "robots")  # `found_by` of the listings that `discover` finds
 RETIRED_DETAIL = "no longer in the source's plan"
 _PAGE = Kind.PAGE.value
+HOMEPAGE_FIRST = timedelta(microseconds=1)  # it names the sections, which a sitemap has among its articles
 
 _COLUMNS = (*ENDED_COLUMNS, ledger.c.url_key, ledger.c.url, ledger.c.found_by, ledger.c.first_seen_at)
 
@@ -92,7 +93,7 @@ def make_listing_rows(source: Source, now: datetime) -> dict[str, dict[str, Any]
     rows: dict[str, dict[str, Any]] = {}
     for kind, url in planned:
         row = make_row(Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)
-        rows.setdefault(row["url_key"], row)
+        rows.setdefault(row["url_key"], row | {"next_at": now - HOMEPAGE_FIRST} if kind is Kind.HOMEPAGE else row)
     return rows
 
 
