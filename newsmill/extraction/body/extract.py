@@ -29,7 +29,7 @@ from newsmill.extraction.body.block_model import BlockModel, Row, compute_featur
 from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, read_facts
-from newsmill.extraction.body.prompts import Prompts, empty_dialogues, find_prompts
+from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
@@ -154,7 +154,7 @@ def extract_body(
 def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
     """Return the body from the page's own elements, without scripts."""
     layout, selection = page.layout, None
-    tree = empty_dialogues(tree, page.prompts)
+    tree = empty_elements(tree, page.prompts.dialogues)
     for fast in (True, False):
         found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
