@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import islice
-from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, segment, split_words
-from newsmill.extraction.body.markup import resolve_url
+from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
+from newsmill.extraction.body.other_articles import find_comments, find_teasers, is_link_to_page
 from newsmill.extraction.body.prompts import empty_elements
 from newsmill.extraction.metadata.date_parsers import (
     MAX_AHEAD,
@@ -29,7 +28,7 @@ from newsmill.extraction.metadata.date_parsers import (
     make_timestamp,
     parse_timestamp,
 )
-from newsmill.extraction.metadata.structured_data import StructuredData, make_comparable
+from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.vocabulary import build_alternation
@@ -154,17 +153,11 @@ def _find_permalink_time(page: StructuredData, url: str, latest: datetime) -> Ti
     """Return the time of the first <time> inside or around a link to the page itself. The link of a comment has a fragment."""
     for element in page.marks.tree.iter("time"):
         link = next((near for near in (*element.iter("a"), *islice(element.iterancestors(), 2)) if near.tag == "a"), None)
-        if link is not None and "#" not in link.get("href", "") and _is_link_to_page(link.get("href"), url):
+        if link is not None and "#" not in link.get("href", "") and is_link_to_page(link.get("href"), url):
             found = parse_timestamp(element.get("datetime"), "dom", latest)
             if found is not None:
                 return found
     return None
-
-
-def _is_link_to_page(href: str | None, url: str) -> bool:
-    """Whether a link leads to the page itself."""
-    target = resolve_url(href or "", url)
-    return target is not None and make_comparable(target) == make_comparable(url) and urlsplit(target).query == urlsplit(url).query
 
 
 def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown: FindShownDate) -> Timestamp | None:
@@ -178,8 +171,7 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
     # it costs 0.05 s of CPU, which the processes that import this module and read no page need not spend
     from htmldate import find_date
 
-    tree = page.marks.tree
-    tree = empty_elements(tree, _list_other_articles(_get_layout(page, tree), _get_title(page, url), url))
+    tree = _empty_other_articles(page, url)
     day = find_date(tree, original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
@@ -196,6 +188,15 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
         return None
     times = (parse_timestamp(element.get("datetime"), "dom", latest) for element in islice(tree.iter("time"), MAX_DATED_ELEMENTS))
     return next((one for one in times if one is not None and one.day == found.day), found)
+
+
+def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
+    """Return the tree of the page without the content of comments and teasers, if the page has a headline."""
+    tree, title = page.marks.tree, _get_title(page, url)
+    layout = _get_layout(page, tree)
+    headline = None if title is None else _find_headline(layout.blocks, title)
+    boxes = () if headline is None else (*find_comments(layout, headline), *find_teasers(layout, headline, url))
+    return empty_elements(tree, [box.element for box in boxes])
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
@@ -338,11 +339,10 @@ def _matches_day(numbers: set[int], day: date) -> bool:
 
 MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
 MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
-MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
+MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 _OTHER_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
-_COMMENT_BOX = re.compile(r"(?:^|[\s_-])comments?(?:$|[\s_-])", re.IGNORECASE)
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
 _UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
 
@@ -424,31 +424,3 @@ def _remove_dates(text: str, dates: Sequence[WrittenDate]) -> str:
     for one in reversed(dates):
         text = f"{text[: one.start]} {text[one.end :]}"
     return text
-
-
-def _list_other_articles(layout: Layout, title: str | None, url: str) -> list[HtmlElement]:
-    """Return the boxes of comments, and those of teasers: the largest box with no other heading than a link to another page.
-
-    Return nothing for a page without a headline, because nothing shows which of its boxes are the article.
-    """
-    blocks = layout.blocks
-    at = None if title is None else _find_headline(blocks, title)
-    if at is None:
-        return []
-    around = {box.index for box in blocks[at].box.ancestors()}
-    headings = [int(box.tag in HEADING_TAGS) for box in layout.boxes]
-    for box in reversed(layout.boxes):
-        if box.parent is not None:
-            headings[box.parent.index] += headings[box.index]
-    found = [box for box in layout.boxes if box.index not in around and _COMMENT_BOX.search(box.names)]
-    for block in blocks:
-        link = next((href for _, href in block.link_edges if href), None)
-        if block.type is BlockType.HEADING and block.index != at and block.linked and not _is_link_to_page(link, url):
-            found.append(_find_largest_box(block.box, headings, around))
-    return [box.element for box in found]
-
-
-def _find_largest_box(box: Box, headings: Sequence[int], around: Set[int]) -> Box:
-    while box.parent is not None and box.parent.index not in around and headings[box.parent.index] == 1:
-        box = box.parent
-    return box
