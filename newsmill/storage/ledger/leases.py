@@ -15,7 +15,7 @@ from sqlalchemy import Connection, String, and_, bindparam, case, exists, func, 
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.ledger import polls, revisits
-from newsmill.storage.ledger.links import RANK_LISTING, insert_hosts
+from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.processes import CLOCK_SLACK, MAX_ROW_WAIT
@@ -258,18 +258,15 @@ class Postponed:
 
 
 def _make_url_lease(*of_source: Any) -> Any:
-    """The statement that leases due rows of a host, or those of them for which `of_source` holds.
-
-    Pages wait for the listings, whose hints they get: a leased row keeps the hint that it had.
-    """
-    is_due = (ledger.c.host == bindparam("b_host"), state_is("due"), or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST), *of_source)
-    listings = select(ledger.c.id).where(*is_due, ledger.c.rank == RANK_LISTING).limit(1).correlate(None).scalar_subquery()
+    """The statement that leases due rows of a host, or those of them for which `of_source` holds."""
     due = (
         select(ledger.c.id)
         .where(
-            *is_due,
-            or_(ledger.c.rank == RANK_LISTING, listings.is_(None)),
+            ledger.c.host == bindparam("b_host"),
+            state_is("due"),
+            or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST),
             exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
+            *of_source,
         )
         .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
         .limit(LIMIT)
