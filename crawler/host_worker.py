@@ -8,6 +8,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause, make_stopped_pause
@@ -65,6 +66,7 @@ class HostWorker:
             rows = await self._lease_rows(self._batch_size())
             if not rows:
                 return
+            rows = await self._release_pages(rows)
             has_robots = self.throttle.has_current_robots or self._robots_failure is not None
             if not has_robots and not await self._fetch_robots(rows):
                 return
@@ -95,6 +97,16 @@ class HostWorker:
         self._pending.extend(rows)
         await state.read_missing_sources(rows)
         return rows
+
+    async def _release_pages(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
+        """Release the pages behind listings of a batch, which may add hints to them: a leased row keeps the hint that it had."""
+        listings = [*takewhile(lambda row: row.kind is not Kind.PAGE, rows)]
+        pages = rows[len(listings) :] if listings else []
+        if not pages:
+            return rows
+        await self.state.call_ledger(lambda now: self.state.ledger.release_urls(pages, now=now))
+        self._pending = deque(listings)
+        return listings
 
     # ---- robots
 

@@ -158,6 +158,22 @@ def test_a_homepage_on_another_domain_has_its_feeds_and_sitemaps_there(sites: Fa
     assert elsewhere <= {"/robots.txt", "/" if is_moved else "/front"}
 
 
+def test_an_article_has_the_hints_of_the_homepage_and_of_the_feed(sites: Farm, world: World) -> None:
+    """Both are due at once. The homepage is read first, and its link gives only a title."""
+    site = sites.site()
+    article = site.article("/2026/11/25/the-council-meets-again")
+    entry = f"<item><link>{article}</link><pubDate>Wed, 25 Nov 2026 08:30:15 GMT</pubDate><category>Bridges</category></item>"
+    feed = site.page("/feed.xml", f'<rss version="2.0"><channel>{entry}</channel></rss>', content_type="application/rss+xml")
+    home = site.page(
+        "/", f'<head><link rel=alternate type="application/rss+xml" href="{feed}"></head>{links("/2026/11/25/the-council-meets-again")}'
+    )
+    world.source(homepage=home)
+    world.crawl()
+    hint = world.page(article).hint
+    assert (hint.title, hint.tags) == ("Council meets about the old bridge 0", ("Bridges",))
+    assert hint.published_at is not None and hint.published_at.isoformat() == "2026-11-25T08:30:15+00:00"
+
+
 def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:
     """Feed from its head, section from its menu, sitemap from robots.txt with its parts, and the section's further pages."""
     site = sites.site()

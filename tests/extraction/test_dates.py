@@ -336,3 +336,45 @@ def test_a_time_without_zone_gets_the_offset_that_another_shows(meta: str | None
     found = find_published(read_structured_data(tree, None), "https://paper.example/", NOW, hint=None if hint is None else at(hint))
     assert found is not None
     assert (found.at, found.day) == (at(instant), "2026-11-24")
+
+
+OWN = "https://a.example/2026/ferry"
+DAY = "20 November 2026"
+SELF = f'<a href="{OWN}"><time datetime="2026-11-20T10:30:15+01:00">{DAY}</time></a>'
+PROSE = "<p>The council met in the harbour, and the ferry keeps running for another winter, as the mayor promised last week.</p>" * 12
+OTHER_TIME = '<time datetime="2026-11-18T08:00:00Z">18 November 2026</time>'
+TEASER = f'<li><h3><a href="https://a.example/2026/bridge">The bridge stays closed</a></h3><div>{OTHER_TIME}</div></li>'
+
+
+@pytest.mark.parametrize(
+    ("below_headline", "below_text", "instant"),
+    [
+        # the <time> of the line that readers take for the date
+        (f'<p>By Jane Doe, <time datetime="2026-11-20T10:30:15+01:00">{DAY}</time></p>', "", "2026-11-20T09:30:15"),
+        (
+            f'<p><time datetime="2026-11-20T18:00:00Z">18:00</time> <time datetime="2026-11-20T10:30:00Z">{DAY}</time></p>',
+            "",
+            "2026-11-20T10:30:00",
+        ),
+        # a date in UTC, shown in the time zone of the site
+        ('<p><time datetime="2026-11-20T23:30:00Z">21 November 2026</time></p>', "", "2026-11-20T23:30:00"),
+        # without datetime, only the day is known
+        (f"<p><time>{DAY}</time></p>", "", "2026-11-20T00:00:00"),
+        # below the text
+        ("", f'<p>Published <time datetime="2026-11-20T10:30:00Z">{DAY}</time></p>', "2026-11-20T10:30:00"),
+        # a link to the page itself, wherever it is
+        ("", f"<div>{SELF}</div>", "2026-11-20T09:30:15"),
+        ("", f'<time datetime="2026-11-20T09:30:15Z"><a href="{OWN}/">20 November</a></time>', "2026-11-20T09:30:15"),
+        ("", f"<ul>{TEASER}<li><h3><a href='{OWN}'>The ferry keeps running</a></h3>{SELF}</li></ul>", "2026-11-20T09:30:15"),
+        # dates of other articles and of comments
+        ("", f"<ul>{TEASER}{TEASER}</ul>", None),
+        ("", f"<ul>{TEASER}</ul>", None),
+        ("", f'<ol class="comment-list"><li><p>Jane</p>{OTHER_TIME}</li></ol>', None),
+        ("", f'<div id="comments"><a href="{OWN}#comment-5">{OTHER_TIME}</a></div>', None),
+    ],
+)
+def test_a_time_on_the_page_is_that_of_its_article(below_headline: str, below_text: str, instant: str | None) -> None:
+    for body in ("", "comments-open"):  # a box around the headline is not one of comments
+        page = f'<div class="{body}">{HEADLINE}{below_headline}{PROSE}{below_text}</div>'
+        found = published("<title>The ferry keeps running</title>", page, OWN)
+        assert (found and found.at) == (instant and at(instant))

@@ -72,6 +72,31 @@ def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPa
     assert "too little" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("inside", "below", "stands"),
+    [
+        ("<p>{0}</p><p>{1}</p><p>{2}</p>", "", True),
+        # a locked page has nothing but its headline, its date, and other articles
+        ("<p>Tuesday, by Jane Doe</p>", "", False),
+        ("<p>For subscribers only</p>", "<div><a href=/1><h3>The ferry is late</h3><p>{0}</p></a><p>By Jane Doe</p></div>", False),
+        (
+            "",
+            "<ul><li><h3><a href=/1>The ferry is late</a></h3><p>{0}</p></li><li><h3><a href=/2>The pool</a></h3><p>{1}</p></li></ul>",
+            False,
+        ),
+        # a box with a link to the page itself, and one without a link, may be the article
+        ("", "<div><h3><a href=/bridge>Old bridge stays open</a></h3><p>{0}</p><p>{1}</p></div>", True),
+        ("", "<div><h3>What it costs</h3><p>{0}</p><p>{1}</p></div>", True),
+    ],
+)
+def test_the_teasers_of_other_articles_are_not_the_text(inside: str, below: str, stands: bool):
+    drops = bodies.block_model.BlockModel(features=("kept",), trees=(-9.0,), threshold=0.5, version="drops")
+    html = "<html><head><title>Old bridge stays open</title></head><body><main><h1>Old bridge stays open</h1>{}</main>{}</body></html>"
+    tree = lxml.html.document_fromstring(html.format(inside, below).format(*SENTENCES))
+    found = extract_body(tree, "https://paper.example/bridge", model=drops)
+    assert any(block.kept for block in found.blocks) is stands
+
+
 @pytest.mark.parametrize(("odds", "stands"), [(0.3, True), (9.0, False)])
 def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
     """Both models leave the first three of six paragraphs, 45 % of the words; only the one that is sure may drop the others."""

@@ -213,6 +213,17 @@ def test_a_subheading_at_a_place_that_no_page_had_before_stays_between_two_parag
     assert "What it costs" not in linked.document.text
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_table_of_which_a_part_is_known_stays_whole(is_known: bool) -> None:
+    number = unsampled(100)
+    paragraph = next(path for path in site().paths if path.endswith("/div.text/p"))
+    known = {f"{paragraph.removesuffix('p')}table/tr/th": site().paths[paragraph]} if is_known else {}
+    table = "<table><tr><th>Year</th><th>Guests</th></tr><tr><td>2024</td><td>310</td></tr></table>"
+    found = by_profile(number, html(number).replace("</p><p>", f"</p>{table}<p>", 1), replace(site(), paths={**site().paths, **known}))
+    assert found.extraction_path is ExtractionPath.FAST and found.document is not None
+    assert ("Year | Guests\n2024 | 310" in found.document.text) is is_known
+
+
 def test_a_locked_page_is_known_without_the_long_way() -> None:
     """A few lines where the site keeps its text, and the wall's sentence; with another text beside it the long way has to look."""
     number = unsampled(300)

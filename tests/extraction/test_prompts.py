@@ -6,7 +6,7 @@ import pytest
 from extraction.html_pages import PROSE, html, page, paragraphs
 
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.prompts import CONSENT, DIALOGUE, SIGN_UP, empty_dialogues, find_prompts
+from newsmill.extraction.body.prompts import CONSENT, DIALOGUE, SIGN_UP, empty_elements, find_prompts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.pipeline import read
 
@@ -70,7 +70,7 @@ def test_each_prompt_has_its_reason() -> None:
     assert (reasons["We value your privacy"], reasons["Accept all"], reasons["Yes, please"]) == (CONSENT, CONSENT, SIGN_UP)
     assert next(reason for text, reason in reasons.items() if text.startswith("Three of your free stories")) == DIALOGUE
     assert reasons.keys().isdisjoint(STORY)
-    emptied = empty_dialogues(tree, prompts)
+    emptied = empty_elements(tree, prompts.dialogues)
     assert "843 partners" in tree.text_content() and "843 partners" not in emptied.text_content()
 
 

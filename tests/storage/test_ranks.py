@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,6 +52,16 @@ def test_leased_by_rank(ledger: Ledger) -> None:
         "new",
         leased_rows[4].url.rpartition("example/")[2],
     ]
+
+
+def test_hints_of_all_listings_are_kept_until_the_page_is_fetched(ledger: Ledger) -> None:
+    homepage, sitemap = Link("http://a.example/x", found_by="homepage"), Link("http://a.example/x", found_by="sitemap", hint=old(1))
+    entry = Hint(title="X", authors=("Jane Doe",), published_at=NOW - timedelta(days=2), modified_at=NOW, tags=("ferry",))
+    for link in (homepage, sitemap, Link("http://a.example/x", found_by="feed", hint=entry), homepage):
+        ledger.add([link], now=NOW)
+    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
+    (row,) = ledger.lease_urls(host.host, "me", limit=9, seconds=60, now=NOW)
+    assert (row.found_by, row.hint) == ("homepage", replace(entry, modified_at=NOW - timedelta(days=1)))
 
 
 def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:

@@ -26,10 +26,11 @@ from trafilatura.settings import MANUALLY_CLEANED, MANUALLY_STRIPPED, Document
 from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, compute_features, to_probability
-from newsmill.extraction.body.blocks import Layout, TextBlock
+from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, read_facts
-from newsmill.extraction.body.prompts import Prompts, empty_dialogues, find_prompts
+from newsmill.extraction.body.other_articles import find_teasers
+from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
+from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
@@ -154,7 +155,7 @@ def extract_body(
 def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
     """Return the body from the page's own elements, without scripts."""
     layout, selection = page.layout, None
-    tree = empty_dialogues(tree, page.prompts)
+    tree = empty_elements(tree, page.prompts.dialogues)
     for fast in (True, False):
         found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
@@ -170,7 +171,8 @@ def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_on
     assert selection is not None
     if len(layout.blocks) <= MANY_BLOCKS:
         selection = _reconsider(page, selection)
-    return _build_body(selection, kept_only=kept_only)
+    fallback = _find_fallback(page, selection, url) if selection.is_too_little() else frozenset()
+    return _build_body(selection, fallback, kept_only=kept_only)
 
 
 def _reconsider(page: _Page, selection: _Selection) -> _Selection:
@@ -250,12 +252,24 @@ def _estimate_f1(stats: PageStats, odds: dict[int, float], kept: frozenset[int],
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
 
-def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
-    """Return the selection as a body, or trafilatura's selection if the model would keep too little of it."""
-    kept = selection.kept
-    warnings: tuple[str, ...] = ()
-    if selection.is_too_little():
-        kept, warnings = selection.found_blocks(), ("the block model would have left too little; the body is trafilatura's text",)
+def _find_fallback(page: _Page, selection: _Selection, url: str | None) -> frozenset[int]:
+    """Return the blocks that trafilatura kept; none if the model keeps no word and only teasers, headings and short lines would remain.
+
+    The article of a locked page is not there, and trafilatura takes the teasers of others, or the headline with its date.
+    """
+    found = selection.found_blocks()
+    if selection.count_words(selection.kept):
+        return found
+    headline = find_title_block(page.layout, set(split_words(page.facts.title)))
+    teasers = {box.index for box in find_teasers(page.layout, headline, url)} if headline >= 0 else set[int]()
+    prose = (page.layout.blocks[i] for i in found if selection.stats.own.prose[i])
+    return found if any(teasers.isdisjoint(box.index for box in block.box.ancestors()) for block in prose) else frozenset()
+
+
+def _build_body(selection: _Selection, fallback: frozenset[int], *, kept_only: bool) -> Body:
+    """Return the selection as a body, or the blocks of the fallback, if there are any."""
+    kept = fallback or selection.kept
+    warnings = ("the block model would have left too little; the body is trafilatura's text",) if fallback else ()
     paths: dict[int, str] = {}  # by path key, because many blocks share one path
     out: list[Block] = []
     markup = MarkupReader()

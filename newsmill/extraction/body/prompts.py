@@ -9,7 +9,7 @@ The functions have no side effects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -53,13 +53,13 @@ def find_prompts(layout: Layout) -> Prompts:
     return Prompts(blocks, tuple(layout.boxes[at].element for at in dialogues))
 
 
-def empty_dialogues(tree: HtmlElement, prompts: Prompts) -> HtmlElement:
-    """Return the tree itself, or a copy in which the dialogues are empty."""
-    if not prompts.dialogues:
+def empty_elements(tree: HtmlElement, elements: Collection[HtmlElement]) -> HtmlElement:
+    """Return the tree itself, or a copy in which the given elements of the tree are empty."""
+    if not elements:
         return tree
-    copy, wanted = deepcopy(tree), set(prompts.dialogues)
+    copy, wanted = deepcopy(tree), set(elements)
     for element in [twin for original, twin in zip(tree.iter(), copy.iter(), strict=True) if original in wanted]:
-        element.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many dialogues
+        element.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many elements
     return copy
 
 

@@ -17,6 +17,8 @@ from itertools import islice
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
+from newsmill.extraction.body.other_articles import find_comments, find_teasers, is_link_to_page
+from newsmill.extraction.body.prompts import empty_elements
 from newsmill.extraction.metadata.date_parsers import (
     MAX_AHEAD,
     Timestamp,
@@ -79,6 +81,7 @@ def find_published(
     JSON-LD is used at once if <meta> or microdata name the same day, or if no other source has a date. A standard <meta> is used alone.
     A time of the request in microdata or another <meta> is none: some sites write the current time there.
     If these disagree or are absent, the date beside the headline decides, then the URL, then the sources by rank, with the listing last.
+    The <time> in a link to the page itself ranks before the listing: many publishing programs show the date as the permanent link.
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
     latest = now + MAX_AHEAD
@@ -94,11 +97,12 @@ def find_published(
     if found is None and json_ld is None and microdata is None:
         found = standard
     if found is None:
-        declared = (json_ld, meta, microdata, make_timestamp(hint, "feed", latest))
+        permalink = _find_permalink_time(page, url, latest)
+        declared = (json_ld, meta, microdata, permalink, make_timestamp(hint, "feed", latest))
         found = (
             _find_by_headline(page, url, latest, declared, find_shown)
             or next(filter(None, declared), None)
-            or _find_by_htmldate(page, now, find_shown)
+            or _find_by_htmldate(page, url, now, find_shown)
         )
     if found is None:
         return None
@@ -132,6 +136,10 @@ def _find_by_headline(
     near = next((one for day in days for one in (*declared, url_day) if one is not None and one.day == day), None)
     if near is not None:
         return near
+    timestamps = [parse_timestamp(value, "dom", latest) for value in (() if date_shown is None else date_shown.datetimes)]
+    precise = [replace(one, day=day) for day in days for one in timestamps if one is not None and day in list_possible_days(one.at)]
+    if precise:
+        return min(precise, key=lambda one: one.at)
     if url_day is not None:
         return next((one for one in declared if one is not None and one.day == url_day.day), url_day)
     return parse_timestamp(days[0], "dom", latest) if len(days) == 1 else None
@@ -141,8 +149,21 @@ def _drop_request_time(found: Timestamp | None, now: datetime) -> Timestamp | No
     return None if found is not None and found.precision != "day" and abs(found.at - now) <= MAX_REQUEST_GAP else found
 
 
-def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShownDate) -> Timestamp | None:
-    """Return the day that htmldate finds in other <meta> names and in elements marked as dates.
+def _find_permalink_time(page: StructuredData, url: str, latest: datetime) -> Timestamp | None:
+    """Return the time of the first <time> inside or around a link to the page itself. The link of a comment has a fragment."""
+    for element in page.marks.tree.iter("time"):
+        link = next((near for near in (*element.iter("a"), *islice(element.iterancestors(), 2)) if near.tag == "a"), None)
+        if link is not None and "#" not in link.get("href", "") and is_link_to_page(link.get("href"), url):
+            found = parse_timestamp(element.get("datetime"), "dom", latest)
+            if found is not None:
+                return found
+    return None
+
+
+def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown: FindShownDate) -> Timestamp | None:
+    """Return the day that htmldate finds in other <meta> names and in elements marked as dates, outside comments and teasers.
+
+    If a <time> has this day, its time is returned.
 
     Return None for the day of the last change, and for the day of the fetch if a <meta> or microdata states the time of the request.
     """
@@ -150,7 +171,8 @@ def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShown
     # it costs 0.05 s of CPU, which the processes that import this module and read no page need not spend
     from htmldate import find_date
 
-    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
+    tree = _empty_other_articles(page, url)
+    day = find_date(tree, original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
@@ -162,7 +184,19 @@ def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShown
     stated = (*page.marks.dates, *(value for values in page.meta.values() for value in values))
     timestamps = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
     changed.update(moment.day for moment in timestamps if _drop_request_time(moment, now) is None)
-    return None if found.day in changed else found
+    if found.day in changed:
+        return None
+    times = (parse_timestamp(element.get("datetime"), "dom", latest) for element in islice(tree.iter("time"), MAX_DATED_ELEMENTS))
+    return next((one for one in times if one is not None and one.day == found.day), found)
+
+
+def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
+    """Return the tree of the page without the content of comments and teasers, if the page has a headline."""
+    tree, title = page.marks.tree, _get_title(page, url)
+    layout = _get_layout(page, tree)
+    headline = None if title is None else _find_headline(layout.blocks, title)
+    boxes = () if headline is None else (*find_comments(layout, headline), *find_teasers(layout, headline, url))
+    return empty_elements(tree, [box.element for box in boxes])
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
@@ -304,8 +338,8 @@ def _matches_day(numbers: set[int], day: date) -> bool:
 
 MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
 MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
-MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
+MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 _OTHER_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
@@ -314,10 +348,14 @@ _UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.
 
 @dataclass(frozen=True, slots=True)
 class HeadlineDate:
-    """The possible ISO days of a date (several if day and month are ambiguous), and whether it has the label of a last change."""
+    """The possible ISO days of a date (several if day and month are ambiguous), and whether it has the label of a last change.
+
+    `datetimes` are the attributes of the <time> elements in its line.
+    """
 
     days: tuple[str, ...]
     updated: bool
+    datetimes: tuple[str, ...] = ()
 
 
 def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
@@ -357,7 +395,9 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
     around = {box.index for box in blocks[at].box.ancestors()}
     for block in (blocks[index] for index in near if index != at):
         if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
-            yield from _read_dates(block.text, language)
+            times = islice(block.box.element.iter("time"), MAX_DATED_ELEMENTS if block.timed else 0)
+            datetimes = tuple(element.get("datetime", "") for element in times)
+            yield from (replace(one, datetimes=datetimes) for one in _read_dates(block.text, language))
 
 
 def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:

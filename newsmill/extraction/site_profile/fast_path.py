@@ -246,7 +246,7 @@ def _is_repeated(profile: Profile, block: TextBlock) -> bool:
 def _make_blocks(blocks: Sequence[TextBlock], positions: Sequence[_Position | None]) -> Iterator[Block]:
     """Yield the blocks of the body. Each list and each table is one block."""
     held = [_holds_text(position) and is_displayed(block) for block, position in zip(blocks, positions, strict=True)]
-    decisions = _complete_tables(blocks, _add_subheadings(blocks, held))
+    decisions = _complete_groups(blocks, _add_subheadings(blocks, held))
     known = zip(blocks, positions, decisions, strict=True)
     markup = MarkupReader()
     for (decision, _), group in groupby(known, key=lambda found: (found[2], find_group(found[0]) if found[2] else 0)):
@@ -275,11 +275,14 @@ def _add_subheadings(blocks: Sequence[TextBlock], decisions: Sequence[bool | Non
     ]
 
 
-def _complete_tables(blocks: Sequence[TextBlock], decisions: Sequence[bool | None]) -> list[bool | None]:
-    """Return the decisions, with True for the cells at unknown positions of a table that has a cell of text: a table is one block."""
-    tables = [find_group(block) if block.type is BlockType.TABLE else None for block in blocks]
-    kept = {table for table, decision in zip(tables, decisions, strict=True) if decision and table is not None}
-    return [True if decision is None and table in kept else decision for table, decision in zip(tables, decisions, strict=True)]
+def _complete_groups(blocks: Sequence[TextBlock], decisions: Sequence[bool | None]) -> list[bool | None]:
+    """Return the decisions, with True for the members at unknown positions of a list or table that has text at a known one.
+
+    Few pages of a site may have a table; without this, its header stays and its rows go.
+    """
+    groups = [find_group(block) for block in blocks]
+    text = {group for group, decision in zip(groups, decisions, strict=True) if decision}
+    return [True if decision is None and group in text else decision for group, decision in zip(groups, decisions, strict=True)]
 
 
 def _make_kept(members: Sequence[tuple[TextBlock, _Position | None]], markup: MarkupReader) -> Iterator[Block]:

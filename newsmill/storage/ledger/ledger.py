@@ -242,7 +242,7 @@ class Ledger:
             return find_order(conn, host)
 
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
-        """Release leased rows that were not tried (a clean stop): due at once, no attempt counted."""
+        """Release leased rows that were not tried (a clean stop, or pages behind a listing): due at once, no attempt counted."""
         with writing(self._engine) as conn:
             return leases.release_urls(conn, rows, now)
 

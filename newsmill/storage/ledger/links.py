@@ -70,6 +70,14 @@ _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"), ledger.c.outcome.is_(None))
     .values(rank=bindparam("b_rank"))
 )
+_PENDING_HINTS = select(ledger.c.url_key, ledger.c.hint).where(
+    ledger.c.url_key.in_(bindparam("keys", expanding=True)), state_is("due"), ledger.c.outcome.is_(None)
+)
+_SET_HINT = (
+    update(ledger)
+    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.outcome.is_(None))
+    .values(hint=bindparam("b_hint", type_=ledger.c.hint.type))
+)
 _RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
 _REQUEUE = (
     update(ledger)
@@ -116,6 +124,7 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
+    _add_hints(conn, {key: rows[key]["hint"] for key in known if key in news and rows[key]["hint"] is not None})
     return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
 
 
@@ -137,6 +146,18 @@ def _name_discovered(conn: Connection, links: Sequence[Link]) -> dict[str, str]:
         for row in conn.execute(_KNOWN_KEYS, {"keys": batch}):
             del names[keys[row.url_key]]
     return names
+
+
+def _add_hints(conn: Connection, hints: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add to pages that are not fetched yet what their hints lack: a homepage shows a page without the date and tags of its feed entry."""
+    for batch in batches(sorted(hints)):
+        merged = [
+            (row.url_key, row.hint or {}, {**hints[row.url_key], **(row.hint or {})})
+            for row in conn.execute(_PENDING_HINTS, {"keys": batch})
+        ]
+        changed = [{"b_key": key, "b_hint": hint} for key, old, hint in merged if hint != old]
+        if changed:
+            conn.execute(_SET_HINT, changed)
 
 
 def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
