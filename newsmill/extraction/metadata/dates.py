@@ -7,6 +7,7 @@ Class names such as "date" are not evidence: mastheads show the current date, an
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import islice
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
@@ -26,7 +28,8 @@ from newsmill.extraction.metadata.date_parsers import (
     make_timestamp,
     parse_timestamp,
 )
-from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.other_articles import MIN_HEADLINE_WORDS, find_items, find_teaser_parts
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, StructuredData, get_types, is_json_ld, parse_json_ld
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.vocabulary import build_alternation
@@ -37,7 +40,7 @@ MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer tex
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
 # <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
-_STANDARD_META = ("article:published_time", "og:article:published_time", "datepublished")
+_STANDARD_META = ("article:published_time", "datepublished")
 _PUBLISHED_META = (
     *_STANDARD_META,
     *(
@@ -66,6 +69,8 @@ MAX_REQUEST_GAP = timedelta(seconds=60)  # between the fetch and a timestamp tha
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
+_COMMENT_BOX = re.compile(r"(?:^|[\s_-])(?:comments?|commentlist|kommentare?|disqus)(?:$|[\s_-])", re.IGNORECASE)
+_DATE_CLASS = re.compile(r"date|time|publish", re.IGNORECASE)
 FindShownDate = Callable[[HtmlElement], "HeadlineDate | None"]  # finds the date that a tree of the page displays beside its headline
 
 
@@ -94,7 +99,8 @@ def find_published(
     if found is None and json_ld is None and microdata is None:
         found = standard
     if found is None:
-        declared = (json_ld, meta, microdata, make_timestamp(hint, "feed", latest))
+        web_page = _parse_first((node.get("datePublished") for node in page.nodes if "WebPage" in get_types(node)), "json-ld", latest)
+        declared = (json_ld, meta, microdata, web_page, make_timestamp(hint, "feed", latest))
         found = (
             _find_by_headline(page, url, latest, declared, find_shown)
             or next(filter(None, declared), None)
@@ -150,7 +156,7 @@ def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShown
     # it costs 0.05 s of CPU, which the processes that import this module and read no page need not spend
     from htmldate import find_date
 
-    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
+    day = find_date(_copy_own_part(page), original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
@@ -163,6 +169,29 @@ def _find_by_htmldate(page: StructuredData, now: datetime, find_shown: FindShown
     timestamps = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
     changed.update(moment.day for moment in timestamps if _drop_request_time(moment, now) is None)
     return None if found.day in changed else found
+
+
+def _copy_own_part(page: StructuredData) -> HtmlElement:
+    """Return a copy of the page without comments, other articles of microdata, and the dates below headlines of other articles.
+
+    JSON-LD is left out if it can be parsed: its dates are then those of other things.
+    """
+    tree = copy.deepcopy(page.marks.tree)
+    around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
+    comments = [
+        box for box in tree.iter(etree.Element) if box not in around and _COMMENT_BOX.search(f"{box.get('class', '')} {box.get('id', '')}")
+    ]
+    dated = [
+        part
+        for part in tree.iter(etree.Element)
+        if part.tag == "time" or _DATE_CLASS.search(f"{part.get('class', '')} {part.get('id', '')}")
+    ]
+    scripts = [script for script in tree.iter("script") if is_json_ld(script) and parse_json_ld(script.text or "") is not None]
+    titles = page.marks.titles
+    for part in (*comments, *scripts, *find_items(tree, ARTICLE_TYPES, titles).others, *find_teaser_parts(tree, dated, titles)):
+        if part.getparent() is not None:
+            part.drop_tree()
+    return tree
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
@@ -356,9 +385,16 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
         range(max(0, at - MAX_BLOCKS_ABOVE), min(len(blocks), at + MAX_BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
     )
     around = {box.index for box in blocks[at].box.ancestors()}
-    for block in (blocks[index] for index in near if index != at):
+    for block in (blocks[index] for index in near if index != at and not _is_in_teaser(blocks, index, at)):
         if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
             yield from _read_dates(block.text, language)
+
+
+def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:
+    """Whether a block stands below a linked headline, which leads to another article; `at` is the index of the headline of the page."""
+    before = range(max(at + 1 if index > at else 0, index - MAX_BLOCKS_ABOVE), index)
+    heading = next((blocks[place] for place in reversed(before) if blocks[place].type is BlockType.HEADING), None)
+    return heading is not None and heading.linked and len(heading.words) >= MIN_HEADLINE_WORDS
 
 
 def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
