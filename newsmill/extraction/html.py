@@ -52,6 +52,8 @@ _ODD_REFERENCE = re.compile(
 _COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
 # A link to a place on its own page, as in `_drop_heading_marks`.
 _MARKED_LINK = re.compile(rb"href=[\"']?#", re.IGNORECASE)
+_HEADING_ROLES = etree.XPath("//*[@role='heading'][self::div or self::p or self::span]")
+_HEADING_LEVELS = frozenset("123456")
 _SHADOW_ROOT = frozenset(("shadowrootmode", "shadowroot"))
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
 _ZERO_WIDTH_SPACE = (
@@ -90,7 +92,7 @@ def prepare_html(html: bytes) -> HtmlSource:
 def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> ParsedHtml:
     """Parse prepared HTML into the tree that all other modules of extraction use. Never raises.
 
-    Web components become plain elements unless `keeps_components` is True.
+    Web components become plain elements, and boxes with the role of a heading become headings, unless `keeps_components` is True.
     """
     data, warnings = markup.html, markup.warnings
     if not data.strip():
@@ -102,8 +104,11 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
             return ParsedHtml(None, too_deep=True)
         _flatten(tree)
         warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
-    if not keeps_components and _COMPONENT.search(data) is not None:
-        _replace_components(tree)
+    if not keeps_components:
+        if _COMPONENT.search(data) is not None:
+            _replace_components(tree)
+        if b"heading" in data:
+            _replace_heading_roles(tree)
     if _MARKED_LINK.search(data) is not None:
         _drop_heading_marks(tree)
     return ParsedHtml(tree, warnings=warnings)
@@ -146,6 +151,15 @@ def _replace_components(tree: HtmlElement) -> None:
             element.tag = "div" if is_box else "span"
         if element in holders or element.tag in BOX_TAGS:
             holders.add(parent)
+
+
+def _replace_heading_roles(tree: HtmlElement) -> None:
+    """Make each `div`, `p` or `span` with `role=heading` the heading of its `aria-level`, which is 2 by default (WAI-ARIA 1.2)."""
+    found = _HEADING_ROLES(tree)
+    for element in found if isinstance(found, list) else ():
+        if isinstance(element, HtmlElement):
+            level = element.get("aria-level", "").strip()
+            element.tag = f"h{level}" if level in _HEADING_LEVELS else "h2"
 
 
 def _remove_non_xml(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from newsmill.extraction.html import MAX_DEPTH, parse_html
+from newsmill.extraction.html import MAX_DEPTH, parse_html, parse_source, prepare_html
 
 
 def test_text_below_the_depth_limit_of_the_parser_is_kept() -> None:
@@ -129,6 +129,24 @@ def test_text_without_markup_stays_as_it_is(text: str) -> None:
     found = parse_html(f"<p>x{text}")
     assert found.tree is not None
     assert found.tree.text_content() == f"x{text}"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('<div role="heading" aria-level="1">A</div>', "h1"),
+        ("<p role=heading aria-level=3>A</p>", "h3"),
+        ('<span role="heading">A</span>', "h2"),
+        ('<div role="heading" aria-level="9">A</div>', "h2"),
+        ('<button role="heading" aria-level="1">A</button>', "button"),
+        ('<div role="group" class="heading">A</div>', "div"),
+    ],
+)
+def test_a_box_with_the_role_of_a_heading_is_one(written: str, expected: str) -> None:
+    tree = parse_html(f"<body>{written}</body>").tree
+    assert tree is not None and [element.tag for element in tree.iterfind("body/*")] == [expected]
+    kept = parse_source(prepare_html(written.encode()), keeps_components=True).tree  # for selectors of an operator
+    assert kept is not None and not kept.findall(".//h1")
 
 
 @pytest.mark.parametrize("halves", ["&#55357;&#56832;", "&#xD83D;&#xDE00;", "&#xd83d&#xde00;", "&#0055357;&#56832", "&#55357;&#xDE00;"])

@@ -92,6 +92,8 @@ def _live_blog(n: int) -> str:
     return page("", f'<script type="application/ld+json">{data}</script>').replace("</article>", f"{lead}{shown}</article>")
 
 
+_LINKED_HEADING = '<h3><a href="/story">The same headline of the day</a></h3>'
+_ITEM = "itemscope itemtype='http://schema.org"
 SHAPES: tuple[Shape, ...] = (
     *_everywhere("links in one cell", 8_000, '<a href="/story-%d">Headline number %d of the day</a> ', "<table><tr><td>", "</table>"),
     *_everywhere("headlines with a teaser", 8_000, '<div><a href="/s-%d">Headline number %d of the day</a><p>Teaser %d of it.</p></div>'),
@@ -144,6 +146,13 @@ SHAPES: tuple[Shape, ...] = (
     _alone("dates in text", 38_000, "<p>25 November 2026, 12:%d</p>"),
     _inside("bylines", 18_000, '<p class="byline">By Ada Lovelace %d</p>'),
     _inside("authors", 18_000, '<a rel="author" href="/a/%d">Ada Lovelace %d</a>'),
+    _inside(
+        "other articles with bylines",
+        6_000,
+        '<div><h3><a href="/s-%d">Headline number %d of this day</a></h3><p class="byline">By Ada %d</p><time>1 May 2026</time></div>',
+    ),
+    _alone("bylines below one linked heading", 18_000, '<p class="byline">By Ada Lovelace %d</p>', f"<div>{_LINKED_HEADING}", "</div>"),
+    _inside("headings by role", 18_000, "<div role='heading' aria-level='3'>Heading %d</div>"),
     _inside("spans", 38_000, "<span>word</span> ", "<p>", "</p>"),
     _inside("hidden spans", 38_000, '<span style="display:none">word</span> ', "<p>", "</p>"),
     *_everywhere("bold words", 38_000, "<b>word</b> ", "<p>", "</p>"),
@@ -170,6 +179,16 @@ SHAPES: tuple[Shape, ...] = (
     _inside("embeds", 9_000, '<blockquote class="twitter-tweet"><p>Text %d</p><a href="https://x.example/%d">x</a></blockquote>'),
     _inside("options", 38_000, "<option>choice %d", "<select>", "</select>"),
     _inside("microdata", 18_000, '<div itemscope itemtype="https://schema.org/Person"><span itemprop="name">Ada %d</span></div>'),
+    _inside(
+        "comments of microdata",
+        9_000,
+        f"<div {_ITEM}/Comment'><meta itemprop='author' content='Ada %d'><p itemprop='datePublished'>2026-05-01</p></div>",
+    ),
+    _inside(
+        "articles of microdata",
+        9_000,
+        f"<div {_ITEM}/Article'><h3 itemprop='headline'>Day %d</h3><meta itemprop='keywords' content='a'></div>",
+    ),
     _alone("live updates", 9_000, '<article class="live-update"><time datetime="2026-11-25T12:00Z">12:00</time><p>Update %d</p></article>'),
     _inside("quoted sentences", 9_000, f"<blockquote>{SENTENCE} %d</blockquote>"),
     _inside("copyright lines", 18_000, "<p>© 2026 The Paper. All rights reserved. %d</p>"),
@@ -228,6 +247,7 @@ SHAPES: tuple[Shape, ...] = (
     _data("keywords in one string", 300_000, lambda n: _article(keywords="word one, " * n)),
     _data("images", 50_000, lambda n: _article(image=[f"https://paper.example/{i}.jpg" for i in range(n)])),
     _data("articles", 30_000, lambda n: [_article(url=f"https://paper.example/{i}") for i in range(n)]),
+    _data("list of articles", 20_000, lambda n: {"@type": "ItemList", "itemListElement": [_article(url=f"/{i}") for i in range(n)]}),
     _data("graph", 30_000, lambda n: {"@graph": [_article(**{"@id": f"#{i}", "author": {"@id": f"#{i + 1}"}}) for i in range(n)]}),
     _data(
         "updates",

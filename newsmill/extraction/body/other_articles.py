@@ -11,12 +11,12 @@ from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata.structured_data import make_comparable
 from newsmill.model import BlockType
 
-_COMMENT_BOX = re.compile(r"(?:^|[\s_-])comments?(?:$|[\s_-])", re.IGNORECASE)
+_COMMENT_BOX = re.compile(r"(?:^|[\s_-])(?:comments?|commentlist|kommentare?|disqus)(?:$|[\s_-])", re.IGNORECASE)
 
 
-def find_comments(layout: Layout, headline: int) -> list[Box]:
-    """Return the boxes with a name for comments. `headline` is the index of the block with the page's headline."""
-    around = _list_around(layout, headline)
+def find_comments(layout: Layout, headline: int | None) -> list[Box]:
+    """Return the boxes with a name for comments. `headline` is the index of the block with the page's headline, if it has one."""
+    around = set[int]() if headline is None else _list_around(layout, headline)
     return [box for box in layout.boxes if box.index not in around and _COMMENT_BOX.search(box.names)]
 
 

@@ -18,6 +18,7 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.metadata.date_parsers import find_written_dates
+from newsmill.extraction.metadata.other_articles import find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import find_section_names, join_letters
 from newsmill.extraction.normalise import WORD_MARKS, cache_short_texts, normalise_line
@@ -52,6 +53,7 @@ _KOREAN_BRACKETS = re.compile(r"\[([^\[\]]*기자)\]")
 _HTML_TAG = re.compile(r"<[^<>]*>")
 _ASIAN_DATE = re.compile(r"\s+(?:19|20)\d{2}\s?[年년].*$")  # behind the name, in the same element
 _SPACE = re.compile(r"\s+")
+_WORD_JOINER = re.compile("[\u200b\u2060\ufeff]")  # without a width, also beside the words that separate names
 _LINE_END = re.compile("[\n\u2028]")
 _DATE = re.compile(
     r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
@@ -104,7 +106,8 @@ def split_names(text: str) -> list[str]:
 
 @cache_short_texts(MAX_CACHED_CHARACTERS)
 def _split_names_cached(text: str) -> tuple[str, ...]:
-    text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
+    text = _WORD_JOINER.sub("", unescape_html(_HTML_TAG.sub(" ", text)))
+    text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", text)
     text = _ASIAN_BRACKETS.sub(" ", _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text))))
     text = _remove_place(text)
     names: list[str] = []
@@ -331,7 +334,7 @@ def find_bylines(page: StructuredData) -> list[str]:
             nearest = next((distance[box] for box in element.iterancestors() if box in distance), len(distance))
             by_distance.setdefault(nearest, []).append(element)
     names = next(filter(None, (_find_marked_names(by_distance[number]) for number in sorted(by_distance))), [])
-    return names or _find_bare_line(tree) or _find_only_name(marked)
+    return names or _find_bare_line(tree, page.marks.titles) or _find_only_name(marked)
 
 
 def _find_marked_names(marked: list[HtmlElement]) -> list[str]:
@@ -389,7 +392,7 @@ def _are_near(left: HtmlElement, right: HtmlElement) -> bool:
     return a is b or (a is not None and b is not None and a.getparent() is b.getparent())
 
 
-def _find_bare_line(tree: HtmlElement) -> list[str]:
+def _find_bare_line(tree: HtmlElement, titles: Collection[str]) -> list[str]:
     headline = next(tree.iter("h1"), None)
     if headline is None:
         return []
@@ -397,6 +400,8 @@ def _find_bare_line(tree: HtmlElement) -> list[str]:
     for line in islice(below, _MAX_LINES_BELOW):
         text = " ".join((line.text_content() if len(line) < 6 else "").split())
         if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line) and not _is_in_sentence(line):
+            if line in find_teaser_parts(tree, (line,), titles):
+                continue
             return [name for name in _read_names(line) if " " not in name or not name.islower()]
     return []
 

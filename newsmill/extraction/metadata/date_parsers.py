@@ -19,6 +19,8 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
 
+from newsmill.extraction.normalise import normalise_line
+
 # ---- timestamps ---------------------------------------------------------------------------------------------------------------
 
 MAX_AHEAD = timedelta(hours=24)  # the unnamed time zone of a timestamp may put it ahead of UTC
@@ -63,7 +65,7 @@ def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp |
         return _from_epoch(float(value), source, latest)
     if not isinstance(value, str) or len(value) > MAX_STAMP_CHARACTERS:
         return None
-    value = value.strip()
+    value = value.strip() if value.isascii() else normalise_line(value)
     if _EPOCH.fullmatch(value):
         return _from_epoch(float(value), source, latest)
     match = _ISO.match(value) or _COMPACT.match(value)

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import islice
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
@@ -28,7 +29,8 @@ from newsmill.extraction.metadata.date_parsers import (
     make_timestamp,
     parse_timestamp,
 )
-from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.other_articles import MIN_HEADLINE_WORDS, find_items, find_teaser_parts
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, StructuredData, get_types, is_json_ld, parse_json_ld
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.vocabulary import build_alternation
@@ -39,7 +41,7 @@ MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer tex
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
 # <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
-_STANDARD_META = ("article:published_time", "og:article:published_time", "datepublished")
+_STANDARD_META = ("article:published_time", "datepublished")
 _PUBLISHED_META = (
     *_STANDARD_META,
     *(
@@ -68,6 +70,7 @@ MAX_REQUEST_GAP = timedelta(seconds=60)  # between the fetch and a timestamp tha
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
+_DATE_CLASS = re.compile(r"date|time|publish", re.IGNORECASE)
 FindShownDate = Callable[[HtmlElement], "HeadlineDate | None"]  # finds the date that a tree of the page displays beside its headline
 
 
@@ -97,8 +100,9 @@ def find_published(
     if found is None and json_ld is None and microdata is None:
         found = standard
     if found is None:
+        web_page = _parse_first((node.get("datePublished") for node in page.nodes if "WebPage" in get_types(node)), "json-ld", latest)
         permalink = _find_permalink_time(page, url, latest)
-        declared = (json_ld, meta, microdata, permalink, make_timestamp(hint, "feed", latest))
+        declared = (json_ld, meta, microdata, web_page, permalink, make_timestamp(hint, "feed", latest))
         found = (
             _find_by_headline(page, url, latest, declared, find_shown)
             or next(filter(None, declared), None)
@@ -191,12 +195,22 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
 
 
 def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
-    """Return the tree of the page without the content of comments and teasers, if the page has a headline."""
+    """Return the tree of the page without the content of comments, of teasers, and of other articles of microdata.
+
+    JSON-LD is left out if it can be parsed: its dates are then those of other things.
+    """
     tree, title = page.marks.tree, _get_title(page, url)
     layout = _get_layout(page, tree)
     headline = None if title is None else _find_headline(layout.blocks, title)
-    boxes = () if headline is None else (*find_comments(layout, headline), *find_teasers(layout, headline, url))
-    return empty_elements(tree, [box.element for box in boxes])
+    comments = [box.element for box in find_comments(layout, headline)]
+    if headline is not None:
+        teasers = [box.element for box in find_teasers(layout, headline, url)]
+    else:
+        dated = [part for part in tree.iter(etree.Element) if part.tag == "time" or _DATE_CLASS.search(part.get("class", ""))]
+        teasers = [*find_teaser_parts(tree, dated, page.marks.titles)]
+    scripts = (script for script in tree.iter("script") if is_json_ld(script) and parse_json_ld(script.text or "") is not None)
+    others = find_items(tree, ARTICLE_TYPES, page.marks.titles).others
+    return empty_elements(tree, [*comments, *teasers, *scripts, *others])
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
@@ -393,11 +407,18 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
         range(max(0, at - MAX_BLOCKS_ABOVE), min(len(blocks), at + MAX_BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
     )
     around = {box.index for box in blocks[at].box.ancestors()}
-    for block in (blocks[index] for index in near if index != at):
+    for block in (blocks[index] for index in near if index != at and not _is_in_teaser(blocks, index, at)):
         if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
             times = islice(block.box.element.iter("time"), MAX_DATED_ELEMENTS if block.timed else 0)
             datetimes = tuple(element.get("datetime", "") for element in times)
             yield from (replace(one, datetimes=datetimes) for one in _read_dates(block.text, language))
+
+
+def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:
+    """Whether a block stands below a linked headline, which leads to another article; `at` is the index of the headline of the page."""
+    before = range(max(at + 1 if index > at else 0, index - MAX_BLOCKS_ABOVE), index)
+    heading = next((blocks[place] for place in reversed(before) if blocks[place].type is BlockType.HEADING), None)
+    return heading is not None and heading.linked and len(heading.words) >= MIN_HEADLINE_WORDS
 
 
 def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:

@@ -17,7 +17,7 @@ from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata import authors, dates, language, titles
 from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, find_written_dates, parse_timestamp
-from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
@@ -179,7 +179,7 @@ def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple
     listed = (
         [read_text(item) for item in declared] if isinstance(declared, list) else _split_tags(declared if isinstance(declared, str) else "")
     )
-    contents = [unescape_html(tag) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
+    contents = [unescape_html(tag) for tag in structured.meta.get("article:tag", ())]
     metas = [normalise_line(tag) for content in contents for tag in _JOINED_TAGS.split(content)]
     named = _split_tags(structured.first("news_keywords", "keywords", "parsely-tags") or "")
     for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):
@@ -197,7 +197,7 @@ def _split_tags(text: str) -> list[str]:
 def _find_article_type(structured: StructuredData) -> tuple[str, str] | None:
     kinds = get_types(structured.article or {})
     if kinds:
-        return kinds[0], "json-ld"
+        return next((kind for kind in kinds if kind in ARTICLE_TYPES), kinds[0]), "json-ld"
     found = structured.first("og:type")
     return (found.strip(), "meta") if found else None
 
@@ -281,7 +281,7 @@ def find_access(page: StructuredData, status: int, text: str = "") -> Access | N
     notice = PAYWALL_NOTICE.search(text[-MAX_ENDING_CHARACTERS:])
     if notice is not None:
         return False, f"the text ends with {notice.group()!r}"
-    tier = page.first("article:content_tier", "og:article:content_tier")
+    tier = page.first("article:content_tier")
     if tier is not None and tier.strip().lower() in ("free", "metered", "locked"):
         return tier.strip().lower() == "free", f"meta article:content_tier is {tier.strip().lower()}"
     return None

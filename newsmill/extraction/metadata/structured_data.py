@@ -15,6 +15,8 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, segment
+from newsmill.extraction.body.markup import resolve_url
+from newsmill.extraction.metadata.other_articles import MicrodataItems, find_items, find_teaser_parts
 from newsmill.extraction.normalise import normalise_line
 
 # schema.org types of one article, by priority; a page without them may still be an article.
@@ -53,19 +55,26 @@ _AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
 _DATE_ELEMENTS = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
 _BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # the text before the name of the date
 _DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and the maximum bytes from the start of its attribute to the name
+_ITEM_WORDS = (b"itemscope", b"itemScope", b"ITEMSCOPE")
 _NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
 _NAVIGATION_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_DIALOG_ROLES = frozenset(("dialog", "alertdialog"))  # a request for consent, not the article (WAI-ARIA)
 _HOMEPAGE = re.compile(r"(?:https?://[^/?#]+)?/|https?://[^/?#]+", re.IGNORECASE)
-_COMMENT_WRAPPER = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
+_JSON_START = re.compile(r"[{\[]")
+_JSON_DECODER = json.JSONDecoder(strict=False)
+_COMMENT_LINE = re.compile(r"^[ \t]*+//.*$", re.MULTILINE)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
+
+_SHOWN_PROPERTIES = frozenset(("articleSection", "dateModified", "keywords"))  # of microdata, which pages also give to what they show
+_LIST_PROPERTIES = ("itemListElement", "blogPost", "blogPosts")  # of ItemList and Blog (schema.org)
 
 Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """An <h1> or <h2>; `is_navigation` is True in a breadcrumb trail, a navigation, a list, a logo or a link to the homepage."""
+    """An <h1> or <h2>; `is_navigation` is True in a breadcrumb trail, navigation, list, logo, dialog or link to the homepage."""
 
     text: str
     level: int
@@ -75,8 +84,11 @@ class Heading:
 class MarkedElements:
     """The elements of a page that are marked as author or date. They are searched on first use, because most pages do not need them."""
 
-    def __init__(self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None) -> None:
+    def __init__(
+        self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None, titles: tuple[str, ...] = ()
+    ) -> None:
         self.part = part  # the part of the page that is already parsed
+        self.titles = titles  # what the page calls itself
         self._make = tree
         self._html = html  # the HTML of the whole page
 
@@ -91,13 +103,19 @@ class MarkedElements:
         return segment(self.part)
 
     @cached_property
+    def items(self) -> MicrodataItems:
+        """The microdata items of the article of the page and of others."""
+        return _find_items(self.tree, self._html, self.titles)
+
+    @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:
-        """Microdata: elements with itemprop="datePublished"."""
+        """Microdata: elements with itemprop="datePublished" of the article."""
         if self._html is not None and not _may_have_dates(self._html):
             return ()
         found = _DATE_ELEMENTS(self.tree)
         elements = found if isinstance(found, list) else []
-        return tuple(element for element in elements if isinstance(element, HtmlElement) and _is_date(element))
+        dated = [element for element in elements if isinstance(element, HtmlElement) and _is_date(element)]
+        return tuple(element for element in dated if not self.items.is_in_other(element))
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
@@ -106,8 +124,10 @@ class MarkedElements:
 
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
-        """Elements marked as naming an author: by itemprop, rel or class."""
-        return tuple(element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element))
+        """Elements marked as naming an author of the article: by itemprop, rel or class."""
+        found = [element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element)]
+        teaser_parts = find_teaser_parts(self.tree, found, self.titles) if found else frozenset()
+        return tuple(element for element in found if element not in teaser_parts and not self.items.is_in_other(element))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ class StructuredData:
 
     article: Node | None
     nodes: tuple[Node, ...]
-    meta: Mapping[str, tuple[str, ...]]  # name, property, http-equiv or itemprop in lower case → contents in page order
+    meta: Mapping[str, tuple[str, ...]]  # name, property, http-equiv or itemprop of the article in lower case → contents in page order
     links: Mapping[str, tuple[str, ...]]  # rel in lower case → href
     title: str | None  # <title>
     headings: tuple[Heading, ...]  # every <h1> and the first <h2>, in page order
@@ -147,17 +167,21 @@ def read_structured_data(
     headings: list[Heading] = []
     times: list[HtmlElement] = []
     titles: list[HtmlElement] = []
+    item_metas: list[HtmlElement] = []  # microdata of the article, or of another thing on the page
     nodes: list[Node] = []
     base = None
     for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
         tag = element.tag
         if tag == "meta":
-            _add_meta(element, meta)
+            if "itemprop" in element.attrib and next(element.iterancestors("head"), None) is None:
+                item_metas.append(element)
+            else:
+                _add_meta(element, meta)
         elif tag == "link":
             for rel in element.get("rel", "").lower().split():
                 links.setdefault(rel, []).append(element.get("href", ""))
         elif tag == "script":
-            if "ld+json" in element.get("type", "").lower():
+            if is_json_ld(element):
                 nodes.extend(islice(_list_nodes(parse_json_ld(element.text or "")), MAX_NODES))
         elif tag == "title":
             titles.append(element)
@@ -168,19 +192,31 @@ def read_structured_data(
             times.append(element)
         elif base is None:
             base = element.get("href")
+    title_texts = (normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]) for element in titles if not _is_inside_svg(element))
+    title = next(filter(None, title_texts), None)
+    stated_titles = (title, *meta.get("og:title", ()), *(heading.text for heading in headings if heading.level == 1))
+    marks = MarkedElements(tree, whole, html, tuple(text[:MAX_TITLE_CHARACTERS] for text in stated_titles if text))
+    items = marks.items if whole is None else _find_items(tree, html, marks.titles)
+    for element in item_metas:
+        if not items.is_in_other(element):
+            _add_meta(element, meta)
+    for name, value in items.list_properties(_SHOWN_PROPERTIES):
+        meta.setdefault(name.lower(), [value[:MAX_META_CHARACTERS]])
+    nodes = nodes[:MAX_NODES]
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
-    resolved: list[Node] = [{key: _resolve_references(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
+    resolved: list[Node] = [{key: _resolve_values(value, by_id) for key, value in node.items()} for node in nodes]
+    listed = _find_listed_nodes(nodes, by_id)
+    unlisted = [made for node, made in zip(nodes, resolved, strict=True) if id(node) not in listed]
+    stated_urls = [*links.get("canonical", ())[:1], *meta.get("og:url", ())[:1]]
     return StructuredData(
-        article=_find_own_article(resolved, url),
+        article=_find_own_article(resolved, unlisted, url, stated_urls),
         nodes=tuple(resolved),
         meta={name: tuple(values) for name, values in meta.items()},
         links={rel: tuple(hrefs) for rel, hrefs in links.items()},
-        title=next(
-            (text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE_CHARACTERS])) and not _is_inside_svg(t)), None
-        ),
+        title=title,
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=MarkedElements(tree, whole, html),
+        marks=marks,
         lang=_read_root_language(tree),
         base=base,
     )
@@ -192,9 +228,17 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
         return
     content = content[:MAX_META_CHARACTERS]
     for name in {name for attribute in _NAME_ATTRIBUTES if (name := (element.get(attribute) or "").strip().lower())}:
+        name = name.removeprefix("og:") if name.startswith("og:article:") else name  # some plug-ins write both
         values = meta.setdefault(name, [])
         if len(values) < MAX_META_VALUES:
             values.append(content)
+
+
+def _find_items(tree: HtmlElement, html: bytes | None, titles: tuple[str, ...]) -> MicrodataItems:
+    """Find the microdata items, unless the HTML shows that there are none, which is faster than a search in the tree."""
+    if html is not None and not any(word in html for word in _ITEM_WORDS):
+        return MicrodataItems(None, frozenset())
+    return find_items(tree, ARTICLE_TYPES, titles)
 
 
 def _may_have_dates(html: bytes) -> bool:
@@ -228,6 +272,7 @@ def _read_item_date(element: HtmlElement) -> str:
 def _read_heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
     is_navigation = any(box.tag in ("nav", "li") or _NAVIGATION_CLASS.search(box.get("class", "")) for box in around)
+    is_navigation = is_navigation or any(box.tag == "dialog" or box.get("role") in _DIALOG_ROLES for box in element.iterancestors())
     text = normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS])
     return Heading(text, int(str(element.tag)[1]), is_navigation or _is_link_to_homepage(element, text))
 
@@ -250,19 +295,41 @@ def _read_root_language(tree: HtmlElement) -> str | None:
     return next((value for name in ("lang", "{http://www.w3.org/XML/1998/namespace}lang", "xml:lang") if (value := root.get(name))), None)
 
 
+def is_json_ld(script: HtmlElement) -> bool:
+    """Return True for a script that declares JSON-LD, with any parameters of its type."""
+    return "ld+json" in script.get("type", "").lower()
+
+
 def parse_json_ld(text: str) -> Any:
-    """Parse JSON-LD, also with comment wrappers, raw line breaks, trailing commas or stray backslashes. Return None for other errors."""
+    """Parse JSON-LD, also with raw line breaks, trailing commas, stray backslashes, comment lines, or escaped like HTML.
+
+    Text around it does not count: comment marks, CDATA marks, a byte order mark, a semicolon.
+    Several documents in one script become a list. Return None for other errors.
+    """
     if len(text) > MAX_JSON_LD_CHARACTERS:
         return None
-    text = text.strip()
-    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
-        text = _COMMENT_WRAPPER.sub("", _COMMENT_WRAPPER.sub("", text)).strip()
-    for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
+    text = text.replace("<![CDATA[", "")
+    if '"' not in text:
+        text = html.unescape(text)
+    documents, is_whole = _decode_documents(text)
+    if not is_whole:
+        text = _COMMENT_LINE.sub("", text)
+        documents, _ = _decode_documents(_BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text)))
+    return documents if len(documents) > 1 else next(iter(documents), None)
+
+
+def _decode_documents(text: str) -> tuple[list[Any], bool]:
+    """Return the JSON documents in a text up to the first error, and whether there was none."""
+    documents: list[Any] = []
+    start = _JSON_START.search(text)
+    while start is not None:
         try:
-            return json.loads(attempt, strict=False)
+            document, end = _JSON_DECODER.raw_decode(text, start.start())
         except (ValueError, RecursionError):  # a number of 4,301 digits raises a plain ValueError
-            continue
-    return None
+            return documents, False
+        documents.append(document)
+        start = _JSON_START.search(text, end)
+    return documents, True
 
 
 def _list_nodes(value: Any, depth: int = 0) -> Iterator[Node]:
@@ -278,11 +345,23 @@ def _list_nodes(value: Any, depth: int = 0) -> Iterator[Node]:
                 yield from _list_nodes(item, depth + 1)
 
 
-def _resolve_references(value: Any, by_id: Mapping[str, Node]) -> Any:
-    """Replace references by @id with the nodes that they refer to, one level deep."""
-    if isinstance(value, dict) and set(value) <= {"@id", "@type"} and value.get("@id") in by_id:
-        return by_id[value["@id"]]
-    return [_resolve_references(item, by_id) for item in value] if isinstance(value, list) else value
+def _resolve_values(value: Any, by_id: Mapping[str, Node]) -> Any:
+    """Replace references by @id with the nodes that they refer to, one level deep, and {"@value": …} with the value."""
+    if isinstance(value, list):
+        return [_resolve_values(item, by_id) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(literal := value.get("@value"), (str, int, float)):
+        return literal
+    name = value.get("@id")
+    return by_id.get(name, value) if isinstance(name, str) and set(value) <= {"@id", "@type"} else value
+
+
+def _find_listed_nodes(nodes: list[Node], by_id: Mapping[str, Node]) -> frozenset[int]:
+    """Return the `id()` of each node in a list of several things, such as the other articles of the site."""
+    lists = [node[key] for node in nodes for key in _LIST_PROPERTIES if key in node and "BreadcrumbList" not in get_types(node)]
+    inner = (item for items in lists if isinstance(items, list) and len(items) > 1 for item in islice(_list_nodes(items), MAX_NODES))
+    return frozenset(id(_resolve_values(item, by_id)) for item in inner)
 
 
 def get_types(node: Node) -> tuple[str, ...]:
@@ -298,15 +377,25 @@ def _strip_namespace(kind: str) -> str:
     return re.split(r"[/:#]", kind)[-1]
 
 
-def _find_own_article(nodes: list[Node], url: str | None) -> Node | None:
-    """Return the article node of this page: by URL if a node has it, otherwise the first of the best type, preferably with a headline."""
+def _find_own_article(nodes: list[Node], unlisted: list[Node], url: str | None, stated_urls: list[str]) -> Node | None:
+    """Return the article node of this page: the one with a URL of the page, otherwise the first of the best type.
+
+    Nodes with a headline come first. `unlisted` are the nodes outside lists; an article in a list needs a URL of this page.
+    `stated_urls` are those that the page states for itself.
+    """
+    base = url or next(iter(stated_urls), "")
+    own_urls = [make_comparable(own) for stated in (base, *stated_urls) if (own := resolve_url(stated, base)) is not None]
+    for candidates in (_select_articles(unlisted), _select_articles(nodes)):
+        for own_url in own_urls:
+            found = [node for node in candidates if any(make_comparable(other) == own_url for other in _list_urls(node, base))]
+            if found and (own_url == own_urls[0] or "/" in own_url):  # a homepage as canonical URL is a common template error
+                return min(found, key=_rank_types)
+    return min(_select_articles(unlisted), key=_rank_types, default=None)  # min returns the first of equal items
+
+
+def _select_articles(nodes: list[Node]) -> list[Node]:
     articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in get_types(node))]
-    titled = [node for node in articles if read_text(node.get("headline")) or read_text(node.get("name"))]
-    candidates = titled or articles
-    if url:
-        own = [node for node in candidates if any(_is_same_page(own_url, url) for own_url in _list_urls(node))]
-        candidates = own or candidates
-    return min(candidates, key=_rank_types, default=None)  # min returns the first of equal items
+    return [node for node in articles if read_text(node.get("headline")) or read_text(node.get("name"))] or articles
 
 
 def _rank_types(node: Node) -> int:
@@ -314,16 +403,12 @@ def _rank_types(node: Node) -> int:
     return min((ARTICLE_TYPES.index(kind) // 10 for kind in get_types(node) if kind in ARTICLE_TYPES), default=9)
 
 
-def _list_urls(node: Node) -> Iterator[str]:
+def _list_urls(node: Node, base: str) -> Iterator[str]:
     for key in ("url", "@id", "mainEntityOfPage"):
         value = node.get(key)
         value = value.get("@id", value.get("url")) if isinstance(value, dict) else value
-        if isinstance(value, str):
-            yield value
-
-
-def _is_same_page(left: str, right: str) -> bool:
-    return make_comparable(left) == make_comparable(right) and make_comparable(left) != ""
+        if isinstance(value, str) and (stated := resolve_url(value, base)) is not None:
+            yield stated
 
 
 def make_comparable(url: str) -> str:

@@ -37,8 +37,9 @@ _WORD = re.compile(r"\w+")
 _PUBLISHER_TYPES = frozenset({"WebSite", "Organization", "NewsMediaOrganization", "Corporation"})
 _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle"})
 MIN_COMMON_SHARE = 0.2  # share of common words from which a heading matches the other titles; below it, it belongs to the site or a box
+MIN_PART_WORDS = 5  # words of a heading that is half of <title> or more; shorter ones are names of the site or of a box
 TitleAndSource = tuple[str, str]  # text, provenance
-SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
+SECTION_META = ("article:section", "articlesection", "section", "parsely-section", "cxenseparse:section", "dc.subject")
 LAYER = "rules"
 MAX_SECTION_LINKS = 5_000  # links examined for names of sections; the largest of 1,582 measured pages has 3,400
 MAX_SECTION_NAME_CHARACTERS = 40  # characters of the text of a link that may be the name of a section
@@ -97,8 +98,8 @@ def _find_headline(headings: list[Heading], declared: list[TitleAndSource]) -> s
         if nearest > score:
             best, score = heading.text, nearest
     if score < MIN_COMMON_SHARE and len(declared) == 1 and declared[0][1] == "dom":
-        only = [heading.text for heading in headings if heading.level == 1 and not heading.is_navigation]
-        return only[0] if len(only) == 1 else None  # <title> is the only source, and it names the site as often as the page
+        only = {heading.text for heading in headings if heading.level == 1 and not heading.is_navigation}
+        return only.pop() if len(only) == 1 else None  # <title> is the only source, and it names the site as often as the page
     return best if score >= MIN_COMMON_SHARE else None
 
 
@@ -226,7 +227,11 @@ def _is_tail(tail: str, whole: str) -> bool:
 
 
 def _is_part(part: str, title: str) -> bool:
-    return len(part) >= 8 and any(_is_same_title(part, piece) for piece in _SEPARATOR.split(title))
+    """True if a heading is a part of <title> between separators, or most of it at either end, as in "The Review: A big rocket"."""
+    if len(part) >= 8 and any(_is_same_title(part, piece) for piece in _SEPARATOR.split(title)):
+        return True
+    words, whole = _split_title_cached(part), _split_title_cached(title)
+    return len(words) >= MIN_PART_WORDS and len(whole) <= 2 * len(words) and words in (whole[: len(words)], whole[-len(words) :])
 
 
 def remove_headline(blocks: Sequence[Block], title: str | None) -> tuple[Block, ...]:

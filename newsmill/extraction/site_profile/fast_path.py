@@ -46,7 +46,7 @@ from newsmill.extraction.site_profile.apply_profile import (
     measure_doubt,
 )
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
-from newsmill.model import POSITION_FIELDS, Block, BlockType, Document, PathStats, Profile
+from newsmill.model import POSITION_FIELDS, Block, Document, PathStats, Profile
 
 # One page in so many is extracted on both paths; a sample costs as much as three fast pages.
 # A site learned from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
