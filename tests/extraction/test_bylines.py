@@ -43,6 +43,13 @@ def test_only_above_the_text_and_never_the_whole_of_it() -> None:
     assert remove_bylines(prose, (JANE,), None) == tuple(prose)
     assert [block.kept for block in remove_bylines([prose[2], *prose[:2]], (JANE,), None)] == [False, True, True]
     assert remove_bylines([prose[2], prose[0]], (JANE,), None) == (prose[2], prose[0])
+    notice = Block(
+        BlockType.PARAGRAPH, "The council meets on Thursday and not on Tuesday, as our report of last week had said of the meeting."
+    )
+    topics = Block(BlockType.LIST, "23 November 2026\ncouncil")
+    for line in (prose[2], topics, Block(BlockType.PARAGRAPH, "written by Jane Doe on 2026-11-23")):
+        assert [block.kept for block in remove_bylines([line, notice], (JANE,), "2026-11-23")] == [False, True], line.text
+    assert all(block.kept for block in remove_bylines([Block(BlockType.LIST, "Bread\nSalt"), notice], (JANE,), "2026-11-23"))
 
 
 def test_a_byline_below_a_text_of_some_length_goes_but_not_one_inside() -> None:

@@ -285,6 +285,8 @@ def test_the_listing_and_nothing() -> None:
     assert published("", hint=NOW - timedelta(days=1)) == Timestamp(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
     past_midnight = datetime.fromisoformat("2026-11-24T00:20:00+01:00")  # the offset of the feed tells the day of its readers
     assert published("", hint=past_midnight) == Timestamp(past_midnight, "2026-11-24", "feed", "second", "local")
+    midnight = datetime.fromisoformat("2026-11-24T00:00:00+01:00")
+    assert published("", hint=midnight) == Timestamp(at("2026-11-24"), "2026-11-24", "feed", "day", "local")
     stated = published('<meta name="date" content="2026-11-23T23:20:00Z">', hint=past_midnight)
     assert stated is not None and (stated.day, stated.source) == ("2026-11-24", "meta")
     assert published("") is None

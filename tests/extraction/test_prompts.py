@@ -62,6 +62,18 @@ def test_an_article_in_such_a_box_stays(body: str) -> None:
     assert kept_text(f"<h1>Council votes</h1>{body}").startswith("\n\n".join(STORY))
 
 
+@pytest.mark.parametrize("tag", ["article", "main"])
+def test_a_notice_beside_a_form_to_sign_up_stays(tag: str) -> None:
+    """Together they have fewer words than a form with small print may have."""
+    notice = "The council votes on Thursday and not on Tuesday, as our report of last week had said of the meeting in the old town hall."
+    body = f"<h1>Council votes</h1><div class=column><{tag}><p>{notice}</p></{tag}>{NEWSLETTER}</div>"
+    tree = parse_html(html(body)).tree
+    layout = segment(tree)
+    named = {layout.blocks[i].text for i in find_prompts(layout).reasons}
+    assert notice not in named and "The morning in your town" in named
+    assert kept_text(body) == notice
+
+
 def test_each_prompt_has_its_reason() -> None:
     tree = parse_html(html(paragraphs(STORY) + ENGLISH + NEWSLETTER + DIALOGUE_BOX)).tree
     layout = segment(tree)

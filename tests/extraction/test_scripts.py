@@ -105,6 +105,18 @@ def test_what_is_no_text_of_this_page_is_left(script: str):
     assert find_script_blocks(page(script), "Old bridge keeps open for all") == ()
 
 
+def test_the_search_index_of_a_site_has_other_articles():
+    """Themes of static sites put the texts of all articles into each page. A notice is shorter than what a page without text shows."""
+    notice = "The old bridge stays open on Sunday, which our report of the day before yesterday had left out."
+    articles = [" ".join(line.replace("council", f"council of district {number}") for line in TEXT) for number in range(3)]
+    index = "var documents = " + json.dumps([{"id": n, "title": "Old", "body": text} for n, text in enumerate([notice, *articles])])
+    found = extract_body(page(index, f"<main><article><h1>{TITLE}</h1><p>{notice}</p></article></main>"), None)
+    assert [block.text for block in found.blocks if block.kept and block.type is BlockType.PARAGRAPH] == [notice]
+    # the same texts, of which one is the rest of what the page shows
+    state = "window.state = " + json.dumps({"teaser": notice, "body": f"{notice} {articles[0]}", "others": articles[1:]})
+    assert find_script_blocks(page(state), TITLE, notice)
+
+
 def test_a_string_is_parsed_under_the_caps_of_a_page():
     """libxml2's time grows faster than the number of attributes: minutes for these, were they not cut."""
     attributes = " ".join(f"a{n}=1" for n in range(100_000))

@@ -143,7 +143,7 @@ def extract_body(
     found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
-    hidden = find_script_blocks(tree, facts.title)
+    hidden = find_script_blocks(tree, facts.title, max((block.text for block in layout.blocks), key=len, default=""))
     if not hidden:
         return found
     shown = [

@@ -25,6 +25,7 @@ MAX_DIALOGUE_SHARE = 0.5  # share of the page's words; a dialogue with more is t
 DIALOGUE, CONSENT, SIGN_UP = "dialogue", "consent dialogue", "newsletter or sign-up box"
 _DIALOGUE_ROLES = frozenset(("dialog", "alertdialog"))
 _SIGN_UP_FIELDS = frozenset(("email", "password"))
+_TEXT_TAGS = frozenset(("article", "main"))
 CONSENT_WORDS = re.compile(build_alternation("consent"), re.IGNORECASE)
 CONSENT_REQUEST_WORDS = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
 
@@ -64,7 +65,7 @@ def empty_elements(tree: HtmlElement, elements: Collection[HtmlElement]) -> Html
 
 
 class _BoxContents:
-    """The number of words of each box, whether it contains the headline, and whether it contains a button."""
+    """The number of words of each box, and whether it contains the headline, a button, or an element for the text of the page."""
 
     def __init__(self, layout: Layout) -> None:
         boxes = layout.boxes
@@ -72,12 +73,14 @@ class _BoxContents:
         for block in layout.blocks:
             self.words[block.box.index] += len(block.words)
         self.has_headline, self.has_button = [box.tag == "h1" for box in boxes], [box.tag == "button" for box in boxes]
+        self.has_text = [box.tag in _TEXT_TAGS for box in boxes]
         for box in reversed(boxes):
             if box.parent is not None:
                 outer = box.parent.index
                 self.words[outer] += self.words[box.index]
                 self.has_headline[outer] |= self.has_headline[box.index]
                 self.has_button[outer] |= self.has_button[box.index]
+                self.has_text[outer] |= self.has_text[box.index]
 
 
 def _is_dialogue(box: Box) -> bool:
@@ -105,7 +108,10 @@ def _is_request(block: TextBlock) -> bool:
 
 
 def _find_sign_up(layout: Layout, contents: _BoxContents) -> Iterator[int]:
-    """Yield the boxes with a field for an e-mail address or a password: the largest around it of at most MAX_SIGN_UP_WORDS words."""
+    """Yield the boxes with a field for an e-mail address or a password: the largest around it of at most MAX_SIGN_UP_WORDS words.
+
+    A box around an <article> or <main> is none: a notice of one sentence above the form has as few words.
+    """
     fields = [field for field in layout.boxes[0].element.getroottree().iter("input") if _is_sign_up_field(field)]
     if not fields:
         return
@@ -113,7 +119,9 @@ def _find_sign_up(layout: Layout, contents: _BoxContents) -> Iterator[int]:
     for field in fields:
         box = next((known[element] for element in field.iterancestors() if element in known), None)
         found = None
-        while box is not None and contents.words[box.index] <= MAX_SIGN_UP_WORDS and not contents.has_headline[box.index]:
+        while box is not None and contents.words[box.index] <= MAX_SIGN_UP_WORDS:
+            if contents.has_headline[box.index] or contents.has_text[box.index]:
+                break
             found, box = box.index, box.parent
         if found is not None:
             yield found

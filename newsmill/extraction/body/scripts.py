@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from lxml.html import HtmlElement
@@ -31,6 +32,8 @@ MIN_STRING_CHARACTERS = 300  # characters; a string with a text is longer, and m
 MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; a shorter text is a teaser or a dialogue
 MAX_NESTED_STRINGS = 3  # levels of strings inside strings; two are common (a framework's stream of JSON), more were not observed
 MAX_SCRIPT_CHARACTERS = 2_000_000  # characters read of one script; the largest observed state had 1.1 million
+MIN_INDEX_TEXTS = 3  # long texts in a search index; the state of one article has its text, and maybe a teaser or two
+INDEX_WORDS = 8  # consecutive words that identify the displayed text in a script
 MIN_NODES = 3  # block nodes; a list of fewer is not a text
 MAX_PARAGRAPH_CHARACTERS = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
 MAX_JSON_LEVELS = 60  # levels of JSON; editors nest about 12
@@ -52,14 +55,34 @@ _CAPTION_BIT = find_class_groups("caption")
 Paragraph = tuple[BlockType, str]
 
 
-def find_script_blocks(tree: HtmlElement, title: str) -> tuple[Block, ...]:
-    """Return the blocks of the longest text in the page's scripts. The result is empty if no text is about the title."""
+def find_script_blocks(tree: HtmlElement, title: str, shown: str = "") -> tuple[Block, ...]:
+    """Return the blocks of the longest text in the page's scripts. The result is empty if no text is about the title.
+
+    `shown` is the longest text that the page displays. A script that has it among many texts is the search index of the site, and its other
+    texts are other articles.
+    """
     scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
+    scripts = [script for script in scripts if not _is_search_index(script, shown)]
     texts = [text for script in scripts for text in _find_string_texts(script, title, MAX_NESTED_STRINGS)]
     if not texts:
         return _find_tree_blocks(scripts, title)
     best = max(texts, key=_count_prose)  # the first one of equal length
     return tuple(_make_block(block) for block in best.blocks if block.link < HALF * len(block.text) and _is_text_line(block.text))
+
+
+def _is_search_index(script: str, shown: str) -> bool:
+    """Return whether a script has the displayed text in a short string, and at least MIN_INDEX_TEXTS long strings of prose beside it."""
+    words = split_words(shown)[:INDEX_WORDS]
+    if len(words) < INDEX_WORDS:
+        return False
+    is_shown = re.compile(r"\W{1,9}".join(map(re.escape, words)), re.IGNORECASE)
+    strings = [found.group() for found in _STRING.finditer(script)]
+    holders = [string for string in strings if is_shown.search(string)]
+    if not holders or any(len(string) >= 2 * len(shown) for string in holders):
+        return False
+    long = (string[1:-1] for string in strings if len(string) >= MIN_STRING_CHARACTERS)
+    texts = (string for string in long if _count_prose(_segment_string(string)) >= MIN_SCRIPT_TEXT_WORDS)
+    return len([*islice(texts, MIN_INDEX_TEXTS)]) == MIN_INDEX_TEXTS
 
 
 def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -122,14 +122,18 @@ def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | No
 
 
 def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
-    """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times."""
+    """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times.
+
+    Midnight with an offset is a day without a time.
+    """
     if (
         value is None or not MIN_TIMESTAMP.year - 1 <= value.year <= latest.year + 1
     ):  # a year at the end of the calendar cannot be converted
         return None
-    return _reject_implausible(
-        Timestamp(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
-    )
+    day, zone = value.date().isoformat(), "utc" if not value.utcoffset() else "local"
+    if zone == "local" and value.time() == time():  # "2026-11-14T00:00:00+01:00": a day
+        return _reject_implausible(Timestamp(value.replace(tzinfo=UTC), day, source, "day", zone), latest)
+    return _reject_implausible(Timestamp(value.astimezone(UTC), day, source, "second", zone), latest)
 
 
 def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None:

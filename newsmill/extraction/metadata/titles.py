@@ -50,10 +50,13 @@ _LIST_FOLDER = re.compile(rf"/(?:{build_alternation('topic_folder')})/[^/]+/?$",
 def find_title(page: StructuredData, url: str, hint: str | None = None) -> TitleAndSource | None:
     """Return the title and its provenance (json-ld, meta, dom, feed), or None.
 
-    The visible <h1> has priority if other sources agree with it; an <h1> in a breadcrumb trail or a logo does not count.
+    The visible <h1> has priority if other sources agree with it; an <h1> in a breadcrumb trail or a logo, or with the name of the site,
+    does not count.
     If no <h1> qualifies, the order is: an <h2> that another source confirms, JSON-LD, og:title, <title>, the title of the listing.
     """
     site_names = find_site_names(page, url)
+    if (below := _find_below_name(page, site_names)) is not None:
+        return below, "dom"
     declared = _find_declared(page, site_names)
     headings = [
         Heading(remove_site_name(h.text, site_names), h.level, h.is_navigation)
@@ -70,6 +73,19 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
         return _choose_declared(headings, declared)
     first = next((h.text for h in headings if h.level == 1), None)
     return (first, "dom") if first else (normalise_line(hint), "feed") if hint else None
+
+
+def _find_below_name(page: StructuredData, names: frozenset[str]) -> str | None:
+    """Return the <h2> with the headline below an <h1> with the name of the site, where <title> is "headline - name".
+
+    `names` are those of the site that are known otherwise; an <h2> with one of them is no headline.
+    """
+    title, headings = page.title or "", [(heading.level, join_letters(heading.text)) for heading in page.headings]
+    for found in _SEPARATOR.finditer(title):
+        headline, name = (2, join_letters(title[: found.start()])), (1, join_letters(title[found.end() :]))
+        if headline[1] not in names and {headline, name} <= {*headings} and headings.index(name) < headings.index(headline):
+            return page.headings[headings.index(headline)].text
+    return None
 
 
 def _find_declared(page: StructuredData, names: frozenset[str]) -> list[TitleAndSource]:
@@ -138,21 +154,7 @@ def find_site_names(page: StructuredData, url: str) -> frozenset[str]:
     named += [
         read_text(node.get(key)) for node in page.nodes if _PUBLISHER_TYPES & set(get_types(node)) for key in ("name", "alternateName")
     ]
-    names = frozenset(letters for name in (*named, *_names_in_url(url)) if name and (letters := join_letters(name)))
-    return names | _find_name_above(page, names)
-
-
-def _find_name_above(page: StructuredData, names: frozenset[str]) -> frozenset[str]:
-    """Return the letters of an <h1> with the name of the site above an <h2> with the headline: <title> is "headline - name".
-
-    `names` are those of the site that are known otherwise; an <h2> with one of them is no headline.
-    """
-    title, headings = page.title or "", [(heading.level, join_letters(heading.text)) for heading in page.headings]
-    for found in _SEPARATOR.finditer(title):
-        headline, name = (2, join_letters(title[: found.start()])), (1, join_letters(title[found.end() :]))
-        if headline[1] not in names and {headline, name} <= {*headings} and headings.index(name) < headings.index(headline):
-            return frozenset((name[1],))
-    return frozenset()
+    return frozenset(letters for name in (*named, *_names_in_url(url)) if name and (letters := join_letters(name)))
 
 
 def _names_in_url(url: str) -> Iterator[str]:
