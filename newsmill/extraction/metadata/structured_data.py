@@ -107,7 +107,7 @@ class MarkedElements:
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
         """Elements marked as naming an author: by itemprop, rel or class."""
-        return tuple(element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element))
+        return tuple(element for element in self.tree.iter(etree.Element) if names_author(element) and not _is_date(element))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def _may_have_dates(html: bytes) -> bool:
     return False
 
 
-def _names_author(element: HtmlElement) -> bool:
+def names_author(element: HtmlElement) -> bool:
     """Whether an element is marked as naming an author: by class, by microdata, or as a link."""
     classes = element.get("class")
     if classes and _AUTHOR_CLASS.search(classes) is not None:
