@@ -81,7 +81,7 @@ _FILE_EXTENSION = re.compile(
     re.I,
 )
 _LIST_PARAMS = re.compile(
-    r"(?:^|&)(?:s|q|query|search|suche|keyword|tag|author|sort|order|orderby|filter|replytocom|share|print|action)=", re.I
+    r"(?:^|&)(?:s|q|query|search|suche|keyword|tag|author|sort|order|orderby|filter|replytocom|cpage|paged|share|print|action)=", re.I
 )
 _STORY_PARAMS = re.compile(
     r"(?:^|&)(?:p|id|[an]id|sid|art_?id|article_?id|news_?id|story_?id|clip_?id|story|article|idnews|idxno|no)=[\w.-]*\d{2}", re.I

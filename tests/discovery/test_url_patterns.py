@@ -96,6 +96,9 @@ def test_articles(path):
         "/2026/11/25/story/kommentare/",
         "/podcasts/",
         "/a-story-of-words-12345/comment-page-2",
+        "/a-story-of-words-12345/?cpage=2",
+        "/?p=12345&cpage=1",
+        "/?paged=2",
         "/feed/",
     ],
 )

@@ -364,6 +364,7 @@ TEASER = f'<li><h3><a href="https://a.example/2026/bridge">The bridge stays clos
         (f"<p><time>{DAY}</time></p>", "", "2026-11-20T00:00:00"),
         # below the text
         ("", f'<p>Published <time datetime="2026-11-20T10:30:00Z">{DAY}</time></p>', "2026-11-20T10:30:00"),
+        ("", f'<div><h4><a href="/author/jane" class="author">Jane Doe</a></h4><p class="date">{DAY}</p></div>', "2026-11-20T00:00:00"),
         # a link to the page itself, wherever it is
         ("", f"<div>{SELF}</div>", "2026-11-20T09:30:15"),
         ("", f'<time datetime="2026-11-20T09:30:15Z"><a href="{OWN}/">20 November</a></time>', "2026-11-20T09:30:15"),

@@ -229,6 +229,15 @@ def test_invitations_to_read_on_and_credits_go_wherever_they_stand():
     assert "Read more books, the mayor told the children." in kept(paragraphs("Read more books, the mayor told the children."))
 
 
+@pytest.mark.parametrize("count", ["(30 comments)", "1 comment", "12 Kommentare", "Commentaires (3)", "1,204 comments"])
+def test_the_number_of_comments_goes_wherever_it_stands(count: str):
+    text = kept(f'<p><a href="#comments">{count}</a></p>{paragraphs()}')
+    assert text == list(SENTENCES)
+    assert count not in kept(f"{paragraphs()}<p>{count}</p>{paragraphs()}")
+    question = "30 comments on the plan reached the council within a single day."
+    assert question in kept(paragraphs(question))
+
+
 def test_who_the_author_is_goes_with_its_box():
     person = "Jane Doe has written about bridges for The Paper since 1998, and before that she built two of them in the mountains of Peru."
     about = f'<div class="author"><div class="author-bio"><p class="author-bio-text">{person}</p></div></div>'
@@ -257,8 +266,9 @@ def kept_by(model: bodies.block_model.BlockModel, inside: str) -> list[str]:
     return [block.text for block in extract_body(page(inside), None, model=model).blocks if block.kept]
 
 
-def test_a_subheading_between_two_paragraphs_of_the_text_stays():
-    inside = f"<p>{SENTENCES[0]}</p><h3>What it costs</h3><p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
+@pytest.mark.parametrize("above", ["", "<nav><a href='/news'>Our newsletter about bridges</a></nav>"])
+def test_a_subheading_between_two_paragraphs_of_the_text_stays(above: str):
+    inside = f"<p>{SENTENCES[0]}</p>{above}<h3>What it costs</h3><p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
     assert "What it costs" in kept_by(drops_headings("h3"), inside)
 
 
@@ -267,6 +277,7 @@ def test_a_subheading_between_two_paragraphs_of_the_text_stays():
     [
         '<h3><a href="/costs">What it costs</a></h3>',  # a teaser
         "<h3>What it costs</h3><h3>And why</h3>",  # not right before its text
+        '<h3>What it costs</h3><nav><a href="/costs">Our story about costs</a></nav>',  # above a link
     ],
 )
 def test_other_headings_that_the_model_drops_go(middle: str):

@@ -262,8 +262,11 @@ def _find_fallback(page: _Page, selection: _Selection, url: str | None) -> froze
         return found
     headline = find_title_block(page.layout, set(split_words(page.facts.title)))
     teasers = {box.index for box in find_teasers(page.layout, headline, url)} if headline >= 0 else set[int]()
-    prose = (page.layout.blocks[i] for i in found if selection.stats.own.prose[i])
-    return found if any(teasers.isdisjoint(box.index for box in block.box.ancestors()) for block in prose) else frozenset()
+    inside: list[bool] = []  # of each box, whether it or one around it is a teaser
+    for box in page.layout.boxes:
+        inside.append(box.index in teasers or (box.parent is not None and inside[box.parent.index]))
+    own = (i for i in found if selection.stats.own.prose[i] and not inside[page.layout.blocks[i].box.index])
+    return found if next(own, None) is not None else frozenset()
 
 
 def _build_body(selection: _Selection, fallback: frozenset[int], *, kept_only: bool) -> Body:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout
 from newsmill.extraction.body.markup import resolve_url
-from newsmill.extraction.metadata.structured_data import make_comparable
+from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
 
 _COMMENT_BOX = re.compile(r"(?:^|[\s_-])(?:comments?|commentlist|kommentare?|disqus)(?:$|[\s_-])", re.IGNORECASE)
@@ -33,7 +33,9 @@ def find_teasers(layout: Layout, headline: int, url: str | None) -> list[Box]:
     found = []
     for block in layout.blocks:
         link = next((href for _, href in block.link_edges if href), None)
-        if block.type is BlockType.HEADING and block.index != headline and block.linked and not is_link_to_page(link, url):
+        if block.type is not BlockType.HEADING or block.index == headline or not block.linked or is_link_to_page(link, url):
+            continue
+        if not any(map(names_author, block.box.element.iter("*"))):  # beside an author's name is the date of the article
             found.append(_find_largest_box(block.box, headings, around))
     return found
 

@@ -47,7 +47,7 @@ _INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')}
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
 _TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('reader_appeal')})", re.IGNORECASE)
 _CONTRIBUTORS = re.compile(build_alternation("contributors"), re.IGNORECASE)
-_COMMENTS = re.compile(rf"^\W*(?:\d+\s+)?(?:{build_alternation('comments_label')})(?:\s*\(?\d+\)?)?\W*$", re.IGNORECASE)
+_COMMENTS = re.compile(rf"^\W*(?:\d[\d.,]*\s+)?(?:{build_alternation('comments_label')})(?:\s*\(?\d+\)?)?\W*$", re.IGNORECASE)
 _TAGS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('tags_label')})\s*[:：]", re.IGNORECASE)
 _DATE_LINE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('date_label')})\b.{{0,30}}\d", re.IGNORECASE)
 _READING_TIME = re.compile(rf"^(?:{build_alternation('reading_time')})\W*$", re.IGNORECASE)
@@ -227,6 +227,11 @@ def is_most_read(text: str) -> bool:
 def is_advert_label(text: str) -> bool:
     """True for "Advertisement", "- Anzeige -": nothing but the label of an advertisement."""
     return _ADVERT_LABEL.match(text) is not None
+
+
+def is_comment_count(text: str) -> bool:
+    """True for "(30 comments)", "Comments (3)": nothing but the number of readers' comments."""
+    return any(map(str.isdigit, text)) and _COMMENTS.match(text) is not None
 
 
 def is_reading_time(text: str) -> bool:

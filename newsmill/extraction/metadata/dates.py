@@ -156,7 +156,8 @@ def _drop_request_time(found: Timestamp | None, now: datetime) -> Timestamp | No
 def _find_permalink_time(page: StructuredData, url: str, latest: datetime) -> Timestamp | None:
     """Return the time of the first <time> inside or around a link to the page itself. The link of a comment has a fragment."""
     for element in page.marks.tree.iter("time"):
-        link = next((near for near in (*element.iter("a"), *islice(element.iterancestors(), 2)) if near.tag == "a"), None)
+        around = (element.find("a"), *islice(element.iterancestors(), 2))
+        link = next((near for near in around if near is not None and near.tag == "a"), None)
         if link is not None and "#" not in link.get("href", "") and is_link_to_page(link.get("href"), url):
             found = parse_timestamp(element.get("datetime"), "dom", latest)
             if found is not None:

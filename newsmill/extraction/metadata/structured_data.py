@@ -125,7 +125,7 @@ class MarkedElements:
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
         """Elements marked as naming an author of the article: by itemprop, rel or class."""
-        found = [element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element)]
+        found = [element for element in self.tree.iter(etree.Element) if names_author(element) and not _is_date(element)]
         teaser_parts = find_teaser_parts(self.tree, found, self.titles) if found else frozenset()
         return tuple(element for element in found if element not in teaser_parts and not self.items.is_in_other(element))
 
@@ -251,7 +251,7 @@ def _may_have_dates(html: bytes) -> bool:
     return False
 
 
-def _names_author(element: HtmlElement) -> bool:
+def names_author(element: HtmlElement) -> bool:
     """Whether an element is marked as naming an author: by class, by microdata, or as a link."""
     classes = element.get("class")
     if classes and _AUTHOR_CLASS.search(classes) is not None:
