@@ -209,6 +209,28 @@ def test_a_heading_that_is_most_of_the_title_is_the_headline() -> None:
     assert found.document is not None and found.document.title == "Council votes to keep the old bridge"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        '<div role="dialog"><h1>We value your privacy</h1></div>',
+        "<div><h1>The Daily Paper</h1></div>",
+        "<div><h1>News from the region</h1></div>",
+    ],
+)
+def test_the_byline_below_the_headline_is_found_behind_another_h1(before: str) -> None:
+    menu = "".join(f"<p>Line {number} of a long menu</p>" for number in range(50))
+    title = "<title>Council votes to keep the old bridge open | The Daily Paper</title>"
+    found = read(page(f"{title}{before}{menu}{HEADLINE}<p>By Jane Doe</p>{paragraphs()}")).document
+    assert found is not None and [author.name for author in found.authors] == ["Jane Doe"]
+
+
+def test_the_type_of_another_article_does_not_choose_the_title() -> None:
+    head = f'<meta property="og:title" content="The bridge stays">{script(ARTICLE | {"@type": "Article", "headline": "The bridge stays"})}'
+    listed = script({"@type": "ItemList", "itemListElement": [OTHER, OTHER]})
+    titles = [document(data, HEADLINE + paragraphs()).title for data in (head, listed + head)]
+    assert titles == ["Council votes to keep the old bridge open"] * 2
+
+
 def test_characters_without_a_width_are_not_part_of_names_and_times() -> None:
     time = '<meta property="article:published_time" content="2026-11-03\u200eT09:20:00+01:00">'
     found = document(f'<meta name="author" content="Jane Doe and\u2060 John Roe">{time}', HEADLINE + paragraphs())

@@ -18,7 +18,7 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.metadata.date_parsers import find_written_dates
-from newsmill.extraction.metadata.other_articles import find_teaser_parts
+from newsmill.extraction.metadata.other_articles import find_headline, find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import find_section_names, join_letters
 from newsmill.extraction.normalise import WORD_MARKS, cache_short_texts, normalise_line
@@ -326,7 +326,7 @@ def find_bylines(page: StructuredData) -> list[str]:
     tree = page.marks.tree
     around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]
-    headline = next(tree.iter("h1"), None)
+    headline = find_headline(tree, [title for title in (page.title, page.first("og:title")) if title])
     distance = {} if headline is None else {box: number for number, box in enumerate(headline.iterancestors())}
     by_distance: dict[int, list[HtmlElement]] = {}
     for element in marked:
@@ -334,7 +334,7 @@ def find_bylines(page: StructuredData) -> list[str]:
             nearest = next((distance[box] for box in element.iterancestors() if box in distance), len(distance))
             by_distance.setdefault(nearest, []).append(element)
     names = next(filter(None, (_find_marked_names(by_distance[number]) for number in sorted(by_distance))), [])
-    return names or _find_bare_line(tree, page.marks.titles) or _find_only_name(marked)
+    return names or _find_bare_line(headline, tree, page.marks.titles) or _find_only_name(marked)
 
 
 def _find_marked_names(marked: list[HtmlElement]) -> list[str]:
@@ -392,8 +392,7 @@ def _are_near(left: HtmlElement, right: HtmlElement) -> bool:
     return a is b or (a is not None and b is not None and a.getparent() is b.getparent())
 
 
-def _find_bare_line(tree: HtmlElement, titles: Collection[str]) -> list[str]:
-    headline = next(tree.iter("h1"), None)
+def _find_bare_line(headline: HtmlElement | None, tree: HtmlElement, titles: Collection[str]) -> list[str]:
     if headline is None:
         return []
     below = (element for element in headline.xpath("following::*") if element.tag in _LINE_TAGS)

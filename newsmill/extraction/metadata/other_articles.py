@@ -83,6 +83,17 @@ def find_teaser_parts(tree: HtmlElement, elements: Collection[HtmlElement], titl
     return frozenset(found)
 
 
+def find_headline(tree: HtmlElement, titles: Collection[str]) -> HtmlElement | None:
+    """Return the <h1> with the most letters of those that are part of `titles` (<title>, og:title), otherwise the first, or None.
+
+    Requests for consent and the name of the site have an <h1> too.
+    """
+    headings = [*tree.iter("h1")]
+    own = tuple(map(_join_letters, titles))
+    named = (heading for heading in headings if len(headings) > 1 and _is_own_headline(_read_text(heading), own))
+    return max(named, key=lambda heading: len(_join_letters(_read_text(heading))), default=next(iter(headings), None))
+
+
 def _list_types(item: HtmlElement) -> frozenset[str]:
     return frozenset(kind.rstrip("/").rpartition("/")[2] for kind in item.get("itemtype", "").split())
 

@@ -65,7 +65,7 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
     ]
     headline = _find_headline(headings, declared)
     if headline is not None:
-        return _choose_headline(headline, declared, is_news=bool(page.types() & _NEWS_TYPES))
+        return _choose_headline(headline, declared, is_news=not _NEWS_TYPES.isdisjoint(get_types(page.article or {})))
     confirmed = next((h.text for h in headings if h.level == 2 and any(_is_same_title(h.text, text) for text, _ in declared)), None)
     if confirmed is not None:
         return confirmed, "dom"
