@@ -28,10 +28,10 @@ from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, compute_features, to_probability
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.other_articles import find_teasers
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
 from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
 from newsmill.extraction.body.scripts import find_script_blocks
+from newsmill.extraction.body.teasers import find_teasers
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType

@@ -18,8 +18,8 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
-from newsmill.extraction.body.other_articles import find_comments, find_teasers, is_link_to_page
 from newsmill.extraction.body.prompts import empty_elements
+from newsmill.extraction.body.teasers import find_comments, find_teasers, is_link_to_page
 from newsmill.extraction.metadata.date_parsers import (
     MAX_AHEAD,
     Timestamp,

@@ -1,4 +1,4 @@
-"""The parts of a page that describe other articles or comments: their authors and dates are not those of the page. Pure."""
+"""Microdata items of a page, and what stands below headlines of other articles: their authors and dates are not those of the page. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes of a page that belong to other texts: readers' comments, and teasers of other articles. Pure."""
+"""Boxes of a page that are not its article: readers' comments, and teasers of other articles. Pure."""
 
 from __future__ import annotations
 
