@@ -135,8 +135,8 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     if report["deferred"]:
         typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
     if report["takedowns_to_erase"]:
-        taken_down = format_count(report["takedowns_to_erase"], "URL")
-        typer.echo(f"takedowns: {taken_down} may still have pages in the archive; run `newsmill takedowns erase`")
+        takedown = format_count(report["takedowns_to_erase"], "URL")
+        typer.echo(f"takedowns: {takedown} may still have pages in the archive; run `newsmill takedowns erase`")
     if report["publisher_orders"]:
         orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
         typer.echo(f"orders of site owners, given at /bot: {orders}")

@@ -114,7 +114,7 @@ def list_takedowns(as_json: Json = False) -> None:
         print_json(found)
     elif found:
         rows: list[list[Any]] = [
-            [one.taken_down_at, one.url, one.reason, one.erased_pages, "yes" if one.erase_after is None else "no"] for one in found
+            [one.created_at, one.url, one.reason, one.erased_pages, "yes" if one.erase_after is None else "no"] for one in found
         ]
         print_table(("since", "URL", "reason", "erased pages", "archive searched"), rows)
     else:

@@ -349,7 +349,7 @@ class Outcome(StrEnum):
     DENIED = "denied"
     OFF_SITE = "off_site"
     DISCARDED = "discarded"
-    TAKEN_DOWN = "taken_down"
+    TAKEDOWN = "takedown"
 
     BAD_URL = "bad_url"
     DNS = "dns"
@@ -397,7 +397,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source, or by a middleware"),
     Outcome.OFF_SITE: (State.DROPPED, "Redirected to a site that does not belong to the source"),
     Outcome.DISCARDED: (State.DROPPED, "Dropped from quarantine by a user"),
-    Outcome.TAKEN_DOWN: (State.DROPPED, "Removed at somebody's demand (see detail); it is not fetched or stored again"),
+    Outcome.TAKEDOWN: (State.DROPPED, "Removed at somebody's demand (see detail); it is not fetched or stored again"),
     Outcome.BAD_URL: (State.FAILED, "Not an http(s) URL that can be fetched"),
     Outcome.DNS: (State.FAILED, "Unknown host name"),
     Outcome.REFUSED: (State.FAILED, "The host refused the connection"),

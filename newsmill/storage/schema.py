@@ -347,7 +347,7 @@ takedowns = Table(
     Column("url_key", String(64), primary_key=True),
     Column("url", StorableText, nullable=False),
     Column("reason", StorableText, nullable=False),
-    Column("taken_down_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("document_id", String(64)),
     Column("erase_after", UtcDateTime),  # when its pages in the archive can be erased; NULL: they are erased
     Column("erased_pages", Integer, nullable=False),

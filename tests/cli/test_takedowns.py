@@ -30,7 +30,7 @@ def test_from_the_demand_to_the_permission(newsmill: Newsmill) -> None:
     assert "0 documents removed, 1 URL barred\n" in done.err
     assert "1 page erased from 1 file of the archive; 1 file searched\n" in done.err
     trace = newsmill("trace", URL)
-    assert ("taken_down" in trace.out, "letter 23" in trace.out) == (True, True)
+    assert ("takedown" in trace.out, "letter 23" in trace.out) == (True, True)
     (row,) = newsmill("takedowns", "list", "--json").json
     assert (row["url"], row["reason"], row["erased_pages"], row["erase_after"]) == (URL, "letter 23", 1, None)
     assert "letter 23" in newsmill("takedowns", "list").out

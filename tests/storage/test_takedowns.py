@@ -128,11 +128,11 @@ def test_nothing_of_the_article_is_left(store: Store, engine: Engine) -> None:
 
     assert (app.documents.get(URL), Revisions(engine).list(document.id)) == (None, None)
     assert read_tables(engine).count(f"{SECRET} again") == 0
-    assert store.outcome(URL) is Outcome.TAKEN_DOWN
+    assert store.outcome(URL) is Outcome.TAKEDOWN
     assert (trace := app.ledger.trace(f"{SITE}/1?print=1")) is not None
     assert (trace.state, trace.outcome, trace.detail, trace.segment, trace.document_id) == (
         State.DROPPED,
-        Outcome.TAKEN_DOWN,
+        Outcome.TAKEDOWN,
         REASON,
         None,
         None,
@@ -172,18 +172,18 @@ def test_the_url_stays_out(store: Store, engine: Engine) -> None:
     take_down(app, [URL], REASON)
     app.ledger.add(links(2), now=NOON, again=True)
     assert app.ledger.retry(now=NOON, urls=[URL], refetch=True) == 0
-    assert app.ledger.retry(now=NOON, outcome=Outcome.TAKEN_DOWN) == 0
+    assert app.ledger.retry(now=NOON, outcome=Outcome.TAKEDOWN) == 0
     (receipt,) = store_pages(app, lambda _: True, [page_of(URL)], "api")
     assert (receipt.status, REASON in str(receipt.reason), "takedowns remove" in str(receipt.reason)) == (PageStatus.REJECTED, True, True)
-    assert store.outcome(URL) is Outcome.TAKEN_DOWN
+    assert store.outcome(URL) is Outcome.TAKEDOWN
 
     SourceChanges(engine).remove("paper", now=NOON)  # with its rows of the ledger
     assert app.ledger.trace(URL) is None
     app.ledger.put_source(SOURCE, now=NOON)
     app.ledger.add(links(2), now=NOON)
-    assert (store.outcome(URL), store.outcome(f"{SITE}/0")) == (Outcome.TAKEN_DOWN, None)
+    assert (store.outcome(URL), store.outcome(f"{SITE}/0")) == (Outcome.TAKEDOWN, None)
 
-    assert store.store(Link(f"{SITE}/mobile/1", source="paper", found_by="feed"), canonical=URL)[Outcome.TAKEN_DOWN] == 1
+    assert store.store(Link(f"{SITE}/mobile/1", source="paper", found_by="feed"), canonical=URL)[Outcome.TAKEDOWN] == 1
     assert (app.documents.get(f"{SITE}/mobile/1"), app.takedowns.count_to_erase() > 0) == (None, True)
     erase_archived_pages(app)
     assert (b"mobile" in store.read_archive(), app.takedowns.count_to_erase()) == (False, 0)

@@ -53,7 +53,7 @@ REQUEUED: dict[str, Any] = {
     "attempts": 0,
     "crashes": 0,
 }
-NEVER_REQUEUED = frozenset({Outcome.BAD_URL, Outcome.TAKEN_DOWN})
+NEVER_REQUEUED = frozenset({Outcome.BAD_URL, Outcome.TAKEDOWN})
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
@@ -193,7 +193,7 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
     for key, reason in takedowns.find_reasons(conn, rows).items():
-        rows[key] |= {"state": OUTCOMES[Outcome.TAKEN_DOWN][0].value, "outcome": Outcome.TAKEN_DOWN.value, "detail": reason}
+        rows[key] |= {"state": OUTCOMES[Outcome.TAKEDOWN][0].value, "outcome": Outcome.TAKEDOWN.value, "detail": reason}
         rows[key] |= {"ended_at": now, "hint": None}
     ordered = [rows[key] for key in sorted(rows)]
     insert_hosts(conn, (row["host"] for row in ordered if row["host"]))

@@ -117,7 +117,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    current = _refuse_taken_down(conn, current, now)
+    current = _refuse_takedowns(conn, current, now)
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned)
     _write(conn, decisions, rows, stamp, now)
@@ -129,8 +129,8 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     return ended
 
 
-def _refuse_taken_down(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
-    """The results, with the outcome `taken_down` for those whose article was taken down under another URL; this URL joins the takedown."""
+def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
+    """The results, with the outcome `takedown` for those whose article was taken down under another URL; this URL joins the takedown."""
     keys = {result.claim.id: _list_keys(document) for result in results if (document := result.reading.document) is not None}
     reasons = takedowns.find_reasons(conn, {key for of_page in keys.values() for key in of_page})
     if not reasons:
@@ -141,7 +141,7 @@ def _refuse_taken_down(conn: Connection, results: Sequence[Result], now: datetim
         reason = next((reasons[key] for key in keys.get(result.claim.id, ()) if key in reasons), None)
         if reason is not None:
             joining[make_key(result.claim.url)] = (result.claim.url, reason)
-            reading = replace(result.reading, document=None, ending=OutcomeRecord(Outcome.TAKEN_DOWN, reason))
+            reading = replace(result.reading, document=None, ending=OutcomeRecord(Outcome.TAKEDOWN, reason))
             result = replace(result, reading=reading)
         kept.append(result)
     takedowns.join(conn, joining, now)

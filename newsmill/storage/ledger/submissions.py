@@ -223,7 +223,7 @@ def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetc
     keys = list(by_key)
     insert_hosts(conn, (row["host"] for row, _ in made))
     new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
-    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE and row.outcome != Outcome.TAKEN_DOWN]
+    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE and row.outcome != Outcome.TAKEDOWN]
     if locked:
         conn.execute(_TAKE_OVER, [_page_values(row, by_key[row.url_key], segment, now) for row in locked])
     counters = CounterUpdates()

@@ -1,7 +1,7 @@
 """Takedowns: articles that somebody may demand to be removed. Their documents are deleted, and their URLs are never stored again.
 
 A takedown has a row for each URL of the article, which stays when the ledger's row is deleted with its source. A new row of such a URL has
-the outcome `taken_down` from the beginning. A page that is fetched under another URL and turns out to be the article is not stored, and its
+the outcome `takedown` from the beginning. A page that is fetched under another URL and turns out to be the article is not stored, and its
 URL joins the takedown.
 
 The pages in the archive are erased behind the commit. All of it is searched, because nothing else names the pages of all earlier fetches.
@@ -75,8 +75,8 @@ _END = (
     .values(
         **FREE,
         **dict.fromkeys(_FORGOTTEN),
-        state=OUTCOMES[Outcome.TAKEN_DOWN][0].value,
-        outcome=Outcome.TAKEN_DOWN.value,
+        state=OUTCOMES[Outcome.TAKEDOWN][0].value,
+        outcome=Outcome.TAKEDOWN.value,
         detail=bindparam("b_reason"),
         ended_at=NOW,
         fence=ledger.c.fence + 1,
@@ -87,9 +87,9 @@ _PERMIT = (
     .where(ledger.c.id == bindparam("b_id"))
     .values(state="due", outcome=None, detail=None, ended_at=None, next_at=NOW, attempts=0, crashes=0)
 )
-_TAKEN_DOWN = (
+_BARRED = (
     select(*_ROW_COLUMNS)
-    .where(ledger.c.url_key.in_(_KEYS), ledger.c.outcome == literal_column("'taken_down'"))
+    .where(ledger.c.url_key.in_(_KEYS), ledger.c.outcome == literal_column("'takedown'"))
     .order_by(ledger.c.id)
     .with_for_update()
 )
@@ -101,14 +101,14 @@ class Takedown:
 
     url: str
     reason: str
-    taken_down_at: datetime
+    created_at: datetime
     document_id: str | None
     erased_pages: int
     erase_after: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class TakenDownDocument:
+class TakedownDocument:
     """A document that was removed."""
 
     id: str
@@ -122,7 +122,7 @@ class TakenDownDocument:
 class TakedownResult:
     """What a takedown removed from the database, and the URLs that are not stored any more."""
 
-    documents: tuple[TakenDownDocument, ...]
+    documents: tuple[TakedownDocument, ...]
     urls: tuple[str, ...]
 
 
@@ -153,7 +153,7 @@ def join(conn: Connection, urls_by_key: Mapping[str, tuple[str, str]], now: date
 
 def _make_row(key: str, url: str, reason: str, document_id: str | None, erase_after: datetime, now: datetime) -> dict[str, Any]:
     values = {"url_key": key, "url": url, "reason": reason, "document_id": document_id}
-    return {**values, "taken_down_at": now, "erase_after": erase_after, "erased_pages": 0}
+    return {**values, "created_at": now, "erase_after": erase_after, "erased_pages": 0}
 
 
 # ---- for people --------------------------------------------------------------------------------------------------------------
@@ -174,11 +174,11 @@ class Takedowns:
         found = Documents(self._engine)
         urls_by_key = dict(_resolve(found, one) for one in urls_or_ids)
         with writing(self._engine) as conn:
-            return _take_down(conn, urls_by_key, reason, now)
+            return _bar(conn, urls_by_key, reason, now)
 
     def list(self) -> list[Takedown]:
         """All URLs that were taken down, the newest first."""
-        order = (takedowns.c.taken_down_at.desc(), takedowns.c.url)
+        order = (takedowns.c.created_at.desc(), takedowns.c.url)
         with reading(self._engine) as conn:
             return [_to_takedown(row) for row in conn.execute(select(takedowns).order_by(*order))]
 
@@ -244,7 +244,7 @@ class Takedowns:
         with writing(self._engine) as conn:
             ordered = sorted(keys)
             removed = conn.execute(delete(takedowns).where(takedowns.c.url_key.in_(_KEYS)), {"b_keys": ordered}).rowcount
-            rows = conn.execute(_TAKEN_DOWN, {"b_keys": ordered}).all()
+            rows = conn.execute(_BARRED, {"b_keys": ordered}).all()
             if rows:
                 conn.execute(_PERMIT, [{"b_id": row.id, "b_now": now} for row in rows])
             counters = CounterUpdates()
@@ -272,10 +272,10 @@ def _make_keys(of_page: Iterable[str]) -> set[str]:
 
 
 def _to_takedown(row: AnyRow) -> Takedown:
-    return Takedown(row.url, row.reason, row.taken_down_at, row.document_id, row.erased_pages, row.erase_after)
+    return Takedown(row.url, row.reason, row.created_at, row.document_id, row.erased_pages, row.erase_after)
 
 
-def _take_down(conn: Connection, urls_by_key: Mapping[str, str], reason: str, now: datetime) -> TakedownResult:
+def _bar(conn: Connection, urls_by_key: Mapping[str, str], reason: str, now: datetime) -> TakedownResult:
     keys = sorted(urls_by_key)
     ids = sorted({*keys, *conn.execute(_NAMED, {"b_keys": keys}).scalars()})
     found = conn.execute(_DOCUMENTS, {"b_ids": ids}).all()
@@ -298,9 +298,9 @@ def _take_down(conn: Connection, urls_by_key: Mapping[str, str], reason: str, no
     for document_id in ids:
         conn.execute(delete(deliveries).where(cast(deliveries.c.payload, Text).contains(document_id, autoescape=True)))
     remove(conn, ids, now)
-    _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEN_DOWN], reason, now)
+    _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEDOWN], reason, now)
     return TakedownResult(
-        tuple(TakenDownDocument(one.id, one.url, one.title, one.source, 1 + counts.get(one.id, 0)) for one in found),
+        tuple(TakedownDocument(one.id, one.url, one.title, one.source, 1 + counts.get(one.id, 0)) for one in found),
         tuple(sorted(set(named.values()))),
     )
 
@@ -311,5 +311,5 @@ def _end_rows(conn: Connection, rows: Sequence[AnyRow], reason: str, now: dateti
     counters = CounterUpdates()
     for row in rows:
         counters.undo(row.ended_at, row.source, row.kind, row.outcome)
-        counters.add(now, row.source, row.kind, Outcome.TAKEN_DOWN.value)
+        counters.add(now, row.source, row.kind, Outcome.TAKEDOWN.value)
     counters.write(conn)

@@ -15,7 +15,7 @@ def upgrade() -> None:
         Column("url_key", String(length=64), nullable=False),
         Column("url", StorableText(), nullable=False),
         Column("reason", StorableText(), nullable=False),
-        Column("taken_down_at", UtcDateTime(), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
         Column("document_id", String(length=64), nullable=True),
         Column("erase_after", UtcDateTime(), nullable=True),
         Column("erased_pages", Integer(), nullable=False),
