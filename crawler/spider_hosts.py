@@ -101,7 +101,7 @@ class SpiderHosts:
             host.waiting -= 1
 
     async def is_known(self, url: str) -> bool:
-        """Whether a spider need not fetch this URL: the archive has a page of it, or it was taken down."""
+        """Whether a spider need not fetch this URL: the archive has a page of it, or it is barred."""
         if not self.skips_known:
             return False
         try:

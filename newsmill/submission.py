@@ -200,7 +200,7 @@ def _compare(archive: Archive, page: Page, row: ArchivedRow | None) -> PageRecei
     if row is None:
         return None
     if row.takedown is not None:
-        return _reject(page, f"taken down: {row.takedown}; run `newsmill takedowns remove URL` to permit it")
+        return _reject(page, f"barred by a takedown: {row.takedown}; run `newsmill takedowns remove URL` to permit it")
     if row.kind is not Kind.PAGE:
         return _reject(page, f"the URL is known as a {row.kind}; Newsmill reads it itself")
     if row.state not in REFETCHED and _is_archived(archive, page, row):

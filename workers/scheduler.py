@@ -147,7 +147,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         orphans = archive.remove_orphans(ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
         if waiting := context.app.takedowns.count_to_erase():
-            log.warning("URLs that were taken down may still have pages in the archive: %d; run `newsmill takedowns erase`", waiting)
+            log.warning("URLs of takedowns may still have pages in the archive: %d; run `newsmill takedowns erase`", waiting)
 
 
 def request_learning(context: SchedulerContext, learning: SiteLearning, now: datetime) -> None:

@@ -107,7 +107,7 @@ def require_readable(erasure: Erasure) -> None:
 
 @app.command("list")
 def list_takedowns(as_json: Json = False) -> None:
-    """List the URLs that were taken down, with reasons, and whether their pages are erased from the archive."""
+    """List the barred URLs, with reasons, and whether their pages are erased from the archive."""
     with context.open_context(configuration.load()) as store:
         found = store.takedowns.list()
     if as_json:
@@ -118,7 +118,7 @@ def list_takedowns(as_json: Json = False) -> None:
         ]
         print_table(("since", "URL", "reason", "erased pages", "archive searched"), rows)
     else:
-        note("nothing was taken down")
+        note("no URL is barred")
 
 
 @app.command("erase")
@@ -146,6 +146,6 @@ def remove_takedown(
     """Permit URLs again. They are fetched anew if the ledger knows them; what was removed does not come back."""
     with context.open_context(configuration.load()) as store:
         removed = store.takedowns.remove({make_key(add_scheme(url)) for url in urls}, now=store.now())
-    note(f"{format_count(removed, 'URL')} permitted again" if removed else "none of the URLs was taken down; run `newsmill takedowns list`")
+    note(f"{format_count(removed, 'URL')} permitted again" if removed else "none of the URLs is barred; run `newsmill takedowns list`")
     if removed < len(urls):
         raise typer.Exit(1)

@@ -23,7 +23,7 @@ def archived_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: New
 
 
 def test_from_the_demand_to_the_permission(newsmill: Newsmill) -> None:
-    assert newsmill("takedowns", "list").err == "nothing was taken down\n"
+    assert newsmill("takedowns", "list").err == "no URL is barred\n"
     assert newsmill("takedowns", "erase").err.endswith("no takedown waits; nothing is searched\n")
     done = newsmill("takedowns", "add", "www.example.org/a", "--reason", "letter 23", "--yes")
     assert (done.code, done.out) == (0, "")
@@ -49,7 +49,7 @@ def test_what_is_refused(newsmill: Newsmill) -> None:
     ):
         done = newsmill("takedowns", "add", *arguments)
         assert (done.code, says in done.err) == (2, True), done.err
-    assert newsmill("takedowns", "list").err == "nothing was taken down\n"
+    assert newsmill("takedowns", "list").err == "no URL is barred\n"
 
 
 def test_a_damaged_archive(newsmill: Newsmill, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
 def _find_below_name(page: StructuredData, names: frozenset[str]) -> str | None:
     """Return the <h2> with the headline below an <h1> with the name of the site, where <title> is "headline - name".
 
-    `names` are those of the site that are known otherwise; an <h2> with one of them is no headline.
+    `names` are those of the site that are known otherwise; an <h2> with one of them is not a headline.
     """
     title, headings = page.title or "", [(heading.level, join_letters(heading.text)) for heading in page.headings]
     for found in _SEPARATOR.finditer(title):

@@ -130,7 +130,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
 
 
 def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
-    """The results, with the outcome `takedown` for those whose article was taken down under another URL; this URL joins the takedown."""
+    """The results, with the outcome `takedown` for those whose article was removed under another URL; this URL joins the takedown."""
     keys = {result.claim.id: _list_keys(document) for result in results if (document := result.reading.document) is not None}
     reasons = takedowns.find_reasons(conn, {key for of_page in keys.values() for key in of_page})
     if not reasons:
@@ -149,7 +149,7 @@ def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime
 
 
 def _list_keys(document: Document) -> tuple[str, ...]:
-    """The keys under which a document may have been taken down: of its canonical URL, and of the URL of its page."""
+    """The keys under which a document may be barred: of its canonical URL, and of the URL of its page."""
     try:
         return document.id, make_key(document.url)
     except UrlError:

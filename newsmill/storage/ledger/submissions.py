@@ -178,7 +178,7 @@ class ArchivedRow:
     segment: str | None
     offset: int | None
     fetched_at: datetime | None = None
-    takedown: str | None = None  # the reason why the URL was taken down
+    takedown: str | None = None  # the reason why the URL is barred
 
 
 # ---- pages
@@ -208,7 +208,7 @@ _TAKE_OVER = (
 
 
 def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, ArchivedRow]:
-    """The known rows of these URL keys, by key, and those that were taken down."""
+    """The known rows of these URL keys, by key, and those that are barred."""
     found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
     rows = {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
     reasons = takedowns.find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed

@@ -97,7 +97,7 @@ _BARRED = (
 
 @dataclass(frozen=True, slots=True)
 class Takedown:
-    """A URL that was taken down. `erase_after`: when its pages can be erased from the archive; None: they are erased."""
+    """A barred URL. `erase_after`: when its pages can be erased from the archive; None: they are erased."""
 
     url: str
     reason: str
@@ -168,7 +168,7 @@ class Takedowns:
     def add(self, urls_or_ids: Sequence[str], reason: str, *, now: datetime) -> TakedownResult:
         """Take down URLs and the documents of URLs or document IDs, in one commit. A URL need not be known.
 
-        All URLs that led to the documents are taken down with them. A takedown that exists keeps its reason; the archive is then searched
+        All URLs that led to the documents are barred with them. A takedown that exists keeps its reason; the archive is then searched
         again. Raises UrlError for an argument that is neither URL nor ID, ConfigError for the URL of a listing.
         """
         found = Documents(self._engine)
@@ -177,7 +177,7 @@ class Takedowns:
             return _bar(conn, urls_by_key, reason, now)
 
     def list(self) -> list[Takedown]:
-        """All URLs that were taken down, the newest first."""
+        """All barred URLs, the newest first."""
         order = (takedowns.c.created_at.desc(), takedowns.c.url)
         with reading(self._engine) as conn:
             return [_to_takedown(row) for row in conn.execute(select(takedowns).order_by(*order))]
@@ -240,7 +240,7 @@ class Takedowns:
                     conn.execute(done, {"b_key": key})
 
     def remove(self, keys: Collection[str], *, now: datetime) -> int:
-        """Permit URLs again: they are due if the ledger knows them. Returns the number of URLs that were taken down."""
+        """Permit URLs again: they are due if the ledger knows them. Returns the number of URLs that were barred."""
         with writing(self._engine) as conn:
             ordered = sorted(keys)
             removed = conn.execute(delete(takedowns).where(takedowns.c.url_key.in_(_KEYS)), {"b_keys": ordered}).rowcount
