@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HTMLParser, HtmlProcessingInstruction, document_fromstring
 
-from newsmill.extraction.body.blocks import BOX_TAGS
+from newsmill.extraction.body.blocks import BOX_TAGS, HEADING_TAGS
 
 MAX_ATTRIBUTES = 500  # of one tag; real pages have under 100. libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
 MAX_DEPTH = 200  # levels; libxml2 stops at 256 (2,048 with huge_tree), and trafilatura and the copy function of lxml are recursive
@@ -50,7 +51,8 @@ _ODD_REFERENCE = re.compile(
 )  # most pages have none, so one search is enough
 # A start tag of `_replace_components`. The bounds keep the search linear.
 _COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
-# A link to a place on its own page, as in `_drop_heading_marks`.
+# A link to a place on its own page, as in `_empty_heading_marks`.
+MAX_MARK_DEPTH = 3  # levels between a heading and the link in it
 _MARKED_LINK = re.compile(rb"href=[\"']?#", re.IGNORECASE)
 _HEADING_ROLES = etree.XPath("//*[@role='heading'][self::div or self::p or self::span]")
 _HEADING_LEVELS = frozenset("123456")
@@ -110,17 +112,21 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
         if b"heading" in data:
             _replace_heading_roles(tree)
     if _MARKED_LINK.search(data) is not None:
-        _drop_heading_marks(tree)
+        _empty_heading_marks(tree)
     return ParsedHtml(tree, warnings=warnings)
 
 
-def _drop_heading_marks(tree: HtmlElement) -> None:
-    """Drop from headings the links "#" and "¶" to a place on the page, which show readers the URL of the section."""
-    for heading in [*tree.iter("h1", "h2", "h3", "h4", "h5", "h6")]:
-        for link in [*heading.iter("a")]:
-            is_mark = not any(map(str.isalnum, "".join(link.itertext()))) and next(link.iter("img"), None) is None
-            if is_mark and link.get("href", "").startswith("#"):
-                link.drop_tree()
+def _empty_heading_marks(tree: HtmlElement) -> None:
+    """Empty in headings the links "#" and "¶" to a place on the page, which show readers the URL of the section."""
+    marks = [link for link in tree.iter("a") if link.get("href", "").startswith("#") and _is_heading_mark(link)]
+    for link in marks:
+        link.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many links
+
+
+def _is_heading_mark(link: HtmlElement) -> bool:
+    """Whether a link in a heading has neither letters nor a picture."""
+    is_in_heading = any(box.tag in HEADING_TAGS for box in islice(link.iterancestors(), MAX_MARK_DEPTH))
+    return is_in_heading and not any(map(str.isalnum, "".join(link.itertext()))) and next(link.iter("img"), None) is None
 
 
 def _replace_components(tree: HtmlElement) -> None:

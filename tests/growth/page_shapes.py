@@ -154,6 +154,7 @@ SHAPES: tuple[Shape, ...] = (
         '<div><h3><a href="/s-%d">Headline number %d of this day</a></h3><p class="byline">By Ada %d</p><time>1 May 2026</time></div>',
     ),
     _alone("bylines below one linked heading", 18_000, '<p class="byline">By Ada Lovelace %d</p>', f"<div>{_LINKED_HEADING}", "</div>"),
+    _inside("marks in one heading", 18_000, 'Part %d <a href="#part">#</a> ', "<h2>", "</h2>"),
     _inside("headings by role", 18_000, "<div role='heading' aria-level='3'>Heading %d</div>"),
     _inside("spans", 38_000, "<span>word</span> ", "<p>", "</p>"),
     _inside("hidden spans", 38_000, '<span style="display:none">word</span> ', "<p>", "</p>"),
