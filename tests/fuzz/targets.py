@@ -198,7 +198,7 @@ def check_links(links: Iterable[Link]) -> None:
         for text in (hint.title, hint.language, *hint.authors, *hint.tags):
             assert text is None or (text and text.encode("utf-8"))
         for at in (hint.published_at, hint.modified_at):
-            assert at is None or (at.utcoffset() == timedelta(0) and at <= NOW + timedelta(days=1)), at
+            assert at is None or (at.utcoffset() is not None and at <= NOW + timedelta(days=1)), at
 
 
 _TAGS = ("p", "div", "/div", "h1", "a href='/x'", "/a", "br", "td", "table", "li", "dt", "dd", "script", "/script", "b", "title")
