@@ -236,3 +236,11 @@ def test_characters_without_a_width_are_not_part_of_names_and_times() -> None:
     found = document(f'<meta name="author" content="Jane Doe and\u2060 John Roe">{time}', HEADLINE + paragraphs())
     assert [author.name for author in found.authors] == ["Jane Doe", "John Roe"]
     assert found.published_at is not None and found.published_at < NOW
+
+
+@pytest.mark.parametrize("headline", ["<h1>Bridge stays</h1>", "<h2>Bridge stays</h2>", ""])
+def test_a_page_named_after_its_comments_keeps_its_date(headline: str) -> None:
+    """WordPress gives <body> the class "comments-open"; the headline is found only in the first case."""
+    body = f'<body class="single comments-open"><div>{headline}<p class="post-date">3 November 2026</p>{paragraphs() * 3}</div></body>'
+    found = read(page(f"<html><head><title>The Paper</title></head>{body}</html>")).document
+    assert found is not None and found.published_day == "2026-11-03"

@@ -47,7 +47,7 @@ ENCLOSING_TAG_BITS = {tag: 1 << bit for bit, tag in enumerate(_ENCLOSING_TAGS)}
 COMMENTS_BIT, BESIDE_BIT = 1, 2
 _BESIDE_TAGS = frozenset(("aside", "nav", "footer"))
 # Narrower than the group of class words: "review" boxes hold product tests, "forum" and "discussion" boxes hold whole threads.
-_COMMENT_CLASS = re.compile(
+COMMENT_CLASS = re.compile(
     r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE
 )
 # Boxes that recommendation services fill with links to other sites: Outbrain, Taboola, Revcontent, ZergNet, MGID, Plista, Dianomi.
@@ -142,7 +142,7 @@ def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) ->
     """
     title_at = find_title_block(layout, set(split_words(facts.title)))
     around = {box.index for box in layout.blocks[title_at].box.ancestors()} if title_at >= 0 else set[int]()
-    named = {box.index for box in layout.boxes if box.index not in around and _COMMENT_CLASS.search(box.names)}
+    named = {box.index for box in layout.boxes if box.index not in around and COMMENT_CLASS.search(box.names)}
     alike = Counter(box.path_key for box in layout.boxes if box.index in named)
     inside = [False] * len(layout.boxes)
     for box in layout.boxes:
@@ -316,7 +316,7 @@ class PageStats:
             return 0
         found = self._apart.get(box.index)
         if found is None:
-            own = COMMENTS_BIT if _COMMENT_CLASS.search(box.names) else 0
+            own = COMMENTS_BIT if COMMENT_CLASS.search(box.names) else 0
             if box.tag in _BESIDE_TAGS or _RECOMMENDATION_CLASS.search(box.names):
                 own |= BESIDE_BIT
             found = self._apart[box.index] = own | self.find_apart_bits(box.parent)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence, Set
 from urllib.parse import urlsplit
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout
 from newsmill.extraction.body.markup import resolve_url
+from newsmill.extraction.body.page_stats import COMMENT_CLASS
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
 
-_COMMENT_BOX = re.compile(r"(?:^|[\s_-])(?:comments?|commentlist|kommentare?|disqus)(?:$|[\s_-])", re.IGNORECASE)
-
 
 def find_comments(layout: Layout, headline: int | None) -> list[Box]:
-    """Return the boxes with a name for comments. `headline` is the index of the block with the page's headline, if it has one."""
-    around = set[int]() if headline is None else _list_around(layout, headline)
-    return [box for box in layout.boxes if box.index not in around and _COMMENT_BOX.search(box.names)]
+    """Return the boxes with a name for comments, such as "comment-list".
+
+    They are not around the headline; `headline` is the index of its block. For None they are not around an <h1>, and not the whole page,
+    whose <body> may have the name "comments-open".
+    """
+    if headline is not None:
+        around = _list_around(layout, headline)
+    else:
+        around = {inner.index for box in layout.boxes if box.tag in ("h1", "body") for inner in box.ancestors()}
+    return [box for box in layout.boxes if box.index not in around and COMMENT_CLASS.search(box.names)]
 
 
 def find_teasers(layout: Layout, headline: int, url: str | None) -> list[Box]:

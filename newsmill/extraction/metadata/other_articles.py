@@ -11,12 +11,12 @@ from itertools import chain, islice
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill.extraction.body.blocks import HEADING_TAGS
 from newsmill.extraction.normalise import count_words
 
 MIN_HEADLINE_WORDS = 5  # words of a linked heading that is the headline of another article; the names of authors and sections are shorter
 MAX_VALUE_CHARACTERS = 60  # characters of a section, keyword or date; longer texts are others, which templates mark so by mistake
 MIN_HEADLINE_LETTERS = 8  # letters of a headline that is found in a title of the page
-_HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _ITEMS = etree.XPath("//*[@itemscope and @itemtype]")
 _COMMENT_TYPES = frozenset(("Comment", "UserComments"))
 _NOT_LETTERS = re.compile(r"[\W_]+")
@@ -68,7 +68,7 @@ def find_teaser_parts(tree: HtmlElement, elements: Collection[HtmlElement], titl
     without an <h1>, a box with several headings may be.
     """
     around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
-    has_one_heading = cache(lambda box: len([*islice(box.iter(*_HEADING_TAGS), 2)]) == 1)
+    has_one_heading = cache(lambda box: len([*islice(box.iter(*HEADING_TAGS), 2)]) == 1)
     wanted, found = frozenset(elements), set[HtmlElement]()
     own = tuple(map(_join_letters, titles))
     heading = None  # the heading above, if it is a link
@@ -78,7 +78,7 @@ def find_teaser_parts(tree: HtmlElement, elements: Collection[HtmlElement], titl
             shared = next((box for box in heading.iterancestors() if box in boxes), None)
             if shared is not None and (around or has_one_heading(shared)):
                 found.add(element)
-        if element.tag in _HEADING_TAGS:
+        if element.tag in HEADING_TAGS:
             heading = element if element.tag != "h1" and _leads_elsewhere(element, own) else None
     return frozenset(found)
 
