@@ -16,7 +16,7 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 from newsmill.model import POSITION_FIELDS, Block, ExtractionPath, Profile
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import STAMP_RESOLUTION, ArchivedPage, archived, find_horizon
-from newsmill.storage.ledger.links import requeue_for_extraction
+from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
 from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
 

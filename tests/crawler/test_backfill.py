@@ -21,7 +21,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Source, State
 from newsmill.storage.doctor import find_wrong_counters
 from newsmill.storage.ledger import Added
-from newsmill.storage.ledger.links import FROM_BACKFILL, RANK_BACKFILL
+from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 
 JANUARY = Period(date(2024, 1, 1), date(2024, 1, 31))
 NEXT = '<a rel="next" href="{}">older</a>'

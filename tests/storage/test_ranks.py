@@ -9,7 +9,7 @@ import pytest
 
 from newsmill.model import Hint, Kind, Link, Source
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.links import RANK_LISTING, RANK_NEW, RANK_OLD, RANK_RECENT, RANK_REQUESTED, rank
+from newsmill.storage.ledger.priority import RANK_LISTING, RANK_NEW, RANK_OLD, RANK_RECENT, RANK_REQUESTED, rank
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -4,7 +4,8 @@ from newsmill.storage.ledger.backfills import Backfill, Backfills, PendingBackfi
 from newsmill.storage.ledger.claims import MAX_CRASHES, Result
 from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
 from newsmill.storage.ledger.ledger import Ledger
-from newsmill.storage.ledger.links import FROM_BACKFILL, Added
+from newsmill.storage.ledger.links import Added
+from newsmill.storage.ledger.priority import FROM_BACKFILL
 from newsmill.storage.ledger.queries import By, CounterRow, OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 

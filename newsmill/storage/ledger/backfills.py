@@ -16,8 +16,11 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func
 from newsmill import urls
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import ended_rows
 from newsmill.storage.ledger import links as ledger_links
-from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, FROM_BACKFILL, RANK_BACKFILL, Added, batches
+from newsmill.storage.ledger.ended_rows import BATCH_SIZE, END_STATES, ENDED_COLUMNS, batches
+from newsmill.storage.ledger.links import Added
+from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 from newsmill.storage.schema import backfills, documents, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is, uncount
 
@@ -254,7 +257,7 @@ def _requeue_listings(conn: Connection, links: Sequence[Link], started_at: datet
     for batch in batches(keys):
         rows = conn.execute(_READ_BEFORE, {"keys": batch, "b_at": started_at}).all()
         ended = [row for row in rows if row.state in END_STATES and row.outcome not in (Outcome.BAD_URL, Outcome.DENIED)]
-        count += ledger_links.requeue(conn, ended, now)
+        count += ended_rows.requeue(conn, ended, now)
         if ended:
             conn.execute(_TAKE_OVER, [{"b_id": row.id} for row in ended])
     return count

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, 
 from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.links import REEXTRACT, batches
+from newsmill.storage.ledger.ended_rows import REEXTRACT, batches
 from newsmill.storage.ledger.revisits import EndedRevisit
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is

@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, leases, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import claims, ended_rows, leases, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -450,11 +450,11 @@ class Ledger:
         """
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
-            requeued_rows = sum(ledger_links.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
+            requeued_rows = sum(ended_rows.retry_keys(conn, batch, now, refetch) for batch in ended_rows.batches(keys))
         last: int | None = 0
         while outcome is not None and last is not None:  # a commit per batch, so that other writers get the lock in between
             with writing(self._engine) as conn:
-                count, last = ledger_links.retry_batch(conn, outcome, source, kind, last, now, refetch)
+                count, last = ended_rows.retry_batch(conn, outcome, source, kind, last, now, refetch)
             requeued_rows += count
         return requeued_rows
 
@@ -462,13 +462,13 @@ class Ledger:
         """Requeue those of the rows that are in quarantine. Returns their number."""
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
-            return sum(ledger_links.retry_quarantined(conn, batch, now) for batch in ledger_links.batches(keys))
+            return sum(ended_rows.retry_quarantined(conn, batch, now) for batch in ended_rows.batches(keys))
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Give quarantined rows the outcome discarded. Returns their number."""
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
-            return sum(ledger_links.discard(conn, batch, now) for batch in ledger_links.batches(keys))
+            return sum(ended_rows.discard(conn, batch, now) for batch in ended_rows.batches(keys))
 
     def end_dead_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
         """End the leases of owners for which `is_dead` (processes) is true. Returns the owners. The rows can be leased at once."""

@@ -1,18 +1,14 @@
-"""Links become rows of the ledger: one per URL, however often it is found; and ended rows become due again, or are discarded.
-
-The rank decides which of a host's due rows is fetched first. At one request per second, on a site with a long archive, the order decides
-whether new pages are fetched soon.
-"""
+"""Links become rows of the ledger: one per URL, however often it is found."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill import urls
 from newsmill.discovery.url_patterns import mask_tokens
@@ -21,24 +17,12 @@ from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.ledger import polls, takedowns
+from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, batches, requeue, requeue_keys
+from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
 from newsmill.storage.schema import hosts, ledger
-from newsmill.storage.statements import FOUND, KEEP_FAILURE, LIMIT, NOW, AnyRow, CounterUpdates, Upsert, state_is
+from newsmill.storage.statements import FOUND, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
 
-RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
-RANK_REQUESTED = 1  # a person or a program waits for it
-RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
-RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
-RANK_REVISIT = 4  # a stored article is fetched again; ledger.revisits
-RANK_OLD = 5  # from a sitemap, older or without a date; older pages from the first poll of another listing
-RANK_BACKFILL = 6  # what a backfill finds and reads: behind everything else
-FROM_BACKFILL = "backfill"  # `found_by` of what a backfill finds
-
-REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
-MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
-MAX_RECENT_AGE = timedelta(days=30)
-END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
-BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
 # The same for HTTP 404 and a page that says so, but at least as long as the page is known: some sites list an article before all of their
 # servers have it, or are out of order.
@@ -46,15 +30,6 @@ REOPEN_MISSING_AFTER = timedelta(minutes=10)
 # Failures of the host or the network rather than of the page; of HTTP errors, those with PASSING_STATUSES.
 PASSING_FAILURES = NETWORK_FAILURES | {Outcome.BLOCKED}
 PASSING_STATUSES = ("HTTP 403", "HTTP 408", "HTTP 425", "HTTP 429", "HTTP 5")
-REEXTRACT = "reextract"  # `stage` of an archived page that waits for another extraction
-REQUEUED: dict[str, Any] = {
-    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress", "revisit_at")),
-    **KEEP_FAILURE,
-    "attempts": 0,
-    "crashes": 0,
-}
-NEVER_REQUEUED = frozenset({Outcome.BAD_URL, Outcome.TAKEDOWN})
-ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
 INSERT = Upsert(ledger, ("url_key",))
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
@@ -62,7 +37,6 @@ _INSERT_HOSTS = Upsert(hosts, ("host",))
 _PAGES = select(*ENDED_COLUMNS, ledger.c.url_key, ledger.c.first_seen_at, ledger.c.detail).where(
     ledger.c.url_key.in_(bindparam("keys", expanding=True)), ledger.c.kind == Kind.PAGE.value
 )
-_KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
 _KNOWN_KEYS = select(ledger.c.url_key).where(ledger.c.url_key.in_(bindparam("keys", expanding=True)))
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
@@ -79,17 +53,6 @@ _SET_HINT = (
     .values(hint=bindparam("b_hint", type_=ledger.c.hint.type))
 )
 _RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
-_REQUEUE = (
-    update(ledger)
-    .where(ledger.c.id == bindparam("b_id"))
-    .values(
-        **REQUEUED,
-        state="due",
-        next_at=bindparam("b_now"),
-        rendering=None,
-        rank=case((ledger.c.rank == RANK_REVISIT, RANK_NEW), else_=ledger.c.rank),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +78,7 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
     _respell(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
-    again_due: int = sum(_requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
+    again_due: int = sum(requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
     if listing_id is not None:
         news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
@@ -212,53 +175,6 @@ def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
     _INSERT_HOSTS.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
 
 
-def requeue(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
-    """Make ended rows (locked, with ENDED_COLUMNS) due again and undo their outcome counts. Returns their number."""
-    if ended:
-        conn.execute(_REQUEUE, [{"b_id": row.id, "b_now": now} for row in ended])
-    _undo_counts(conn, ended)
-    return len(ended)
-
-
-def _undo_counts(conn: Connection, rows: Sequence[AnyRow]) -> None:
-    counters = CounterUpdates()
-    for row in rows:
-        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
-    counters.write(conn)
-
-
-def _requeue_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    return requeue(conn, [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if _can_requeue(row)], now)
-
-
-def _can_requeue(row: AnyRow) -> bool:
-    """Whether a row has an outcome and nothing happens to it: it has ended, or waits for a revisit."""
-    return (row.state in END_STATES and row.outcome not in NEVER_REQUEUED) or (
-        row.state == "due" and row.kind == Kind.PAGE and row.outcome is not None
-    )
-
-
-def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[at : at + BATCH_SIZE] for at in range(0, len(keys), BATCH_SIZE))
-
-
-def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
-    """The rank of a link; the smaller is fetched first. `is_first_read`: it comes from the first poll of its listing."""
-    if link.found_by == FROM_BACKFILL:
-        return RANK_BACKFILL
-    if link.kind is not Kind.PAGE:
-        return RANK_LISTING
-    if link.found_by in REQUESTED_BY:
-        return RANK_REQUESTED
-    published_at = link.hint.published_at or link.hint.modified_at
-    age = None if published_at is None else now - published_at
-    if link.found_by != Kind.SITEMAP:
-        return RANK_NEW if not is_first_read else RANK_OLD if age is not None and age > MAX_RECENT_AGE else RANK_RECENT
-    if age is None or age > MAX_RECENT_AGE:
-        return RANK_OLD
-    return RANK_RECENT if age > MAX_NEWS_AGE or is_first_read else RANK_NEW
-
-
 def _make_rows(
     links: Iterable[Link], known_as: Mapping[str, str], now: datetime, *, is_first_read: bool
 ) -> tuple[dict[str, dict[str, Any]], set[str], int]:
@@ -335,123 +251,3 @@ def _make_bad_row(link: Link, reason: str, now: datetime) -> dict[str, Any]:
 def make_bad_key(url: str) -> str:
     """The key of an invalid URL. It has a colon, which no key of a valid URL has."""
     return "bad:" + hashlib.blake2b(make_storable(url).encode(), digest_size=16).hexdigest()
-
-
-# ---- what people can do with ended rows: try them again, or discard them
-
-# Outcomes of extraction: the page is in the archive and can be extracted again without the network. BLOCKED is not among them, because the
-# archived page is the bot filter's.
-EXTRACTED = frozenset(
-    {
-        Outcome.STORED,
-        Outcome.UNCHANGED,
-        Outcome.DUPLICATE,
-        Outcome.NOT_ARTICLE,
-        Outcome.NO_TEXT,
-        Outcome.CONSENT_WALL,
-        Outcome.PAYWALL,
-        Outcome.SOFT_404,
-        Outcome.NEEDS_SCRIPT,
-        Outcome.NOT_HTML,
-        Outcome.BAD_ENCODING,
-        Outcome.DIED,
-        Outcome.DEADLINE,
-        Outcome.TOO_DEEP,
-        Outcome.DISCARDED,
-    }
-)
-
-_IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
-_RETRY_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
-_RETRYABLE = (
-    select(*_RETRY_COLUMNS)
-    .where(or_(state_is(*sorted(END_STATES)), _IS_REVISIT_DUE), ledger.c.outcome.not_in(sorted(NEVER_REQUEUED)))
-    .order_by(ledger.c.id)
-)
-_BY_KEY = _RETRYABLE.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
-_BY_OUTCOME = (
-    _RETRYABLE.where(ledger.c.outcome == bindparam("b_outcome"), ledger.c.id > bindparam("b_after"))
-    .limit(LIMIT)
-    .with_for_update(skip_locked=True)
-)
-_EXTRACT_AGAIN = (
-    update(ledger)
-    .where(ledger.c.id == bindparam("b_id"))
-    .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": bindparam("b_now")})
-)
-# `ended_at` stays: a page whose document exists is not new because a better profile extracts it again.
-_EXTRACT_AGAIN_IN_PLACE = (
-    update(ledger)
-    .where(ledger.c.id == bindparam("b_id"))
-    .values(**{key: value for key, value in REQUEUED.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
-)
-_BY_ID = select(*_RETRY_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
-_QUARANTINED = (
-    select(*_RETRY_COLUMNS)
-    .where(state_is("quarantined"), ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
-    .order_by(ledger.c.id)
-    .with_for_update()
-)
-_DISCARD = (
-    update(ledger)
-    .where(ledger.c.id == bindparam("b_id"))
-    .values(state=OUTCOMES[Outcome.DISCARDED][0].value, outcome=Outcome.DISCARDED.value, ended_at=NOW, failing_since=None)
-)
-
-
-def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
-    return _extract_or_requeue(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
-
-
-def retry_quarantined(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    return _extract_or_requeue(conn, conn.execute(_QUARANTINED, {"b_keys": keys}).all(), now, refetch=False)
-
-
-def retry_batch(
-    conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, after: int, now: datetime, refetch: bool
-) -> tuple[int, int | None]:
-    """Requeue up to BATCH_SIZE rows with this outcome and ids above `after`; (rows requeued, last id or None when none is left).
-
-    The batches go by id, because requeued rows may get the same outcome again before the last batch.
-    """
-    statement = _BY_OUTCOME
-    if source is not None:
-        statement = statement.where(ledger.c.source == source)
-    if kind is not None:
-        statement = statement.where(ledger.c.kind == kind.value)
-    rows = conn.execute(statement, {"b_outcome": outcome.value, "b_after": after, "b_limit": BATCH_SIZE}).all()
-    return _extract_or_requeue(conn, rows, now, refetch), rows[-1].id if rows else None
-
-
-def _extract_or_requeue(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
-    extractable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in EXTRACTED]
-    if extractable:
-        conn.execute(_EXTRACT_AGAIN, [{"b_id": row.id, "b_now": now} for row in extractable])
-    _undo_counts(conn, extractable)
-    rest = {row.id: row for row in rows}
-    for row in extractable:
-        del rest[row.id]
-    return len(extractable) + requeue(conn, list(rest.values()), now)
-
-
-def requeue_for_extraction(conn: Connection, ids: Sequence[int], now: datetime) -> int:
-    """Have archived pages of stored documents extracted again with the current profile; their number. Other rows are skipped."""
-    rows = [
-        row for row in conn.execute(_BY_ID, {"b_ids": ids}) if row.state == "done" and row.segment is not None and row.outcome in EXTRACTED
-    ]
-    if rows:
-        conn.execute(_EXTRACT_AGAIN_IN_PLACE, [{"b_id": row.id, "b_now": now} for row in rows])
-    _undo_counts(conn, rows)
-    return len(rows)
-
-
-def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    rows = conn.execute(_QUARANTINED, {"b_keys": keys}).all()
-    if rows:
-        conn.execute(_DISCARD, [{"b_id": row.id, "b_now": now} for row in rows])
-    counters = CounterUpdates()
-    for row in rows:
-        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
-        counters.add(now, row.source, row.kind, Outcome.DISCARDED.value)
-    counters.write(conn)
-    return len(rows)

@@ -32,7 +32,7 @@ from newsmill.storage.ledger.article_identity import (
     lock_documents,
 )
 from newsmill.storage.ledger.claims import RENEW, Result
-from newsmill.storage.ledger.links import REEXTRACT, REQUEUED
+from newsmill.storage.ledger.ended_rows import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
@@ -275,7 +275,7 @@ def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> N
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
     """When the page ended; a page that is extracted again keeps its time, so that an old page is not counted as new."""
-    ended_at: datetime | None = row.ended_at  # kept by `links.requeue_for_extraction`
+    ended_at: datetime | None = row.ended_at  # kept by `ended_rows.requeue_for_extraction`
     return ended_at if decision.document is not None and ended_at is not None else now
 
 

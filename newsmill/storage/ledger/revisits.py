@@ -18,7 +18,7 @@ from newsmill.discovery.schedule import RevisitResult, compute_next_revisit, fin
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.columns import load_source
 from newsmill.storage.documents import make_stamp
-from newsmill.storage.ledger.links import RANK_REVISIT
+from newsmill.storage.ledger.priority import RANK_REVISIT
 from newsmill.storage.schema import documents, hosts, ledger, publisher_orders, sources
 from newsmill.storage.statements import FREE, IS_LISTING, LIMIT, NOW, AnyRow, state_is
 
@@ -115,7 +115,7 @@ def make_due(conn: Connection, now: datetime) -> int:
     """Give the crawler up to MAX_DUE_PER_PASS articles whose revisit has come due. Returns their number.
 
     Those of one host are due one after the other, so that they take SHARE_OF_REQUESTS of its requests. They are leased after new pages and
-    before the archive (`links.rank`).
+    before the archive (`priority.rank`).
     """
     rows = conn.execute(_DUE, {"b_now": now, "b_limit": MAX_DUE_PER_PASS}).all()
     plans = _read_sources(conn, {row.source for row in rows if row.source is not None})

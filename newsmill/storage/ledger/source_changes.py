@@ -24,7 +24,8 @@ from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import make_stamp, remove
 from newsmill.storage.ledger import sources as ledger_sources
-from newsmill.storage.ledger.links import ENDED_COLUMNS, REQUEUED, batches, insert_hosts, insert_rows, make_row
+from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
+from newsmill.storage.ledger.links import insert_hosts, insert_rows, make_row
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,

@@ -16,7 +16,9 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, u
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.ledger import polls
-from newsmill.storage.ledger.links import ENDED_COLUMNS, FROM_BACKFILL, RANK_LISTING, REQUEUED, insert_rows, make_row, requeue
+from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
+from newsmill.storage.ledger.links import insert_rows, make_row
+from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_LISTING
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import FOUND, IS_LISTING, NOW, AnyRow, CounterUpdates, Upsert, state_is

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 from newsmill.model import Kind, Link, Outcome, Segment, State
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import takedowns
+from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.leases import insert_segment
-from newsmill.storage.ledger.links import ENDED_COLUMNS, INSERT, REQUEUED, batches, insert_hosts, make_row
+from newsmill.storage.ledger.links import INSERT, insert_hosts, make_row
 from newsmill.storage.ledger.links import add as add_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.schema import ledger, submissions, submitted_urls
