@@ -10,7 +10,6 @@ import regex
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.listing_task import ListingTask, read_pushes
-from crawler.listings import own_sites
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
@@ -20,7 +19,8 @@ from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
-from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Render, Source
+from newsmill.discovery.source_sites import is_hint_trusted, list_sites
+from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
@@ -50,6 +50,7 @@ class FetchTask:
         self.source = state.source_of(leased_url)
         self._borrowed_hosts: list[str] = []
         self._current_throttle = throttle  # of the host that serves the current redirect
+        self._target: str | None = None  # on another site, to which the URL redirects
 
     async def run(self) -> RetryAt | None:
         """Fetch the URL and record the result. Returns a pause that concerns the whole host.
@@ -138,11 +139,14 @@ class FetchTask:
         """
         self._current_throttle.mark_response()
         self.state.network.record_answer()
-        if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
-            if not self._is_own_site(target):
-                return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
-            if refusal := find_pattern_refusal(target, self.source, self.throttle):
-                return refusal
+        if self.leased_url.kind is Kind.PAGE:
+            if self.leased_url.source is not None:
+                if not self._is_own_site(target):
+                    return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
+                if refusal := find_pattern_refusal(target, self.source, self.throttle):
+                    return refusal
+            if urls.get_site(target) != urls.get_site(self.leased_url.url):
+                return self._leave_site(target)
         host = urls.get_host(target)
         throttle = self.host_leases.throttle(host)
         is_own_host = host == self.throttle.host
@@ -161,13 +165,20 @@ class FetchTask:
             raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
 
+    def _leave_site(self, target: str) -> OutcomeRecord:
+        """The outcome of a redirect to another site: that URL gets a row of its own. A revisit stays on the site of its document."""
+        if self.leased_url.is_revisit:
+            return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
+        self._target = target
+        return OutcomeRecord(Outcome.REDIRECTED, f"redirects to {target}")
+
     def _is_own_site(self, target: str) -> bool:
         """Whether an article of the source may be on this site. A feed may link to any, also through a service that counts clicks: a source
         of feeds alone does not name the site of its articles."""
         leased_url, source = self.leased_url, self.source
         if source is not None and leased_url.found_by == Kind.FEED and not (source.homepage or source.sections or source.sitemaps):
             return True
-        return urls.get_site(target) in own_sites(source, leased_url.url)
+        return urls.get_site(target) in list_sites(source, leased_url.url)
 
     async def _borrow(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
@@ -199,7 +210,8 @@ class FetchTask:
     async def _save(self, page: Page) -> None:
         leased_url = self.leased_url
         if leased_url.kind is Kind.PAGE:
-            page = replace(page, source=leased_url.source, hint=leased_url.hint)
+            is_trusted = is_hint_trusted(list_sites(self.source), leased_url.found_by, leased_url.found_on, page.url)
+            page = replace(page, source=leased_url.source, hint=leased_url.hint if is_trusted else Hint())
             if self.source is not None and needs_rendering(page, leased_url, self.source, self.state.script_sources):
                 page = await self.state.renderer.render(page, self.source)
             await self.state.writer.put(leased_url, page)
@@ -209,15 +221,14 @@ class FetchTask:
                 await self._end(ended)
 
     async def _follow_move(self, page: Page, outcome: Outcome) -> bool:
-        """Put the target of a permanent redirect in the place of a listing, on a site of the source, or if it is a feed with entries.
+        """Put the target of a permanent redirect in the place of a listing, on a site of the source or the site of the listing.
 
-        True: it was done, which ends the row.
+        True: it was done, which ends the row. The plan of a source names its sites, so a redirect must not add one to it.
         """
         listing, source = self.leased_url, self.source
         if not page.is_moved or source is None or listing.kind not in (Kind.FEED, Kind.SITEMAP, Kind.SECTION, Kind.HOMEPAGE):
             return False
-        is_own_site = urls.get_site(page.url) in own_sites(source, listing.url)
-        if not (outcome in LISTING_OUTCOMES and is_own_site) and not (outcome is Outcome.LISTED and listing.kind is Kind.FEED):
+        if outcome not in LISTING_OUTCOMES or urls.get_site(page.url) not in list_sites(source, listing.url):
             return False
         is_done = await self.state.call_ledger(lambda now: self.state.ledger.move_listing(source.name, listing.url, page.url, now=now))
         if is_done:
@@ -228,7 +239,12 @@ class FetchTask:
         """A listing that is unchanged or failed keeps its validators. A 304 renews for how long it is fresh (RFC 9111 section 4.3.4)."""
         leased_url, is_unchanged = self.leased_url, outcome.outcome is Outcome.NOT_MODIFIED
         cached = compute_fresh_seconds(response.headers, now) if isinstance(response, Page) and is_unchanged else None
-        return Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified, cached)
+        ended = Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified, cached)
+        return replace(ended, leads_to=self._link_target()) if outcome.outcome is Outcome.REDIRECTED else ended
+
+    def _link_target(self) -> Link | None:
+        row, target = self.leased_url, self._target
+        return None if target is None else Link(target, row.kind, row.source, row.found_by, row.url, row.hint)
 
     async def _end(self, ended: Ended) -> None:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))

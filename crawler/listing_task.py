@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from crawler.crawl_state import CrawlState, SectionPage
-from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
+from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill import urls
 from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.responses import compute_fresh_seconds, find_announcement
+from newsmill.discovery.source_sites import list_sites
 from newsmill.exceptions import DecodeError, ListingError, ServiceError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecord, Page, Source
 from newsmill.site_inspection import choose_site_url, is_homepage
@@ -102,12 +103,13 @@ class ListingTask:
 
     def _parse_request(self, page: Page) -> ParseRequest:
         leased_url = self.leased_url
+        is_on_site = urls.find_site(page.url) == urls.find_site(leased_url.url)
         return ParseRequest(
             kind=leased_url.kind,
-            listed_at=leased_url.url,
+            listed_at=leased_url.url if is_on_site else page.url,  # its site is the author of the hints
             url=page.url,
             source=leased_url.source,
-            sites=own_sites(self.source, leased_url.url),
+            sites=list_sites(self.source, leased_url.url),
             now=page.fetched_at,
             content_type=page.header("Content-Type"),
             content_encoding=page.header("Content-Encoding"),

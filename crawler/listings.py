@@ -22,7 +22,7 @@ from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES, SitemapReader
 from newsmill.discovery.url_patterns import is_crawler_trap
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Kind, Link, Listing, Source
+from newsmill.model import Kind, Link, Listing
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess, ChildTimeoutError, ResponseTooLongError
 
@@ -41,7 +41,7 @@ class ParseRequest:
     """A listing to parse, with the response's headers and the sites its source speaks for."""
 
     kind: Kind
-    listed_at: str  # its URL in the ledger
+    listed_at: str  # its URL in the ledger; the final one if that is on another site
     url: str  # its final URL
     source: str | None
     sites: frozenset[str]
@@ -110,12 +110,6 @@ def read_listing(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     else:
         listing = read_homepage(body, request.url, request.content_type)
     yield from _batch_links(request, listing)
-
-
-def own_sites(source: Source | None, url: str) -> frozenset[str]:
-    """The registered domains a source speaks for: those of its homepage, feeds, sitemaps and sections, and of `url` itself."""
-    listed = () if source is None else (source.homepage, *source.feeds, *source.sitemaps, *source.sections)
-    return frozenset(urls.get_site(own_url) for own_url in (url, *listed) if own_url is not None)
 
 
 def _batch_links(request: ParseRequest, listing: Listing) -> Iterator[ParsedLinks]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from scrapy import Spider
 
-from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest, own_sites
+from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest
 from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
 from crawler.robots import robots_url
 from crawler.settings import exit_with_message
@@ -36,6 +36,7 @@ from newsmill.discovery.robots import (
     read_ai_txt,
     read_tdmrep,
 )
+from newsmill.discovery.source_sites import list_sites
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
@@ -216,7 +217,7 @@ class SiteInspector:
             listed_at=url,
             url=page.url,
             source=None,
-            sites=own_sites(None, url) | own_sites(None, self.found.url),  # robots.txt may name a sitemap on another host
+            sites=list_sites(None, url) | list_sites(None, self.found.url),  # robots.txt may name a sitemap on another host
             now=page.fetched_at,
             content_type=page.header("Content-Type"),
             content_encoding=page.header("Content-Encoding"),

@@ -19,10 +19,11 @@ import scrapy
 from scrapy import Request, Spider
 from scrapy.http import Response
 
-from crawler.listings import ListingParser, ParsedLinks, ParseRequest, own_sites
+from crawler.listings import ListingParser, ParsedLinks, ParseRequest
 from crawler.settings import import_user_module
 from crawler.spider_worker import RunRequest
 from newsmill.context import data_folder
+from newsmill.discovery.source_sites import list_sites
 from newsmill.exceptions import ConfigError, DecodeError, ListingError
 from newsmill.model import Kind, Link, Source, SpiderLimits
 from newsmill.scrapy import LinkItem, page
@@ -167,7 +168,7 @@ class ListingsSpider(Spider):
             listed_at=response.url,
             url=response.url,
             source=None,
-            sites=own_sites(None, response.url),
+            sites=list_sites(None, response.url),
             now=datetime.now(UTC),
             content_type=(response.headers.get(b"Content-Type") or b"").decode("latin-1") or None,
         )

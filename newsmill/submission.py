@@ -27,7 +27,7 @@ from newsmill.model import ArticleItem, Hint, Kind, Link, Page, PageReceipt, Pag
 from newsmill.settings import Settings, load
 from newsmill.storage.ledger import ArchivedRow, Ledger, SubmittedFetch
 from newsmill.storage.private_files import make_private_folder
-from newsmill.urls import make_key, normalize
+from newsmill.urls import find_site, make_key, normalize
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def make_enqueue(settings: Settings) -> Callable[[str], bool]:
 def _check(page: Page) -> Page | PageReceipt:
     """The page with normalised URLs, or the receipt that rejects it."""
     try:
-        normal = replace(page, url=normalize(page.url), requested_url=normalize(page.requested_url))
+        normal = _stay_on_site(replace(page, url=normalize(page.url), requested_url=normalize(page.requested_url)))
     except UrlError as error:
         return PageReceipt(page.requested_url, PageStatus.REJECTED, f"bad_url: {error}")
     if len(page.body) > MAX_BODY_BYTES:
@@ -189,6 +189,11 @@ def _check(page: Page) -> Page | PageReceipt:
     if len(page.headers) > MAX_HEADER_LINES or sum(len(name) + len(value) for name, value in page.headers) > MAX_HEADER_CHARACTERS:
         return _reject(normal, f"the headers have over {MAX_HEADER_LINES} lines or {MAX_HEADER_CHARACTERS:,} characters")
     return normal
+
+
+def _stay_on_site(page: Page) -> Page:
+    """The page; after a redirect from another site, the ledger knows it by its final URL, so that no other site's row has its document."""
+    return page if find_site(page.requested_url) == find_site(page.url) else replace(page, requested_url=page.url)
 
 
 def _reject(page: Page, reason: str) -> PageReceipt:

@@ -35,8 +35,8 @@ from newsmill.sources.files import ListFormat, write_list
 from newsmill.sources.table import NAME, format_duration
 from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.ledger import Trace
+from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check, diagnose and test sources.")

@@ -244,6 +244,22 @@ def find_plain_url(url: str) -> str | None:
     return None if is_homepage else plain
 
 
+def find_edition(url: str) -> str:
+    """The host of a URL, without the signs of AMP and mobile versions: local editions on hosts of their own share texts."""
+    return urls.get_profile_site(find_plain_url(url) or url)
+
+
+def is_same_edition(one: str, other: str) -> bool:
+    """Whether two URLs are on one host, or on its AMP or mobile host.
+
+    >>> is_same_edition("https://m.paper.example/story", "https://www.paper.example/story")
+    True
+    >>> is_same_edition("https://blog.paper.example/story", "https://www.paper.example/story")
+    False
+    """
+    return find_edition(one) == find_edition(other)
+
+
 def drop_each_parameter(url: str) -> dict[str, str]:
     """For each name of a parameter, the URL without it; empty for a URL with more than MAX_PARAMETERS names."""
     names = list_parameter_names(url)

@@ -273,6 +273,7 @@ class LeasedUrl:
     is_rendering_wanted: bool = False  # the response of the last fetch had no text
     is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
     found_by: str = "manual"  # Link.found_by
+    found_on: str | None = None  # Link.found_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +349,7 @@ class Outcome(StrEnum):
     ROBOTS_DISALLOWED = "robots_disallowed"
     DENIED = "denied"
     OFF_SITE = "off_site"
+    REDIRECTED = "redirected"
     DISCARDED = "discarded"
     TAKEDOWN = "takedown"
 
@@ -396,6 +398,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "Blocked by robots.txt"),
     Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source, or by a middleware"),
     Outcome.OFF_SITE: (State.DROPPED, "Redirected to a site that does not belong to the source"),
+    Outcome.REDIRECTED: (State.DROPPED, "Redirects to another site, whose URL is fetched in its place (see detail)"),
     Outcome.DISCARDED: (State.DROPPED, "Dropped from quarantine by a user"),
     Outcome.TAKEDOWN: (State.DROPPED, "Removed at somebody's demand (see detail); it is not fetched or stored again"),
     Outcome.BAD_URL: (State.FAILED, "Not an http(s) URL that can be fetched"),

@@ -32,8 +32,9 @@ from sqlalchemy import (
 )
 
 from newsmill import urls
+from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.exceptions import CursorError, UrlError
-from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, Outcome, is_doubtful
 from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger, removed_documents
@@ -65,6 +66,7 @@ _OF_PAGE = (
     .join(ledger, ledger.c.document_id == documents.c.id)
     .where(ledger.c.id == bindparam("b_id"), documents.c.ledger_id == ledger.c.id)
 )
+_ROW_OF_KEY = select(ledger.c.document_id, ledger.c.outcome, ledger.c.final_url).where(ledger.c.url_key == bindparam("b_key"))
 _ESTIMATE = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
@@ -114,13 +116,16 @@ class Documents:
             image: str | None = conn.execute(select(documents.c.image).where(documents.c.id == document_id)).scalar()
         return image
 
-    def _by_url(self, conn: Connection, url: str) -> Document | None:
+    def _by_url(self, conn: Connection, url: str, redirects: int = MAX_SITE_REDIRECTS) -> Document | None:
         try:
             key = urls.make_key(url)
         except UrlError:
             return None
         # A copy leads to the document of its article, also if a page that named this URL by mistake has its key as its id.
-        document_id = conn.execute(select(ledger.c.document_id).where(ledger.c.url_key == key)).scalar()
+        row = conn.execute(_ROW_OF_KEY, {"b_key": key}).one_or_none()
+        if row is not None and row.outcome == Outcome.REDIRECTED and row.final_url is not None and redirects > 0:
+            return self._by_url(conn, row.final_url, redirects - 1)
+        document_id = None if row is None else row.document_id
         found = _by_id(conn, document_id or key)
         if document_id is not None or found is not None:
             return found

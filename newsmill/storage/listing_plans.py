@@ -38,8 +38,7 @@ from newsmill.storage import websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import polls, sources
 from newsmill.storage.ledger.polls import PolledListing
-from newsmill.storage.ledger.priority import FROM_BACKFILL
-from newsmill.storage.ledger.sources import FROM_PLAN
+from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN
 from newsmill.storage.schema import documents, sightings, source_patterns
 from newsmill.storage.statements import AnyRow, Upsert
 

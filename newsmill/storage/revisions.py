@@ -54,6 +54,8 @@ _TOO_OLD = select(_KEPT.c.revision).where(
 )
 _REMOVE = delete(revisions).where(revisions.c.document_id == bindparam("b_id"), revisions.c.revision.in_(_TOO_OLD))
 
+_DISCARD = delete(revisions).where(revisions.c.document_id.in_(bindparam("b_ids", expanding=True)))
+
 _ALL = union_all(
     select(documents.c.id.label("document_id"), documents.c.revision, *(documents.c[name] for name in _CONTENT)).where(
         documents.c.id == bindparam("b_id")
@@ -83,6 +85,12 @@ def keep_replaced(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     conn.execute(_KEEP, replacing)
     conn.execute(_REMOVE, replacing)
+
+
+def discard(conn: Connection, ids: Sequence[str | None]) -> None:
+    """Delete the replaced contents of documents that another host's page had before."""
+    if ids:
+        conn.execute(_DISCARD, {"b_ids": ids})
 
 
 class Revisions:

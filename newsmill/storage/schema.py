@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     text,
     true,
 )
@@ -79,7 +80,7 @@ ledger = Table(
     Column("host", StorableText, nullable=False),
     Column("source", StorableText),
     Column("kind", String(16), nullable=False),
-    Column("rank", Integer, nullable=False, server_default="0"),  # smaller is fetched first; ledger.links
+    Column("rank", Integer, nullable=False, server_default="0"),  # smaller is fetched first; ledger.priority
     Column("found_by", StorableText, nullable=False),
     Column("found_on", StorableText),
     Column("hint", Json),
@@ -367,6 +368,7 @@ url_parameters = Table(
     Column("name", StorableText, primary_key=True),  # lower case
     Column("copies", Integer, nullable=False),
     Column("articles", Integer, nullable=False),
+    Column("is_needed", Boolean, nullable=False, server_default=false()),
 )
 
 # The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 table search_words, whose rowid is

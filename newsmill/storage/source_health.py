@@ -38,9 +38,8 @@ from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_
 from newsmill.storage.columns import load_source
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Trace
-from newsmill.storage.ledger.priority import RANK_RECENT
+from newsmill.storage.ledger.priority import FROM_PLAN, RANK_RECENT
 from newsmill.storage.ledger.queries import to_trace
-from newsmill.storage.ledger.sources import FROM_PLAN
 from newsmill.storage.schema import count_totals, documents, ledger, source_alarms, source_checks, sources
 from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, Upsert, state_is
 

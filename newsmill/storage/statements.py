@@ -157,6 +157,12 @@ class CounterUpdates:
         if at is not None and outcome is not None and kind == "page":
             self.add(at, source, kind, outcome, -1)
 
+    def move(self, row: AnyRow, source: str) -> None:
+        """Count the outcome of a page for another source."""
+        self.undo(row.ended_at, row.source, row.kind, row.outcome)
+        if row.ended_at is not None and row.outcome is not None and row.kind == "page":
+            self.add(row.ended_at, source, row.kind, row.outcome)
+
     def write(self, conn: Connection) -> None:
         changes = sorted(((key, n) for key, n in self._n.items() if n), key=lambda item: (*item[0][1:], item[0][0]))
         _ADD.run(

@@ -73,6 +73,7 @@ def test_a_feed_whose_links_lead_through_a_service_that_counts_clicks(sites: Far
     for url, link in zip(articles, shown, strict=True):
         found = [documents.get(url), documents.get(link)]
         assert [document and (document.url, document.source) for document in found] == [(url, "paper")] * 2, world.states()
-        assert [world.outcome(link), world.trace(link).final_url] == [Outcome.STORED, url]
+        assert [world.outcome(link), world.trace(link).final_url] == [Outcome.REDIRECTED, url]
+        assert world.outcome(url) is Outcome.STORED
     assert len(service.hits("/click/bridge")) == len(paper.hits("/the-bridge")) == 1
     assert documents.count() == 2 and SourceAlarms(world.engine).list_history("paper") == []

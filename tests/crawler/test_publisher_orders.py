@@ -35,7 +35,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
         listings = {Kind.FEED: "/feed", Kind.SITEMAP: "/sitemap.xml", Kind.SECTION: "/news", Kind.HOMEPAGE: "/"}
         world.ledger.add([Link(site.url(path), kind, None, FROM_BACKFILL) for kind, path in listings.items()], now=now())
         world.submit(redirecting)
-        world.wait(lambda: world.outcome(redirecting) is Outcome.ROBOTS_DISALLOWED)
+        world.wait(lambda: world.outcome(redirecting) is Outcome.REDIRECTED)
         command = [sys.executable, "-P", "-m", "crawler.page_fetch", pages[0]]
         done = subprocess.run(command, env={**os.environ, **world.environ()}, capture_output=True, check=True, timeout=60)
         assert json.loads(done.stdout) == {"outcome": STOPPED_BY_OWNER.outcome, "detail": STOPPED_BY_OWNER.detail}

@@ -29,7 +29,7 @@ def test_every_request_is_signed_for_its_own_host(sites: Farm, world: World, mon
     world.submit(page)
     world.submit(feed, kind=Kind.FEED)
     world.crawl(delay=0.0)
-    assert world.outcome(page) is State.FETCHED
+    assert world.outcome(other.url("/moved")) is State.FETCHED
     public = {key.id: base64.urlsafe_b64decode(key.public + "=") for key in keys}
     requests = [(hit, server) for server in (site, other) for hit in server.log]
     assert {(hit.path, server.ip) for hit, server in requests} >= {
@@ -41,7 +41,7 @@ def test_every_request_is_signed_for_its_own_host(sites: Farm, world: World, mon
     for hit, server in requests:
         (parameters,) = verify(hit.headers, "GET", server.url(hit.path), public).values()
         assert parameters["keyid"] == keys[1].id
-    assert not [name for name, _ in world.page(page).request_headers if name.lower().startswith("signature")]
+    assert not [name for name, _ in world.page(other.url("/moved")).request_headers if name.lower().startswith("signature")]
 
 
 def test_without_a_key_no_request_is_signed(sites: Farm, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_no_link_leads_into_a_private_network(sites: Farm, world: World, canary:
     assert len(ends) > 60 and {row.outcome for row in ends if not _is_retried(row)} <= HARMLESS, _describe(ends)
     assert {world.trace(url).outcome for url in _redirects(site, bad)} <= HARMLESS | {
         Outcome.OFF_SITE,
+        Outcome.REDIRECTED,
         Outcome.GONE,
         Outcome.HTTP_ERROR,
         None,

@@ -10,6 +10,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.url_parameters import MIN_COPIES
 
+FEED = f"{SITE}/rss"
 TOPICS = ("bridge", "budget", "storm", "harbour", "river")
 WORDS = {name: " ".join(f"{name} {number}." for number in range(90)) for name in (*TOPICS, "week")}
 
@@ -22,7 +23,7 @@ def mill(ledger: Ledger) -> Mill:
 def store(mill: Mill, path: str, topic: str, canonical: str | None = None, **fields: object) -> Outcome | None:
     """Fetch a page with an article about a topic. The outcome of its URL."""
     url = f"{SITE}{path}"
-    (claim,) = mill.fetch(Link(url, source="paper", found_by="feed"))
+    (claim,) = mill.fetch(Link(url, source="paper", found_by="feed", found_on=FEED))
     mill.store(good(claim, article(url, topic, canonical, **fields)))
     return outcome(mill, path)
 
@@ -86,7 +87,7 @@ def test_a_canonical_url_of_many_articles_is_not_believed(mill: Mill, documents:
 
 def test_articles_of_one_commit_that_name_one_canonical_url(mill: Mill, documents: Documents) -> None:
     pages = {**{f"/{topic}": topic for topic in TOPICS}, "/news": "week"}
-    claims = mill.fetch(*(Link(f"{SITE}{path}", source="paper", found_by="feed") for path in pages))
+    claims = mill.fetch(*(Link(f"{SITE}{path}", source="paper", found_by="feed", found_on=FEED) for path in pages))
     claims.sort(key=lambda claim: [*pages].index(claim.url.removeprefix(SITE)))
     mill.store(*(good(claim, article(claim.url, pages[claim.url.removeprefix(SITE)], "/news")) for claim in claims))
     assert {path: topic_of(documents, path) for path in pages} == pages
@@ -113,8 +114,8 @@ def test_a_parameter_that_only_makes_copies_is_learnt(mill: Mill, documents: Doc
         assert store(mill, path, topic, canonical) is (Outcome.DUPLICATE if canonical else Outcome.STORED)
     for number in range(MIN_COPIES):
         assert store(mill, f"/story?id={number}&from=app{number}", ("bridge", "budget", "storm")[number]) is Outcome.DUPLICATE
-    links = [Link(f"{SITE}/story?from=mail&id={number}", source="paper", found_by="feed") for number in range(6)]
-    elsewhere = Link("https://other.example/story?id=1&from=mail", source="paper", found_by="feed")
+    links = [Link(f"{SITE}/story?from=mail&id={number}", source="paper", found_by="feed", found_on=FEED) for number in range(6)]
+    elsewhere = Link("https://other.example/story?id=1&from=mail", source="paper", found_by="feed", found_on=FEED)
     added = mill.ledger.add([*links, elsewhere], now=NOON)
     assert (added.known, added.new) == (4, 3)
     leased = {row.url for host in ("paper.example", "other.example") for row in mill.lease(host)}
@@ -132,7 +133,7 @@ def test_a_token_that_is_new_at_each_read_is_learnt(mill: Mill, documents: Docum
     new = []
     for read in range(9):
         paths = [path.format(topic=topic, token=f"4f{read:06d}") for topic in TOPICS]
-        added = mill.ledger.add([Link(f"{SITE}{path}", source="paper", found_by="homepage") for path in paths], now=NOON)
+        added = mill.ledger.add([Link(f"{SITE}{path}", source="paper", found_by="homepage", found_on=FEED) for path in paths], now=NOON)
         new.append(added.new)
         if mill.lease():
             for claim in mill.claim(mill.save()):
@@ -149,12 +150,13 @@ def test_a_number_that_selects_an_article_is_not_taken_for_a_session(mill: Mill,
         assert store(mill, f"/news/1000000{number}/story", topic) is Outcome.STORED
     for number in range(MIN_COPIES):
         assert store(mill, f"/news/2000000{number}/story", TOPICS[number]) is Outcome.DUPLICATE
-    assert mill.ledger.add([Link(f"{SITE}/news/30000000/story", source="paper", found_by="feed")], now=NOON).new == 1
+    assert mill.ledger.add([Link(f"{SITE}/news/30000000/story", source="paper", found_by="feed", found_on=FEED)], now=NOON).new == 1
 
 
 def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -> None:
-    for read in range(6):
-        store(mill, f"/s/4f00000{read}/storm", "storm")
+    for read in range(2):
+        for topic in TOPICS[:MIN_COPIES]:
+            store(mill, f"/s/4f00000{read}/{topic}", topic)
     for read, new in ((7, 1), (8, 0)):
         section = Link(f"{SITE}/s/4f00000{read}/local/", Kind.SECTION, "paper", found_by="homepage")
         assert mill.ledger.add([section], now=NOON).new == new

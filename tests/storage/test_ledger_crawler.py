@@ -32,14 +32,22 @@ def test_the_hint_comes_with_the_work(ledger: Ledger) -> None:
 
 def test_the_hint_of_a_later_listing_completes_that_of_a_page_which_waits(ledger: Ledger) -> None:
     """The homepage and the sitemap are read first; the feed of the same minute has date, authors and tags."""
-    ledger.add([Link(f"{SITE}/a", found_by="homepage"), Link(f"{SITE}/b", found_by="homepage", hint=Hint(title="Shown"))], now=NOON)
-    ledger.add([Link(f"{SITE}/b", found_by="sitemap", hint=Hint(modified_at=NOON))], now=NOON)
+    ledger.add(
+        [
+            Link(f"{SITE}/a", found_by="homepage", found_on=SITE),
+            Link(f"{SITE}/b", found_by="homepage", found_on=SITE, hint=Hint(title="Shown")),
+        ],
+        now=NOON,
+    )
+    ledger.add([Link(f"{SITE}/b", found_by="sitemap", found_on=SITE, hint=Hint(modified_at=NOON))], now=NOON)
     told = Hint(title="Told", authors=("A", "B"), published_at=after(days=-1), tags=("x",))
-    ledger.add([Link(f"{SITE}/{name}", found_by="feed", hint=told) for name in "ab"], now=NOON)
-    ledger.add([Link(f"{SITE}/{name}", found_by="homepage") for name in "ab"], now=NOON)
+    ledger.add([Link(f"{SITE}/{name}", found_by="feed", found_on=SITE, hint=told) for name in "ab"], now=NOON)
+    ledger.add([Link(f"{SITE}/{name}", found_by="homepage", found_on=SITE) for name in "ab"], now=NOON)
     leased = sorted(Mill(ledger).lease(), key=lambda row: row.url)
     assert [row.hint for row in leased] == [told, replace(told, title="Shown", modified_at=NOON)]
-    ledger.add([Link(f"{SITE}/a", found_by="feed", hint=Hint(language="de"))], now=NOON)  # the fetched page keeps what its fetch has
+    ledger.add(
+        [Link(f"{SITE}/a", found_by="feed", found_on=SITE, hint=Hint(language="de"))], now=NOON
+    )  # the fetched page keeps what its fetch has
     found = ledger.trace(f"{SITE}/a")
     assert found is not None and found.state is State.FETCHING
 

@@ -55,9 +55,10 @@ def test_leased_by_rank(ledger: Ledger) -> None:
 
 
 def test_hints_of_all_listings_are_kept_until_the_page_is_fetched(ledger: Ledger) -> None:
-    homepage, sitemap = Link("http://a.example/x", found_by="homepage"), Link("http://a.example/x", found_by="sitemap", hint=old(1))
+    page = Link("http://a.example/x", found_on="http://a.example/")
+    homepage, sitemap = replace(page, found_by="homepage"), replace(page, found_by="sitemap", hint=old(1))
     entry = Hint(title="X", authors=("Jane Doe",), published_at=NOW - timedelta(days=2), modified_at=NOW, tags=("ferry",))
-    for link in (homepage, sitemap, Link("http://a.example/x", found_by="feed", hint=entry), homepage):
+    for link in (homepage, sitemap, replace(page, found_by="feed", hint=entry), homepage):
         ledger.add([link], now=NOW)
     (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
     (row,) = ledger.lease_urls(host.host, "me", limit=9, seconds=60, now=NOW)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, bindparam, func, select, text
 
 from newsmill import urls
-from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
+from newsmill.discovery.url_patterns import drop_each_parameter, find_edition, find_plain_url, is_same_edition
 from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import OtherContent, list_other_content
 from newsmill.model import SPIDER, Document, Outcome, OutcomeRecord, is_doubtful
@@ -53,7 +53,7 @@ class StoredPage:
     revision: int
     first_seen_at: datetime
     stored_at: datetime
-    is_canonical: bool  # the URL of its page is the canonical one
+    is_canonical: bool  # its page is the one at the canonical URL; not one that redirects there from another host
     archive_ref: str | None = None
     other_content: OtherContent = ()
     gone_at: datetime | None = None
@@ -61,6 +61,7 @@ class StoredPage:
     text: str = ""
     canonical_url: str | None = None
     url: str = ""
+    requested_url: str = ""
     published_at: datetime | None = None
     published_precision: str | None = None
 
@@ -223,11 +224,6 @@ def _have_same_time(document: Document, page: StoredPage) -> bool:
     return is_exact and document.published_at is not None and document.published_at == page.published_at
 
 
-def find_edition(url: str) -> str:
-    """The host of a URL, without the signs of AMP and mobile versions: local editions on hosts of their own share texts."""
-    return urls.get_profile_site(find_plain_url(url) or url)
-
-
 def _are_related(one: str, other: str) -> bool:
     """Whether two URLs name one article by their spelling: the same path, slug or article number."""
     first, second = (urlsplit(find_plain_url(url) or url).path.rstrip("/") for url in (one, other))
@@ -271,6 +267,7 @@ _COLUMNS = select(
     documents.c.first_seen_at,
     documents.c.stored_at,
     documents.c.url,
+    documents.c.requested_url,
     documents.c.archive_ref,
     documents.c.authors,
     documents.c.live_updates,
@@ -337,7 +334,7 @@ def _make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: da
         revision=document.revision,
         first_seen_at=document.first_seen_at,
         stored_at=stored_at,
-        is_canonical=_is_canonical(document.id, document.url),
+        is_canonical=_is_canonical(document.id, document.url) and is_same_edition(document.requested_url, document.url),
         archive_ref=document.archive_ref,
         other_content=other_content,
         gone_at=document.gone_at,
@@ -345,6 +342,7 @@ def _make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: da
         text=document.text,
         canonical_url=document.canonical_url,
         url=document.url,
+        requested_url=document.requested_url,
         published_at=document.published_at,
         published_precision=document.published_precision,
     )
@@ -373,6 +371,7 @@ class StoreDecision:
     displaced: int | None = None  # the ledger row that owned the document before
     copy_of: str | None = None  # of a duplicate with the same text: the URL of the document
     extracts_displaced: bool = False  # the page of that row is another article, and gets a document of its own
+    discards_history: bool = False  # the revisions before are another host's
 
 
 def decide(results: Sequence[Result], stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str]) -> list[StoreDecision]:
@@ -431,7 +430,11 @@ def _decide_one(result: Result, stored: Mapping[str, StoredPage], now: datetime,
         return _update(result, document, old, now)
     if _is_canonical(document.id, document.url) and not old.is_canonical:
         extracts_displaced = displaces_article(document, old)
-        return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id, extracts_displaced=extracts_displaced)
+        if is_same_edition(document.url, old.requested_url):
+            decision = replace(_update(result, document, old, now), record=record)
+        else:  # whoever writes another host has written neither the first revision nor its date
+            decision = StoreDecision(result, record, replace(document, revision=1), now, document.id, discards_history=True)
+        return replace(decision, displaced=old.ledger_id, extracts_displaced=extracts_displaced)
     copy_of = old.url if is_same_text(document, old) else None
     return StoreDecision(result, duplicate_of(document.id), document_id=document.id, copy_of=copy_of)
 

@@ -6,15 +6,16 @@ A leased row is saved with its page, ended, postponed or released.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, case, exists, func, literal_column, not_, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, Rendering, Segment
+from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Rendering, Segment
 from newsmill.storage.columns import load_hint
-from newsmill.storage.ledger import polls, revisits
+from newsmill.storage.ledger import polls, redirects, revisits
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
@@ -243,6 +244,7 @@ class Ended:
     last_modified: str | None = None
     cache_seconds: float | None = None  # of a listing: for how long the response may be reused; None keeps the stored value
     update_interval: timedelta | None = None  # of a feed: how often it says that it changes; None keeps the stored value
+    leads_to: Link | None = None  # of a redirect to another site: what is fetched in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,7 @@ def _make_url_lease(*of_source: Any) -> Any:
             ledger.c.last_modified,
             ledger.c.hint,
             ledger.c.found_by,
+            ledger.c.found_on,
             ledger.c.rendering,
             ledger.c.outcome,
             ledger.c.next_at,
@@ -388,6 +391,7 @@ def _to_leased_url(row: AnyRow) -> LeasedUrl:
         is_rendering_wanted=row.rendering == Rendering.WANTED or (is_revisit and row.rendering is not None),
         is_revisit=is_revisit,
         found_by=row.found_by,
+        found_on=row.found_on,
     )
 
 
@@ -431,6 +435,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     revisited = {key: ended for key, ended in current.items() if revisits.is_revisit(leased_rows[key])}
     revisits.end(conn, [EndedRevisit(leased_rows[key], ended.ending) for key, ended in revisited.items()], now)
     current = {key: ended for key, ended in current.items() if key not in revisited}
+    current = {key: _limit_redirects(conn, ended) for key, ended in current.items()}
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
     revisits.note_gone(conn, (leased_rows[key] for key, ended in current.items() if ended.ending.outcome is Outcome.GONE), now)
@@ -440,7 +445,17 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     for key, ended in current.items():
         counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
     counters.write(conn)
+    for ended in current.values():
+        if ended.leads_to is not None:
+            redirects.follow(conn, ended.id, ended.leads_to, now)
     return len(current) + len(revisited)
+
+
+def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
+    if ended.leads_to is None or not redirects.is_too_long(conn, ended.leads_to.found_on):
+        return ended
+    ending = OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_SITE_REDIRECTS} redirects from site to site")
+    return replace(ended, ending=ending, leads_to=None)
 
 
 def _to_poll(ended: Ended) -> Poll:

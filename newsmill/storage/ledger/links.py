@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill import urls
+from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
 from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.ledger import polls, takedowns
+from newsmill.storage.ledger.adoption import adopt, read_sites
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, batches, requeue, requeue_keys
 from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
 from newsmill.storage.schema import hosts, ledger
@@ -74,9 +76,11 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     requested = [link for link in links if link.found_by in REQUESTED_BY]
     read_at = None if listing_id is None else polls.get_read_at(conn, listing_id)
     is_first_read = listing_id is not None and read_at is None
-    rows, shown, bad = _make_rows([*requested, *found], known_as, now, is_first_read=is_first_read)
+    sites = read_sites(conn, {link.source for link in found})
+    rows, shown, bad = _make_rows([*requested, *found], known_as, now, sites, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
+    adopt(conn, {key: rows[key] for key in known if rows[key]["found_by"] in LISTED_BY}, sites, now)
     _respell(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
     again_due: int = sum(requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
     news = set(known)
@@ -84,11 +88,17 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
         news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
         if new and (not is_first_read or polls.has_news(found, now)):
             polls.mark_shown(conn, listing_id, now)
-    raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if key in news and rows[key]["rank"] <= RANK_RECENT]
+    shown_news = [rows[key] for key in known if key in news]
+    raised = [{"b_key": row["url_key"], "b_rank": row["rank"]} for row in shown_news if row["rank"] <= RANK_RECENT]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    _add_hints(conn, {key: rows[key]["hint"] for key in known if key in news and rows[key]["hint"] is not None})
+    _add_hints(conn, {row["url_key"]: row["hint"] for row in shown_news if row["hint"] is not None and _describes(row, sites)})
     return Added(new=len(new), known=len(known), bad=bad, again=again_due, is_first_read=is_first_read)
+
+
+def _describes(row: Mapping[str, Any], sites: Mapping[str | None, frozenset[str]]) -> bool:
+    """Whether the hint of a link may be added to the row of another one."""
+    return is_hint_trusted(sites.get(row["source"], frozenset()), row["found_by"], row["found_on"], row["url"])
 
 
 def _name_discovered(conn: Connection, links: Sequence[Link]) -> dict[str, str]:
@@ -176,18 +186,24 @@ def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
 
 
 def _make_rows(
-    links: Iterable[Link], known_as: Mapping[str, str], now: datetime, *, is_first_read: bool
+    links: Iterable[Link],
+    known_as: Mapping[str, str],
+    now: datetime,
+    sites: Mapping[str | None, frozenset[str]],
+    *,
+    is_first_read: bool,
 ) -> tuple[dict[str, dict[str, Any]], set[str], int]:
     """(rows by key, of several links to one URL the first; keys whose sighting is recorded; number of invalid URLs that get no row).
 
-    `known_as`: the URLs by which some links are known, by the URL of the link.
+    `known_as`: the URLs by which some links are known, by the URL of the link. `sites`: those of the sources of listings' links.
     """
     rows: dict[str, dict[str, Any]] = {}
     shown: set[str] = set()
     bad = 0
     for link in links:
         try:
-            row = make_row(link, now, is_first_read=is_first_read)
+            is_foreign = link.found_by in LISTED_BY and link.source in sites and urls.find_site(link.url) not in sites[link.source]
+            row = make_row(link, now, is_first_read=is_first_read, is_foreign=is_foreign)
         except UrlError as error:
             if link.found_by not in REQUESTED_BY:
                 bad += 1
@@ -201,8 +217,8 @@ def _make_rows(
     return rows, shown, bad
 
 
-def make_row(link: Link, now: datetime, *, is_first_read: bool = False) -> dict[str, Any]:
-    """A new row for a link, due now. Raises UrlError."""
+def make_row(link: Link, now: datetime, *, is_first_read: bool = False, is_foreign: bool = False) -> dict[str, Any]:
+    """A new row for a link, due now; see `rank`. Raises UrlError."""
     if link.kind is Kind.SPIDER:
         url, key, host = link.url, urls.make_spider_key(link.url), urls.make_spider_host(link.source or "")
     else:
@@ -214,7 +230,7 @@ def make_row(link: Link, now: datetime, *, is_first_read: bool = False) -> dict[
         "host": host,
         "source": link.source,
         "kind": link.kind.value,
-        "rank": rank(link, now, is_first_read=is_first_read),
+        "rank": rank(link, now, is_first_read=is_first_read, is_foreign=is_foreign),
         "found_by": link.found_by,
         "found_on": link.found_on,
         "hint": dump_hint(link.hint),

@@ -14,16 +14,26 @@ RANK_REQUESTED = 1  # a person or a program waits for it
 RANK_NEW = 2  # new on a feed, a section or the home page since its last poll
 RANK_RECENT = 3  # from the first poll of a listing, or from a sitemap and dated within MAX_RECENT_AGE
 RANK_REVISIT = 4  # a stored article is fetched again; ledger.revisits
-RANK_OLD = 5  # from a sitemap, older or without a date; older pages from the first poll of another listing
+RANK_OLD = 5  # from a sitemap, older or without a date; older pages from the first poll of another listing; on a site of others
 RANK_BACKFILL = 6  # what a backfill finds and reads: behind everything else
 FROM_BACKFILL = "backfill"  # `found_by` of what a backfill finds
+FROM_PLAN = "source"  # `found_by` of the listings in a plan
 REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
 MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
 MAX_RECENT_AGE = timedelta(days=30)
 
 
-def rank(link: Link, now: datetime, *, is_first_read: bool = False) -> int:
-    """The rank of a link; the smaller is fetched first. `is_first_read`: it comes from the first poll of its listing."""
+def rank(link: Link, now: datetime, *, is_first_read: bool = False, is_foreign: bool = False) -> int:
+    """The rank of a link; the smaller is fetched first.
+
+    `is_first_read`: it comes from the first poll of its listing. `is_foreign`: its source does not speak for its site, so what that site's
+    own listings announce comes first.
+    """
+    own = _rank_own(link, now, is_first_read=is_first_read)
+    return max(own, RANK_OLD) if is_foreign and own > RANK_REQUESTED else own
+
+
+def _rank_own(link: Link, now: datetime, *, is_first_read: bool) -> int:
     if link.found_by == FROM_BACKFILL:
         return RANK_BACKFILL
     if link.kind is not Kind.PAGE:

@@ -14,13 +14,16 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
 from newsmill.discovery.schedule import RevisitResult
+from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
+from newsmill.discovery.url_patterns import is_same_edition
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
 from newsmill.search import indexer
-from newsmill.storage import fingerprints, revisions
+from newsmill.storage import fingerprints, revisions, url_parameters
 from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits, takedowns
+from newsmill.storage.ledger.adoption import read_sites
 from newsmill.storage.ledger.article_identity import (
     StoreDecision,
     StoredPage,
@@ -36,8 +39,8 @@ from newsmill.storage.ledger.ended_rows import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
-from newsmill.storage.url_parameters import ParameterEvidence
-from newsmill.urls import get_profile_site, make_key
+from newsmill.storage.url_parameters import Copy
+from newsmill.urls import find_site, get_profile_site, make_key
 
 _ROWS = (
     select(
@@ -49,6 +52,8 @@ _ROWS = (
         ledger.c.outcome,
         ledger.c.ended_at,
         ledger.c.document_id,
+        ledger.c.found_by,
+        ledger.c.found_on,
     )
     .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)))
     .order_by(ledger.c.id)
@@ -113,7 +118,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
-    current = [result for result in results if _is_claimed(result, rows)]
+    current = [_refuse_foreign(result) for result in results if _is_claimed(result, rows)]
     current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
@@ -127,6 +132,15 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     for decision in decisions:
         ended[decision.record.outcome] = ended.get(decision.record.outcome, 0) + 1
     return ended
+
+
+def _refuse_foreign(result: Result) -> Result:
+    """The result; without a document where its page is on another site than the URL of the row, which must not own a document there."""
+    document, url = result.reading.document, result.claim.url
+    if document is None or document.extractor == SPIDER or find_site(document.url) == find_site(url):
+        return result
+    ending = OutcomeRecord(Outcome.OFF_SITE, f"leads to {document.url}")
+    return replace(result, reading=replace(result.reading, document=None, ending=ending))
 
 
 def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
@@ -199,6 +213,9 @@ def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str,
     document = result.reading.document
     if document is None or result.retry_at is not None or result.reading.ending.outcome is not Outcome.STORED:
         return result.reading.ending
+    url, stored_url = result.claim.url, stored[document_id].url
+    if not is_same_edition(document.url, stored_url) and not is_same_edition(url, stored_url):
+        return OutcomeRecord(Outcome.OFF_SITE, f"the URL does not lead to {stored_url} any more")
     if document.id == document_id:
         is_other = is_placeholder(document, stored[document_id])
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"the page shows another text for now: {document.title}") if is_other else None
@@ -251,9 +268,10 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
         counters.add(at, row.source, row.kind, _outcome_of(decision, row).outcome.value)
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, counters, now)
-    _learn_parameters(conn, decisions)
-    rows_to_write = _document_rows(decisions)
+    _learn_parameters(conn, decisions, rows)
+    rows_to_write = _document_rows(decisions, rows)
     _stamp_changed(conn, rows_to_write, stamp)
+    revisions.discard(conn, [decision.document_id for decision in decisions if decision.discards_history])
     revisions.keep_replaced(conn, rows_to_write)
     _WRITE.run(conn, rows_to_write)
     indexer.index_changed(conn, rows_to_write)
@@ -261,16 +279,33 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
     counters.write(conn)
 
 
-def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision]) -> None:
-    """Note what new documents and copies say about the parameters of their URLs. A page that is extracted again says nothing new."""
-    evidence = ParameterEvidence()
-    for decision in decisions:
-        document, is_first = decision.document, not decision.result.claim.again
-        if document is not None and is_first and document.revision == 1 and decision.record.outcome is Outcome.STORED:
-            evidence.add_article(document.url, document.canonical_url)
-        if decision.copy_of is not None and is_first:
-            evidence.add_copy(decision.result.claim.url, decision.copy_of)
-    evidence.write(conn)
+def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision], rows: Mapping[int, AnyRow]) -> None:
+    """Note what new documents and copies say about the parameters of their URLs. A page that is extracted again says nothing new.
+
+    Links of other sites, of people and of programs say nothing: they could show copies that the site itself never links to.
+    """
+    first = [decision for decision in decisions if not decision.result.claim.again]
+    articles = [
+        decision.document
+        for decision in first
+        if decision.document is not None and decision.document.revision == 1 and decision.record.outcome is Outcome.STORED
+    ]
+    copied = [decision for decision in first if decision.copy_of is not None]
+    sites = read_sites(conn, {rows[decision.result.claim.id].source for decision in copied})
+    copies = [
+        Copy(decision.result.claim.url, decision.copy_of, decision.document_id)
+        for decision in copied
+        if decision.copy_of is not None
+        and decision.document_id is not None
+        and _is_own_link(rows[decision.result.claim.id], decision.result.claim.url, sites)
+    ]
+    if articles or copies:
+        url_parameters.learn(conn, [decision.result.claim.id for decision in decisions], copies, articles)
+
+
+def _is_own_link(row: AnyRow, url: str, sites: Mapping[str | None, frozenset[str]]) -> bool:
+    """Whether a listing of the site itself shows the page."""
+    return row.found_by in LISTED_BY and is_hint_trusted(sites.get(row.source, frozenset()), row.found_by, row.found_on, url)
 
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
@@ -303,8 +338,8 @@ def _outcome_values(decision: StoreDecision, row: AnyRow, at: datetime, now: dat
     }
 
 
-def _document_rows(decisions: Sequence[StoreDecision]) -> list[dict[str, Any]]:
-    """Document rows in the order of their ids; of two for one id the later, which includes the earlier."""
+def _document_rows(decisions: Sequence[StoreDecision], owners: Mapping[int, AnyRow]) -> list[dict[str, Any]]:
+    """Document rows in the order of their ids; of two for one id the later, which includes the earlier. `owners`: rows of the ledger."""
     rows = {}
     for decision in decisions:
         if decision.document is not None:
@@ -313,6 +348,8 @@ def _document_rows(decisions: Sequence[StoreDecision]) -> list[dict[str, Any]]:
                 "ledger_id": decision.result.claim.id,
                 "stored_at": decision.stored_at,
                 "site": _get_profile_site(decision.document),
+                # The archived page has the source of its fetch; the row may have another one by now.
+                "source": owners[decision.result.claim.id].source or row["source"],
             }
             rows[decision.document.id] = row | current
     return [rows[document_id] for document_id in sorted(rows)]

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from newsmill.discovery.schedule import RevisitResult, compute_next_revisit, find_age_start
+from newsmill.discovery.url_patterns import is_same_edition
 from newsmill.model import OUTCOMES, SPIDER, Document, Kind, Outcome, OutcomeRecord, Source
 from newsmill.storage.columns import load_source
 from newsmill.storage.documents import make_stamp
@@ -58,7 +59,7 @@ _MAKE_DUE = update(ledger).where(_OF_ID).values(state="due", rank=RANK_REVISIT, 
 _PLAN = update(ledger).where(_OF_ID).values(revisit_at=_REVISIT_AT)
 _OWNERS = select(ledger.c.id, ledger.c.document_id).where(ledger.c.id.in_(_IDS), ledger.c.document_id.is_not(None))
 _DOCUMENTS = select(
-    *(documents.c[name] for name in ("id", "ledger_id", "url", "fetched_at", "archive_ref", "extractor")),
+    *(documents.c[name] for name in ("id", "ledger_id", "url", "requested_url", "fetched_at", "archive_ref", "extractor")),
     *(documents.c[name] for name in ("first_seen_at", "published_at", "published_precision", "gone_at")),
 ).where(documents.c.ledger_id.in_(_IDS))
 _END = (
@@ -236,6 +237,8 @@ def _end_row(conn: Connection, revisit: EndedRevisit, document: AnyRow | None, p
 
 def _note_absence(conn: Connection, outcome: Outcome, document: AnyRow, now: datetime) -> None:
     is_gone = outcome is Outcome.GONE
+    if is_gone and not is_same_edition(document.requested_url, document.url):
+        return  # a URL on another host that led to the article has gone, and not the article
     if is_gone == (document.gone_at is not None) or (not is_gone and outcome not in SAME_TEXT):
         return
     values = {"b_document": document.id, "b_gone_at": now if is_gone else None, "b_stamp": make_stamp(conn, now)}

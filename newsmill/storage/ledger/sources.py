@@ -18,13 +18,12 @@ from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.ledger.links import insert_rows, make_row
-from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_LISTING
+from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN, RANK_LISTING
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import FOUND, IS_LISTING, NOW, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.urls import make_spider_url
 
-FROM_PLAN = "source"  # `found_by` of the listings in a plan
 FOUND_ON_SITE = ("homepage", "robots")  # `found_by` of the listings that `discover` finds
 RETIRED_DETAIL = "no longer in the source's plan"
 _PAGE = Kind.PAGE.value
