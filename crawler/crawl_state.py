@@ -22,6 +22,7 @@ from crawler.renderer import Renderer
 from crawler.robots import RobotsResponse
 from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
+from newsmill.discovery.source_sites import covers
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Politeness, Render, Source
 from newsmill.outage_log import OutageLog
@@ -174,12 +175,18 @@ class CrawlState(LedgerCalls):
         return self.sources.get(leased_url.source or "")
 
     def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
-        source = self.source_of(leased_url)
-        return self._default_politeness if source is None else source.politeness
+        """The pace for a URL. On a site that its source does not speak for, a source may only be slower than the default."""
+        source, default = self.source_of(leased_url), self._default_politeness
+        if source is None:
+            return default
+        own = source.politeness
+        if leased_url.kind is Kind.SPIDER or covers(source, leased_url.url):
+            return own
+        return Politeness(max(own.delay, default.delay), min(own.concurrency, default.concurrency))
 
     def obeys_robots(self, leased_url: LeasedUrl) -> bool:
         source = self.source_of(leased_url)
-        return source is None or source.robots
+        return source is None or source.robots or (leased_url.kind is not Kind.SPIDER and not covers(source, leased_url.url))
 
     @property
     def has_sources_without_robots(self) -> bool:

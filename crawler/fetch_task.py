@@ -19,7 +19,7 @@ from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
-from newsmill.discovery.source_sites import is_hint_trusted, list_sites
+from newsmill.discovery.source_sites import covers, is_hint_trusted, list_sites
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render, Source
 from newsmill.storage.ledger import Ended, Postponed
 
@@ -309,8 +309,11 @@ def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThr
 
 
 def find_robots_refusal(url: str, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
-    """The outcome of a URL that its host's robots.txt forbids, or may forbid. None: it is allowed, or the source need not obey."""
-    if source is not None and not source.robots:
+    """The outcome of a URL that its host's robots.txt forbids, or may forbid. None: it is allowed, or the source need not obey.
+
+    The permission of a source's publisher holds for the sites of the source.
+    """
+    if source is not None and not source.robots and covers(source, url):
         return None
     decision = throttle.decide(url)
     if decision.is_allowed:

@@ -31,3 +31,9 @@ def is_hint_trusted(sites: frozenset[str], found_by: str, found_on: str | None, 
         return True
     site = urls.find_site(url)
     return site in sites or (found_on is not None and site == urls.find_site(found_on))
+
+
+def covers(source: Source, url: str) -> bool:
+    """Whether the operator's rules of politeness for a source apply to a URL: on its sites; for a source of a spider alone, everywhere."""
+    sites = list_sites(source)
+    return not sites or urls.find_site(url) in sites

@@ -124,3 +124,17 @@ def test_news_of_a_site_is_fetched_before_what_another_site_links_to(sites: Farm
     world.crawl(delay=0.0)
     paths = [hit.path for hit in honest.log]
     assert paths.index("/bridge") == paths.index("/feed.xml") + 1, paths
+
+
+def test_permission_and_pace_of_a_source_hold_on_its_own_sites(sites: Farm, world: World) -> None:
+    """A source that need not obey robots.txt, and may be fetched without a delay, links to another site."""
+    own, other = sites.site(), sites.site()
+    for site in (own, other):
+        site.robots("User-agent: *\nDisallow: /private/\n")
+    private = [write(site, "/private/bridge", "bridge") for site in (own, other)]
+    paced = [write(other, f"/{topic}", topic) for topic in STORIES]
+    feed = list_entries(own, "/feed.xml", *private, *paced)
+    world.source("paper", feeds=(feed,), robots=False)
+    world.crawl(delay=0.4)
+    assert [world.outcome(url) for url in private] == [State.FETCHED, Outcome.ROBOTS_DISALLOWED]
+    assert len(other.log) == 1 + len(STORIES) and min(other.gaps()[1:]) >= 0.4

@@ -127,6 +127,19 @@ def test_the_own_mobile_page_keeps_the_history(engine: Engine, mill: Mill, docum
     assert found is not None and found.first_seen_at == NOON - timedelta(days=1)
 
 
+@pytest.mark.parametrize("first", ["hostile", "honest"])
+def test_the_url_that_the_site_links_to_has_the_document(mill: Mill, documents: Documents, first: str) -> None:
+    """A hostile feed names the article with a parameter of its own, and the page names no canonical URL."""
+    add_sources(mill)
+    story = f"{HONEST}/story-1"
+    links = [by_feed(f"{story}?x=1", HOSTILE, "hostile"), by_feed(story, HONEST, "honest")]
+    for link in sorted(links, key=lambda link: link.source != first):
+        store(mill, link, article(link.url, "bridge"))
+    found = documents.get(story)
+    assert found is not None and (found.url, found.source, found.revision) == (story, "honest", 1)
+    assert documents.count() == 1 and outcome(mill, f"{story}?x=1") is Outcome.DUPLICATE
+
+
 # ---- parameters
 
 

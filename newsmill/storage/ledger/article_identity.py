@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -62,6 +62,7 @@ class StoredPage:
     canonical_url: str | None = None
     url: str = ""
     requested_url: str = ""
+    is_foreign: bool = False  # only other sites link to its page
     published_at: datetime | None = None
     published_precision: str | None = None
 
@@ -374,21 +375,23 @@ class StoreDecision:
     discards_history: bool = False  # the revisions before are another host's
 
 
-def decide(results: Sequence[Result], stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str]) -> list[StoreDecision]:
+def decide(
+    results: Sequence[Result], stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str], foreign: Set[int] = frozenset()
+) -> list[StoreDecision]:
     """One decision per result, in order; each sees what the earlier ones write.
 
-    `stored`, `owned`: see `identify`.
+    `stored`, `owned`: see `identify`. `foreign`: the rows that only other sites link to.
     """
-    stored = dict(stored)
+    stored = {key: replace(page, is_foreign=page.ledger_id in foreign) for key, page in stored.items()}
     decisions: dict[int, StoreDecision] = {}
     for result in results:
-        decision = _decide_one(result, stored, now, owned)
-        _note(decision, stored)
+        decision = _decide_one(result, stored, now, owned, foreign)
+        _note(decision, stored, foreign)
         if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
             earlier = decisions[decision.displaced]
             if decision.extracts_displaced:
-                earlier = _decide_one(earlier.result, stored, now, {})
-                _note(earlier, stored)
+                earlier = _decide_one(earlier.result, stored, now, {}, foreign)
+                _note(earlier, stored, foreign)
             else:
                 earlier = replace(earlier, record=duplicate_of(decision.document_id), document=None)
             decisions[decision.displaced] = earlier
@@ -397,12 +400,14 @@ def decide(results: Sequence[Result], stored: Mapping[str, StoredPage], now: dat
     return list(decisions.values())
 
 
-def _note(decision: StoreDecision, stored: dict[str, StoredPage]) -> None:
+def _note(decision: StoreDecision, stored: dict[str, StoredPage], foreign: Set[int]) -> None:
     """Put the document that a decision writes among the stored ones."""
     document = decision.document
     if document is None or decision.stored_at is None:
         return
-    stored[document.id] = _make_stored_page(document, decision.result.claim.id, decision.stored_at, _list_storable_content(document))
+    row = decision.result.claim.id
+    page = _make_stored_page(document, row, decision.stored_at, _list_storable_content(document))
+    stored[document.id] = replace(page, is_foreign=row in foreign)
 
 
 def _list_storable_content(document: Document) -> OtherContent:
@@ -415,7 +420,9 @@ def duplicate_of(document_id: str | None) -> OutcomeRecord:
     return OutcomeRecord(Outcome.DUPLICATE, f"another URL of document {document_id}")
 
 
-def _decide_one(result: Result, stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str]) -> StoreDecision:
+def _decide_one(
+    result: Result, stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str], foreign: Set[int]
+) -> StoreDecision:
     document, record = result.reading.document, result.reading.ending
     if record.outcome is not Outcome.STORED:
         return StoreDecision(result, record)
@@ -436,6 +443,8 @@ def _decide_one(result: Result, stored: Mapping[str, StoredPage], now: datetime,
             decision = StoreDecision(result, record, replace(document, revision=1), now, document.id, discards_history=True)
         return replace(decision, displaced=old.ledger_id, extracts_displaced=extracts_displaced)
     copy_of = old.url if is_same_text(document, old) else None
+    if copy_of is not None and old.is_foreign and result.claim.id not in foreign:  # the site itself links to the page, and not to the copy
+        return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id)
     return StoreDecision(result, duplicate_of(document.id), document_id=document.id, copy_of=copy_of)
 
 

@@ -52,6 +52,7 @@ _ROWS = (
         ledger.c.outcome,
         ledger.c.ended_at,
         ledger.c.document_id,
+        ledger.c.url,
         ledger.c.found_by,
         ledger.c.found_on,
     )
@@ -124,7 +125,7 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     current = [result for result in current if result.retry_at is None]
     current = _refuse_takedowns(conn, current, now)
     stamp = make_stamp(conn, now) if list_documents(current) else now
-    decisions = decide(current, stored, stamp, owned)
+    decisions = decide(current, stored, stamp, owned, _find_foreign(conn, rows, stored))
     _write(conn, decisions, rows, stamp, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
@@ -173,6 +174,16 @@ def _list_keys(document: Document) -> tuple[str, ...]:
 def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, StoredPage]) -> dict[int, AnyRow]:
     ids = {result.claim.id for result in results} | {document.ledger_id for document in stored.values()}
     return {row.id: row for row in conn.execute(_ROWS, {"b_ids": sorted(ids)})}
+
+
+def _find_foreign(conn: Connection, rows: Mapping[int, AnyRow], stored: Mapping[str, StoredPage]) -> frozenset[int]:
+    """The rows that only other sites link to, if one of them owns a document that another row may repeat."""
+    listed = [row for row in rows.values() if row.found_by in LISTED_BY and row.found_on is not None]
+    maybe = [row for row in listed if not is_hint_trusted(frozenset(), row.found_by, row.found_on, row.url)]
+    if not maybe or not stored:
+        return frozenset()
+    sites = read_sites(conn, {row.source for row in maybe})
+    return frozenset(row.id for row in maybe if not _is_own_link(row, sites))
 
 
 def _is_claimed(result: Result, rows: dict[int, AnyRow]) -> bool:
@@ -295,17 +306,15 @@ def _learn_parameters(conn: Connection, decisions: Sequence[StoreDecision], rows
     copies = [
         Copy(decision.result.claim.url, decision.copy_of, decision.document_id)
         for decision in copied
-        if decision.copy_of is not None
-        and decision.document_id is not None
-        and _is_own_link(rows[decision.result.claim.id], decision.result.claim.url, sites)
+        if decision.copy_of is not None and decision.document_id is not None and _is_own_link(rows[decision.result.claim.id], sites)
     ]
     if articles or copies:
         url_parameters.learn(conn, [decision.result.claim.id for decision in decisions], copies, articles)
 
 
-def _is_own_link(row: AnyRow, url: str, sites: Mapping[str | None, frozenset[str]]) -> bool:
+def _is_own_link(row: AnyRow, sites: Mapping[str | None, frozenset[str]]) -> bool:
     """Whether a listing of the site itself shows the page."""
-    return row.found_by in LISTED_BY and is_hint_trusted(sites.get(row.source, frozenset()), row.found_by, row.found_on, url)
+    return row.found_by in LISTED_BY and is_hint_trusted(sites.get(row.source, frozenset()), row.found_by, row.found_on, row.url)
 
 
 def _ended_at(decision: StoreDecision, row: AnyRow, now: datetime) -> datetime:
