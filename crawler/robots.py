@@ -85,7 +85,10 @@ async def fetch_robots(
     current_throttle.mark_response()
     if page == STOPPED_BY_OWNER:
         return RobotsResponse(None, b"", STOPPED_BY_OWNER)
-    response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
+    if isinstance(page, OutcomeRecord):
+        response = _response_of_failure(page)
+    else:  # in a thread: other hosts must not wait while a body is unpacked
+        response = await asyncio.to_thread(_response_of_page, page)
     if current_throttle is not throttle:
         current_throttle.pause(response.retry_after)
     await _apply(throttle, response.status, response.body)

@@ -58,6 +58,7 @@ LAYERS = (
         "newsmill.exceptions",
         "newsmill.version",
         "newsmill.charset",
+        "newsmill.combining_marks",
         "newsmill.language_tags",
         "newsmill.redaction",
         "newsmill.outage_log",

@@ -35,6 +35,7 @@ from newsmill.urls import MAX_URL_CHARACTERS
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; sitemaps.org: at most 50 MB
 _BLOCK_BYTES = 64 * 1024  # decoded at once
 _MAX_GZIP_LAYERS = 2  # some servers compress a .gz file again
+MAX_GZIP_MEMBERS = 10_000  # of a file; one of 50 MB in blocks of 64 KiB, as bgzip writes, has 800
 _PIECE_BYTES = 64 * 1024  # unpacked at once, so that a decompression bomb is noticed in time
 _XML_ROOT = re.compile(r"\A\s*<|<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex|rss|feed|rdf)[\s>]", re.I)
 
@@ -151,6 +152,7 @@ class _GzipDecompressor:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer around the largest window
         self._pending = b""  # a first byte that may begin another member
+        self._members = 1
         self.ignored = 0  # bytes after the last member that are neither padding nor another member
 
     @property
@@ -169,6 +171,9 @@ class _GzipDecompressor:
                 if self.ignored or not packed.startswith(GZIP_MAGIC):
                     self.ignored += len(packed) - len(self._pending)
                     return
+                self._members += 1
+                if self._members > MAX_GZIP_MEMBERS:
+                    raise zlib.error(f"more than {MAX_GZIP_MEMBERS:,} members")
                 self._member = zlib.decompressobj(wbits=31)
             before = self._member.copy()
             try:

@@ -63,6 +63,8 @@ _XML = re.compile(
     re.IGNORECASE,
 )
 _MHTML = re.compile(rb"[\w-]{1,40}:[\s\S]{0,2000}?\bContent-Type:\s*multipart/related\b", re.IGNORECASE)  # RFC 2557, "save as" of browsers
+FIRST_PART_BYTES = 512  # of a gzip member; the smallest member has 20 bytes
+MAX_GZIP_MEMBERS = 10_000  # of a file: one of 50 MB in blocks of 64 KiB, as bgzip writes, has 800
 _HEAD_BYTES = 4096  # bytes at the start of the body that `detect_non_html` examines
 
 
@@ -115,15 +117,37 @@ def _gunzip_one_member(body: bytes, cap: int) -> bytes | None:
 
 def _gunzip_members(body: bytes, cap: int) -> bytes:
     out: list[bytes] = []
-    size = 0
-    while body[:2] == b"\x1f\x8b":
-        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        out.append(_decompress(stream, body, cap - size, "gzip"))
-        size += len(out[-1])
-        body = stream.unused_data
+    at = size = 0
+    while body[at : at + 2] == b"\x1f\x8b":
+        if len(out) >= MAX_GZIP_MEMBERS:
+            raise DecodeError(f"the gzip file has more than {MAX_GZIP_MEMBERS:,} members")
+        data, at = _gunzip_member(body, at, max(cap - size, 0))
+        out.append(data)
+        size += len(data)
     if not out:
         raise DecodeError("the body is not gzip")
     return b"".join(out)
+
+
+def _gunzip_member(body: bytes, start: int, cap: int) -> tuple[bytes, int]:
+    """The content of the member at `start`, and its end.
+
+    zlib copies what follows the member in the part that it gets, so the parts begin small and double: many small members cost no more than
+    one large one.
+    """
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    data, at, part_bytes = bytearray(), start, FIRST_PART_BYTES
+    while not stream.eof and at < len(body):
+        part = body[at : at + part_bytes]
+        try:
+            data += stream.decompress(part, cap + 1 - len(data))
+        except zlib.error:
+            return _require_complete(_salvage(body[start:], cap, "gzip"), "gzip"), len(body)
+        if len(data) > cap:
+            raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+        at, part_bytes = at + len(part), 2 * part_bytes
+    whole = bytes(data)
+    return whole if stream.eof else _require_complete(whole, "gzip"), at - len(stream.unused_data)
 
 
 def _inflate(body: bytes, cap: int) -> bytes:

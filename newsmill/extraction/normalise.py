@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TypeVar
 
+from newsmill.combining_marks import limit_marks
+
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Invisible characters. There are two classes, because a class with several planes is ten times slower in the regex engine of Python.
 _INVISIBLE = re.compile(
@@ -77,11 +79,13 @@ _DOUBLE_BYTE_ENCODINGS = ("gb18030", "cp932", "cp949")
 
 def normalise(text: str) -> str:
     """Normalise the text of one block, or of several blocks separated by blank lines, by the rules of this module."""
+    text = limit_marks(text)
     return text if _is_normal(text) else _repeat_until_stable(_normalise_once, text)
 
 
 def normalise_line(text: str) -> str:
     """Normalise a field of one line: a title, a name, a caption."""
+    text = limit_marks(text)
     return text if _is_normal(text) else _repeat_until_stable(_join_lines, text)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
+from newsmill.combining_marks import limit_marks
+
 MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike
 
 # Letters with strokes that Unicode does not decompose; and, in Arabic script, the tatweel, digits, and letters that keyboards and writers
@@ -71,7 +73,7 @@ def _fold_piece(piece: str) -> str:
 
 
 def _fold_once(piece: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", piece).casefold()
+    decomposed = unicodedata.normalize("NFKD", limit_marks(piece)).casefold()
     return unicodedata.normalize("NFC", _MARKS.sub("", decomposed.translate(_LETTERS)))
 
 

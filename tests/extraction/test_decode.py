@@ -43,6 +43,15 @@ def test_raw_deflate_several_members_layers_and_no_header() -> None:
     assert decode_body("", b"") == b""
 
 
+def test_many_members_of_gzip_are_read_up_to_a_limit() -> None:
+    blocks = [TEXT[at : at + 7] for at in range(0, len(TEXT), 7)]
+    assert decode_body("gzip", b"".join(map(gzip.compress, blocks))) == TEXT
+    long = bytes(300_000) + b"end"
+    assert decode_body("gzip", gzip.compress(long, 0) + gzip.compress(b"x")) == long + b"x"
+    with pytest.raises(DecodeError, match="more than 10,000 members"):
+        decode_body("gzip", gzip.compress(b"") * 230_000)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "utf-8"])
 def test_a_body_that_is_plainly_not_compressed_is_taken_as_it_is(coding: str) -> None:
     for body in (TEXT, codecs.BOM_UTF8 + TEXT, *(mark + b"\n" + TEXT for mark in (codecs.BOM_UTF8, codecs.BOM_UTF16_LE))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from newsmill.revision_comparison import compare_texts, compare_words, count_cha
 from newsmill.search import tokens as search_words
 from newsmill.search.query import parse_query
 
+MARKS = [chr(number) for number in range(0x300, 0x370)]  # of several classes, which a normal form sorts
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
 
@@ -229,6 +231,11 @@ CASES = (
             lambda body, label=label: to_utf8(decode_body(None, body), label and f"text/html; charset={label}"),
         )
         for label in (None, "windows-1251", "utf-8", "gb2312")
+    ),
+    Case("body: members of gzip", 10_000, lambda n: gzip.compress(b"a") * n, lambda body: decode_body("gzip", body)),
+    *(
+        Case(f"marks: {name}", 300_000, lambda n: "a" + "".join(MARKS[at * at % len(MARKS)] for at in range(n)), run)
+        for name, run in (("line", normalise_line), ("block", normalise), ("search", search_words.tokenize))
     ),
     *(
         Case(
