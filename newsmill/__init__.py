@@ -95,6 +95,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'newsmill' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def extract(html: str | bytes, *, url: str = "", content_type: str | None = None, language: str | None = None) -> Document:
     """The document of one page: its text without boilerplate, its fields, and where each came from. Fetches and stores nothing.
 

@@ -37,8 +37,11 @@ class ExtractionError(NewsmillError):
     """Raised by `newsmill.extract` if a page has no document. `outcome` is one of docs/reference/outcomes.md."""
 
     def __init__(self, message: str, outcome: str) -> None:
-        super().__init__(message)
+        super().__init__(message, outcome)  # pickle calls the class with these
         self.outcome = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UrlError(NewsmillError, ValueError):
@@ -53,5 +56,8 @@ class DecodeError(ValueError):
     """Raised when a body cannot be decompressed within the size limit. `outcome` is the outcome of the page."""
 
     def __init__(self, message: str, outcome: str = "bad_encoding") -> None:
-        super().__init__(message)
+        super().__init__(message, outcome)  # pickle calls the class with these
         self.outcome = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import copy
+import multiprocessing
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import newsmill
-from newsmill.exceptions import ConfigError, ExtractionError, ListingError, NewsmillError, UrlError
+from newsmill.exceptions import ConfigError, DecodeError, ExtractionError, ListingError, NewsmillError, UrlError
 from newsmill.model import Kind, Outcome, SubmissionCounts
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -43,6 +47,31 @@ def test_extract_returns_the_document_of_a_page(html: str | bytes, content_type:
     document = newsmill.extract(html, url="https://paper.example/town/ferry.html", content_type=content_type)
     assert (document.title, document.language, document.url) == ("Café on the ferry", "en", "https://paper.example/town/ferry.html")
     assert document.text == "\n\n".join(PARAGRAPHS)
+
+
+def read_title(html: str) -> str | None:
+    return newsmill.extract(html, url="https://paper.example/ferry").title
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 and newer, of fork
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_extract_works_in_pools(method: str) -> None:
+    """A result or exception that cannot be unpickled would let a pool wait for ever."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+        assert pool.submit(read_title, ARTICLE).result(60) == "Café on the ferry"
+        with pytest.raises(ExtractionError, match="holds no document") as error:
+            pool.submit(read_title, "<p>").result(60)
+    assert error.value.outcome in set(Outcome) - {Outcome.STORED}
+
+
+def test_exceptions_and_values_survive_pickle_and_copy() -> None:
+    kinds = [value for value in vars(newsmill.exceptions).values() if isinstance(value, type) and issubclass(value, Exception)]
+    made = [kind("a sentence", "no_text") if kind in (ExtractionError, DecodeError) else kind("a sentence") for kind in kinds]
+    values = [*made, newsmill.extract(ARTICLE), newsmill.discover(HOMEPAGE, "https://paper.example/"), SubmissionCounts(1, 2, 3)]
+    for value in values:
+        for same in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
+            assert type(same) is type(value) and str(same) == str(value)
+            assert getattr(same, "outcome", None) == getattr(value, "outcome", None)
 
 
 def test_extract_needs_no_url() -> None:
