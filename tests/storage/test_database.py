@@ -123,12 +123,13 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     Ledger(engine).add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0005_note.py").write_text(LATER_MIGRATION)
+    last = database.REVISIONS[-1]
+    (folder / "versions" / "9000_note.py").write_text(LATER_MIGRATION.format(last=last))
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
-    monkeypatch.setattr(database, "REVISIONS", ("0004", "0005"))
-    with pytest.raises(SchemaError, match="is at revision 0004 and this program needs revision 0005; run `newsmill db upgrade`"):
+    monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "9000"))
+    with pytest.raises(SchemaError, match=f"is at revision {last} and this program needs revision 9000; run `newsmill db upgrade`"):
         database.check_schema(engine)
-    assert database.upgrade(engine) == ("0004", "0005")
+    assert database.upgrade(engine) == (last, "9000")
     database.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
@@ -156,7 +157,8 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
     upgrade_to("0002", engine, tmp_path, monkeypatch)
     mill = Mill(Ledger(engine))
     with monkeypatch.context() as patch:
-        patch.setattr("newsmill.storage.ledger.takedowns.find_reasons", lambda conn, keys: {})
+        for module in ("barred_urls", "takedown_check"):
+            patch.setattr(f"newsmill.storage.ledger.{module}.find_barred", lambda conn, keys: {})
         patch.setattr("newsmill.storage.revisions.keep_replaced", lambda conn, rows: None)
         (claim,) = mill.fetch(*links(1))
         mill.store(good(claim))
@@ -184,7 +186,8 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
     upgrade_to("0001", engine, tmp_path, monkeypatch)
     texts = ["A plain text.", "كتاب", "Ёлка", "ﾆｭｰｽ", "בית־ספר", "Žluťoučký kůň"]
     with monkeypatch.context() as patch:
-        patch.setattr("newsmill.storage.ledger.takedowns.find_reasons", lambda conn, keys: {})
+        for module in ("barred_urls", "takedown_check"):
+            patch.setattr(f"newsmill.storage.ledger.{module}.find_barred", lambda conn, keys: {})
         Ledger(engine).add(links(len(texts)), now=NOON)
     with writing(engine) as conn:
         for number, written in enumerate(texts, 1):
@@ -208,8 +211,8 @@ LATER_MIGRATION = """
 from alembic import op
 from sqlalchemy import Column, Text
 
-revision = "0005"
-down_revision = "0004"
+revision = "9000"
+down_revision = "{last}"
 
 
 def upgrade():
@@ -254,7 +257,9 @@ def test_a_store_of_a_development_version_of_the_same_revision_is_refused(new_da
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE backfills"))
         conn.execute(text("ALTER TABLE documents DROP COLUMN gone_at"))
-    with pytest.raises(SchemaError, match=r"lacks backfills\.source and 9 other columns of revision 0004: .* new data folder"):
+    with pytest.raises(
+        SchemaError, match=rf"lacks backfills\.source and 9 other columns of revision {database.REVISIONS[-1]}: .* new data folder"
+    ):
         database.check_schema(engine)
     engine.dispose()
 

@@ -14,13 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, case, func, select, update
 
 from newsmill.discovery.schedule import RevisitResult
-from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, revisions
 from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
-from newsmill.storage.ledger import revisits, takedowns
+from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.article_identity import (
     StoreDecision,
     StoredPage,
@@ -34,10 +33,11 @@ from newsmill.storage.ledger.article_identity import (
 from newsmill.storage.ledger.claims import RENEW, Result
 from newsmill.storage.ledger.links import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
+from newsmill.storage.ledger.takedown_check import refuse_removed
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import ParameterEvidence
-from newsmill.urls import get_profile_site, make_key
+from newsmill.urls import get_profile_site
 
 _ROWS = (
     select(
@@ -114,10 +114,10 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
     current = [result for result in results if _is_claimed(result, rows)]
+    current = refuse_removed(conn, current, rows, stored, now)
     current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    current = _refuse_takedowns(conn, current, now)
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned)
     _write(conn, decisions, rows, stamp, now)
@@ -127,33 +127,6 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     for decision in decisions:
         ended[decision.record.outcome] = ended.get(decision.record.outcome, 0) + 1
     return ended
-
-
-def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
-    """The results, with the outcome `takedown` for those whose article was removed under another URL; this URL joins the takedown."""
-    keys = {result.claim.id: _list_keys(document) for result in results if (document := result.reading.document) is not None}
-    reasons = takedowns.find_reasons(conn, {key for of_page in keys.values() for key in of_page})
-    if not reasons:
-        return list(results)
-    kept: list[Result] = []
-    joining: dict[str, tuple[str, str]] = {}
-    for result in results:
-        reason = next((reasons[key] for key in keys.get(result.claim.id, ()) if key in reasons), None)
-        if reason is not None:
-            joining[make_key(result.claim.url)] = (result.claim.url, reason)
-            reading = replace(result.reading, document=None, ending=OutcomeRecord(Outcome.TAKEDOWN, reason))
-            result = replace(result, reading=reading)
-        kept.append(result)
-    takedowns.join(conn, joining, now)
-    return kept
-
-
-def _list_keys(document: Document) -> tuple[str, ...]:
-    """The keys under which a document may be barred: of its canonical URL, and of the URL of its page."""
-    try:
-        return document.id, make_key(document.url)
-    except UrlError:
-        return (document.id,)
 
 
 def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, StoredPage]) -> dict[int, AnyRow]:
