@@ -26,6 +26,7 @@ from newsmill.storage.database import reading
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.private_files import make_image_name
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import metadata, takedowns
 from newsmill.submission import PageStatus, store_pages
@@ -210,3 +211,18 @@ def test_pages_are_found_by_every_url(store: Store) -> None:
     (path,) = store.app.archive.list_files()
     for letter, count in zip("abcde", (1, 1, 1, 1, 0), strict=True):
         assert store.app.archive.count_pages(path, lambda found, url=f"{SITE}/{letter}": url in found) == count
+
+
+def test_the_image_leaves_the_cache_of_the_web_pages(store: Store, tmp_path: Path) -> None:
+    """Also when the command was killed between the commit and here."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    store.store(*links(2))
+    document = store.app.documents.get(URL)
+    assert document is not None and document.image is not None
+    image, other = folder / make_image_name(document.image), folder / make_image_name(f"{SITE}/other.jpg")
+    for path in (image, other):
+        path.write_bytes(b"JPEG")
+    take_down(store.app, [URL], REASON)
+    assert (erase_archived_pages(store.app).images, [*folder.iterdir()]) == (1, [other])
+    assert erase_archived_pages(store.app).images == 0

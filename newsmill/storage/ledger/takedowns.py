@@ -18,14 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, literal_column, or_, select, update
 
 from newsmill import urls
 from newsmill.archive.archive import Archive
-from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
+from newsmill.search.erasure import forget_words, merge_deleted_words
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, remove
 from newsmill.storage.ledger.article_identity import lock_ids
@@ -46,7 +48,7 @@ _NAMED = select(ledger.c.document_id).where(ledger.c.url_key.in_(_KEYS), ledger.
 _DOCUMENTS = (
     select(
         *(documents.c[name] for name in ("id", "ledger_id", "url", "requested_url", "canonical_url")),
-        *(documents.c[name] for name in ("title", "text", "site_name", "source", "image")),
+        *(documents.c[name] for name in ("title", "description", "text", "site_name", "source", "image")),
     )
     .where(documents.c.id.in_(_IDS))
     .order_by(documents.c.id)
@@ -128,12 +130,14 @@ class TakedownResult:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What a search of the archive has erased. `unreadable`: the files that could not be searched, each with its reason."""
+    """What was erased: pages of files of the archive, and images of the web pages. `unreadable`: the files that could not be searched, each
+    with its reason."""
 
     pages: int = 0
     files: int = 0
     searched: int = 0
     unreadable: tuple[str, ...] = ()
+    images: int = 0
 
 
 # ---- for people --------------------------------------------------------------------------------------------------------------
@@ -166,13 +170,16 @@ class Takedowns:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None))).scalar_one()
 
-    def erase(self, archive: Archive, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
-        """Erase the pages of all takedowns from the archive, where that is still to be done. `advance` takes the number of files searched.
+    def erase(self, archive: Archive, images: Path, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
+        """Erase what takedowns have left, where that is still to be done: pages in the archive, words in the search index of SQLite, and
+        images in the folder `images` of this machine. `advance` takes the number of files searched.
 
         May be stopped and repeated. A takedown stays open while a file cannot be read, or while a fetch may still bring its page.
         """
+        is_open = takedowns.c.erase_after.is_not(None)
         with reading(self._engine) as conn:
-            wanted = set(conn.execute(select(takedowns.c.url_key).where(takedowns.c.erase_after.is_not(None))).scalars())
+            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image).where(is_open)).all()
+        wanted = {row.url_key for row in rows}
         erased: Counter[str] = Counter()
 
         def is_wanted(of_page: Iterable[str]) -> bool:
@@ -194,8 +201,11 @@ class Takedowns:
                 unreadable.append(str(error))
             searched += 1
             advance(1)
+        erased_images = _delete_images(images, {row.image for row in rows if row.image is not None})
+        if wanted:
+            merge_deleted_words(self._engine)
         self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
-        return Erasure(erased.total(), files, searched, tuple(unreadable))
+        return Erasure(erased.total(), files, searched, tuple(unreadable), erased_images)
 
     @contextmanager
     def _lock_segment(self) -> Iterator[None]:
@@ -231,6 +241,20 @@ class Takedowns:
                 counters.undo(row.ended_at, row.source, row.kind, row.outcome)
             counters.write(conn)
             return removed
+
+
+def _delete_images(folder: Path, names: Iterable[str]) -> int:
+    """Delete images from the cache of the web pages, which fetches one again that another article shows. Returns their number."""
+    deleted = 0
+    for path in (folder / name for name in sorted(names)):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ServiceError(f"the image {path} cannot be deleted: {error.strerror}; delete it") from error
+        deleted += 1
+    return deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +313,8 @@ def _bar(conn: Connection, demand: _Demand, reason: str, now: datetime) -> Taked
     remove_from_deliveries(conn, ids)
     empty_pushes(conn)
     remove(conn, ids, now)
+    forget_words(conn, [text for of_document in versions.values() for version in of_document for text in version if text])
+    forget_words(conn, [document.description for document in found if document.description])
     _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEDOWN], reason, now)
     return TakedownResult(
         tuple(TakedownDocument(one.id, one.url, one.title, one.source, len(versions[one.id])) for one in found),
