@@ -19,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, good, insert_documents, links
+from schemas import upgrade_to
 from sqlalchemy import Engine, exc, make_url, text
 
 from newsmill import urls
@@ -135,19 +136,6 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
     assert Ledger(engine).progress().pages == 2
     engine.dispose()
-
-
-def upgrade_to(last: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the schema of an older program."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    for path in (folder / "versions").glob("*.py"):
-        if path.name[:4] > last:
-            path.unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", str(folder))
-        patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
-        database.upgrade(engine)
 
 
 def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
