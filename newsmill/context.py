@@ -113,6 +113,11 @@ def data_folder(settings: Settings) -> Path:
     return settings.data.expanduser().absolute()
 
 
+def images_folder(settings: Settings) -> Path:
+    """The cache of the web pages' images, on this machine."""
+    return data_folder(settings) / "images"
+
+
 def make_folder(folder: Path) -> None:
     """Make the data folder, or take access to it from other users. Raises NewsmillError."""
     try:

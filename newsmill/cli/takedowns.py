@@ -29,7 +29,7 @@ def add_takedown(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove articles and all their revisions from database, search index and archive. This cannot be undone.
+    """Remove articles and all their revisions from database, search index and archive, and their images. This cannot be undone.
 
     Their URLs are not fetched or stored again, whatever feed, program or file brings them. Readers of changes (`export --since-last`, the
     stream) learn that the documents were removed. Copies that were exported or backed up before are not reached.
@@ -71,9 +71,9 @@ def list_near_duplicates(store: AppContext, named: list[str]) -> list[str]:
 
 
 def erase(store: AppContext) -> Erasure:
-    """Erase the pages of takedowns from the archive, with a progress bar."""
+    """Erase the pages, words and images of takedowns, with a progress bar."""
     with count_progress("archive files", total=None) as advance:
-        return store.takedowns.erase(store.archive, now=store.now(), advance=advance)
+        return store.takedowns.erase(store.archive, context.images_folder(store.settings), now=store.now(), advance=advance)
 
 
 def print_result(result: TakedownResult, near: list[str]) -> None:
@@ -92,6 +92,8 @@ def print_erasure(erasure: Erasure, waiting: int) -> None:
         f"{format_count(erasure.pages, 'page')} erased from {format_count(erasure.files, 'file')}"
         f" of the archive; {format_count(erasure.searched, 'file')} searched"
     )
+    if erasure.images:
+        note(f"{format_count(erasure.images, 'image')} deleted")
     for reason in erasure.unreadable:
         note(f"not searched: {reason}")
     if waiting:
@@ -123,7 +125,7 @@ def list_takedowns(as_json: Json = False) -> None:
 
 @app.command("erase")
 def erase_pages(as_json: Json = False) -> None:
-    """Search the archive for pages of takedowns that may still be in it, and erase them.
+    """Search the archive for pages of takedowns that may still be in it, and erase them; also their words in the search index and images.
 
     Exits with 1 if a file of the archive could not be searched.
     """

@@ -33,25 +33,28 @@ class Copied:
 def back_up(database: Path, archive: Path, folder: Path) -> Copied:
     """Back up into `folder`. Segments that are there are not copied again, unless a takedown has changed them since.
 
-    The database is copied first: every segment it names is then in the archive. Raises ServiceError, and ConfigError for a folder that has
-    other files: their access rights would change, too.
+    The database is copied first: every segment it names is then in the archive. It replaces the old copy last, so that a backup that was
+    killed leaves the earlier one, with all its segments. Raises ServiceError, and ConfigError for a folder that has other files: their
+    access rights would change, too.
     """
     try:
         if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(f"{DATABASE}*")):
             raise ConfigError(f"{folder} has other files and no backup; name an empty or a new folder")
         make_private_folder(folder)
-        _copy_database(database, folder / DATABASE)
+        unfinished = _copy_database(database, folder / DATABASE)
         new = 0
         paths = list(_segments(archive))
         for path in paths:
             new += _copy(path, folder / "archive" / path.relative_to(archive))
+        _remove_log(folder / DATABASE)
+        unfinished.replace(folder / DATABASE)
     except (OSError, sqlite3.Error) as error:
         raise ServiceError(f"the backup in {folder} is not complete: {error}") from error
     return Copied(len(paths), new)
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    """SQLite's online backup: consistent whatever is written meanwhile. The old copy stays until the new one is complete."""
+def _copy_database(source: Path, target: Path) -> Path:
+    """SQLite's online backup, consistent whatever is written meanwhile, in a file beside the old copy. Returns its path."""
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     unfinished.unlink(missing_ok=True)
     make_private_file(unfinished)
@@ -72,8 +75,7 @@ def _copy_database(source: Path, target: Path) -> None:
         writer.close()
         engine.dispose()
     _flush(unfinished)
-    _remove_log(target)
-    unfinished.replace(target)
+    return unfinished
 
 
 def _remove_log(database: Path) -> None:

@@ -111,6 +111,13 @@ CHECKS = (
         "has them extracted again",
     ),
     Check(
+        "orphaned_duplicate",
+        "rows are duplicates of a document that does not exist",
+        "SELECT l.url FROM ledger l WHERE l.state = 'dropped' AND l.document_id IS NOT NULL AND l.outcome = 'duplicate'"
+        " AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = l.document_id)",
+        "has them extracted again",
+    ),
+    Check(
         "not_indexed",
         "documents are neither in the search index nor waiting to be indexed",
         f"SELECT d.id {_UNINDEXED}",
@@ -224,6 +231,8 @@ class Doctor:
             return True
         if check.check == "no_document":
             return self._ledger.retry(now=now, urls=found) == len(found)
+        if check.check == "orphaned_duplicate":
+            return self._ledger.retry_orphaned_copies(now=now) >= len(found)
         if check.check == "archive_damaged":
             return self._ledger.retry(now=now, outcome=Outcome.ARCHIVE_DAMAGED) > 0
         return False

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from hashlib import blake2b
 from pathlib import Path
 
 DATABASE = "newsmill.sqlite"
 FOLDERS = ("archive", "images", "keys", "logs", "redis", "spool")  # what a data folder holds besides the database
+
+
+def make_image_name(url: str) -> str:
+    """The name of the file that holds the image of a URL in the folder `images`."""
+    return blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def make_private_folder(folder: Path) -> None:

@@ -352,6 +352,8 @@ takedowns = Table(
     Column("document_id", String(64)),
     Column("erase_after", UtcDateTime),  # when its pages in the archive can be erased; NULL: they are erased
     Column("erased_pages", Integer, nullable=False),
+    Column("evidence", Json),  # ledger/takedown_evidence.py; NULL: nothing is known of the text
+    Column("image", String(32)),  # of the removed document: the name of its file in images/
     Index(
         "ix_takedowns_erase",
         "erase_after",

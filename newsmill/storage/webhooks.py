@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, or_, select, update
+from sqlalchemy import Connection, Engine, Text, and_, cast, delete, func, literal_column, or_, select, update
 
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Changes
@@ -258,10 +259,40 @@ def make_secret() -> str:
 
 
 def _insert_delivery(conn: Connection, webhook: str, payload: Any, now: datetime) -> str:
-    delivery_id = f"msg_{secrets.token_hex(12)}"
+    delivery_id = _make_delivery_id()
     row = {"id": delivery_id, "webhook": webhook, "payload": payload, "created_at": now, "state": "due", "attempts": 0, "next_at": now}
     conn.execute(deliveries.insert(), row)
     return delivery_id
+
+
+def _make_delivery_id() -> str:
+    return f"msg_{secrets.token_hex(12)}"
+
+
+def remove_from_deliveries(conn: Connection, ids: Sequence[str]) -> None:
+    """Remove documents from the messages that hold them; a message that has nothing else is deleted.
+
+    A message that may still be sent gets a new ID, because receivers drop one whose ID they know. A process that is sending the old message
+    finds no row for its result, so the other documents are sent again, when its lease has ended: twice is better than never.
+    """
+    gone = frozenset(ids)
+    found: dict[str, Any] = {}
+    for document_id in sorted(gone):
+        holds = cast(deliveries.c.payload, Text).contains(document_id, autoescape=True)
+        rows = conn.execute(select(deliveries.c.id, deliveries.c.state, deliveries.c.payload).where(holds).with_for_update())
+        found |= {row.id: row for row in rows}
+    for row in found.values():
+        data = row.payload["data"]
+        kept = [document for document in data.get("documents", ()) if document["id"] not in gone]
+        if len(kept) == len(data.get("documents", ())):  # it tells that the document was removed before
+            continue
+        this = deliveries.c.id == row.id
+        if not kept and not data.get("removed"):
+            conn.execute(delete(deliveries).where(this))
+            continue
+        payload = {**row.payload, "data": {**data, "documents": kept}}
+        delivery_id = row.id if row.state == "delivered" else _make_delivery_id()
+        conn.execute(update(deliveries).where(this).values(id=delivery_id, payload=payload))
 
 
 def _lease(conn: Connection, delivery: Delivery, now: datetime) -> bool:

@@ -184,6 +184,11 @@ def delete_pushes(conn: Connection, ids: Sequence[int]) -> None:
         conn.execute(delete(websub_pushes).where(websub_pushes.c.id.in_(ids)))
 
 
+def empty_pushes(conn: Connection) -> None:
+    """Have the feeds requested whose pushes wait: a push may hold an article that is being removed. They wait for seconds, mostly."""
+    conn.execute(update(websub_pushes).where(func.length(websub_pushes.c.body) > 0).values(body=b""))
+
+
 def has_pushes(conn: Connection, ledger_id: int) -> bool:
     return conn.execute(_HAS_PUSH, {"b_id": ledger_id}).first() is not None
 

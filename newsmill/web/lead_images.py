@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +30,7 @@ from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.redaction import redact
+from newsmill.storage.private_files import make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
@@ -79,7 +79,7 @@ class ImageCache:
                 self._delete_oldest()
 
     def _path(self, url: str) -> Path:
-        return self._folder / blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
+        return self._folder / make_image_name(url)
 
     def _count(self) -> int:
         return sum(entry.stat().st_size + entry.stat().st_blksize for entry in os.scandir(self._folder))

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newsmill.address_guard import Guard
-from newsmill.context import AppContext, data_folder
+from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
@@ -177,8 +177,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = context.settings
     app.state.host_proofs = HostProofs(Guard.from_networks(config.allow_nets), settings.agent)
     if config.shows_images:
-        folder = data_folder(settings) / "images"
-        app.state.lead_images = LeadImages(folder, config.allow_nets, settings.agent, context.ledger.publisher_order)
+        app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
     senders: list[RoundThread] = []
     if config.sends_webhooks:
         senders += [WebhookSender(context, config.allow_nets), AlertSender(context, config.url), AlarmSender(context, config.url)]

@@ -19,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, good, insert_documents, links
+from schemas import upgrade_to
 from sqlalchemy import Engine, exc, make_url, text
 
 from newsmill import urls
@@ -137,19 +138,6 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     engine.dispose()
 
 
-def upgrade_to(last: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the schema of an older program."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(database.__file__).parent / "migrations", folder)
-    for path in (folder / "versions").glob("*.py"):
-        if path.name[:4] > last:
-            path.unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", str(folder))
-        patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
-        database.upgrade(engine)
-
-
 def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +145,8 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
     upgrade_to("0002", engine, tmp_path, monkeypatch)
     mill = Mill(Ledger(engine))
     with monkeypatch.context() as patch:
-        patch.setattr("newsmill.storage.ledger.takedowns.find_reasons", lambda conn, keys: {})
+        patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
+        patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         patch.setattr("newsmill.storage.revisions.keep_replaced", lambda conn, rows: None)
         (claim,) = mill.fetch(*links(1))
         mill.store(good(claim))
@@ -185,7 +174,8 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
     upgrade_to("0001", engine, tmp_path, monkeypatch)
     texts = ["A plain text.", "كتاب", "Ёлка", "ﾆｭｰｽ", "בית־ספר", "Žluťoučký kůň"]
     with monkeypatch.context() as patch:
-        patch.setattr("newsmill.storage.ledger.takedowns.find_reasons", lambda conn, keys: {})
+        patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
+        patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         Ledger(engine).add(links(len(texts)), now=NOON)
     with writing(engine) as conn:
         for number, written in enumerate(texts, 1):

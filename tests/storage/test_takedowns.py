@@ -2,107 +2,45 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import NOON, SITE, SOURCE, after, document_of, ended, good, links, page_of
+from rows import NOON, SITE, SOURCE, after, good, links, page_of
 from sqlalchemy import Engine, select
+from takedown_store import REASON, SECRET, URL, Store, check_counters, erase_archived_pages, make_store, take_down
 from warcio.archiveiterator import ArchiveIterator
 
 from newsmill import urls
 from newsmill.archive.warc import make_filler
-from newsmill.context import AppContext, build_context
 from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
-from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Page, State
+from newsmill.model import Link, Outcome, Page, State
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.storage import doctor
-from newsmill.storage.database import reading, writing
+from newsmill.storage.database import reading
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
+from newsmill.storage.private_files import make_image_name
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import metadata, takedowns
 from newsmill.submission import PageStatus, store_pages
 
-REASON = "letter of 1 November, file 23"
-URL = f"{SITE}/1"
-SECRET = "Kowalczyk"
-
-
-@dataclass
-class Store:
-    """A store with real files, and a crawler and a worker that do one step after another."""
-
-    app: AppContext
-
-    def fetch(self, *found: Link, body: bytes = SECRET.encode()) -> list[ClaimedPage]:
-        """Links all the way into the archive and a worker's hands."""
-        app = self.app
-        app.ledger.add(found, now=NOON, again=True)
-        app.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
-        leased = self.lease_pages()
-        segment = app.archive.write([replace(page_of(row.url), body=body) for row in leased], now=NOON)
-        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased, segment.offsets, strict=True)]
-        app.ledger.save_segment(segment, rows, now=NOON)
-        return app.ledger.claim_segment(segment.id, "worker", seconds=60, now=NOON)
-
-    def lease_pages(self) -> list[LeasedUrl]:
-        """Lease what is due; the listings have no links."""
-        leased = self.app.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
-        self.app.ledger.end([ended(row, Outcome.EMPTY_LISTING) for row in leased if row.kind is not Kind.PAGE], now=NOON)
-        return [row for row in leased if row.kind is Kind.PAGE]
-
-    def store(self, *found: Link, text: str = SECRET, canonical: str | None = None) -> dict[Outcome, int]:
-        """The pages with this text; with `canonical` as the canonical URL of those that are given."""
-        results = []
-        for claim in self.fetch(*found):
-            named = canonical if claim.url in {link.url for link in found} else None
-            results.append(good(claim, document_of(claim.url, named, text=f"{text} {named or claim.url}", title=text)))
-        return self.app.ledger.store(results, now=NOON, owner="worker", seconds=60)
-
-    def read_archive(self) -> bytes:
-        """The unpacked bytes of all segments."""
-        root = Path(str(self.app.archive._url))
-        return b"".join(gzip.decompress(path.read_bytes()) for path in sorted(root.rglob("*.warc.gz")))
-
-    def outcome(self, url: str) -> Outcome | None:
-        trace = self.app.ledger.trace(url)
-        return None if trace is None else trace.outcome
-
-
-def take_down(app: AppContext, urls_or_ids: Sequence[str], reason: str) -> TakedownResult:
-    return app.takedowns.add(urls_or_ids, reason, now=app.now())
-
-
-def erase_archived_pages(app: AppContext) -> Erasure:
-    return app.takedowns.erase(app.archive, now=app.now())
-
 
 @pytest.fixture
 def store(engine: Engine, tmp_path: Path) -> Store:
-    store = Store(build_context(engine, str(tmp_path / "archive"), now=lambda: after(hours=1)))
-    store.app.ledger.put_source(SOURCE, now=NOON)
-    return store
+    return make_store(engine, tmp_path)
 
 
 def read_tables(engine: Engine) -> str:
     """Everything that the tables hold."""
     with reading(engine) as conn:
         return "".join(repr(row) for table in metadata.sorted_tables for row in conn.execute(select(table)))
-
-
-def check_counters(engine: Engine) -> None:
-    with writing(engine) as conn:
-        assert (doctor.find_wrong_counters(conn), doctor.describe_wrong_totals(conn)) == ([], [])
 
 
 def test_nothing_of_the_article_is_left(store: Store, engine: Engine) -> None:
@@ -273,3 +211,18 @@ def test_pages_are_found_by_every_url(store: Store) -> None:
     (path,) = store.app.archive.list_files()
     for letter, count in zip("abcde", (1, 1, 1, 1, 0), strict=True):
         assert store.app.archive.count_pages(path, lambda found, url=f"{SITE}/{letter}": url in found) == count
+
+
+def test_the_image_leaves_the_cache_of_the_web_pages(store: Store, tmp_path: Path) -> None:
+    """Also when the command was killed between the commit and here."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    store.store(*links(2))
+    document = store.app.documents.get(URL)
+    assert document is not None and document.image is not None
+    image, other = folder / make_image_name(document.image), folder / make_image_name(f"{SITE}/other.jpg")
+    for path in (image, other):
+        path.write_bytes(b"JPEG")
+    take_down(store.app, [URL], REASON)
+    assert (erase_archived_pages(store.app).images, [*folder.iterdir()]) == (1, [other])
+    assert erase_archived_pages(store.app).images == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -290,6 +290,12 @@ def list_documents(results: Sequence[Result]) -> list[Document]:
     return [result.reading.document for result in results if result.reading.document is not None]
 
 
+def lock_ids(conn: Connection, ids: Iterable[str]) -> None:
+    """Wait for transactions that store or take down documents of these ids, and let others wait for this one."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(_LOCK_IDS, {"ids": sorted(map(_lock_number, ids))})
+
+
 def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[int, str]) -> dict[str, StoredPage]:
     """Lock the documents that the results may write; those that are stored, and those with a similar text, by id.
 
@@ -299,9 +305,8 @@ def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[i
     ids = {document_id for document in found for document_id in list_identities(document)} | {*owned.values()}
     if not ids:
         return {}
-    if conn.dialect.name == "postgresql":  # by content too, so that of two copies stored at once the second one finds the first
-        names = ids | {f"content {document.content_hash}" for document in found}
-        conn.execute(_LOCK_IDS, {"ids": sorted(map(_lock_number, names))})
+    # By content too, so that of two copies stored at once the second one finds the first.
+    lock_ids(conn, ids | {f"content {document.content_hash}" for document in found})
     stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
     for result in results:
         document = result.reading.document

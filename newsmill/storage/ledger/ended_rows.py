@@ -92,9 +92,9 @@ EXTRACTED = frozenset(
 )
 
 _IS_REVISIT_DUE = and_(state_is("due"), ledger.c.kind == literal_column("'page'"), ledger.c.outcome.is_not(None))
-_RETRY_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
+RETRY_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
 _RETRYABLE = (
-    select(*_RETRY_COLUMNS)
+    select(*RETRY_COLUMNS)
     .where(or_(state_is(*sorted(END_STATES)), _IS_REVISIT_DUE), ledger.c.outcome.not_in(sorted(NEVER_REQUEUED)))
     .order_by(ledger.c.id)
 )
@@ -115,9 +115,9 @@ _EXTRACT_AGAIN_IN_PLACE = (
     .where(ledger.c.id == bindparam("b_id"))
     .values(**{key: value for key, value in REQUEUED.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
 )
-_BY_ID = select(*_RETRY_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
+_BY_ID = select(*RETRY_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
 _QUARANTINED = (
-    select(*_RETRY_COLUMNS)
+    select(*RETRY_COLUMNS)
     .where(state_is("quarantined"), ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
     .order_by(ledger.c.id)
     .with_for_update()
@@ -130,11 +130,11 @@ _DISCARD = (
 
 
 def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
-    return _extract_or_requeue(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
+    return extract_or_requeue(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
 
 
 def retry_quarantined(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    return _extract_or_requeue(conn, conn.execute(_QUARANTINED, {"b_keys": keys}).all(), now, refetch=False)
+    return extract_or_requeue(conn, conn.execute(_QUARANTINED, {"b_keys": keys}).all(), now, refetch=False)
 
 
 def retry_batch(
@@ -150,10 +150,11 @@ def retry_batch(
     if kind is not None:
         statement = statement.where(ledger.c.kind == kind.value)
     rows = conn.execute(statement, {"b_outcome": outcome.value, "b_after": after, "b_limit": BATCH_SIZE}).all()
-    return _extract_or_requeue(conn, rows, now, refetch), rows[-1].id if rows else None
+    return extract_or_requeue(conn, rows, now, refetch), rows[-1].id if rows else None
 
 
-def _extract_or_requeue(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
+def extract_or_requeue(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
+    """Have locked rows (with RETRY_COLUMNS) extracted again, or fetched again without an archived page. Returns their number."""
     extractable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in EXTRACTED]
     if extractable:
         conn.execute(_EXTRACT_AGAIN, [{"b_id": row.id, "b_now": now} for row in extractable])

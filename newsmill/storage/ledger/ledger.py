@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, ended_rows, leases, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import claims, ended_rows, leases, orphaned_copies, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -457,6 +457,16 @@ class Ledger:
                 count, last = ended_rows.retry_batch(conn, outcome, source, kind, last, now, refetch)
             requeued_rows += count
         return requeued_rows
+
+    def retry_orphaned_copies(self, *, now: datetime) -> int:
+        """Have copies of documents that do not exist extracted again. Returns their number."""
+        count = 0
+        while True:
+            with writing(self._engine) as conn:
+                requeued = orphaned_copies.requeue_orphans(conn, now)
+            if not requeued:
+                return count
+            count += requeued
 
     def retry_quarantined(self, urls: Iterable[str], *, now: datetime) -> int:
         """Requeue those of the rows that are in quarantine. Returns their number."""

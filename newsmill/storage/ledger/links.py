@@ -17,8 +17,9 @@ from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
-from newsmill.storage.ledger import polls, takedowns
+from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.adoption import adopt, read_sites
+from newsmill.storage.ledger.barred_urls import find_reasons
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, batches, requeue, requeue_keys
 from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
 from newsmill.storage.schema import hosts, ledger
@@ -165,7 +166,8 @@ def _is_open(row: AnyRow, now: datetime) -> bool:
 
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
-    for key, reason in takedowns.find_reasons(conn, rows).items():
+    pages = [key for key, row in rows.items() if row["kind"] == Kind.PAGE]  # a listing stores no text
+    for key, reason in find_reasons(conn, pages).items():
         rows[key] |= {"state": OUTCOMES[Outcome.TAKEDOWN][0].value, "outcome": Outcome.TAKEDOWN.value, "detail": reason}
         rows[key] |= {"ended_at": now, "hint": None}
     ordered = [rows[key] for key in sorted(rows)]

@@ -16,13 +16,12 @@ from sqlalchemy import Connection, String, bindparam, case, func, select, update
 from newsmill.discovery.schedule import RevisitResult
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
 from newsmill.discovery.url_patterns import is_same_edition
-from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome, OutcomeRecord, Rendering, is_doubtful
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, revisions, url_parameters
 from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
-from newsmill.storage.ledger import revisits, takedowns
+from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.adoption import read_sites
 from newsmill.storage.ledger.article_identity import (
     StoreDecision,
@@ -37,10 +36,11 @@ from newsmill.storage.ledger.article_identity import (
 from newsmill.storage.ledger.claims import RENEW, Result
 from newsmill.storage.ledger.ended_rows import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
+from newsmill.storage.ledger.takedown_check import refuse_removed
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import Copy
-from newsmill.urls import find_site, get_profile_site, make_key
+from newsmill.urls import find_site, get_profile_site
 
 _ROWS = (
     select(
@@ -119,11 +119,12 @@ def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str
     owned = revisits.find_owned(conn, [result.claim.id for result in results])
     stored = lock_documents(conn, results, owned)
     rows = _lock_rows(conn, results, stored)
-    current = [_refuse_foreign(result) for result in results if _is_claimed(result, rows)]
+    current = [result for result in results if _is_claimed(result, rows)]
+    current = refuse_removed(conn, current, rows, stored, now)
+    current = [_refuse_foreign(result) for result in current]
     current = _end_failed_revisits(conn, current, owned, stored, rows, now)
     _retry_later(conn, [result for result in current if result.retry_at is not None], now)
     current = [result for result in current if result.retry_at is None]
-    current = _refuse_takedowns(conn, current, now)
     stamp = make_stamp(conn, now) if list_documents(current) else now
     decisions = decide(current, stored, stamp, owned, _find_foreign(conn, rows, stored))
     _write(conn, decisions, rows, stamp, now)
@@ -142,33 +143,6 @@ def _refuse_foreign(result: Result) -> Result:
         return result
     ending = OutcomeRecord(Outcome.OFF_SITE, f"leads to {document.url}")
     return replace(result, reading=replace(result.reading, document=None, ending=ending))
-
-
-def _refuse_takedowns(conn: Connection, results: Sequence[Result], now: datetime) -> list[Result]:
-    """The results, with the outcome `takedown` for those whose article was removed under another URL; this URL joins the takedown."""
-    keys = {result.claim.id: _list_keys(document) for result in results if (document := result.reading.document) is not None}
-    reasons = takedowns.find_reasons(conn, {key for of_page in keys.values() for key in of_page})
-    if not reasons:
-        return list(results)
-    kept: list[Result] = []
-    joining: dict[str, tuple[str, str]] = {}
-    for result in results:
-        reason = next((reasons[key] for key in keys.get(result.claim.id, ()) if key in reasons), None)
-        if reason is not None:
-            joining[make_key(result.claim.url)] = (result.claim.url, reason)
-            reading = replace(result.reading, document=None, ending=OutcomeRecord(Outcome.TAKEDOWN, reason))
-            result = replace(result, reading=reading)
-        kept.append(result)
-    takedowns.join(conn, joining, now)
-    return kept
-
-
-def _list_keys(document: Document) -> tuple[str, ...]:
-    """The keys under which a document may be barred: of its canonical URL, and of the URL of its page."""
-    try:
-        return document.id, make_key(document.url)
-    except UrlError:
-        return (document.id,)
 
 
 def _lock_rows(conn: Connection, results: Sequence[Result], stored: dict[str, StoredPage]) -> dict[int, AnyRow]:

@@ -24,8 +24,10 @@ from newsmill.storage.alarms import begin_alarms
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import make_stamp, remove
 from newsmill.storage.ledger import sources as ledger_sources
+from newsmill.storage.ledger.article_identity import lock_ids
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.links import insert_hosts, insert_rows, make_row
+from newsmill.storage.ledger.orphaned_copies import requeue_copies
 from newsmill.storage.schema import (
     alarm_messages,
     backfills,
@@ -106,6 +108,8 @@ class SourceChanges:
     def remove(self, name: str, *, now: datetime, keep_documents: bool = False) -> RemovedSource:
         """Remove a source, its URLs and its documents. With `keep_documents`, its documents and their URLs stay under its name.
 
+        Pages of other sources that were copies of these documents are extracted again, in the commits that remove them.
+
         Archived pages stay; only a takedown changes a segment. The source should not exist in sources.toml any more.
         """
         with writing(self._engine) as conn:
@@ -161,6 +165,8 @@ class SourceChanges:
                 ids = conn.execute(_DOCUMENTS, {"b_name": name}).scalars().all()
                 if not ids:
                     return removed
+                lock_ids(conn, ids)
+                requeue_copies(conn, ids, name, now)
                 removed += remove(conn, ids, now)
 
     def _remove_rows(self, name: str) -> int:

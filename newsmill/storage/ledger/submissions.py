@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select, upda
 
 from newsmill.model import Kind, Link, Outcome, Segment, State
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import takedowns
+from newsmill.storage.ledger.barred_urls import find_reasons
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.leases import insert_segment
 from newsmill.storage.ledger.links import INSERT, insert_hosts, make_row
@@ -212,7 +212,7 @@ def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, Archi
     """The known rows of these URL keys, by key, and those that are barred."""
     found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
     rows = {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
-    reasons = takedowns.find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed
+    reasons = find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed
     return rows | {key: ArchivedRow(Kind.PAGE, State.DROPPED, None, None, takedown=reason) for key, reason in reasons.items()}
 
 

@@ -1,8 +1,10 @@
 """Takedowns: articles that somebody may demand to be removed. Their documents are deleted, and their URLs are never stored again.
 
-A takedown has a row for each URL of the article, which stays when the ledger's row is deleted with its source. A new row of such a URL has
-the outcome `takedown` from the beginning. A page that is fetched under another URL and turns out to be the article is not stored, and its
-URL joins the takedown.
+A takedown has a row for each URL of the article, which stays when the ledger's row is deleted with its source (`barred_urls`). A new row of
+such a URL has the outcome `takedown` from the beginning. A page that is fetched under another URL and turns out to be the article is not
+stored, and its URL joins the takedown (`takedown_check`).
+
+A page may have named a wrong canonical URL: a listing, or the URL of another article. These stay as they are.
 
 The pages in the archive are erased behind the commit. All of it is searched, because nothing else names the pages of all earlier fetches.
 `erase_after` says that this is still to be done.
@@ -13,68 +15,68 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Text, bindparam, cast, delete, func, literal_column, or_, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, literal_column, or_, select, update
 
 from newsmill import urls
 from newsmill.archive.archive import Archive
-from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
+from newsmill.search.erasure import forget_words, merge_deleted_words
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, remove
-from newsmill.storage.schema import deliveries, documents, ledger, revisions, segments, takedowns
-from newsmill.storage.statements import FREE, NOW, AnyRow, CounterUpdates, Upsert, state_is
+from newsmill.storage.ledger.article_identity import lock_ids
+from newsmill.storage.ledger.barred_urls import FORGOTTEN, BarredUrl, bar
+from newsmill.storage.ledger.takedown_evidence import make_evidence, merge_evidence
+from newsmill.storage.private_files import make_image_name
+from newsmill.storage.schema import documents, ledger, revisions, segments, takedowns
+from newsmill.storage.statements import FREE, NOW, AnyRow, CounterUpdates, state_is
+from newsmill.storage.webhooks import remove_from_deliveries
+from newsmill.storage.websub import empty_pushes
 
 MAX_FETCH_TIME = timedelta(minutes=15)  # after which a fetch that was running at the takedown has ended and its page is in the archive
-BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 
 _KEYS: Any = bindparam("b_keys", expanding=True)
 _IDS: Any = bindparam("b_ids", expanding=True)
-_REASONS = select(takedowns.c.url_key, takedowns.c.reason).where(takedowns.c.url_key.in_(_KEYS))
-_ADD = Upsert(takedowns, ("url_key",), lambda new: {"erase_after": new.erase_after})
+_ROW_IDS: Any = bindparam("b_rows", expanding=True)
 _NAMED = select(ledger.c.document_id).where(ledger.c.url_key.in_(_KEYS), ledger.c.document_id.is_not(None))
 _DOCUMENTS = (
-    select(documents.c.id, documents.c.ledger_id, documents.c.url, documents.c.requested_url, documents.c.title, documents.c.source)
+    select(
+        *(documents.c[name] for name in ("id", "ledger_id", "url", "requested_url", "canonical_url")),
+        *(documents.c[name] for name in ("title", "description", "text", "site_name", "source", "image")),
+    )
     .where(documents.c.id.in_(_IDS))
     .order_by(documents.c.id)
-    .with_for_update()
 )
-_COUNT_REVISIONS = select(revisions.c.document_id, func.count()).where(revisions.c.document_id.in_(_IDS)).group_by(revisions.c.document_id)
-_ROW_COLUMNS = (
-    ledger.c.id,
-    ledger.c.url_key,
-    ledger.c.url,
-    ledger.c.source,
-    ledger.c.kind,
-    ledger.c.state,
-    ledger.c.outcome,
-    ledger.c.ended_at,
+_DOCUMENTS_LOCKED = _DOCUMENTS.with_for_update()
+_REVISIONS = (
+    select(revisions.c.document_id, revisions.c.title, revisions.c.text)
+    .where(revisions.c.document_id.in_(_IDS))
+    .order_by(revisions.c.document_id, revisions.c.revision.desc())
 )
+_ROW_COLUMNS = tuple(
+    ledger.c[name] for name in ("id", "url_key", "url", "final_url", "source", "kind", "state", "outcome", "ended_at", "document_id")
+)
+_IS_COPY = state_is("dropped") & ledger.c.document_id.in_(_IDS)  # the condition of ix_ledger_dropped
+_PAGES = select(*_ROW_COLUMNS).where(or_(ledger.c.id.in_(_ROW_IDS), _IS_COPY))
 _ROWS = (
     select(*_ROW_COLUMNS)
-    .where(
-        or_(
-            ledger.c.url_key.in_(_KEYS),
-            ledger.c.id.in_(bindparam("b_rows", expanding=True)),
-            (state_is("dropped") & ledger.c.document_id.in_(_IDS)),  # copies; the condition of ix_ledger_dropped
-        )
-    )
+    .where(or_(ledger.c.url_key.in_(_KEYS), ledger.c.id.in_(_ROW_IDS), _IS_COPY))
     .order_by(ledger.c.id)
     .with_for_update()
 )
-_FORGOTTEN = (
-    *("document_id", "segment", "offset", "hint", "etag", "last_modified", "final_url", "status", "fetched_at", "rendering", "stage"),
-    *("revisit_at", "failing_since", "failure", "failure_detail", "failed_at"),
-)
+_OTHERS = select(documents.c.ledger_id).where(documents.c.ledger_id.in_(_ROW_IDS), documents.c.id.not_in(_IDS))
 _END = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
     .values(
         **FREE,
-        **dict.fromkeys(_FORGOTTEN),
+        **FORGOTTEN,
         state=OUTCOMES[Outcome.TAKEDOWN][0].value,
         outcome=Outcome.TAKEDOWN.value,
         detail=bindparam("b_reason"),
@@ -128,32 +130,14 @@ class TakedownResult:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What a search of the archive has erased. `unreadable`: the files that could not be searched, each with its reason."""
+    """What was erased: pages of files of the archive, and images of the web pages. `unreadable`: the files that could not be searched, each
+    with its reason."""
 
     pages: int = 0
     files: int = 0
     searched: int = 0
     unreadable: tuple[str, ...] = ()
-
-
-# ---- in the transactions of the ledger ---------------------------------------------------------------------------------------
-
-
-def find_reasons(conn: Connection, keys: Collection[str]) -> dict[str, str]:
-    """The reasons of takedowns, by URL key."""
-    ordered = sorted(keys)
-    batches = (ordered[at : at + BATCH_SIZE] for at in range(0, len(ordered), BATCH_SIZE))
-    return {row.url_key: row.reason for batch in batches for row in conn.execute(_REASONS, {"b_keys": batch})}
-
-
-def join(conn: Connection, urls_by_key: Mapping[str, tuple[str, str]], now: datetime) -> None:
-    """Add URLs under which the article of a takedown was fetched, by key: (URL, reason). Their pages are to be erased."""
-    _ADD.run(conn, [_make_row(key, *urls_by_key[key], None, now, now) for key in sorted(urls_by_key)])
-
-
-def _make_row(key: str, url: str, reason: str, document_id: str | None, erase_after: datetime, now: datetime) -> dict[str, Any]:
-    values = {"url_key": key, "url": url, "reason": reason, "document_id": document_id}
-    return {**values, "created_at": now, "erase_after": erase_after, "erased_pages": 0}
+    images: int = 0
 
 
 # ---- for people --------------------------------------------------------------------------------------------------------------
@@ -171,10 +155,9 @@ class Takedowns:
         All URLs that led to the documents are barred with them. A takedown that exists keeps its reason; the archive is then searched
         again. Raises UrlError for an argument that is neither URL nor ID, ConfigError for the URL of a listing.
         """
-        found = Documents(self._engine)
-        urls_by_key = dict(_resolve(found, one) for one in urls_or_ids)
+        demand = _resolve(Documents(self._engine), urls_or_ids)
         with writing(self._engine) as conn:
-            return _bar(conn, urls_by_key, reason, now)
+            return _bar(conn, demand, reason, now)
 
     def list(self) -> list[Takedown]:
         """All barred URLs, the newest first."""
@@ -187,13 +170,16 @@ class Takedowns:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None))).scalar_one()
 
-    def erase(self, archive: Archive, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
-        """Erase the pages of all takedowns from the archive, where that is still to be done. `advance` takes the number of files searched.
+    def erase(self, archive: Archive, images: Path, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
+        """Erase what takedowns have left, where that is still to be done: pages in the archive, words in the search index of SQLite, and
+        images in the folder `images` of this machine. `advance` takes the number of files searched.
 
         May be stopped and repeated. A takedown stays open while a file cannot be read, or while a fetch may still bring its page.
         """
+        is_open = takedowns.c.erase_after.is_not(None)
         with reading(self._engine) as conn:
-            wanted = set(conn.execute(select(takedowns.c.url_key).where(takedowns.c.erase_after.is_not(None))).scalars())
+            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image).where(is_open)).all()
+        wanted = {row.url_key for row in rows}
         erased: Counter[str] = Counter()
 
         def is_wanted(of_page: Iterable[str]) -> bool:
@@ -215,8 +201,11 @@ class Takedowns:
                 unreadable.append(str(error))
             searched += 1
             advance(1)
+        erased_images = _delete_images(images, {row.image for row in rows if row.image is not None})
+        if wanted:
+            merge_deleted_words(self._engine)
         self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
-        return Erasure(erased.total(), files, searched, tuple(unreadable))
+        return Erasure(erased.total(), files, searched, tuple(unreadable), erased_images)
 
     @contextmanager
     def _lock_segment(self) -> Iterator[None]:
@@ -254,13 +243,39 @@ class Takedowns:
             return removed
 
 
-def _resolve(found: Documents, url_or_id: str) -> tuple[str, str]:
-    """(key, URL) of a URL or of the document with this ID. Raises UrlError."""
-    document = found.get(url_or_id)
-    if document is not None and document.id == url_or_id:
-        return document.id, document.canonical_url or document.url
-    url = urls.normalize(url_or_id)
-    return urls.make_key(url), url
+def _delete_images(folder: Path, names: Iterable[str]) -> int:
+    """Delete images from the cache of the web pages, which fetches one again that another article shows. Returns their number."""
+    deleted = 0
+    for path in (folder / name for name in sorted(names)):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ServiceError(f"the image {path} cannot be deleted: {error.strerror}; delete it") from error
+        deleted += 1
+    return deleted
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What a person named: URLs by key, and the ids of the documents that they lead to."""
+
+    urls: Mapping[str, str]
+    ids: frozenset[str]
+
+
+def _resolve(found: Documents, urls_or_ids: Sequence[str]) -> _Demand:
+    """Raises UrlError."""
+    named, ids = dict[str, str](), set[str]()
+    for one in urls_or_ids:
+        document = found.get(one)
+        if document is not None:
+            ids.add(document.id)
+        if document is None or document.id != one:
+            url = urls.normalize(one)
+            named[urls.make_key(url)] = url
+    return _Demand(named, frozenset(ids))
 
 
 def _make_keys(of_page: Iterable[str]) -> set[str]:
@@ -275,34 +290,87 @@ def _to_takedown(row: AnyRow) -> Takedown:
     return Takedown(row.url, row.reason, row.created_at, row.document_id, row.erased_pages, row.erase_after)
 
 
-def _bar(conn: Connection, urls_by_key: Mapping[str, str], reason: str, now: datetime) -> TakedownResult:
-    keys = sorted(urls_by_key)
-    ids = sorted({*keys, *conn.execute(_NAMED, {"b_keys": keys}).scalars()})
-    found = conn.execute(_DOCUMENTS, {"b_ids": ids}).all()
-    ids = [document.id for document in found]
-    named = dict(urls_by_key)
-    for document in found:
-        for url in (document.url, document.requested_url):
-            named.setdefault(urls.make_key(url), url)
-        named.setdefault(document.id, document.url)  # the key of the canonical URL
-    owned = {document.ledger_id: document.id for document in found}
-    rows = conn.execute(_ROWS, {"b_keys": sorted(named), "b_rows": sorted(owned), "b_ids": ids}).all()
+def _bar(conn: Connection, demand: _Demand, reason: str, now: datetime) -> TakedownResult:
+    ids = sorted({*demand.ids, *conn.execute(_NAMED, {"b_keys": sorted(demand.urls)}).scalars()})
+    # A page of the article that is being stored is stored before the takedown, which then finds it, or behind it, and is refused.
+    lock_ids(conn, {*ids, *_list_urls(demand, *_read(conn, _DOCUMENTS, ids))})
+    found, pages = _read(conn, _DOCUMENTS_LOCKED, ids)
+    ids, owned = [document.id for document in found], {document.ledger_id: document.id for document in found}
+    of_article = _list_urls(demand, found, pages)
+    rows = conn.execute(_ROWS, {"b_keys": sorted(of_article), "b_rows": sorted(owned), "b_ids": ids}).all()
+    others = {*conn.execute(_OTHERS, {"b_rows": [row.id for row in rows], "b_ids": ids}).scalars()} - owned.keys()
     for row in rows:
-        if row.kind != Kind.PAGE:
+        if row.kind != Kind.PAGE and row.url_key in demand.urls:
             raise ConfigError(f"{row.url} is a {row.kind} of source {row.source}, not an article; change or remove the source")
-        named.setdefault(row.url_key, row.url)
-    document_of = {row.url_key: owned[row.id] for row in rows if row.id in owned} | {key: key for key in ids}
+        if row.kind != Kind.PAGE or row.id in others:  # the page names it by mistake
+            of_article.pop(row.url_key, None)
+    rows = [row for row in rows if row.url_key in of_article]
     erase_after = now + MAX_FETCH_TIME if any(row.state == "fetching" for row in rows) else now
-    counts: dict[str, int] = {row[0]: row[1] for row in conn.execute(_COUNT_REVISIONS, {"b_ids": ids})}
-    _ADD.run(conn, [_make_row(key, named[key], reason, document_of.get(key), erase_after, now) for key in sorted(named)])
-    for document_id in ids:
-        conn.execute(delete(deliveries).where(cast(deliveries.c.payload, Text).contains(document_id, autoescape=True)))
+    versions: dict[str, list[tuple[str | None, str]]] = {document.id: [(document.title, document.text)] for document in found}
+    for revision in conn.execute(_REVISIONS, {"b_ids": ids}):
+        versions[revision.document_id].append((revision.title, revision.text))
+    _bar_urls(conn, of_article, found, versions, reason, erase_after, now)
+    remove_from_deliveries(conn, ids)
+    empty_pushes(conn)
     remove(conn, ids, now)
+    forget_words(conn, [text for of_document in versions.values() for version in of_document for text in version if text])
+    forget_words(conn, [document.description for document in found if document.description])
     _end_rows(conn, [row for row in rows if row.outcome != Outcome.TAKEDOWN], reason, now)
     return TakedownResult(
-        tuple(TakedownDocument(one.id, one.url, one.title, one.source, 1 + counts.get(one.id, 0)) for one in found),
-        tuple(sorted(set(named.values()))),
+        tuple(TakedownDocument(one.id, one.url, one.title, one.source, len(versions[one.id])) for one in found),
+        tuple(sorted({url for url, _ in of_article.values()})),
     )
+
+
+def _read(conn: Connection, statement: Select[Any], ids: Sequence[str]) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
+    """The documents, and the rows of their pages and copies."""
+    found = conn.execute(statement, {"b_ids": ids}).all()
+    owners = sorted(document.ledger_id for document in found)
+    return found, conn.execute(_PAGES, {"b_rows": owners, "b_ids": [document.id for document in found]}).all()
+
+
+def _list_urls(demand: _Demand, found: Sequence[AnyRow], pages: Sequence[AnyRow]) -> dict[str, tuple[str, frozenset[str]]]:
+    """All URLs of the articles by key, each with the ids of its documents: the canonical one may be that of several."""
+    owners = {document.ledger_id: document.id for document in found}
+    named: list[tuple[str, str | None]] = [
+        (document.id, url) for document in found for url in (document.canonical_url, document.url, document.requested_url)
+    ]
+    named += [(owners.get(row.id) or row.document_id, url) for row in pages for url in (row.url, row.final_url)]
+    keyed = [(key, url, document_id) for document_id, url in named if url is not None for key in _make_keys([url])]
+    keyed += [(row.url_key, row.url, owners.get(row.id) or row.document_id) for row in pages]  # which may leave out parameters
+    keyed += [(document.id, document.url, document.id) for document in found]  # the canonical URL that the page named first
+    of_article: dict[str, tuple[str, frozenset[str]]] = {key: (url, frozenset()) for key, url in demand.urls.items()}
+    for key, url, document_id in keyed:
+        known, ids = of_article.get(key, (url, frozenset[str]()))
+        of_article[key] = (known, ids | {document_id})
+    return of_article
+
+
+def _bar_urls(
+    conn: Connection,
+    of_article: Mapping[str, tuple[str, frozenset[str]]],
+    found: Sequence[AnyRow],
+    versions: Mapping[str, Sequence[tuple[str | None, str]]],
+    reason: str,
+    erase_after: datetime,
+    now: datetime,
+) -> None:
+    known = {
+        document.id: BarredUrl(
+            document.url,
+            reason,
+            document.id,
+            make_evidence(versions[document.id], document.site_name),
+            None if document.image is None else make_image_name(document.image),
+        )
+        for document in found
+    }
+    barred: dict[str, BarredUrl] = {}
+    for key, (url, ids) in of_article.items():
+        articles = [known[document_id] for document_id in sorted(ids)]
+        evidence = reduce(merge_evidence, (article.evidence for article in articles)) if articles else None
+        barred[key] = replace(articles[0], url=url, evidence=evidence) if articles else BarredUrl(url, reason)
+    bar(conn, barred, erase_after, now)
 
 
 def _end_rows(conn: Connection, rows: Sequence[AnyRow], reason: str, now: datetime) -> None:

@@ -1,0 +1,133 @@
+"""Whether a page that was read is an article of a takedown: by every key under which it could be stored, or is known. Part of `results`.
+
+A page at a barred URL is refused, and so is its AMP, print or mobile version by the spelling of its URL. A page that only names a barred
+URL, as its canonical one or with another parameter, is refused if its text is that of the removed article. Otherwise it is another article,
+whose site names one URL for all: it is stored under its own URL.
+
+A row that has a document has another article than the removed one, whose rows have ended. It keeps its document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from newsmill import urls
+from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
+from newsmill.exceptions import UrlError
+from newsmill.model import Document, Outcome, OutcomeRecord
+from newsmill.storage.ledger.article_identity import StoredPage
+from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred
+from newsmill.storage.ledger.claims import Result
+from newsmill.storage.ledger.takedown_evidence import shows_removed_article
+from newsmill.storage.statements import AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class PageKeys:
+    """The keys of a page. `of_page`: the URLs that show it; `named`: those that it names or resembles, which may be another article's."""
+
+    of_page: tuple[str, ...]
+    named: tuple[str, ...]
+
+
+def refuse_removed(
+    conn: Connection, results: Sequence[Result], rows: Mapping[int, AnyRow], stored: Mapping[str, StoredPage], now: datetime
+) -> list[Result]:
+    """The results, with the outcome `takedown` in place of removed articles. The URLs of these pages join the takedown.
+
+    `rows`: the locked rows of the ledger; `stored`: the documents by id, with those that the rows have.
+    """
+    if not results or not is_any_barred(conn):
+        return list(results)
+    read = {result.claim.id: document for result in results if (document := result.reading.document) and result.retry_at is None}
+    keys = {result.claim.id: list_keys(result.claim.url, read[result.claim.id]) for result in results if result.claim.id in read}
+    former = {claim_id: rows[claim_id].document_id for claim_id in read}  # the document that a row had, or whose copy it was
+    wanted = {key for of_page in keys.values() for key in (*of_page.of_page, *of_page.named)}
+    wanted |= {document_id for document_id in former.values() if document_id is not None}
+    barred = find_barred(conn, wanted)
+    if not barred:
+        return list(results)
+    kept: list[Result] = []
+    joining: dict[str, BarredUrl] = {}
+    owners: set[int] = set()
+    for result in results:
+        page_id = result.claim.id
+        if (document := read.get(page_id)) is not None:
+            owned = stored.get(former[page_id] or "")
+            if owned is not None and owned.ledger_id == page_id:
+                owners.add(page_id)
+                result = _keep_owned(result, keys[page_id], barred, joining)
+            else:
+                result = _check(result, document, keys[page_id], former[page_id], barred, joining)
+        kept.append(result)
+    bar(conn, joining, now, now)
+    refused = {result.claim.id for result in kept if result.claim.id in read and result.reading.document is None}
+    forget_pages(conn, refused - owners, of_documents=refused & owners)
+    return kept
+
+
+def list_keys(claimed_url: str, document: Document) -> PageKeys:
+    """The keys of a page: of its requested and final URL and their plain spellings; of its canonical URL, and of its URLs with one
+    parameter less, as `article_identity.identify` compares them, or without any."""
+    shown = [*dict.fromkeys((document.url, document.requested_url, claimed_url))]
+    plain = [url for url in map(find_plain_url, shown) if url is not None]
+    of_page = _make_keys((*shown, *plain))
+    # A site that shows all articles at its homepage with a parameter has no article at the homepage.
+    fewer = [url for one in shown if "?" in one for url in (*drop_each_parameter(one).values(), one.partition("?")[0])]
+    named = _make_keys(url for url in (document.canonical_url, *fewer) if url is not None and not _is_homepage(url))
+    return PageKeys(tuple(of_page), tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page))
+
+
+def _check(
+    result: Result,
+    document: Document,
+    keys: PageKeys,
+    former: str | None,
+    barred: Mapping[str, BarredUrl],
+    joining: dict[str, BarredUrl],
+) -> Result:
+    """The result of a page without a document of its own."""
+    found = next((barred[key] for key in (*keys.of_page, former or "") if key in barred), None)
+    if found is None:
+        named = [barred[key] for key in keys.named if key in barred]
+        found = next((one for one in named if shows_removed_article(document, one.evidence)), None)
+    if found is not None:
+        joining[urls.make_key(result.claim.url)] = replace(found, url=result.claim.url)
+        return _refuse(result, OutcomeRecord(Outcome.TAKEDOWN, found.reason))
+    if document.id not in barred:
+        return result
+    own = replace(document, id=keys.of_page[0], canonical_url=None)  # another article that names the barred URL
+    return replace(result, reading=replace(result.reading, document=own))
+
+
+def _keep_owned(result: Result, keys: PageKeys, barred: Mapping[str, BarredUrl], joining: dict[str, BarredUrl]) -> Result:
+    """The result of a row with another document. Where its URL leads to a removed article now, that page replaces nothing and is erased."""
+    key = next((key for key in keys.of_page if key in barred), None)
+    if key is None:
+        return result
+    joining[key] = barred[key]
+    return _refuse(result, OutcomeRecord(Outcome.NOT_ARTICLE, f"the URL leads to a removed article now: {barred[key].reason}"))
+
+
+def _refuse(result: Result, ending: OutcomeRecord) -> Result:
+    return replace(result, reading=replace(result.reading, document=None, ending=ending))
+
+
+def _make_keys(found: Iterable[str]) -> list[str]:
+    keys = []
+    for url in found:
+        try:
+            keys.append(urls.make_key(url))
+        except UrlError:
+            continue
+    return [*dict.fromkeys(keys)]
+
+
+def _is_homepage(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.path in ("", "/") and not parts.query

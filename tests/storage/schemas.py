@@ -1,0 +1,43 @@
+"""Schemas of older programs, and what two schemas have to be compared by."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect
+
+from newsmill.storage import database
+from newsmill.storage.database import reading
+
+
+def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the schema of an older program."""
+    migrations = folder / "migrations"
+    shutil.copytree(Path(database.__file__).parent / "migrations", migrations)
+    for path in (migrations / "versions").glob("*.py"):
+        if path.name[:4] > last:
+            path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", str(migrations))
+        patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
+        database.upgrade(engine)
+
+
+def describe_schema(engine: Engine) -> list[str]:
+    """Columns, keys and indexes of all tables, and the triggers, in an order that does not depend on their age."""
+    found = []
+    with reading(engine) as conn:
+        seen = inspect(conn)
+        for table in seen.get_table_names():
+            columns = [(one["name"], str(one["type"]), one["nullable"], one["default"]) for one in seen.get_columns(table)]
+            indexes = [(one["name"], one["column_names"], one["unique"]) for one in seen.get_indexes(table)]
+            keys = [(one["constrained_columns"], one["referred_table"]) for one in seen.get_foreign_keys(table)]
+            found.append(repr((table, sorted(columns), sorted(indexes, key=repr), sorted(keys), seen.get_pk_constraint(table))))
+        triggers = {
+            "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'",
+            "postgresql": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+        }
+        found += [repr(tuple(row)) for row in conn.exec_driver_sql(triggers[conn.dialect.name])]
+    return sorted(found)

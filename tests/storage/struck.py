@@ -1,0 +1,42 @@
+"""What the processes of test_strikes.py do; a module of its own, because the process must be able to import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import alembic.command  # noqa: F401 - loaded before the processes are forked, as the code that they kill
+from rows import after
+from strikes import arm
+
+from newsmill.context import build_context
+from newsmill.storage import database
+from newsmill.storage.copies import back_up as back_up_store
+
+
+def take_down(options: dict[str, Any]) -> int:
+    """`newsmill takedowns add`: the commit, and the erasure."""
+    folder = Path(options["folder"])
+    engine = database.connect(options.get("url") or f"sqlite:///{folder / 'newsmill.sqlite'}")
+    app = build_context(engine, str(folder / "archive"), now=lambda: after(hours=1))
+    arm(options["step"])
+    app.takedowns.add([options["article"]], "letter 23", now=app.now())
+    if options["erases"]:
+        app.takedowns.erase(app.archive, folder / "images", now=app.now())
+    return 0
+
+
+def back_up(options: dict[str, Any]) -> int:
+    """`newsmill backup`."""
+    folder, target = Path(options["folder"]), Path(options["target"])
+    arm(options["step"])
+    back_up_store(folder / "newsmill.sqlite", folder / "archive", target)
+    return 0
+
+
+def upgrade(options: dict[str, Any]) -> int:
+    """`newsmill db upgrade`."""
+    engine = database.connect(options["url"])
+    arm(options["step"])
+    database.upgrade(engine)
+    return 0

@@ -1,0 +1,57 @@
+"""What recognises a removed article: its edited copies, and no other article."""
+
+from __future__ import annotations
+
+import random
+
+from rows import document_of
+
+from newsmill.model import Document
+from newsmill.storage.ledger.takedown_evidence import make_evidence, merge_evidence, shows_removed_article
+
+
+def article(number: int, *, changed: int = 0, added: bool = False, title: str | None = None) -> Document:
+    """One of many articles of 600 words, with some words changed and a paragraph added."""
+    source, edits = random.Random(number), random.Random(f"edits {number}")
+    words = [f"w{source.randrange(10**6)}" for _ in range(600)]
+    for at in edits.sample(range(600), changed):
+        words[at] = "changed"
+    if added:
+        at = edits.randrange(600)
+        words[at:at] = [f"new{edits.randrange(10**6)}" for _ in range(60)]
+    return document_of(f"https://paper.example/{number}", title=title or f"Edited {number}", text=" ".join(words), site_name="The Paper")
+
+
+def evidence_of(document: Document) -> dict[str, object] | None:
+    return make_evidence([(document.title, document.text)], document.site_name)
+
+
+def test_an_edited_copy_is_recognised() -> None:
+    """A paragraph is added and words are changed; the title is another one."""
+    removed = [evidence_of(article(number, title=f"Title {number}")) for number in range(200)]
+    for changed, least in ((5, 200), (30, 199), (60, 195)):
+        found = [shows_removed_article(article(number, changed=changed, added=True), removed[number]) for number in range(200)]
+        assert sum(found) >= least, changed
+
+
+def test_another_article_is_not() -> None:
+    removed = [evidence_of(article(number)) for number in range(100)]
+    assert not any(shows_removed_article(article(number + 1000), evidence) for number in range(100) for evidence in removed)
+
+
+def test_titles_and_short_texts() -> None:
+    removed = evidence_of(article(1, title="The Ferry Sank"))
+    assert shows_removed_article(article(2, title="the ferry sank!"), removed)
+    assert not shows_removed_article(article(2, title="The Paper"), evidence_of(article(1, title="The Paper"))), "the name of the site"
+    short = document_of("https://paper.example/short", title="Other", text="Too short to compare.")
+    assert (evidence_of(short), shows_removed_article(article(3), None), shows_removed_article(short, removed)) == (None, True, False)
+
+
+def test_it_does_not_hold_the_text() -> None:
+    document = article(1)
+    evidence = make_evidence([(document.title, document.text), ("Earlier", article(2).text), ("Flash", "Short.")], None)
+    assert evidence is not None and (len(evidence["titles"]), len(evidence["texts"])) == (3, 2)
+    assert not any(word in repr(evidence) for word in (*document.text.split(), "Edited", "Earlier"))
+    merged = merge_evidence(evidence, evidence_of(article(3)))
+    assert merged is not None and all(shows_removed_article(article(number), merged) for number in (1, 2, 3))
+    assert merge_evidence(evidence, None) is None
