@@ -75,8 +75,21 @@ def box() -> Iterator[Sandbox]:
 def test_the_page_and_its_source_arrive(box: Sandbox) -> None:
     reading = box.read(page("hello"), rules=Rules(drop_css=(".ad",)), language="de", first_seen_at=NOW)
     assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
+    reading = box.read(page("work 0.05"))
     assert isinstance(reading, ExtractionResult)
-    assert reading.seconds > 0
+    assert reading.seconds >= 0.05, "CPU time"
+
+
+def test_a_long_wait_is_reported_and_a_child_may_have_a_lower_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deferred page may take longer than its lease, which is renewed meanwhile."""
+    monkeypatch.setattr(sandbox_module, "WAIT_SECONDS", 0.05)
+    waits: list[int] = []
+    with Sandbox(replace(LIMITS, nice=3), POISON) as box:
+        assert isinstance(
+            box.read(page("work 0.3"), on_wait=lambda: waits.append(os.getpriority(os.PRIO_PROCESS, box.child.pid or 0))), ExtractionResult
+        )
+        box.read(page("hello"))
+    assert set(waits) == {os.getpriority(os.PRIO_PROCESS, 0) + 3}
 
 
 def test_of_a_rendered_page_the_child_gets_the_dom(box: Sandbox) -> None:

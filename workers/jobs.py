@@ -7,9 +7,11 @@ read in the sandbox, its crashes are counted, its document is limited in size, a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
@@ -20,9 +22,10 @@ from newsmill.extraction.document_identity import has_same_content, shows_same_a
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import MAX_CRASHES, Result
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.storage.ledger import Result
+from newsmill.urls import MAX_URL_CHARACTERS, get_host
 from workers import site_learning
+from workers.cpu_budgets import CpuBudgets, get_owner
 from workers.process import SegmentState, WorkerContext, find_profile, find_source
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH_PAGES = 16  # per commit; with 8 storing a page costs a sixth more, with a whole segment of 32 a twentieth less
 # Per commit; sixteen long articles have half of it. PostgreSQL takes 0.2 to 0.7 s to write 8,000,000 characters.
 MAX_BATCH_CHARACTERS = 1_000_000
+MAX_BATCH_TIME = timedelta(seconds=2)  # before a commit: documents of ordinary pages do not wait for expensive pages of the same segment
+DEFERRED_TURN_SECONDS = 1.0  # of one source: several pages that turn out to be ordinary, or one
 RETRY_SECONDS = 5.0  # between two tries to record a submitted URL
 
 worker_context: WorkerContext | None = None  # workers.worker sets it before it listens: a job carries an id and nothing else
@@ -49,6 +54,7 @@ def learn_site(site: str) -> None:
     """Learn a site's profile from its archived pages, if it is due.
 
     Running twice, late or in parallel is harmless: the job checks again whether the site is due, and one of two new versions is stored.
+    Pages that take long, and those of a source without CPU budget, are left out of the sample: learning delays the pages that wait.
     """
     assert worker_context is not None, "workers.worker sets worker_context before it listens"
     context = worker_context
@@ -56,8 +62,13 @@ def learn_site(site: str) -> None:
 
     def read(page: Page) -> ExtractionResult | SandboxCrash:
         context.send_heartbeat()
+        if context.cpu_budgets.is_used_up(owner := page.source or get_host(page.url)):
+            return SandboxCrash("read", "its source used its share of CPU time")
         source = find_source(context, page.source, sources)
-        return context.sandbox.read(page, *((source.rules, source.language) if source else ()))
+        rules = (source.rules, source.language) if source else ()
+        result = context.sandbox.read(page, *rules, cpu_seconds=first_attempt_seconds(page))
+        charge(context.cpu_budgets, owner, result)
+        return result
 
     app = context.app
     site_learning.learn_site(app.profiles, app.archive, read, site, now=app.now(), stopping=context.stop.is_set)
@@ -89,20 +100,27 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
     """
     app = context.app
     claims = app.ledger.claim_segment(segment_id, context.owner, seconds=context.lease_seconds, now=app.now())
-    flush_interval = timedelta(seconds=context.lease_seconds / 3)
+    flush_interval = min(MAX_BATCH_TIME, timedelta(seconds=context.lease_seconds / 3))
     batch: list[Result] = []
     flushed_at = app.now()
     state = SegmentState()
+    deferred: list[ClaimedPage] = []
     try:
-        for claim, page in read_archived_pages(app, segment_id, claims):
+        for claim, page in read_archived_pages(app, segment_id, select_affordable(context.cpu_budgets, claims, deferred)):
             if context.stop.is_set():
                 break
             context.send_heartbeat()
+            if isinstance(page, Page) and context.cpu_budgets.refuse_large_page(get_owner(claim), estimate_size(page)):
+                deferred.append(claim)
+                continue
             batch.extend(extract_page(context, claim, page, state))
             if is_batch_full(batch) or abs(app.now() - flushed_at) > flush_interval:
                 flush_batch(context, segment_id, batch)
                 flushed_at, state.is_marked = app.now(), False
         flush_batch(context, segment_id, batch)
+        if deferred:
+            app.ledger.deferred.set_aside(deferred, now=app.now())
+            context.has_deferred.set()
         site_learning.count_paths(app.fast_path_stats, state.paths)
         app.ledger.count_script_pages(state.script_pages)
         if claims:
@@ -112,42 +130,55 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
             app.ledger.release_segment(segment_id, context.owner, now=app.now())
 
 
-def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
-    """Try one deferred page again; False if there is none. `heavy`: one that exceeded its short limit, now with its full CPU limit.
+def select_affordable(budgets: CpuBudgets, claims: Sequence[ClaimedPage], deferred: list[ClaimedPage]) -> Iterator[ClaimedPage]:
+    """The claims whose source has CPU budget left when their turn comes, the largest budget first. The others are added to `deferred`."""
+    balances = {owner: budgets.balance(owner) for owner in map(get_owner, claims)}
+    for claim in sorted(claims, key=lambda claim: (-balances[get_owner(claim)], claim.offset)):
+        if budgets.is_used_up(get_owner(claim)):
+            deferred.append(claim)
+        else:
+            yield claim
 
-    It is not a job, because no segment is enqueued for a deferred page. A page that is interrupted is released and nothing is counted.
+
+def read_deferred(context: WorkerContext, claims: Sequence[ClaimedPage]) -> None:
+    """Read deferred pages of one segment with their full limits for about DEFERRED_TURN_SECONDS, store the results, and release the rest.
+
+    If the worker stops, the page in progress is released and nothing is counted. It is not a job, because no segment is enqueued for them.
     """
-    app = context.app
-    claim = app.ledger.deferred.claim(context.owner, seconds=context.lease_seconds, now=app.now(), heavy=heavy)
-    if claim is None:
-        return False
-    state = SegmentState()
+    app, state, segment_id = context.app, SegmentState(), claims[0].segment
+    batch: list[Result] = []
+    started = time.monotonic()
     try:
-        for _, page in read_archived_pages(app, claim.segment, [claim]):
-            flush_batch(context, claim.segment, list(extract_page(context, claim, page, state, full_limit=heavy)))
+        for claim, page in read_archived_pages(app, segment_id, claims):
+            batch.extend(extract_page(context, claim, page, state, is_deferred=True))
+            if context.stop.is_set() or time.monotonic() - started > DEFERRED_TURN_SECONDS:
+                break
+        flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
         app.ledger.count_script_pages(state.script_pages)
     finally:
-        app.ledger.release_segment(claim.segment, context.owner, now=app.now())
-    return True
+        app.ledger.release_segment(segment_id, context.owner, now=app.now())
 
 
 def read_archived_pages(
-    app: AppContext, segment_id: str, claims: Sequence[ClaimedPage]
+    app: AppContext, segment_id: str, claims: Iterable[ClaimedPage]
 ) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
     """The archived page of each claim, or the error of reading it. A damaged record does not affect the others.
 
     Raises ServiceError when the archive is empty or another one, as on a machine where its folder is not mounted.
     """
-    if not claims:
+    claims = iter(claims)
+    first = next(claims, None)
+    if first is None:
         return
+    claims = chain([first], claims)
     try:
         with app.archive.open(segment_id) as segment:
             for claim in claims:
                 yield claim, _read_archived_page(segment, claim.offset)
     except ArchiveDamaged as error:  # the file is missing
         app.archive.require_files(app.ledger.older_segments(segment_id))
-        log.warning("%s; its pages end with archive_damaged: %d", error, len(claims))
+        log.warning("%s; its pages end with archive_damaged", error)
         for claim in claims:
             yield claim, error
 
@@ -202,8 +233,9 @@ MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat 
 # CPU of the first attempt at a page. Of 900 pages of other collections, one takes longer, by half; on average a page takes a tenth of it.
 FIRST_ATTEMPT_SECONDS = 0.1
 FIRST_ATTEMPT_SECONDS_PER_MB = 2.0  # of HTML
+MAX_FIRST_ATTEMPT_SECONDS = 0.5  # the wait of other pages counts more than the work that is done twice; 1 of 100 pages takes longer
+CRASH_SECONDS = 0.5  # charged for a crash: a new child loads again what it needs
 COMPRESSION_RATIO = 8  # assumed for a compressed page; text shrinks to a fourth or a seventh
-MAX_HTML_BYTES = 5 << 20  # larger pages are refused unread (`extraction.pipeline.MAX_HTML_BYTES`)
 ReadPage = Callable[[Page], ExtractionResult | SandboxCrash]  # with the removed blocks
 
 
@@ -213,11 +245,11 @@ def extract_page(
     page: Page | ArchiveDamaged,
     state: SegmentState | None = None,
     *,
-    full_limit: bool = False,
+    is_deferred: bool = False,
 ) -> Iterator[Result]:
     """At most one result: none if another worker has the claim, or if the page crashed the sandbox, which counts as an attempt.
 
-    The CPU limit is short, except with `full_limit` and for the page's last attempt.
+    The CPU limit is short, except for a page that was deferred.
     The page is marked as in progress when it becomes slow, and beforehand if an earlier attempt failed.
     """
     if isinstance(page, ArchiveDamaged):
@@ -234,20 +266,29 @@ def extract_page(
             return
     source = find_source(context, claim.source, state.sources)
     profile = find_profile(context, page, state.profile_versions)
-    result = context.sandbox.read(
-        page,
-        source.rules if source else None,
-        source.language if source else None,
-        claim.first_seen_at,
-        profile,
-        brief=True,
-        is_reextraction=claim.again,
-        cpu_seconds=None if full_limit or claim.crashes + 1 >= MAX_CRASHES else first_attempt_seconds(page),
-        on_slow=mark,
-    )
+
+    def renew() -> None:
+        context.app.ledger.renew_segment(claim.segment, context.owner, seconds=context.lease_seconds, now=context.app.now())
+
+    def read(page: Page, profile: Profile | None, *, brief: bool, is_reextraction: bool) -> ExtractionResult | SandboxCrash:
+        result = context.sandbox.read(
+            page,
+            source.rules if source else None,
+            source.language if source else None,
+            claim.first_seen_at,
+            profile,
+            brief=brief,
+            is_reextraction=is_reextraction,
+            cpu_seconds=None if is_deferred else first_attempt_seconds(page),
+            on_slow=mark,
+            on_wait=renew if is_deferred else None,
+        )
+        charge(context.cpu_budgets, get_owner(claim), result)
+        return result
+
+    result = read(page, profile, brief=True, is_reextraction=claim.again)
     if isinstance(result, SandboxCrash):
-        log.warning("%s crashed its reader: %s, %s (crash %d)", claim.url, result.stage, result.reason, claim.crashes + 1)
-        _report_crash(context, claim, result)
+        _report_crash(context, claim, result, is_deferred=is_deferred)
         return
     if profile is not None and result.extraction_path is not None:
         state.paths[profile.site, profile.version][result.extraction_path] += 1
@@ -259,14 +300,20 @@ def extract_page(
         return
     result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
     if claim.is_revisit and result.document is not None:
+        crashes: list[SandboxCrash] = []
 
         def read_again(page: Page) -> ExtractionResult | SandboxCrash:
-            rules, language = (source.rules, source.language) if source else (None, None)
             profile = find_profile(context, page, {})  # the archived page may have the layout of an older profile
-            return context.sandbox.read(page, rules, language, claim.first_seen_at, profile, is_reextraction=True, on_slow=mark)
+            result = read(page, profile, brief=False, is_reextraction=True)
+            if isinstance(result, SandboxCrash):
+                crashes.append(result)
+            return result
 
         if is_only_judged_differently(context.app.documents, context.app.archive, claim, page, result, read_again):
             result = ExtractionResult(OutcomeRecord(Outcome.UNCHANGED))
+        if crashes and not is_deferred:
+            _report_crash(context, claim, crashes[0], is_deferred=False)
+            return
     yield Result(claim, result, _find_retry_time(claim, result, now))
 
 
@@ -289,18 +336,37 @@ def first_attempt_seconds(page: Page) -> float:
     A page that loops uses 20 s of CPU in each of three attempts; an ordinary page uses 0.05 s.
     CPU time counts, not wall time, because a busy machine makes no page longer.
     """
+    return min(MAX_FIRST_ATTEMPT_SECONDS, round(FIRST_ATTEMPT_SECONDS + FIRST_ATTEMPT_SECONDS_PER_MB * estimate_size(page) / 2**20, 2))
+
+
+def estimate_size(page: Page) -> int:
+    """The bytes of a page's HTML after decompression."""
     page = page.as_rendered()
-    size = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
-    return round(FIRST_ATTEMPT_SECONDS + FIRST_ATTEMPT_SECONDS_PER_MB * min(size, MAX_HTML_BYTES) / 2**20, 2)
+    return len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
 
 
-def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCrash) -> None:
-    """Defer a page that exceeded a short limit. One that used the whole CPU limit would do so again and gets no third attempt."""
+def charge(budgets: CpuBudgets, owner: str, result: ExtractionResult | SandboxCrash) -> None:
+    """Charge the owner for reading a page."""
+    if not isinstance(result, SandboxCrash):
+        budgets.charge(owner, result.seconds)
+    else:
+        budgets.charge_unfinished(owner, result.cpu_seconds or CRASH_SECONDS)
+
+
+def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCrash, *, is_deferred: bool) -> None:
+    """Defer a page that exceeded a short limit. One that used the whole CPU limit would do so again and gets no third attempt.
+
+    If the thread of deferred pages is ending, it killed the child itself, and nothing is counted.
+    """
+    if is_deferred and context.stop.is_set():
+        return
+    log.warning("%s crashed its reader: %s, %s (crash %d)", claim.url, crash.stage, crash.reason, claim.crashes + 1)
     ledger, now = context.app.ledger, context.app.now()
     if crash.cpu_seconds is not None and crash.cpu_seconds < context.sandbox.limits.cpu:
         ledger.deferred.put(claim, crash.reason, now=now)
     else:
         ledger.report_crash(claim, crash.stage, crash.reason, now=now, final=crash.cpu_seconds is not None)
+    context.has_deferred.set()
 
 
 def _find_retry_time(claim: ClaimedPage, result: ExtractionResult, now: datetime) -> datetime | None:

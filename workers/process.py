@@ -1,6 +1,6 @@
 """The processes of this package: how they stop and show that they are alive, and what a worker keeps between pages.
 
-A worker keeps its sandbox, cached profiles, and its CPU budget for deferred pages.
+A worker keeps its sandbox, cached profiles, and the CPU budgets of sources.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import ProfileVersion
 from newsmill.urls import get_profile_site
+from workers.cpu_budgets import CpuBudgets
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0  # longer than one page may take (30 s) and one flush interval (a third of the lease) together
 MAX_CACHED_PROFILES = 64  # about 150 KB each at most
-CPU_BUDGET_SHARE = 0.05  # of a worker's time, for deferred pages while other pages wait
-MAX_CPU_BUDGET_SECONDS = 40.0
 
 
 def stop_on_signals() -> threading.Event:
@@ -50,30 +49,6 @@ def open_heartbeat(context: AppContext, role: str) -> Iterator[Heartbeat]:
 
 
 @dataclass
-class CpuBudget:
-    """The seconds a worker may spend on deferred pages, so that they are tried even if the queue is never empty.
-
-    With short first attempts and deferred pages, 10,000 good pages use 123.8 s of CPU with 100 harmful pages among them and 123.7 s
-    without (`benchmarks/chaos.py --seed 451 --kills 0 --pages 10000 --cpu 5`, then with
-    `--poison 100 --kinds segv,allocate,loop,attributes`).
-    """
-
-    seconds: float = 0.0
-
-    def earn(self, elapsed: float) -> None:
-        """Add the share of `elapsed` seconds."""
-        self.seconds = min(MAX_CPU_BUDGET_SECONDS, self.seconds + CPU_BUDGET_SHARE * elapsed)
-
-    def covers(self, seconds: float) -> bool:
-        """Whether an attempt of that length is within the budget."""
-        return self.seconds >= seconds
-
-    def spend(self, seconds: float) -> None:
-        """Subtract `seconds`; the budget may become negative."""
-        self.seconds -= seconds
-
-
-@dataclass
 class WorkerContext:
     """The AppContext with what one worker adds to it. `stop` makes it finish the page in progress and release the rest."""
 
@@ -84,7 +59,8 @@ class WorkerContext:
     stop: threading.Event = field(default_factory=threading.Event)
     heartbeat: Heartbeat | None = None
     profile_cache: dict[tuple[str, ProfileVersion], Profile] = field(default_factory=dict)
-    cpu_budget: CpuBudget = field(default_factory=CpuBudget)
+    cpu_budgets: CpuBudgets = field(default_factory=CpuBudgets)
+    has_deferred: threading.Event = field(default_factory=threading.Event)  # a page was deferred: wakes the thread that reads it
     database_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "the database answers again"))  # of heartbeats
     pages_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "pages are read and stored again"))  # of archive or database
     redis_outage: OutageLog = field(default_factory=lambda: OutageLog(log, "Redis answers again"))

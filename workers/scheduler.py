@@ -44,7 +44,6 @@ ORPHAN_AGE = timedelta(hours=1)  # of a file that no row names: its crawler was 
 MAX_QUEUE_FOR_REEXTRACTION = 20  # jobs on the queue; with more, no document is extracted again
 MAX_INDEXED_PER_PASS = 2000  # documents, about 2 s: an upgrade may leave a million to index, and ticks must not wait for them
 MAX_FINGERPRINTS_PER_PASS = 10_000  # documents; a fingerprint takes a tenth of the time
-MAX_DEFERRED_PER_PASS = 8  # workers that are woken for deferred pages; those at work look for them anyway
 MAX_ENQUEUED_PER_PASS = 1000  # segments: twice the crawler's high-water mark
 
 
@@ -140,9 +139,6 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     enqueued = context.queue.enqueue_missing(ledger.pending_segments(now=now, limit=MAX_ENQUEUED_PER_PASS))
     if enqueued:
         log.info("pending segments enqueued again: %d", enqueued)
-    elif context.queue.depth() == 0:  # a job for its segment wakes a worker, which then looks for deferred pages
-        deferred = ledger.deferred
-        context.queue.enqueue_missing(deferred.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=deferred.is_only_work_left(now=now)))
     if abs(now - context.swept_at) >= SWEEP_INTERVAL:
         orphans = archive.remove_orphans(ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)

@@ -1,4 +1,7 @@
-"""One worker process: takes jobs from the queue and runs them, page by page in one sandboxed child. The only module that runs RQ."""
+"""One worker process: takes jobs from the queue and runs them, page by page in one sandboxed child. The only module that runs RQ.
+
+A second thread reads deferred pages meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ from newsmill.sandbox.child import GC_THRESHOLD, Limits
 from newsmill.sandbox.pages import DEFAULT_READER, Sandbox
 from newsmill.storage.processes import make_owner_id
 from workers import jobs
+from workers.deferred_reader import DeferredReader
 from workers.process import LEASE_SECONDS, WorkerContext, open_heartbeat, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -53,7 +57,9 @@ def run(
     reader: str = DEFAULT_READER,
     burst: bool = False,
 ) -> int:
-    """Work until SIGTERM or SIGINT, or with `burst` until the queue is empty; 0. `reader`: what extracts a page, as "module:function".
+    """Work until SIGTERM or SIGINT, or with `burst` until the queue is empty and no deferred page can be read; 0.
+
+    `reader`: what extracts a page, as "module:function".
 
     Raises NewsmillError when Redis or the sandbox cannot be used at the start.
     """
@@ -64,7 +70,10 @@ def run(
     ):
         gc.freeze()  # what is loaded stays, so collections need not scan it; with GC_THRESHOLD this saves 4 % of storing a page
         gc.set_threshold(GC_THRESHOLD)
-        listen(jobs.worker_context, redis, burst=burst)
+        with DeferredReader(jobs.worker_context, limits or Limits(), reader) as deferred_reader:
+            listen(jobs.worker_context, redis, deferred_reader, burst=burst)
+            if burst and not stop.is_set():
+                deferred_reader.finish()
     return 0
 
 
@@ -78,14 +87,14 @@ def open_worker_context(
         yield WorkerContext(context, sandbox, make_owner_id(), lease_seconds, stop, heartbeat)
 
 
-def listen(context: WorkerContext, redis: RedisServer, *, burst: bool) -> None:
+def listen(context: WorkerContext, redis: RedisServer, deferred_reader: DeferredReader, *, burst: bool) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went away. Only the first connection may fail."""
     settings = context.app.settings
     queue: Queue | None = open_queue(settings, redis.url, timeout=QUEUE_TIMEOUT_SECONDS)
     while queue is not None and not context.stop.is_set():
         try:
             with closing(queue), translate_redis_errors():
-                PageWorker(queue, context).work(burst=burst, logging_level="WARNING")
+                PageWorker(queue, context, deferred_reader).work(burst=burst, logging_level="WARNING")
         except ServiceError as error:
             context.redis_outage.report_failure(error)
         queue = None if burst else reconnect(context, redis)
@@ -108,7 +117,7 @@ class PageWorker(SimpleWorker):
     It has one queue: RQ takes a job from one queue with LMOVE, and from several with BLPOP, which loses a job if the worker is killed.
     """
 
-    def __init__(self, queue: Queue, context: WorkerContext) -> None:
+    def __init__(self, queue: Queue, context: WorkerContext, deferred_reader: DeferredReader) -> None:
         super().__init__(
             [queue.rq],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
@@ -121,8 +130,8 @@ class PageWorker(SimpleWorker):
         self.page_queue = queue
         self.context = context
         self.stop = context.stop
+        self.deferred_reader = deferred_reader
         self.stop_requested_at = 0.0
-        self.budget_updated_at = time.monotonic()
 
     # ---- stopping
 
@@ -179,39 +188,14 @@ class PageWorker(SimpleWorker):
                 self.context.redis_outage.report_success()
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
-        """RQ calls this for its next job. Deferred pages are tried before."""
-        try:
-            while not self.stop.is_set() and self.retry_one_deferred():
-                self.heartbeat()
-        except ServiceError as error:  # deferred pages can wait
-            self.context.report_failed_pages(error)
+        """RQ calls this for its next job."""
+        self.deferred_reader.check_alive()
         while True:
             try:
                 with self.end_loop_on_redis_error():
                     return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
             except UnicodeDecodeError:
                 self.page_queue.remove_unreadable()
-
-    def retry_one_deferred(self) -> bool:
-        """Try one deferred page again; whether there was one.
-
-        A page that exceeded its short limit is tried when nothing else is left to do, or out of the CPU budget.
-        An empty queue alone is not enough while the crawler is at work.
-        A page that crashed its reader costs little and is tried whenever the queue is empty.
-        """
-        context, budget = self.context, self.context.cpu_budget
-        started, limit = time.monotonic(), context.sandbox.limits.cpu
-        budget.earn(started - self.budget_updated_at)
-        self.budget_updated_at = started
-        is_empty = self.page_queue.depth() == 0
-        if is_empty and context.app.ledger.deferred.is_only_work_left(now=context.app.now()):
-            return jobs.retry_deferred_page(context, heavy=True)
-        if budget.covers(limit):
-            if jobs.retry_deferred_page(context, heavy=True):
-                budget.spend(time.monotonic() - started)
-                return True
-            budget.spend(0.0 if is_empty else limit)  # there was none: do not look again before every job
-        return is_empty and jobs.retry_deferred_page(context, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
         with self.end_loop_on_redis_error():

@@ -133,7 +133,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         jobs = format_count(report["refused_jobs"], "job")
         typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
     if report["deferred"]:
-        typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
+        typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with expensive or crashed extraction; read beside the queue")
     if report["takedowns_to_erase"]:
         takedown = format_count(report["takedowns_to_erase"], "URL")
         typer.echo(f"takedowns: {takedown} may still have pages in the archive; run `newsmill takedowns erase`")

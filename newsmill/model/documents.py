@@ -241,7 +241,7 @@ class ExtractionResult:
     ending: OutcomeRecord
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
-    seconds: float = 0.0
+    seconds: float = 0.0  # of CPU, if a child process read it
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
 
 

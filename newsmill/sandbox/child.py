@@ -53,6 +53,7 @@ class Limits:
     memory: int = 768 << 20  # bytes of address space on top of what the idle child has
     growth: int = 256 << 20  # bytes of resident memory that a child may gain before it is replaced
     response: int = 64 << 20  # bytes of one response: a page has at most 10 MB, and every block of it comes back at most twice
+    nice: int = 0  # added to the niceness of the process: 19 leaves the CPU to every other process
 
 
 def serve(connection: socket.socket, make_handler: str, arguments: Sequence[str], limits: Limits) -> None:
@@ -61,6 +62,7 @@ def serve(connection: socket.socket, make_handler: str, arguments: Sequence[str]
     `make_handler` ("package.module:function") is called with `arguments` and returns the handler.
     """
     die_with_parent()
+    os.nice(limits.nice)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     logging.getLogger().addHandler(logging.NullHandler())  # complaints of libraries are about the input and do not belong in the log
     handle: Handler = load_function(make_handler)(*arguments)

@@ -27,6 +27,8 @@ DEFAULT_READER = "newsmill.extraction.pipeline:read"
 HANDLER = "newsmill.sandbox.pages:PageHandler"
 PRELOAD_MODULE = "newsmill.sandbox.preload"  # loads what DEFAULT_READER loads at its first page
 SLOW_SECONDS = 0.2  # ten times what an ordinary page of an unknown site takes
+WAIT_SECONDS = 5.0  # between two calls of `on_wait`, which renews a lease of 60 s
+MAX_WARMUP_SECONDS = 0.5  # up to which a child's first pages get twice the limit: for longer pages, a new child hardly counts
 WARMUP_PAGES = 20  # a child's first pages take up to twice as long, because what they touch is copied or loaded first
 MAX_PROFILES = 32  # that a child keeps; a segment has 32 pages
 
@@ -103,7 +105,7 @@ class PageHandler:
         """The result as JSON."""
         request = REQUEST_ADAPTER.validate_json(head)
         profile = self._find_profile(request)
-        start = time.perf_counter()
+        start = time.process_time()
         result = self._read(
             replace(request.page, body=body),
             rules=request.rules,
@@ -113,7 +115,7 @@ class PageHandler:
             brief=request.brief,
             again=request.is_reextraction,
         )
-        yield to_json(RESULT_ADAPTER, replace(result, seconds=round(time.perf_counter() - start, 4)))
+        yield to_json(RESULT_ADAPTER, replace(result, seconds=round(time.process_time() - start, 4)))
 
     def _find_profile(self, request: ExtractionRequest) -> Profile | None:
         """The request's profile. `Sandbox` keeps the same profiles and clears them at the same moment."""
@@ -157,12 +159,13 @@ class Sandbox:
         is_reextraction: bool = False,
         cpu_seconds: float | None = None,
         on_slow: Callable[[], object] | None = None,
+        on_wait: Callable[[], object] | None = None,
     ) -> ExtractionResult | SandboxCrash:
         """Read one page. A page that ends the child is a value.
 
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
-        `cpu_seconds`: a limit of CPU time below that of all pages; twice as much in a child's first pages.
-        `on_slow`: called once if no answer comes within SLOW_SECONDS.
+        `cpu_seconds`: a limit of CPU time below that of all pages; up to MAX_WARMUP_SECONDS, twice as much in a child's first pages.
+        `on_slow`: called once if no answer comes within SLOW_SECONDS. `on_wait`: then called every WAIT_SECONDS until the deadline.
         Raises NewsmillError when no child can be started.
         """
         crash = self.send(
@@ -179,6 +182,8 @@ class Sandbox:
         )
         if crash is None and on_slow is not None and not wait([self.child.fileno()], SLOW_SECONDS):
             on_slow()
+        while crash is None and on_wait is not None and self.child.seconds_left() > 0 and not wait([self.child.fileno()], WAIT_SECONDS):
+            on_wait()
         return crash or self.receive()
 
     def start(self) -> None:
@@ -193,7 +198,7 @@ class Sandbox:
             self._sent_profiles.clear()
         cpu_seconds = request.cpu_seconds
         if cpu_seconds is not None and self.child.requests < WARMUP_PAGES:
-            cpu_seconds *= 2
+            cpu_seconds = max(cpu_seconds, min(2 * cpu_seconds, MAX_WARMUP_SECONDS))
         head = to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=replace(request.page, body=b""))))
         try:
             self.child.send(head, request.page.body, cpu_seconds)

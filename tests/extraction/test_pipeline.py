@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newsmill import urls
+from newsmill.extraction import pipeline
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.pipeline import join_text, read
 from newsmill.model import BlockType, Outcome, Page, Rules
@@ -199,3 +200,16 @@ def test_a_last_paragraph_about_the_author_goes_from_a_news_article(kind: str, s
     assert [block.reason for block in reading.blocks if block.text == biography and not block.kept] == (
         [] if stays else ["about the author"]
     )
+
+
+def test_a_page_with_too_much_text_is_refused_before_its_extraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts, styles and comments do not count: one of two large pages is mostly scripts."""
+    monkeypatch.setattr(pipeline, "MAX_TEXT_CHARACTERS", 20_000)
+    paragraph = "<p>" + "The council met by the river and spoke about the new bridge of the town. " * 5 + "</p>"
+    text = f"<article><h1>A headline of some length</h1>{paragraph * 20}</article>"
+    scripts = f"<script>{'x' * 30_000}</script><style>{'y' * 30_000}</style><!-- {'z' * 30_000} -->"
+    assert read(page(html(f"{text}{scripts}"))).ending.outcome is Outcome.STORED
+    monkeypatch.setattr(pipeline, "read_structured_data", None)
+    refused = read(page(html(f"{text}{paragraph * 60}")))
+    assert refused.ending.outcome is Outcome.TOO_LARGE
+    assert (refused.ending.detail or "").endswith("characters of text; the cap is 20,000")

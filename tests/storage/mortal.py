@@ -28,7 +28,7 @@ def read(mill: Mill) -> None:
     for segment in mill.ledger.pending_segments(now=mill.now, limit=100):
         for claim in mill.claim(segment):
             read_one(mill, claim)
-    while (claim := mill.ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True)) is not None:
+    while (claim := mill.claim_deferred()) is not None:
         read_one(mill, claim)
 
 

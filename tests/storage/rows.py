@@ -78,9 +78,16 @@ class Mill:
 
     def take_aside(self) -> ClaimedPage:
         """The next deferred page; there must be one."""
-        claim = self.ledger.deferred.claim(self.worker, seconds=60, now=self.now, heavy=True)
+        claim = self.claim_deferred()
         assert claim is not None
         return claim
+
+    def claim_deferred(self, worker: str | None = None) -> ClaimedPage | None:
+        """The deferred page that was found first."""
+        for owner in self.ledger.deferred.list_waiting(now=self.now):
+            for claim in self.ledger.deferred.claim(owner, worker or self.worker, limit=1, seconds=60, now=self.now):
+                return claim
+        return None
 
     def fetch(self, *pages: Link) -> list[ClaimedPage]:
         """New links all the way into a worker's hands."""

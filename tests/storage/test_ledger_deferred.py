@@ -1,11 +1,11 @@
-"""Deferred pages: pending like any other, behind all other work, and each with one attempt at the full limit to come."""
+"""Deferred pages: pending like any other, apart from the queue, and each with one attempt at the full limit to come."""
 
 from __future__ import annotations
 
-from rows import HOST, NOON, Mill, after, good, links
+from rows import NOON, Mill, after, good, links
 
-from newsmill.model import ClaimedPage, Outcome, State
-from newsmill.storage.ledger import Ledger
+from newsmill.model import ClaimedPage, Link, Outcome, State
+from newsmill.storage.ledger import Ledger, WaitingOwner
 
 REASON = "deadline 0.35 s of CPU"
 
@@ -21,7 +21,7 @@ def defer(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
 
 
 def take(mill: Mill) -> ClaimedPage | None:
-    return mill.ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
+    return mill.claim_deferred()
 
 
 def test_it_is_pending_and_delays_no_other_work(ledger: Ledger) -> None:
@@ -29,15 +29,14 @@ def test_it_is_pending_and_delays_no_other_work(ledger: Ledger) -> None:
     (claim,) = defer(mill)
     assert ledger.pending_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
     assert mill.claim(claim.segment) == []
-    assert ledger.deferred.segments(now=NOON, limit=9, heavy=True) == [claim.segment]
-    assert ledger.deferred.segments(now=NOON, limit=9, heavy=False) == []
+    assert ledger.deferred.list_waiting(now=NOON) == [WaitingOwner("paper", claim.id)]
     assert ledger.deferred.count() == 1
     assert ledger.progress().pending == 1
     assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its attempt"
     trace = ledger.trace(claim.url)
     assert trace is not None
     assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first attempt")
-    assert trace.detail == f"{REASON} in its first attempt; deferred until no other work waits"
+    assert trace.detail == f"{REASON} in its first attempt; deferred, and read when its source has its turn"
 
 
 def test_its_full_attempt_ends_in_a_document(ledger: Ledger) -> None:
@@ -46,7 +45,7 @@ def test_its_full_attempt_ends_in_a_document(ledger: Ledger) -> None:
     claim = take(mill)
     assert claim is not None
     assert (claim.id, claim.crashes, claim.fence) == (first.id, 1, first.fence + 1)
-    assert ledger.deferred.segments(now=NOON, limit=9, heavy=True) == []
+    assert ledger.deferred.list_waiting(now=NOON) == []
     assert ledger.mark_in_progress(claim, now=NOON)
     assert mill.store(good(claim)) == {Outcome.STORED: 1}
     trace = ledger.trace(claim.url)
@@ -89,13 +88,14 @@ def test_another_death_in_the_whole_turn_is_tried_again_in_a_whole_turn(ledger: 
     assert ledger.report_crash(last, "read", "deadline 30 s", now=mill.now)
 
 
-def test_whoever_waits_longest_comes_first_and_two_workers_take_two(ledger: Ledger) -> None:
+def test_pages_of_one_owner_are_claimed_together_and_two_workers_share_them(ledger: Ledger) -> None:
     mill = Mill(ledger)
     claims = mill.fetch(*links(3))
-    for number, claim in enumerate((claims[2], claims[0], claims[1])):
-        assert ledger.deferred.put(claim, REASON, now=after(seconds=number))
-    claimed = [ledger.deferred.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
-    assert [claim.id if claim else None for claim in claimed] == [claims[2].id, claims[0].id, claims[1].id, None]
+    for claim in claims:
+        assert ledger.deferred.put(claim, REASON, now=NOON)
+    (waiting,) = ledger.deferred.list_waiting(now=NOON)
+    claimed = [ledger.deferred.claim(waiting, f"worker-{n}", limit=2, seconds=60, now=NOON) for n in range(3)]
+    assert [[claim.id for claim in batch] for batch in claimed] == [[claims[0].id, claims[1].id], [claims[2].id], []]
 
 
 def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
@@ -151,34 +151,71 @@ def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
     assert (fresh.id, fresh.crashes) == (claim.id, 0)
 
 
-def test_whoever_killed_its_reader_waits_too_but_not_behind_those_that_eat_time(ledger: Ledger) -> None:
+def test_a_page_that_crashed_is_claimed_when_its_delay_is_over(ledger: Ledger) -> None:
     mill = Mill(ledger)
     first, second = mill.fetch(*links(2))
     ledger.deferred.put(first, REASON, now=NOON)
     ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOON)
-    assert ledger.deferred.claim("w", seconds=60, now=after(seconds=9), heavy=False) is None
+    assert [claim.id for claim in (take(mill), take(mill)) if claim] == [first.id]
     mill.now = after(seconds=10)
     assert mill.claim(first.segment) == []
-    assert ledger.pending_segments(now=mill.now, limit=9) == []
-    claimed = [ledger.deferred.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
-    assert [claim.id if claim else None for claim in claimed] == [second.id, None, first.id]
+    assert ledger.pending_segments(now=mill.now, limit=10) == []
+    assert [claim.id for claim in (take(mill), take(mill)) if claim] == [second.id]
 
 
-def test_alone_when_nothing_else_could_go_on(ledger: Ledger) -> None:
+def test_pages_of_an_owner_without_budget_wait_unread_and_nothing_is_counted(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    assert ledger.deferred.is_only_work_left(now=NOON)
-    defer(mill)
-    assert ledger.deferred.is_only_work_left(now=NOON)
-    ledger.add(links(9), now=NOON)
-    assert not ledger.deferred.is_only_work_left(now=NOON), "pages are due"
-    rows = mill.lease()
-    assert not ledger.deferred.is_only_work_left(now=NOON), "pages are being fetched"
-    segment = mill.save(rows)
-    assert not ledger.deferred.is_only_work_left(now=NOON), "pages wait for a worker"
-    mill.store(*(good(claim) for claim in mill.claim(segment)))
-    assert ledger.deferred.is_only_work_left(now=NOON)
-    ledger.add(links(20), now=NOON)
-    ledger.lease_host(HOST, mill.crawler, seconds=60, now=NOON)
-    ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=after(hours=1))
-    assert ledger.deferred.is_only_work_left(now=NOON), "what is due on a host that sleeps cannot go on"
-    assert not ledger.deferred.is_only_work_left(now=after(hours=2))
+    first, second, third = mill.fetch(*links(3))
+    ledger.deferred.set_aside([second, first], now=NOON)
+    assert ledger.pending_segments(now=after(days=1), limit=9) == [third.segment], "the third is claimed until its lease ends"
+    mill.store(good(third))
+    assert ledger.pending_segments(now=after(days=1), limit=9) == []
+    assert (ledger.deferred.count(), ledger.progress().pending) == (2, 2)
+    trace = ledger.trace(first.url)
+    assert trace is not None
+    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "over budget", 0)
+    assert trace.detail == "its source used its share of CPU time; deferred, and read when its source has its turn"
+    claims = [take(mill), take(mill)]
+    assert [(claim.id, claim.crashes, claim.is_suspect) for claim in claims if claim] == [(first.id, 0, False), (second.id, 0, False)]
+    assert claims[0] is not None and claims[1] is not None
+    assert mill.store(good(claims[0])) == {Outcome.STORED: 1}
+    assert ledger.release_segment(second.segment, mill.worker, now=NOON) == 1
+    assert [owner.first_id for owner in ledger.deferred.list_waiting(now=NOON)] == [second.id], "it waits on"
+    ledger.deferred.set_aside([second], now=NOON)  # an old claim
+    assert ledger.report_crash(claims[1], "read", "signal 11 (SIGSEGV)", now=NOON) is False
+
+
+def test_a_page_that_was_extracted_before_waits_for_its_budget_as_such(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    (claim,) = mill.fetch(*links(1))
+    mill.store(good(claim))
+    assert ledger.retry(now=NOON, urls=[claim.url]) == 1
+    (again,) = mill.claim(claim.segment)
+    assert again.again
+    ledger.deferred.set_aside([again], now=NOON)
+    deferred = take(mill)
+    assert deferred is not None
+    assert deferred.again
+
+
+def test_pages_of_a_source_and_of_hosts_without_one_have_their_own_owners(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    ledger.add([*links(2), Link("https://other.example/1")], now=NOON)
+    rows = [*mill.lease(), *mill.lease("other.example")]
+    claims = mill.claim(mill.save(rows))
+    ledger.deferred.set_aside(claims, now=NOON)
+    assert {owner.name for owner in ledger.deferred.list_waiting(now=NOON)} == {"paper", "other.example"}
+
+
+def test_a_page_over_budget_whose_worker_was_killed_three_times_is_quarantined(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    (claim,) = mill.fetch(*links(1))
+    ledger.deferred.set_aside([claim], now=NOON)
+    for _ in range(3):
+        deferred = take(mill)
+        assert deferred is not None
+        ledger.mark_in_progress(deferred, now=mill.now)
+        ledger.end_dead_leases(lambda _: True, now=mill.now)
+    assert take(mill) is None
+    (quarantined,) = ledger.quarantined()
+    assert (quarantined.outcome, quarantined.detail) == (Outcome.DIED, "its worker was gone when the lease ended")

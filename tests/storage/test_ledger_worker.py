@@ -118,7 +118,7 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
     assert (claim.id, claim.crashes) == (guilty.id, 2)
     assert ledger.mark_in_progress(claim, now=mill.now, stage="extract")
     mill.now = after(seconds=183)
-    assert ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True) is None
+    assert mill.claim_deferred() is None
     (quarantined,) = ledger.quarantined()
     assert (quarantined.id, quarantined.state, quarantined.outcome, quarantined.stage, quarantined.crashes) == (
         guilty.id,
@@ -155,7 +155,7 @@ def test_three_reported_deaths_quarantine_with_time_between(ledger: Ledger, reas
         mill.now = mill.now + (after(seconds=wait - 1) - NOON)
         assert mill.claim(claim.segment) == []
         assert ledger.pending_segments(now=mill.now, limit=9) == []
-        assert ledger.deferred.segments(now=mill.now, limit=9, heavy=True) == []
+        assert ledger.deferred.list_waiting(now=mill.now) == []
         mill.now = mill.now + (after(seconds=1) - NOON)
         assert mill.claim(claim.segment) == [], "its segment's others need not wait for it"
         claim = mill.take_aside()

@@ -62,6 +62,11 @@ def a_day(ledger: Ledger) -> None:
     claims = mill.claim(segment)
     ledger.mark_in_progress(claims[0], now=NOON)
     ledger.report_crash(claims[0], "read", "died", now=NOON)
+    ledger.deferred.put(claims[4], "deadline", now=NOON)
+    ledger.deferred.set_aside(claims[5:6], now=NOON)
+    for owner in ledger.deferred.list_waiting(now=NOON):
+        ledger.deferred.claim(owner, mill.worker, limit=16, seconds=60, now=NOON)
+    ledger.deferred.count()
     ledger.renew_segment(segment, mill.worker, seconds=60, now=NOON)
     mill.store(good(claims[1]), bad(claims[2], Outcome.NO_TEXT), good(claims[3], document_of(claims[3].url, canonical=claims[1].url)))
     ledger.release_segment(segment, mill.worker, now=NOON)

@@ -268,8 +268,8 @@ def fill_failures(world: SampleStore) -> None:
             poison_links = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
             claims = claim_new(world, poison_links, moment)
         else:
-            deferred_claims = [ledger.deferred.claim("worker", seconds=60, now=moment, heavy=False) for _ in poison_links]
-            claims = [claim for claim in deferred_claims if claim is not None]
+            (waiting,) = ledger.deferred.list_waiting(now=moment)
+            claims = ledger.deferred.claim(waiting, "worker", limit=len(poison_links), seconds=60, now=moment)
         for claim in claims:
             ledger.mark_in_progress(claim, now=moment)
             ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)

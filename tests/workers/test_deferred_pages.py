@@ -1,85 +1,182 @@
-"""Short first attempts and the CPU budget for full ones: pure, so tried with thousands of courses of events."""
+"""Short first attempts, CPU budgets and turns: pure, so tried with thousands of courses of events."""
 
 from __future__ import annotations
 
 import random
-import time
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
-from newsmill.model import Page
-from newsmill.sandbox.child import Limits
-from workers import jobs
-from workers.jobs import first_attempt_seconds
-from workers.process import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget
-from workers.worker import PageWorker
+from newsmill.model import ClaimedPage, Page
+from newsmill.storage.ledger import WaitingOwner
+from workers import cpu_budgets
+from workers.cpu_budgets import (
+    FREE_SECONDS,
+    MAX_DEBT_SECONDS,
+    MAX_SECONDS,
+    MAX_UNKNOWN_BYTES,
+    SHARE,
+    UNKNOWN_SECONDS,
+    CpuBudgets,
+    get_owner,
+)
+from workers.deferred_reader import OLDEST_FIRST_TURNS, order_turns
+from workers.jobs import MAX_FIRST_ATTEMPT_SECONDS, first_attempt_seconds, select_affordable
 
-FULL_LIMIT = 20.0
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 def page(size: int, *headers: tuple[str, str]) -> Page:
-    return Page("https://a.example/1", "https://a.example/1", datetime(2026, 11, 25, tzinfo=UTC), 200, headers, b"x" * size)
+    return Page("https://a.example/1", "https://a.example/1", NOON, 200, headers, b"x" * size)
 
 
-def test_the_first_limit_grows_with_the_page_and_never_reaches_the_full_limit() -> None:
-    limits = [first_attempt_seconds(page(size)) for size in (0, 30_000, 1 << 20, 5 << 20, 50 << 20)]
+def claim(offset: int, owner: str) -> ClaimedPage:
+    return ClaimedPage(offset, f"https://a.example/{offset}", owner, 1, "segment", offset, 0, NOON)
+
+
+def test_the_first_limit_grows_with_the_page_and_stays_short() -> None:
+    limits = [first_attempt_seconds(page(size)) for size in (0, 30_000, 1 << 20, 50 << 20)]
     assert limits == sorted(limits)
-    assert limits[1] < 0.4
-    assert limits[-1] < Limits().cpu
+    assert limits[1] < 0.2
+    assert limits[-1] == MAX_FIRST_ATTEMPT_SECONDS
     assert first_attempt_seconds(page(30_000, ("content-encoding", "gzip"))) > first_attempt_seconds(page(30_000)), "it grows when unpacked"
 
 
+def test_a_page_counts_for_its_source_or_its_host() -> None:
+    assert get_owner(claim(1, "paper")) == "paper"
+    assert get_owner(ClaimedPage(1, "https://a.example:8080/1", None, 1, "segment", 1, 0, NOON)) == "a.example:8080"
+
+
+def test_ordinary_pages_never_use_a_budget() -> None:
+    clock = Clock()
+    budgets = CpuBudgets(clock)
+    for _ in range(100_000):
+        budgets.charge("paper", FREE_SECONDS)
+    assert budgets.balance("paper") == MAX_SECONDS
+    assert not budgets.refuse_large_page("paper", 50 << 20), "it is known"
+
+
+def test_a_large_page_of_an_unknown_owner_is_refused_once_and_charged() -> None:
+    clock = Clock()
+    budgets = CpuBudgets(clock)
+    assert not budgets.refuse_large_page("other", MAX_UNKNOWN_BYTES)
+    assert budgets.refuse_large_page("other", MAX_UNKNOWN_BYTES + 1)
+    assert budgets.is_used_up("other")
+    clock.seconds += UNKNOWN_SECONDS / SHARE
+    assert not budgets.is_used_up("other")
+    assert not budgets.refuse_large_page("other", MAX_UNKNOWN_BYTES + 1)
+
+
+def test_a_page_that_was_ended_costs_a_known_owner_with_budget_only_its_time() -> None:
+    budgets = CpuBudgets(Clock())
+    budgets.charge_unfinished("unknown", 0.5)
+    assert budgets.is_used_up("unknown")
+    budgets.charge("paper", 0.02)
+    budgets.charge_unfinished("paper", 0.5)
+    assert budgets.balance("paper") == pytest.approx(MAX_SECONDS - 0.4)
+    for _ in range(2):
+        budgets.charge_unfinished("paper", 0.5)
+    assert budgets.is_used_up("paper")
+    assert budgets.balance("paper") < -UNKNOWN_SECONDS + MAX_SECONDS
+
+
+def test_expensive_owners_share_one_budget_and_an_ordinary_page_makes_an_owner_free_of_it() -> None:
+    """Otherwise first attempts at the pages of twenty hosts would take twenty shares, which is all of a worker's time."""
+    clock = Clock()
+    budgets = CpuBudgets(clock)
+    hosts = [f"{number}.example" for number in range(20)]
+    for host in hosts:
+        budgets.charge_unfinished(host, 0.5)
+    attempts = 0
+    for _ in range(1000):
+        clock.seconds += 1.0
+        for host in hosts:
+            if not budgets.is_used_up(host):
+                budgets.charge_unfinished(host, 0.5)
+                attempts += 1
+    assert 1 <= attempts * 0.5 <= 1.1 * SHARE * 1000
+    budgets.charge("paper", 0.3)
+    assert not budgets.is_used_up("paper"), "one page that takes a little longer"
+    budgets.charge("paper", 0.6)
+    assert budgets.balance("paper") > 0
+    assert budgets.is_used_up("paper")
+    budgets.charge("paper", 0.05)
+    assert not budgets.is_used_up("paper")
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_deferred_pages_get_their_share_and_no_more_and_never_starve(seed: int) -> None:
-    chance = random.Random(seed)
-    budget, worked, spent, since = CpuBudget(), 0.0, 0.0, 0.0
+def test_an_owner_gets_its_share_and_no_more_and_is_tried_again(seed: int) -> None:
+    chance, clock = random.Random(seed), Clock()
+    budgets = CpuBudgets(clock)
+    spent, since, start = 0.0, 0.0, clock.seconds
     for _ in range(2000):
-        elapsed = chance.uniform(0, 30)
-        budget.earn(elapsed)
-        worked, since = worked + elapsed, since + elapsed
-        if budget.covers(FULL_LIMIT):
-            seconds = chance.uniform(0, 31)  # an attempt takes longer than its CPU time where the machine is busy
-            budget.spend(seconds)
-            spent, since = spent + seconds, 0.0
-        assert spent <= CPU_BUDGET_SHARE * worked + 31
-        assert since <= (FULL_LIMIT + 31) / CPU_BUDGET_SHARE + 30, "a deferred page is tried after so much work"
-        assert budget.seconds <= MAX_CPU_BUDGET_SECONDS
+        step = chance.uniform(0, 10)
+        clock.seconds, since = clock.seconds + step, since + step
+        if not budgets.is_used_up("hostile"):
+            seconds = chance.uniform(0.0, 2.0)
+            budgets.charge("hostile", seconds)
+            spent, since = spent + max(0.0, seconds - FREE_SECONDS), 0.0
+        assert spent <= MAX_SECONDS + SHARE * (clock.seconds - start) + 2.0
+        assert since <= MAX_DEBT_SECONDS / SHARE + 10
+        assert -MAX_DEBT_SECONDS <= budgets.balance("hostile") <= MAX_SECONDS
 
 
-def worker(waiting: int, is_alone: bool, saved: float) -> SimpleNamespace:
-    ledger = SimpleNamespace(deferred=SimpleNamespace(is_only_work_left=lambda now: is_alone))
-    app = SimpleNamespace(ledger=ledger, now=lambda: datetime.now(UTC))
-    context = SimpleNamespace(app=app, cpu_budget=CpuBudget(saved), sandbox=SimpleNamespace(limits=Limits()))
-    return SimpleNamespace(page_queue=SimpleNamespace(depth=lambda: waiting), context=context, budget_updated_at=time.monotonic())
+def test_owners_are_forgotten_from_the_largest_balance_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_budgets, "MAX_OWNERS", 100)
+    budgets = CpuBudgets(Clock())
+    for number in range(101):
+        budgets.charge(f"{number}.example", 1.0 + number / 100)
+    assert budgets.balance("0.example") == MAX_SECONDS
+    assert budgets.balance("100.example") < 0
 
 
-@pytest.mark.parametrize(
-    ("waiting", "is_alone", "saved", "deferred", "tried", "left"),
-    [
-        (0, True, 0.0, "heavy", "heavy", 0.0),  # nothing else is left to do: it costs nothing
-        (0, False, 0.0, "heavy", None, 0.0),  # the crawler is at work: an empty queue means little
-        (0, False, 0.0, "light", "light", 0.0),  # a page that crashed its reader costs next to nothing
-        (5, False, 0.0, "light", None, 0.0),
-        (5, False, 19.9, "heavy", None, 19.9),
-        (5, False, 30.0, "heavy", "heavy", 30.0),  # the budget pays for the time it took, here none
-        (5, False, 30.0, None, None, 10.0),  # there is none, and not every job searches for one
-    ],
-)
-def test_full_attempts_when_nothing_else_is_left_or_out_of_the_budget(
-    monkeypatch: pytest.MonkeyPatch, waiting: int, is_alone: bool, saved: float, deferred: str | None, tried: str | None, left: float
-) -> None:
-    attempts: list[str | None] = []
+def test_pages_of_small_budgets_come_last_and_without_budget_not_at_all() -> None:
+    budgets = CpuBudgets(Clock())
+    for owner, seconds in (("slow", 0.5), ("slow", 0.02), ("hostile", 9.0)):
+        budgets.charge(owner, seconds)
+    claims = [claim(n, owner) for n, owner in enumerate(["hostile", "slow", "paper", "hostile", "slow", "paper"])]
+    deferred: list[ClaimedPage] = []
+    order = []
+    for chosen in select_affordable(budgets, claims, deferred):
+        order.append(chosen.offset)
+        if chosen.offset == 1:
+            budgets.charge("slow", 9.0)
+    assert order == [2, 5, 1]
+    assert [one.offset for one in deferred] == [4, 0, 3], "the last page of `slow` too, because its first one took long"
 
-    def retry_deferred_page(_: object, *, heavy: bool) -> bool:
-        if deferred == "light" or (deferred == "heavy" and heavy):
-            attempts.append(deferred)
-            return True
-        return False
 
-    monkeypatch.setattr(jobs, "retry_deferred_page", retry_deferred_page)
-    fake = worker(waiting, is_alone, saved)
-    assert PageWorker.retry_one_deferred(fake) == (tried is not None)  # type: ignore[arg-type]
-    assert attempts == ([tried] if tried else [])
-    assert fake.context.cpu_budget.seconds == pytest.approx(left, abs=0.1)
+def test_the_largest_budget_has_the_next_turn_and_the_oldest_page_each_fourth() -> None:
+    waiting = [WaitingOwner("hostile", 1), WaitingOwner("slow", 2), WaitingOwner("paper", 3)]
+    balances = {"hostile": -9.0, "slow": -1.0, "paper": 1.0}
+    turns = [[owner.name for owner in order_turns(waiting, balances.__getitem__, turn)] for turn in (1, OLDEST_FIRST_TURNS)]
+    assert turns == [["paper", "slow", "hostile"], ["hostile", "slow", "paper"]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_page_starves_while_new_hostile_hosts_keep_coming(seed: int) -> None:
+    chance, clock = random.Random(seed), Clock()
+    budgets = CpuBudgets(clock)
+    budgets.charge("old", 20.0)
+    first_id, waiting = 1, {"old": [0]}
+    for turn in range(1, 200):
+        for _ in range(3):
+            waiting.setdefault(f"{chance.randrange(10_000)}.example", []).append(first_id)
+            first_id += 1
+        owners = [WaitingOwner(name, ids[0]) for name, ids in waiting.items()]
+        chosen = order_turns(owners, budgets.balance, turn)[0]
+        budgets.charge(chosen.name, 5.0)
+        clock.seconds += 5.0
+        waiting[chosen.name].pop(0)
+        if not waiting[chosen.name]:
+            del waiting[chosen.name]
+    assert "old" not in waiting
+    oldest = min(ids[0] for ids in waiting.values())
+    assert oldest >= 199 // OLDEST_FIRST_TURNS - 1, "each fourth turn takes the oldest page"

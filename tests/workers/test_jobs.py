@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from workers_world import WorkersWorld
 
 from newsmill.exceptions import ServiceError
-from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
+from newsmill.model import Block, BlockType, ClaimedPage, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import Result, results
@@ -28,9 +28,27 @@ from workers.jobs import (
     extract_claimed_pages,
     extract_page,
     read_archived_pages,
-    retry_deferred_page,
+    read_deferred,
 )
 from workers.process import SegmentState, WorkerContext
+
+
+def claim_waiting(world: WorkersWorld, owner: str, now: datetime) -> list[ClaimedPage]:
+    """Claim deferred pages as the thread of the worker does."""
+    for waiting in world.ledger.deferred.list_waiting(now=now):
+        if claims := world.ledger.deferred.claim(waiting, owner, limit=16, seconds=60, now=now):
+            return claims
+    return []
+
+
+def read_waiting(context: WorkerContext) -> bool:
+    """Read deferred pages as the thread of the worker does; whether there were any."""
+    deferred = context.app.ledger.deferred
+    for waiting in deferred.list_waiting(now=context.app.now()):
+        if claims := deferred.claim(waiting, context.owner, limit=16, seconds=60, now=context.app.now()):
+            read_deferred(context, claims)
+            return True
+    return False
 
 
 class Clock:
@@ -44,6 +62,12 @@ class Clock:
 
     def skip(self, **time: float) -> None:
         self.ahead += timedelta(**time)
+
+
+@pytest.fixture(autouse=True)
+def large_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages of these tests are of one host; test_cpu_budgets.py has tests with budgets that end."""
+    monkeypatch.setattr("workers.cpu_budgets.MAX_SECONDS", 1e9)
 
 
 @pytest.fixture
@@ -154,7 +178,7 @@ def test_poison_is_quarantined_after_three_crashes_and_its_neighbours_are_stored
     segment = world.fetch(bodies)
     for crashes in (1, 2, 3):
         extract_claimed_pages(context, segment)
-        while crashes > 1 and retry_deferred_page(context, heavy=False):
+        while crashes > 1 and read_waiting(context):
             pass
         assert world.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
         traces = [world.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
@@ -178,7 +202,7 @@ def test_pages_that_exceed_their_short_limit_come_last_and_get_the_full_limit(
         assert world.ledger.deferred.count() == 3
         extract_claimed_pages(context, segment)
         assert world.ledger.deferred.count() == 3, "a second job for the segment leaves them alone"
-        while retry_deferred_page(context, heavy=True):
+        while read_waiting(context):
             clock.skip(seconds=1)
     assert world.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
     assert {trace.detail: trace.crashes for trace in world.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
@@ -190,12 +214,11 @@ def test_the_last_attempt_at_a_page_has_the_full_limit(world: WorkersWorld, cont
     segment = world.fetch(["work 0.6"])
     for _ in range(2):
         claims = world.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
-        claim = claims[0] if claims else world.ledger.deferred.claim("worker-0", seconds=60, now=clock(), heavy=True)
-        assert claim is not None
+        claim = claims[0] if claims else claim_waiting(world, "worker-0", clock())[0]
         world.ledger.report_crash(claim, "read", "signal 9 (SIGKILL)", now=clock())
         clock.skip(minutes=5)
     with Sandbox(Limits(wall=30), "poison:obey") as context.sandbox:
-        assert retry_deferred_page(context, heavy=False)
+        assert read_waiting(context)
     assert world.outcomes() == {"no_text": 1}
 
 
@@ -204,7 +227,7 @@ def test_a_page_whose_child_was_killed_from_outside_is_read_again(world: Workers
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 1}
     clock.skip(minutes=1)
-    assert retry_deferred_page(context, heavy=False)
+    assert read_waiting(context)
     assert world.outcomes() == {"stored": 1, "no_text": 1}
 
 
@@ -258,12 +281,12 @@ def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(world: Workers
         for claim in claims[:6]:
             world.ledger.mark_in_progress(claim, now=clock())
         clock.skip(minutes=2)
-    last = world.ledger.deferred.claim("killed", seconds=60, now=clock(), heavy=False)
-    assert last is not None and last.url == claims[5].url, "the third time alone"
+    (last,) = claim_waiting(world, "killed", clock())
+    assert last.url == claims[5].url, "the third time alone"
     world.ledger.mark_in_progress(last, now=clock())
     clock.skip(minutes=2)
     extract_claimed_pages(context, segment)
-    assert not retry_deferred_page(context, heavy=True)
+    assert not read_waiting(context)
     assert world.outcomes() == {"stored": 7, "died": 1}
 
 
@@ -394,7 +417,7 @@ def test_a_slow_commit_is_halved_until_only_the_slow_document_is_deferred(
     assert world.outcomes() == {"stored": 13}
     for _ in range(2):
         clock.skip(minutes=5)
-        assert retry_deferred_page(context, heavy=True)
+        assert read_waiting(context)
     assert world.outcomes() == {"stored": 13, "deadline": 1}
     (trace,) = world.ledger.quarantined()
     assert (trace.url, trace.stage) == ("https://news.example/5-article", "store")

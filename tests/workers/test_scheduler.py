@@ -53,26 +53,6 @@ def test_a_claimed_segment_is_left_alone_until_its_lease_ends(world: WorkersWorl
     assert context.queue.waiting() == {segment}
 
 
-def test_deferred_pages_wake_a_worker_when_the_queue_is_empty(world: WorkersWorld, context: SchedulerContext) -> None:
-    segment, other = (world.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
-    (claim,) = world.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
-    world.ledger.deferred.put(claim, "deadline 0.3 s of CPU", now=NOW)
-    for _ in range(2):
-        run_pass(context, NOW)
-        assert context.queue.waiting() == {other}
-    (second,) = world.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
-    context.queue.connection.flushall()
-    run_pass(context, NOW)
-    assert context.queue.depth() == 0, "another page is in progress"
-    world.ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOW)
-    for _ in range(2):
-        run_pass(context, NOW)
-        assert context.queue.waiting() == {segment}, "once"
-    context.queue.connection.flushall()
-    run_pass(context, NOW + timedelta(seconds=11))
-    assert context.queue.waiting() == {segment, other}
-
-
 def test_a_source_comes_due_once_however_many_ticks_were_missed(world: WorkersWorld, context: SchedulerContext) -> None:
     world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     run_pass(context, NOW)

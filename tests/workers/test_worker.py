@@ -259,14 +259,14 @@ def test_a_second_sigterm_releases_the_page_in_progress_too(world: WorkersWorld)
 
 
 def test_sigterm_interrupts_a_full_attempt_which_counts_for_nothing(world: WorkersWorld) -> None:
-    announce(world, world.fetch(["loop", *articles(3)]))
+    announce(world, world.fetch([*articles(3), "loop"]))
     worker = world.start("worker", lease_seconds=60.0, limits={"wall": 600.0, "cpu": 600})
-    assert eventually(lambda: world.ledger.trace("https://news.example/0-loop").claims == 2)  # type: ignore[union-attr]
-    assert world.outcomes() == {"stored": 3}
+    assert eventually(lambda: world.ledger.trace("https://news.example/3-loop").claims == 2)  # type: ignore[union-attr]
+    assert eventually(lambda: world.outcomes() == {"stored": 3})
     assert eventually(lambda: any(_is_busy(pid) for pid in descendants(worker.pid)))
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    trace = world.ledger.trace("https://news.example/0-loop")
+    trace = world.ledger.trace("https://news.example/3-loop")
     assert trace is not None
     assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first attempt", 1)
 

@@ -24,7 +24,7 @@ from newsmill.sandbox.child import Limits
 from newsmill.settings import load
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
-from workers import scheduler, worker
+from workers import deferred_reader, scheduler, worker
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -36,6 +36,7 @@ def run_role(options: dict[str, Any]) -> int:
     role = options.pop("role")
     with open_context(load()) as context:
         if role == "worker":
+            deferred_reader.WALL_FACTOR, deferred_reader.POLL_SECONDS, deferred_reader.NICE = 1, 1.0, 0  # the machine may be busy
             worker.MAINTENANCE_SECONDS, worker.WORKER_TTL_SECONDS = 3, 18  # a test waits for maintenance, which 30 and 45 have every 30 s
             limits = Limits(**options.pop("limits"))
             return worker.run(context, limits=limits, reader="poison:obey", **options)

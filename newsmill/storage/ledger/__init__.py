@@ -2,6 +2,7 @@
 
 from newsmill.storage.ledger.backfills import Backfill, Backfills, PendingBackfill
 from newsmill.storage.ledger.claims import MAX_CRASHES, Result
+from newsmill.storage.ledger.deferred import WaitingOwner
 from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
 from newsmill.storage.ledger.ledger import Ledger
 from newsmill.storage.ledger.links import Added
@@ -30,4 +31,5 @@ __all__ = [
     "SubmittedFetch",
     "Trace",
     "Waiting",
+    "WaitingOwner",
 ]

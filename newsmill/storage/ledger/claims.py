@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, not_, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
-from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.ended_rows import REEXTRACT, batches
 from newsmill.storage.ledger.revisits import EndedRevisit
-from newsmill.storage.schema import hosts, ledger, segments
-from newsmill.storage.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
+from newsmill.storage.schema import ledger, segments
+from newsmill.storage.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
 FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU limit of its first attempt, and had no other attempt yet
+# `stage` of a page that was deferred before any attempt, because its source has no CPU budget left; with and without REEXTRACT before.
+OVER_BUDGET, REEXTRACT_OVER_BUDGET = "over budget", "reextract over budget"
+_STAGES_BEFORE_ATTEMPT = (FIRST_ATTEMPT, OVER_BUDGET, REEXTRACT_OVER_BUDGET)  # their detail is the reason of the deferral
 OLDER_SEGMENTS = 4  # by which an archive is recognized, of each kind
 WORKER_GONE = "its worker was gone when the lease ended"
 
@@ -46,10 +48,12 @@ COLUMNS = (
     ledger.c.outcome,
     ledger.c.document_id,
 )
-# Rows without a worker: fetched and due, or claimed under a lease that ended. Those that crashed are claimed through `deferred`.
+# Rows without a worker: fetched and due, or claimed under a lease that ended. Deferred ones are claimed through `deferred`.
 _UNCLAIMED = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
-CLAIMABLE = and_(_UNCLAIMED, ledger.c.crashes == 0)
-CLAIMABLE_DEFERRED = and_(_UNCLAIMED, ledger.c.crashes > 0)
+_IS_OVER_BUDGET = ledger.c.stage.in_((OVER_BUDGET, REEXTRACT_OVER_BUDGET))
+IS_DEFERRED = or_(ledger.c.crashes > 0, _IS_OVER_BUDGET)
+CLAIMABLE = and_(_UNCLAIMED, ledger.c.crashes == 0, or_(ledger.c.stage.is_(None), not_(_IS_OVER_BUDGET)))
+CLAIMABLE_DEFERRED = and_(_UNCLAIMED, IS_DEFERRED)
 
 _OF_SEGMENT = (ledger.c.segment == bindparam("b_segment"), IN_SEGMENT)
 _CLAIMED_BY_OWNER = (*_OF_SEGMENT, state_is("processing"), ledger.c.owner == OWNER)
@@ -163,7 +167,7 @@ def claim_rows(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: fl
     counters = CounterUpdates()
     for row in rows:
         if crashes[row.id] >= MAX_CRASHES:
-            reason = WORKER_GONE if row.stage == FIRST_ATTEMPT else row.detail or WORKER_GONE
+            reason = WORKER_GONE if row.stage in _STAGES_BEFORE_ATTEMPT else row.detail or WORKER_GONE
             _quarantine(conn, row, crashes[row.id], row.stage_in_progress or "read", reason, now, counters)
     counters.write(conn)
     return [_claimed_page(row, crashes[row.id]) for row in sorted(claimed, key=lambda row: row.offset)]
@@ -180,7 +184,7 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
         crashes=crashes,
         first_seen_at=row.first_seen_at,
         is_suspect=crashes > 0 or row.state == "processing",
-        again=row.stage == REEXTRACT,
+        again=row.stage in (REEXTRACT, REEXTRACT_OVER_BUDGET),
         attempts=row.attempts,
         rendering=None if row.rendering is None else Rendering(row.rendering),
         is_revisit=row.outcome is not None,
@@ -235,79 +239,3 @@ def _quarantine(conn: Connection, row: AnyRow, crashes: int, stage: str, reason:
     values = {"b_crashes": crashes, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
     conn.execute(_QUARANTINE, {"b_id": row.id, **values})
     counters.add(now, row.source, row.kind, outcome.value)
-
-
-# ---- deferred pages
-#
-# They crashed a worker or used up the CPU time of their first attempt, and are tried again when no other work waits. Such a row stays
-# `fetched` and counts as pending, but its segment is not enqueued for it, a claim of its segment leaves it out, and the crawler does not
-# count it as backlog. Workers claim these pages one at a time.
-
-_IS_HEAVY = ledger.c.stage == FIRST_ATTEMPT
-_IS_LIGHT = ledger.c.stage.is_distinct_from(FIRST_ATTEMPT)
-_NEXT = (
-    select(*COLUMNS)
-    .where(IN_SEGMENT, CLAIMABLE_DEFERRED)
-    .order_by(case((_IS_HEAVY, 1), else_=0), ledger.c.next_at, ledger.c.id)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-_SEGMENTS = (
-    select(ledger.c.segment)
-    .where(IN_SEGMENT, CLAIMABLE_DEFERRED)
-    .group_by(ledger.c.segment)
-    .order_by(func.min(ledger.c.next_at))
-    .limit(LIMIT)
-)
-_CAN_FETCH = or_(hosts.c.next_fetch_at.is_(None), hosts.c.next_fetch_at <= NOW)
-_HAS_DUE_ROW = exists().where(ledger.c.host == hosts.c.host, state_is("due"), ledger.c.next_at <= NOW)
-_OTHER_WORK = (
-    select(ledger.c.id).where(IN_FLIGHT, or_(state_is("fetching"), ledger.c.crashes == 0)).limit(1),
-    select(hosts.c.host).where(_CAN_FETCH, _HAS_DUE_ROW).limit(1),
-)
-_COUNT = select(func.count()).select_from(ledger).where(IN_FLIGHT, ledger.c.crashes > 0)
-
-
-class DeferredPages:
-    """`Ledger.deferred`. A page that used up the CPU time of its first attempt is heavy. Every call may raise ServiceError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def put(self, claim: ClaimedPage, reason: str, *, now: datetime) -> bool:
-        """Defer a claimed page that used up the CPU time of its first attempt; counts as a crash. False: the claim has ended."""
-        with writing(self._engine) as conn:
-            row = lock_claimed_row(conn, claim)
-            if row is not None:
-                record_crash(conn, row, FIRST_ATTEMPT, f"{reason} in its first attempt; deferred until no other work waits", now)
-            return row is not None
-
-    def claim(self, owner: str, *, seconds: float, now: datetime, heavy: bool) -> ClaimedPage | None:
-        """Claim the page that waits longest, heavy ones last and only if `heavy`; None when there is none.
-
-        A page that reached MAX_CRASHES is quarantined here.
-        """
-        if not self.segments(now=now, limit=1, heavy=heavy):  # reading takes no write lock
-            return None
-        statement = _NEXT if heavy else _NEXT.where(_IS_LIGHT)
-        with writing(self._engine) as conn:
-            while rows := conn.execute(statement, {"b_now": now}).all():
-                for claim in claim_rows(conn, rows, owner, seconds, now):
-                    return claim
-        return None
-
-    def segments(self, *, now: datetime, limit: int, heavy: bool) -> list[str]:
-        """Ids of segments with a page that can be claimed now, the longest waiting first; heavy pages count only if `heavy`."""
-        statement = _SEGMENTS if heavy else _SEGMENTS.where(_IS_LIGHT)
-        with reading(self._engine) as conn:
-            return list(conn.execute(statement, {"b_now": now, "b_limit": limit}).scalars())
-
-    def is_only_work_left(self, *, now: datetime) -> bool:
-        """Whether no other page is in progress and none is due on a host that may be fetched from."""
-        with reading(self._engine) as conn:
-            return all(conn.execute(statement, {"b_now": now}).first() is None for statement in _OTHER_WORK)
-
-    def count(self) -> int:
-        """Deferred pages without an outcome."""
-        with reading(self._engine) as conn:
-            return conn.execute(_COUNT).scalar_one()

@@ -24,7 +24,8 @@ from newsmill.storage.ledger import claims, ended_rows, leases, orphaned_copies,
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
-from newsmill.storage.ledger.claims import DeferredPages, Result
+from newsmill.storage.ledger.claims import Result
+from newsmill.storage.ledger.deferred import DeferredPages
 from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
 from newsmill.storage.ledger.links import Added
 from newsmill.storage.ledger.polls import PolledListing

@@ -252,7 +252,7 @@ def read_metrics(context: AppContext) -> Iterator[Metric]:
     yield Metric("newsmill_pages", "Pages by state.", {state.value: n for state, n in progress.states.items()}, "state")
     yield Metric("newsmill_page_outcomes", "Pages by outcome.", {outcome.value: n for outcome, n in progress.outcomes.items()}, "outcome")
     yield Metric("newsmill_pending_urls", "Pages and listings without a result.", {"": statistics.count_pending()})
-    yield Metric("newsmill_deferred_pages", "Pages with slow or crashed extraction.", {"": context.ledger.deferred.count()})
+    yield Metric("newsmill_deferred_pages", "Pages with expensive or crashed extraction.", {"": context.ledger.deferred.count()})
     yield Metric("newsmill_redis_up", "Whether Redis answers.", {"": int(depth is not None)})
     if depth is not None:
         yield Metric("newsmill_queue_segments", "Segments that wait for a worker, about 32 pages each.", {"": depth})
