@@ -19,7 +19,7 @@ from crawler.downloader import Downloader
 from crawler.host_worker import HostWorker
 from crawler.page_writer import PageWriter, Spool, recover_spool
 from crawler.spider_worker import SpiderWorker
-from crawler.throttle import StopRequestedError, StopSignal
+from crawler.throttle import LeaseLostError, StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger
@@ -224,7 +224,10 @@ class Frontier:
             self.host_leases.forget(host)
         if not self.workers:
             self.writer.flush()
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, StopRequestedError):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLostError):
+            log.warning("lost the lease of host %s", host)
+        elif error is not None and not isinstance(error, StopRequestedError):
             log.error("the worker of host %s failed", host, exc_info=error)
 
     async def _renew_leases(self) -> None:
