@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -40,11 +40,11 @@ DEFAULT_POLITENESS = Politeness()  # for URLs without a source
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimit:
-    """`documents` counts those of a source; the sources together may have `target`."""
+    """`documents` counts those of sources; the sources together may have `target`."""
 
     sources: tuple[str, ...]
     target: int
-    documents: Callable[[str], int]
+    documents: Callable[[Collection[str]], int]
 
     def count_room(self, ledger: Ledger, in_progress: int) -> int:
         """How many more pages may be requested. `in_progress`: pages that this process has requested and not saved yet.
@@ -52,12 +52,9 @@ class DocumentLimit:
         A page moves from this process to the ledger and there to the documents. The counts are read in the same order, so that a page that
         moves meanwhile is counted twice and never left out.
         """
-        waiting = 0
-        for source in self.sources:
-            states = ledger.progress(source).states
-            waiting += states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
-        stored = sum(self.documents(source) for source in self.sources)
-        return max(0, self.target - stored - waiting - in_progress)
+        states = ledger.progress(*self.sources).states
+        waiting = states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
+        return max(0, self.target - self.documents(self.sources) - waiting - in_progress)
 
 
 class Frontier:

@@ -209,7 +209,7 @@ def run(
     user = load_user_settings(settings)
     values = crawl_settings(settings, user)
     heartbeat = Heartbeat(context.engine, role="crawler")
-    limit = None if documents is None else DocumentLimit(sources, documents, context.documents.count)
+    limit = None if documents is None else DocumentLimit(sources, documents, context.documents.count_of)
     with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
         setup = CrawlSetup(
             context,

@@ -10,7 +10,7 @@ processes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -57,10 +57,10 @@ class Ledger:
         with writing(self._engine) as conn:
             sources.put(conn, source, now)
 
-    def sources(self) -> list[Source]:
-        """All sources by name, disabled ones too (`Source.enabled`)."""
+    def sources(self, names: Collection[str] | None = None) -> list[Source]:
+        """All sources, or those with these names, by name; disabled ones too (`Source.enabled`)."""
         with reading(self._engine) as conn:
-            return sources.list_sources(conn)
+            return sources.list_sources(conn, names)
 
     def source(self, name: str) -> Source | None:
         with reading(self._engine) as conn:
@@ -384,14 +384,23 @@ class Ledger:
         with reading(self._engine) as conn:
             return queries.trace(conn, url)
 
-    def progress(self, source: str | None = None) -> Progress:
+    def progress(self, *sources: str) -> Progress:
+        """Of these sources together, or of everything. It reads the work in progress of all sources, so ask once for several."""
         with reading(self._engine) as conn:
-            return queries.progress(conn, source)
+            return queries.progress(conn, sources or None)
 
-    def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
-        """Pending URLs by whether they are due by `until`. Counts row by row: call it only when no work is in progress."""
+    def progress_by_source(self) -> dict[str, Progress]:
+        """Of each source that has URLs. As costly as `progress` of one."""
         with reading(self._engine) as conn:
-            return queries.waiting(conn, source, until)
+            return queries.progress_by_source(conn)
+
+    def waiting(self, *sources: str, until: datetime) -> Waiting:
+        """Pending URLs, of these sources together or of all, by whether they are due by `until`.
+
+        Counts row by row: call it only when no work is in progress.
+        """
+        with reading(self._engine) as conn:
+            return queries.waiting(conn, sources or None, until)
 
     def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
         """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""
