@@ -143,6 +143,10 @@ class FetchTask:
         """
         self._current_throttle.mark_response()
         self.state.network.record_answer()
+        if self.leased_url.kind is Kind.PAGE:
+            url, ledger = self.leased_url.url, self.state.ledger
+            if (reason := await self.state.call_ledger(lambda now: ledger.bar_redirect(url, target, now=now))) is not None:
+                return OutcomeRecord(Outcome.TAKEDOWN, reason)
         if self.leased_url.kind is Kind.PAGE and self.leased_url.source is not None:
             if not self._is_own_site(target):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")

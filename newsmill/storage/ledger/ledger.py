@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, leases, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import claims, leases, polls, queries, revisits, sources, submissions, takedowns
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -33,6 +33,7 @@ from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 from newsmill.storage.publishers import PublisherOrder, find_order
 from newsmill.storage.websub import Push
+from newsmill.urls import make_key
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)
@@ -363,6 +364,14 @@ class Ledger:
             return claims.select_older_segments(conn, segment_id)
 
     # ---- pages from outside
+
+    def bar_redirect(self, url: str, target: str, *, now: datetime) -> str | None:
+        """The reason of the takedown that bars the target of a redirect from `url`, which joins it; None if it is not barred."""
+        with reading(self._engine) as conn:
+            if not takedowns.find_reasons(conn, [make_key(target)]):  # nearly always: no write lock is needed
+                return None
+        with writing(self._engine) as conn:
+            return takedowns.bar_redirect(conn, url, target, now)
 
     def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
         """Of URL keys, the known rows by key."""

@@ -151,6 +151,14 @@ def join(conn: Connection, urls_by_key: Mapping[str, tuple[str, str]], now: date
     _ADD.run(conn, [_make_row(key, *urls_by_key[key], None, now, now) for key in sorted(urls_by_key)])
 
 
+def bar_redirect(conn: Connection, url: str, target: str, now: datetime) -> str | None:
+    """The reason of the takedown that bars the target of a redirect from `url`, which joins it; None if it is not barred."""
+    reason = find_reasons(conn, [urls.make_key(target)]).get(urls.make_key(target))
+    if reason is not None:
+        join(conn, {urls.make_key(url): (url, reason)}, now)
+    return reason
+
+
 def _make_row(key: str, url: str, reason: str, document_id: str | None, erase_after: datetime, now: datetime) -> dict[str, Any]:
     values = {"url_key": key, "url": url, "reason": reason, "document_id": document_id}
     return {**values, "created_at": now, "erase_after": erase_after, "erased_pages": 0}
