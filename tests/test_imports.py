@@ -59,6 +59,7 @@ LAYERS = (
         "newsmill.version",
         "newsmill.charset",
         "newsmill.language_tags",
+        "newsmill.finite_json",
         "newsmill.redaction",
         "newsmill.outage_log",
         "newsmill.health",

@@ -52,7 +52,7 @@ def program_name() -> str:
 def print_json(value: object) -> None:
     """Print one JSON line on stdout. Dataclasses become objects with their field names, datetimes ISO 8601."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    sys.stdout.write(json.dumps(to_json(value), ensure_ascii=encoding.lower() != "utf-8") + "\n")
+    sys.stdout.write(json.dumps(to_json(value), ensure_ascii=encoding.lower() != "utf-8", allow_nan=False) + "\n")
 
 
 def to_json(value: object) -> Any:

@@ -74,7 +74,7 @@ def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
     try:
         text = adapter.dump_json(value)
     except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
-        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
 
 

@@ -18,7 +18,7 @@ from newsmill.model import Hint, Source
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # Postgres refuses NaN
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the key is INTEGER
 

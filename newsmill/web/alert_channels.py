@@ -136,7 +136,7 @@ def send_by_mail(recipient: str, message: AlertContent, settings: Settings) -> N
 
 
 def send_by_webhook(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
-    body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(message.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     guard = Guard.from_networks(map(str, context.settings.allow_nets))
     status = post(target.target, body, build_headers(message.id, target.secret, body, context.now()), guard)
     if status == GONE:
