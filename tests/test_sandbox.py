@@ -288,6 +288,18 @@ def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
         assert os.getpgid(child_pid(box)) != os.getpgid(0)
 
 
+def test_a_rendered_page_that_ends_the_child_is_read_from_its_response(box: Sandbox) -> None:
+    """With the full limit; within a shorter one it is only deferred."""
+    rendered = replace(page("slow 0"), rendered=b"exit")
+    assert isinstance(box.read(rendered, cpu_seconds=0.5), SandboxCrash)
+    result = box.read(rendered)
+    assert isinstance(result, ExtractionResult) and result.document is not None
+    assert result.rendering_failure is not None and "exit 3" in result.rendering_failure
+    assert isinstance(box.read(replace(page("exit"), rendered=b"exit")), SandboxCrash)
+    blocked = box.read(replace(page("slow 0"), rendered=b"blocked wall"))
+    assert isinstance(blocked, ExtractionResult) and blocked.rendering_failure == "the rendered page is blocked: wall"
+
+
 @pytest.mark.parametrize("processes", [1, 3])
 def test_read_all_keeps_the_order_and_survives_poison(processes: int) -> None:
     bodies = ["slow 0.3", "a", "segv", "b", "loop", *"cdefghijklmnop"]

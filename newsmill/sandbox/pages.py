@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from newsmill.model import ExtractionResult, Page, Profile, Rules
+from newsmill.extraction.rendered_page import choose_body
+from newsmill.model import ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.sandbox import parent
 from newsmill.sandbox.child import Limits, load_function
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess
@@ -160,23 +161,34 @@ class Sandbox:
     ) -> ExtractionResult | SandboxCrash:
         """Read one page. A page that ends the child is a value.
 
+        A rendered page whose DOM gives no document, or ends the child within the full limit, is read from the body of its response.
+
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
         `cpu_seconds`: a limit of CPU time below that of all pages; twice as much in a child's first pages.
         `on_slow`: called once if no answer comes within SLOW_SECONDS.
         Raises NewsmillError when no child can be started.
         """
-        crash = self.send(
-            ExtractionRequest(
-                page,
-                rules or Rules(),
-                language,
-                first_seen_at,
-                profile,
-                cpu_seconds=cpu_seconds,
-                brief=brief,
-                is_reextraction=is_reextraction,
-            )
+        request = ExtractionRequest(
+            page, rules or Rules(), language, first_seen_at, profile, cpu_seconds=cpu_seconds, brief=brief, is_reextraction=is_reextraction
         )
+        result = self._exchange(request, on_slow)
+        if page.rendered is None:
+            return result
+        if isinstance(result, SandboxCrash):
+            if cpu_seconds is not None:  # it is read again with the full limit
+                return result
+            ending = OutcomeRecord(Outcome.DIED if result.cpu_seconds is None else Outcome.DEADLINE, result.reason)
+        elif result.document is not None:
+            return result
+        else:
+            ending = result.ending
+        response = self._exchange(replace(request, page=replace(page, rendered=None)), on_slow)
+        if isinstance(response, SandboxCrash) or response.document is None:
+            return result
+        return choose_body(ExtractionResult(ending), response)
+
+    def _exchange(self, request: ExtractionRequest, on_slow: Callable[[], object] | None) -> ExtractionResult | SandboxCrash:
+        crash = self.send(request)
         if crash is None and on_slow is not None and not wait([self.child.fileno()], SLOW_SECONDS):
             on_slow()
         return crash or self.receive()
