@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -79,8 +80,9 @@ class LedgerCalls:
         """
 
         def call_with_time() -> T:
+            read_at = time.monotonic()
             now = self._clock()
-            self._last_time = now, time.monotonic()
+            self._last_time = now, read_at
             return call(now)
 
         wait = FIRST_RETRY_SECONDS
@@ -96,6 +98,10 @@ class LedgerCalls:
                 self._outage.report_failure(e, "the crawler waits")
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, MAX_RETRY_SECONDS)
+
+    async def call_leasing(self, call: Callable[[datetime], T]) -> tuple[T, float]:
+        """As `call_ledger`, with the time.monotonic() at which leases end that the call takes or renews."""
+        return await self.call_ledger(lambda now: (call(now), self._last_time[1] + self.lease_seconds))
 
     async def find_order(self, host: str) -> PublisherOrder | None:
         """The order of the owner of a host. Raises StopRequestedError if the database is away while the process stops."""
@@ -260,6 +266,13 @@ class HostLeases:
             self._throttles[host] = HostThrottle(host, self.state.agent, self.state.stop)
         return self._throttles[host]
 
+    def unleased_throttle(self, host: str) -> HostThrottle:
+        """The throttle of a host that the robots.txt of another one redirects to, which needs no lease."""
+        throttle = self.throttle(host)
+        if host not in self:
+            throttle.held_until = math.inf
+        return throttle
+
     async def lease(self, limit: int, *, spiders: bool = False) -> list[HostLease]:
         """Lease up to `limit` hosts with due URLs, or with `spiders` due runs of spiders.
 
@@ -267,30 +280,41 @@ class HostLeases:
         """
         state = self.state
         owner, seconds, source = state.owner, state.lease_seconds, state.only_source
-        leases = await state.call_ledger(
+        leases, until = await state.call_leasing(
             lambda now: state.ledger.lease_hosts(owner, limit=limit, seconds=seconds, now=now, source=source, spiders=spiders)
         )
         self.leased |= {lease.host for lease in leases}
+        for lease in leases:
+            self.throttle(lease.host).held_until = until
         return leases
 
     def forget(self, host: str) -> None:
         """The worker of a leased host has ended and given the host back."""
         self.leased.discard(host)
-        self.drop_large_robots(host)
+        self._end_hold(host)
 
     async def renew(self) -> set[str]:
         """Renew all leases. Returns the leased hosts that another crawler holds by now."""
         state, held = self.state, {*self.leased, *self.borrowed}
         if not held:
             return set()
-        renewed = await state.call_ledger(lambda now: state.ledger.renew_hosts(state.owner, held, seconds=state.lease_seconds, now=now))
+        renewed, until = await state.call_leasing(
+            lambda now: state.ledger.renew_hosts(state.owner, held, seconds=state.lease_seconds, now=now)
+        )
+        for host in renewed:
+            if host in self:  # else it was given back meanwhile
+                self.throttle(host).held_until = until
         return (held - renewed) & self.leased
 
     async def borrow(self, host: str) -> HostLease | None:
         """Hold a host that a redirect leads to, until `give_back`. None: another crawler holds it."""
         state, lease = self.state, None
         if host not in self:
-            lease = await state.call_ledger(lambda now: state.ledger.lease_host(host, state.owner, seconds=state.lease_seconds, now=now))
+            lease, until = await state.call_leasing(
+                lambda now: state.ledger.lease_host(host, state.owner, seconds=state.lease_seconds, now=now)
+            )
+            if lease is not None:
+                self.throttle(host).held_until = until
             if lease is None and host not in self:
                 return None
         self.borrowed[host] += 1
@@ -305,10 +329,21 @@ class HostLeases:
         if host not in self.leased:
             state, throttle = self.state, self.throttle(host)
             wait, failures = timedelta(seconds=throttle.seconds_until_free), throttle.failures
-            self.drop_large_robots(host)
+            self._end_hold(host)
             await state.call_ledger(
                 lambda now: state.ledger.release_host(host, state.owner, now=now, next_fetch_at=now + wait, failures=failures)
             )
+
+    def may_request(self, host: str) -> bool:
+        """Whether the lease of a host goes on, if this process has one."""
+        throttle = self._throttles.get(host)
+        return throttle is None or throttle.is_held
+
+    def _end_hold(self, host: str) -> None:
+        """Let no request to the host be sent that Scrapy may still have for a task that was cancelled."""
+        if host not in self and host in self._throttles:
+            self._throttles[host].held_until = 0.0
+        self.drop_large_robots(host)
 
     def drop_large_robots(self, host: str) -> None:
         """Forget the large robots.txt of a host that is not held, if memory holds too many of them. The ledger keeps it."""

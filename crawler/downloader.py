@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 from scrapy.settings import BaseSettings
+from twisted.internet.defer import fail
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
@@ -51,7 +53,7 @@ from crawler.proxy import ProxyClient, ProxyError, make_refusal_outcome
 from crawler.renderer import PLAYWRIGHT, RENDER_JOB, RenderingError
 from crawler.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from crawler.throttle import STOPPED_BY_OWNER, StopRequestedError, is_stopped_by_owner
+from crawler.throttle import LEASE_CHECKS, STOPPED_BY_OWNER, LeaseLostError, StopRequestedError, is_stopped_by_owner
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
@@ -404,11 +406,18 @@ class TolerantParser(_LenientHTTPClientParser):
 
 
 class CappedProtocol(_LenientHTTP11ClientProtocol):
-    """Counts the bytes of the head, over all interim (1xx) heads of one request."""
+    """Counts the bytes of the head, over all interim (1xx) heads of one request. Sends no request to a host whose lease has ended."""
 
     head_bytes = 0
+    crawler: Crawler | None = None
 
     def request(self, request: Any) -> Any:
+        """The response, as a Deferred. The connection is open by now, so a freeze while it was made is noticed too."""
+        is_held = None if self.crawler is None else LEASE_CHECKS.get(self.crawler)
+        if is_held is not None and not is_held(host := urls.get_host(request.absoluteURI.decode("ascii"))):
+            assert self.transport is not None
+            self.transport.abortConnection()
+            return fail(LeaseLostError(f"the lease of {host} has ended"))
         self.head_bytes = 0
         response = super().request(request)
         parser: Any = self._parser  # Twisted makes one of its own class for each request
@@ -433,8 +442,14 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
 class CappedFactory(_LenientHTTP11ClientFactory):
     """Builds CappedProtocol."""
 
+    def __init__(self, *arguments: Any, crawler: Crawler) -> None:
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
+        self._crawler = crawler
+
     def buildProtocol(self, addr: Any) -> CappedProtocol:  # noqa: N802 (Twisted's name)
-        return CappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        protocol = CappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        protocol.crawler = self._crawler
+        return protocol
 
 
 class CappedHandler(HTTP11DownloadHandler):
@@ -445,7 +460,8 @@ class CappedHandler(HTTP11DownloadHandler):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        self._pool._factory = CappedFactory
+        pool: Any = self._pool
+        pool._factory = partial(CappedFactory, crawler=crawler)
         self._contextFactory: Any = VerifyingContextFactory.from_crawler(crawler)
         self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
         self._signer = RequestSigner(crawler.settings)

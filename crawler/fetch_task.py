@@ -14,7 +14,7 @@ from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, wait_for_turn
+from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, wait_for_turn
 from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
@@ -73,7 +73,12 @@ class FetchTask:
         if await wait_for_turn(self.throttle, self.state.find_order) is not None:
             return await self._stop()
         request = self._request()
-        response = await self.state.downloader.fetch(request, self._check_redirect)
+        try:
+            response = await self.state.downloader.fetch(request, self._check_redirect)
+        except LeaseLostError:
+            if self._current_throttle is self.throttle:
+                raise
+            raise HostBusyError(self._current_throttle.host) from None
         self._current_throttle.mark_response()
         if response == STOPPED_BY_OWNER:  # at a redirect of the host to itself
             return await self._stop()
@@ -140,6 +145,8 @@ class FetchTask:
         self._current_throttle.mark_response()
         self.state.network.record_answer()
         if self.leased_url.kind is Kind.PAGE:
+            if (reason := await self._find_takedown(target)) is not None:
+                return OutcomeRecord(Outcome.TAKEDOWN, reason)
             if self.leased_url.source is not None:
                 if not self._is_own_site(target):
                     return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
@@ -165,6 +172,13 @@ class FetchTask:
             raise HostBusyError(host, self.state.now() + timedelta(seconds=throttle.pause_seconds))
         return None if await wait_for_turn(throttle, self.state.find_order) is None else stopped
 
+    async def _find_takedown(self, target: str) -> str | None:
+        """Why the target is barred; the URL that redirects there joins the takedown, unless it has a document of its own."""
+        url, ledger = self.leased_url.url, self.state.ledger
+        if self.leased_url.is_revisit:
+            return await self.state.call_ledger(lambda _: ledger.find_takedown(target))
+        return await self.state.call_ledger(lambda now: ledger.bar_redirect(url, target, now=now))
+
     def _leave_site(self, target: str) -> OutcomeRecord:
         """The outcome of a redirect to another site: that URL gets a row of its own. A revisit stays on the site of its document."""
         if self.leased_url.is_revisit:
@@ -189,8 +203,11 @@ class FetchTask:
             raise HostBusyError(host, until if is_pause else None)  # a shorter time is the delay between two requests
         self._borrowed_hosts.append(host)
         await restore_throttle(throttle, lease, self.state.now())
+        throttle.set_delay(max(self.throttle.delay, throttle.delay))
         if not throttle.has_current_robots:
-            response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle, self.state.find_order)
+            response = await fetch_robots(
+                self.state.downloader, throttle, target, self.host_leases.unleased_throttle, self.state.find_order
+            )
             if response.refusal == STOPPED_BY_OWNER:
                 return replace(STOPPED_BY_OWNER, detail=f"redirects to {target}; {STOPPED_BY_OWNER.detail}")
             await self.state.save_robots(throttle, response)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from crawler.downloader import Downloader
 from crawler.host_worker import HostWorker
 from crawler.page_writer import PageWriter, Spool, recover_spool
 from crawler.spider_worker import SpiderWorker
-from crawler.throttle import StopRequestedError, StopSignal
+from crawler.throttle import LeaseLostError, StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger
@@ -40,11 +40,11 @@ DEFAULT_POLITENESS = Politeness()  # for URLs without a source
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimit:
-    """`documents` counts those of a source; the sources together may have `target`."""
+    """`documents` counts those of sources; the sources together may have `target`."""
 
     sources: tuple[str, ...]
     target: int
-    documents: Callable[[str], int]
+    documents: Callable[[Collection[str]], int]
 
     def count_room(self, ledger: Ledger, in_progress: int) -> int:
         """How many more pages may be requested. `in_progress`: pages that this process has requested and not saved yet.
@@ -52,12 +52,9 @@ class DocumentLimit:
         A page moves from this process to the ledger and there to the documents. The counts are read in the same order, so that a page that
         moves meanwhile is counted twice and never left out.
         """
-        waiting = 0
-        for source in self.sources:
-            states = ledger.progress(source).states
-            waiting += states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
-        stored = sum(self.documents(source) for source in self.sources)
-        return max(0, self.target - stored - waiting - in_progress)
+        states = ledger.progress(*self.sources).states
+        waiting = states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
+        return max(0, self.target - self.documents(self.sources) - waiting - in_progress)
 
 
 class Frontier:
@@ -224,7 +221,10 @@ class Frontier:
             self.host_leases.forget(host)
         if not self.workers:
             self.writer.flush()
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, StopRequestedError):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LeaseLostError):
+            log.warning("lost the lease of host %s", host)
+        elif error is not None and not isinstance(error, StopRequestedError):
             log.error("the worker of host %s failed", host, exc_info=error)
 
     async def _renew_leases(self) -> None:

@@ -14,7 +14,7 @@ from crawler.crawl_state import CrawlState, HostLeases
 from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause, make_stopped_pause
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, StopRequestedError
+from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -67,6 +67,7 @@ class HostWorker:
             if not rows:
                 return
             rows = await self._release_pages(rows)
+            self._set_delay(rows)  # before robots.txt, for a host whose last owner may have sent a request a moment ago
             has_robots = self.throttle.has_current_robots or self._robots_failure is not None
             if not has_robots and not await self._fetch_robots(rows):
                 return
@@ -115,7 +116,9 @@ class HostWorker:
 
         If the owner of the host has stopped the crawler, its rows are released as they were.
         """
-        response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle, self.state.find_order)
+        response = await fetch_robots(
+            self.state.downloader, self.throttle, rows[0].url, self.host_leases.unleased_throttle, self.state.find_order
+        )
         if response.refusal == STOPPED_BY_OWNER:
             self._extend_pause(make_stopped_pause(self.state.now()))
             return False
@@ -172,16 +175,21 @@ class HostWorker:
 
     async def _fetch_rows(self, rows: list[LeasedUrl]) -> None:
         """Fetch the pending rows. If several sources have URLs on this host, the longest delay and the lowest concurrency apply."""
-        rules = [self.state.politeness_of(leased_url) for leased_url in rows] or [Politeness()]
-        self.throttle.set_delay(max(politeness.delay for politeness in rules))
-        concurrency = min(politeness.concurrency for politeness in rules)
+        concurrency = min((self.state.politeness_of(leased_url).concurrency for leased_url in rows), default=1)
+        self._set_delay(rows)  # a Crawl-delay counts
         async with asyncio.TaskGroup() as group:
             for _ in range(min(concurrency, len(rows))):
                 group.create_task(self._fetch_pending())
         self.state.stop.check()
+        if not self.throttle.is_held:
+            raise LeaseLostError(f"the lease of {self.host} has ended")
+
+    def _set_delay(self, rows: list[LeasedUrl]) -> None:
+        """Apply the longest delay of the sources that have these URLs."""
+        self.throttle.set_delay(max((self.state.politeness_of(leased_url).delay for leased_url in rows), default=Politeness().delay))
 
     async def _fetch_pending(self) -> None:
-        """Fetch one row after the other until none is pending, the host asks for a pause, or the crawler stops."""
+        """Fetch one row after the other until none is pending, the host asks for a pause, the crawler stops, or the lease ends."""
         while self._pending and self._find_pause() is None and not self.state.is_page_limit_reached:
             leased_url = self._pending.popleft()
             self.state.count_request(leased_url)

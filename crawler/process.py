@@ -26,7 +26,7 @@ from crawler.frontier import DocumentLimit, Frontier
 from crawler.renderer import RENDER_JOB
 from crawler.robots import product_name
 from crawler.settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
-from crawler.throttle import ORDER_LOOKUPS, StopRequestedError, StopSignal
+from crawler.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopRequestedError, StopSignal
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
@@ -149,6 +149,7 @@ class NewsSpider(Spider):
             check_protection(self.crawler.settings, self.setup.values)
         self.frontier = self.setup.make_frontier(self._download, self.stop)
         ORDER_LOOKUPS[self.crawler] = self.frontier.state.find_order
+        LEASE_CHECKS[self.crawler] = self.frontier.host_leases.may_request
         gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
         try:
             await self.frontier.run()
@@ -208,7 +209,7 @@ def run(
     user = load_user_settings(settings)
     values = crawl_settings(settings, user)
     heartbeat = Heartbeat(context.engine, role="crawler")
-    limit = None if documents is None else DocumentLimit(sources, documents, context.documents.count)
+    limit = None if documents is None else DocumentLimit(sources, documents, context.documents.count_of)
     with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
         setup = CrawlSetup(
             context,

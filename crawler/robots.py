@@ -71,7 +71,7 @@ async def fetch_robots(
         nonlocal current_throttle
         current_throttle.mark_response()
         current_throttle = throttle_of(urls.get_host(target))
-        if current_throttle.pause_seconds > 0:
+        if current_throttle.pause_seconds > 0 or not current_throttle.is_held:
             return OutcomeRecord(Outcome.HTTP_ERROR, f"redirects to {target}, whose host is paused")
         if current_throttle is throttle:
             return await wait_for_turn(throttle, find_order)

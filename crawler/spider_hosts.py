@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from crawler.downloader import Downloader, describe_error
 from crawler.fetch_task import find_robots_refusal
 from crawler.response_policy import RequestOutcomeError
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, StopRequestedError, wait_for_turn
+from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError, wait_for_turn
 from newsmill import urls
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.exceptions import ServiceError, UrlError
@@ -155,6 +156,11 @@ class SpiderHosts:
             except ServiceError as error:
                 log.warning("host %s was not released: %s; its lease ends in %.0f s", host.name, error, self.calls.lease_seconds)
 
+    def may_request(self, name: str) -> bool:
+        """Whether the lease of a host goes on, if this run has one."""
+        host = self._hosts.get(name)
+        return host is None or host.throttle.is_held
+
     # ---- one host
 
     def _find(self, name: str) -> SpiderHost:
@@ -165,10 +171,14 @@ class SpiderHosts:
 
     async def _prepare(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
         async with host.lock:
-            if not await self._lease(host):
-                return STOPPED_BY_OWNER
-            refusal = await self._find_refusal(host, url)
-            return refusal or await wait_for_turn(host.throttle, self.calls.find_order)
+            while True:
+                if not await self._lease(host):
+                    return STOPPED_BY_OWNER
+                try:
+                    refusal = await self._find_refusal(host, url)
+                except LeaseLostError:  # before robots.txt
+                    continue
+                return refusal or await wait_for_turn(host.throttle, self.calls.find_order)
 
     async def _lease(self, host: SpiderHost) -> bool:
         """Hold the host. After MAX_HOST_SECONDS the crawlers get their turn first. False: its owner has stopped the crawler."""
@@ -178,6 +188,7 @@ class SpiderHosts:
                 await stop.sleep(0.1)
             await self._release(host)
             await stop.sleep(TURN_SECONDS)
+        host.is_leased = host.is_leased and host.throttle.is_held
         began_at, poll = time.monotonic(), MIN_POLL_SECONDS
         while not host.is_leased:
             stop.check()
@@ -197,11 +208,15 @@ class SpiderHosts:
 
     async def _try_lease(self, host: SpiderHost) -> HostLease | None:
         ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
-        return await self.calls.call_ledger(lambda now: ledger.lease_host(host.name, owner, seconds=seconds, now=now))
+        lease, until = await self.calls.call_leasing(lambda now: ledger.lease_host(host.name, owner, seconds=seconds, now=now))
+        if lease is not None:
+            host.throttle.held_until = until
+        return lease
 
     async def _find_refusal(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
         """The outcome of a URL that robots.txt forbids, or may forbid, or whose host is stopped. Sets the delay of the host."""
         throttle = host.throttle
+        throttle.set_delay(self.source.politeness.delay)  # for robots.txt too: the last owner may have sent a request a moment ago
         if not throttle.has_current_robots and host.robots_valid_until <= time.monotonic():
             response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle, self.calls.find_order)
             if response.refusal == STOPPED_BY_OWNER:
@@ -221,6 +236,7 @@ class SpiderHosts:
         if not host.is_leased:
             return
         host.is_leased = False
+        host.throttle.held_until = math.inf
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=host.throttle.seconds_until_free)
         await self.calls.call_ledger(
@@ -233,7 +249,10 @@ class SpiderHosts:
         if not held:
             return
         ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
-        renewed = await self.calls.call_ledger(lambda now: ledger.renew_hosts(owner, held, seconds=seconds, now=now))
+        renewed, until = await self.calls.call_leasing(lambda now: ledger.renew_hosts(owner, held, seconds=seconds, now=now))
+        for name in renewed:
+            if self._hosts[name].is_leased:  # else it was released meanwhile
+                self._hosts[name].throttle.held_until = until
         for name in held - renewed:
             log.warning("lost the lease of host %s", name)
             self._hosts[name].is_leased = False
@@ -298,17 +317,20 @@ class SpiderMiddleware:
             raise RequestOutcomeError(refusal)
         return response
 
-    async def process_exception(self, request: Request, exception: Exception) -> None:
-        """End the request."""
+    async def process_exception(self, request: Request, exception: Exception) -> Request | None:
+        """End the request. One that was not sent because the lease had ended is made again."""
         host: SpiderHost | None = request.meta.pop(HOST, None)
         if host is not None:
             self.hosts.leave(host)
+            if isinstance(exception, LeaseLostError):
+                return request.replace(dont_filter=True)
             if isinstance(exception, RequestOutcomeError):  # of the download handler
                 self.count(f"newsmill/refused/{exception.record.outcome}")
             if not isinstance(exception, IgnoreRequest):
                 self.count(FAILED + global_object_name(type(exception)))
                 self.hosts.first_failure = self.hosts.first_failure or describe_error(exception)
                 await self.hosts.record_failure(host, None)
+        return None
 
 
 ROBOTS_META = {"dont_redirect": True, "dont_retry": True, "handle_httpstatus_all": True, "allow_offsite": True, IS_ROBOTS: True}

@@ -34,7 +34,7 @@ from crawler.settings import default_spider_settings, fixed_spider_settings, lis
 from crawler.source_spider import check_arguments, load_spider
 from crawler.spider_hosts import FAILED, HOSTS, RobotsDownload, SpiderHosts, has_spider_middleware
 from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
-from crawler.throttle import ORDER_LOOKUPS, StopSignal
+from crawler.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopSignal
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
@@ -286,6 +286,7 @@ class SpiderRun:
         self.hosts = SpiderHosts(self.calls, downloader, self.source, agent=product_name(settings.agent), skips_known=not self.is_test)
         HOSTS[crawler] = self.hosts
         ORDER_LOOKUPS[crawler] = self.calls.find_order
+        LEASE_CHECKS[crawler] = self.hosts.may_request
         self.sink = self.make_sink(self)
         limits = self.source.spider_limits
         self.output = SpiderOutput(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -33,6 +34,10 @@ MAX_CPU_SHARE = 0.006  # of one CPU, for matching the URLs of one host with the 
 
 class StopRequestedError(Exception):
     """Raised in a task that waits while the crawler stops. The task gives back the rows it has leased."""
+
+
+class LeaseLostError(StopRequestedError):
+    """Raised in place of a request to a host whose lease has ended: another crawler may send requests to it by now."""
 
 
 class StopSignal:
@@ -70,6 +75,12 @@ class HostThrottle:
         self.blocked_until = 0.0  # time.monotonic(); the CPU time that the host's rules and patterns cost
         self.paused_until = 0.0  # time.monotonic(); by `pause`
         self.failures = 0  # in a row
+        self.held_until = math.inf  # time.monotonic() at which the lease of the host ends; infinite without a lease
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease of the host goes on. A process that was frozen finds it ended before it can ask the database."""
+        return time.monotonic() < self.held_until
 
     @property
     def has_current_robots(self) -> bool:
@@ -151,6 +162,9 @@ FindOrder = Callable[[str], Awaitable[PublisherOrder | None]]  # host → its or
 
 STOPPED_BY_OWNER = OutcomeRecord(Outcome.ROBOTS_DISALLOWED, "the owner of the host has stopped the crawler")
 ORDER_LOOKUPS: WeakKeyDictionary[Crawler, FindOrder] = WeakKeyDictionary()  # of each crawler, because settings hold no objects
+
+
+LEASE_CHECKS: WeakKeyDictionary[Crawler, Callable[[str], bool]] = WeakKeyDictionary()  # host → whether its lease, if any, goes on
 
 
 async def wait_for_turn(throttle: HostThrottle, find_order: FindOrder) -> OutcomeRecord | None:

@@ -17,6 +17,10 @@ class ServiceError(NewsmillError):
     """Raised when Redis, the database or the archive is unreachable, denies access, or has a configuration that loses work."""
 
 
+class MovedFileError(NewsmillError):
+    """Raised when the SQLite database or the data folder was moved, replaced or deleted while a process had it open."""
+
+
 class AuthenticationError(ServiceError):
     """Raised when a Newsmill server needs a token, or refuses the one it was given. `newsmill.open` takes it as `token=`."""
 

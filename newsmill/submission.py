@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -133,9 +133,11 @@ def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequ
     by_key = {make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
     receipts: dict[str, PageReceipt] = {}
     pending: dict[str, Page] = {}
-    rows = context.ledger.find_archived_rows(list(by_key))
+    chains = {key: _list_chain(page) for key, page in by_key.items()}
+    rows = context.ledger.find_archived_rows(sorted({key for chain in chains.values() for key in chain}))
     for key, page in by_key.items():
-        receipt = _compare(context.archive, page, rows.get(key))
+        barred = next((row for one in chains[key] if (row := rows.get(one)) is not None and row.takedown is not None), None)
+        receipt = _compare(context.archive, page, barred or rows.get(key))
         if receipt is None:
             pending[key] = page
         else:
@@ -193,11 +195,23 @@ def _check(page: Page) -> Page | PageReceipt:
 
 def _stay_on_site(page: Page) -> Page:
     """The page; after a redirect from another site, the ledger knows it by its final URL, so that no other site's row has its document."""
-    return page if find_site(page.requested_url) == find_site(page.url) else replace(page, requested_url=page.url)
+    if find_site(page.requested_url) == find_site(page.url):
+        return page
+    before = () if page.requested_url in page.redirects else (page.requested_url,)
+    return replace(page, requested_url=page.url, redirects=(*before, *page.redirects))
 
 
 def _reject(page: Page, reason: str) -> PageReceipt:
     return PageReceipt(page.requested_url, PageStatus.REJECTED, reason)
+
+
+def _list_chain(page: Page) -> tuple[str, ...]:
+    """The keys of the URLs that led to a page. A redirect through a URL that is none cannot be barred."""
+    keys = dict.fromkeys((make_key(page.requested_url), make_key(page.url)))
+    for url in page.redirects:
+        with suppress(UrlError):
+            keys[make_key(url)] = None
+    return tuple(keys)
 
 
 def _compare(archive: Archive, page: Page, row: ArchivedRow | None) -> PageReceipt | None:
@@ -247,16 +261,17 @@ def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: M
         segment, [_submitted_page(page, offset, found_by) for page, offset in offsets], now=context.now()
     )
     enqueue(segment.id)
-    became_listing = "the URL became a listing's while it was submitted; Newsmill reads it itself"
+    became_other = "the URL became a listing's, or was barred, while it was submitted"
     return {
-        key: PageReceipt(page.requested_url, PageStatus.QUEUED) if key in saved else _reject(page, became_listing)
+        key: PageReceipt(page.requested_url, PageStatus.QUEUED) if key in saved else _reject(page, became_other)
         for key, page in pages.items()
     }
 
 
 def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
     link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
-    return SubmittedFetch(link, offset, page.url, page.status, page.fetched_at, page.header("ETag"), page.header("Last-Modified"))
+    validators = page.header("ETag"), page.header("Last-Modified")
+    return SubmittedFetch(link, offset, page.url, page.status, page.fetched_at, *validators, chain=_list_chain(page))
 
 
 # ---- the body of POST /api/v1/pages

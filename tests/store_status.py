@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from newsmill.cli.sources import read_listed
 from newsmill.cli.status import collect
 from newsmill.context import open_context
 from newsmill.settings import load
@@ -15,4 +16,4 @@ def read_status(folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """The report about the embedded store of commands that run in `folder` with `environ`."""
     settings = load({**environ, "NEWSMILL_DATA": str(folder / "newsmill-data"), "NEWSMILL_CONFIG": str(folder)})
     with open_context(settings) as store:
-        return collect(store, settings)
+        return collect(store, settings, read_listed(store))

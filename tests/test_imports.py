@@ -60,6 +60,7 @@ LAYERS = (
         "newsmill.charset",
         "newsmill.combining_marks",
         "newsmill.language_tags",
+        "newsmill.finite_json",
         "newsmill.redaction",
         "newsmill.outage_log",
         "newsmill.health",

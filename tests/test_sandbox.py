@@ -84,7 +84,7 @@ def test_a_long_wait_is_reported_and_a_child_may_have_a_lower_priority(monkeypat
     """A deferred page may take longer than its lease, which is renewed meanwhile."""
     monkeypatch.setattr(sandbox_module, "WAIT_SECONDS", 0.05)
     waits: list[int] = []
-    with Sandbox(replace(LIMITS, nice=3), POISON) as box:
+    with Sandbox(replace(LIMITS, nice=3, wall=60), POISON) as box:
         assert isinstance(
             box.read(page("work 0.3"), on_wait=lambda: waits.append(os.getpriority(os.PRIO_PROCESS, box.child.pid or 0))), ExtractionResult
         )
@@ -299,6 +299,18 @@ def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
     """Ctrl-C goes to the terminal's whole process group; the page in progress must survive it."""
     with Sandbox(LIMITS, POISON) as box:
         assert os.getpgid(child_pid(box)) != os.getpgid(0)
+
+
+def test_a_rendered_page_that_ends_the_child_is_read_from_its_response(box: Sandbox) -> None:
+    """With the full limit; within a shorter one it is only deferred."""
+    rendered = replace(page("slow 0"), rendered=b"exit")
+    assert isinstance(box.read(rendered, cpu_seconds=0.5), SandboxCrash)
+    result = box.read(rendered)
+    assert isinstance(result, ExtractionResult) and result.document is not None
+    assert result.rendering_failure is not None and "exit 3" in result.rendering_failure
+    assert isinstance(box.read(replace(page("exit"), rendered=b"exit")), SandboxCrash)
+    blocked = box.read(replace(page("slow 0"), rendered=b"blocked wall"))
+    assert isinstance(blocked, ExtractionResult) and blocked.rendering_failure == "the rendered page is blocked: wall"
 
 
 @pytest.mark.parametrize("processes", [1, 3])

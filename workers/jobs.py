@@ -293,7 +293,7 @@ def extract_page(
     if profile is not None and result.extraction_path is not None:
         state.paths[profile.site, profile.version][result.extraction_path] += 1
     if source is not None and source.render is Render.AUTO and result.document is not None:
-        state.script_pages[source.name].append(page.rendered is not None)
+        state.script_pages[source.name].append(page.rendered is not None and result.rendering_failure is None)
     now = context.app.now()
     if wants_rendering(claim, source, result.ending.outcome):
         yield Result(claim, result, now, wants_rendering=True)

@@ -30,7 +30,8 @@ from newsmill.storage.database import reading
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.source_health import CheckHistory, CheckResult, SourceAlarms, observe, read_histories
+from newsmill.storage.source_health import CheckResult, SourceAlarms
+from newsmill.storage.source_observations import CheckHistory, observe, read_histories
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 
@@ -194,11 +195,10 @@ def read_results(app: AppContext, batch: list[Source], now: datetime) -> list[Ch
     """Observe and judge some sources."""
     names = [source.name for source in batch]
     with reading(app.engine) as conn:
-        histories, open_alarms = read_histories(conn, names), read_open(conn, names)
-        observed = [(source.name, *observe(conn, source, histories.get(source.name, CheckHistory()), now)) for source in batch]
+        observed, open_alarms = observe(conn, batch, read_histories(conn, names), now), read_open(conn, names)
     results = []
-    for name, bare, history, site in observed:
-        seen, history = add_layout(app.profiles, bare, history, site)
+    for name, one in observed.items():
+        seen, history = add_layout(app.profiles, one.seen, one.history, one.site)
         alarms = open_alarms.get(name, [])
         over, begun = judge([alarm.finding for alarm in alarms], seen)
         results.append(CheckResult(name, [alarm for alarm in alarms if alarm.finding in over], begun, history, not seen.is_enabled))

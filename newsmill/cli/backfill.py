@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -91,37 +92,49 @@ def show_plan(plan: BackfillPlan, source: Source) -> None:
 
 def make_record(store: AppContext, source: Source, found: Backfill) -> dict[str, Any]:
     """The state of a backfill as JSON. `remaining` is a number of seconds."""
-    pending = PendingBackfill(0, 0) if found.ended_at is not None else store.ledger.backfills.count_pending(source.name)
+    return make_records(store, [source], [found])[0]
+
+
+def make_records(store: AppContext, sources: Iterable[Source], backfills: Iterable[Backfill]) -> list[dict[str, Any]]:
+    """The states of the backfills of these sources as JSON."""
+    by_name = {source.name: source for source in sources}
+    known = [found for found in backfills if found.source in by_name]
+    open_ones = [found.source for found in known if found.ended_at is None]
+    pending = store.ledger.backfills.count_pending(open_ones)
+    return [_to_record(by_name[one.source], one, pending.get(one.source, PendingBackfill(0, 0)), store.now()) for one in known]
+
+
+def _to_record(source: Source, found: Backfill, pending: PendingBackfill, now: datetime) -> dict[str, Any]:
     done = found.listings + found.pages - pending.total
-    rest = estimate_time(source, pending.total, max(done, 0), (found.ended_at or store.now()) - found.started_at)
+    rest = estimate_time(source, pending.total, max(done, 0), (found.ended_at or now) - found.started_at)
     return {**asdict(found), "pending_listings": pending.listings, "pending_pages": pending.pages, "remaining": rest.total_seconds()}
 
 
 def describe(store: AppContext, source: Source, found: Backfill) -> str:
     """The state of a backfill in one line."""
-    record = make_record(store, source, found)
+    return describe_record(make_record(store, source, found))
+
+
+def describe_record(record: Mapping[str, Any]) -> str:
+    """The state of a backfill in one line, from its JSON."""
+    found = Backfill(**{field.name: record[field.name] for field in fields(Backfill)})
     read = found.listings - record["pending_listings"] - (found.left_listings or 0)
     fetched = found.pages - record["pending_pages"] - (found.left_pages or 0)
     days = f"{found.first_day} to {found.last_day}"
     counts = f"{read:,} of {format_count(found.listings, 'listing')} read, {fetched:,} of {format_count(found.pages, 'page')} fetched"
     if found.ended_at is None:
-        return f"{source.name}: {days}: {counts}; about {format_seconds(record['remaining'])} left"
+        return f"{found.source}: {days}: {counts}; about {format_seconds(record['remaining'])} left"
     ended = f"{'stopped' if found.is_stopped else 'done'} {found.ended_at:%Y-%m-%d %H:%M} UTC"
     if not found.is_stopped:
-        return f"{source.name}: {days}: {ended}; {counts}"
+        return f"{found.source}: {days}: {ended}; {counts}"
     left = f"{format_count(found.left_listings or 0, 'listing')} and {format_count(found.left_pages or 0, 'page')} left out"
-    return f"{source.name}: {days}: {ended}; {counts}; {left}"
+    return f"{found.source}: {days}: {ended}; {counts}; {left}"
 
 
-def describe_recent(store: AppContext) -> list[str]:
-    """One line for each backfill that is in progress, or has ended within SHOWN_AFTER_END."""
-    earliest = store.now() - SHOWN_AFTER_END
-    lines = []
-    for found in store.ledger.backfills.list_all():
-        source = store.ledger.source(found.source)
-        if source is not None and (found.ended_at is None or found.ended_at > earliest):
-            lines.append(f"backfill of {describe(store, source, found)}")
-    return lines
+def describe_recent(records: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
+    """One line for each backfill that is in progress, or has ended within SHOWN_AFTER_END; from their JSON."""
+    recent = [record for record in records if record["ended_at"] is None or record["ended_at"] > now - SHOWN_AFTER_END]
+    return [f"backfill of {describe_record(record)}" for record in recent]
 
 
 def watch(store: AppContext, source: Source) -> None:

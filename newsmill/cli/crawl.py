@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,7 +39,7 @@ from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.model import OUTCOMES, Kind, Outcome, Politeness, Source, State, describe_failure
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
-from newsmill.storage.ledger import Progress, Waiting
+from newsmill.storage.ledger import Progress
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.statistics import Statistics
 from newsmill.urls import make_key, normalize
@@ -140,16 +140,16 @@ def run(
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
     """The options that stop the crawler at `limit` new documents of the sources."""
-    target = sum(store.documents.count(source) for source in sources) + limit
+    target = store.documents.count_of(sources) + limit
     return ["--documents", str(target), *(option for source in sources for option in ("--of", source))]
 
 
 def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonitor, seconds: float, interrupted: bool) -> CrawlSummary:
     """The last figures of the monitor, and the outcomes since its start."""
     names = [source.name for source in sources]
-    progress, initial = sum_progress(store, names), monitor.initial
+    progress, initial = store.ledger.progress(*names), monitor.initial
     figures = monitor.update_figures(progress)
-    waiting = sum_waiting(store, names, now())
+    waiting = store.ledger.waiting(*names, until=now())
     outcomes = {str(name): count - initial.outcomes.get(name, 0) for name, count in progress.outcomes.items()}
     problems = [] if interrupted else [problem for source in sources if (problem := describe_problem(store, source))]
     return CrawlSummary(
@@ -158,7 +158,7 @@ def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonito
         pages=figures.pages,
         fetched=figures.fetched,
         new_documents=figures.documents,
-        documents=sum(store.documents.count(name) for name in names),
+        documents=store.documents.count_of(names),
         outcomes={name: count for name, count in sorted(outcomes.items(), key=lambda pair: -pair[1]) if count},
         later=waiting.later,
         next_at=waiting.next_at,
@@ -291,7 +291,7 @@ class CrawlMonitor:
     ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
-        self.initial = sum_progress(store, sources)
+        self.initial = store.ledger.progress(*sources)
         self.initial_documents = self._count_documents()
         self.figures = CrawlFigures()
         self._has_shown_document = False
@@ -326,10 +326,10 @@ class CrawlMonitor:
             self.redis.ensure()
             self.disk.check()
             check_started = time.thread_time()  # the passes of the scheduler above have an interval of their own
-            progress = sum_progress(self.store, self.sources)
+            progress = self.store.ledger.progress(*self.sources)
             if progress != last:
                 last, changed_at, idle_checks = progress, time.monotonic(), 0
-            elif sum_waiting(self.store, self.sources, now() + MAX_WAIT).soon == 0:
+            elif self.store.ledger.waiting(*self.sources, until=now() + MAX_WAIT).soon == 0:
                 is_learning = time.monotonic() - changed_at < MAX_LEARNING_SECONDS and self._has_profiles_under_way()
                 idle_checks = 0 if is_learning else idle_checks + 1
             elif time.monotonic() - changed_at > MAX_STALLED_SECONDS:
@@ -347,7 +347,7 @@ class CrawlMonitor:
         return self.limit is not None and self.figures.documents >= self.limit
 
     def _count_documents(self) -> int:
-        return sum(self.store.documents.count(source) for source in self.sources)
+        return self.store.documents.count_of(self.sources)
 
     def _show_first_document(self) -> None:
         """Print the title of the first new document, so that a long crawl shows at once that it works."""
@@ -438,34 +438,7 @@ def have_same_homepage(one: Source, other: Source) -> bool:
     return None not in (one.homepage, other.homepage) and make_key(normalize(str(one.homepage))) == make_key(normalize(str(other.homepage)))
 
 
-# ---- progress of several sources ---------------------------------------------------------------------------------------------
-
-Key = TypeVar("Key")
-
-
-def sum_progress(store: AppContext, sources: Sequence[str]) -> Progress:
-    """The progress of several sources together."""
-    each = [store.ledger.progress(source) for source in sources]
-    return Progress(
-        pages=sum(progress.pages for progress in each),
-        states=_sum_counts(progress.states for progress in each),
-        outcomes=_sum_counts(progress.outcomes for progress in each),
-        listings=_sum_counts(progress.listings for progress in each),
-    )
-
-
-def sum_waiting(store: AppContext, sources: Sequence[str], until: datetime) -> Waiting:
-    """How many URLs of several sources are due by `until`, and how many only later."""
-    each = [store.ledger.waiting(source, until=until) for source in sources]
-    times = [waiting.next_at for waiting in each if waiting.next_at is not None]
-    return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
-
-
-def _sum_counts(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    total: Counter[Key] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
+# ---- parts of a progress -------------------------------------------------------------------------------------------------------
 
 
 def count_finished(progress: Progress) -> int:

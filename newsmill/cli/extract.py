@@ -32,6 +32,7 @@ from newsmill.cli.terminal import complete_from, note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
+from newsmill.finite_json import read_float
 from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, describe_failure
 from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
@@ -124,7 +125,7 @@ class OutputWriter:
         """Write one result at once, because the calling program may wait for it."""
         record, document = result.record, result.document
         if self.form == "json":
-            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
         elif document is None:
             name = "" if record["id"] is None else f"{record['id']}: "
             note(printable(f"{name}{describe_outcome(record)}"))
@@ -291,7 +292,7 @@ class InputLine:
 def parse_line(raw: bytes, number: int, now: datetime) -> tuple[InputLine, ExtractionRequest | None]:
     """A line of the input and its extraction request, which is None if the line has a problem."""
     try:
-        record = json.loads(raw, parse_constant=_refuse_constant)
+        record = json.loads(raw, parse_constant=_refuse_constant, parse_float=read_float)
         json.dumps(record.get("id") if isinstance(record, dict) else None)  # the output repeats the id, which may be nested too deeply
     except ValueError as error:
         return InputLine(None, number, None, f"not JSON: {error}"), None

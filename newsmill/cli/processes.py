@@ -23,9 +23,10 @@ from newsmill import settings as configuration
 from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, complete_from, format_count, note, now, program_name
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.exceptions import ConfigError, MovedFileError, NewsmillError
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.processes import list_live_processes, make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.web.config import WebConfig
@@ -48,6 +49,7 @@ def up(processes: Processes = None) -> None:
     count = processes or settings.worker_processes
     logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
     with context.open_context(settings, create=True) as store, only_one_up(logs):
+        folder = OpenFile(context.data_folder(settings))
         disk.check()
         load_sources(store, settings)
         sources = store.ledger.sources()
@@ -59,7 +61,7 @@ def up(processes: Processes = None) -> None:
             processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
             note(f"running {processes_text}; logs in {logs}/; stop with Ctrl-C")
             reporter = DocumentReporter(store)
-            keep_running([*make_children(count), *web], logs, [redis.ensure, disk.check, reporter.report])
+            keep_running([*make_children(count), *web], logs, [folder.check, redis.ensure, disk.check, reporter.report])
     note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
 
 
@@ -144,18 +146,20 @@ def keep_running(children: list[Child], logs: Path | None, checks: Sequence[Call
     problem = None
     with Interrupt() as interrupt, Supervisor(children, environ=os.environ, logs=logs, report=note) as supervisor:
         while not interrupt.wait(SECONDS_PER_CHECK):
-            supervisor.watch()
             previous, problem = problem, find_problem(checks)
+            supervisor.watch()
             if problem != previous:
                 note(problem or "all services respond again")
         note("stopping after the pages in progress …")
 
 
 def find_problem(checks: Sequence[Callable[[], None]]) -> str | None:
-    """Call the checks in order; returns the message of the first that fails."""
+    """Call the checks in order; returns the message of the first that fails. Raises MovedFileError, which ends everything."""
     try:
         for check in checks:
             check()
+    except MovedFileError:
+        raise
     except NewsmillError as error:
         return str(error)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import typer
@@ -12,7 +12,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli import backfill, source_reading
 from newsmill.cli.searches import alert_record, print_failing
-from newsmill.cli.sources import COLUMNS, to_alarm_record, to_health_record, to_row
+from newsmill.cli.sources import COLUMNS, ListedSource, read_listed, to_alarm_record, to_health_record, to_row
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.completeness import Unknown
 from newsmill.context import AppContext
@@ -23,7 +23,7 @@ from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, 
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
 from newsmill.storage.saved_searches import Alerts
-from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
+from newsmill.storage.source_health import SourceAlarms
 from newsmill.storage.websub import WebSubRequests
 
 T = TypeVar("T")
@@ -42,21 +42,20 @@ def status(as_json: Json = False) -> None:
     """
     settings = configuration.load()
     with context.open_context(settings) as store:
-        report = collect(store, settings)
+        sources = read_listed(store)
+        report = collect(store, settings, sources)
         if as_json:
             print_json(report)
         else:
-            print_status(store, report)
+            print_status(store, report, sources)
     if report["unreachable"]:
         raise NewsmillError("; ".join(report["unreachable"]))
 
 
-def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
+def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSource]) -> dict[str, Any]:
     """The output of `status --json`."""
-    progress = store.ledger.progress()
-    sources, rendered = store.ledger.sources(), store.ledger.count_rendered()
-    health = SourceHealthReader(store.engine).read_all(sources, now=now())
-    weeks = CompletenessReader(store.engine).read(list(health), now())
+    progress, rendered = store.ledger.progress(), store.ledger.count_rendered()
+    weeks = CompletenessReader(store.engine).read([listed.source.name for listed in sources], now())
     unreachable: list[str] = []
     waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
     archive_bytes = ask(store.archive.total_bytes, unreachable)
@@ -80,24 +79,20 @@ def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
         "unreachable": unreachable,
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
-        "backfills": [
-            backfill.make_record(store, source, found)
-            for found in store.ledger.backfills.list_all()
-            if (source := store.ledger.source(found.source)) is not None
-        ],
+        "backfills": backfill.make_records(store, [listed.source for listed in sources], store.ledger.backfills.list_all()),
         "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "alarms": [to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
-            source.name: {
-                "enabled": source.enabled,
-                "health": to_health_record(health[source.name]),
-                "progress": store.ledger.progress(source.name),
-                "completeness": weeks[source.name],
-                "rendered": rendered.get(source.name, 0),
+            listed.source.name: {
+                "enabled": listed.source.enabled,
+                "health": to_health_record(listed.health),
+                "progress": listed.progress,
+                "completeness": weeks[listed.source.name],
+                "rendered": rendered.get(listed.source.name, 0),
             }
-            for source in sources
+            for listed in sources
         },
     }
 
@@ -111,7 +106,7 @@ def ask(call: Callable[[], T], unreachable: list[str]) -> T | None:
         return None
 
 
-def print_status(store: AppContext, report: dict[str, Any]) -> None:
+def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[ListedSource]) -> None:
     """Print the report as text and tables."""
     documents, pages = format_count(report["documents"], "document"), format_count(report["pages"], "page")
     typer.echo(f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending")
@@ -142,7 +137,7 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
         typer.echo(f"orders of site owners, given at /bot: {orders}")
     if report["websub"]["announced"]:
         typer.echo(format_websub(report["websub"], store.settings.public_url))
-    for line in backfill.describe_recent(store):
+    for line in backfill.describe_recent(report["backfills"], now()):
         typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
     for alarm in report["alarms"]:
@@ -150,9 +145,8 @@ def print_status(store: AppContext, report: dict[str, Any]) -> None:
     roles = Counter(process.role for process in report["processes"])
     running = ", ".join(format_count(count, role) for role, count in roles.items())
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
-    if sources := store.ledger.sources():
-        health = SourceHealthReader(store.engine).read_all(sources, now=now())
-        print_table(COLUMNS, [to_row(store, source, health[source.name]) for source in sources])
+    if sources:
+        print_table(COLUMNS, [to_row(listed) for listed in sources])
         print_completeness(report["sources"])
     if report["profiles"]:
         print_table(source_reading.PROFILE_COLUMNS, [source_reading.to_status_row(record) for record in report["profiles"]])

@@ -29,10 +29,11 @@ import typer
 
 from newsmill import settings as configuration
 from newsmill.cli.terminal import printable
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import MovedFileError, NewsmillError
 from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.storage.moved_file import HANDLERS
 from newsmill.storage.private_files import make_private_file
 
 GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its page, which may take 30 s
@@ -158,7 +159,9 @@ class Supervisor:
 
 
 def read_last_line(log: Path) -> str:
-    """The last line of a log of any length; empty if there is none."""
+    """The last line of a log of any length; empty if there is none, or no log."""
+    if not log.exists():
+        return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode("utf-8", "replace").strip().splitlines()
@@ -215,9 +218,16 @@ def prepare(supervised: bool) -> Settings:
     settings = configuration.load()
     restrict_proc_access()
     configure_logging(settings.log_level)
+    HANDLERS.append(end_process)
     if supervised:
         stop_with_parent()
     return settings
+
+
+def end_process(error: MovedFileError) -> None:
+    """End a process whose database was moved away, as a kill does, which loses nothing. A supervisor does not start it again."""
+    typer.echo(f"newsmill: {printable(redact(str(error)))}", err=True)
+    os._exit(2)
 
 
 def configure_logging(level: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, TITLE_FIELDS, RawEntry, TitleForm, find_update_interval, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
+from newsmill.finite_json import DECODER
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
 
@@ -37,7 +37,6 @@ _HIDDEN = tuple(
     for start, end in (*((rf"<{name}\b", rf"</{name}[^<>]*>") for name in ("script", "style", "applet")), ("<!--", "-->"))
 )
 
-_JSON = json.JSONDecoder(strict=False)  # not strict: `collapse_whitespace` removes controls later
 _JSON_SPACE = re.compile(r"[ \t\n\r]*+")
 
 
@@ -176,7 +175,7 @@ def _read_json_feed(body: bytes, url: str, content_type: str | None, now: dateti
     text = to_text(body, content_type, is_xml=True)[0]
     damage: tuple[str, ...] = ()
     try:
-        feed = _JSON.decode(text)
+        feed = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         feed = _read_before_damage(text)
         if not feed.get("items"):
@@ -205,19 +204,19 @@ def _read_before_damage(text: str) -> dict[str, Any]:
     try:
         at = _skip_mark(text, 0, "{")
         while True:
-            name, at = _JSON.raw_decode(text, _skip_mark(text, at, ""))
+            name, at = DECODER.raw_decode(text, _skip_mark(text, at, ""))
             at = _skip_mark(text, at, ":")
             if name == "items" and text.startswith("[", at):
                 items = members["items"] = []
                 at = _skip_mark(text, at, "[")
                 while not text.startswith("]", at):
-                    item, at = _JSON.raw_decode(text, at)
+                    item, at = DECODER.raw_decode(text, at)
                     items.append(item)
                     at = _skip_mark(text, at, "")
                     at = _skip_mark(text, at, ",") if text.startswith(",", at) else at
                 at += 1
             else:
-                members[str(name)], at = _JSON.raw_decode(text, at)
+                members[str(name)], at = DECODER.raw_decode(text, at)
             at = _skip_mark(text, at, ",")
     except (ValueError, RecursionError):
         return members

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from newsmill.charset import to_text
 from newsmill.discovery.html_listings import read_attributes
+from newsmill.finite_json import NUMBERS
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each
@@ -324,7 +325,7 @@ def find_robots_declarations(body: bytes, url: str) -> list[Declaration]:
 def read_tdmrep(body: bytes, url: str) -> list[Declaration]:
     """The rules of a tdmrep.json, one for each location. A file that is not one gives none."""
     try:
-        rules = json.loads(body[:MAX_HEAD_BYTES])
+        rules = json.loads(body[:MAX_HEAD_BYTES], **NUMBERS)
     except (ValueError, RecursionError):
         return []
     return list(_read_rules(rules, url))[:MAX_DECLARATIONS] if isinstance(rules, list) else []

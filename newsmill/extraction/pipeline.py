@@ -28,6 +28,7 @@ from newsmill.extraction.metadata.fields import Fields, apply_positions, find_fi
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.metadata.titles import remove_headline
 from newsmill.extraction.normalise import count_words, measure_mojibake
+from newsmill.extraction.rendered_page import choose_body, warn_of_failed_rendering
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
@@ -61,11 +62,38 @@ def read(
     The result has a document if the outcome is `stored`, and all blocks, kept or removed, with their reasons. With `brief`, only the
     document has blocks, so the fast path can skip boxes without text.
     `again` means that the page was extracted before; it is then rarely a sample again.
-    Of a rendered page, the rendered DOM is extracted.
+    Of a rendered page, the rendered DOM is extracted; if it has no document, the body of the response is, because a script may have made
+    the page too large, or removed its text.
     """
     if page.is_item:
         return read_item(page, language=language, first_seen_at=first_seen_at)
-    page = page.as_rendered()
+    read_body = partial(
+        _read_body,
+        rules=rules,
+        language=language,
+        first_seen_at=first_seen_at,
+        profile=profile,
+        model=model,
+        brief=brief,
+        again=again,
+    )
+    result = read_body(page.as_rendered())
+    if page.rendered is not None and result.document is None:
+        result = choose_body(result, read_body(replace(page, rendered=None)))
+    return warn_of_failed_rendering(result, page.rendering_failure)
+
+
+def _read_body(
+    page: Page,
+    *,
+    rules: Rules | None,
+    language: str | None,
+    first_seen_at: datetime | None,
+    profile: Profile | None,
+    model: BlockModel | None,
+    brief: bool,
+    again: bool,
+) -> ExtractionResult:
     if page.status >= 400:
         gone = page.status in (404, 410)
         return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))

@@ -243,6 +243,7 @@ class ExtractionResult:
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0  # of CPU, if a child process read it
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
+    rendering_failure: str | None = None  # why the body of the response was extracted in place of the rendered DOM
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,15 +84,20 @@ class EmbeddedRedis:
     def stop(self) -> None:
         """Leave the users; the last one stops the server."""
         if self._users is None:
-            return
+            return None
+        if not self.folder.is_dir():  # moved or deleted: no other process can find the server either
+            self._leave()
+            self._client.close()
+            return self._kill_child()
         with self._gate():
             self._leave()
             with (self.folder / "redis.users").open("ab") as users:
                 try:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    return
+                    return None
                 self._shut_down()
+        return None
 
     def _leave(self) -> None:
         assert self._users is not None

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from newsmill.model import ExtractionResult, Page, Profile, Rules
+from newsmill.extraction.rendered_page import choose_body
+from newsmill.model import ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 from newsmill.sandbox import parent
 from newsmill.sandbox.child import Limits, load_function
 from newsmill.sandbox.parent import ChildCrashError, ChildProcess
@@ -76,7 +77,7 @@ def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
     try:
         text = adapter.dump_json(value)
     except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
-        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
 
 
@@ -163,23 +164,36 @@ class Sandbox:
     ) -> ExtractionResult | SandboxCrash:
         """Read one page. A page that ends the child is a value.
 
+        A rendered page whose DOM gives no document, or ends the child within the full limit, is read from the body of its response.
+
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
         `cpu_seconds`: a limit of CPU time below that of all pages; up to MAX_WARMUP_SECONDS, twice as much in a child's first pages.
         `on_slow`: called once if no answer comes within SLOW_SECONDS. `on_wait`: then called every WAIT_SECONDS until the deadline.
         Raises NewsmillError when no child can be started.
         """
-        crash = self.send(
-            ExtractionRequest(
-                page,
-                rules or Rules(),
-                language,
-                first_seen_at,
-                profile,
-                cpu_seconds=cpu_seconds,
-                brief=brief,
-                is_reextraction=is_reextraction,
-            )
+        request = ExtractionRequest(
+            page, rules or Rules(), language, first_seen_at, profile, cpu_seconds=cpu_seconds, brief=brief, is_reextraction=is_reextraction
         )
+        result = self._exchange(request, on_slow, on_wait)
+        if page.rendered is None:
+            return result
+        if isinstance(result, SandboxCrash):
+            if cpu_seconds is not None:  # it is read again with the full limit
+                return result
+            ending = OutcomeRecord(Outcome.DIED if result.cpu_seconds is None else Outcome.DEADLINE, result.reason)
+        elif result.document is not None:
+            return result
+        else:
+            ending = result.ending
+        response = self._exchange(replace(request, page=replace(page, rendered=None)), on_slow, on_wait)
+        if isinstance(response, SandboxCrash) or response.document is None:
+            return result
+        return choose_body(ExtractionResult(ending), response)
+
+    def _exchange(
+        self, request: ExtractionRequest, on_slow: Callable[[], object] | None, on_wait: Callable[[], object] | None
+    ) -> ExtractionResult | SandboxCrash:
+        crash = self.send(request)
         if crash is None and on_slow is not None and not wait([self.child.fileno()], SLOW_SECONDS):
             on_slow()
         while crash is None and on_wait is not None and self.child.seconds_left() > 0 and not wait([self.child.fileno()], WAIT_SECONDS):

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, String, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Integer, String, Text, TypeDecorator, func, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from newsmill.model import Hint, Source
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # Postgres refuses NaN
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only where the key is INTEGER
 
@@ -125,6 +125,13 @@ def load_hint(value: Any) -> Hint:
 
 def dump_source(source: Source) -> Any:
     return _SOURCE.dump_python(source, mode="json")
+
+
+def format_hour(column: ColumnElement[datetime], dialect: str) -> ColumnElement[str]:
+    """The hour (UTC) of a time as text: `2026-11-25 17`."""
+    if dialect == "sqlite":  # text of fixed width, see UtcDateTime
+        return func.substr(type_coerce(column, String), 1, 13)
+    return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD HH24")
 
 
 def load_source(plan: Any, enabled: bool) -> Source:

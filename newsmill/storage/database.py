@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.redaction import redact
 from newsmill.storage.columns import dump_json
+from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.private_files import make_private_file
 from newsmill.storage.schema import metadata
 
@@ -84,6 +85,7 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL_SIZE, connect_args={"timeout": busy_seconds}
     )
+    _check_before_use(engine, OpenFile(Path(url.database)))
 
     @event.listens_for(engine, "connect")
     def configure(dbapi: sqlite3.Connection, _record: object) -> None:
@@ -104,6 +106,18 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
             conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _check_before_use(engine: Engine, file: OpenFile) -> None:
+    """Raise MovedFileError in place of a new connection or transaction on a file that is no longer at its path."""
+
+    @event.listens_for(engine, "do_connect")
+    def check_new(*_: object) -> None:  # SQLite would create an empty file
+        file.check()
+
+    @event.listens_for(engine, "checkout")
+    def check_pooled(*_: object) -> None:
+        file.check()
 
 
 def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:

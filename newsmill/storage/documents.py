@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -135,6 +135,11 @@ class Documents:
     def count(self, source: str | None = None, since: datetime | None = None) -> int:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
+
+    def count_of(self, sources: Collection[str]) -> int:
+        """The number of documents of these sources together."""
+        with reading(self._engine) as conn:
+            return conn.execute(select(func.count()).select_from(documents).where(documents.c.source.in_(sources))).scalar_one()
 
     def newest_time(self) -> datetime | None:
         """When the newest document was first seen; None without documents."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, String, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
 from newsmill.search.indexer import MOMENTS_PER_DAY, document_time, to_moment
-from newsmill.storage.columns import load_source
+from newsmill.storage.columns import format_hour, load_source
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace
@@ -160,20 +160,13 @@ class Statistics:
 
 
 def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) -> list[SourceHourCount]:
-    hour = _hour(conn.dialect.name)
+    hour = format_hour(documents.c.first_seen_at, conn.dialect.name)
     statement = (
         select(hour, documents.c.source, func.count())
         .where(of_source, documents.c.first_seen_at >= since)
         .group_by(hour, documents.c.source)
     )
     return [SourceHourCount(_parse(at), source, n) for at, source, n in conn.execute(statement)]
-
-
-def _hour(dialect: str) -> ColumnElement[str]:
-    """The hour of first_seen_at as text: `2026-11-25 17`."""
-    if dialect == "sqlite":  # text of fixed width, see columns.UtcDateTime
-        return func.substr(type_coerce(documents.c.first_seen_at, String), 1, 13)
-    return func.to_char(func.timezone("UTC", documents.c.first_seen_at), "YYYY-MM-DD HH24")
 
 
 def _parse(hour: str) -> datetime:

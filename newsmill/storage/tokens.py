@@ -30,7 +30,7 @@ class Scope(StrEnum):
 
     READ = "read"
     WRITE = "write"  # submit URLs, add and change sources, retry
-    ADMIN = "admin"  # discard pages, see and change webhooks
+    ADMIN = "admin"  # discard pages, see and change webhooks, send alerts to receivers that no setting lists
 
     def covers(self, other: Scope) -> bool:
         """Whether this scope includes the other."""

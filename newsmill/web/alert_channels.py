@@ -24,6 +24,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.redaction import redact
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.saved_searches import Alert, Channel
+from newsmill.storage.tokens import Scope
 from newsmill.version import install_hint
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
 from newsmill.web.http_client import DeliveryError, build_headers, find_target_refusal, post
@@ -69,6 +70,12 @@ def check_target(channel: Channel, target: str, settings: Settings) -> str:
     else:
         check_service(target, settings)
     return target
+
+
+def find_needed_scope(channel: Channel, settings: Settings) -> Scope:
+    """The scope that adding an alert needs: alerts send parts of the corpus, so an administrator lists or adds the receiver."""
+    is_listed = channel is Channel.APPRISE or (channel is Channel.EMAIL and bool(settings.mail_to))
+    return Scope.WRITE if is_listed else Scope.ADMIN
 
 
 def check_recipient(target: str, settings: Settings) -> None:
@@ -136,7 +143,7 @@ def send_by_mail(recipient: str, message: AlertContent, settings: Settings) -> N
 
 
 def send_by_webhook(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
-    body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(message.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     guard = Guard.from_networks(map(str, context.settings.allow_nets))
     status = post(target.target, body, build_headers(message.id, target.secret, body, context.now()), guard)
     if status == GONE:

@@ -96,7 +96,7 @@ def get_json_feed(
         "feed_url": feed.url,
         "items": [render_json_item(document) for document in feed.documents],
     }
-    return Response(json.dumps(body, ensure_ascii=False), media_type=JSON_FEED)
+    return Response(json.dumps(body, ensure_ascii=False, allow_nan=False), media_type=JSON_FEED)
 
 
 def render_json_item(document: Document) -> dict[str, object]:

@@ -182,6 +182,7 @@ def test_extract_survives_hostile_lines(newsmill: Newsmill, tmp_path: Path, monk
         {"id": "last", "url": "https://me:hush@example.org/q", "path": "missing"},
     )
     assert (done.code, len(done.lines)) == (0, 8), done.err
+    assert done.lines[4]["id"] == "1e999" and "Infinity" not in done.out  # what JSON can hold
     assert done.lines[2]["id"] == "\ud800" and done.lines[2]["outcome"] == "stored"
     assert [record["outcome"] for record in done.lines[-2:]] == ["stored", "bad_input"]
     assert "hush" not in done.out and "me:" not in done.out

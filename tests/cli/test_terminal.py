@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from newsmill.cli.sources import COLUMNS
-from newsmill.cli.terminal import format_blocks, format_count, format_seconds, needed_width
+from newsmill.cli.terminal import _wrap_table, format_blocks, format_count, format_lines, format_seconds, needed_width
 
 ROWS = [["example-org", "blocked: HTTP 403 since 13:33 UTC", "every 15m", 120, 80, 30, 10, 0], ["other", "ok", "every 2h", 1, 1, 0, 0, 0]]
 
@@ -23,6 +23,17 @@ def test_a_wide_table_becomes_blocks_at_60_columns() -> None:
     assert max(map(len, blocks.splitlines())) <= 60
     assert blocks.startswith("source    example-org\nstate     blocked: HTTP 403 since 13:33 UTC\n")
     assert needed_width(("pages", "outcome"), [[1, "stored"]]) <= 60
+
+
+@pytest.mark.parametrize("rows", [ROWS, [], [["日本", "é"] + [-1.5, 2] * 3], [["e\u0301", "x" * 200, *ROWS[0][2:]]]])
+def test_a_table_of_short_lines_looks_as_one_with_wrapped_cells(rows: list[list[object]]) -> None:
+    numbers = [bool(rows) and isinstance(cell, int | float) for cell in (rows or ROWS)[0]]
+    cells = [[str(cell) for cell in row] for row in rows]
+    written = format_lines(COLUMNS, cells, numbers, 400)
+    lines = [line.rstrip() for line in _wrap_table(COLUMNS, cells, numbers, 400).splitlines()]
+    assert written is not None and [line.rstrip() for line in written.splitlines()] == lines
+    assert format_lines(COLUMNS, cells, numbers, 60) is None or not rows
+    assert format_lines(("a",), [["two\nlines"]], [False], 60) is None
 
 
 def test_a_terminal_of_60_columns_breaks_no_word() -> None:

@@ -70,7 +70,7 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     assert {link.url for link in plan.polled} == {index, section}
     backfill = start_backfill(context, source, plan)
     found = world.ledger.backfills
-    assert found.get("paper") == backfill and found.count_pending("paper").total == 0
+    assert found.get("paper") == backfill and found.count_pending(["paper"])["paper"].total == 0
     assert found.end_finished(now=now()) == []  # the index and the section have not been read
     # What is stopped in the middle goes on: the first crawler reads the index and the section, the second one the rest.
     world.crawl(done=lambda: world.ledger.trace(parts[0]) is not None, patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
@@ -83,7 +83,7 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     assert site.hits("/news/page/4") == []  # all of page 3 is older
     assert {world.trace(url).found_by for url in wanted[:2]} == {FROM_BACKFILL}
     state = found.get("paper")
-    assert state is not None and (state.listings, state.pages) == (3, 4) and found.count_pending("paper").total == 0
+    assert state is not None and (state.listings, state.pages) == (3, 4) and found.count_pending(["paper"])["paper"].total == 0
     reads = len(site.hits("/part-2024-01.xml"))
     start_backfill(context, source, plan)
     world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
@@ -122,7 +122,8 @@ def test_rows_of_a_backfill_come_last(world: World) -> None:
     old = Link("https://a.example/old", Kind.PAGE, "paper", FROM_BACKFILL)
     part = Link("https://a.example/part.xml", Kind.SITEMAP, "paper", FROM_BACKFILL)
     assert world.ledger.backfills.add(backfill, [old, part], now=now()).new == 1
-    assert (world.ledger.backfills.count_pending("paper").listings, world.ledger.backfills.count_pending("paper").pages) == (1, 1)
+    pending = world.ledger.backfills.count_pending(["paper"])["paper"]
+    assert (pending.listings, pending.pages) == (1, 1)
     world.ledger.tick(now=now() + timedelta(days=1), next_tick=lambda source, after: after + timedelta(hours=1))
     assert world.trace(part.url).state is State.DUE  # it was due; a tick would not make it due again
     with world.engine.connect() as connection:

@@ -13,6 +13,7 @@ from newsmill.health.causes import Cause
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.queue.queue import Queue, connect_redis
 from newsmill.storage.database import writing
+from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.schema import ledger
 from newsmill.storage.source_health import SourceAlarms
 
@@ -32,6 +33,20 @@ def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:
     assert sorted(hit.path for hit in site.log[2:]) == ["/a0", "/a1", "/a2", "/a3", "/a4"]
     segment = world.trace(pages[0]).segment
     assert segment in Queue(connect_redis(world.redis_url)).waiting()
+
+
+def test_a_redirect_to_a_barred_url_ends_as_a_takedown(sites: Farm, world: World) -> None:
+    """The article is not requested, neither as the last page nor on the way to another one."""
+    site = sites.site()
+    barred = site.article("/barred")
+    through = site.page("/through", redirect="/bridge")
+    site.page("/bridge", redirect="/barred")
+    world.submit(site.page("/short", redirect="/barred"), through)
+    Takedowns(world.engine).add([barred], "court order", now=now())
+    world.crawl(delay=0.0)
+    traces = [world.trace(url) for url in (site.url("/short"), through)]
+    assert [(one.outcome, one.detail) for one in traces] == [(Outcome.TAKEDOWN, "court order")] * 2
+    assert site.hits("/barred") == []
 
 
 def test_patterns_and_redirects_of_a_source(sites: Farm, world: World) -> None:

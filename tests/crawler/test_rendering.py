@@ -20,6 +20,7 @@ from world import AGENT
 
 from crawler.renderer import Renderer, needs_rendering
 from newsmill.address_guard import Guard
+from newsmill.extraction.pipeline import read
 from newsmill.model import Kind, LeasedUrl, Page, Render, Source
 
 ALLOWED = ("127.0.0.0/24",)
@@ -247,6 +248,29 @@ def test_a_page_that_eats_memory(engine: Any, renderer: Renderer, site: Site, mo
 def test_a_dom_that_is_too_large(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     page = render(engine, renderer, site.page("/large", app("document.body.title = 'x'.repeat(6e6);")))
     assert page.rendered is None and page.rendering_failure == "the DOM has more than 5,000,000 characters"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "document.body.insertAdjacentHTML('beforeend', '<i>x</i>'.repeat(45000))",
+        "let e = document.body; for (let i = 0; i < 3000; i++) e = e.appendChild(document.createElement('div'))",
+        "document.body.title = 'é'.repeat(3e6)",
+        "document.documentElement.innerHTML = ''",
+        "document.documentElement.remove()",
+        "while (true) {}",
+    ],
+)
+def test_a_script_does_not_cost_the_article_of_its_page(
+    engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 3.0)
+    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 0.5)
+    text = f"<article><h1>The bridge of the town</h1>{f'<p>{TEXT} It took until midnight, and all spoke.</p>' * 12}</article>"
+    page = render(engine, renderer, site.page("/exploding", f"<title>The bridge</title><body>{text}<script>{script}</script>"))
+    document = read(page).document
+    assert document is not None and TEXT in document.text
+    assert document.warnings[-1].startswith("not rendered: ")
 
 
 def test_a_page_gets_no_more_than_its_requests(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

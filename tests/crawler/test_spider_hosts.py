@@ -80,6 +80,24 @@ async def test_a_host_that_is_waited_for_does_not_cost_the_leases_of_the_others(
     assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is not None
 
 
+async def test_a_host_whose_lease_has_ended_is_leased_again_before_the_next_request(ledger: Ledger) -> None:
+    """As after a freeze of the process, in which no lease was renewed."""
+    save_empty_robots(ledger, "a.example")
+    hosts = make_hosts(ledger)
+    host = await hosts.enter("https://a.example/")
+    assert isinstance(host, SpiderHost)
+    hosts.leave(host)
+    await asyncio.sleep(LEASE_SECONDS + 0.1)
+    assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is not None
+    assert not hosts.may_request("a.example") and hosts.may_request("b.example")
+    waiting = asyncio.ensure_future(hosts.enter("https://a.example/2"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    ledger.release_host("a.example", "another", now=now())
+    assert isinstance(await waiting, SpiderHost) and hosts.may_request("a.example")
+    await hosts.close()
+
+
 async def test_an_idle_host_is_given_back(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spider_hosts, "IDLE_SECONDS", 0.2)
     save_empty_robots(ledger, "a.example")

@@ -46,7 +46,7 @@ def a_day(ledger: Ledger) -> None:
     backfill = ledger.backfills.start("paper", NOON.date(), NOON.date(), now=NOON)
     ledger.backfills.add(backfill, [Link(f"{SITE}/part.xml", Kind.SITEMAP, "paper", FROM_BACKFILL)], now=after(hours=1))
     ledger.backfills.get("paper")
-    ledger.backfills.count_pending("paper")
+    ledger.backfills.count_pending(["paper"])
     ledger.backfills.list_all()
     ledger.backfills.end_finished(now=NOON)
     ledger.backfills.stop("paper", now=NOON)

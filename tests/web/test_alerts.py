@@ -28,7 +28,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.search.indexer import index_pending
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.saved_searches import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
+from newsmill.storage.saved_searches import ANYONE, LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
 from newsmill.web import alert_channels
 from newsmill.web.alert_channels import check_target
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
@@ -99,7 +99,7 @@ def save(client: TestClient, query: str = "harbour", **alert: Any) -> tuple[str,
 
 def test_mail_has_text_and_html_and_no_header_of_a_page(make_harness: Callable[..., AlertHarness], mailbox: Mailbox) -> None:
     harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="Newsmill <news@example.org>")
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     _, alert = save(client, channel="email", target="ann@example.org", language="de")
     assert harness.round() == 0
     harness.stock(60)
@@ -127,7 +127,7 @@ def test_mail_has_text_and_html_and_no_header_of_a_page(make_harness: Callable[.
 def test_no_encoded_word_in_the_name_of_a_search_adds_a_header(
     make_harness: Callable[..., AlertHarness], mailbox: Mailbox, name: str
 ) -> None:
-    client = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org").web.program("write")
+    client = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org").web.program("admin")
     search = client.post(f"{API}/searches", json={"name": name, "query": "harbour"}).json()
     alert = client.post(f"{API}/searches/{search['id']}/alerts", json={"channel": "email", "target": "ann@example.org"}).json()
     assert client.post(f"{API}/alerts/{alert['id']}/test").json() == {"problem": None}
@@ -162,12 +162,48 @@ def test_mail_that_is_refused_is_tried_again_with_the_same_id(make_harness: Call
         assert answer.status_code == 422, target
 
 
+@pytest.mark.parametrize("recipients", ["", "example.org"])
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+def test_only_an_administrator_chooses_a_receiver_that_no_setting_lists(
+    make_harness: Callable[..., AlertHarness], mailbox: Mailbox, scope: str, recipients: str
+) -> None:
+    harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org", NEWSMILL_MAIL_TO=recipients)
+    client = harness.web.program(scope)
+    search = client.post(f"{API}/searches", json={"name": "Harbours", "query": "harbour"}).json()["id"]
+    targets = {"email": "ann@example.org", "webhook": "https://reader.example.org/", "apprise": "ntfys://unlisted.example.org/x"}
+    answers = {
+        channel: client.post(f"{API}/searches/{search}/alerts", json={"channel": channel, "target": target}).status_code
+        for channel, target in targets.items()
+    }
+    may_mail = scope == "admin" or (scope == "write" and recipients)
+    assert answers == {
+        "email": 201 if may_mail else 403,
+        "webhook": 201 if scope == "admin" else 403,
+        "apprise": 403 if scope == "read" else 422,
+    }
+    submitted = client.post(f"{API}/urls", json={"urls": ["https://paper.example/"], "webhook": "https://reader.example.org/"})
+    assert submitted.status_code == (403 if scope == "read" else 202)
+
+
+def test_a_browser_offers_the_channels_of_its_scope(make_harness: Callable[..., AlertHarness]) -> None:
+    harness = make_harness()
+    found = {}
+    for scope in ("write", "admin"):
+        browser = harness.web.browser(scope)
+        search = SavedSearches(harness.web.context.engine).add(ANYONE, scope, "harbour", now=harness.web.context.now())
+        page = browser.get(f"/searches/{search.id}").text
+        found[scope] = f'action="/searches/{search.id}/alerts"' in page
+        form = {"channel": "webhook", "target": "https://reader.example.org/", "csrf": "x"}
+        assert browser.post(f"/searches/{search.id}/alerts", data=form).status_code == 403
+    assert found == {"write": False, "admin": True}
+
+
 def test_a_bug_in_a_message_is_logged(
     make_harness: Callable[..., AlertHarness], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The thread does not wait for the messages that it starts, so nobody else sees the error."""
     harness = make_harness()
-    save(harness.web.program("write"), channel="webhook", target="https://reader.example.org/")
+    save(harness.web.program("admin"), channel="webhook", target="https://reader.example.org/")
     harness.stock()
     monkeypatch.setattr("newsmill.web.message_senders.send_alert", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -180,7 +216,7 @@ def test_a_password_is_not_sent_without_encryption(
     make_harness: Callable[..., AlertHarness], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org")
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     _, alert = save(client, channel="email", target="ann@example.org")
     monkeypatch.setattr(alert_channels, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
     assert "offers no encryption" in client.post(f"{API}/alerts/{alert['id']}/test").json()["problem"]
@@ -189,7 +225,7 @@ def test_a_password_is_not_sent_without_encryption(
 
 def test_a_web_hook_is_signed_and_gets_every_document_once(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
     harness = make_harness()
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     search, alert = save(client, channel="webhook", target=inbox.url)
     _, dead = save(client, "title:harbour", channel="webhook", target="http://127.0.0.2:9/dead")
     assert "secret" not in client.get(f"{API}/alerts").json()["items"][0]
@@ -229,7 +265,7 @@ def test_a_web_hook_is_signed_and_gets_every_document_once(make_harness: Callabl
 
 def test_a_daily_digest_over_the_boundary(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
     harness = make_harness()
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     _, alert = save(client, channel="webhook", target=inbox.url, schedule="daily", hour=8, zone="Europe/Berlin")
     due_at = datetime.fromisoformat(alert["due_at"])
     harness.stock(60)
@@ -262,7 +298,7 @@ with ThreadPoolExecutor(4) as pool:
 def test_a_sender_that_is_killed_while_it_sends_loses_nothing(make_harness: Callable[..., AlertHarness], tmp_path: Path) -> None:
     harness = make_harness()
     harness.ahead = timedelta()
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     with socket.create_server(("127.0.0.2", 0)) as listener:
         target = f"http://127.0.0.2:{listener.getsockname()[1]}/hook"
         _, alert = save(client, channel="webhook", target=target)
@@ -291,7 +327,7 @@ def test_an_old_document_whose_source_is_renamed_is_no_news(make_harness: Callab
     harness = make_harness()
     context = harness.web.context
     harness.stock(2, fetched_at=context.now() - timedelta(days=3), first_seen_at=context.now() - timedelta(days=3))
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     search, _ = save(client, channel="webhook", target="http://127.0.0.2/hook")
     source = context.ledger.source("paper")
     assert source is not None
@@ -308,7 +344,7 @@ def test_an_old_document_whose_source_is_renamed_is_no_news(make_harness: Callab
 def test_a_service_of_apprise_that_the_operator_allows(make_harness: Callable[..., AlertHarness], inbox: Receiver) -> None:
     service = inbox.url.replace("http://", "json://")
     harness = make_harness(NEWSMILL_APPRISE=f"tgram {service.removesuffix('/hook')}")
-    client = harness.web.program("write")
+    client = harness.web.program("admin")
     _, alert = save(client, channel="apprise", target=service)
     assert alert["target"] == "json://…"
     harness.stock(12)
@@ -415,7 +451,7 @@ def test_each_user_sees_their_own(make_harness: Callable[..., AlertHarness], inb
         == 401
     )
     assert [item["name"] for item in web.browser().get(f"{API}/searches").json()["items"]] == ["Ferry"], "a session that a link opened"
-    ann, bea = web.program("write"), web.program("read")
+    ann, bea = web.program("admin"), web.program("read")
     search, alert = save(ann, channel="webhook", target=inbox.url)
     assert bea.get(f"{API}/searches").json()["items"] == []
     for method, path in (

@@ -25,6 +25,7 @@ from newsmill.extraction.body.page_stats import MIN_PROSE_WORDS
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.vocabulary import find_class_groups
+from newsmill.finite_json import DECODER
 from newsmill.model import Block, BlockType
 
 LAYER, REASON = "script", "stands in a script only"
@@ -168,7 +169,7 @@ def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
     if begin is None:
         return
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(script, begin.start())
+        value, _ = DECODER.raw_decode(script, begin.start())
     except (json.JSONDecodeError, RecursionError):
         return
     for listed in _find_object_lists(value):

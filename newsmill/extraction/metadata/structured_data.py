@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from newsmill.extraction.body.blocks import Layout, segment
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata.other_articles import MicrodataItems, find_items, find_teaser_parts
 from newsmill.extraction.normalise import normalise_line
+from newsmill.finite_json import DECODER
 
 # schema.org types of one article, by priority; a page without them may still be an article.
 ARTICLE_TYPES = (
@@ -61,7 +61,6 @@ _NAVIGATION_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|mas
 _DIALOG_ROLES = frozenset(("dialog", "alertdialog"))  # a request for consent, not the article (WAI-ARIA)
 _HOMEPAGE = re.compile(r"(?:https?://[^/?#]+)?/|https?://[^/?#]+", re.IGNORECASE)
 _JSON_START = re.compile(r"[{\[]")
-_JSON_DECODER = json.JSONDecoder(strict=False)
 _COMMENT_LINE = re.compile(r"^[ \t]*+//.*$", re.MULTILINE)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
@@ -324,7 +323,7 @@ def _decode_documents(text: str) -> tuple[list[Any], bool]:
     start = _JSON_START.search(text)
     while start is not None:
         try:
-            document, end = _JSON_DECODER.raw_decode(text, start.start())
+            document, end = DECODER.raw_decode(text, start.start())
         except (ValueError, RecursionError):  # a number of 4,301 digits raises a plain ValueError
             return documents, False
         documents.append(document)

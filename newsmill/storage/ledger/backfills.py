@@ -6,7 +6,8 @@ in a backfill: one that ended before the backfill began is due again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,7 +23,7 @@ from newsmill.storage.ledger.ended_rows import BATCH_SIZE, END_STATES, ENDED_COL
 from newsmill.storage.ledger.links import Added
 from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 from newsmill.storage.schema import backfills, documents, ledger
-from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, Upsert, state_is, uncount
+from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, Upsert, state_is, uncount
 
 _NAME: Any = bindparam("b_name")
 _ONE = select(backfills).where(backfills.c.source == _NAME)
@@ -65,11 +66,15 @@ _COUNT = (
 _IS_FOUND = ledger.c.found_by == literal_column(f"'{FROM_BACKFILL}'")
 # The condition of ix_ledger_backfill, word for word: SQLite uses a partial index only then.
 _IS_PENDING = and_(ledger.c.source == _NAME, state_is("due"), _IS_FOUND)
-_PENDING = select(ledger.c.kind, func.count().label("n")).where(_IS_PENDING).group_by(ledger.c.kind)
+_PENDING = (
+    select(ledger.c.source, ledger.c.kind, func.count().label("n"))
+    .where(ledger.c.source.in_(bindparam("b_names", expanding=True)), state_is("due"), _IS_FOUND)
+    .group_by(ledger.c.source, ledger.c.kind)
+)
 # What keeps a backfill open: its own rows, and sitemaps and sections that have not ended since it began. A listing adds what it shows
 # before it ends, so there is always one of them while more may come.
 _FOUND_DUE = select(ledger.c.id).where(_IS_PENDING).limit(1)
-_FOUND_IN_FLIGHT = select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.source == _NAME, _IS_FOUND).limit(1)
+_FOUND_IN_FLIGHT = select(ledger.c.source).where(IN_FLIGHT, state_is("fetching"), _IS_FOUND).distinct()
 _UNREAD = (
     select(ledger.c.id)
     .where(
@@ -182,7 +187,7 @@ class Backfills:
         """Mark the backfills as done of which nothing is left to fetch. Returns their sources."""
         with reading(self._engine) as conn:
             rows = conn.execute(_UNFINISHED).all()
-            finished = [row for row in rows if not _is_open(conn, row.source, row.started_at)]
+            finished = _find_finished(conn, rows)
         if not finished:  # nearly always: no write lock is needed
             return []
         with writing(self._engine) as conn:
@@ -223,20 +228,22 @@ class Backfills:
                 return Added()
             return _add(conn, backfill, links, now)
 
-    def count_pending(self, source: str) -> PendingBackfill:
-        """What is left of the backfill of a source; reads as many index entries as that."""
+    def count_pending(self, names: Collection[str]) -> dict[str, PendingBackfill]:
+        """What is left of the backfills of sources, by source; reads as many index entries as that."""
         with reading(self._engine) as conn:
-            counts = {row.kind: int(row.n) for row in conn.execute(_PENDING, {"b_name": source})}
-        pages = counts.pop(Kind.PAGE.value, 0)
-        return PendingBackfill(sum(counts.values()), pages)
+            rows = conn.execute(_PENDING, {"b_names": list(names)}).all() if names else []
+        counts: dict[str, Counter[bool]] = {name: Counter() for name in names}
+        for row in rows:
+            counts[row.source][row.kind == Kind.PAGE] += row.n
+        return {name: PendingBackfill(count[False], count[True]) for name, count in counts.items()}
 
 
-def _is_open(conn: Connection, source: str, started_at: datetime) -> bool:
-    """Whether something of a backfill is left to fetch, or may still be found."""
-    values = {"b_name": source}
-    if any(conn.execute(statement, values).first() is not None for statement in (_FOUND_DUE, _FOUND_IN_FLIGHT)):
-        return True
-    return conn.execute(_UNREAD, {**values, "b_started": started_at}).first() is not None
+def _find_finished(conn: Connection, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """The backfills with nothing left to fetch or to find. A row that is leased meanwhile is seen as due or in flight."""
+    rows = [row for row in rows if conn.execute(_FOUND_DUE, {"b_name": row.source}).first() is None]
+    in_flight = set(conn.execute(_FOUND_IN_FLIGHT).scalars()) if rows else set()  # reads the work in progress of all sources
+    rows = [row for row in rows if row.source not in in_flight]
+    return [row for row in rows if conn.execute(_UNREAD, {"b_name": row.source, "b_started": row.started_at}).first() is None]
 
 
 def _add(conn: Connection, backfill: Backfill, links: Sequence[Link], now: datetime) -> Added:

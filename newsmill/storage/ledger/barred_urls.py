@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from newsmill import urls
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
 from newsmill.storage.statements import Upsert
@@ -67,6 +68,15 @@ def bar(conn: Connection, barred: Mapping[str, BarredUrl], erase_after: datetime
     known = {row[0]: BarredUrl(*row[1:]) for row in conn.execute(_BARRED_LOCKED, {"b_keys": keys})} if keys else {}
     times = {"created_at": now, "erase_after": erase_after, "erased_pages": 0}
     _ADD.run(conn, [{"url_key": key, **_merge(barred[key], known.get(key)), **times} for key in keys])
+
+
+def bar_redirect(conn: Connection, url: str, target: str, now: datetime) -> str | None:
+    """The reason of the takedown that bars the target of a redirect from `url`, which joins it; None if it is not barred."""
+    found = find_barred(conn, [urls.make_key(target)]).get(urls.make_key(target))
+    if found is None:
+        return None
+    bar(conn, {urls.make_key(url): replace(found, url=url)}, now, now)
+    return found.reason
 
 
 def forget_pages(conn: Connection, ids: Collection[int], *, of_documents: Collection[int]) -> None:

@@ -10,7 +10,7 @@ processes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -20,7 +20,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, ended_rows, leases, orphaned_copies, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import barred_urls, claims, ended_rows, leases, orphaned_copies, polls, queries, revisits, sources, submissions
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -34,6 +34,7 @@ from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 from newsmill.storage.publishers import PublisherOrder, find_order
 from newsmill.storage.websub import Push
+from newsmill.urls import make_key
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)
@@ -58,10 +59,10 @@ class Ledger:
         with writing(self._engine) as conn:
             sources.put(conn, source, now)
 
-    def sources(self) -> list[Source]:
-        """All sources by name, disabled ones too (`Source.enabled`)."""
+    def sources(self, names: Collection[str] | None = None) -> list[Source]:
+        """All sources, or those with these names, by name; disabled ones too (`Source.enabled`)."""
         with reading(self._engine) as conn:
-            return sources.list_sources(conn)
+            return sources.list_sources(conn, names)
 
     def source(self, name: str) -> Source | None:
         with reading(self._engine) as conn:
@@ -365,6 +366,19 @@ class Ledger:
 
     # ---- pages from outside
 
+    def bar_redirect(self, url: str, target: str, *, now: datetime) -> str | None:
+        """The reason of the takedown that bars the target of a redirect from `url`, which joins it; None if it is not barred."""
+        with reading(self._engine) as conn:
+            if not barred_urls.find_reasons(conn, [make_key(target)]):  # nearly always: no write lock is needed
+                return None
+        with writing(self._engine) as conn:
+            return barred_urls.bar_redirect(conn, url, target, now)
+
+    def find_takedown(self, url: str) -> str | None:
+        """The reason why a URL is barred; None if it is not."""
+        with reading(self._engine) as conn:
+            return barred_urls.find_reasons(conn, [make_key(url)]).get(make_key(url))
+
     def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
         """Of URL keys, the known rows by key."""
         with reading(self._engine) as conn:
@@ -385,14 +399,23 @@ class Ledger:
         with reading(self._engine) as conn:
             return queries.trace(conn, url)
 
-    def progress(self, source: str | None = None) -> Progress:
+    def progress(self, *sources: str) -> Progress:
+        """Of these sources together, or of everything. It reads the work in progress of all sources, so ask once for several."""
         with reading(self._engine) as conn:
-            return queries.progress(conn, source)
+            return queries.progress(conn, sources or None)
 
-    def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
-        """Pending URLs by whether they are due by `until`. Counts row by row: call it only when no work is in progress."""
+    def progress_by_source(self) -> dict[str, Progress]:
+        """Of each source that has URLs. As costly as `progress` of one."""
         with reading(self._engine) as conn:
-            return queries.waiting(conn, source, until)
+            return queries.progress_by_source(conn)
+
+    def waiting(self, *sources: str, until: datetime) -> Waiting:
+        """Pending URLs, of these sources together or of all, by whether they are due by `until`.
+
+        Counts row by row: call it only when no work is in progress.
+        """
+        with reading(self._engine) as conn:
+            return queries.waiting(conn, sources or None, until)
 
     def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
         """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""

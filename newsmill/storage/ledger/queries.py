@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, not_, select
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -130,18 +131,20 @@ def sum_counters(
 
 
 _SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
+_SOURCES: Any = bindparam("b_sources", expanding=True)
 _AFTER: Any = bindparam("b_after")
-_OF_SOURCE = or_(_SOURCE.is_(None), ledger.c.source == _SOURCE)
 _PAGE_TOTALS = (
     select(count_totals.c.outcome, func.sum(count_totals.c.n)).where(count_totals.c.kind == "page").group_by(count_totals.c.outcome)
 )
-_PAGE_TOTALS_OF = _PAGE_TOTALS.where(count_totals.c.source == _SOURCE)
 _IN_FLIGHT = (  # a page under a revisit counts with its outcome
-    select(ledger.c.state, func.count())
-    .where(IN_FLIGHT, ledger.c.kind == "page", ledger.c.outcome.is_(None), _OF_SOURCE)
-    .group_by(ledger.c.state)
+    select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", ledger.c.outcome.is_(None)).group_by(ledger.c.state)
 )
-_LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
+_LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING).group_by(ledger.c.state)
+_BY_SOURCE = (
+    _LISTINGS.add_columns(ledger.c.source).group_by(ledger.c.source),
+    _PAGE_TOTALS.add_columns(count_totals.c.source).group_by(count_totals.c.source),
+    _IN_FLIGHT.add_columns(ledger.c.source).group_by(ledger.c.source),
+)
 # A due row waits for the later of its own time and that of its host (Retry-After, backoff).
 _DUE_AT = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
 _UNTIL = bindparam("b_until", type_=ledger.c.next_at.type)
@@ -152,15 +155,15 @@ _DUE = (
         func.min(_DUE_AT).filter(_DUE_AT > _UNTIL).label("next_at"),
     )
     .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
-    .where(state_is("due"), NOT_A_REVISIT, _OF_SOURCE)
+    .where(state_is("due"), NOT_A_REVISIT)
 )
 _CRASHED = and_(state_is("fetched"), ledger.c.next_at > _UNTIL)  # a page that crashed a worker waits for its next try
 _IN_PROGRESS = select(
     func.count().filter(not_(_CRASHED)).label("soon"),
     func.count().filter(_CRASHED).label("later"),
     func.min(ledger.c.next_at).filter(_CRASHED).label("next_at"),
-).where(IN_FLIGHT, NOT_A_REVISIT, _OF_SOURCE)
-_FETCHING = select(func.count()).where(IN_FLIGHT, state_is("fetching"), NOT_A_REVISIT, _OF_SOURCE)
+).where(IN_FLIGHT, NOT_A_REVISIT)
+_FETCHING = select(func.count().label("n")).where(IN_FLIGHT, state_is("fetching"), NOT_A_REVISIT)
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
@@ -228,16 +231,40 @@ def to_trace(row: AnyRow) -> Trace:
     )
 
 
-def progress(conn: Connection, source: str | None) -> Progress:
+def progress(conn: Connection, sources: Collection[str] | None) -> Progress:
+    """Of these sources together; None: of all."""
     # Listings first: a listing adds its pages before it ends, so the counts read after it include them, and `pending` is never 0 too early.
-    listings = _by_state(conn.execute(_LISTINGS, {"b_source": source}).all())
-    totals = conn.execute(_PAGE_TOTALS) if source is None else conn.execute(_PAGE_TOTALS_OF, {"b_source": source})
+    listings = _execute(conn, _LISTINGS, ledger.c.source, sources)
+    totals = _execute(conn, _PAGE_TOTALS, count_totals.c.source, sources)
+    return _to_progress(listings, totals, _execute(conn, _IN_FLIGHT, ledger.c.source, sources))
+
+
+def progress_by_source(conn: Connection) -> dict[str, Progress]:
+    """Of each source with a row, in three statements that each read an index once."""
+    found: dict[str, tuple[list[Any], ...]] = defaultdict(lambda: ([], [], []))
+    for number, statement in enumerate(_BY_SOURCE):
+        for *row, name in conn.execute(statement):
+            found[name or ""][number].append(row)
+    return {name: _to_progress(*rows) for name, rows in found.items() if name}
+
+
+def _to_progress(listings: Iterable[Any], totals: Iterable[Any], in_flight: Iterable[Any]) -> Progress:
+    """From rows of (state, number), (outcome, number) and (state, number)."""
     totals_by_outcome = {outcome: int(n) for outcome, n in totals if n}
     found = totals_by_outcome.pop(FOUND, 0)
     outcomes = {Outcome(outcome): n for outcome, n in totals_by_outcome.items()}
-    states = _by_state(conn.execute(_IN_FLIGHT, {"b_source": source}).all())
+    states = _by_state(in_flight)
     due = found - sum(outcomes.values()) - sum(states.values())
-    return Progress(pages=found, states=_ended(outcomes) | states | {State.DUE: max(0, due)}, outcomes=outcomes, listings=listings)
+    return Progress(
+        pages=found, states=_ended(outcomes) | states | {State.DUE: max(0, due)}, outcomes=outcomes, listings=_by_state(listings)
+    )
+
+
+def _execute(conn: Connection, statement: Any, source: Any, sources: Collection[str] | None, **values: Any) -> Sequence[AnyRow]:
+    """The rows of a statement for these sources, or for all."""
+    if sources is None:
+        return conn.execute(statement, values).all()
+    return conn.execute(statement.where(source.in_(_SOURCES)), {"b_sources": list(sources), **values}).all()
 
 
 def _by_state(rows: Any) -> dict[State, int]:
@@ -252,15 +279,17 @@ def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
     return states
 
 
-def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
-    parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _IN_PROGRESS)]
+def waiting(conn: Connection, sources: Collection[str] | None, until: datetime) -> Waiting:
+    parts = [row for statement in (_DUE, _IN_PROGRESS) for row in _execute(conn, statement, ledger.c.source, sources, b_until=until)]
     times = [part.next_at for part in parts if part.next_at is not None]
     return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
 
 
 def is_fetch_due(conn: Connection, source: str | None, until: datetime) -> bool:
-    values = {"b_source": source, "b_until": until}
-    return conn.execute(_DUE, values).one().soon > 0 or conn.execute(_FETCHING, values).scalar_one() > 0
+    of = None if source is None else [source]
+    soon: int = _execute(conn, _DUE, ledger.c.source, of, b_until=until)[0].soon
+    fetching: int = _execute(conn, _FETCHING, ledger.c.source, of)[0].n
+    return soon > 0 or fetching > 0
 
 
 def outcomes(conn: Connection, since: date | None, source: str | None) -> list[OutcomeCount]:

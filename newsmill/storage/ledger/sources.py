@@ -7,7 +7,7 @@ of an adaptive source are planned one by one (`polls`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -222,8 +222,9 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         update_listings(conn, source, listings, now)
 
 
-def list_sources(conn: Connection) -> list[Source]:
-    return [load_source(row.plan, row.enabled) for row in conn.execute(_ALL)]
+def list_sources(conn: Connection, names: Collection[str] | None) -> list[Source]:
+    wanted = _ALL if names is None else _ALL.where(sources.c.name.in_(names))
+    return [load_source(row.plan, row.enabled) for row in conn.execute(wanted)]
 
 
 def get_source(conn: Connection, name: str) -> Source | None:

@@ -168,6 +168,7 @@ class SubmittedFetch:
     fetched_at: datetime
     etag: str | None = None
     last_modified: str | None = None
+    chain: tuple[str, ...] = ()  # the keys of all URLs that led to the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +218,13 @@ def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, Archi
 
 
 def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:
-    """Record a segment with one page per URL. Returns the keys of the rows that are fetched now; rows of listings stay as they are."""
+    """Record a segment with one page per URL. Returns the keys of the rows that are fetched now.
+
+    Rows of listings stay as they are, and pages that a barred URL led to are left out.
+    """
     insert_segment(conn, segment)
+    barred = find_reasons(conn, {key for page in pages for key in page.chain})
+    pages = [page for page in pages if barred.keys().isdisjoint(page.chain)]
     made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
     by_key = {row["url_key"]: page for row, page in made}
     keys = list(by_key)

@@ -54,7 +54,7 @@ class OutcomeDescription(BaseModel):
 @ledger_router.get("/progress")
 def get_progress(context: Context, source: SourceName = None) -> LedgerProgress:
     """Count pages by state and outcome."""
-    return LedgerProgress.model_validate(context.ledger.progress(source))
+    return LedgerProgress.model_validate(context.ledger.progress(*(() if source is None else (source,))))
 
 
 @ledger_router.get("/counts")

@@ -25,7 +25,7 @@ from newsmill.storage.saved_searches import (
     make_schedule,
 )
 from newsmill.storage.tokens import Scope
-from newsmill.web.alert_channels import check_target
+from newsmill.web.alert_channels import check_target, find_needed_scope
 from newsmill.web.api.search import Note
 from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
 from newsmill.web.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses
@@ -238,9 +238,11 @@ def list_alerts(context: Context, caller: Reader) -> ItemList[AlertResponse]:
     return complete_list(map(AlertResponse.of, Alerts(context.engine).list_all(user=caller.user)))
 
 
-@router.post("/searches/{id}/alerts", status_code=201, responses=error_responses(404))
-def add_alert(context: Context, caller: Writer, id: Id, body: AlertRequest) -> NewAlertResponse:
-    """Add an alert. The administrator's settings decide which targets are allowed."""
+@router.post("/searches/{id}/alerts", status_code=201, responses=error_responses(403, 404))
+def add_alert(request: Request, context: Context, caller: Writer, id: Id, body: AlertRequest) -> NewAlertResponse:
+    """Add an alert. Web hooks, and e-mail where NEWSMILL_MAIL_TO is not set, need the scope admin; the administrator's settings decide
+    which other targets are allowed."""
+    require_scope(find_needed_scope(body.channel, context.settings))(request)
     search = find_search(context, caller, id)
     target = check_target(body.channel, body.target, context.settings)
     schedule = make_schedule(body.schedule, body.hour, body.weekday, body.zone)

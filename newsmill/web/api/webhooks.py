@@ -266,7 +266,7 @@ class WebhookSender(RoundThread):
     def deliver(self, leased: tuple[Delivery, Webhook]) -> None:
         """Send one delivery and store its result. Raises ServiceError."""
         delivery, webhook = leased
-        body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
+        body = json.dumps(delivery.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         try:
             status = post(webhook.url, body, build_headers(delivery.id, webhook.secret, body, self.context.now()), self.guard)
         except DeliveryError as error:

@@ -74,6 +74,10 @@ class PageView:
         query = self.request.url.query
         return f"{self.path}?{query}" if query else self.path
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller has the scope."""
+        return self.caller is not None and self.caller.may(scope)
+
     def marks(self, ids: Iterable[str]) -> Mapping[str, DocumentMarks]:
         """The marks that the caller has made on documents, by id."""
         return Marks(self.request.app.state.context.engine, self.user).get(ids)
@@ -111,8 +115,8 @@ class PageView:
             "now": self.now,
             "path": local_path(self.path),  # an unknown path may be another host as a link: "//evil.example"
             "query": query,
-            "may_write": caller is not None and caller.may(Scope.WRITE),
-            "may_admin": caller is not None and caller.may(Scope.ADMIN),
+            "may_write": self.may(Scope.WRITE),
+            "may_admin": self.may(Scope.ADMIN),
             "user": name_user(caller, self.words),
             "csrf": make_csrf_token(self.request),
             "here_url": self.here_url,

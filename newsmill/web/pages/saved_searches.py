@@ -15,7 +15,7 @@ from newsmill.search import check_saved_query
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import WEEKDAYS, Alert, Alerts, Channel, Frequency, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.tokens import Scope
-from newsmill.web.alert_channels import check_target, mail_server
+from newsmill.web.alert_channels import check_target, find_needed_scope, mail_server
 from newsmill.web.api.searches import find_alert, find_search, save_search
 from newsmill.web.auth import Caller, require_csrf, require_scope
 from newsmill.web.pages.rendering import PageView, params
@@ -88,6 +88,7 @@ def add_alert(
 ) -> Response:
     """Add an alert. The secret of a web hook is shown once, on the page that answers."""
     context: AppContext = request.app.state.context
+    require_scope(find_needed_scope(channel, context.settings))(request)
     search, view = find_search(context, caller, id), PageView(request)
     values = {"channel": channel, "target": target, "schedule": schedule, "hour": str(hour), "weekday": str(weekday), "zone": zone}
     try:
@@ -177,7 +178,7 @@ def render_search(
         results=f"/search{params({'q': search.query})}",
         matches=[(match, by_id[match.document_id]) for match in found if match.document_id in by_id],
         alerts=Alerts(context.engine).list_all(search=search.id),
-        channels=[channel for channel, usable in is_usable.items() if usable],
+        channels=[one for one, usable in is_usable.items() if usable and view.may(find_needed_scope(one, settings))],
         frequencies=list(Frequency),
         weekdays=range(WEEKDAYS),
         values=values or {"channel": "", "target": "", "schedule": "at_once", "hour": "8", "weekday": "0", "zone": str(view.words.zone)},

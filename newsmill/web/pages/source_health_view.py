@@ -48,8 +48,7 @@ def read_health(context: AppContext, sources: Sequence[Source], words: Translati
 def list_problems(context: AppContext, words: Translations, now: datetime) -> list[HealthView]:
     """The sources that an administrator should look at."""
     reader = SourceHealthReader(context.engine)
-    named = (context.ledger.source(name) for name in reader.list_problem_names())
-    healths = reader.read_all([source for source in named if source is not None], now=now)
+    healths = reader.read_all(context.ledger.sources(reader.list_problem_names()), now=now)
     return [describe_health(name, health, words, now) for name, health in healths.items() if health.is_problem]
 
 

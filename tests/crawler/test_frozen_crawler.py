@@ -1,0 +1,71 @@
+"""A crawler that is frozen for longer than its leases sends nothing to the hosts that another crawler holds by then."""
+
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+from fake_site import Farm
+from forked_process import ForkedProcess
+from world import World, now
+
+from crawler.throttle import LEASE_CHECKS, LeaseLostError
+from newsmill.exceptions import ServiceError
+from newsmill.storage.database import connect, writing
+
+DELAY = 0.5
+LEASE_SECONDS = 1.5
+TOLERANCE = 0.05  # seconds; two processes send, and one thread reads
+HOSTS = 6  # each is a chance to see a request of the woken crawler
+
+
+def freeze(world: World, crawler: ForkedProcess) -> None:
+    """Freeze a crawler between two transactions: the lock of SQLite would freeze the other one too."""
+    engine = connect(world.database_url, busy_seconds=0.2)
+    while True:
+        crawler.send_signal(signal.SIGSTOP)
+        try:
+            with writing(engine):
+                break
+        except ServiceError:
+            crawler.send_signal(signal.SIGCONT)
+    engine.dispose()
+
+
+def test_two_crawlers_keep_the_delay_of_a_host_after_one_was_frozen(sites: Farm, world: World) -> None:
+    farm = [sites.site() for _ in range(HOSTS)]
+    world.submit(*(site.article(f"/{n}") for site in farm for n in range(200)))
+    crawlers = [world.start(lease_seconds=LEASE_SECONDS, delay=DELAY) for _ in range(2)]
+    world.wait(lambda: all(world.alive(crawler) for crawler in crawlers) and all(len(site.log) >= 2 for site in farm))
+
+    def has_served(requests: list[int]) -> bool:
+        """Whether all hosts were asked twice more, those too that the frozen crawler held."""
+        world.ledger.expire_leases(now=now())  # the scheduler's work
+        return all(len(site.log) >= count + 2 for site, count in zip(farm, requests, strict=True))
+
+    for frozen in (*crawlers, crawlers[0]):
+        freeze(world, frozen)
+        time.sleep(LEASE_SECONDS)
+        world.wait(partial(has_served, [len(site.log) for site in farm]))
+        frozen.send_signal(signal.SIGCONT)
+        time.sleep(2 * DELAY)
+    assert [world.stop(crawler) for crawler in crawlers] == [0, 0], world.log()
+    assert min(gap for site in farm for gap in site.gaps()) >= DELAY - TOLERANCE
+
+
+def test_no_request_is_written_to_a_connection_after_the_lease_of_its_host(engine: Any, sites: Farm) -> None:
+    """The lease ends while the connection is made, after every other check."""
+    site, other = sites.site(), sites.site()
+    page, redirecting = site.article("/a"), other.page("/away", redirect=site.url("/a"))
+    LEASE_CHECKS[engine.crawler] = lambda host: host != site.host
+    try:
+        for url in (page, redirecting):
+            with pytest.raises(LeaseLostError):
+                engine.fetch(url)
+    finally:
+        del LEASE_CHECKS[engine.crawler]
+    assert (site.log, len(other.log)) == ([], 1)
+    assert engine.fetch(page).status == 200
