@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, CursorError, NewsmillError, ServiceError, UrlError
+from newsmill.exceptions import ConfigError, CursorError, MovedFileError, NewsmillError, ServiceError, UrlError
 from newsmill.storage.columns import make_storable, make_storable_json
 from newsmill.web.auth import get_user
 
@@ -247,7 +247,7 @@ def handle_newsmill_error(request: Request, error: NewsmillError) -> Response:
     if isinstance(error, ConfigError | CursorError):
         return error_response(request, 422, str(error))
     log.warning("%s", error)
-    if isinstance(error, ServiceError):
+    if isinstance(error, ServiceError | MovedFileError):
         return error_response(request, 503, "the store is not available: retry later; the log has the reason", headers={"Retry-After": "5"})
     return error_response(request, 500, "the request failed; the log has the reason")
 
