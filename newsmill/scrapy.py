@@ -32,7 +32,17 @@ from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.client.http import ApiConnection, ErrorResponse
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page, PageReceipt
-from newsmill.scrapy_items import LinkItem, PageItem, link, make_article_item, make_link, make_page, page
+from newsmill.scrapy_items import (
+    UNREADABLE_DATE_MESSAGE,
+    LinkItem,
+    PageItem,
+    find_unreadable_dates,
+    link,
+    make_article_item,
+    make_link,
+    make_page,
+    page,
+)
 from newsmill.settings import Settings
 from newsmill.submission import (
     MAX_REQUEST_PAGES,
@@ -54,6 +64,7 @@ R = TypeVar("R")
 FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's have come
 MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
 POLL_SECONDS = 0.05
+UNREADABLE_DATES = "unreadable_dates"
 META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not store its response
 
 
@@ -79,6 +90,7 @@ class NewsmillPipeline:
 
     async def process_item(self, item: Any) -> Any:
         """Store the item if it is one of Newsmill's, or an article with URL, title and text."""
+        self._submitter.count_unreadable_dates(item)
         if isinstance(item, PageItem):
             await self._submitter.add_response(item)
         elif isinstance(item, LinkItem):
@@ -161,6 +173,13 @@ class Submitter:
             log.warning("link %r is not stored: %s", item.url[:200], error)
             return
         await self._added()
+
+    def count_unreadable_dates(self, item: Any) -> None:
+        """Count the dates of an item that cannot be read; the first of the crawl is logged."""
+        for text in find_unreadable_dates(item):
+            if not self._counts[UNREADABLE_DATES]:
+                log.warning(UNREADABLE_DATE_MESSAGE, text)
+            self._count(Counter({UNREADABLE_DATES: 1}))
 
     async def _added(self) -> None:
         if self._bytes >= MAX_SEGMENT_BYTES or max(len(self._pages), len(self._links)) >= MAX_SEGMENT_PAGES:

@@ -66,7 +66,7 @@ PAGES_SPIDER = (
 ITEMS_SPIDER = (
     SPIDER.replace("COMPONENTS", PIPELINE)
     + """
-        yield link(response.url + "/more")
+        yield link(response.url + "/more", published="yesterday")
         text = "\\n\\n".join(response.css("p::text").getall())
         yield {"url": response.url, "headline": response.css("h1::text").get(), "articleBody": text, "datePublished": "2026-11-25"}
 """
@@ -213,7 +213,9 @@ def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Proje
     """The server may not fetch links from 127.0.0.1, but stores the items that the spider made there."""
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
     local.paper.articles = FEW
-    local.run(ITEMS_SPIDER)
+    counted = local.run(ITEMS_SPIDER)
+    assert f"'newsmill/unreadable_dates': {FEW}" in counted
+    assert counted.count("the date 'yesterday' cannot be read") == 1
     with served(web) as url:
         log = Project(tmp_path, local.paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(ITEMS_SPIDER)
     assert log.count("/more is not stored: ") == FEW
