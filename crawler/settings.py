@@ -385,7 +385,8 @@ def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str
     fixed = {name: value for name, value in own.items() if name in names or name.startswith("NEWSMILL_")}
     too_high = {cap.name: own[cap.name] for cap in CAPPED if not is_within(current.get(cap.name), cap)}
     base = default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER}
-    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base}  # SpiderMiddleware decides on robots.txt
+    # SpiderMiddleware decides on robots.txt
+    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base, "NEWSMILL_SOURCE_SPIDER": True}
 
 
 def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ from site_of_tests import RunningApp, served
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
-from newsmill.model import Outcome, Page
+from newsmill.model import Outcome, Page, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
 from newsmill.settings import Settings
@@ -197,6 +197,32 @@ def test_a_killed_and_repeated_crawl_through_the_api(
     assert (queued + known, known > 0) == (ARTICLES, True)
     check_each_article_is_stored_once(web.context, paper, sandbox)
     assert web.context.ledger.progress().pages == 2 * ARTICLES
+
+
+ACKNOWLEDGING = """
+    @classmethod
+    def from_crawler(cls, crawler, *args, **kwargs):
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.acknowledge, signal=scrapy.signals.item_scraped)
+        return spider
+
+    def acknowledge(self, item, response):
+        if type(item).__name__ == "PageItem":
+            with open("done", "a") as file:
+                file.write(response.url + " ")
+"""
+
+
+def test_an_item_is_done_when_it_is_stored(local: Project, tmp_path: Path) -> None:
+    """A scheduler that remembers what is done finds each such page in the archive, whenever the crawl is killed."""
+    done = tmp_path / "done"
+    local.kill(
+        PAGES_SPIDER.replace("\n    def parse(", ACKNOWLEDGING + "\n    def parse(", 1), lambda: done.exists() and done.stat().st_size > 0
+    )
+    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
+        for url in set(done.read_text().split()):
+            trace = context.ledger.trace(url)
+            assert trace is not None and trace.state == State.FETCHED, url
 
 
 def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
