@@ -104,7 +104,8 @@ class QuietFormatter(LogFormatter):
 # ---- the user's settings --------------------------------------------------------------------------------------------------------
 
 PLAYWRIGHT_HANDLER = "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler"
-COMPONENT_SETTINGS = ("ADDONS", "DOWNLOADER_MIDDLEWARES", "EXTENSIONS", "ITEM_PIPELINES", "SPIDER_MIDDLEWARES")
+UNUSED_COMPONENTS = ("ITEM_PIPELINES", "SPIDER_MIDDLEWARES")  # in the continuous crawl, which has no items and no callbacks
+COMPONENT_SETTINGS = ("ADDONS", "DOWNLOADER_MIDDLEWARES", "EXTENSIONS", *UNUSED_COMPONENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,23 @@ def load_user_settings(settings: Settings, *, continuous: bool = True) -> dict[s
 
 
 def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of the continuous crawl: Newsmill's, and the user's over them."""
-    return make_settings((*NETWORK_SETTINGS, *CRAWL_SETTINGS), settings) | add_middlewares(user)
+    """All settings of the continuous crawl: Newsmill's, and the user's over them, without components that would not be used."""
+    unused: dict[str, Any] = {name: {} for name in UNUSED_COMPONENTS}
+    if user.get("ADDONS"):
+        unused["ADDONS"] = {**user["ADDONS"], "crawler.settings.RemoveUnusedComponents": LAST_ADDON}
+    return make_settings((*NETWORK_SETTINGS, *CRAWL_SETTINGS), settings) | add_middlewares(user) | unused
+
+
+LAST_ADDON = 1_000_000  # an order above those of the user's add-ons
+
+
+class RemoveUnusedComponents:
+    """A Scrapy add-on that removes what the add-ons before it have added in vain: its start could fail."""
+
+    def update_settings(self, settings: BaseSettings) -> None:
+        """Called by Scrapy."""
+        for name in UNUSED_COMPONENTS:
+            settings.set(name, {}, "cmdline")
 
 
 def add_middlewares(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +237,8 @@ def check_user_settings(user: Mapping[str, Any], origin: str, *, continuous: boo
             raise ConfigError(f"{origin}: {cap.name}: expected {expected}, not {user[cap.name]!r}")
     _check_handlers(user.get("DOWNLOAD_HANDLERS", {}), origin)
     for name in COMPONENT_SETTINGS:
-        _check_components(name, user.get(name, {}), origin)
+        if not (continuous and name in UNUSED_COMPONENTS):
+            _check_components(name, user.get(name, {}), origin)
     return {name: value for name, value in user.items() if name != "DOWNLOAD_HANDLERS"}
 
 
@@ -255,8 +272,24 @@ def _check_components(name: str, components: object, origin: str) -> None:
             continue
         try:
             load_object(path)
-        except (ImportError, NameError, ValueError) as error:
-            raise ConfigError(f"{origin}: {name}: {path} cannot be imported ({error}); install its package or correct the path") from None
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - code of the user: any error in it is a fault of the setting that names it
+            remedy = _describe_import_remedy(path, error)
+            raise ConfigError(f"{origin}: {name}: {path} cannot be imported ({type(error).__name__}: {error}); {remedy}") from None
+
+
+def _describe_import_remedy(path: str, error: Exception) -> str:
+    """What to do about a component that cannot be imported. Only a package that is not there can be installed."""
+    package = path.partition(".")[0]
+    missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+    if missing == package and "." in path:
+        return "install its package or correct the path"
+    if f"{path}.".startswith(f"{missing}.") or isinstance(error, NameError | ValueError):
+        return "correct the path"
+    if missing and "." not in missing:
+        return f"install the package of {missing}, which {package} needs"
+    return f"{package} is installed but does not work with the other installed packages; update it or remove the line"
 
 
 def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -> str | None:
@@ -352,7 +385,8 @@ def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str
     fixed = {name: value for name, value in own.items() if name in names or name.startswith("NEWSMILL_")}
     too_high = {cap.name: own[cap.name] for cap in CAPPED if not is_within(current.get(cap.name), cap)}
     base = default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER}
-    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base}  # SpiderMiddleware decides on robots.txt
+    # SpiderMiddleware decides on robots.txt
+    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base, "NEWSMILL_SOURCE_SPIDER": True}
 
 
 def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> list[str]:

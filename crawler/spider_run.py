@@ -42,7 +42,15 @@ from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Link, Page, PageStatus, Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
-from newsmill.scrapy_items import LinkItem, PageItem, make_article_item, make_link, make_page
+from newsmill.scrapy_items import (
+    UNREADABLE_DATE_MESSAGE,
+    LinkItem,
+    PageItem,
+    find_unreadable_dates,
+    make_article_item,
+    make_link,
+    make_page,
+)
 from newsmill.settings import Settings
 from newsmill.spider_logs import configure_spider_log
 from newsmill.submission import make_enqueue, make_item_page, store_pages
@@ -84,6 +92,7 @@ class SpiderOutput:
         """Handle one item, after the spider's own pipelines. The call returns when the item is in the batch or stored."""
         if self.has_reached_limit:
             return
+        self._count_unreadable_dates(item)
         if isinstance(item, PageItem):
             self.counts.pages += 1
             await self.sink.put_page(make_page(item, fetched_at=self.clock(), source=self.source), is_item=False)
@@ -107,6 +116,12 @@ class SpiderOutput:
             return
         self.counts.links += 1
         await self.sink.put_link(link)
+
+    def _count_unreadable_dates(self, item: Any) -> None:
+        for text in find_unreadable_dates(item):
+            self.counts.unreadable_dates += 1
+            if self.counts.unreadable_dates == 1:
+                log.warning(UNREADABLE_DATE_MESSAGE, text)
 
     def _ignore(self, item: Any) -> None:
         self.counts.ignored += 1

@@ -57,6 +57,7 @@ class OutputCounts:
     articles: int = 0
     ignored: int = 0  # items without url, title and text
     bad_links: int = 0
+    unreadable_dates: int = 0
     queued_pages: int = 0  # pages and articles that are new or have changed
     known_pages: int = 0
     rejected_pages: int = 0
@@ -306,6 +307,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
         *([f"{left_out} left out"] if left_out else []),
         *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
+        *([f"{_count(counts.unreadable_dates, 'date')} unreadable"] if counts.unreadable_dates else []),
         *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
         *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)][1]})" for outcome, n in report.refused.items()),
         *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),

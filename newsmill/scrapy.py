@@ -21,10 +21,11 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from pydantic import TypeAdapter
 from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.exceptions import NotConfigured
+from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.http import HtmlResponse, Response
 from scrapy.utils.asyncio import call_later, run_in_thread, sleep
-from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
+from twisted.internet.defer import Deferred
 
 import newsmill
 from newsmill import context
@@ -32,7 +33,17 @@ from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.client.http import ApiConnection, ErrorResponse
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page, PageReceipt
-from newsmill.scrapy_items import LinkItem, PageItem, link, make_article_item, make_link, make_page, page
+from newsmill.scrapy_items import (
+    UNREADABLE_DATE_MESSAGE,
+    LinkItem,
+    PageItem,
+    find_unreadable_dates,
+    link,
+    make_article_item,
+    make_link,
+    make_page,
+    page,
+)
 from newsmill.settings import Settings
 from newsmill.submission import (
     MAX_REQUEST_PAGES,
@@ -54,6 +65,8 @@ R = TypeVar("R")
 FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's have come
 MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
 POLL_SECONDS = 0.05
+UNREADABLE_DATES = "unreadable_dates"
+SOURCE_SPIDER_SETTING = "NEWSMILL_SOURCE_SPIDER"  # True in a run of a source's own spider
 META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not store its response
 
 
@@ -68,7 +81,10 @@ def extract(response: Response, *, language: str | None = None) -> Document:
 
 
 class NewsmillPipeline:
-    """An item pipeline that stores pages, links and articles, and returns every item unchanged."""
+    """An item pipeline that stores pages, links and articles, and returns every item unchanged when it is stored.
+
+    A request is done when its items are, so a scheduler that keeps requests until then sends those of a killed crawl again.
+    """
 
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
@@ -79,13 +95,16 @@ class NewsmillPipeline:
 
     async def process_item(self, item: Any) -> Any:
         """Store the item if it is one of Newsmill's, or an article with URL, title and text."""
+        self._submitter.count_unreadable_dates(item)
+        submitter, is_stored = self._submitter, True
         if isinstance(item, PageItem):
-            await self._submitter.add_response(item)
+            is_stored = await submitter.add_response(item)
         elif isinstance(item, LinkItem):
-            await self._submitter.add_link(item)
+            is_stored = await submitter.add_link(item)
         elif (article := make_article_item(item)) is not None:
-            source = self._submitter.source
-            await self._submitter.add_page(make_item_page(article, fetched_at=datetime.now(UTC), source=source))
+            is_stored = await submitter.add_page(make_item_page(article, fetched_at=datetime.now(UTC), source=submitter.source))
+        if not is_stored:  # the error of the whole batch is in the log
+            raise DropItem("Newsmill has not stored it", log_level="DEBUG")
         return item
 
 
@@ -100,11 +119,12 @@ class NewsmillMiddleware:
         return cls(Submitter.of(crawler))
 
     async def process_spider_output(self, response: Response, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Store the response, then pass on what its callback yields."""
-        if is_wanted(response):
-            await self._submitter.add_response(PageItem(response))
+        """Pass on what the callback yields, and wait until the response is stored."""
+        stored = self._submitter.put_response(PageItem(response)) if is_wanted(response) else None
         async for item in result:
             yield item
+        if stored is not None:
+            await maybe_deferred_to_future(stored)
 
 
 def is_wanted(response: Response) -> bool:
@@ -123,7 +143,11 @@ class Submitter:
         self._destination = destination
         self._pages: list[Page] = []
         self._links: list[Link] = []
+        self._waiters: list[Deferred[bool]] = []  # one for each page and link of the batch
         self._bytes = 0
+        # A batch that needs more than Scrapy handles at once would wait for FLUSH_SECONDS each time.
+        self._max_pages = max(1, min(MAX_SEGMENT_PAGES, crawler.settings.getint("CONCURRENT_ITEMS")))
+        self._max_bytes = min(MAX_SEGMENT_BYTES, crawler.settings.getint("SCRAPER_SLOT_MAX_ACTIVE_SIZE") // 2)
         self._is_flush_planned = False
         self._running_flushes = 0
         self._counts: Counter[str] = Counter()
@@ -134,8 +158,11 @@ class Submitter:
     def of(cls, crawler: Crawler) -> Submitter:
         """The submitter of a crawl, which its pipeline and its middleware share.
 
-        Raises NotConfigured without NEWSMILL_DATA and NEWSMILL_URL, and NewsmillError if the destination cannot be opened.
+        Raises NotConfigured without NEWSMILL_DATA and NEWSMILL_URL and in the spider of a source, and NewsmillError if the destination
+        cannot be opened.
         """
+        if crawler.settings.getbool(SOURCE_SPIDER_SETTING):
+            raise NotConfigured("Newsmill stores what the spider of a source yields; yield page(response), and remove this component")
         if crawler not in cls._by_crawler:
             data, url, token, source = (crawler.settings.get(f"NEWSMILL_{name}") or None for name in ("DATA", "URL", "TOKEN", "SOURCE"))
             if data is None and url is None:
@@ -143,44 +170,63 @@ class Submitter:
             cls._by_crawler[crawler] = cls(crawler, open_destination(data, url, token), source)
         return cls._by_crawler[crawler]
 
-    async def add_response(self, item: PageItem) -> None:
-        """Store the page of a response."""
-        await self.add_page(make_page(item, fetched_at=datetime.now(UTC), source=self.source))
+    async def add_response(self, item: PageItem) -> bool:
+        """Store the page of a response. Returns when it is stored: True, or False if it could not be."""
+        return await maybe_deferred_to_future(self.put_response(item))
 
-    async def add_page(self, page: Page) -> None:
-        """Store a page; waits for the storage when a batch is full, which slows the crawl down to its speed."""
-        self._pages.append(page)
-        self._bytes += len(page.body)
-        await self._added()
+    async def add_page(self, page: Page) -> bool:
+        """Store a page, as `add_response`."""
+        return await maybe_deferred_to_future(self._put_page(page))
 
-    async def add_link(self, item: LinkItem) -> None:
-        """Have Newsmill fetch a link. An invalid URL is logged."""
+    async def add_link(self, item: LinkItem) -> bool:
+        """Have Newsmill fetch a link, as `add_response`. An invalid URL is logged, and True is returned."""
         try:
             self._links.append(make_link(item, source=self.source, found_by=FOUND_BY))
         except UrlError as error:
             log.warning("link %r is not stored: %s", item.url[:200], error)
-            return
-        await self._added()
+            return True
+        return await maybe_deferred_to_future(self._wait_for_batch())
 
-    async def _added(self) -> None:
-        if self._bytes >= MAX_SEGMENT_BYTES or max(len(self._pages), len(self._links)) >= MAX_SEGMENT_PAGES:
-            await self._flush()
+    def put_response(self, item: PageItem) -> Deferred[bool]:
+        """Put the page of a response into the batch. The result is that of `add_response`."""
+        return self._put_page(make_page(item, fetched_at=datetime.now(UTC), source=self.source))
+
+    def _put_page(self, page: Page) -> Deferred[bool]:
+        self._pages.append(page)
+        self._bytes += len(page.body)
+        return self._wait_for_batch()
+
+    def count_unreadable_dates(self, item: Any) -> None:
+        """Count the dates of an item that cannot be read; the first of the crawl is logged."""
+        for text in find_unreadable_dates(item):
+            if not self._counts[UNREADABLE_DATES]:
+                log.warning(UNREADABLE_DATE_MESSAGE, text)
+            self._count(Counter({UNREADABLE_DATES: 1}))
+
+    def _wait_for_batch(self) -> Deferred[bool]:
+        waiter = Deferred[bool]()
+        self._waiters.append(waiter)
+        if self._bytes >= self._max_bytes or max(len(self._pages), len(self._links)) >= self._max_pages:
+            deferred_from_coro(self._flush())
         elif not self._is_flush_planned:
             self._is_flush_planned = True
             call_later(FLUSH_SECONDS, self._start_flush)
+        return waiter
 
     def _start_flush(self) -> None:
         self._is_flush_planned = False
         deferred_from_coro(self._flush())
 
     async def _flush(self) -> None:
-        pages, links = self._pages, self._links
-        self._pages, self._links, self._bytes = [], [], 0
+        pages, links, waiters = self._pages, self._links, self._waiters
+        self._pages, self._links, self._waiters, self._bytes = [], [], [], 0
         if not pages and not links:
             return
+        is_stored = False
         self._running_flushes += 1
         try:
             self._count(await run_in_thread(self._store, pages, links))
+            is_stored = True
         except NewsmillError as error:
             log.error("%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), error)
             self._count(Counter(lost=len(pages) + len(links)))
@@ -188,6 +234,8 @@ class Submitter:
                 deferred_from_coro(self._crawler.engine.close_spider_async(reason="newsmill_unavailable"))
         finally:
             self._running_flushes -= 1
+            for waiter in waiters:
+                waiter.callback(is_stored)
 
     def _store(self, pages: list[Page], links: list[Link]) -> Counter[str]:
         """In a thread: store a batch, again while Newsmill is away. Returns the numbers of receipts by status. Raises NewsmillError."""

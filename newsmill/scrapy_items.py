@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from time import struct_time
 from typing import Any
 
 from itemadapter import ItemAdapter
-from pydantic import TypeAdapter, ValidationError
 from scrapy.http import Response
 
+from newsmill.discovery.dates import parse_date
 from newsmill.model import ArticleItem, Hint, Link, Page
 from newsmill.urls import normalize
 
@@ -37,20 +38,22 @@ LIST_FIELDS = ("authors", "tags")
 TIME_FIELDS = ("published_at", "modified_at")
 # A spider that logs in has a session, which does not belong in an archive that others read.
 SECRET_HEADERS = frozenset({"cookie", "set-cookie", "authorization", "proxy-authorization"})
+UNREADABLE_DATE_MESSAGE = "the date %r cannot be read and stays empty; other such dates are counted only"
 
-_TIME: TypeAdapter[datetime | date] = TypeAdapter(datetime | date)
+Date = datetime | date | struct_time | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class PageItem:
     """A response whose page Newsmill archives and extracts. `hint` is used only for fields that the page does not have.
 
-    Raises TypeError for a response or a source of another type.
+    `unreadable_date` is a date that `page` could not read. Raises TypeError for a response or a source of another type.
     """
 
     response: Response
     source: str | None = None  # name of a source
     hint: Hint = field(default_factory=Hint)
+    unreadable_date: str | None = None
 
     def __post_init__(self) -> None:
         _check_type("response", self.response, Response)
@@ -61,12 +64,13 @@ class PageItem:
 class LinkItem:
     """A URL that Newsmill fetches itself, if it is new. `hint` is used only for fields that the page does not have.
 
-    Raises TypeError for a URL or a source of another type.
+    `unreadable_date` is a date that `link` could not read. Raises TypeError for a URL or a source of another type.
     """
 
     url: str
     source: str | None = None  # name of a source
     hint: Hint = field(default_factory=Hint)
+    unreadable_date: str | None = None
 
     def __post_init__(self) -> None:
         _check_type("url", self.url, str)
@@ -79,15 +83,16 @@ def page(
     source: str | None = None,
     title: str | None = None,
     authors: Sequence[str] | str = (),
-    published: datetime | str | None = None,
+    published: Date | None = None,
     language: str | None = None,
 ) -> PageItem:
     """The item that puts a response into Newsmill. The keywords are hints for fields that the page does not have.
 
-    `authors` is a list of names, or one name. `published` is a time, or ISO 8601; without a time zone it is read as UTC. Raises ValueError
-    for another text, and TypeError for a value of another type.
+    `authors` is a list of names, or one name. `published` is a time, or a date as feeds and feedparser write it: RFC 822, ISO 8601, Unix
+    time, `published_parsed`. Without a time zone it is read as UTC. A date that cannot be read stays empty and is counted.
+    Raises TypeError for another value of a wrong type.
     """
-    return PageItem(response, source, _make_hint(title, authors, published, language))
+    return PageItem(response, source, _make_hint(title, authors, published, language), _find_unreadable(published))
 
 
 def link(
@@ -96,11 +101,11 @@ def link(
     source: str | None = None,
     title: str | None = None,
     authors: Sequence[str] | str = (),
-    published: datetime | str | None = None,
+    published: Date | None = None,
     language: str | None = None,
 ) -> LinkItem:
     """The item that has Newsmill fetch an absolute URL. The keywords are as for `page`."""
-    return LinkItem(url, source, _make_hint(title, authors, published, language))
+    return LinkItem(url, source, _make_hint(title, authors, published, language), _find_unreadable(published))
 
 
 def make_page(item: PageItem, *, fetched_at: datetime, source: str | None = None) -> Page:
@@ -131,29 +136,40 @@ def make_link(item: LinkItem, *, source: str | None = None, found_by: str) -> Li
 def make_article_item(item: Any) -> ArticleItem | None:
     """The article of any Scrapy item that has a URL, a title and a text under one of FIELD_NAMES; None for other items.
 
-    Fields that cannot be read, such as a date in words, stay empty.
+    Fields that cannot be read, such as a date "yesterday", stay empty; `find_unreadable_dates` names these dates.
     """
-    if not ItemAdapter.is_item(item):
-        return None
-    adapter = ItemAdapter(item)
-    values = {name: _find_value(adapter, names) for name, names in FIELD_NAMES.items()}
-    if not all(isinstance(values[name], str) and values[name] for name in REQUIRED_FIELDS):
+    values = _find_values(item)
+    if not all(isinstance(values.get(name), str) and values[name] for name in REQUIRED_FIELDS):
         return None
     read = {name: _read_field(name, value) for name, value in values.items()}
     return ArticleItem(**{name: value for name, value in read.items() if value})
 
 
-def _make_hint(title: str | None, authors: Sequence[str] | str, published: datetime | str | None, language: str | None) -> Hint:
+def find_unreadable_dates(item: Any) -> tuple[str, ...]:
+    """The dates of an item that cannot be read, each with at most 100 characters; its document has none of them."""
+    if isinstance(item, PageItem | LinkItem):
+        return () if item.unreadable_date is None else (item.unreadable_date,)
+    values = _find_values(item)
+    return tuple(text for name in TIME_FIELDS if (text := _find_unreadable(values.get(name))) is not None)
+
+
+def _find_values(item: Any) -> dict[str, Any]:
+    """The values of an item by Newsmill's names of the fields; empty for what is not an item."""
+    if not ItemAdapter.is_item(item):
+        return {}
+    adapter = ItemAdapter(item)
+    return {name: _find_value(adapter, names) for name, names in FIELD_NAMES.items()}
+
+
+def _make_hint(title: str | None, authors: Sequence[str] | str, published: Date | None, language: str | None) -> Hint:
     names = [authors] if isinstance(authors, str) else list(authors)
     for name in names:
         _check_type("authors", name, str)
     _check_type("title", title, str, type(None))
     _check_type("language", language, str, type(None))
     at = _read_time(published)
-    if at is None and published is not None:
-        raise ValueError(f"published={published!r}: expected a time such as 2026-11-25T08:30:00+01:00")
     if at is not None and not isinstance(at, datetime):
-        at = datetime.combine(at, time())
+        at = datetime.combine(at, clock_time())
     return Hint(
         title=None if title is None else _without_surrogates(title),
         authors=tuple(map(_without_surrogates, names)),
@@ -200,8 +216,21 @@ def _read_text(value: Any) -> str | None:
 
 
 def _read_time(value: Any) -> datetime | date | None:
-    try:
-        # Pydantic tells a day from a time in JSON only.
-        return _TIME.validate_json(json.dumps(value)) if isinstance(value, str) else _TIME.validate_python(value, strict=True)
-    except ValidationError:
-        return None
+    """The time or the day that a spider gives, as feeds and their parsers write it; None for what cannot be read."""
+    match value:
+        case datetime() | date():
+            return value
+        case struct_time():  # of feedparser, in UTC
+            value = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*value[:6])
+        case int() if not isinstance(value, bool):
+            value = str(value)
+        case float() if value.is_integer():
+            value = str(int(value))
+    at = parse_date(value)
+    return at.date() if at is not None and ":" not in value and at.time() == clock_time() else at
+
+
+def _find_unreadable(value: Any) -> str | None:
+    """The beginning of a date that cannot be read; None for a readable date and for an empty value."""
+    is_empty = value is None or (isinstance(value, str) and not value.strip())
+    return None if is_empty or _read_time(value) is not None else _without_surrogates(str(value)[:100])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -15,7 +16,7 @@ import newsmill
 from newsmill.exceptions import ExtractionError, UrlError
 from newsmill.model import ArticleItem, Hint
 from newsmill.scrapy import LinkItem, PageItem, extract, link, page
-from newsmill.scrapy_items import make_article_item, make_link, make_page
+from newsmill.scrapy_items import find_unreadable_dates, make_article_item, make_link, make_page
 
 URL = "https://paper.example/a"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -56,11 +57,50 @@ def test_hints_of_pages_and_links() -> None:
     assert link(URL, title="T\ud800", authors=["Ann"], published="2026-11-25T09:00:00+01:00", language="en").hint == hint
     assert page(HtmlResponse(URL), published="2026-11-25T08:00:00").hint.published_at == hint.published_at
     assert link(URL, published=date(2026, 11, 25).isoformat()).hint.published_at == datetime(2026, 11, 25, tzinfo=UTC)
-    with pytest.raises(ValueError, match="expected a time such as"):
-        link(URL, published="yesterday")
     with pytest.raises(UrlError):
         make_link(link("mailto:a@b.example"), found_by="spider")
     assert make_link(link(f"{URL}#top"), source="paper", found_by="spider").url == URL
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        "Wed, 25 Nov 2026 09:00:00 +0100",
+        "Wed, 25 Nov 2026 08:00:00 GMT",
+        "25 Nov 2026 03:00 EST",
+        "2026-11-25T08:00:00.123Z",
+        "2026-11-25 08:00:00",
+        "1795593600",
+        1795593600,
+        1795593600.0,
+        1795593600000,
+        datetime(2026, 11, 25, 8),  # noqa: DTZ001 - read as UTC
+        time.gmtime(1795593600),
+    ],
+)
+def test_a_date_is_read_as_feeds_write_it(published: Any) -> None:
+    expected = datetime(2026, 11, 25, 8, tzinfo=UTC)
+    made = link(URL, published=published)
+    assert (made.hint.published_at, find_unreadable_dates(made)) == (expected, ())
+    assert page(HtmlResponse(URL), published=published).hint.published_at == expected
+    article = make_article_item({**BASE, "datePublished": published})
+    assert article is not None and article.published_at in (expected, expected.replace(tzinfo=None))
+    assert find_unreadable_dates({**BASE, "datePublished": published}) == ()
+
+
+@pytest.mark.parametrize("published", ["yesterday", "11/12/2026", "2026-02-30", True, b"2026", ["2026-11-25"], "\ud800", 7, float("nan")])
+def test_an_unreadable_date_stays_empty_and_is_named(published: Any) -> None:
+    item = {**BASE, "published": published, "dateModified": published}
+    for made in (link(URL, published=published, title="T"), page(HtmlResponse(URL), published=published, title="T")):
+        assert made.hint == Hint(title="T")
+        assert find_unreadable_dates(made) == (str(published).replace("\ud800", "?"),)
+    assert make_article_item(item) == ArticleItem(URL, "Bridge", "It is closed.")
+    assert find_unreadable_dates(item) == (str(published).replace("\ud800", "?"),) * 2
+
+
+@pytest.mark.parametrize("item", [link(URL), link(URL, published=" "), PageItem(HtmlResponse(URL)), {**BASE, "published": ""}, {}, None, 5])
+def test_an_absent_date_is_not_unreadable(item: Any) -> None:
+    assert find_unreadable_dates(item) == ()
 
 
 def test_one_author_may_be_a_string() -> None:

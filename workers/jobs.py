@@ -17,7 +17,7 @@ from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.context import AppContext
 from newsmill.discovery.schedule import compute_retry_delay
-from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
+from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
@@ -46,8 +46,7 @@ def extract_segment(segment_id: str) -> None:
     Running twice, late or in parallel is harmless. The claim takes only rows that nobody holds and raises their fence;
     a result with an old fence is not stored. A second job for the segment finds nothing to claim.
     """
-    assert worker_context is not None, "workers.worker sets worker_context before it listens"
-    extract_claimed_pages(worker_context, segment_id)
+    extract_claimed_pages(_require_context(), segment_id)
 
 
 def learn_site(site: str) -> None:
@@ -56,8 +55,7 @@ def learn_site(site: str) -> None:
     Running twice, late or in parallel is harmless: the job checks again whether the site is due, and one of two new versions is stored.
     Pages that take long, and those of a source without CPU budget, are left out of the sample: learning delays the pages that wait.
     """
-    assert worker_context is not None, "workers.worker sets worker_context before it listens"
-    context = worker_context
+    context = _require_context()
     sources: dict[str, Source | None] = {}
 
     def read(page: Page) -> ExtractionResult | SandboxCrash:
@@ -80,8 +78,7 @@ def submit_url(url: str) -> None:
     A known URL stays as it is, and an invalid one gets the outcome `bad_url`, so a job may run twice. While the database is away, the job
     waits, because nothing else knows the URL.
     """
-    assert worker_context is not None, "workers.worker sets worker_context before it listens"
-    context = worker_context
+    context = _require_context()
     while True:
         try:
             # A longer text is not a URL; anyone who can write to Redis could have it stored.
@@ -91,6 +88,13 @@ def submit_url(url: str) -> None:
             log.warning("a submitted URL waits for the database: %s", error)
             if context.stop.wait(RETRY_SECONDS):
                 raise
+
+
+def _require_context() -> WorkerContext:
+    """The context of this worker. Raises ConfigError in a worker that is not Newsmill's."""
+    if worker_context is None:
+        raise ConfigError("RQ's own worker cannot run this job; run `newsmill worker`, which takes it back from RQ's failed jobs")
+    return worker_context
 
 
 def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:

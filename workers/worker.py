@@ -205,7 +205,8 @@ class PageWorker(SimpleWorker):
         """Count refused jobs and log other errors. The pages of a failed job are pending again when the lease ends."""
         error = exc_info[1]
         if isinstance(error, (RefusedJobError, DeserializationError)):
-            log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
+            not_json = f'job {job.id} is not JSON; enqueue it from rq.Queue("{job.origin}", serializer="json")'
+            log.warning("refused a job from the queue: %s", error if isinstance(error, RefusedJobError) else not_json)
             self.page_queue.count_refusal()
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL removed meanwhile
             log.warning("Redis lost job %s while it ran; its results are in the ledger", job.id)
@@ -219,6 +220,8 @@ class PageWorker(SimpleWorker):
         with self.end_loop_on_redis_error():
             self.page_queue.remove_unreadable()
             try:
+                if count := self.page_queue.requeue_submissions():
+                    log.info("%d submitted URLs are back on the queue from RQ's failed and scheduled jobs", count)
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
             except UNREADABLE_JOB_ERRORS as error:
                 log.warning(

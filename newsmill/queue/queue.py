@@ -1,7 +1,7 @@
 """The queue of segment ids and of sites whose profiles to learn, on Redis, through RQ. Other programs put URLs on it.
 
 Jobs may be lost or doubled at any moment: the ledger knows which pages are pending, and a job may run twice. Only the URL of another
-program, which is in no ledger yet, is lost with its job.
+program, which is in no ledger yet, is lost with its job; `Queue.requeue_submissions` takes it back from RQ's failed jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import rq
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job
 
 from newsmill.exceptions import ServiceError
@@ -55,13 +55,25 @@ class PageJob(Job):
 
     @property
     def func(self) -> Callable[..., Any]:
-        if self.func_name not in ALLOWED_FUNCTIONS or self.instance:
-            raise RefusedJobError(f"job {self.id} names the function {self.func_name!r}, which is not allowed")
+        """The function to call. Raises RefusedJobError with the remedy, DeserializationError, and TypeError for a name that is a list."""
+        name = self.func_name
+        if name not in ALLOWED_FUNCTIONS or self.instance:
+            raise RefusedJobError(f"job {self.id} names the function {name!r}, which is not allowed; programs may enqueue {SUBMIT_URL}")
         if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._has_webhooks:
-            raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
-        if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise RefusedJobError(f"job {self.id} does not carry one segment id, one site or one URL")
+            raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed; enqueue it without")
+        arguments = [*self.args, *self.kwargs.values()]
+        has_known_names = not self.kwargs or (name == SUBMIT_URL and list(self.kwargs) == ["url"])
+        if len(arguments) != 1 or not isinstance(arguments[0], str) or not has_known_names:
+            raise RefusedJobError(f"job {self.id} does not carry one segment id, one site or one URL; enqueue a job for each URL")
         return super().func  # type: ignore[no-any-return]
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether it carries a URL of another program and is not refused."""
+        try:
+            return self.func is not None and self.func_name == SUBMIT_URL
+        except (RefusedJobError, DeserializationError, TypeError):
+            return False
 
     @property
     def success_callback(self) -> None:
@@ -76,6 +88,11 @@ class PageJob(Job):
         return None
 
     _has_webhooks = False
+
+    @classmethod
+    def fetch_many(cls, job_ids: Iterable[str], connection: Redis, serializer: Any = None) -> list[Job | None]:
+        """Read jobs as they are: RQ calls this for jobs of other queues that wait for one of Newsmill's, and writes them back."""
+        return super(PageJob, WaitingJob).fetch_many(job_ids, connection, serializer)
 
     def refresh(self) -> None:
         """Read the job's hash. Removes a hash that RQ cannot read and raises NoSuchJobError.
@@ -110,6 +127,13 @@ class PageJob(Job):
         self.rate_limit_key = self.rate_limit_concurrency = self.group_id = None
         self._dependency_ids = []
         return restored
+
+
+class WaitingJob(PageJob):
+    """A job that may be another queue's. Nothing of it is reset, and it never runs here: the worker reads it again when it takes it."""
+
+    def restore(self, raw_data: Any) -> Any:
+        return Job.restore(self, raw_data)
 
 
 class Queue:
@@ -168,6 +192,31 @@ class Queue:
         """
         with translate_redis_errors():
             return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
+
+    def requeue_submissions(self) -> int:
+        """Put submitted URLs back on the queue that another RQ worker failed, and those whose time has come. Returns how many.
+
+        A plain `rq worker` cannot run Newsmill's jobs and moves them to RQ's failed jobs. Jobs of RQ's `enqueue_in` and `enqueue_at` wait
+        for a scheduler, which Newsmill's workers do not run.
+        """
+        with translate_redis_errors():
+            failed, scheduled = self.rq.failed_job_registry, self.rq.scheduled_job_registry
+            waiting = [(failed.key, job_id) for job_id in failed.get_job_ids()]
+            waiting += [(scheduled.key, job_id) for job_id in scheduled.get_jobs_to_schedule()]
+            return sum(self._requeue_submission(key, job_id) for key, job_id in waiting)
+
+    def _requeue_submission(self, registry_key: str, job_id: str) -> bool:
+        try:
+            job = PageJob(job_id, connection=self.connection, serializer=SERIALIZER)
+            job.refresh()
+        except NoSuchJobError:
+            self.connection.zrem(registry_key, job_id)
+            return False
+        if not job.is_submission:
+            return False
+        self.rq.enqueue_job(job)
+        self.connection.zrem(registry_key, job_id)  # second: a kill between the two repeats the job and does not lose it
+        return True
 
     def remove_unreadable(self) -> None:
         """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""

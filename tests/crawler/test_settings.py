@@ -20,6 +20,7 @@ from crawler.settings import (
     PLAYWRIGHT_HANDLER,
     PROTECTED,
     SETTINGS,
+    UNUSED_COMPONENTS,
     USER_AGENT_MIDDLEWARE,
     Protected,
     Setting,
@@ -123,6 +124,33 @@ def test_a_component_that_cannot_be_imported_is_named(name: str) -> None:
         assert f"{name}: {path} cannot be imported" in refusal({name: {path: 1}})
     assert f"expected a number for {STATS}" in refusal({name: {STATS: "first"}})
     assert "expected a table" in refusal({name: [STATS]})
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "remedy"),
+    [
+        ("", "no_such_package.M", "install its package or correct the path"),
+        ("", "sick_component.no_such_module.M", "correct the path"),
+        ("", "sick_component.NoSuchName", "correct the path"),
+        ("import no_such_package", "sick_component.M", "install the package of no_such_package, which sick_component needs"),
+        ("import scrapy.no_such_module", "sick_component.M", "sick_component is installed but does not work with"),
+        ("from scrapy import no_such_name", "sick_component.M", "sick_component is installed but does not work with"),
+        ("1/0", "sick_component.M", "sick_component is installed but does not work with"),
+    ],
+)
+def test_only_a_package_that_is_missing_is_to_be_installed(config: Path, text: str, path: str, remedy: str) -> None:
+    (config / "sick_component.py").write_text(text)
+    sys.path.append(str(config))
+    message = refusal({"DOWNLOADER_MIDDLEWARES": {path: 1}})
+    assert message.startswith(f"here: DOWNLOADER_MIDDLEWARES: {path} cannot be imported (")
+    assert f"); {remedy}" in message
+
+
+@pytest.mark.parametrize("name", UNUSED_COMPONENTS)
+def test_components_without_use_in_the_continuous_crawl_are_not_imported(name: str) -> None:
+    user = check_user_settings({name: {"no_such_package.Component": 1}}, "here")
+    assert crawl_settings(Settings(), user)[name] == {}
+    assert "install its package" in refusal({name: {"no_such_package.Component": 1}}, continuous=False)
 
 
 def test_a_setting_brings_its_middleware() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,8 +22,10 @@ from crawler.settings import (
     fixed_spider_settings,
     list_ignored_settings,
 )
+from crawler.spider_run import PrintingSink, SpiderOutput
 from crawler.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
 from newsmill.model import Kind, LeasedUrl, Outcome
+from newsmill.scrapy import link
 from newsmill.settings import Settings
 from newsmill.web.pages.translations import translate_message
 
@@ -50,6 +54,7 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
         ),
         (RunReport("finished", requests=4, dropped=3), Outcome.EMPTY_LISTING, "3 items dropped by pipelines"),
         (RunReport("finished", requests=4, dropped=1), Outcome.EMPTY_LISTING, "1 item dropped by pipelines"),
+        (RunReport("finished", replace(PAGES, unreadable_dates=2)), Outcome.LISTED, "3 pages (2 new, 1 known); 2 dates unreadable"),
         (RunReport("pages", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); stopped at spider_limits.pages"),
         (
             RunReport("time", PAGES, error="the run crashed (exit code 1)"),
@@ -88,13 +93,25 @@ def test_a_report_becomes_an_outcome(report: RunReport, outcome: Outcome, detail
 
 
 def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
-    counts = OutputCounts(pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2)
+    counts = OutputCounts(
+        pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2, unreadable_dates=3
+    )
     report = RunReport("pages", counts, skipped=2, refused={"robots_disallowed": 1}, bad_statuses={404: 2}, waited_seconds=2)
     assert translate_message(str(describe_run(report).detail), "de") == (
         "1 Seite, 1.200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 Items ohne url, title und text;"
-        " 2 bekannte Seiten übersprungen; 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"
+        " 3 Datumsangaben unlesbar; 2 bekannte Seiten übersprungen;"
+        " 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"
         " 2 s auf Hosts gewartet, die ein anderer Prozess hielt; beendet durch spider_limits.pages"
     )
+
+
+def test_unreadable_dates_are_counted_and_one_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    sink = PrintingSink(BytesIO())
+    output = SpiderOutput(sink, "paper", max_items=9, clock=lambda: datetime(2026, 11, 25, tzinfo=UTC), on_limit=lambda: None)
+    for published in ("yesterday", "soon", "2026-11-25"):
+        asyncio.run(output.take(link("https://paper.example/a", published=published)))
+    assert (output.counts.links, output.counts.unreadable_dates) == (3, 2)
+    assert caplog.messages == ["the date 'yesterday' cannot be read and stays empty; other such dates are counted only"]
 
 
 def test_protected_settings_win_and_limits_can_be_lowered() -> None:

@@ -106,6 +106,20 @@ def time_limit(paper: Paper) -> Steps:
     assert paper.archived() == [paper.site.url("/a")]
 
 
+@scenario
+def pipeline_of_other_projects(paper: Paper) -> Steps:
+    """In a source's spider Newsmill's pipeline and middleware are disabled, in words: each page would be archived twice."""
+    folder = paper.world.data / "of-the-pipeline"
+    components = {"ITEM_PIPELINES": "NewsmillPipeline", "SPIDER_MIDDLEWARES": "NewsmillMiddleware"}
+    values = {name: {f"newsmill.scrapy.{component}": 300} for name, component in components.items()} | {"NEWSMILL_DATA": str(folder)}
+    paper.add(f"    custom_settings = {values!r}\n\n" + VISIT_START, paper.site.article("/a"))
+    yield paper.has_ended
+    assert paper.archived() == [paper.site.url("/a")]
+    assert paper.detail().startswith("1 page (1 new, 0 known)")
+    assert paper.log().count("Newsmill stores what the spider of a source yields") == 2
+    assert not folder.exists()
+
+
 def crash(paper: Paper, code: str, detail: str) -> Steps:
     """A crash is an outcome of the run, and the crawl goes on."""
     paper.add(code, paper.site.article("/a"), spider_limits=SpiderLimits(memory_mb=200))

@@ -80,7 +80,7 @@ def test_packages_of_pypi_as_they_are_and_the_guard(sites: Farm, world: World, c
     how = write_module(world, "package_settings", PACKAGES.format(names=(site.ip, canary.ip, proxy.url if is_proxied else None)))
     world.crawl(delay=0.0, seconds=90, **how)
     assert [world.outcome(url) for url in pages] == [State.FETCHED] * 3
-    assert [world.outcome(url) for url in [*private, redirect]] == [Outcome.SSRF_BLOCKED] * 4
+    assert [world.outcome(url) for url in [*private, redirect]] == [Outcome.SSRF_BLOCKED] * 3 + [Outcome.REDIRECTED]
     assert canary.connections == 0
     if is_proxied:  # each request of the name is resolved and checked anew
         assert [world.trace(url).failure for url in rebinding] == [Outcome.SSRF_BLOCKED] * 2
@@ -90,6 +90,8 @@ def test_packages_of_pypi_as_they_are_and_the_guard(sites: Farm, world: World, c
     assert world.page(pages[0]).ip == site.ip
     agents = {hit.headers["user-agent"] for hit in site.log}
     assert len(agents) > 1 and not any("Newsmill" in agent for agent in agents)
+    assert world.log().count("a middleware sends the User-Agent") == 1
+    assert "but the rules for 'Newsmill/" in world.log()
     stats = json.loads((world.data / "config" / "monitored.json").read_text())
     assert stats["downloader/response_status_count/200"] >= 4
     assert stats.get("proxies/good", 0) == is_proxied and "proxies/dead" not in stats, "a private URL made the proxy look dead"
@@ -245,6 +247,23 @@ def test_wrong_settings_end_the_crawler_at_its_start(world: World, text: str, me
     crawler = world.start(**write_module(world, "failing_settings", text))
     assert crawler.wait(60) != 0
     assert message in world.log()
+
+
+def test_components_that_the_crawl_has_no_use_for_are_not_built(sites: Farm, world: World) -> None:
+    """Those of the user and those that an add-on adds; each would end the crawler at its start."""
+    text = (
+        "class Failing:\n    @classmethod\n    def from_crawler(cls, crawler):\n        raise RuntimeError('needs a scheduler')\n"
+        "class AddOn:\n    def update_settings(self, settings):\n"
+        "        settings['SPIDER_MIDDLEWARES']['unused_settings.Failing'] = 2\n"
+        "        settings.set('ITEM_PIPELINES', {'unused_settings.Failing': 2}, 'cmdline')\n"
+        "ADDONS = {'unused_settings.AddOn': 1}\n"
+        "SPIDER_MIDDLEWARES = {'unused_settings.Failing': 1}\nITEM_PIPELINES = {'unused_settings.Failing': 1}\n"
+    )
+    url = sites.site().article("/a")
+    world.submit(url)
+    world.crawl(**write_module(world, "unused_settings", text))
+    assert world.outcome(url) is State.FETCHED
+    assert "a middleware sends the User-Agent" not in world.log()
 
 
 def test_a_page_to_render_passes_with_the_limits_of_the_browser() -> None:

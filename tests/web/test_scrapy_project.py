@@ -24,7 +24,7 @@ from site_of_tests import RunningApp, served
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError
-from newsmill.model import Outcome, Page
+from newsmill.model import Outcome, Page, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.scrapy import NewsmillMiddleware, NewsmillPipeline, open_destination
 from newsmill.settings import Settings
@@ -66,7 +66,7 @@ PAGES_SPIDER = (
 ITEMS_SPIDER = (
     SPIDER.replace("COMPONENTS", PIPELINE)
     + """
-        yield link(response.url + "/more")
+        yield link(response.url + "/more", published="yesterday")
         text = "\\n\\n".join(response.css("p::text").getall())
         yield {"url": response.url, "headline": response.css("h1::text").get(), "articleBody": text, "datePublished": "2026-11-25"}
 """
@@ -199,6 +199,32 @@ def test_a_killed_and_repeated_crawl_through_the_api(
     assert web.context.ledger.progress().pages == 2 * ARTICLES
 
 
+ACKNOWLEDGING = """
+    @classmethod
+    def from_crawler(cls, crawler, *args, **kwargs):
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.acknowledge, signal=scrapy.signals.item_scraped)
+        return spider
+
+    def acknowledge(self, item, response):
+        if type(item).__name__ == "PageItem":
+            with open("done", "a") as file:
+                file.write(response.url + " ")
+"""
+
+
+def test_an_item_is_done_when_it_is_stored(local: Project, tmp_path: Path) -> None:
+    """A scheduler that remembers what is done finds each such page in the archive, whenever the crawl is killed."""
+    done = tmp_path / "done"
+    local.kill(
+        PAGES_SPIDER.replace("\n    def parse(", ACKNOWLEDGING + "\n    def parse(", 1), lambda: done.exists() and done.stat().st_size > 0
+    )
+    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
+        for url in set(done.read_text().split()):
+            trace = context.ledger.trace(url)
+            assert trace is not None and trace.state == State.FETCHED, url
+
+
 def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
     local.paper.articles = FEW
     assert f"Newsmill: {FEW + 1} queued, 0 known, 0 rejected, 0 lost" in local.run(PLAIN_SPIDER)
@@ -213,7 +239,9 @@ def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Proje
     """The server may not fetch links from 127.0.0.1, but stores the items that the spider made there."""
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
     local.paper.articles = FEW
-    local.run(ITEMS_SPIDER)
+    counted = local.run(ITEMS_SPIDER)
+    assert f"'newsmill/unreadable_dates': {FEW}" in counted
+    assert counted.count("the date 'yesterday' cannot be read") == 1
     with served(web) as url:
         log = Project(tmp_path, local.paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(ITEMS_SPIDER)
     assert log.count("/more is not stored: ") == FEW

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import rq
@@ -106,6 +110,70 @@ def test_other_programs_put_urls_on_the_queue_with_rq(world: WorkersWorld) -> No
     }
     assert max(len(trace.url) for trace in world.ledger.traces()) <= 8_001
     assert refused(world) == 0
+
+
+@pytest.mark.parametrize("serializer", ["json", "pickle"])
+def test_urls_that_a_plain_rq_worker_took_are_taken_back(world: WorkersWorld, serializer: str) -> None:
+    """The plain worker runs no job; with another serializer it cannot even read one."""
+    segment = world.fetch(articles(1))
+    announce(world, segment)
+    with Redis.from_url(world.redis.url) as connection:
+        queue = rq.Queue("pages", connection=connection, serializer="json")
+        queue.enqueue("workers.jobs.submit_url", "https://news.example/a", result_ttl=0)
+        command = [sys.executable, "-m", "rq.cli", "worker", "pages", "--burst", "--url", world.redis.url, "--serializer"]
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        plain = subprocess.run(
+            [*command, serializer],
+            env=environ, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert queue.count == 0 and queue.failed_job_registry.count == 2, plain.stderr
+        assert plain.stderr.count("run `newsmill worker`") >= (2 if serializer == "json" else 0), plain.stderr
+        assert world.start("worker", burst=True).wait() == 0
+        trace = world.ledger.trace("https://news.example/a")
+        assert trace is not None and trace.state is State.DUE
+        assert (queue.count, queue.failed_job_registry.count, refused(world)) == (0, 1, 0), "the ledger knows the segment"
+
+
+def test_urls_by_keyword_later_and_after_another_job(world: WorkersWorld) -> None:
+    with Redis.from_url(world.redis.url) as connection:
+        queue, own = rq.Queue("pages", connection=connection, serializer="json"), rq.Queue("own", connection=connection)
+        queue.enqueue("workers.jobs.submit_url", url="https://news.example/keyword")
+        queue.enqueue_in(timedelta(seconds=-1), "workers.jobs.submit_url", "https://news.example/later")
+        queue.enqueue_in(timedelta(hours=1), "workers.jobs.submit_url", "https://news.example/in-an-hour")
+        first = own.enqueue("time.time")
+        queue.enqueue("workers.jobs.submit_url", "https://news.example/after", depends_on=first)
+        rq.SimpleWorker([own], connection=connection).work(burst=True, logging_level="WARNING")
+        assert world.start("worker", burst=True).wait() == 0
+    urls = sorted(trace.url.rpartition("/")[2] for trace in world.ledger.traces())
+    assert (urls, refused(world)) == (["after", "keyword", "later"], 0)
+
+
+def test_a_job_after_a_submitted_url_runs_in_its_own_queue(world: WorkersWorld) -> None:
+    with Redis.from_url(world.redis.url) as connection:
+        queue, own = rq.Queue("pages", connection=connection, serializer="json"), rq.Queue("own", connection=connection)
+        submitted = queue.enqueue("workers.jobs.submit_url", "https://news.example/a")
+        after = own.enqueue("math.sqrt", 4, depends_on=submitted, result_ttl=77)
+        assert world.start("worker", burst=True).wait() == 0
+        rq.SimpleWorker([own], connection=connection).work(burst=True, logging_level="WARNING")
+        after.refresh()
+        assert (after.return_value(), after.result_ttl) == (2.0, 77)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "job", "remedy"),
+    [
+        ("pickle", {"args": ("https://a.example/",)}, 'is not JSON; enqueue it from rq.Queue("pages", serializer="json")'),
+        ("json", {"args": ("https://a.example/", "https://b.example/")}, "enqueue a job for each URL"),
+        ("json", {"kwargs": {"link": "https://a.example/"}}, "enqueue a job for each URL"),
+        ("json", {"args": ("https://a.example/",), "on_success": rq.Callback("time.time")}, "enqueue it without"),
+    ],
+)
+def test_a_refusal_says_what_to_do(world: WorkersWorld, serializer: str, job: dict[str, Any], remedy: str) -> None:
+    with Redis.from_url(world.redis.url) as connection:
+        rq.Queue("pages", connection=connection, serializer=serializer).enqueue("workers.jobs.submit_url", **job)
+    assert world.start("worker", burst=True).wait() == 0
+    assert remedy in (world.data / "worker-0.log").read_text()
+    assert refused(world) == 1
 
 
 def test_whatever_is_not_our_job_is_refused_counted_and_never_run(world: WorkersWorld) -> None:

@@ -254,7 +254,7 @@ def _write(conn: Connection, decisions: Sequence[StoreDecision], rows: dict[int,
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, counters, now)
     _learn_parameters(conn, decisions, rows)
-    rows_to_write = _document_rows(decisions, rows)
+    rows_to_write = _document_rows(decisions, _find_sources(conn, decisions, rows))
     _stamp_changed(conn, rows_to_write, stamp)
     revisions.discard(conn, [decision.document_id for decision in decisions if decision.discards_history])
     revisions.keep_replaced(conn, rows_to_write)
@@ -321,8 +321,30 @@ def _outcome_values(decision: StoreDecision, row: AnyRow, at: datetime, now: dat
     }
 
 
-def _document_rows(decisions: Sequence[StoreDecision], owners: Mapping[int, AnyRow]) -> list[dict[str, Any]]:
-    """Document rows in the order of their ids; of two for one id the later, which includes the earlier. `owners`: rows of the ledger."""
+def _find_sources(conn: Connection, decisions: Sequence[StoreDecision], rows: Mapping[int, AnyRow]) -> dict[int, str]:
+    """The sources of the rows that took over a page: the archived page has the source of its fetch, which does not speak for its site."""
+    others = {
+        row.id: (row.source, document)
+        for decision in decisions
+        if (document := decision.document) is not None
+        and (row := rows[decision.result.claim.id]).source is not None
+        and row.source != document.source
+    }
+    if not others:
+        return {}
+    sites = read_sites(conn, {name for source, document in others.values() for name in (source, document.source)})
+    return {
+        row_id: source
+        for row_id, (source, document) in others.items()
+        if find_site(document.url) in sites.get(source, ()) and find_site(document.url) not in sites.get(document.source, ())
+    }
+
+
+def _document_rows(decisions: Sequence[StoreDecision], sources: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Document rows in the order of their ids; of two for one id the later, which includes the earlier.
+
+    `sources`: by row of the ledger, where it is not that of the page.
+    """
     rows = {}
     for decision in decisions:
         if decision.document is not None:
@@ -331,8 +353,7 @@ def _document_rows(decisions: Sequence[StoreDecision], owners: Mapping[int, AnyR
                 "ledger_id": decision.result.claim.id,
                 "stored_at": decision.stored_at,
                 "site": _get_profile_site(decision.document),
-                # The archived page has the source of its fetch; the row may have another one by now.
-                "source": owners[decision.result.claim.id].source or row["source"],
+                "source": sources.get(decision.result.claim.id, row["source"]),
             }
             rows[decision.document.id] = row | current
     return [rows[document_id] for document_id in sorted(rows)]
