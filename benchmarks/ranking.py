@@ -3,8 +3,8 @@
     python benchmarks/ranking.py [--database URL] [--stories FILE]
 
 Each of the 770 texts is stored as one document. Each story is asked for with two to four words, which a fixed rule takes from its texts,
-one after the other: the word with the highest tf-idf. That is the number of the story's texts that have it beside the words so far, times the
-logarithm of its rarity in all texts. A third and a fourth word is taken if nine in ten texts of the story have all: a search finds only
+one after the other: the word with the highest tf-idf. That is the number of the story's texts that have it beside the words so far, times
+the logarithm of its rarity in all texts. A third and a fourth word is taken if nine in ten texts of the story have all: a search finds only
 documents with all words. Documents of the story are relevant, all others are not.
 
 BM25 (bm25s, its defaults: k1 1.5, b 0.75; no stemmer, no stop words) ranks the same texts, once all that have any of the words, and once

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
 from newsmill.model import Document, MarkKind, is_doubtful
+from newsmill.search.relevance import encode_words
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register_forms
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, run_in_batches
-from newsmill.storage.schema import documents, marks, search_entries, search_pending
+from newsmill.storage.schema import documents, marks, search_codes, search_entries, search_pending
 
 # ---- index entries, made from rows of `documents`, and their order by time; pure, and the same for both databases ---------------
 
@@ -64,6 +65,7 @@ class IndexEntry:
     facet_values: FacetValues
     synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
     lemmatizer: str  # of its language; "" without one
+    codes: bytes  # the words in their order; see `relevance`
     forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
 
 
@@ -74,6 +76,11 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
     lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
     title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
     forms = [find_forms(part, lemmatizer) for part in texts]
+    terms = {
+        *_facet_terms(row, values, language, lemmatizer),
+        *_title_terms(title, forms[0]),
+        *(term for mark in marks for term in _mark_terms(mark)),
+    }
     return IndexEntry(
         row["id"],
         to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"])),
@@ -81,10 +88,11 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
         title,
         lead,
         body,
-        [EVERY_ENTRY, *sorted({*_facet_terms(row, values, language, lemmatizer), *(term for mark in marks for term in _mark_terms(mark))})],
+        [EVERY_ENTRY, *sorted(terms)],
         values,
         tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         lemmatizer,
+        encode_words(title, lead, body),
         frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
     )
 
@@ -121,6 +129,12 @@ def lemma_term(lemmatizer: str, lemma: str) -> str:
     return f"\ue006{lemmatizer}\ue006{lemma}"
 
 
+def title_term(word: str) -> str:
+    """The term of documents whose title has the word, or another form of it. GIN holds no word positions: without such terms the
+    titles of all documents with a common word would have to be read."""
+    return facet_term("t", word)
+
+
 def _split_parts(row: Mapping[Any, Any]) -> tuple[str, str, str]:
     """The texts of title, lead and body."""
     text, description = row["text"][:MAX_TEXT_CHARACTERS], (row["description"] or "")[:MAX_TEXT_CHARACTERS]
@@ -138,6 +152,10 @@ def _synthetic_terms(words: list[str], forms: Iterable[Form], lemmatizer: str) -
     if not all(map(str.isascii, words)):
         terms |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
     return sorted(terms)
+
+
+def _title_terms(words: Iterable[str], forms: Iterable[Form]) -> Iterator[str]:
+    yield from map(title_term, {*words, *(form.lemma for form in forms)})
 
 
 def _facet_values(row: Mapping[Any, Any], language: str) -> FacetValues:
@@ -302,6 +320,10 @@ _PUT = text(f"""INSERT INTO search_entries (document_id, {", ".join(_COLUMNS)})
 VALUES (:document_id, {", ".join(f":{name}" for name in _COLUMNS[:-1])}, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}""")
 
+_CODE_COLUMNS = tuple(column.name for column in search_codes.c)
+_PUT_CODES = text(f"""INSERT INTO search_codes ({", ".join(_CODE_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _CODE_COLUMNS)})
+ON CONFLICT (document_id) DO UPDATE SET lemmatizer = excluded.lemmatizer, codes = excluded.codes""")
+
 
 def lemmatize_ahead(found: Iterable[Document | None]) -> None:
     """Load the dictionaries and remember the lemmas of documents that a transaction will write, so that it holds no lock meanwhile."""
@@ -351,8 +373,14 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
         _insert_entries(conn, entries)
     else:
         conn.execute(_PUT, [build_vector(entry) for entry in entries])
+    write_codes(conn, entries)
     register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
     conn.execute(_DELETE_PENDING, ids)
+
+
+def write_codes(conn: Connection, entries: Sequence[IndexEntry]) -> None:
+    """Write the words that the order by relevance reads."""
+    conn.execute(_PUT_CODES, [{"document_id": one.document_id, "lemmatizer": one.lemmatizer, "codes": one.codes} for one in entries])
 
 
 def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
