@@ -31,6 +31,7 @@ from newsmill.search.counts import list_counts as list_counts
 from newsmill.search.parsed_query import QueryNote as QueryNote
 from newsmill.search.query import close_query as close_query
 from newsmill.search.query import restrict_to_source as restrict_to_source
+from newsmill.search.relevance import MatchScore as MatchScore
 from newsmill.search.results import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.results import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.results import Highlighter as Highlighter
