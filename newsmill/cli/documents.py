@@ -54,8 +54,8 @@ from newsmill.storage.revisions import Revisions
 
 MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
-author: section: title: site: type: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the
-newest documents. Write -- before a query that begins with a minus."""
+author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default:
+the newest documents. Write -- before a query that begins with a minus."""
 REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
@@ -166,6 +166,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
         facts = [
+            None if hit.published_at else "undated, first seen",
             f"{at:%Y-%m-%d}" if hit.published_at and hit.published_precision == "day" else f"{at:%Y-%m-%d %H:%M}",
             hit.site_name or hit.source,
             hit.language,

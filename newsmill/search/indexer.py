@@ -35,6 +35,9 @@ MAX_FACET_AUTHORS = 10  # of one document
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
 MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
 MOMENTS_PER_DAY = 86_400 * MOMENTS_PER_SECOND
+# Moments below this one are of documents without a date, one for each second up to the year 2106: they have no rank as new, no bar in
+# charts, and are not within after: and before:.
+FIRST_DATED_MOMENT = 1 << 32
 
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
@@ -83,7 +86,7 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
     }
     return IndexEntry(
         row["id"],
-        to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"])),
+        _moment_of(row),
         row["source"],
         title,
         lead,
@@ -105,8 +108,15 @@ def document_time(published_at: datetime | None, precision: str | None, first_se
 
 
 def to_moment(at: datetime) -> int:
-    """The number by which the index orders a time: the first moment of its second. Times before 1970 count as 1970."""
-    return max(0, int(at.timestamp())) * MOMENTS_PER_SECOND
+    """The number by which the index orders a time: the first moment of its second. Times before 19 February 1970 count as that day."""
+    return max(FIRST_DATED_MOMENT, int(at.timestamp()) * MOMENTS_PER_SECOND)
+
+
+def _moment_of(row: Mapping[Any, Any]) -> int:
+    """Undated documents lie before all others, in the order in which they were first seen."""
+    if row["published_at"] is None:
+        return min(FIRST_DATED_MOMENT - MOMENTS_PER_SECOND, max(0, int(row["first_seen_at"].timestamp())))
+    return to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"]))
 
 
 def to_time(moment: int) -> datetime:
@@ -194,6 +204,8 @@ def _facet_terms(row: Mapping[Any, Any], values: FacetValues, language: str, lem
     yield facet_term("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
     if is_doubtful(row["confidence"]):
         yield facet_term("doubtful", "yes")
+    if row["published_at"] is None:
+        yield facet_term("dated", "no")
     if values.type:
         yield facet_term("type", fold(values.type))
     if values.section:
@@ -276,10 +288,14 @@ class Span:
         return Span(max(self.lower, lower), min(self.upper, upper))
 
     def limit_to_times(self, since: datetime | None, until: datetime | None) -> Span:
-        """The part from `since` on and before `until`; None: without that bound."""
-        lower = MIN_POSITION if since is None else (to_moment(since), "")
+        """The part from `since` on and before `until`; None: without that bound. With a bound, without undated documents."""
+        lower = (FIRST_DATED_MOMENT if since is None else to_moment(since), "")
+        if since is None and until is None:
+            return self
         return self.intersect(lower, MAX_POSITION if until is None else (to_moment(until), ""))
 
+
+DATED = Span((FIRST_DATED_MOMENT, ""))  # all documents with a date
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
 BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5
@@ -440,7 +456,7 @@ def _column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
 
 def build_vector(entry: IndexEntry) -> dict[str, Any]:
     """The row of an entry for `search_entries`. No word or term contains a quotation mark or a backslash."""
-    moment = entry.moment + _moment_offset(entry.document_id)
+    moment = entry.moment if entry.moment < FIRST_DATED_MOMENT else entry.moment + _moment_offset(entry.document_id)
     title, lead, body = (set(terms) for terms in entry.synthetic)
     words = [f"'{word}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
     # A lexeme without a position would match every weight.

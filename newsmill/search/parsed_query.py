@@ -21,6 +21,7 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "type": ("type:NewsArticle",),
     "is_free": ("is_free:yes", "is_free:no", "is_free:unknown"),
     "doubtful": ("doubtful:yes", "doubtful:no"),
+    "dated": ("dated:yes", "dated:no"),
     "is": ("is:starred", "is:unstarred", "is:read", "is:unread"),
     "has": ("has:tag", "has:note"),
     "tag": ("tag:NAME",),
@@ -147,7 +148,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, type, is_free, doubtful, author and section one word at a time, and
+    """A property of the whole document: source, lang, site, type, is_free, doubtful, dated, author and section one word at a time, and
     author_is and section_is as a whole.
 
     Of the marks of the user who asks: star, read, tag, and note one word at a time.

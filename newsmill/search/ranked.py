@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from newsmill.exceptions import CursorError
 from newsmill.search.index_query import IndexQuery, ScanResult
-from newsmill.search.indexer import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
+from newsmill.search.indexer import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.parsed_query import Terms, positive_terms
 from newsmill.search.relevance import (
     SCORE_SCALE,
@@ -27,14 +27,16 @@ from newsmill.search.relevance import (
     score_match,
     weigh_term,
 )
+from newsmill.search.tokens import COMMON_WORD_CHARACTERS
 from newsmill.search.word_forms import Forms, WordForms, find_beginnings
 from newsmill.storage.documents import decode_cursor, encode_cursor
 
-BLOCK_MATCHES = 1000  # scored together: fifty pages of results
-TITLE_MATCHES = 400
+BLOCK_MATCHES = 600  # scored together: thirty pages of results
+TITLE_MATCHES = 300
 TITLE_SECONDS = 0.020  # to find them
 ENOUGH_MATCHES = 60  # three pages of results; a scan need not go far for more
-SAMPLE_DOCUMENTS = 5000  # the newest ones, in which the rarity of words is counted
+SAMPLE_DOCUMENTS = 2000  # the newest ones, in which the rarity of words is counted
+COMMON_WORD_WEIGHT = weigh_term(100, 300)  # of the words that are too common to be counted: a document in three has them
 MAX_COUNTED_WORDS = 12  # of a query; the others weigh as much as these on average
 _NO_CODES: tuple[str, bytes | None] = ("", None)
 
@@ -158,9 +160,12 @@ class RankedQuery:
         if len(self.terms) < 2:
             return (SCORE_SCALE,) * len(self.terms)
         nodes = [_count_nodes(terms) for terms in _distinct_terms(self.index)]
-        words = list(dict.fromkeys(node for group in nodes for node in group))[:MAX_COUNTED_WORDS]
-        found, documents = self.index.count_sample(words, SAMPLE_DOCUMENTS)
-        weights = {word: weigh_term(n, documents) for word, n in zip(words, found, strict=True)}
+        words = list(dict.fromkeys(node for group in nodes for node in group))
+        common = {word for word in words if word.words[0] in COMMON_WORD_CHARACTERS}
+        counted = [word for word in words if word not in common][:MAX_COUNTED_WORDS]
+        found, documents = self.index.count_sample(counted, SAMPLE_DOCUMENTS)
+        weights = {word: weigh_term(n, documents) for word, n in zip(counted, found, strict=True)}
+        weights |= dict.fromkeys(common, COMMON_WORD_WEIGHT)
         mean = round(sum(weights.values()) / max(1, len(weights)))
         return tuple(max((weights.get(node, mean) for node in group), default=mean) for group in nodes)
 
@@ -206,5 +211,5 @@ def _mean_words(codes: Mapping[str, tuple[str, bytes | None]]) -> int:
     return max(1, round(sum(counts) / len(counts))) if counts else 1
 
 
-def _age_days(position: IndexPosition, now: int) -> float:
-    return (now - position[0]) / MOMENTS_PER_DAY
+def _age_days(position: IndexPosition, now: int) -> float | None:
+    return None if position[0] < FIRST_DATED_MOMENT else (now - position[0]) / MOMENTS_PER_DAY

@@ -8,15 +8,16 @@ word, 50 ms for a common one at a million documents, and the second knows no rar
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import lru_cache
 from math import log
 from zlib import crc32
 
 MAX_CODED_WORDS = 4000  # of one document: ten long articles, 12 kB
 MAX_CODED_TITLE_WORDS = 100
 MAX_CODED_LEAD_WORDS = 400
+MAX_OCCURRENCES = 40  # of one form in one document that are counted
 
 # Chosen with benchmarks/ranking.py, where other values near these change nDCG@10 by less than 0.01.
 SATURATION = 1.8  # k1: each further occurrence counts less
@@ -49,7 +50,12 @@ def encode_phrase(words: Sequence[str]) -> bytes:
     >>> encode_phrase(["old", "harbour"]) in encode_words([], ["the", "old", "harbour"], [])
     True
     """
-    return b"".join((crc32(word.encode("utf-8", "replace")) & 0xFFFFFF).to_bytes(_CODE_BYTES, "little") for word in words)
+    return b"".join(map(_encode_word, words))
+
+
+@lru_cache(maxsize=20_000)  # a language repeats its words: 2 MB
+def _encode_word(word: str) -> bytes:
+    return (crc32(word.encode("utf-8", "replace")) & 0xFFFFFF).to_bytes(_CODE_BYTES, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +118,30 @@ def recency(age_days: float | None) -> float:
     return 1.0 if age_days is None else 1 + AGE_PREFERENCE / (1 + max(0.0, age_days) / AGE_DAYS)
 
 
-def explain_match(ranking: Ranking, coded: bytes | None, lemmatizer: str, age_days: float | None) -> MatchScore:
-    """The score of a match with its parts. `coded` None: the words of the document are not known yet, each term counts once in the text."""
-    words, hits = _find_hits(ranking, coded, lemmatizer)
-    length = 1 - LENGTH_SHARE + LENGTH_SHARE * words / max(1, ranking.mean_words)
-    terms = []
-    for term, weight, found in zip(ranking.terms, ranking.weights, hits, strict=True):
-        title, lead, text = found.counts
-        frequency = TITLE_WEIGHT * title + (LEAD_WEIGHT * lead + text) / length
-        score = weight / SCORE_SCALE * frequency * (SATURATION + 1) / (frequency + SATURATION)
-        terms.append(TermScore(term.label, weight / SCORE_SCALE, found.numbers[0], found.numbers[1], found.numbers[2], score))
-    proximity, factor = _score_proximity(ranking.weights, [found.places for found in hits]), recency(age_days)
-    return MatchScore((sum(term.score for term in terms) + proximity) * factor, tuple(terms), proximity, factor, words)
-
-
 def score_match(ranking: Ranking, coded: bytes | None, lemmatizer: str, age_days: float | None) -> int:
-    """The score of a match, in millionths."""
-    return round(SCORE_SCALE * explain_match(ranking, coded, lemmatizer, age_days).score)
+    """The score of a match, in millionths. `coded` None: the words of the document are not known yet, and each term counts once."""
+    length, bounds = _measure(ranking, coded)
+    total, places = 0.0, []
+    for term, weight in zip(ranking.terms, ranking.weights, strict=True):
+        title, lead, text, found = _find_term(term, coded, lemmatizer, bounds, FORM_WEIGHT)
+        total += _score_term(weight, title, lead, text, length)
+        places.append(found)
+    return round(SCORE_SCALE * (total + _score_proximity(ranking.weights, places)) * recency(age_days))
 
 
-class _Hits:
-    """Where a document has one term."""
-
-    __slots__ = ("counts", "numbers", "places")
-
-    def __init__(self) -> None:
-        self.counts = [0.0, 0.0, 0.0]  # in title, lead and text; other forms count less than one
-        self.numbers = [0, 0, 0]
-        self.places: list[int] = []
+def explain_match(ranking: Ranking, coded: bytes | None, lemmatizer: str, age_days: float | None) -> MatchScore:
+    """The parts of the score that `score_match` gives."""
+    length, bounds = _measure(ranking, coded)
+    terms, places = [], []
+    for term, weight in zip(ranking.terms, ranking.weights, strict=True):
+        title, lead, text, found = _find_term(term, coded, lemmatizer, bounds, FORM_WEIGHT)
+        numbers = [round(n) for n in _find_term(term, coded, lemmatizer, bounds, 1.0)[:3]]
+        score = _score_term(weight, title, lead, text, length)
+        terms.append(TermScore(term.label, weight / SCORE_SCALE, numbers[0], numbers[1], numbers[2], score))
+        places.append(found)
+    proximity, factor = _score_proximity(ranking.weights, places), recency(age_days)
+    words = count_words(coded)
+    return MatchScore((sum(term.score for term in terms) + proximity) * factor, tuple(terms), proximity, factor, words)
 
 
 def count_words(coded: bytes | None) -> int:
@@ -147,44 +149,63 @@ def count_words(coded: bytes | None) -> int:
     return 0 if coded is None else _HEADER.unpack_from(coded)[2]
 
 
-def _find_hits(ranking: Ranking, coded: bytes | None, lemmatizer: str) -> tuple[int, list[_Hits]]:
-    found = [_Hits() for _ in ranking.terms]
+def _measure(ranking: Ranking, coded: bytes | None) -> tuple[float, tuple[int, int]]:
+    """By how much the words of a document count less for its length, and where title and lead end."""
     if coded is None:
-        for hits in found:
-            hits.counts[2], hits.numbers[2] = 1.0, 1
-        return ranking.mean_words, found
-    title_words, lead_words, words = _HEADER.unpack_from(coded)
-    end_of_lead = title_words + lead_words
-    for term, hits in zip(ranking.terms, found, strict=True):
-        for codes, weight in ((term.codes, 1.0), (term.forms.get(lemmatizer, ()), FORM_WEIGHT)):
-            for code in codes:
-                for place in _find_places(coded, code):
-                    part = 0 if place < title_words else 1 if place < end_of_lead else 2
-                    if part == 0 or not term.is_title_only:
-                        hits.counts[part] += weight
-                        hits.numbers[part] += 1
-                        hits.places.append(place + part * _PART_GAP)
-    return words, found
+        return 1.0, (0, 0)
+    title, lead, words = _HEADER.unpack_from(coded)
+    return 1 - LENGTH_SHARE + LENGTH_SHARE * words / ranking.mean_words, (title, title + lead)
 
 
-def _find_places(coded: bytes, code: bytes) -> Iterator[int]:
-    """The numbers of the words at which a phrase begins."""
-    at = coded.find(code, _HEADER.size) if code else -1
-    while at >= 0:
-        place, rest = divmod(at - _HEADER.size, _CODE_BYTES)
-        if rest == 0:
-            yield place
-        at = coded.find(code, at + 1)
+def _score_term(weight: int, title: float, lead: float, text: float, length: float) -> float:
+    frequency = TITLE_WEIGHT * title + (LEAD_WEIGHT * lead + text) / length
+    return weight / SCORE_SCALE * frequency * (SATURATION + 1) / (frequency + SATURATION)
+
+
+def _find_term(
+    term: RankedTerm, coded: bytes | None, lemmatizer: str, bounds: tuple[int, int], form_weight: float
+) -> tuple[float, float, float, list[int]]:
+    """The occurrences of a term in title, lead and text, and where they are. One function, because it runs for each match and term."""
+    if coded is None:
+        return 0.0, 0.0, 1.0, []
+    (end_of_title, end_of_lead), places, title, lead, text = bounds, list[int](), 0.0, 0.0, 0.0
+    forms = term.forms.get(lemmatizer, ()) if term.forms else ()
+    for number, code in enumerate((*term.codes, *forms)):
+        weight = 1.0 if number < len(term.codes) else form_weight
+        at, found = coded.find(code, _HEADER.size) if code else -1, 0
+        while at >= 0 and found < MAX_OCCURRENCES:
+            place, rest = divmod(at - _HEADER.size, _CODE_BYTES)
+            if rest:  # the end of one code and the beginning of the next
+                at = coded.find(code, at + 1)
+                continue
+            found += 1
+            if place < end_of_title:
+                title += weight
+                places.append(place)
+            elif term.is_title_only:
+                break
+            elif place < end_of_lead:
+                lead += weight
+                places.append(place + _PART_GAP)
+            else:
+                text += weight
+                places.append(place + 2 * _PART_GAP)
+            at = coded.find(code, at + _CODE_BYTES)
+    return title, lead, text, places
 
 
 def _score_proximity(weights: Sequence[int], places: Sequence[Sequence[int]]) -> float:
     """For each two neighbouring occurrences of different terms: the more, the fewer words are between them."""
     if len(places) < 2:
         return 0.0
-    ordered = sorted((place, number) for number, found in enumerate(places) for place in found)
-    closeness = 0.0
-    for (first, one), (second, other) in pairwise(ordered):
-        if one != other and second - first <= MAX_PROXIMITY_WORDS:
-            closeness += min(weights[one], weights[other]) / max(1, second - first) ** 2
+    ordered = [(place, number) for number, found in enumerate(places) for place in found]
+    ordered.sort()
+    closeness, last, one = 0.0, -_PART_GAP, -1
+    for place, other in ordered:
+        if other != one and place - last <= MAX_PROXIMITY_WORDS:
+            closeness += min(weights[one], weights[other]) / max(1, place - last) ** 2
+        last, one = place, other
+    if not closeness:
+        return 0.0
     scale = sum(weights) / len(weights)
-    return PROXIMITY_WEIGHT * closeness / (scale + closeness) * scale / SCORE_SCALE * (len(places) - 1) if closeness else 0.0
+    return PROXIMITY_WEIGHT * closeness / (scale + closeness) * scale / SCORE_SCALE * (len(places) - 1)

@@ -14,7 +14,17 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 from newsmill.search.backend import Backend, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
-from newsmill.search.indexer import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.indexer import (
+    DATED,
+    MAX_POSITION,
+    MIN_POSITION,
+    MOMENTS_PER_DAY,
+    MOMENTS_PER_SECOND,
+    IndexPosition,
+    Span,
+    to_moment,
+    to_time,
+)
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.query import parse_query
 from newsmill.search.ranked import RankCursor, decode_rank_cursor, make_ranked_query
@@ -95,7 +105,7 @@ class Search:
                 notes += tuple(self._explain_empty(conn, parsed))
             remedies = tuple(list_remedies(parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
-        reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
+        reached = to_time(max(page.rest.upper, DATED.lower)[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
 
     def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
@@ -137,11 +147,12 @@ class Search:
     def count_over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[datetime, int], ...]:
-        """How many documents match per hour or day (UTC, named by its start), in order, without empty ones."""
+        """How many dated documents match per hour or day (UTC, named by its start), in order, without empty ones."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            rows = index_query.count_per_bucket(span_of_query(parsed).limit_to_times(since, until), _STEP_MOMENTS[step])
+            span = span_of_query(parsed).limit_to_times(since, until).intersect(DATED.lower)
+            rows = index_query.count_per_bucket(span, _STEP_MOMENTS[step])
         return tuple((to_time(row.bucket * _STEP_MOMENTS[step]), row.n) for row in rows)
 
     def count_by_source(

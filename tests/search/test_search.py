@@ -96,13 +96,16 @@ def test_doubtful_documents(engine: Engine, search: Search) -> None:
 def test_times(engine: Engine, search: Search) -> None:
     day = {"published_precision": "day", "published_at": datetime.fromisoformat("2026-11-24T00:00:00+00:00")}
     store(engine, article(1), article(2, published_at=None), article(3, **day), article(4, published_at=after(days=900)))
-    assert numbers(search, "") == ["4", "2", "1", "3"]  # nothing is published after it was seen
-    assert found(search, "after:2026-11-25") == {"1", "2", "4"} == found(search, "-before:2026-11-25")
+    assert numbers(search, "") == ["4", "1", "3", "2"]  # nothing is published after it was seen; the second is undated
+    assert found(search, "after:2026-11-25") == {"1", "4"} == found(search, "-before:2026-11-25")
     assert found(search, "before:2026-11-25") == {"3"} == found(search, "before:2026-11-25T00:00Z article")
     assert found(search, "after:2026-11-24 before:2026-11-25") == {"3"}
     assert found(search, "before:2026") == set() == found(search, "after:2027-01")
-    assert search.count_over_time("article", "day") == ((after(hours=-36), 1), (after(hours=-12), 3))
-    assert search.count_over_time(since=after(hours=2), until=after(hours=5)) == ((after(hours=3), 1),)
+    assert search.count_over_time("article", "day") == ((after(hours=-36), 1), (after(hours=-12), 2))
+    assert search.count_over_time(since=after(hours=2), until=after(hours=5)) == ()
+    assert found(search, "dated:no") == {"2"} == found(search, "-dated:yes article") and found(search, "dated:yes") == {"1", "3", "4"}
+    assert found(search, "dated:no after:2000") == set() == found(search, "dated:no before:2030") == found(search, "dated:maybe")
+    assert numbers(search, "article")[-1] == "2" and search.search("article", explain=True).hits[-1].score.recency == 1  # type: ignore[union-attr]
     assert search.count_by_source("before:2026-11-25") == (("paper", 1),)
 
 
