@@ -15,6 +15,7 @@ from newsmill import near_duplicates
 from newsmill.search.indexer import (
     build_entry,
     build_vector,  # the measured data are those that these functions write
+    write_codes,
 )
 from newsmill.search.word_forms import register_forms
 from newsmill.storage.columns import Json, dump_json
@@ -71,6 +72,7 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
 def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
     entries = [build_entry(document) for _, document in rows]
     _copy(conn, search_entries, [build_vector(entry) for entry in entries])
+    write_codes(conn, entries)
     register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
 
 

@@ -36,6 +36,8 @@ from newsmill.model import (
 from newsmill.revision_comparison import ChangeKind, ParagraphChange, compare_texts, compare_words
 from newsmill.search import (
     Hit,
+    MatchScore,
+    Order,
     QueryNote,
     Search,
     SearchResults,
@@ -52,8 +54,8 @@ from newsmill.storage.revisions import Revisions
 
 MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
-author: section: title: site: type: is_free: doubtful: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default: the
-newest documents. Write -- before a query that begins with a minus."""
+author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default:
+the newest documents. Write -- before a query that begins with a minus."""
 REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
@@ -73,6 +75,7 @@ def search(
     ] = None,
     facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
     timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month of after: and before:.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the parts of each score.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Search documents. Exits with 1 if none matches."""
@@ -83,7 +86,8 @@ def search(
         if facets or timeline:
             print_counts(store, query, limit, user, as_json=as_json, facets=facets, timeline=timeline)
             return
-        results = Search(store.engine, user).search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
+        order: Order = "newest" if newest else "relevance"
+        results = Search(store.engine, user).search(query, limit=limit, order=order, wait=True, explain=explain)
         if chosen is not None:
             documents = (document for hit in results.hits if (document := store.documents.get(hit.id)) is not None)
             for piece in chosen.encode(documents, ()):
@@ -162,6 +166,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
         facts = [
+            None if hit.published_at else "undated, first seen",
             f"{at:%Y-%m-%d}" if hit.published_at and hit.published_precision == "day" else f"{at:%Y-%m-%d %H:%M}",
             hit.site_name or hit.source,
             hit.language,
@@ -174,8 +179,19 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
         console.print(Text.assemble(*title) if title else Text("(no title)", style="bold"))
         console.print(Text(printable(" · ".join(fact for fact in facts if fact)), style="dim"))
         console.print(text)
+        if hit.score is not None:
+            console.print(Text(printable(format_score(hit.score)), style="dim"), soft_wrap=True)
         console.print(Text(printable(hit.url), style="dim"), soft_wrap=True)
         console.print()
+
+
+def format_score(score: MatchScore) -> str:
+    """A score and its parts, on one line."""
+    parts = [
+        f"{one.term} {one.score:.2f} (rarity {one.weight:.2f}; title {one.title}, lead {one.lead}, text {one.text})" for one in score.terms
+    ]
+    parts += [f"close together {score.proximity:.2f}"] if score.proximity else []
+    return f"score {score.score:.2f} = ({' + '.join(parts)}) × {score.recency:.2f} for its age, {format_count(score.words, 'word')}"
 
 
 def print_notes(notes: Iterable[QueryNote]) -> None:

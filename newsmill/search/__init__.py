@@ -9,8 +9,9 @@ or has none (`!!!`), matches nothing.
 
 A word matches its exact form, or another inflected form of its lemma in a document of that language.
 
-The time of a document is when it was published, never later than it was first seen, and when it was first seen if that is unknown. The
-filters after: and before:, the order "newest", and counts over time use it. Times are aware and UTC.
+The time of a document is when it was published, never later than it was first seen. The filters after: and before:, the order "newest", and
+counts over time use it. Undated documents are not within after: and before:, come last in "newest", and count at no time. Times are aware
+and UTC.
 
 A cursor is opaque and stays valid while documents come and go; any other string raises CursorError. Every call may raise ServiceError.
 """
@@ -31,6 +32,7 @@ from newsmill.search.counts import list_counts as list_counts
 from newsmill.search.parsed_query import QueryNote as QueryNote
 from newsmill.search.query import close_query as close_query
 from newsmill.search.query import restrict_to_source as restrict_to_source
+from newsmill.search.relevance import MatchScore as MatchScore
 from newsmill.search.results import FIRST_PAGE as FIRST_PAGE
 from newsmill.search.results import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.results import Highlighter as Highlighter

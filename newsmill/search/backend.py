@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from time import monotonic, thread_time
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, exc, text
 
@@ -21,14 +21,6 @@ FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "auth
 
 class StatementTimeoutError(Exception):
     """Raised when a statement takes longer than it may."""
-
-
-class MatchQuality(NamedTuple):
-    """Which of some matches hold all words of a query in the title, in title, description or first paragraphs, and as they were typed."""
-
-    in_title: Container[IndexPosition]
-    in_lead: Container[IndexPosition]
-    exact: Container[IndexPosition]
 
 
 class Backend(ABC):
@@ -69,10 +61,12 @@ class Backend(ABC):
         """The positions that match."""
 
     @abstractmethod
-    def compare_matches(
-        self, conn: Connection, lead: str, title: str, exact: str | None, positions: Sequence[IndexPosition]
-    ) -> MatchQuality:
-        """Which of some matches, newest first, also match `lead`, which of those match `title`, and which match `exact` (None: all)."""
+    def count_each(self, conn: Connection, matches: Sequence[str], span: Span) -> list[int]:
+        """How many documents of a span match each of some expressions."""
+
+    @abstractmethod
+    def read_codes(self, conn: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+        """The words of documents as codes: (document_id, lemmatizer, codes). Documents that wait to be indexed may be missing."""
 
     @abstractmethod
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
@@ -99,7 +93,7 @@ class Backend(ABC):
 
 
 _NO_LIMIT = -1  # https://www.sqlite.org/lang_select.html#the_limit_clause
-_FTS_COLUMNS = {"": "", "title": "title : ", "lead": "{title lead} : "}
+_FTS_COLUMNS = {"": "", "title": "title : "}
 
 _SQLITE_IN_SPAN = "moment >= :lower AND moment < :upper"
 _SQLITE_MATCH_IN_SPAN = "rowid >= :lower AND rowid < :upper AND search_words MATCH :match"
@@ -112,6 +106,8 @@ WHERE {_SQLITE_MATCH_IN_SPAN} ORDER BY search_words.rowid DESC LIMIT :limit"""
 _SQLITE_MATCH_TIMES = f"SELECT rowid AS moment FROM search_words WHERE {_SQLITE_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit"
 _SQLITE_MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROSS JOIN search_words ON search_words.rowid = m.value
 WHERE search_words MATCH :match"""
+
+_SQLITE_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id IN (SELECT value FROM json_each(:ids))"
 
 
 class SqliteBackend(Backend):
@@ -173,21 +169,12 @@ class SqliteBackend(Backend):
         parameters = {"times": json.dumps(list(by_moment)), "match": match}
         return {by_moment[moment] for moment in conn.execute(text(_SQLITE_MATCH_AT), parameters).scalars().all()}
 
-    def compare_matches(
-        self, conn: Connection, lead: str, title: str, exact: str | None, positions: Sequence[IndexPosition]
-    ) -> MatchQuality:
-        in_lead = self._filter_near_positions(conn, lead, positions)
-        in_title = self._filter_near_positions(conn, title, [position for position in positions if position in in_lead])
-        return MatchQuality(in_title, in_lead, set(positions) if exact is None else self._filter_near_positions(conn, exact, positions))
+    def count_each(self, conn: Connection, matches: Sequence[str], span: Span) -> list[int]:
+        statement = text(f"SELECT count(*) FROM search_words WHERE {_SQLITE_MATCH_IN_SPAN}")
+        return [conn.execute(statement, {**_sqlite_bounds(span), "match": match}).scalar_one() for match in matches]
 
-    def _filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
-        """FTS5 returns every match between the oldest and the newest position."""
-        if not positions:
-            return set()
-        by_moment = {position[0]: position for position in positions}
-        parameters = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match}
-        statement = f"SELECT rowid FROM search_words WHERE {_SQLITE_MATCH_IN_SPAN}"
-        return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars().all() if moment in by_moment}
+    def read_codes(self, conn: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+        return conn.execute(text(_SQLITE_CODES), {"ids": json.dumps(ids)}).all()
 
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
         statement = f"SELECT count(*) FROM ({_select_entry_times(match)})"
@@ -232,10 +219,10 @@ def _sqlite_bounds(span: Span) -> dict[str, int]:
 
 QUERY_CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: here by statement_timeout
 
-_WEIGHTS = {"": "", "title": ":A", "lead": ":AB"}
+_WEIGHTS = {"": "", "title": ":A"}
 
 _PG_IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
-_PG_MATCH, _PG_IN_LEAD, _PG_IN_TITLE, _PG_IS_EXACT = (f"vector @@ CAST(:{name} AS tsquery)" for name in ("match", "lead", "title", "exact"))
+_PG_MATCH = "vector @@ CAST(:match AS tsquery)"
 _PG_ORDER = "ORDER BY moment DESC, document_id DESC"
 _PG_END = f"(SELECT moment, document_id FROM search_entries WHERE {_PG_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
 _PG_ENDS = f"{_PG_END.format('DESC')} UNION ALL {_PG_END.format('ASC')}"
@@ -247,13 +234,7 @@ SELECT moment, document_id FROM found WHERE {_PG_IN_SPAN} {_PG_ORDER} LIMIT :lim
 _PG_MATCH_AT = f"""SELECT e.moment, e.document_id
 FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_PG_MATCH}"""
-# Each comparison fetches the vector from beside its row. OFFSET 0 keeps the planner from merging the subquery, which would compare with
-# `lead` twice.
-_AT_POSITIONS = f"""(SELECT p.n, e.vector, e.{_PG_IN_LEAD} AS in_lead
-FROM unnest(CAST(:entry_times AS bigint[]), CAST(:ids AS text[])) WITH ORDINALITY AS p (moment, document_id, n)
-JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id OFFSET 0) AS e"""
-_COMPARE_PARTS = f"SELECT n, {_PG_IN_TITLE} AS in_title, in_lead, true AS is_exact FROM {_AT_POSITIONS} WHERE in_lead"
-_COMPARE_WORDS = f"SELECT n, in_lead AND {_PG_IN_TITLE} AS in_title, in_lead, {_PG_IS_EXACT} AS is_exact FROM {_AT_POSITIONS}"
+_PG_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id = ANY(CAST(:ids AS text[]))"
 _END_LIMIT = "ROLLBACK TO SAVEPOINT limited; RELEASE SAVEPOINT limited"  # the statement inside only reads; its limit is undone
 _ESTIMATE = "SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)"  # as of the last VACUUM or ANALYZE
 
@@ -307,17 +288,16 @@ class PostgresBackend(Backend):
         entry_times, ids = [position[0] for position in positions], [position[1] for position in positions]
         return set(_positions(conn.execute(text(_PG_MATCH_AT), {"match": match, "entry_times": entry_times, "ids": ids})))
 
-    def compare_matches(
-        self, conn: Connection, lead: str, title: str, exact: str | None, positions: Sequence[IndexPosition]
-    ) -> MatchQuality:
-        entry_times, ids = [position[0] for position in positions], [position[1] for position in positions]
-        parameters = {"lead": lead, "title": title, "entry_times": entry_times, "ids": ids}
-        if exact is None:
-            rows = conn.execute(text(_COMPARE_PARTS), parameters).all()
-        else:
-            rows = conn.execute(text(_COMPARE_WORDS), {**parameters, "exact": exact}).all()
-        in_title, in_lead, exact_ones = ({positions[n - 1] for n, *values in rows if values[column]} for column in range(3))
-        return MatchQuality(in_title, in_lead, set(positions) if exact is None else exact_ones)
+    def count_each(self, conn: Connection, matches: Sequence[str], span: Span) -> list[int]:
+        counted = ", ".join(
+            f"(SELECT count(*) FROM search_entries WHERE vector @@ CAST(:match{n} AS tsquery) AND {_PG_IN_SPAN})"
+            for n in range(len(matches))
+        )
+        parameters = {**_pg_parameters(None, span), **{f"match{n}": match for n, match in enumerate(matches)}}
+        return list(conn.execute(text(f"SELECT {counted}"), parameters).one())
+
+    def read_codes(self, conn: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+        return conn.execute(text(_PG_CODES), {"ids": list(ids)}).all()
 
     def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
         statement = f"SELECT count(*) FROM ({_select_matches('moment', match, span)} LIMIT :limit) AS f"

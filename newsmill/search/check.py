@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.index_query import prepare_query
-from newsmill.search.indexer import Span, to_time
+from newsmill.search.indexer import DATED, Span, to_time
 from newsmill.search.parsed_query import (
     Facet,
     Node,
@@ -98,7 +98,7 @@ def check_period(conn: Connection, backend: Backend, query: Query, now: datetime
     span = Span().limit_to_times(query.since, query.until)
     if query.since and query.since > now:
         yield QueryNote("future", f"{query.since:{_TIME}}")
-    elif backend.end_positions(conn, span) is None and (ends := backend.end_positions(conn, Span())) is not None:
+    elif backend.end_positions(conn, span) is None and (ends := backend.end_positions(conn, DATED)) is not None:
         newest, oldest = ends
         if newest < span.lower:
             yield QueryNote("newest", f"{to_time(newest[0]):{_TIME}}")

@@ -15,22 +15,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from newsmill.search.backend import Backend, MatchQuality, StatementTimeoutError
+from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.indexer import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
+    Facet,
     Node,
     NoneOf,
-    Part,
     SyntheticTerm,
     Terms,
-    drop_exclusions,
-    has_facet,
     inflected_terms,
     needs_word_positions,
     reads_matches_only,
-    restrict_to_part,
 )
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, load_forms
@@ -88,6 +85,36 @@ def _add_forms(node: Terms, forms: Forms) -> Node:
                 of_language = SyntheticTerm(facet_term("lemmatizer", lemmatizer))
                 variants.append(AllOf((Terms((lemma,), node.part, exact=True), of_language)))
     return node if len(variants) == 1 else AnyOf(tuple(variants))
+
+
+def _require_title(node: Node, forms: Forms) -> Node | None:
+    """The words of the query, all in the title in one form or another; None without words. A beginning of a word is not required there."""
+    match node:
+        case Terms(prefix=False):
+            return _any_of([_all_of([Facet("t", word) for word in words]) for words in _list_variants(node, forms)])
+        case AllOf():
+            return _all_of([found for child in node.nodes if (found := _require_title(child, forms)) is not None])
+        case AnyOf():
+            return _any_of([found for child in node.nodes if (found := _require_title(child, forms)) is not None])
+        case _:
+            return None
+
+
+def _list_variants(node: Terms, forms: Forms) -> list[tuple[str, ...]]:
+    """The words as they are; and the lemmas of a single word, which stand for all its forms (`indexer.title_term`)."""
+    if node.exact:
+        return [node.words]
+    lemmas = {lemma for by_lemma in forms.get(node.words[0], WordForms()).lemmas.values() for lemma in by_lemma}
+    return [node.words, *((lemma,) for lemma in sorted(lemmas - {*node.words}))]
+
+
+def _any_of(nodes: Sequence[Node | None]) -> Node | None:
+    found = tuple(node for node in nodes if node is not None)
+    return AnyOf(found) if len(found) > 1 else found[0] if found else None
+
+
+def _all_of(nodes: Sequence[Node]) -> Node | None:
+    return AllOf(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None
 
 
 # ---- scanning ----------------------------------------------------------------------------------------------------------------
@@ -289,17 +316,21 @@ class IndexQuery:
         """The newest matches of a span with the values that facets count, newest first."""
         return self.backend.newest_facets(self.conn, self._match_within(span), span, limit, seconds)
 
-    def compare_matches(self, positions: Sequence[IndexPosition]) -> MatchQuality:
-        """Where each match, newest first, holds the words of the query, and whether as they were typed."""
-        lead, title = self._format_part("lead"), self._format_part("title")
-        if self.node is None or lead is None or title is None or not positions:
-            return MatchQuality(set(), set(), set(positions))
-        wanted = drop_exclusions(self.node)
-        exact = rewrite(wanted, {})
-        has_other_forms = exact != rewrite(wanted, self.forms)
-        return self.backend.compare_matches(
-            self.conn, lead, title, self.backend.format_query(exact) if has_other_forms else None, positions
-        )
+    def restrict_to_titles(self) -> IndexQuery | None:
+        """The query for the matches that have all its words in the title; None without words."""
+        node = None if self.node is None else _require_title(self.node, self.forms)
+        return None if self.node is None or node is None else replace(self, node=AllOf((self.node, node)))
+
+    def count_sample(self, words: Sequence[Terms], size: int) -> tuple[list[int], int]:
+        """How many of the newest `size` documents of the index have each word, and how many documents these are."""
+        lower = self.backend.nth_position(self.conn, Span(), size)
+        span = Span() if lower is None else Span(lower)
+        documents = size if lower is not None else self.backend.count(self.conn, None, span, size)
+        matches = []
+        for word in words:
+            node = rewrite(word, self.forms)
+            matches.append(self.backend.format_query(node if self.backend.is_ordered else restrict_to_span(node, span)))
+        return (self.backend.count_each(self.conn, matches, span) if matches else []), documents
 
     def filter(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
         """The positions that match."""
@@ -358,14 +389,6 @@ class IndexQuery:
     def _match_within(self, span: Span) -> str | None:
         """The match expression, with the time buckets of a span."""
         return None if self.node is None else self.backend.format_query(restrict_to_span(rewrite(self.node, self.forms), span))
-
-    def _format_part(self, part: Part) -> str | None:
-        """The match expression for all words of the query in one part of the document; None without words."""
-        node = None if self.node is None else restrict_to_part(self.node, part)
-        if self.node is None or node is None:
-            return None
-        # A small source's documents lie far apart: without the source the words match too many others between them.
-        return self._format(AllOf((self.node, node)) if has_facet(self.node) else node)
 
     def _format(self, node: Node) -> str:
         return self.backend.format_query(rewrite(node, self.forms))

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
 from newsmill.model import Document, MarkKind, is_doubtful
+from newsmill.search.relevance import encode_words
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register_forms
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, run_in_batches
-from newsmill.storage.schema import documents, marks, search_entries, search_pending
+from newsmill.storage.schema import documents, marks, search_codes, search_entries, search_pending
 
 # ---- index entries, made from rows of `documents`, and their order by time; pure, and the same for both databases ---------------
 
@@ -34,6 +35,9 @@ MAX_FACET_AUTHORS = 10  # of one document
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
 MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
 MOMENTS_PER_DAY = 86_400 * MOMENTS_PER_SECOND
+# Moments below this one are of documents without a date, one for each second up to the year 2106: they have no rank as new, no bar in
+# charts, and are not within after: and before:.
+FIRST_DATED_MOMENT = 1 << 32
 
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
@@ -64,6 +68,7 @@ class IndexEntry:
     facet_values: FacetValues
     synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
     lemmatizer: str  # of its language; "" without one
+    codes: bytes  # the words in their order; see `relevance`
     forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
 
 
@@ -74,17 +79,23 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
     lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
     title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
     forms = [find_forms(part, lemmatizer) for part in texts]
+    terms = {
+        *_facet_terms(row, values, language, lemmatizer),
+        *_title_terms(title, forms[0]),
+        *(term for mark in marks for term in _mark_terms(mark)),
+    }
     return IndexEntry(
         row["id"],
-        to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"])),
+        _moment_of(row),
         row["source"],
         title,
         lead,
         body,
-        [EVERY_ENTRY, *sorted({*_facet_terms(row, values, language, lemmatizer), *(term for mark in marks for term in _mark_terms(mark))})],
+        [EVERY_ENTRY, *sorted(terms)],
         values,
         tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         lemmatizer,
+        encode_words(title, lead, body),
         frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
     )
 
@@ -97,8 +108,15 @@ def document_time(published_at: datetime | None, precision: str | None, first_se
 
 
 def to_moment(at: datetime) -> int:
-    """The number by which the index orders a time: the first moment of its second. Times before 1970 count as 1970."""
-    return max(0, int(at.timestamp())) * MOMENTS_PER_SECOND
+    """The number by which the index orders a time: the first moment of its second. Times before 19 February 1970 count as that day."""
+    return max(FIRST_DATED_MOMENT, int(at.timestamp()) * MOMENTS_PER_SECOND)
+
+
+def _moment_of(row: Mapping[Any, Any]) -> int:
+    """Undated documents lie before all others, in the order in which they were first seen."""
+    if row["published_at"] is None:
+        return min(FIRST_DATED_MOMENT - MOMENTS_PER_SECOND, max(0, int(row["first_seen_at"].timestamp())))
+    return to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"]))
 
 
 def to_time(moment: int) -> datetime:
@@ -121,6 +139,12 @@ def lemma_term(lemmatizer: str, lemma: str) -> str:
     return f"\ue006{lemmatizer}\ue006{lemma}"
 
 
+def title_term(word: str) -> str:
+    """The term of documents whose title has the word, or another form of it. GIN holds no word positions: without such terms the
+    titles of all documents with a common word would have to be read."""
+    return facet_term("t", word)
+
+
 def _split_parts(row: Mapping[Any, Any]) -> tuple[str, str, str]:
     """The texts of title, lead and body."""
     text, description = row["text"][:MAX_TEXT_CHARACTERS], (row["description"] or "")[:MAX_TEXT_CHARACTERS]
@@ -138,6 +162,10 @@ def _synthetic_terms(words: list[str], forms: Iterable[Form], lemmatizer: str) -
     if not all(map(str.isascii, words)):
         terms |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
     return sorted(terms)
+
+
+def _title_terms(words: Iterable[str], forms: Iterable[Form]) -> Iterator[str]:
+    yield from map(title_term, {*words, *(form.lemma for form in forms)})
 
 
 def _facet_values(row: Mapping[Any, Any], language: str) -> FacetValues:
@@ -176,6 +204,8 @@ def _facet_terms(row: Mapping[Any, Any], values: FacetValues, language: str, lem
     yield facet_term("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
     if is_doubtful(row["confidence"]):
         yield facet_term("doubtful", "yes")
+    if row["published_at"] is None:
+        yield facet_term("dated", "no")
     if values.type:
         yield facet_term("type", fold(values.type))
     if values.section:
@@ -258,10 +288,14 @@ class Span:
         return Span(max(self.lower, lower), min(self.upper, upper))
 
     def limit_to_times(self, since: datetime | None, until: datetime | None) -> Span:
-        """The part from `since` on and before `until`; None: without that bound."""
-        lower = MIN_POSITION if since is None else (to_moment(since), "")
+        """The part from `since` on and before `until`; None: without that bound. With a bound, without undated documents."""
+        lower = (FIRST_DATED_MOMENT if since is None else to_moment(since), "")
+        if since is None and until is None:
+            return self
         return self.intersect(lower, MAX_POSITION if until is None else (to_moment(until), ""))
 
+
+DATED = Span((FIRST_DATED_MOMENT, ""))  # all documents with a date
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
 BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5
@@ -301,6 +335,10 @@ _COLUMNS = ("moment", "source", "lemmatizer", "language", "section", "authors", 
 _PUT = text(f"""INSERT INTO search_entries (document_id, {", ".join(_COLUMNS)})
 VALUES (:document_id, {", ".join(f":{name}" for name in _COLUMNS[:-1])}, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}""")
+
+_CODE_COLUMNS = tuple(column.name for column in search_codes.c)
+_PUT_CODES = text(f"""INSERT INTO search_codes ({", ".join(_CODE_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _CODE_COLUMNS)})
+ON CONFLICT (document_id) DO UPDATE SET lemmatizer = excluded.lemmatizer, codes = excluded.codes""")
 
 
 def lemmatize_ahead(found: Iterable[Document | None]) -> None:
@@ -351,8 +389,14 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
         _insert_entries(conn, entries)
     else:
         conn.execute(_PUT, [build_vector(entry) for entry in entries])
+    write_codes(conn, entries)
     register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
     conn.execute(_DELETE_PENDING, ids)
+
+
+def write_codes(conn: Connection, entries: Sequence[IndexEntry]) -> None:
+    """Write the words that the order by relevance reads."""
+    conn.execute(_PUT_CODES, [{"document_id": one.document_id, "lemmatizer": one.lemmatizer, "codes": one.codes} for one in entries])
 
 
 def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
@@ -412,7 +456,7 @@ def _column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
 
 def build_vector(entry: IndexEntry) -> dict[str, Any]:
     """The row of an entry for `search_entries`. No word or term contains a quotation mark or a backslash."""
-    moment = entry.moment + _moment_offset(entry.document_id)
+    moment = entry.moment if entry.moment < FIRST_DATED_MOMENT else entry.moment + _moment_offset(entry.document_id)
     title, lead, body = (set(terms) for terms in entry.synthetic)
     words = [f"'{word}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
     # A lexeme without a position would match every weight.

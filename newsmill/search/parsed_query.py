@@ -21,6 +21,7 @@ FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "type": ("type:NewsArticle",),
     "is_free": ("is_free:yes", "is_free:no", "is_free:unknown"),
     "doubtful": ("doubtful:yes", "doubtful:no"),
+    "dated": ("dated:yes", "dated:no"),
     "is": ("is:starred", "is:unstarred", "is:read", "is:unread"),
     "has": ("has:tag", "has:note"),
     "tag": ("tag:NAME",),
@@ -130,7 +131,7 @@ class QueryNote:
 # ---- nodes ----------------------------------------------------------------------------------------------------------------------
 
 Remedy = Literal["filters", "words", "forms"]  # fewer filters, fewer words, other forms of a word
-Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
+Part = Literal["", "title"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, type, is_free, doubtful, author and section one word at a time, and
+    """A property of the whole document: source, lang, site, type, is_free, doubtful, dated, author and section one word at a time, and
     author_is and section_is as a whole.
 
     Of the marks of the user who asks: star, read, tag, and note one word at a time.
@@ -264,30 +265,6 @@ def _count_required_words(node: Node) -> int:
     if isinstance(node, AllOf | AnyOf):
         return (sum if isinstance(node, AllOf) else max)(map(_count_required_words, node.nodes))
     return 0
-
-
-def restrict_to_part(node: Node, part: Part) -> Node | None:
-    """The query restricted to one part of the document; None without words. Exclusions apply to the whole document and are dropped."""
-    if isinstance(node, Terms | SyntheticTerm):
-        return replace(node, part=node.part or part)
-    if isinstance(node, AllOf | AnyOf):
-        nodes = tuple(child for child in (restrict_to_part(child, part) for child in node.nodes) if child is not None)
-        return type(node)(nodes) if nodes else None
-    return None
-
-
-def drop_exclusions(node: Node) -> Node:
-    """The query without what its matches lack already.
-
-    >>> drop_exclusions(AllOf((Terms(("ferry",)), NoneOf(Terms(("train",)))))).nodes
-    (Terms(words=('ferry',), part='', exact=False, prefix=False),)
-    """
-    return AllOf(tuple(child for child in node.nodes if not isinstance(child, NoneOf))) if isinstance(node, AllOf) else node
-
-
-def has_facet(node: Node | None) -> bool:
-    """Whether the query requires a property."""
-    return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
 
 
 def requires_mark(node: Node | None) -> bool:

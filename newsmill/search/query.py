@@ -251,15 +251,15 @@ class _Parser:
             if code is None:
                 self._notes.append(QueryNote("language", value, FILTER_EXAMPLES[name]))
             return Facet("lang", code or folded.replace("_", "-"), value.strip())
-        if name in ("is_free", "doubtful"):
+        if name in ("is_free", "doubtful", "dated"):
             known = (_IS_FREE if name == "is_free" else _YES_NO).get(folded)
             if known is None:
                 self._reject(f"{name}:{value}", FILTER_EXAMPLES[name])
                 return None
             if name == "is_free":
                 return Facet(name, known)
-            property_ = Facet(name, "yes")  # only doubtful documents have the property in the index
-            return property_ if known == "yes" else NoneOf(property_)
+            held = "yes" if name == "doubtful" else "no"  # only doubtful and undated documents have a property in the index
+            return Facet(name, held) if known == held else NoneOf(Facet(name, held))
         if name in ("is", "has"):
             kind, is_present = _MARKS.get((name, folded), (None, False))
             if kind is None:

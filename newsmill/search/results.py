@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 from newsmill.model import Document, is_doubtful
 from newsmill.search.indexer import IndexPosition
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
+from newsmill.search.relevance import MatchScore
 from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, lemmatizer_of
 from newsmill.storage.schema import documents
@@ -54,6 +55,7 @@ class Hit:
     title_snippet: Snippet  # the whole title; empty without one
     snippet: Snippet
     gone_at: datetime | None = None
+    score: MatchScore | None = None  # where a search was asked to explain the order
 
 
 @dataclass(frozen=True, slots=True)

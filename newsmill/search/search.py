@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import inf, log
+from functools import partial
+from math import inf
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
-from newsmill.search.backend import Backend, MatchQuality, backend_of, read_connection
+from newsmill.search.backend import Backend, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
-from newsmill.search.indexer import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, MOMENTS_PER_SECOND, IndexPosition, Span, to_moment, to_time
+from newsmill.search.indexer import (
+    DATED,
+    MAX_POSITION,
+    MIN_POSITION,
+    MOMENTS_PER_DAY,
+    MOMENTS_PER_SECOND,
+    IndexPosition,
+    Span,
+    to_moment,
+    to_time,
+)
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.query import parse_query
+from newsmill.search.ranked import RankCursor, decode_rank_cursor, make_ranked_query
+from newsmill.search.relevance import MatchScore
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
 from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
 from newsmill.storage.database import reading
@@ -25,7 +38,6 @@ from newsmill.storage.schema import documents, search_entries
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
 COUNT_OVERTIME_SECONDS = 0.020  # after PAGE_SECONDS, when counting must end; ranking and fetching a page take 10 ms of them
-ENOUGH_MATCHES = 60  # three pages of results; a scan need not go far for more
 _STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": MOMENTS_PER_DAY}
 
 _ORDER = (documents.c.stored_at, documents.c.id)
@@ -44,6 +56,7 @@ class _Page:
     scanned: ScanResult
     rest: Span | None  # the span that was not scanned; None: all was, so `found` is the total
     is_cut: bool = False  # the page is short because the time was up
+    explain: Callable[[], Mapping[str, MatchScore]] = dict  # the scores by document; none in another order than by relevance
 
 
 _FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
@@ -65,11 +78,12 @@ class Search:
         order: Order = "relevance",
         wait: bool = False,
         count: bool = True,
+        explain: bool = False,
     ) -> SearchResults:
         """One page of matches. Without words to weigh, the newest are the most relevant. Raises CursorError.
 
         A page that would take too long ends early (`SearchResults.reached`), unless `wait`. Without `count`, `total` is given only
-        where finding the page has shown it.
+        where finding the page has shown it. `explain`: hits in the order of relevance have the parts of their score.
         """
         parsed = self._parse(query)
         terms = () if parsed.node is None else positive_terms(parsed.node)
@@ -78,6 +92,9 @@ class Search:
             index_query = prepare_query(conn, self._backend, parsed.node)
             page = self._page_finder(parsed, order)(index_query, parsed, limit, cursor, until)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
+            if explain:
+                scores = page.explain()
+                hits = tuple(replace(hit, score=scores.get(hit.id)) for hit in hits)
             count_until = (inf if wait else until + COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             notes: tuple[QueryNote, ...] = ()
@@ -88,7 +105,7 @@ class Search:
                 notes += tuple(self._explain_empty(conn, parsed))
             remedies = tuple(list_remedies(parsed)) if is_empty else ()
             suggestion = suggest_query(conn, self._backend, query, parsed) if is_empty else None
-        reached = to_time(page.rest.upper[0]) if page.is_cut and page.rest else None
+        reached = to_time(max(page.rest.upper, DATED.lower)[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
 
     def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
@@ -130,11 +147,12 @@ class Search:
     def count_over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[datetime, int], ...]:
-        """How many documents match per hour or day (UTC, named by its start), in order, without empty ones."""
+        """How many dated documents match per hour or day (UTC, named by its start), in order, without empty ones."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            rows = index_query.count_per_bucket(span_of_query(parsed).limit_to_times(since, until), _STEP_MOMENTS[step])
+            span = span_of_query(parsed).limit_to_times(since, until).intersect(DATED.lower)
+            rows = index_query.count_per_bucket(span, _STEP_MOMENTS[step])
         return tuple((to_time(row.bucket * _STEP_MOMENTS[step]), row.n) for row in rows)
 
     def count_by_source(
@@ -226,36 +244,25 @@ class Search:
         return _Page(found, encode_cursor("newest", *scanned.lower), len(found), scanned, rest, is_cut=True)
 
     def _ranked_page(self, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
+        ranked = make_ranked_query(index_query, span_of_query(parsed))
         start = RankCursor(to_moment(datetime.now(UTC))) if cursor is None else decode_rank_cursor(cursor)
-        found: list[tuple[RankCursor, int, IndexPosition]] = []  # the block of each match, its score and position
+        positions: list[IndexPosition] = []
+        matches = 0
         while True:
-            ranked, start, scanned = self._rank_block(index_query, parsed, start, until)
-            found += [(start, score, position) for score, position in ranked]
-            if len(found) > limit or start.lower == MIN_POSITION or scanned.is_cut:
-                break
-            start = RankCursor(start.now, upper=start.lower or MIN_POSITION)
-        positions = [position for _, _, position in found[:limit]]
-        rest = None if start.lower == MIN_POSITION else span_of_query(parsed).intersect(upper=start.lower or MIN_POSITION)
-        if len(found) > limit:
-            return _Page(positions, advance_to(*found[limit - 1]).encode(), len(found), scanned, rest)
-        if rest is None:
-            return _Page(positions, None, len(found), scanned, None)
-        following = RankCursor(start.now, upper=start.lower or MIN_POSITION)
-        return _Page(positions, following.encode(), len(found), scanned, rest, is_cut=True)
-
-    def _rank_block(
-        self, index_query: IndexQuery, parsed: Query, start: RankCursor, until: float
-    ) -> tuple[list[tuple[int, IndexPosition]], RankCursor, ScanResult]:
-        """The rest of the block that a reader is in, best first: scores and positions; the block with its ends fixed; how it was found."""
-        span = span_of_query(parsed).intersect(start.lower or MIN_POSITION, start.upper)
-        if start.lower is None:
-            scanned = index_query.scan_newest(span, BLOCK_MATCHES, enough=ENOUGH_MATCHES, until=until)
-        else:
-            scanned = ScanResult(index_query.newest(span, 2 * BLOCK_MATCHES), start.lower)
-        after = None if start.lower is None else (start.score, start.position)
-        block = fix_block(start, scanned.positions, scanned.lower)
-        quality = index_query.compare_matches(scanned.positions)
-        return rank_matches(scanned.positions, start.now, quality, after), block, scanned
+            block = ranked.read_block(start, until)
+            left, matches = limit - len(positions), matches + len(block.scanned.positions)
+            positions += [position for _, position in block.matches[:left]]
+            lower = block.cursor.lower or MIN_POSITION
+            is_last, rest = lower == MIN_POSITION, span_of_query(parsed).intersect(upper=lower)
+            explain = partial(ranked.explain, block.cursor, positions)
+            if len(block.matches) > left:
+                following = block.after(left) if left else start
+                return _Page(positions, following.encode(), matches, block.scanned, None if is_last else rest, explain=explain)
+            if is_last:
+                return _Page(positions, None, matches, block.scanned, None, explain=explain)
+            start = block.next_block()
+            if block.scanned.is_cut:
+                return _Page(positions, start.encode(), matches, block.scanned, rest, is_cut=True, explain=explain)
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))
@@ -268,72 +275,6 @@ class Search:
 
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-# ---- the order by relevance --------------------------------------------------------------------------------------------------
-
-# Matches with all words as they were typed, and not in other forms, come first. Among them the score decides: 2 with all words in the
-# title, 1 with all in title, description or first paragraphs, else 0, less the logarithm of the age in days. A title thus counts like an
-# age seven times lower: it decides among this morning's news, but not between last year's and today's.
-#
-# The newest BLOCK_MATCHES matches are ranked together; the next page continues with older blocks. So the work for a common word is bounded.
-# Each block is fixed by its two ends, so pages neither repeat nor omit a match while new documents come in.
-
-BLOCK_MATCHES = 400  # ranked together: twenty pages of results
-TITLE_SCORE = 2.0
-LEAD_SCORE = 1.0
-EXACT_SCORE = 16.0  # more than a title and any age: log(1 + 100 years in days) is 10.5
-SCORE_SCALE = 1_000_000  # scores are whole millionths, so that a cursor holds exactly what was compared
-
-
-@dataclass(frozen=True, slots=True)
-class RankCursor:
-    """Where a reader is: after `score` and `position` in the block from `lower` on and before `upper`, ranked as of the moment `now`."""
-
-    now: int
-    upper: IndexPosition = MAX_POSITION
-    lower: IndexPosition | None = None  # None: the block has no ends yet
-    score: int = 0
-    position: IndexPosition = MAX_POSITION
-
-    def encode(self) -> str:
-        lower = self.lower or MIN_POSITION
-        return encode_cursor("ranked", self.now, *self.upper, *lower, self.score, *self.position, int(self.lower is not None))
-
-
-def decode_rank_cursor(cursor: str) -> RankCursor:
-    """Raises CursorError."""
-    now, um, ui, lm, li, score, pm, pi, has_lower = decode_cursor("ranked", cursor, int, int, str, int, str, int, int, str, int)
-    lower = (int(lm), str(li)) if has_lower else None
-    return RankCursor(int(now), (int(um), str(ui)), lower, int(score), (int(pm), str(pi)))
-
-
-def fix_block(cursor: RankCursor, positions: Sequence[IndexPosition], lower: IndexPosition) -> RankCursor:
-    """The cursor's block, its ends fixed by its matches, newest first, and the position down to which they were searched."""
-    if cursor.lower is not None:
-        return cursor
-    upper = (positions[0][0] + 1, "") if positions and cursor.upper == MAX_POSITION else cursor.upper
-    return RankCursor(cursor.now, upper, lower)
-
-
-def advance_to(block: RankCursor, score: int, position: IndexPosition) -> RankCursor:
-    """The cursor after one match of a block."""
-    return replace(block, score=score, position=position)
-
-
-def score_match(position: IndexPosition, now: int, quality: MatchQuality) -> int:
-    """The score of one match, in millionths."""
-    bonus = TITLE_SCORE if position in quality.in_title else LEAD_SCORE if position in quality.in_lead else 0.0
-    bonus += EXACT_SCORE if position in quality.exact else 0.0
-    return round(SCORE_SCALE * (bonus - log(1 + max(0, now - position[0]) / MOMENTS_PER_DAY)))
-
-
-def rank_matches(
-    positions: Sequence[IndexPosition], now: int, quality: MatchQuality, after: tuple[int, IndexPosition] | None
-) -> list[tuple[int, IndexPosition]]:
-    """Scores and positions, best first (ties: newest first), without those up to `after`."""
-    ranked = sorted(((score_match(position, now, quality), position) for position in positions), reverse=True)
-    return ranked if after is None else [pair for pair in ranked if pair < after]
 
 
 # ---- documents in the order they were stored, a page at a time ---------------------------------------------------------------

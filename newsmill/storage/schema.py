@@ -396,6 +396,15 @@ search_entries = Table(
     sqlite_with_rowid=False,
 )
 
+# The words of each document in their order, as codes: what the order by relevance is computed from (search.relevance).
+search_codes = Table(
+    "search_codes",
+    metadata,
+    Column("document_id", String(64), primary_key=True),
+    Column("lemmatizer", String(8), nullable=False),  # of its language; "" for none
+    Column("codes", LargeBinary, nullable=False),  # relevance.encode_words
+)
+
 # Words of the index that a lemmatizer knows, and the words of titles, with their lemmas, folded. A query finds the lemmas of its words
 # here, and a wrong spelling finds similar words.
 search_forms = Table(

@@ -385,7 +385,7 @@ def take_shares(candidates: Iterable[tuple[str, str | None]], share: int) -> lis
 
 
 def count_by_publication(engine: Engine, since: datetime) -> list[DayCount] | None:
-    """Documents by day and source since the start of a UTC day. None: there are more than MAX_COUNTED. Raises ServiceError."""
+    """Dated documents by day and source since the start of a UTC day. None: there are more than MAX_COUNTED. Raises ServiceError."""
     newest = (
         select(search_entries.c.moment, search_entries.c.source)
         .where(search_entries.c.moment >= to_moment(since))

@@ -109,6 +109,7 @@ def test_show_by_url_and_by_id(newsmill: Newsmill, seed: str) -> None:
 def test_search(newsmill: Newsmill, seed: str) -> None:
     assert seed in newsmill("search", "NATO", "Gruschko").out
     assert newsmill("search", "NATO", "Gruschko", "--limit", "1", "--json").lines[0]["url"] == seed
+    assert "score " in newsmill("search", "NATO", "--explain").out and "score " not in newsmill("search", "NATO").out
     assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the snippet
     assert newsmill("search", "-n", "1", "--newest").out and seed in newsmill("search", "NATO source:demo -lang:en").out
     assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 document")

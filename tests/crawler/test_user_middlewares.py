@@ -369,7 +369,7 @@ def test_only_a_source_with_robots_false_is_fetched_against_robots_txt(sites: Fa
     for site in (closed, broken):
         for name in ("permitted", "other"):
             urls[site.ip, name] = site.article(f"/{name}")
-    world.source("permitted", homepage=closed.url("/"), discover=False, robots=False)
+    world.source("permitted", homepage=closed.url("/"), sitemaps=(broken.url("/map.xml"),), discover=False, robots=False)
     world.source("other", homepage=closed.url("/"), discover=False)
     for (_, name), url in urls.items():
         world.submit(url, source=name)

@@ -211,7 +211,9 @@ def test_search_with_snippets_and_counts(web: RunningApp) -> None:
     assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
     assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
     assert "".join(piece for piece, _ in found["items"][0]["title_snippet"]) == found["items"][0]["title"]
-    assert found["notes"] == [] and found["suggestion"] is None
+    assert found["notes"] == [] and found["suggestion"] is None and found["items"][0]["score"] is None
+    explained = web.stranger.get(f"{API}/search", params={"q": "harbour", "explain": 1}).json()["items"][0]["score"]
+    assert explained["terms"][0]["term"] == "harbour" and explained["score"] > 0 and explained["recency"] >= 1
     wrong = web.stranger.get(f"{API}/search", params={"q": "harbour after:noon"}).json()
     assert (wrong["total"], wrong["notes"][0]["kind"]) == (0, "date") and "write after:2026-01-31" in wrong["notes"][0]["message"]
     assert len(pages(web.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5

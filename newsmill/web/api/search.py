@@ -98,9 +98,10 @@ def search(
     order: Literal["relevance", "newest"] = "relevance",
     limit: Limit = 20,
     cursor: Cursor = None,
+    explain: Annotated[bool, Query(description="Give each item the parts of its score; only in the order of relevance.")] = False,
 ) -> SearchResponse:
     """Search documents. Each piece of a snippet states whether it matches the query."""
-    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order)
+    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order, explain=explain)
     return SearchResponse(
         items=results.hits,
         next=results.cursor,
