@@ -239,7 +239,10 @@ def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequ
     segment = world.context.archive.write(found, now=at)
     rows = [(leased[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
     world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
-    jobs.extract_claimed_pages(WorkerContext(replace(world.context, now=lambda: at), sandbox, "worker"), segment.id)
+    context = WorkerContext(replace(world.context, now=lambda: at), sandbox, "worker")
+    jobs.extract_claimed_pages(context, segment.id)
+    while waiting := context.app.ledger.deferred.list_waiting(now=at):  # a long page, on a busy machine
+        jobs.read_deferred(context, context.app.ledger.deferred.claim(waiting[0], "worker", limit=16, seconds=60, now=at))
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
     site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)
