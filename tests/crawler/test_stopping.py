@@ -13,7 +13,7 @@ from pathlib import Path
 from fake_site import Farm, Site
 from world import World, now
 
-from newsmill.model import State
+from newsmill.model import Kind, Outcome, State
 
 
 def add_sites(sites: Farm, hosts: int, pages: int, *, slow: float = 0.0) -> dict[Site, list[str]]:
@@ -242,15 +242,14 @@ def test_redis_may_go_away(sites: Farm, world: World) -> None:
 
 def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, world: World) -> None:
     site, busy_site = sites.site(), sites.site()
-    busy_site.article("/a")
-    url = site.page("/go", redirect=busy_site.url("/a"))
+    url = site.page("/go", redirect=busy_site.feed("/a"))  # a page would leave its site, and the target would have a row of its own
     assert world.ledger.lease_host(busy_site.host, "another", seconds=60, now=now()) is not None
-    world.submit(url)
+    world.submit(url, kind=Kind.FEED)
     with world.crawler(patch={"crawler.fetch_task.BUSY_HOST_PAUSE_SECONDS": 1.0}, delay=0.0):
         world.wait(lambda: "a host that another crawler holds" in (world.trace(url).detail or ""))
         assert (busy_site.log, world.trace(url).attempts) == ([], 0)
         world.ledger.release_host(busy_site.host, "another", now=now())
-        world.wait(lambda: world.outcome(url) is State.FETCHED)
+        world.wait(lambda: world.outcome(url) is Outcome.EMPTY_LISTING)
     assert [hit.path for hit in busy_site.log] == ["/robots.txt", "/a"]
     assert count_leases(world) == (0, 0)
 
