@@ -79,7 +79,7 @@ PURE = (
 # One package each knows a third-party system.
 OWNERS = {
     "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
-    "twisted": ("crawler",),
+    "twisted": ("crawler", "newsmill.scrapy"),  # a crawl of others may run without asyncio, so its pipeline waits with Deferreds
     "playwright": ("crawler",),
     "scrapy_playwright": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
