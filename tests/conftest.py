@@ -22,6 +22,7 @@ from sqlalchemy import Engine, Table
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.moved_file import HANDLERS
 from newsmill.storage.schema import metadata
 
 # Five processes import every test file. What they import is never freed, so looking for garbage in it takes a third of their start.
@@ -122,6 +123,13 @@ def temporary_files() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="nm-", ignore_cleanup_errors=True) as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def process_goes_on() -> Iterator[None]:
+    """A command that a test runs in this process registers what ends its process when the database is moved away, as tests do."""
+    yield
+    HANDLERS.clear()
 
 
 @pytest.fixture(scope="session")
