@@ -31,7 +31,7 @@ from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
 from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
 from newsmill.search.backend import SqliteBackend
-from newsmill.search.parsed_query import Terms, positive_terms, restrict_to_part
+from newsmill.search.parsed_query import Terms, positive_terms
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, parse_query
 from newsmill.search.tokens import fold
 
@@ -164,9 +164,7 @@ def query(data: bytes) -> None:
     assert len(words) <= MAX_ITEMS and all(isinstance(item, Terms) and 0 < len(item.words) <= MAX_PHRASE_WORDS for item in words)
     again = parse_query(" ".join(f'"{" ".join(item.words)}"' for item in words if not item.prefix and not item.part))
     assert again.node is not None or again.matches_nothing or not any(not item.prefix and not item.part for item in words)
-    for node in (found.node, restrict_to_part(found.node, "title")):
-        if node is not None:
-            _index().execute("SELECT count(*) FROM words WHERE words MATCH ?", (SqliteBackend().format_query(node),)).fetchone()
+    _index().execute("SELECT count(*) FROM words WHERE words MATCH ?", (SqliteBackend().format_query(found.node),)).fetchone()
 
 
 @cache
