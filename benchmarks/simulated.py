@@ -58,7 +58,7 @@ def install(clock: SimulatedClock) -> None:
     from newsmill.cli import terminal
     from newsmill.storage import database, processes
     from newsmill.storage.ledger import Ledger
-    from newsmill.storage.ledger.claims import DeferredPages
+    from newsmill.storage.ledger.deferred import DeferredPages
 
     terminal.now = clock
     database.read_clock = lambda _: clock()
