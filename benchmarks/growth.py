@@ -32,8 +32,9 @@ from growth_store import PAGES, store
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from newsmill.model import Document
-from newsmill.search import Search, word_forms
+from newsmill.search import word_forms
 from newsmill.search.indexer import index_changed
+from newsmill.search.search import Search
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, to_row

@@ -32,8 +32,8 @@ import bm25s
 from sqlalchemy import Engine, delete, insert, update
 
 from newsmill.model import Document
-from newsmill.search import Search
 from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, tokenize
 from newsmill.storage import database
 from newsmill.storage.database import writing

@@ -18,8 +18,9 @@ from growth import TRIES, at, make_queries
 from search_page import sessions
 from sqlalchemy import Connection, func, select
 
-from newsmill.search import choose_period, count_facets, count_timeline, unusual_terms
-from newsmill.search.indexer import to_time
+from newsmill.search import unusual_terms
+from newsmill.search.counts import choose_period, count_facets, count_timeline
+from newsmill.search.positions import to_time
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, select, text
 from starlette.testclient import TestClient
 
 from newsmill.context import build_context
-from newsmill.search.indexer import to_time
+from newsmill.search.positions import to_time
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries

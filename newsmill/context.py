@@ -16,7 +16,6 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.model import Source
 from newsmill.redaction import redact
-from newsmill.search import Search
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
@@ -31,6 +30,7 @@ from newsmill.storage.tokens import Tokens
 
 if TYPE_CHECKING:
     from newsmill.queue.queue import Queue
+    from newsmill.search.search import Search
 
 MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
 QUEUE_DEPTH_SECONDS = 3.0  # for which an answer of Redis is reused
@@ -49,11 +49,18 @@ class AppContext:
     archive: Archive
     profiles: Profiles
     fast_path_stats: FastPathStats
-    search: Search
     tokens: Tokens
     takedowns: Takedowns
     queue_depth: Callable[[], int | None]  # segments that wait; None: the embedded server is not running. Raises ServiceError
     now: Callable[[], datetime]  # aware, UTC: the clock that all processes on the database share
+
+    @property
+    def search(self) -> Search:
+        """Search of the documents."""
+        # it costs 0.2 s of CPU to import, which the commands that do not search need not spend
+        from newsmill.search.search import Search
+
+        return Search(self.engine)
 
 
 def build_context(
@@ -74,7 +81,6 @@ def build_context(
         Archive(archive_url),
         Profiles(engine),
         FastPathStats(engine),
-        Search(engine),
         Tokens(engine),
         Takedowns(engine),
         QueueDepth(queue_depth),

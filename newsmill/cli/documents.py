@@ -34,19 +34,12 @@ from newsmill.model import (
     describe_failure,
 )
 from newsmill.revision_comparison import ChangeKind, ParagraphChange, compare_texts, compare_words
-from newsmill.search import (
-    Hit,
-    MatchScore,
-    Order,
-    QueryNote,
-    Search,
-    SearchResults,
-    choose_period,
-    count_facets,
-    count_timeline,
-    indexer,
-    list_counts,
-)
+from newsmill.search import indexer
+from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
+from newsmill.search.parsed_query import QueryNote
+from newsmill.search.relevance import MatchScore
+from newsmill.search.results import Hit, Order, SearchResults
+from newsmill.search.search import Search
 from newsmill.site_inspection import add_scheme
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace

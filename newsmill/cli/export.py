@@ -38,7 +38,8 @@ from newsmill.exports.writer import (
     warc_layout,
 )
 from newsmill.model import Document
-from newsmill.search import Search, restrict_to_source
+from newsmill.search.query import restrict_to_source
+from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.columns import make_storable
 from newsmill.storage.completeness import CompletenessReader
@@ -114,18 +115,18 @@ def export(
     text = make_storable(" ".join(query or ()))  # an argument may have bytes that are not UTF-8
     text = text if source is None else restrict_to_source(text, source)
     plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
-    with context.open_context(configuration.load()) as opened:
-        store = replace(opened, search=Search(opened.engine, user))
+    with context.open_context(configuration.load()) as store:
+        search = Search(store.engine, user)
         if source is not None:
             context.find_source(store, source)
         if plan.query:
             finish_index(store.engine)
-        for one in store.search.check(plan.query):
+        for one in search.check(plan.query):
             note(printable(one.message))
         if to is not None:
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
-            documents, total = find_documents(store, plan.query, after) if query else list_documents(store, source, after)
+            documents, total = find_documents(search, plan.query, after) if query else list_documents(store, source, after)
             form = find_format(output_format, names, include=fields, live_updates=live_updates)
             documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
             export_to_file(form, documents, total, output)
@@ -159,10 +160,10 @@ def list_documents(store: AppContext, source: str | None, after: datetime | None
     return store.documents.iterate(source, after), store.documents.count(source, after)
 
 
-def find_documents(store: AppContext, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+def find_documents(search: Search, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
     """The documents that match, in the order they were stored, and their number if it is known."""
-    total = None if after else count_matches(store, query)
-    return (stored.document for stored in store.search.iterate(query, since=after)), total or None
+    total = None if after else count_matches(search, query)
+    return (stored.document for stored in search.iterate(query, since=after)), total or None
 
 
 def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]:
@@ -172,9 +173,9 @@ def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]
         yield from (MarkedDocument.of(document, found.get(document.id)) for document in batch)
 
 
-def count_matches(store: AppContext, query: str) -> int | None:
+def count_matches(search: Search, query: str) -> int | None:
     """The number of matches; None if it is above MAX_COUNTED_DOCUMENTS."""
-    count = store.search.count(query, max_count=MAX_COUNTED_DOCUMENTS)
+    count = search.count(query, max_count=MAX_COUNTED_DOCUMENTS)
     return count if count <= MAX_COUNTED_DOCUMENTS else None
 
 
@@ -204,7 +205,7 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
             initial = replace(initial, removed_until=store.search.end_cursor())  # earlier removals concern no file of this export
         scan = ExportScan(store.search, plan.query, plan.since, initial.place)
         is_whole_export = initial.place.cursor is None and plan.since is None
-        total = count_matches(store, plan.query) if is_whole_export else None
+        total = count_matches(store.search, plan.query) if is_whole_export else None
         with Interrupt() as interrupt, count_progress("documents", total=total) as advance:
             job = Export(
                 target,

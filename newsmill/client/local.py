@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
-from newsmill import search
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -35,6 +34,10 @@ from newsmill.client.corpus import (
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
+from newsmill.search.results import Hit
+from newsmill.search.search import Search
+from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.documents import ChangePosition, Changes, Documents, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import NearDuplicates
@@ -78,7 +81,7 @@ class LocalCorpus(Corpus):
         _ENGINES.add(self._engine)
         self._documents = Documents(self._engine)
         self._near = NearDuplicates(self._engine)
-        self._search = search.Search(self._engine)
+        self._search = Search(self._engine)
 
     def __repr__(self) -> str:
         return f"<corpus {database.describe_location(self._engine)}>"
@@ -113,8 +116,8 @@ class LocalCorpus(Corpus):
     def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
         check_text("query", query)
         check_range("limit", limit, 1)
-        found = search.count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
-        counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in search.list_counts(found))
+        found = count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
+        counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in list_counts(found))
         return FacetCounts(counts, found.counted, found.is_complete)
 
     def timeline(
@@ -124,15 +127,15 @@ class LocalCorpus(Corpus):
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
-        period = search.choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
-        bars = search.count_timeline(self._engine, query, period).bars
-        whole = search.count_timeline(self._engine, "", period).bars
+        period = choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
+        bars = count_timeline(self._engine, query, period).bars
+        whole = count_timeline(self._engine, "", period).bars
         return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
 
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
         if language is not None:
             check_text("language=", language)
-        found = search.find_unusual_terms(self._engine, database.read_clock(self._engine), language)
+        found = find_unusual_terms(self._engine, database.read_clock(self._engine), language)
         return [UnusualTerm(one.term, one.documents, one.sources, one.share, one.share_before, one.score) for one in found.terms]
 
     def changes(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change | Removal]:
@@ -254,6 +257,6 @@ def _to_change(one: StoredDocument | RemovedDocument) -> Change | Removal:
     return Change(Document(**{field.name: getattr(one, field.name) for field in fields(Document)}), one.cursor)
 
 
-def _to_search_hit(hit: search.Hit) -> SearchHit:
+def _to_search_hit(hit: Hit) -> SearchHit:
     values = {field.name: getattr(hit, field.name) for field in fields(SearchHit)}
     return SearchHit(**values | {"snippet": "".join(text for text, _ in hit.snippet)})

@@ -41,7 +41,8 @@ from newsmill.exports.target import (
     format_text_name,
 )
 from newsmill.model import Document
-from newsmill.search import Search, StoredHit
+from newsmill.search.results import StoredHit
+from newsmill.search.search import Search
 from newsmill.storage.documents import RemovedDocument
 
 MAX_PART_DOCUMENTS = 50_000

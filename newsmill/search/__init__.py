@@ -15,34 +15,3 @@ and UTC.
 
 A cursor is opaque and stays valid while documents come and go; any other string raises CursorError. Every call may raise ServiceError.
 """
-
-from newsmill.search.check import check_saved_query as check_saved_query
-from newsmill.search.counts import FACETS as FACETS
-from newsmill.search.counts import FacetCount as FacetCount
-from newsmill.search.counts import FacetName as FacetName
-from newsmill.search.counts import Facets as Facets
-from newsmill.search.counts import Period as Period
-from newsmill.search.counts import Timeline as Timeline
-from newsmill.search.counts import TimelineBar as TimelineBar
-from newsmill.search.counts import TimelineStep as TimelineStep
-from newsmill.search.counts import choose_period as choose_period
-from newsmill.search.counts import count_facets as count_facets
-from newsmill.search.counts import count_timeline as count_timeline
-from newsmill.search.counts import list_counts as list_counts
-from newsmill.search.parsed_query import QueryNote as QueryNote
-from newsmill.search.query import close_query as close_query
-from newsmill.search.query import restrict_to_source as restrict_to_source
-from newsmill.search.relevance import MatchScore as MatchScore
-from newsmill.search.results import FIRST_PAGE as FIRST_PAGE
-from newsmill.search.results import MAX_TOTAL as MAX_TOTAL
-from newsmill.search.results import Highlighter as Highlighter
-from newsmill.search.results import Hit as Hit
-from newsmill.search.results import Neighbours as Neighbours
-from newsmill.search.results import Order as Order
-from newsmill.search.results import SearchResults as SearchResults
-from newsmill.search.results import Step as Step
-from newsmill.search.results import StoredHit as StoredHit
-from newsmill.search.search import Search as Search
-from newsmill.search.unusual_terms import UnusualTerm as UnusualTerm
-from newsmill.search.unusual_terms import UnusualTerms as UnusualTerms
-from newsmill.search.unusual_terms import find_unusual_terms as find_unusual_terms

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, exc, text
 
 from newsmill.exceptions import ServiceError
-from newsmill.search.indexer import EVERY_ENTRY, IndexPosition, Span, facet_term
+from newsmill.search.indexer import EVERY_ENTRY, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.positions import IndexPosition, Span
 from newsmill.storage.database import reading, translate_errors
 
 FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site")

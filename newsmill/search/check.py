@@ -13,7 +13,6 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 from newsmill.search.backend import Backend, StatementTimeoutError
 from newsmill.search.counts import FacetCount, FacetName, count_newest_values, format_filter
 from newsmill.search.index_query import prepare_query
-from newsmill.search.indexer import DATED, Span, to_time
 from newsmill.search.parsed_query import (
     Facet,
     Node,
@@ -25,6 +24,7 @@ from newsmill.search.parsed_query import (
     positive_terms,
     requires_mark,
 )
+from newsmill.search.positions import DATED, Span, to_time
 from newsmill.search.query import parse_query
 from newsmill.search.tokens import fold, tokenize
 from newsmill.search.word_forms import find_known

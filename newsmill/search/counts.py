@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Engine
 
 from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
 from newsmill.search.index_query import IndexQuery, prepare_query
-from newsmill.search.indexer import MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
 from newsmill.search.parsed_query import span_of_query
+from newsmill.search.positions import MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
 from newsmill.search.query import parse_query
 from newsmill.search.tokens import fold
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from newsmill.search.backend import Backend, StatementTimeoutError
-from newsmill.search.indexer import MIN_POSITION, IndexPosition, Span, covering_terms, facet_term, lemma_term
+from newsmill.search.indexer import covering_terms, facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
@@ -29,6 +29,7 @@ from newsmill.search.parsed_query import (
     needs_word_positions,
     reads_matches_only,
 )
+from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, load_forms
 

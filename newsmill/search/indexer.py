@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
 from newsmill.model import Document, MarkKind, is_doubtful
+from newsmill.search.positions import FIRST_DATED_MOMENT, MOMENTS_PER_SECOND, find_moment
 from newsmill.search.relevance import encode_words
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register_forms
@@ -33,12 +33,6 @@ _MAX_PART_WORDS = (MAX_WORDS // 4, MAX_WORDS // 4, MAX_WORDS // 2)
 MAX_FACET_CHARACTERS = 100  # of a section, an author's name, a type or a host in a list of counts
 MAX_FACET_AUTHORS = 10  # of one document
 LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
-MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
-MOMENTS_PER_DAY = 86_400 * MOMENTS_PER_SECOND
-# Moments below this one are of documents without a date, one for each second up to the year 2106: they have no rank as new, no bar in
-# charts, and are not within after: and before:.
-FIRST_DATED_MOMENT = 1 << 32
-
 EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
 
@@ -86,7 +80,7 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
     }
     return IndexEntry(
         row["id"],
-        _moment_of(row),
+        find_moment(row),
         row["source"],
         title,
         lead,
@@ -98,30 +92,6 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
         encode_words(title, lead, body),
         frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
     )
-
-
-def document_time(published_at: datetime | None, precision: str | None, first_seen_at: datetime) -> datetime:
-    """A document's time: when it was published, but never later than it was first seen. A day without an hour counts to its end."""
-    if published_at is None:
-        return first_seen_at
-    return min(published_at + timedelta(days=1, seconds=-1) if precision == "day" else published_at, first_seen_at)
-
-
-def to_moment(at: datetime) -> int:
-    """The number by which the index orders a time: the first moment of its second. Times before 19 February 1970 count as that day."""
-    return max(FIRST_DATED_MOMENT, int(at.timestamp()) * MOMENTS_PER_SECOND)
-
-
-def _moment_of(row: Mapping[Any, Any]) -> int:
-    """Undated documents lie before all others, in the order in which they were first seen."""
-    if row["published_at"] is None:
-        return min(FIRST_DATED_MOMENT - MOMENTS_PER_SECOND, max(0, int(row["first_seen_at"].timestamp())))
-    return to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"]))
-
-
-def to_time(moment: int) -> datetime:
-    """The second that a moment lies in."""
-    return datetime.fromtimestamp(moment // MOMENTS_PER_SECOND, UTC)
 
 
 def facet_term(name: str, value: str) -> str:
@@ -268,34 +238,6 @@ def covering_terms(lower: int, upper: int) -> list[str]:
 def _bucket_term(level: int, number: int) -> str:
     return f"\ue005{level}{number:x}"
 
-
-# ---- positions by time -------------------------------------------------------------------------------------------------------
-
-IndexPosition = tuple[int, str]  # an entry's moment and its document's id
-
-MIN_POSITION: IndexPosition = (0, "")
-MAX_POSITION: IndexPosition = (1 << 62, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The positions from `lower` on and before `upper`."""
-
-    lower: IndexPosition = MIN_POSITION
-    upper: IndexPosition = MAX_POSITION
-
-    def intersect(self, lower: IndexPosition = MIN_POSITION, upper: IndexPosition = MAX_POSITION) -> Span:
-        return Span(max(self.lower, lower), min(self.upper, upper))
-
-    def limit_to_times(self, since: datetime | None, until: datetime | None) -> Span:
-        """The part from `since` on and before `until`; None: without that bound. With a bound, without undated documents."""
-        lower = (FIRST_DATED_MOMENT if since is None else to_moment(since), "")
-        if since is None and until is None:
-            return self
-        return self.intersect(lower, MAX_POSITION if until is None else (to_moment(until), ""))
-
-
-DATED = Span((FIRST_DATED_MOMENT, ""))  # all documents with a date
 
 BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
 BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5

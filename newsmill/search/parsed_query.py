@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from newsmill.model import MarkKind
-from newsmill.search.indexer import MIN_POSITION, Span
+from newsmill.search.positions import MIN_POSITION, Span
 
 FILTER_EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "source": ("source:NAME",),

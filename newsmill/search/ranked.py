@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from newsmill.exceptions import CursorError
 from newsmill.search.index_query import IndexQuery, ScanResult
-from newsmill.search.indexer import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.parsed_query import Terms, positive_terms
+from newsmill.search.positions import FIRST_DATED_MOMENT, MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span
 from newsmill.search.relevance import (
     SCORE_SCALE,
     MatchScore,

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from newsmill.model import Document, is_doubtful
-from newsmill.search.indexer import IndexPosition
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
+from newsmill.search.positions import IndexPosition
 from newsmill.search.relevance import MatchScore
 from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, lemmatizer_of

@@ -14,7 +14,8 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 from newsmill.search.backend import Backend, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, suggest_query
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
-from newsmill.search.indexer import (
+from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
+from newsmill.search.positions import (
     DATED,
     MAX_POSITION,
     MIN_POSITION,
@@ -25,7 +26,6 @@ from newsmill.search.indexer import (
     to_moment,
     to_time,
 )
-from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.query import parse_query
 from newsmill.search.ranked import RankCursor, decode_rank_cursor, make_ranked_query
 from newsmill.search.relevance import MatchScore

@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, select, text
 
 from newsmill.search.backend import Backend, backend_of, limit_statements, read_connection
-from newsmill.search.indexer import IndexPosition, Span
+from newsmill.search.positions import IndexPosition, Span
 from newsmill.search.tokens import fold, is_unspaced, is_word, split_words, tokenize
 from newsmill.search.word_forms import lemmatizer_of
 from newsmill.storage.columns import make_storable

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
-from newsmill.search.indexer import MOMENTS_PER_DAY, document_time, to_moment
+from newsmill.search.positions import MOMENTS_PER_DAY, document_time, to_moment
 from newsmill.storage.columns import format_hour, load_source
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace

@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 
 from newsmill.context import AppContext
 from newsmill.model import Document
-from newsmill.search import Search, close_query, restrict_to_source
+from newsmill.search.query import close_query, restrict_to_source
+from newsmill.search.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope

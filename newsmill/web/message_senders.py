@@ -26,7 +26,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.health.causes import Cause, Evidence, Finding
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument

@@ -27,7 +27,7 @@ from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, Link
-from newsmill.search import restrict_to_source
+from newsmill.search.query import restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 

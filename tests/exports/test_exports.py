@@ -49,7 +49,7 @@ from newsmill.exports.writer import (
     warc_layout,
 )
 from newsmill.model import Document
-from newsmill.search import StoredHit
+from newsmill.search.results import StoredHit
 from newsmill.storage.documents import ChangePosition, RemovedDocument
 
 PLAN = ExportPlan("jsonl")

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from newsmill import urls
 from newsmill.model import Document
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage.ledger import Ledger
 
 

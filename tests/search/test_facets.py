@@ -14,10 +14,21 @@ from rows import insert_documents
 from sqlalchemy import Engine
 
 from newsmill.model import Author, Document
-from newsmill.search import FACETS, Search, choose_period, count_facets, count_timeline, find_unusual_terms
-from newsmill.search.counts import MAX_DAYS, TIMELINE_STEPS, TimelineBar, TimelineStep, build_timeline, format_bar_filters
+from newsmill.search.counts import (
+    FACETS,
+    MAX_DAYS,
+    TIMELINE_STEPS,
+    TimelineBar,
+    TimelineStep,
+    build_timeline,
+    choose_period,
+    count_facets,
+    count_timeline,
+    format_bar_filters,
+)
 from newsmill.search.indexer import index_pending
-from newsmill.search.unusual_terms import log_likelihood_ratio
+from newsmill.search.search import Search
+from newsmill.search.unusual_terms import find_unusual_terms, log_likelihood_ratio
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from articles import article, store
 from sqlalchemy import Engine
 
 from newsmill.model import Document
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.search.tokens import tokenize
 
 FOLDER = Path(__file__).parent / "golden"

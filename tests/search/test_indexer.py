@@ -10,8 +10,8 @@ import services
 from rows import Mill, document_of, good, links
 from sqlalchemy import Engine, text, update
 
-from newsmill.search import Search
 from newsmill.search.indexer import MAX_LISTED_DOCUMENTS, PendingList, index_pending
+from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from newsmill.model import Author, Source
-from newsmill.search import QueryNote, Search
 from newsmill.search.check import similar_words
+from newsmill.search.parsed_query import QueryNote
 from newsmill.search.query import find_language, parse_date, parse_query
+from newsmill.search.search import Search
 from newsmill.storage.ledger import Ledger
 
 NOW = datetime(2026, 11, 28, 9, 30, 15, tzinfo=UTC)  # a Saturday

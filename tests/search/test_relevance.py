@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, delete
 
-from newsmill.search import Search, ranked
+from newsmill.search import ranked
 from newsmill.search.relevance import RankedTerm, Ranking, encode_phrase, encode_words, explain_match, recency
+from newsmill.search.search import Search
 from newsmill.storage.database import writing
 from newsmill.storage.schema import search_codes
 

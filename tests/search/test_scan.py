@@ -12,20 +12,13 @@ from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, text
 
-from newsmill.search import Period, Search, count_facets, count_timeline
 from newsmill.search import search as search_module
 from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, statement_timeout
+from newsmill.search.counts import Period, count_facets, count_timeline
 from newsmill.search.index_query import ScannedIndex, scan_matches
-from newsmill.search.indexer import (
-    BUCKET_MOMENTS,
-    MAX_BUCKETS,
-    MAX_POSITION,
-    MIN_POSITION,
-    IndexPosition,
-    Span,
-    bucket_terms,
-    covering_terms,
-)
+from newsmill.search.indexer import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
+from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
+from newsmill.search.search import Search
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
 

@@ -17,10 +17,12 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document, is_doubtful
-from newsmill.search import MAX_TOTAL, Search, backend, ranked, word_forms
+from newsmill.search import backend, ranked, word_forms
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, Terms
 from newsmill.search.query import parse_query
+from newsmill.search.results import MAX_TOTAL
+from newsmill.search.search import Search
 from newsmill.search.tokens import tokenize
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger

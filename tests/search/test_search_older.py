@@ -10,8 +10,8 @@ import pytest
 from articles import article, found, numbers, store
 from sqlalchemy import Engine, delete, text, update
 
-from newsmill.search import Search
 from newsmill.search.indexer import index_pending
+from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import documents

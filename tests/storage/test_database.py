@@ -25,8 +25,8 @@ from sqlalchemy import Engine, exc, make_url, text
 from newsmill import urls
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
-from newsmill.search import Search
 from newsmill.search.indexer import count_pending, index_pending
+from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import to_row

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, func, select
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import DocumentMarks
-from newsmill.search import Search, indexer
+from newsmill.search import indexer
+from newsmill.search.search import Search
 from newsmill.storage.database import reading
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import CursorError
 from newsmill.model import Author, AuthorType, Document, Link
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage.database import reading
 from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, Documents, RemovedDocument, find_horizon
 from newsmill.storage.ledger import Ledger

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from newsmill import urls
 from newsmill.exceptions import ConfigError
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.saved_searches import (

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, find_horizon, make_stamp
 from newsmill.storage.ledger import Ledger

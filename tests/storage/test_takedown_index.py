@@ -9,7 +9,7 @@ from rows import SITE, links
 from sqlalchemy import Engine, select, text
 from takedown_store import REASON, Store, erase_archived_pages, make_store, take_down
 
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_forms

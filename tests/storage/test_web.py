@@ -15,7 +15,7 @@ from newsmill import urls
 from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
-from newsmill.search import find_unusual_terms
+from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.documents import ChangePosition, Changes, Documents
 from newsmill.storage.ledger import Ledger

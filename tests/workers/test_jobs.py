@@ -352,11 +352,20 @@ def test_pages_wait_while_another_archive_is_in_its_place(world: WorkersWorld, c
     assert world.outcomes() == {"stored": 7, "archive_damaged": 3}
 
 
-def test_a_stop_stores_what_was_read_and_releases_the_rest(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
-    segment = world.fetch(["slow 0.2", *articles(5)])
+def test_a_stop_stores_what_was_read_and_releases_the_rest(
+    world: WorkersWorld, context: WorkerContext, clock: Clock, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = world.fetch(articles(6))
     context.stop = threading.Event()
-    threading.Timer(0.05, context.stop.set).start()
-    extract_claimed_pages(context, segment)
+    read = sandbox.read
+
+    def stop_and_read(*arguments: Any, **options: Any) -> Any:
+        context.stop.set()
+        return read(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "read", stop_and_read)
+        extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 1}, "the page in progress is finished"
     assert world.ledger.pending_segments(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
     assert world.ledger.progress().states.get(State.PROCESSING, 0) == 0

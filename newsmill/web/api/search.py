@@ -15,19 +15,20 @@ from newsmill.context import AppContext
 from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.exports.records import MarkedDocument
 from newsmill.model import Document
-from newsmill.search import (
+from newsmill.search.counts import (
+    MAX_DAY_BARS,
+    MAX_FACET_VALUES,
     FacetName,
-    Hit,
-    Order,
-    QueryNote,
-    Search,
     TimelineStep,
     choose_period,
     count_facets,
     count_timeline,
-    find_unusual_terms,
+    list_counts,
 )
-from newsmill.search.counts import MAX_DAY_BARS, MAX_FACET_VALUES, list_counts
+from newsmill.search.parsed_query import QueryNote
+from newsmill.search.results import Hit, Order
+from newsmill.search.search import Search
+from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage.documents import Changes
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from markupsafe import Markup, escape
 
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.search import Timeline, TimelineBar, TimelineStep
+from newsmill.search.counts import Timeline, TimelineBar, TimelineStep
 from newsmill.web.pages.translations import Translations
 
 HEIGHT = 100  # SVG units

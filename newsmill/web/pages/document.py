@@ -21,7 +21,7 @@ from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult, Page
-from newsmill.search import Search
+from newsmill.search.search import Search
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import FormatName, load_documents, stream_documents

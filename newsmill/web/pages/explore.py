@@ -14,21 +14,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.exports.formats import format_cell
-from newsmill.search import (
-    Period,
-    QueryNote,
-    Search,
-    Timeline,
-    TimelineBar,
-    TimelineStep,
+from newsmill.search.counts import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
+from newsmill.search.parsed_query import QueryNote
+from newsmill.search.query import MAX_QUERY_CHARACTERS
+from newsmill.search.search import Search
+from newsmill.search.unusual_terms import (
+    MIN_BEFORE_DOCUMENTS,
+    MIN_WEEK_DOCUMENTS,
+    WEEK,
+    WEEKS_BEFORE,
     UnusualTerm,
     UnusualTerms,
-    choose_period,
-    count_timeline,
     find_unusual_terms,
 )
-from newsmill.search.query import MAX_QUERY_CHARACTERS
-from newsmill.search.unusual_terms import MIN_BEFORE_DOCUMENTS, MIN_WEEK_DOCUMENTS, WEEK, WEEKS_BEFORE
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__
 from newsmill.web.auth import get_user, require_scope

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.context import AppContext
 from newsmill.model import State
-from newsmill.search import Period, count_timeline
+from newsmill.search.counts import Period, count_timeline
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import By, OperationStatistics, Statistics, count_by_publication, list_newest
 from newsmill.storage.tokens import Scope

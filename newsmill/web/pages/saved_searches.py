@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.search import check_saved_query
+from newsmill.search.check import check_saved_query
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import WEEKDAYS, Alert, Alerts, Channel, Frequency, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.tokens import Scope

@@ -14,22 +14,22 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
-from newsmill.search import (
-    FIRST_PAGE,
+from newsmill.search.counts import (
+    FACET_FIELDS,
+    MAX_DAYS,
     FacetName,
     Facets,
-    Neighbours,
-    Search,
     TimelineBar,
     TimelineStep,
     choose_period,
-    close_query,
     count_facets,
     count_timeline,
+    format_bar_filters,
 )
-from newsmill.search.counts import FACET_FIELDS, MAX_DAYS, format_bar_filters
 from newsmill.search.parsed_query import AnyOf, Query
-from newsmill.search.query import MAX_QUERY_CHARACTERS, SIGN, parse_query, split_query
+from newsmill.search.query import MAX_QUERY_CHARACTERS, SIGN, close_query, parse_query, split_query
+from newsmill.search.results import FIRST_PAGE, Neighbours
+from newsmill.search.search import Search
 from newsmill.storage.marks import Marks
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
