@@ -10,13 +10,11 @@ Two lock files decide who starts and stops it. `flock` ends with its process, so
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import importlib.util
 import os
 import platform
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from pathlib import Path
@@ -29,11 +27,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from newsmill.exceptions import ServiceError
-from newsmill.storage.private_files import make_private_folder
+from newsmill.queue.redis_socket import find_socket
 
-# sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included. A server started with a relative path would bind,
-# but no client could connect.
-MAX_SOCKET_PATH_BYTES = 100
 START_TIMEOUT_SECONDS = 10.0  # it takes 16 to 34 ms; the rest is for a machine that swaps
 INSTALL_HINT = "apt install valkey-server, apt install redis-server; or set REDIS_URL"
 
@@ -45,8 +40,7 @@ class EmbeddedRedis:
     """
 
     def __init__(self, data: Path) -> None:
-        self.folder = _private_folder(data)
-        self.socket = _socket_path(self.folder)
+        self.folder, self.socket = find_socket(data)
         self.url = f"unix://{quote(str(self.socket))}"
         self._users: IO[bytes] | None = None
         self._child: int | None = None  # process id of the server, when we started it
@@ -242,37 +236,6 @@ def _server_options(socket: Path) -> list[str]:
         *("--appendonly", "no"),
         *("--maxmemory-policy", "noeviction"),
     ]
-
-
-def _private_folder(data: Path) -> Path:
-    """`data`/redis, mode 0700."""
-    try:
-        make_private_folder(data)
-        folder = data.resolve() / "redis"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise ServiceError(f"the data folder {data} cannot be used ({error.strerror}); name another one in NEWSMILL_DATA") from error
-    return folder
-
-
-def _socket_path(folder: Path) -> Path:
-    """`folder`/redis.sock, or a private folder in /tmp when that path is too long for a socket.
-
-    Not TMPDIR: two commands with different environments must use the same socket.
-    """
-    path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
-        return path
-    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-    short = Path("/tmp") / f"newsmill-{os.geteuid()}-{name}"  # noqa: S108 — made 0700 and its owner is checked below
-    short.mkdir(mode=0o700, exist_ok=True)
-    status = short.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise ServiceError(
-            f"{short} is not a private folder of this user, so it cannot hold the socket; use a data folder with a shorter path"
-        )
-    return short / "redis.sock"
 
 
 def _last_line(log: Path) -> str:

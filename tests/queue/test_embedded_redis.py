@@ -15,7 +15,7 @@ import redis
 from services import eventually, is_running
 
 from newsmill.exceptions import ServiceError
-from newsmill.queue import embedded_redis
+from newsmill.queue import embedded_redis, redis_socket
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.queue.queue import connect_redis
 
@@ -160,7 +160,7 @@ def test_a_stopped_server_is_slow_not_dead(tmp_path: Path, monkeypatch: pytest.M
 def test_a_long_path_moves_the_socket(tmp_path: Path) -> None:
     data = tmp_path / ("long" * 40)
     with EmbeddedRedis(data) as server:
-        assert len(os.fsencode(server.socket)) <= embedded_redis.MAX_SOCKET_PATH_BYTES
+        assert len(os.fsencode(server.socket)) <= redis_socket.MAX_SOCKET_PATH_BYTES
         assert server.socket.parent.stat().st_mode & 0o777 == 0o700
         other = other_command(data)
         leave(other)
