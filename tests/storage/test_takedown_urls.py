@@ -12,10 +12,12 @@ from rows import NOON, SITE, SOURCE
 from sqlalchemy import Engine, select, update
 from takedown_store import REASON, Store, check_counters, erase_archived_pages, make_link, make_store, take_down
 
+from newsmill import urls
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
 from newsmill.storage import doctor
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger.barred_urls import make_text_key
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, takedowns
 
@@ -56,6 +58,22 @@ def test_a_spelling_of_a_removed_url_is_refused_without_a_canonical_url(store: S
     assert store.app.documents.count() == 0
     erase_archived_pages(store.app)
     assert b"paper.example/" not in store.read_archive()
+    check(store, engine)
+
+
+def test_the_title_and_text_of_a_removed_article_do_not_come_back_at_another_url(store: Store, engine: Engine) -> None:
+    """The reason for the key of the text: a feed named 120 URLs of one article, and those read after the takedown were stored."""
+    assert store.show(f"{SITE}/story.php?id=1", "Title", write_text(1)) is Outcome.STORED
+    assert make_text_key(f"{SITE}/a", "hash") == make_text_key(f"{SITE}/b", "hash") != make_text_key("https://other.example/a", "hash")
+    assert store.show(f"{SITE}/notice", "Short", "Nothing here.") is Outcome.STORED
+    take_down(store.app, [f"{SITE}/story.php?id=1", f"{SITE}/notice"], REASON)
+    assert store.show(f"{SITE}/story.php?id=1.102", "Title", write_text(1)) is Outcome.TAKEDOWN
+    assert store.show(f"{SITE}/story.php?id=2", "Title", write_text(2)) is Outcome.STORED
+    assert store.show(f"{SITE}/another-notice", "Short", "Nothing here.") is Outcome.STORED
+    assert f"{SITE}/story.php?id=1.102" in {one.url for one in store.app.takedowns.list()}
+    keys = {urls.make_key(one.url) for one in store.app.takedowns.list()}
+    assert store.app.takedowns.remove(keys, now=NOON) == len(keys)
+    assert store.show(f"{SITE}/story.php?id=1.103", "Title", write_text(1)) is not Outcome.TAKEDOWN
     check(store, engine)
 
 

@@ -1,10 +1,14 @@
-"""The URLs of taken-down articles, by key: what every transaction that adds a URL or stores a page asks. `takedowns` bars them."""
+"""The URLs of taken-down articles, by key: what every transaction that adds a URL or stores a page asks. `takedowns` bars them.
+
+Titles and texts of the articles have keys as well, so that an article does not come back at a URL that nothing connects with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -14,6 +18,7 @@ from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
 from newsmill.storage.statements import Upsert
 
+TEXT_KEY = "text "  # the beginning of such a key; a URL's key is a hash
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
 
 _KEYS: Any = bindparam("b_keys", expanding=True)
@@ -43,6 +48,12 @@ class BarredUrl:
     document_id: str | None = None
     evidence: Evidence | None = None
     image: str | None = None
+
+
+def make_text_key(url: str, content_hash: str) -> str:
+    """The key of an article's title and text on the site of its URL. Another site may publish the same text."""
+    site = urls.find_site(url) or url
+    return TEXT_KEY + blake2b(f"{site} {content_hash}".encode(), digest_size=16).hexdigest()
 
 
 def is_any_barred(conn: Connection) -> bool:

@@ -2,7 +2,8 @@
 
 A page at a barred URL is refused, and so is its AMP, print or mobile version by the spelling of its URL. A page that only names a barred
 URL, as its canonical one or with another parameter, is refused if its text is that of the removed article. Otherwise it is another article,
-whose site names one URL for all: it is stored under its own URL.
+whose site names one URL for all: it is stored under its own URL. A page at any other URL of the site is refused if it has the title and the
+text of the removed article.
 
 A row that has a document has another article than the removed one, whose rows have ended. It keeps its document.
 """
@@ -21,7 +22,7 @@ from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.ledger.article_identity import StoredPage
-from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred
+from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred, make_text_key
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.ledger.takedown_evidence import shows_removed_article
 from newsmill.storage.statements import AnyRow
@@ -29,9 +30,11 @@ from newsmill.storage.statements import AnyRow
 
 @dataclass(frozen=True, slots=True)
 class PageKeys:
-    """The keys of a page. `of_page`: the URLs that show it; `named`: those that it names or resembles, which may be another article's."""
+    """The keys of a page. `of_page`: the URLs that show it; `text`: its title and text; `named`: the URLs that it names or resembles, which
+    may be another article's."""
 
     of_page: tuple[str, ...]
+    text: str
     named: tuple[str, ...]
 
 
@@ -47,7 +50,7 @@ def refuse_removed(
     read = {result.claim.id: document for result in results if (document := result.reading.document) and result.retry_at is None}
     keys = {result.claim.id: list_keys(result.claim.url, read[result.claim.id]) for result in results if result.claim.id in read}
     former = {claim_id: rows[claim_id].document_id for claim_id in read}  # the document that a row had, or whose copy it was
-    wanted = {key for of_page in keys.values() for key in (*of_page.of_page, *of_page.named)}
+    wanted = {key for of_page in keys.values() for key in (*of_page.of_page, of_page.text, *of_page.named)}
     wanted |= {document_id for document_id in former.values() if document_id is not None}
     barred = find_barred(conn, wanted)
     if not barred:
@@ -80,7 +83,8 @@ def list_keys(claimed_url: str, document: Document) -> PageKeys:
     # A site that shows all articles at its homepage with a parameter has no article at the homepage.
     fewer = [url for one in shown if "?" in one for url in (*drop_each_parameter(one).values(), one.partition("?")[0])]
     named = _make_keys(url for url in (document.canonical_url, *fewer) if url is not None and not _is_homepage(url))
-    return PageKeys(tuple(of_page), tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page))
+    text = make_text_key(document.url, document.content_hash)
+    return PageKeys(tuple(of_page), text, tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page))
 
 
 def _check(
@@ -92,7 +96,7 @@ def _check(
     joining: dict[str, BarredUrl],
 ) -> Result:
     """The result of a page without a document of its own."""
-    found = next((barred[key] for key in (*keys.of_page, former or "") if key in barred), None)
+    found = next((barred[key] for key in (*keys.of_page, keys.text, former or "") if key in barred), None)
     if found is None:
         named = [barred[key] for key in keys.named if key in barred]
         found = next((one for one in named if shows_removed_article(document, one.evidence)), None)

@@ -31,7 +31,7 @@ from newsmill.search.erasure import forget_words, merge_deleted_words
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, remove
 from newsmill.storage.ledger.article_identity import lock_ids
-from newsmill.storage.ledger.barred_urls import FORGOTTEN, BarredUrl, bar
+from newsmill.storage.ledger.barred_urls import FORGOTTEN, TEXT_KEY, BarredUrl, bar, make_text_key
 from newsmill.storage.ledger.takedown_evidence import make_evidence, merge_evidence
 from newsmill.storage.private_files import make_image_name
 from newsmill.storage.schema import documents, ledger, revisions, segments, takedowns
@@ -48,14 +48,14 @@ _NAMED = select(ledger.c.document_id).where(ledger.c.url_key.in_(_KEYS), ledger.
 _DOCUMENTS = (
     select(
         *(documents.c[name] for name in ("id", "ledger_id", "url", "requested_url", "canonical_url")),
-        *(documents.c[name] for name in ("title", "description", "text", "site_name", "source", "image")),
+        *(documents.c[name] for name in ("title", "description", "text", "content_hash", "site_name", "source", "image")),
     )
     .where(documents.c.id.in_(_IDS))
     .order_by(documents.c.id)
 )
 _DOCUMENTS_LOCKED = _DOCUMENTS.with_for_update()
 _REVISIONS = (
-    select(revisions.c.document_id, revisions.c.title, revisions.c.text)
+    select(revisions.c.document_id, revisions.c.title, revisions.c.text, revisions.c.content_hash)
     .where(revisions.c.document_id.in_(_IDS))
     .order_by(revisions.c.document_id, revisions.c.revision.desc())
 )
@@ -89,6 +89,8 @@ _PERMIT = (
     .where(ledger.c.id == bindparam("b_id"))
     .values(state="due", outcome=None, detail=None, ended_at=None, next_at=NOW, attempts=0, crashes=0)
 )
+_IS_TEXT = takedowns.c.url_key.startswith(TEXT_KEY)
+_PERMIT_TEXTS = delete(takedowns).where(_IS_TEXT, takedowns.c.document_id.in_(_IDS))
 _BARRED = (
     select(*_ROW_COLUMNS)
     .where(ledger.c.url_key.in_(_KEYS), ledger.c.outcome == literal_column("'takedown'"))
@@ -163,12 +165,14 @@ class Takedowns:
         """All barred URLs, the newest first."""
         order = (takedowns.c.created_at.desc(), takedowns.c.url)
         with reading(self._engine) as conn:
-            return [_to_takedown(row) for row in conn.execute(select(takedowns).order_by(*order))]
+            return [_to_takedown(row) for row in conn.execute(select(takedowns).where(~_IS_TEXT).order_by(*order))]
 
     def count_to_erase(self) -> int:
         """The number of these URLs."""
         with reading(self._engine) as conn:
-            return conn.execute(select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None))).scalar_one()
+            return conn.execute(
+                select(func.count()).select_from(takedowns).where(takedowns.c.erase_after.is_not(None), ~_IS_TEXT)
+            ).scalar_one()
 
     def erase(self, archive: Archive, images: Path, *, now: datetime, advance: Callable[[int], None] = lambda done: None) -> Erasure:
         """Erase what takedowns have left, where that is still to be done: pages in the archive, words in the search index of SQLite, and
@@ -232,6 +236,8 @@ class Takedowns:
         """Permit URLs again: they are due if the ledger knows them. Returns the number of URLs that were barred."""
         with writing(self._engine) as conn:
             ordered = sorted(keys)
+            ids = conn.execute(select(takedowns.c.document_id).where(takedowns.c.url_key.in_(_KEYS)), {"b_keys": ordered}).scalars()
+            conn.execute(_PERMIT_TEXTS, {"b_ids": sorted({one for one in ids if one is not None})})
             removed = conn.execute(delete(takedowns).where(takedowns.c.url_key.in_(_KEYS)), {"b_keys": ordered}).rowcount
             rows = conn.execute(_BARRED, {"b_keys": ordered}).all()
             if rows:
@@ -307,9 +313,11 @@ def _bar(conn: Connection, demand: _Demand, reason: str, now: datetime) -> Taked
     rows = [row for row in rows if row.url_key in of_article]
     erase_after = now + MAX_FETCH_TIME if any(row.state == "fetching" for row in rows) else now
     versions: dict[str, list[tuple[str | None, str]]] = {document.id: [(document.title, document.text)] for document in found}
+    texts = {(document.id, document.content_hash) for document in found}
     for revision in conn.execute(_REVISIONS, {"b_ids": ids}):
         versions[revision.document_id].append((revision.title, revision.text))
-    _bar_urls(conn, of_article, found, versions, reason, erase_after, now)
+        texts.add((revision.document_id, revision.content_hash))
+    _bar_article(conn, of_article, found, versions, texts, reason, erase_after, now)
     remove_from_deliveries(conn, ids)
     empty_pushes(conn)
     remove(conn, ids, now)
@@ -346,15 +354,17 @@ def _list_urls(demand: _Demand, found: Sequence[AnyRow], pages: Sequence[AnyRow]
     return of_article
 
 
-def _bar_urls(
+def _bar_article(
     conn: Connection,
     of_article: Mapping[str, tuple[str, frozenset[str]]],
     found: Sequence[AnyRow],
     versions: Mapping[str, Sequence[tuple[str | None, str]]],
+    texts: Iterable[tuple[str, str]],
     reason: str,
     erase_after: datetime,
     now: datetime,
 ) -> None:
+    """Bar the URLs, and the texts of articles (document id and content hash) that are long enough to be told from others."""
     known = {
         document.id: BarredUrl(
             document.url,
@@ -370,6 +380,10 @@ def _bar_urls(
         articles = [known[document_id] for document_id in sorted(ids)]
         evidence = reduce(merge_evidence, (article.evidence for article in articles)) if articles else None
         barred[key] = replace(articles[0], url=url, evidence=evidence) if articles else BarredUrl(url, reason)
+    for document_id, content_hash in texts:
+        article = known[document_id]
+        if article.evidence is not None:
+            barred[make_text_key(article.url, content_hash)] = article
     bar(conn, barred, erase_after, now)
 
 
