@@ -46,7 +46,20 @@ from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.message_senders import AlarmSender, AlertSender, TestSender
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
-from newsmill.web.pages import bot, document, explore, home, operations, rendering, revisions, saved_searches, search, source, sources
+from newsmill.web.pages import (
+    api_reference,
+    bot,
+    document,
+    explore,
+    home,
+    operations,
+    rendering,
+    revisions,
+    saved_searches,
+    search,
+    source,
+    sources,
+)
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.responses import check_query_parameters, error_responses, install_error_handlers, problem_schemas
@@ -74,6 +87,7 @@ PAGE_ROUTERS = (
     *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router, revisions.router),
     *(sources.router, source.router, operations.router, rendering.router),  # the fixed paths under /sources before /sources/{name}
     document.marks_router,
+    api_reference.router,
 )
 
 P = ParamSpec("P")

@@ -250,6 +250,9 @@ def _format_value(value: Any) -> list[str]:
 
 # It shows its own content: no script, no network, no form, no window.
 ARCHIVED_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# The archive has the page and not its style sheets and images. Its own rules come later in the cascade, so they win.
+STAND_IN_STYLE = "<style>body{max-width:46rem;margin:1rem auto;font:1rem/1.5 sans-serif}img,video,svg{max-width:100%;height:auto}</style>"
+_HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 # The policy does not cover early connections (link rel=preconnect, dns-prefetch) and URLs resolved against another host (base).
 _PRECONNECTING_TAG = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
 
@@ -281,7 +284,9 @@ def get_archived_html(request: Request, document_id: str) -> Response:
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
     }
-    return Response(disable_preconnects(html).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers)
+    return Response(
+        add_stand_in_style(disable_preconnects(html)).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers
+    )
 
 
 def read_archived_page(context: AppContext, document: Document) -> Page:
@@ -301,6 +306,15 @@ def decode_page(page: Page) -> str:
         return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"
     page = page.as_rendered()
     return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
+
+
+def add_stand_in_style(html: str) -> str:
+    """Make a page readable whose style sheets are not in the archive. A page without a head stays as it is.
+
+    >>> add_stand_in_style("<html><head><title>x</title></head>").startswith("<html><head><style>")
+    True
+    """
+    return _HEAD.sub(lambda head: head[0] + STAND_IN_STYLE, html, count=1)
 
 
 def disable_preconnects(html: str) -> str:

@@ -51,41 +51,53 @@ def show_home(request: Request, by: str = "published") -> Response:
     context: AppContext = request.app.state.context
     view = PageView(request)
     order: By = "seen" if by == "seen" else "published"
-    statistics, operation = Statistics(context.engine), OperationStatistics(context.engine)
-    names, queues = statistics.names(), operation.count_by_state()
-    day_ago = view.now - timedelta(hours=24)
-    stored, is_exact = context.documents.estimate_count()
-    newest = list_newest(context.engine, MAX_DOCUMENTS, order)
-    problems = list_problems(context, view.words, view.now)
     return view.page(
         "home.html",
-        by=order,
-        stored_count=stored,
-        stored=view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
-        pending=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
-        sources=len(names),
-        names=set(names),
-        last_day=sum(row.n for row in statistics.per_hour(day_ago)),
-        newest=newest,
-        marks=view.marks(head.id for head in newest.heads),
+        names=set(Statistics(context.engine).names()),
         chart=build_hour_chart(context, view) if order == "seen" else build_day_chart(context, view),
-        problems=problems[:MAX_PROBLEMS],
-        has_more_problems=len(problems) > MAX_PROBLEMS,
         refresh_seconds=REFRESH_SECONDS,
+        **read_newest(context, view, order),
         **read_fetching(context, view),
     )
 
 
+@router.get("/newest")
+def show_newest(request: Request, by: str = "published") -> Response:
+    """A part of the home page that a script refreshes during a crawl: the problems and the newest documents."""
+    view = PageView(request, path="/")
+    return view.page("newest.html", **read_newest(request.app.state.context, view, "seen" if by == "seen" else "published"))
+
+
 @router.get("/fetching")
 def show_fetching(request: Request) -> Response:
-    """The part of the home page that a script refreshes: the hosts being fetched."""
+    """A part of the home page that a script refreshes: the figures and the hosts being fetched."""
     view = PageView(request)
     return view.page("fetching.html", **read_fetching(request.app.state.context, view))
 
 
-def read_fetching(context: AppContext, view: PageView) -> dict[str, Any]:
-    """The hosts being fetched; and for the case that there are none, whether a crawler runs and when it continues."""
+def read_newest(context: AppContext, view: PageView, by: By) -> dict[str, Any]:
+    """What needs attention, and the newest documents."""
+    newest = list_newest(context.engine, MAX_DOCUMENTS, by)
+    problems = list_problems(context, view.words, view.now)
     return {
+        "by": by,
+        "newest": newest,
+        "marks": view.marks(head.id for head in newest.heads),
+        "problems": problems[:MAX_PROBLEMS],
+        "has_more_problems": len(problems) > MAX_PROBLEMS,
+    }
+
+
+def read_fetching(context: AppContext, view: PageView) -> dict[str, Any]:
+    """The figures, and the hosts being fetched; for the case that there are none, whether a crawler runs and when it continues."""
+    statistics, queues = Statistics(context.engine), OperationStatistics(context.engine).count_by_state()
+    stored, is_exact = context.documents.estimate_count()
+    return {
+        "stored_count": stored,
+        "stored": view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
+        "pending": sum(n for state, n in queues.items() if state is not State.QUARANTINED),
+        "sources": len(statistics.names()),
+        "last_day": sum(row.n for row in statistics.per_hour(view.now - timedelta(hours=24))),
         "fetching": OperationStatistics(context.engine).list_fetching_hosts(MAX_HOSTS),
         "is_crawling": any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now)),
         "next_tick": Statistics(context.engine).next_tick(),

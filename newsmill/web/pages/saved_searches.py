@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.search.check import check_saved_query
+from newsmill.search.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.saved_searches import WEEKDAYS, Alert, Alerts, Channel, Frequency, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.tokens import Scope
@@ -168,6 +169,7 @@ def render_search(
     current = SavedSearches(context.engine).get(search.id) or search
     found = SavedSearches(context.engine).list_matches(search.id, limit=MAX_MATCHES)
     by_id = {document.id: document for document in Changes(context.engine).get_many([match.document_id for match in found])}
+    newest = Search(context.engine, search.user).search(search.query, limit=MAX_MATCHES, order="newest", count=False).hits
     settings = context.settings
     is_usable = {Channel.EMAIL: mail_server(settings) is not None, Channel.WEBHOOK: True, Channel.APPRISE: bool(settings.apprise)}
     return view.page(
@@ -176,6 +178,7 @@ def render_search(
         search=current,
         notes=check_saved_query(search.query),
         results=f"/search{params({'q': search.query})}",
+        hits=[hit for hit in newest if hit.id not in by_id],
         matches=[(match, by_id[match.document_id]) for match in found if match.document_id in by_id],
         alerts=Alerts(context.engine).list_all(search=search.id),
         channels=[one for one, usable in is_usable.items() if usable and view.may(find_needed_scope(one, settings))],

@@ -208,6 +208,7 @@ def test_the_answer_to_rules_is_in_view(browser: Browser, site: Site) -> None:
     context = window(browser, site, 390, "light", script=False)
     page = context.new_page()
     page.goto(f"{site.url}/sources/valley-gazette")
+    page.locator("#technical > summary").click()
     page.locator("#rules > summary").click()
     for selectors, button, answer in (
         ("a[", "preview", "[role=alert]"),

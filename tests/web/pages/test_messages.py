@@ -60,7 +60,7 @@ PARTS = {
 # The same in every language.
 NAMES = {
     *("Newsmill", "API", "Atom", "RSS", "JSON", "CSV", "SVG", "Feed", "newsmill", "up", "demo", "export", "UTC", "URL"),
-    *("User", "agent", "Disallow"),
+    *("User", "agent", "Disallow", "OpenAPI", "Authorization", "Bearer", "TOKEN"),
 }
 
 

@@ -161,7 +161,7 @@ def test_home_says_what_new_means(filled: RunningApp) -> None:
     assert text_of(published.xpath("//h2[@id='newest']")[0]) == "Newest by publication"
     assert text_of(seen.xpath("//h2[@id='newest']")[0]) == "Newest by first seen"
     for page in (published, seen):
-        heads = page.xpath("//ol[@class='documents wide']/li")
+        heads = page.xpath("//ol[@class='documents']/li")
         assert heads and all("published " in text_of(head) and "first seen " in text_of(head) for head in heads)
         assert Counter(head.xpath("string(.//div[@class='meta']/a)") for head in heads).most_common(1)[0][1] == 3
         assert "At most 3 documents of each source." in text_of(page)
@@ -174,7 +174,9 @@ def test_home_says_what_new_means(filled: RunningApp) -> None:
 def test_what_is_being_fetched_is_a_part_of_its_own(filled: RunningApp) -> None:
     """The script reads the part; without a script the link reloads the page."""
     home = read(filled.stranger, "/")
-    (part,) = home.xpath("//*[@data-refresh]")
+    newest, part = home.xpath("//*[@data-refresh]")
+    shown = filled.stranger.get(newest.get("data-refresh"), headers=HTML)
+    assert text_of(html.fragment_fromstring(shown.text, create_parent=True)) == text_of(newest), "a crawl is running"
     fragment = filled.stranger.get(part.get("data-refresh"), headers=HTML)
     assert "<html" not in fragment.text and "puente.example" in fragment.text
     assert text_of(html.fragment_fromstring(fragment.text, create_parent=True)) == text_of(part)
@@ -182,10 +184,20 @@ def test_what_is_being_fetched_is_a_part_of_its_own(filled: RunningApp) -> None:
     assert "Stand: 12:20" in filled.client().get("/fetching?lang=de", headers=HTML).text
 
 
+def test_the_api_has_a_page_with_every_route(filled: RunningApp) -> None:
+    page = read(filled.stranger, "/api")
+    routes = page.xpath("//details/summary/code/text()")
+    schema = filled.stranger.get("/api/v1/openapi.json").json()
+    assert sorted(routes) == sorted(f"{method.upper()} {path}" for path, methods in schema["paths"].items() for method in methods)
+    links = page.xpath("//details//a/@href")
+    assert {"/api/v1/search", "/api/v1/sources"} <= set(links) and not [link for link in links if "{" in link or "stream" in link]
+    assert read(filled.stranger, "/").xpath("//footer//a[@href='/api']")
+
+
 def test_a_source_has_closed_sections_and_tables_that_can_be_shown_whole(filled: RunningApp) -> None:
     page = read(filled.stranger, "/sources/valley-gazette")
     folds = {fold.get("id"): fold for fold in page.xpath("//details[@class='fold']")}
-    assert list(folds) == ["plan", "listings", "profile", "rules", "recent"] and not page.xpath("//details/@open")
+    assert list(folds) == ["plan", "listings", "recent", "technical", "profile", "rules"] and not page.xpath("//details/@open")
     assert "when news is to be expected" in text_of(folds["plan"].xpath("summary")[0]) and "2 rules" in text_of(
         folds["rules"].xpath("summary")[0]
     )

@@ -26,6 +26,7 @@ def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) 
     form = {"csrf": token(client, "/search?q=harbour")}
     assert "1 to 100 printable" in client.post("/searches", data=form | {"q": "harbour", "name": "x" * 101}, headers=HTML).text
     saved = client.post("/searches", data=form | {"q": "harbour", "name": "Ports"}).headers["location"].partition("?")[0]
+    assert read(client, saved).xpath("//section[@aria-labelledby='results']//li"), "it opens on what it finds"
     stock(web, 3, ago=-5, fetched_at=web.context.now())
     AlertSender(web.context).match(Changes(web.context.engine).end(), web.context.now())
     assert "Ports 3 new" in text_of(read(web.stranger, "/search")), "a session that a link opened is that of anyone"

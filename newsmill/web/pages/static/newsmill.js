@@ -22,6 +22,10 @@
     else image.addEventListener("error", () => drop(image));
   }
 
+  // On a narrow screen the filters stand above the results, so they begin closed.
+  const filters = one("details.filters");
+  if (filters && matchMedia("screen and (max-width: 59.99rem)").matches) filters.open = false;
+
   // ---- marks
 
   async function send(values) {
@@ -71,7 +75,8 @@
       const chosen = boxes.filter((box) => box.checked).length;
       count.hidden = !chosen;
       count.textContent = ` (${chosen})`;
-      if (chosen) one("details.bulk").open = true;
+      one("details.bulk").open = chosen > 0;
+      one("details.bulk").hidden = !chosen;
     };
     for (const box of boxes) box.addEventListener("change", show);
     all.hidden = false;
