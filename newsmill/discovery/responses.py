@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.xml_feeds import resolve
+from newsmill.discovery.xml_elements import resolve
 from newsmill.exceptions import UrlError
 from newsmill.model import Listing
 from newsmill.urls import MAX_URL_CHARACTERS
