@@ -23,6 +23,7 @@ _NAMESPACES = (
 _RSS_1 = re.compile(r"https?://purl\.org/rss/[\d.]+/?", re.I)
 ROOT_ELEMENTS = frozenset({"rss", "feed", "rdf:rdf", "rdf", "channel"})
 ENTRY_ELEMENTS = frozenset({"item", "entry"})
+STRUCTURE_ELEMENTS = frozenset({"rss", "feed", "channel"}) | ENTRY_ELEMENTS
 
 
 class Element(NamedTuple):
@@ -55,15 +56,26 @@ class OpenElements:
         """The names of the elements from a level down."""
         return {element.name for element in self._elements[level - 1 :]}
 
-    def namespaces(self, attributes: dict[str, str], *, in_entry: bool) -> dict[str, str]:
-        """The prefixes in force in an element with these attributes. The prefix of an unknown namespace stays as written."""
+    def namespaces(self, tag: str, attributes: dict[str, str], *, in_entry: bool) -> dict[str, str]:
+        """The prefixes in force in an element with these attributes. The prefix of an unknown namespace stays as written.
+
+        An undeclared prefix of a feed's structure ("rss:channel", "atom:entry") is that of the feed's own vocabulary.
+        """
         prefixes = self._elements[-1].prefixes
+        prefix, _, local = tag.lower().rpartition(":")
+        if prefix and not in_entry and prefix not in prefixes and local in STRUCTURE_ELEMENTS:
+            prefixes = prefixes | {prefix: ""}
         declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
         if not declared or len(prefixes) >= _MAX_PREFIXES:
             return prefixes
         # Inside an entry, a foreign vocabulary may have a "title" of its own; around the entries, an unknown namespace counts as RSS.
         foreign = "other:" if in_entry else ""
         return prefixes | {prefix: _choose_prefix(prefix, url, foreign) for prefix, url in list(declared.items())[:_MAX_PREFIXES]}
+
+    def set_document_base(self, base: str) -> None:
+        """Replaces the document's URL as base of the open elements that have no xml:base."""
+        url = self._elements[0].base
+        self._elements = [element._replace(base=base) if element.base == url else element for element in self._elements]
 
     def push(self, name: str, attributes: dict[str, str], prefixes: dict[str, str]) -> Element | None:
         """Opens an element; None if it is deeper than MAX_DEPTH."""

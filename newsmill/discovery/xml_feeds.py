@@ -15,7 +15,16 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from newsmill.discovery.xml_elements import ENTRY_ELEMENTS, MAX_DEPTH, ROOT_ELEMENTS, Element, OpenElements, make_canonical_name, resolve
+from newsmill.discovery.xml_elements import (
+    ENTRY_ELEMENTS,
+    MAX_DEPTH,
+    ROOT_ELEMENTS,
+    Element,
+    OpenElements,
+    find_canonical_prefix,
+    make_canonical_name,
+    resolve,
+)
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
 from newsmill.urls import MAX_URL_CHARACTERS
 
@@ -40,7 +49,7 @@ LIST_FIELDS = frozenset({"author", "tag", "keywords"})  # every element of these
 # Elements of an entry whose content has titles, links and authors of its own.
 CONTAINER_ELEMENTS = frozenset({
     "source", "image", "textinput", "contributor", "content", "content:encoded", "description", "summary", "body", "xhtml:body",
-    "media:description", "itunes:summary", "dc:description", "media:credit",
+    "media:description", "itunes:summary", "dc:description", "media:credit", *ENTRY_ELEMENTS,
 })  # fmt: skip
 HTML_CONTAINERS = frozenset({"content:encoded", "description", "summary", "media:description", "itunes:summary", "dc:description"})
 PERSON_NAME_ELEMENTS = frozenset({"name", "itunes:name", "foaf:name", "dc:title"})
@@ -136,7 +145,10 @@ _PATH = re.compile(r"[^\s:<>]*/[^\s:<>]*")
 
 
 def read_xml(text: str, url: str) -> RawFeed:
-    """A feed's entries (at most 2,000), language and authors. Relative links are resolved against `url`. Never raises."""
+    """A feed's entries (at most 2,000), language and authors. Never raises.
+
+    Relative links are resolved against xml:base, else against the absolute link of an RSS channel before its items, else against `url`.
+    """
     reader = _Reader(url)
     for kind, event_text, attributes in XmlScanner().feed(text, last=True):
         if kind in (EventKind.START, EventKind.CUT_START):
@@ -178,6 +190,7 @@ class _Reader:
         self._elements = OpenElements(url)
         self._entry_level = 0  # level of the open entry; 0 outside
         self._container_level = 0  # level of the open element whose fields are not the entry's
+        self._has_xml_content = False  # whether that element declares XML of any vocabulary as its content
         self._field_levels: dict[str, int] = {}  # field of the open entry → level of the elements that count
         self._hidden_level = 0  # level of the open element whose text is not part of the field
         self._text: list[str] = []
@@ -185,14 +198,15 @@ class _Reader:
 
     def start(self, tag: str, written: str) -> None:
         attributes = read_attributes(written) if "=" in written else {}
-        prefixes = self._elements.namespaces(attributes, in_entry=self._entry_level > 0)
+        prefixes = self._elements.namespaces(tag, attributes, in_entry=self._entry_level > 0)
         name = make_canonical_name(tag, prefixes)
-        if name in ENTRY_ELEMENTS:
+        is_entry = name in ENTRY_ELEMENTS and not self._is_foreign_entry(tag, name, attributes)
+        if is_entry:
             self._leave_entry()
         element = self._elements.push(name, attributes, prefixes)
         if element is None:
             return
-        if name in ENTRY_ELEMENTS:
+        if is_entry:
             self._start_entry(element, attributes)
         elif self._entry_level:
             self._start_in_entry(element, attributes)
@@ -212,6 +226,18 @@ class _Reader:
         if "lastmod" in attributes:
             entry.fields["updated"] = [attributes["lastmod"]]
 
+    def _is_foreign_entry(self, tag: str, name: str, attributes: dict[str, str]) -> bool:
+        """Whether an entry element inside the open entry is part of its content, and not the next entry after a lost end tag.
+
+        It is if the content is XML (RFC 4287 4.1.3.3), or if the element declares another vocabulary.
+        """
+        if not self._entry_level or self._has_xml_content:
+            return self._has_xml_content
+        namespace = attributes.get("xmlns")
+        is_same_kind = name == self._elements.at(self._entry_level).name
+        is_known = namespace is None or find_canonical_prefix(namespace) is not None
+        return not is_known or (not is_same_kind and (namespace is not None or ":" in tag))
+
     def _leave_entry(self) -> None:
         """Ends an unclosed entry, or unclosed elements before the first entry."""
         level = self._entry_level or MAX_DEPTH // 2
@@ -225,8 +251,13 @@ class _Reader:
         if name in ROOT_ELEMENTS and level < 5:
             self.is_feed = True
             self.root_language = self.root_language or element.language
-        if self.field is not None:
+        if self.field is not None and self.field.name.endswith("author"):
             self._start_in_field(name)
+            return
+        if self.field is not None:  # its end tag is missing
+            self._finish_field()
+        if name == "link" and "href" not in attributes and self._elements.at(level - 1).name == "channel":
+            self._begin_field(_Field("feed link", level))
         elif name in ("language", "dc:language"):
             self._begin_field(_Field("feed language", level))
         elif name == "author" and self._elements.at(level - 1).name == "feed":
@@ -261,11 +292,16 @@ class _Reader:
             elif name in CONTAINER_ELEMENTS:
                 if self.field is not None:  # its end tag is missing
                     self._finish_field()
-                self._container_level = self._elements.level
+                self._start_container(attributes)
         else:
             if self.field is not None:  # its end tag is missing
                 self._finish_field()
             self._start_field(kind, element, attributes)
+
+    def _start_container(self, attributes: dict[str, str]) -> None:
+        media_type = attributes.get("type", "").strip().lower()
+        self._container_level = self._elements.level
+        self._has_xml_content = media_type.endswith(("/xml", "+xml")) and "xhtml" not in media_type
 
     def _start_in_field(self, name: str) -> None:
         assert self.field is not None
@@ -282,7 +318,10 @@ class _Reader:
         if kind == "link":
             rel = attributes.get("rel", "alternate").strip().lower().rpartition("/")[2]  # RFC 4287 4.2.7.2: also as a URL of IANA's
             rel = "file" if rel == "alternate" and media_type.partition(";")[0].strip() not in PAGE_TYPES else rel
-            url = resolve(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
+            written = attributes.get("href") or attributes.get("url") or attributes.get("uri")
+            if attributes.get("href") == "" and element.base != self._elements.at(self._entry_level - 1).base:
+                written = element.base  # RFC 3986 4.4: the entry's own xml:base
+            url = resolve(element.base, written or "at:")
             if url.startswith(("http://", "https://")):
                 self._add_link(rel, url, level)
             else:
@@ -336,7 +375,7 @@ class _Reader:
         if level <= self._hidden_level:
             self._hidden_level = 0
         if level <= self._container_level:
-            self._container_level = 0
+            self._container_level, self._has_xml_content = 0, False
         if level <= self._entry_level:
             self._entry_level = 0
 
@@ -348,7 +387,10 @@ class _Reader:
         text = (_decode_base64(text) if ended.is_base64 else text) or ended.label
         if not text:
             return
-        if ended.name == "feed language":
+        if ended.name == "feed link":
+            if text.startswith(("http://", "https://")) and len(text) <= MAX_URL_CHARACTERS:
+                self._elements.set_document_base(text)
+        elif ended.name == "feed language":
             self.language = self.language or text
         elif ended.name == "feed author":
             self.authors.append(text)

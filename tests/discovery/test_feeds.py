@@ -291,6 +291,46 @@ def test_the_link_is_the_articles(entry, url):
     assert only(entry).url == url
 
 
+def atom(entry):
+    return f'<feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://news.example/blog/"><entry>{entry}</entry></feed>'
+
+
+CHANNEL_LINK = "<link>https://paper.example/local/</link>"
+FOREIGN = "<title>T</title><link>https://other.example/t</link>"
+
+
+@pytest.mark.parametrize(
+    ("feed", "urls_of_pages"),
+    [
+        ("<rss:channel><rss:item><rss:link>/a</rss:link></rss:item></rss:channel>", ["https://news.example/a"]),
+        ("<x:rss><x:channel><x:item><x:link>/a</x:link></x:item></x:channel></x:rss>", ["https://news.example/a"]),
+        ("<rss><channel><rss:item><rss:link>/a</rss:link></rss:item></channel></rss>", ["https://news.example/a"]),
+        (f"<rss><channel>{CHANNEL_LINK}<item><link>a</link></item></channel></rss>", ["https://paper.example/local/a"]),
+        (f"<rss><channel>{CHANNEL_LINK}<item><guid>/a</guid></item></channel></rss>", ["https://paper.example/a"]),
+        (f"<rdf:RDF><channel>{CHANNEL_LINK}</channel><item><link>a</link></item></rdf:RDF>", ["https://paper.example/local/a"]),
+        (f"<rss xml:base='/b/'><channel>{CHANNEL_LINK}<item><link>a</link></item></channel></rss>", ["https://news.example/b/a"]),
+        (f"<rss><channel><image>{CHANNEL_LINK}</image><item><link>a</link></item></channel></rss>", ["https://news.example/feeds/a"]),
+        (atom("<link href=''/><id>https://news.example/a</id>"), ["https://news.example/a"]),
+        (atom("<link href=''/><id>urn:a</id>"), []),
+        ("<feed><entry xml:base='https://news.example/a'><link href=''/><id>urn:a</id></entry></feed>", ["https://news.example/a"]),
+        (f"<rss><channel><item><entry xmlns='urn:x'>{FOREIGN}</entry><link>/a</link></item></channel></rss>", ["https://news.example/a"]),
+        (f"<rss><channel><item><x:entry>{FOREIGN}</x:entry><link>/a</link></item></channel></rss>", ["https://news.example/a"]),
+        (
+            atom(
+                f"<link href='/a'/><content type='application/atom+xml'><entry>{FOREIGN}</entry></content></entry><entry><link href='/b'/>"
+            ),
+            ["https://news.example/a", "https://news.example/b"],
+        ),
+        (
+            f"<rss><channel><item><link>/a</link><item>{FOREIGN}</item></channel></rss>",
+            ["https://news.example/a", "https://other.example/t"],
+        ),
+    ],
+)
+def test_prefixes_bases_and_nested_entries(feed, urls_of_pages):
+    assert [page.url for page in read_feed(feed.encode(), URL).pages] == urls_of_pages
+
+
 def test_rdf_about_is_the_link_of_an_item_without_one():
     body = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
         <item rdf:about="https://news.example/a"><title>A</title></item>
