@@ -220,10 +220,10 @@ def _read(pid: int, name: str) -> bytes:
 class PageRendering:
     """One page in the browser. `meta` makes scrapy-playwright run it."""
 
-    def __init__(self, page: Page, account: ProxyAccount, guard: Guard, is_stopped: Callable[[str], Awaitable[bool]]) -> None:
-        """`account` is the page's way to the network, `guard` what it may reach there.
+    def __init__(self, page: Page, html: bytes, account: ProxyAccount, guard: Guard, is_stopped: Callable[[str], Awaitable[bool]]) -> None:
+        """`html` is the page's body in UTF-8, `account` its way to the network, `guard` what it may reach there.
 
-        `is_stopped` says whether the owner of a URL's host has stopped the crawler. Raises RenderingError for a broken body.
+        `is_stopped` says whether the owner of a URL's host has stopped the crawler.
         """
         self.account = account
         self.guard = guard
@@ -233,10 +233,7 @@ class PageRendering:
         self._headers = _response_headers(page)
         self._is_served = False
         self._requests = 0
-        try:
-            self._body = to_utf8(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))
-        except DecodeError as error:
-            raise RenderingError(f"the body cannot be decoded: {error}") from error
+        self._html = html
 
     def meta(self) -> dict[str, Any]:
         """The keys of Request.meta that scrapy-playwright reads."""
@@ -261,7 +258,7 @@ class PageRendering:
         with suppress(PlaywrightError):  # the page has gone
             if is_document and not self._is_served:
                 self._is_served = True
-                await route.fulfill(status=self._status, headers=self._headers, body=self._body)
+                await route.fulfill(status=self._status, headers=self._headers, body=self._html)
             elif is_document:
                 await route.fulfill(status=204)  # "no content" leaves the page as it is
             elif request.resource_type in BLOCKED_TYPES or self._requests > MAX_REQUESTS or await self._is_stopped(request.url):
@@ -284,6 +281,13 @@ class PageRendering:
             raise RenderingError(f"the DOM has more than {MAX_DOM_CHARACTERS:,} characters")
         self.dom = f"<!DOCTYPE html>{html}".encode("utf-8", "replace") if html else None
         await page.goto("about:blank")
+
+
+def _decode(page: Page) -> bytes:
+    try:
+        return to_utf8(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))
+    except DecodeError as error:
+        raise RenderingError(f"the body cannot be decoded: {error}") from error
 
 
 def _is_document(request: BrowserRequest) -> bool:
@@ -446,7 +450,8 @@ class BrowserHandler(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc]  # 
 
     async def _render(self, request: Request, name: str, account: ProxyAccount, job: RenderJob) -> Response:
         await self._maybe_launch_browser()  # before the page's time begins: a first start takes longer
-        rendering = PageRendering(job.page, account, job.guard, self._is_stopped)
+        html = await asyncio.to_thread(_decode, job.page)  # other hosts must not wait for a large body
+        rendering = PageRendering(job.page, html, account, job.guard, self._is_stopped)
         request.meta.update(rendering.meta())
         kills = len(self._memory_watch.kills)
         try:

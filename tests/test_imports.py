@@ -270,6 +270,30 @@ def test_pure_packages_do_not_read_the_clock() -> None:
     assert not broken, f"time is an argument: {broken}"
 
 
+# What unpacks, decodes or parses bytes of other people takes seconds for a hostile body.
+BODY_READERS = {"decode_body", "to_utf8", "to_text", "tell_body_kind", "read_feed", "read_homepage", "read_section", "SitemapReader"}
+NOT_ON_THE_LOOP = {"crawler.listings", "crawler.site_inspector"}  # a child process, and a program that fetches one site
+
+
+def calls(tree: ast.AST) -> set[str]:
+    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
+def test_the_crawlers_event_loop_reads_no_body() -> None:
+    """A function that does is only handed to a thread by its name, never called."""
+    readers, wrong = set(), []
+    for path in MODULES:
+        if path.parts[-2] != "crawler" or f"crawler.{path.stem}" in NOT_ON_THE_LOOP:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and calls(node) & BODY_READERS}
+        others = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name in own)]
+        wrong += [f"{path.stem}: {sorted(called)}" for node in others if (called := calls(node) & (BODY_READERS | own))]
+        readers |= own
+    assert not wrong
+    assert {"_decode", "_response_of_page"} <= readers
+
+
 def test_the_rules_see_what_they_forbid() -> None:
     assert broken_rule("newsmill.discovery.feeds", "newsmill.storage.ledger")
     assert broken_rule("newsmill.storage.ledger", "newsmill.context")
