@@ -133,6 +133,8 @@ SHAPES: tuple[Shape, ...] = (
     *_everywhere("br and br", 18_000, "line %d<br><br>", "<div>", "</div>"),
     _inside("bare br", 38_000, "<br>", "<p>", "</p>"),
     _inside("hr", 38_000, "<hr>"),
+    _inside("links in one paragraph", 18_000, '<a href="/%d">name %d</a> ', "<p>", "</p>"),
+    _inside("cells that span rows", 9_000, "<tr><td rowspan=1000>%d", "<table>", "</table>"),
     *_everywhere("li", 38_000, "<li>item %d", "<ul>", "</ul>"),
     *_everywhere("li with a link", 19_000, '<li><a href="/%d">item number %d of many items</a>', "<ul>", "</ul>"),
     *_everywhere("rows", 9_000, "<tr><td>1<td>value %d<td>3", "<table>", "</table>"),

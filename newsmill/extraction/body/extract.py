@@ -371,7 +371,10 @@ def convert_captions(blocks: Sequence[Block]) -> tuple[Block, ...]:
 # 38,000 bold words in one paragraph took trafilatura minutes.
 
 MAX_CHILDREN = 2_000  # children of one element; the widest of 1,842 measured pages has 1,359
-_WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
+MAX_LINKS = 500  # the same for links in one element, which are kept as links: 8,000 in one paragraph took 8 s
+MAX_SPANNED_CELLS = 50_000  # empty cells that a page may demand by rowspan and colspan; trafilatura makes 400,000 in 3 s
+_MAX_SPAN = 100  # trafilatura's own limit of one attribute
+_WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}] or a[{MAX_LINKS + 1}]]")
 # Tags that trafilatura unwraps: its own list, and formatting that the options do not keep (its htmlprocessing.REND_TAG_MAPPING).
 _UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
 _REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # tags that trafilatura removes, without elements that it reads first
@@ -394,24 +397,42 @@ def run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document 
 
 
 def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
-    """Return the tree itself, or a simplified copy if an element has more than MAX_CHILDREN children.
+    """Return the tree itself, or a simplified copy if it exceeds MAX_CHILDREN, MAX_LINKS or MAX_SPANNED_CELLS.
 
-    The copy has no formatting inside such elements.
+    The copy has no formatting inside wide elements, no link directly in one with too many, and no cell that spans others.
     """
-    if not _wide_elements(tree):
+    if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
+        return tree  # a page with fewer elements is fast, and counting them takes a tenth of the search
+    has_wide_spans = _count_spanned_cells(tree) > MAX_SPANNED_CELLS
+    if not has_wide_spans and not _find_wide_elements(tree):
         return tree
     tree = deepcopy(tree)
-    for wide in _wide_elements(tree):
+    if has_wide_spans:
+        etree.strip_attributes(tree, "colspan", "rowspan")
+    for wide in _find_wide_elements(tree):
         etree.strip_elements(wide, *_REMOVED, with_tail=False)
+        if len(links := wide.findall("a")) > MAX_LINKS:
+            for link in links:
+                link.tag = "span"
         etree.strip_tags(wide, *_UNWRAPPED)
         for element in wide.iter():
             element.text, element.tail = element.text, element.tail  # merges adjacent text nodes
     return tree
 
 
-def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
-    if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
-        return []  # a page with fewer elements has none, and counting them takes a tenth of the search
+def _count_spanned_cells(tree: HtmlElement) -> int:
+    """The number of empty cells that the tables need at most: every row is as wide as the widest."""
+    spans = [(_read_span(cell, "rowspan"), _read_span(cell, "colspan")) for cell in tree.iter("td", "th")]
+    padding = _MAX_SPAN * sum(1 for _ in tree.iter("tr")) if any(columns > 1 for _, columns in spans) else 0
+    return padding + sum(rows * columns - 1 for rows, columns in spans)
+
+
+def _read_span(cell: HtmlElement, name: str) -> int:
+    value = cell.get(name, "1")
+    return 1 if not value.isdecimal() else min(int(value), _MAX_SPAN) if len(value) < 10 else _MAX_SPAN
+
+
+def _find_wide_elements(tree: HtmlElement) -> list[HtmlElement]:
     found = _WIDE_ELEMENTS(tree)
     return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
