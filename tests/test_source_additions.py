@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from newsmill.model import Source
-from newsmill.sources.additions import Action, plan_addition
+from newsmill.sources.additions import Action, SourceIndex, plan_addition
 
 PAPER = Source("paper-example", homepage="https://www.paper.example/", feeds=("https://feeds.example/paper",))
 PART = Source("part-example", sections=("https://part.example/news/",), discover=False)
@@ -30,7 +30,7 @@ PART = Source("part-example", sections=("https://part.example/news/",), discover
     ],
 )
 def test_additions(table: dict[str, Any], host: str, name: str | None, action: Action, result: object) -> None:
-    addition = plan_addition([PAPER, PART], table, host, name)
+    addition = plan_addition(SourceIndex([PAPER, PART]), table, host, name)
     assert addition.action is action
     if action is Action.EXTENDED:
         assert addition.added == result

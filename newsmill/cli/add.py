@@ -32,7 +32,7 @@ from newsmill.site_inspection import (
     get_article_host,
     inspect_sites,
 )
-from newsmill.sources.additions import Action, Addition, plan_addition
+from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, add_sources, extend_source, read_list, render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.urls import get_host, normalize
@@ -176,7 +176,7 @@ class AddRun:
         self.failures: list[str] = []
         self.unconfirmed = False  # a site was not added, because no terminal could show the question
         self._yes = options.yes or not options.check
-        self._known: list[Source] | None = None
+        self._known: SourceIndex | None = None  # with the sites that wait
         self._waiting: list[tuple[ListedSite, Addition]] = []
 
     def add(self, site: ListedSite, inspected: Future[SiteInspection] | None) -> None:
@@ -208,6 +208,8 @@ class AddRun:
             if not self.options.as_json:
                 show_plan(addition)
             self._waiting.append((site, addition))
+            if addition.source is not None:
+                self._read_known().add(addition.source)
             if len(self._waiting) == MAX_BATCH_SITES:
                 self.flush()
             return
@@ -230,16 +232,16 @@ class AddRun:
             print_json(make_record(site, result, inspection, addition))
 
     def _plan(self, site: ListedSite, table: dict[str, Any], host: str | None) -> Addition:
-        sources = [*self._read_known(), *(addition.source for _, addition in self._waiting if addition.source is not None)]
-        return plan_addition(sources, self.options.complete(table), host or "", self.options.name or site.name)
+        return plan_addition(self._read_known(), self.options.complete(table), host or "", self.options.name or site.name)
 
-    def _read_known(self) -> list[Source]:
+    def _read_known(self) -> SourceIndex:
         """The sources of the store and of the file, which is read at the next start. Inspections take long, so they read them anew."""
         if self._known is None or self.options.check:
-            self._known = self.store.ledger.sources()
+            self._known = SourceIndex(self.store.ledger.sources())
             if (path := self.settings.sources_file) is not None:
-                known = {source.name for source in self._known}
-                self._known += [source for source in configuration.read_sources(path) if source.name not in known]
+                for source in configuration.read_sources(path):
+                    if source.name not in self._known.by_name:
+                        self._known.add(source)
         return self._known
 
     def _apply(self, addition: Addition) -> str:
@@ -296,7 +298,6 @@ class AddRun:
                         self._store_new([addition])
                     return
                 _warn(additions[0], error)
-        self._known = None
         for addition in additions:
             assert addition.source is not None
             self.store.ledger.put_source(addition.source, now=now())

@@ -14,7 +14,7 @@ from newsmill.model import Source
 from newsmill.sources.table import make_name, parse_source
 
 LISTING_FIELDS = ("feeds", "sitemaps", "sections")
-MAX_CACHED_URLS = 50_000  # a list is compared with all sources, entry by entry
+MAX_CACHED_URLS = 50_000
 
 
 class Action(StrEnum):
@@ -38,14 +38,38 @@ class Addition:
     reason: str | None = None
 
 
-def plan_addition(sources: Sequence[Source], table: Mapping[str, Any], host: str, name: str | None = None) -> Addition:
+class SourceIndex:
+    """Sources by name, host and URL, so that a list of 10,000 sites is compared with them in linear time."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.by_name: dict[str, Source] = {}
+        self.by_host: dict[str, Source] = {}
+        self._names: dict[str, list[str]] = {}  # of the sources that follow a URL
+        for source in sources:
+            self.add(source)
+
+    def add(self, source: Source) -> None:
+        """Add a source. Of two with one name or host, the first counts."""
+        self.by_name.setdefault(source.name, source)
+        for host in list_hosts(source):
+            self.by_host.setdefault(host, source)
+        for key in _list_keys(source):
+            self._names.setdefault(key, []).append(source.name)
+
+    def find_follower(self, source: Source, before: Source | None = None) -> str | None:
+        """As the function `find_follower`."""
+        keys = set(_list_keys(source)).difference(_list_keys(before) if before is not None else ())
+        return next((name for key in keys for name in self._names.get(key, ()) if name != source.name), None)
+
+
+def plan_addition(sources: SourceIndex, table: Mapping[str, Any], host: str, name: str | None = None) -> Addition:
     """Decide what adding the table of a site does. `host`: of its articles; `name`: as the user asks for.
 
     Raises ConfigError for a table or a name that is invalid.
     """
     site = _strip(host)
-    named = next((source for source in sources if source.name == (name or make_name(f"https://{host}"))), None)
-    owner = named or (None if name else next((source for source in sources if site in list_hosts(source)), None))
+    named = sources.by_name.get(name or make_name(f"https://{host}"))
+    owner = named or (None if name else sources.by_host.get(site))
     new_name = name or (owner.name if owner else make_name(f"https://{host}"))
     if owner is None:
         return _plan_new(sources, table, new_name)
@@ -55,9 +79,9 @@ def plan_addition(sources: Sequence[Source], table: Mapping[str, Any], host: str
     return _plan_extension(owner, table)
 
 
-def _plan_new(sources: Sequence[Source], table: Mapping[str, Any], name: str) -> Addition:
+def _plan_new(sources: SourceIndex, table: Mapping[str, Any], name: str) -> Addition:
     source = parse_source(name, dict(table), name)
-    if other := find_follower(sources, source):
+    if other := sources.find_follower(source):
         reason = f"source {other} follows this URL already, and a URL belongs to one source; remove or rename that source first"
         return Addition(Action.REFUSED, name, reason=reason)
     return Addition(Action.NEW, source.name, source, table)
@@ -65,8 +89,7 @@ def _plan_new(sources: Sequence[Source], table: Mapping[str, Any], name: str) ->
 
 def find_follower(sources: Sequence[Source], source: Source, before: Source | None = None) -> str | None:
     """The name of another source that follows one of its URLs: a URL belongs to one source. Of a change, those of `before` do not count."""
-    keys = set(_list_keys(source)).difference(_list_keys(before) if before is not None else ())
-    return next((other.name for other in sources if other.name != source.name and keys & set(_list_keys(other))), None)
+    return SourceIndex(sources).find_follower(source, before)
 
 
 def make_source(sources: Sequence[Source], table: Mapping[str, Any], name: str | None = None) -> Source:

@@ -34,6 +34,8 @@ from newsmill.redaction import redact
 from newsmill.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.search import tokens as search_words
 from newsmill.search.query import parse_query
+from newsmill.sources.additions import SourceIndex, plan_addition
+from newsmill.sources.files import read_list
 
 MARKS = [chr(number) for number in range(0x300, 0x370)]  # of several classes, which a normal form sorts
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -89,6 +91,18 @@ def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:
 
 def _feed(body: bytes) -> object:
     return read_feed(body, URL, "application/xml", now=NOW)
+
+
+def _add_sites(body: bytes) -> None:
+    known = SourceIndex([])
+    for site in read_list(body, "sites.csv"):
+        addition = plan_addition(known, {"homepage": site.url}, urls.get_host(site.url), site.name)
+        assert addition.source is not None
+        known.add(addition.source)
+
+
+def _paragraphs(n: int) -> list[str]:
+    return [f"{i * 7919 % 10_007} {SENTENCE} {i}" for i in range(n)]
 
 
 def _texts(name: str, most: int, piece: str) -> list[Case]:
@@ -253,6 +267,23 @@ CASES = (
             ("repeated paragraphs", 50_000, "a b\n\n", "b a\n\na\n\n"),
         )
     ),
+    *(
+        Case(
+            f"comparison: {name}",
+            20_000,
+            lambda n, change=change: ("\n\n".join(_paragraphs(n)), "\n\n".join(change(_paragraphs(n)))),
+            lambda texts: (compare_texts(*texts), count_changed_words(*texts)),
+        )
+        for name, change in (
+            ("shuffled paragraphs", sorted),
+            ("a letter changed in each paragraph", lambda old: [text.replace("night", "light") for text in old]),
+            (
+                "interleaved paragraphs",
+                lambda old: [text for pair in zip(old, _paragraphs(len(old)), strict=True) for text in (pair[0], f"new {pair[1][::-1]}")],
+            ),
+        )
+    ),
+    _bytes("sources: sites of a list", 9_000, _add_sites, "https://paper-%d.example/,paper-%d\n", "url,name\n"),
     Case(
         "comparison: reversed words", 50_000, lambda n: [f"w{i}" for i in range(n)], lambda w: compare_words(" ".join(w), " ".join(w[::-1]))
     ),

@@ -22,7 +22,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.site_inspection import InspectionProcesses, Obstacle, SiteInspection, add_scheme, find_advice, get_article_host, inspect_site
-from newsmill.sources.additions import Action, Addition, find_follower, plan_addition
+from newsmill.sources.additions import Action, Addition, SourceIndex, find_follower, plan_addition
 from newsmill.sources.files import render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
@@ -158,9 +158,8 @@ def decide_addition(context: AppContext, submitted: SubmittedInspection, inspect
     if not inspection.can_follow:
         return None
     given = {key: submitted.values[key] for key in ("every", "language") if submitted.values.get(key)}
-    return plan_addition(
-        context.ledger.sources(), inspection.plan | given, get_article_host(inspection) or "", submitted.values.get("name") or None
-    )
+    known = SourceIndex(context.ledger.sources())
+    return plan_addition(known, inspection.plan | given, get_article_host(inspection) or "", submitted.values.get("name") or None)
 
 
 def render_inspection(request: Request, submitted: SubmittedInspection, *, status: int = 200, problem: str | None = None) -> Response:
