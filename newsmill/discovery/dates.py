@@ -59,9 +59,13 @@ _ISO_DATES = [
         r"-(?P<year>\d\d)(?:-?(?P<month>\d\d))?",
     )
 ]
-_OFFSET = re.compile(r"(?:(?<![\w/])(?:GMT|UTC|UT)\s?|(?<!\S))([+-])(\d{1,2})(?::?(\d\d))?(?![\w:/.-])", re.I)
+# "EST+5" may mean either side of UTC, so a name with an offset counts only in the long form: "CEST+0200".
+_OFFSET = re.compile(
+    rf"(?:(?<![\w/])(?:(?:GMT|UTC|UT)\s?|(?:{'|'.join(_ZONE_HOURS)})(?=[+-]\d\d:?\d\d))|(?<!\S))([+-])(\d{{1,2}})(?::?(\d\d))?(?![\w:/.-])",
+    re.I,
+)
 _TIME = re.compile(
-    r"(?<![\d:])(\d{1,2})(?::(\d\d)(?::(\d\d)(?:[.,]\d+)?)?(?![\d:])|\s?h\s?(\d\d)?(?![^\W_])|(?=\s?[ap]\.?\s?m\b))(?:\s?([ap])\.?\s?m\b\.?)?",
+    r"(?<![\d:])(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?(?![\d:])|\s?h\s?(\d\d)?(?![^\W_])|(?=\s?[ap]\.?\s?m\b))(?:\s?([ap])\.?\s?m\b\.?)?",
     re.I,
 )
 _COMMENT = re.compile(r"\([^()]*\)")

@@ -112,6 +112,9 @@ def test_any_value_gives_none_or_a_plausible_utc_moment(value: object) -> None:
         ("https://a.example/news/x-20261124", None),  # as likely the number of an article
         ("https://a.example/2026/11/x", None),
         ("https://a.example/2026/13/40/x", None),
+        ("https://a.example/blog/2026/7/5/x", "2026-07-05"),
+        ("https://a.example/2026/13/1/x", None),
+        ("https://a.example/2026/7/51/x", None),
         ("", None),
     ],
 )

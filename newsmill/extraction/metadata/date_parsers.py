@@ -40,7 +40,10 @@ _PROGRAM = re.compile(
     r"(?: (?:GMT(?=[+-]))?(?P<zone>[A-Z]{1,5}|[+-]\d{4}))?(?P<last> \d{4})?(?: \(.*\))?"
 )
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?")
-_URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)")
+_URL_DAY = re.compile(
+    r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)"
+    r"|(?<=/)((?:19|20)\d{2})/(1[0-2]|[1-9])/([12]\d|3[01]|[1-9])(?=/)"  # Squarespace: /2017/7/12/
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,9 @@ def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None
 
 
 def find_url_day(url: str, latest: datetime) -> Timestamp | None:
-    """Return the day in a URL like /2026/11/25/, or None."""
+    """Return the day in a URL like /2026/11/25/ or /2026/7/5/, or None."""
     match = _URL_DAY.search(url)
-    return parse_timestamp("-".join(match.group(1, 3, 4)), "url", latest) if match else None
+    return parse_timestamp("-".join(match.group(1, 3, 4) if match[1] else match.group(5, 6, 7)), "url", latest) if match else None
 
 
 # ---- written dates ------------------------------------------------------------------------------------------------------------
