@@ -100,6 +100,8 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
     if (offer := _find_offer(page, url)) is not None:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page about one product, event or job: {offer}")
+    if _is_locked_by_ghost(page):
+        return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then Ghost's notice for subscribers")
     if evidence.words < MAX_WALL_WORDS:
         outcome = (
             _detect_error_page(evidence)
@@ -247,6 +249,7 @@ MAX_NOTICE_WORDS = 25  # words of the line with the notice; a longer line is pro
 MAX_OFFER_WORDS = 60  # words of the offer below the notice; more is the rest of an article
 MAX_BEHIND_CHARACTERS = 200  # characters behind the body in which the page shows the notice, with labels and names in between
 MAX_ANCHOR_CHARACTERS = 60  # characters at the end of the body by which it is found in the visible text
+_GHOST_NOTICE = etree.XPath("//*[contains(concat(' ', normalize-space(@class), ' '), ' gh-post-upgrade-cta ')]")
 _LOG_IN = re.compile(build_alternation("subscriber_question"), re.IGNORECASE)
 
 
@@ -274,6 +277,11 @@ def _detect_paywall(evidence: _Evidence, status: int) -> OutcomeRecord | None:
     if locked and words < MAX_STUB_WORDS // 2:
         return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {words} words; {access[1] if access else ''}")
     return None
+
+
+def _is_locked_by_ghost(page: StructuredData) -> bool:
+    """Return True for a post of Ghost, the publishing program, of which only the free part is shown; only then it has this notice."""
+    return (page.first("generator") or "").startswith("Ghost") and bool(_GHOST_NOTICE(page.marks.tree))
 
 
 def _find_notice_line(text: str, most: int) -> tuple[int, str] | None:

@@ -159,6 +159,16 @@ def test_a_text_that_ends_at_a_paywall_is_not_free() -> None:
     assert "subscriber" in (found.is_free_reason or "")
 
 
+def test_links_to_tags_come_before_keywords_for_search_engines() -> None:
+    own = '<a rel="tag" href="/t/1">bridge</a> <a rel="nofollow tag" href="/t/2">town council</a> <a rel="category tag">Local</a>'
+    other = '<div><h2><a href="/b">Another article of the day</a></h2><a rel="tag" href="/t/3">fair</a></div>'
+    cloud = '<aside><a rel="tag" href="/t/4">news</a></aside>'
+    keywords = meta("keywords", "news, paper")
+    body = f"{own}{other}{cloud}"
+    assert (found := document(keywords, body)).tags == ("bridge", "town council") and found.provenance["tags"] == "dom"
+    assert document(keywords + meta("news_keywords", "vote"), body).tags == ("vote",)
+
+
 def test_section_from_the_breadcrumb_trail() -> None:
     steps = ",".join(
         f'{{"@type":"ListItem","position":{n},"name":"{name}"}}' for n, name in enumerate(("Home", "Politics", "Council votes"), 1)

@@ -97,6 +97,8 @@ def test_a_teaser_that_says_it_is_not_free_is_a_paywall_and_a_long_one_an_articl
 
 
 OFFER = "<h3>Subscribe now to continue reading</h3><p>All articles in the app for two euros a week.</p><a href=/plans>Plans</a>"
+GHOST = '<meta name="generator" content="Ghost 6.10"><style>.gh-post-upgrade-cta { color: red }</style>'
+GHOST_NOTICE = '<aside class="gh-post-upgrade-cta"><h2>Nur für Mitglieder</h2><a data-portal="signup">Weiter</a></aside>'
 FAR = f"<aside><h4>Our newsletter</h4><p>{'The news of the week, every Friday. ' * 8}</p></aside>"
 TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{PROSE[1]}</p></div>%s</article>%s"
 
@@ -119,6 +121,11 @@ TEASER = f"<article><h1>Council votes</h1><div class=body><p>{PROSE[0]}</p><p>{P
         ("", "<aside><h4>Support us</h4><p>Already a subscriber? Log in.</p></aside>", "", Outcome.STORED),
         (f"{paragraphs()}<p>Members log in to read the minutes.</p>{paragraphs()}", "", "", Outcome.STORED),
         (paragraphs(), f"<aside class=offer>{OFFER}</aside>", "", Outcome.STORED),
+        # Ghost shows its notice where the free part of a post ends; the styles of the notice are on every page
+        (paragraphs(), GHOST_NOTICE, GHOST, Outcome.PAYWALL),
+        (paragraphs(), GHOST_NOTICE, "", Outcome.STORED),
+        (paragraphs(), "", GHOST, Outcome.STORED),
+        ("", "<p>This post is for subscribers on the Gold tier only</p>", "", Outcome.PAYWALL),
     ],
 )
 def test_the_notice_of_a_paywall_and_its_offer_are_no_words_of_the_article(inside: str, beside: str, head: str, outcome: Outcome) -> None:

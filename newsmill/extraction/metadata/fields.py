@@ -181,8 +181,12 @@ def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple
     )
     contents = [unescape_html(tag) for tag in structured.meta.get("article:tag", ())]
     metas = [normalise_line(tag) for content in contents for tag in _JOINED_TAGS.split(content)]
-    named = _split_tags(structured.first("news_keywords", "keywords", "parsely-tags") or "")
-    for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):
+    named = _split_tags(structured.first("news_keywords") or "")
+    # of search engines, and on many sites the same on every page
+    keywords = _split_tags(structured.first("keywords", "parsely-tags") or "")
+    declared_tags = ((listed, "json-ld"), (metas, "meta"), (named, "meta"))
+    linked = () if any(any(values) for values, _ in declared_tags) else structured.marks.tags
+    for values, source in (*declared_tags, (linked, "dom"), (keywords, "meta"), (hint, "feed")):
         tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MAX_TAGS]
         if tags:
             return tags, source
