@@ -253,6 +253,24 @@ JANE = ([("Jane Doe", "person")], "json-ld")
             "",
             ([("Jane Doe", "person"), ("John Roe", "person")], "meta"),
         ),
+        # each author in a <meta>, also with the surname first, beside a source with the first of them
+        (
+            '<meta name="author" content="Jane Doe">'
+            '<meta name="citation_author" content="Doe, Jane"><meta name="citation_author" content="Roe, John">',
+            "",
+            ([("Jane Doe", "person"), ("John Roe", "person")], "meta"),
+        ),
+        (
+            json_ld('"Jane Doe"')
+            + '<meta property="article:author" content="Jane Doe"><meta property="article:author" content="John Roe">',
+            "",
+            ([("Jane Doe", "person"), ("John Roe", "person")], "meta"),
+        ),
+        (
+            '<meta name="author" content="Jane Doe"><meta name="citation_author" content="Roe, John">',
+            "",
+            ([("Jane Doe", "person")], "meta"),
+        ),
         # a sentence about the author
         ("", '<div class="author-bio"><p>Jane Doe is a reporter with The Paper. She lives in town.</p></div>', None),
         (

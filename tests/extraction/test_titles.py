@@ -66,6 +66,12 @@ def og(text: str) -> str:
             "<h1>Minority in Syria - Druze demand a share in the new government</h1>",
             ("Druze demand a share in the new government", "meta"),
         ),
+        # a widget that translates the page
+        (
+            "<title>Home - a motto of many words</title>",
+            "<h1>Bridge closes</h1><div id='goog-gt-tt' class='skiptranslate'><div><h1>Original text</h1></div></div>",
+            ("Bridge closes", "dom"),
+        ),
         # an h1 about something else
         (og("Bridge closes for cars"), "<h1>Our blog</h1>", ("Bridge closes for cars", "meta")),
         ("", "<h1>Only this</h1>", ("Only this", "dom")),

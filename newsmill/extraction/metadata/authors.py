@@ -175,7 +175,9 @@ _META_NAMES = (
     "cxenseparse:author",
     "og:author",
     "article:author_name",
+    "citation_author",
 )
+_SURNAME_FIRST = re.compile(r"\s*([^,;]+),\s*([^,;]+)$")  # "Doe, Jane", one author in each <meta> of Highwire Press
 _AUTHOR_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
 # Boxes with names that are not authors of this article: other articles, photographers. Only whole words of a class or id count
 # ("vcard" is not "card").
@@ -304,17 +306,23 @@ def _parse_authors(value: Any) -> Iterator[Author]:
 
 
 def _find_meta_names(page: StructuredData) -> list[str]:
-    """Return the names in <meta>; the free field of Twitter counts only with a label for authors."""
-    for name in _META_NAMES:
-        names = [found for value in page.meta.get(name, ()) for found in split_names(value)]
-        if names:
-            return names
+    """Return the names in <meta>: the first list, or a later one that has all its names and more.
+
+    The free field of Twitter counts only with a label for authors.
+    """
+    lists = [names for name in _META_NAMES if (names := [found for value in page.meta.get(name, ()) for found in _split_meta(name, value)])]
+    if lists:
+        return next((names for names in lists[1:] if set(names) > set(lists[0])), lists[0])
     label = (page.first("twitter:label1") or "").casefold()
     return (
         split_names(page.first("twitter:data1") or "")
         if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por")
         else []
     )
+
+
+def _split_meta(name: str, value: str) -> list[str]:
+    return split_names(_SURNAME_FIRST.sub(r"\2 \1", value) if name == "citation_author" and value.count(",") == 1 else value)
 
 
 def find_bylines(page: StructuredData) -> list[str]:

@@ -186,6 +186,9 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
         moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
     }
     changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
+    changed.update(
+        moment.day for node in page.nodes if (moment := parse_timestamp(node.get("dateModified"), "json-ld", latest)) is not None
+    )
     stated = (*page.marks.dates, *(value for values in page.meta.values() for value in values))
     timestamps = filter(None, (parse_timestamp(value, "meta", latest) for value in stated))
     changed.update(moment.day for moment in timestamps if _drop_request_time(moment, now) is None)
@@ -416,7 +419,15 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
         if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
             times = islice(block.box.element.iter("time"), MAX_DATED_ELEMENTS if block.timed else 0)
             datetimes = tuple(element.get("datetime", "") for element in times)
-            yield from (replace(one, datetimes=datetimes) for one in _read_dates(block.text, language))
+            dates = list(_read_dates(block.text, language))
+            is_change = bool(dates) and _is_marked_as_change(block.box.element)
+            yield from (replace(one, updated=one.updated or is_change, datetimes=datetimes) for one in dates)
+
+
+def _is_marked_as_change(line: HtmlElement) -> bool:
+    """Whether the microdata of a line names the last change alone."""
+    marks = {name for element in islice(line.iter(etree.Element), MAX_DATED_ELEMENTS) for name in element.get("itemprop", "").split()}
+    return "dateModified" in marks and "datePublished" not in marks
 
 
 def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:

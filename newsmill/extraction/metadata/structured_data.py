@@ -287,9 +287,14 @@ def _read_item_date(element: HtmlElement) -> str:
 def _read_heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
     is_navigation = any(box.tag in ("nav", "li") or _NAVIGATION_CLASS.search(box.get("class", "")) for box in around)
-    is_navigation = is_navigation or any(box.tag == "dialog" or box.get("role") in _DIALOG_ROLES for box in element.iterancestors())
+    is_navigation = is_navigation or any(map(_is_dialog, element.iterancestors()))
     text = normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS])
     return Heading(text, int(str(element.tag)[1]), is_navigation or _is_link_to_homepage(element, text))
+
+
+def _is_dialog(box: HtmlElement) -> bool:
+    """Whether a box is a dialog, or what Google Translate adds to a page: its own <h1> is "Original text"."""
+    return box.tag == "dialog" or box.get("role") in _DIALOG_ROLES or "skiptranslate" in box.get("class", "")
 
 
 def _is_link_to_homepage(heading: HtmlElement, text: str) -> bool:
