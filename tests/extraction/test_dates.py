@@ -227,6 +227,7 @@ HEADLINE = "<h1>The ferry keeps running</h1>"
         (json_ld("2026-05-04T02:41:00+02:00"), HEADLINE + "<p>3 May 2026</p>", "", "2026-05-04", "json-ld"),
         # no day from a copyright line, from prose, or from what is called a last change
         ("", HEADLINE + '<p><time itemprop="dateModified" datetime="2026-11-20">20 November 2026</time></p>', "", None, None),
+        ("", HEADLINE + '<p><time itemprop="dateModified" datetime="2026-11-22">20 November 2026</time></p>', "", "2026-11-20", "dom"),
         (
             '<script type="application/ld+json">{"@type":"NewsArticle","dateModified":"2026-11-20"}</script>',
             HEADLINE + "<p>Some text of the page.</p>" * 9 + '<time datetime="2026-11-20">20.11.2026</time>',

@@ -420,14 +420,20 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
             times = islice(block.box.element.iter("time"), MAX_DATED_ELEMENTS if block.timed else 0)
             datetimes = tuple(element.get("datetime", "") for element in times)
             dates = list(_read_dates(block.text, language))
-            is_change = bool(dates) and _is_marked_as_change(block.box.element)
-            yield from (replace(one, updated=one.updated or is_change, datetimes=datetimes) for one in dates)
+            changed = _find_change(block.box.element) if dates else ""
+            yield from (replace(one, updated=one.updated or changed in one.days, datetimes=datetimes) for one in dates)
 
 
-def _is_marked_as_change(line: HtmlElement) -> bool:
-    """Whether the microdata of a line names the last change alone."""
-    marks = {name for element in islice(line.iter(etree.Element), MAX_DATED_ELEMENTS) for name in element.get("itemprop", "").split()}
-    return "dateModified" in marks and "datePublished" not in marks
+def _find_change(line: HtmlElement) -> str:
+    """Return the day that the microdata of a line names for the last change, if it names no publication; "" for none.
+
+    A displayed day that differs is that of the publication: some pages mark it as the change, whose day is in `datetime`.
+    """
+    marked = [element for element in islice(line.iter(etree.Element), MAX_DATED_ELEMENTS) if "itemprop" in element.attrib]
+    if any("datePublished" in element.get("itemprop", "") for element in marked):
+        return ""
+    changes = (element for element in marked if "dateModified" in element.get("itemprop", ""))
+    return next(((element.get("datetime") or element.get("content") or "")[:10] for element in changes), "")
 
 
 def _is_in_teaser(blocks: Sequence[TextBlock], index: int, at: int) -> bool:
