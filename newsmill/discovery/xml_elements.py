@@ -62,9 +62,10 @@ class OpenElements:
         An undeclared prefix of a feed's structure ("rss:channel", "atom:entry") is that of the feed's own vocabulary.
         """
         prefixes = self._elements[-1].prefixes
-        prefix, _, local = tag.lower().rpartition(":")
-        if prefix and not in_entry and prefix not in prefixes and local in STRUCTURE_ELEMENTS:
-            prefixes = prefixes | {prefix: ""}
+        if not in_entry and ":" in tag:
+            prefix, _, local = tag.lower().rpartition(":")
+            if prefix not in prefixes and local in STRUCTURE_ELEMENTS:
+                prefixes = prefixes | {prefix: ""}
         declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
         if not declared or len(prefixes) >= _MAX_PREFIXES:
             return prefixes
