@@ -48,7 +48,9 @@ COMMANDS = {
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs, or the pages of WARC files"),
-    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, export, pause, resume, rename, remove, check, diagnose and test sources"),
+    "sources": Command(
+        SOURCES, f"{PACKAGE}.sources:app", "List, export, poll, pause, resume, rename, remove, check, diagnose and test sources"
+    ),
     "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
@@ -83,6 +85,11 @@ COMMANDS = {
         PROCESSES,
         f"{PACKAGE}.processes:health",
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
+    ),
+    "settings": Command(
+        MAINTENANCE,
+        f"{PACKAGE}.effective_settings:settings",
+        "Show the effective settings: value, origin (default, environment or file), and NEWSMILL_ names that no setting has",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance:retry", "Requeue finished URLs"),
     "takedowns": Command(
