@@ -53,6 +53,11 @@ COMMANDS = {
     ),
     "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
+    "logs": Command(
+        PROCESSES,
+        f"{PACKAGE}.logs:logs",
+        "Show the logs of all processes of the data folder, with one line for each failure, alarm and recovery",
+    ),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.searches:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),

@@ -7,6 +7,7 @@ run one.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
@@ -24,12 +25,17 @@ from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, complete_from, format_count, note, now, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, MovedFileError, NewsmillError
+from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.storage.database import describe_location
 from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.processes import list_live_processes, make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
+from newsmill.version import __version__
 from newsmill.web.config import WebConfig
+
+log = logging.getLogger(__name__)
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; default: one per core.")]
 
@@ -202,6 +208,12 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 ROLES = ("crawler", "worker", "scheduler", "web")
 
 
+def log_start(role: str, app: AppContext) -> None:
+    """The first line of a process's log."""
+    archive = redact(context.archive_url(app.settings))
+    log.info("%s of Newsmill %s starts; database %s, archive %s", role, __version__, describe_location(app.engine), archive)
+
+
 def crawler(
     supervised: Supervised = False,
     documents: Annotated[int | None, typer.Option("--documents", hidden=True)] = None,
@@ -213,6 +225,7 @@ def crawler(
     from crawler.process import run
 
     with context.open_context(settings, upgrade=False) as app:
+        log_start("crawler", app)
         raise typer.Exit(run(app, sources=tuple(of or ()), documents=documents))
 
 
@@ -227,6 +240,7 @@ def worker(
     from workers.worker import run
 
     with context.open_context(settings, upgrade=False) as app:
+        log_start("worker", app)
         raise typer.Exit(run(app))
 
 
@@ -242,6 +256,7 @@ def scheduler(supervised: Supervised = False) -> None:
     with context.open_context(settings, create=True) as app:
         if not supervised:  # `newsmill up` has loaded them
             load_sources(app, settings)
+        log_start("scheduler", app)
         raise typer.Exit(run(app))
 
 

@@ -300,11 +300,9 @@ def describe_health(health: SourceHealth, now: datetime) -> str:
         return f"{text}{part} since {format_since(cause.since, now)}"
     if health.failure is None or health.since is None:
         return STATE_NAMES[health.state]
-    failure = f"{describe_failure(health.failure)} since {format_since(health.since, now)}"
-    if health.kind is Kind.PAGE:
-        return f"no article fetched yet: {failure}"
-    part = f"{health.failing} of {format_count(health.of, 'listing')}: " if health.failing < health.of else ""
-    return f"{STATE_NAMES[health.state]} ({part}{failure})"
+    part = f" ({health.failing} of {format_count(health.of, 'listing')})" if health.failing < health.of else ""
+    pages = "no article fetched yet, " if health.kind is Kind.PAGE else ""
+    return f"{STATE_NAMES[health.state]} since {format_since(health.since, now)}: {pages}{describe_failure(health.failure)}{part}"
 
 
 def _count_failing(cause: Finding) -> str:

@@ -144,6 +144,7 @@ class HealthState(StrEnum):
     """What an administrator should know about a source first."""
 
     OK = "ok"
+    FAILING = "failing"  # a listing, or every page so far, fails; nothing is proven yet
     QUIET = "quiet"  # fewer documents than usual, but its history knows such times
     STALE = "stale"  # nothing new for a time that its history makes improbable, or a listing has lost its entries
     BLOCKED = "blocked"  # the site answers, but refuses this client
@@ -336,6 +337,7 @@ class Finding:
 
 STATE_NAMES: Mapping[HealthState, str] = {
     HealthState.OK: "ok",
+    HealthState.FAILING: "failing",
     HealthState.QUIET: "quiet",
     HealthState.STALE: "stale",
     HealthState.BLOCKED: "blocked",

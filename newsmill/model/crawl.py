@@ -275,6 +275,7 @@ class LeasedUrl:
     is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
     found_by: str = "manual"  # Link.found_by
     found_on: str | None = None  # Link.found_on
+    is_failing: bool = False  # the last try failed
 
 
 @dataclass(frozen=True, slots=True)

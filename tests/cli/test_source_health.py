@@ -130,12 +130,12 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
             f" the next attempt is at {format_since(later, now())}"
         )
         for shown in (newsmill("sources", "list"), newsmill("status")):
-            assert "no article fetched yet: blocked: HTTP 403 since " in shown.out
+            assert "no article fetched yet, blocked: HTTP 403" in shown.out and "failing since " in shown.out
         health = newsmill("sources", "list", "--json").json[0]["health"]
-        assert (health["state"], health["causes"], health["kind"], health["failing"]) == ("ok", [], "page", 3)
+        assert (health["state"], health["causes"], health["kind"], health["failing"]) == ("failing", [], "page", 3)
         german = load_translations("de")
         view = source_health_view.read_health(store, [source], german, now())["paper"]
-        assert view.text.startswith("noch kein Artikel abgerufen: blockiert: HTTP 403 seit ")
+        assert view.text.startswith("gestört seit ") and view.text.endswith(": noch kein Artikel abgerufen: blockiert: HTTP 403")
         mill.now = now() + timedelta(minutes=11)
         fetched, *refused = mill.lease()
         segment = mill.save([fetched])
@@ -169,11 +169,25 @@ def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Ne
     assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
 
 
+def test_a_source_is_failing_from_the_first_failure_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+    """Nothing is proven yet, so it is amber: in lists, status and on the home page."""
+    monkeypatch.chdir(tmp_path)
+    with open_store_with_homepage() as (store, mill, _):
+        mill.now = now()
+        store.ledger.read_listings("paper", now=mill.now)
+        timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
+        store.ledger.postpone([Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.lease()], now=mill.now)
+        for shown in (newsmill("sources", "list"), newsmill("status")):
+            assert f"failing since {format_since(mill.now, now())}: " in shown.out
+        (problem,) = source_health_view.list_problems(store, load_translations("en"), now())
+        assert problem.mark == "failing" and problem.text.startswith("failing since ")
+
+
 def test_states_in_words() -> None:
     refused = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
-    unproven = SourceHealth(HealthState.OK, (), refused, now(), "u", Kind.FEED, 1, 3)
+    unproven = SourceHealth(HealthState.FAILING, (), refused, now(), "u", Kind.FEED, 1, 3)
     at = f"{unproven.since:%H:%M} UTC"
-    assert describe_health(unproven, now()) == f"ok (1 of 3 listings: blocked: HTTP 403 since {at})"
+    assert describe_health(unproven, now()) == f"failing since {at}: blocked: HTTP 403 (1 of 3 listings)"
     assert describe_health(SourceHealth(HealthState.UNREAD), now()) == "not read yet"
     blocked = SourceHealth(HealthState.BLOCKED, (Finding(Cause.REFUSED, now(), Evidence(refused, "u", None, 3, 3)),))
     assert describe_health(blocked, now()) == f"blocked: HTTP 403 since {at}"
