@@ -173,10 +173,12 @@ def test_a_source_is_failing_from_the_first_failure_on(tmp_path: Path, monkeypat
     """Nothing is proven yet, so it is amber: in lists, status and on the home page."""
     monkeypatch.chdir(tmp_path)
     with open_store_with_homepage() as (store, mill, _):
-        mill.now = now()
-        store.ledger.read_listings("paper", now=mill.now)
+        for mill.now in (now(), now() + timedelta(seconds=5)):
+            store.ledger.end([ended(row, Outcome.NOT_MODIFIED) for row in mill.leased_rows], now=mill.now)
+            store.ledger.read_listings("paper", now=mill.now)
+            mill.lease()
         timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
-        store.ledger.postpone([Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.lease()], now=mill.now)
+        store.ledger.postpone([Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.leased_rows], now=mill.now)
         for shown in (newsmill("sources", "list"), newsmill("status")):
             assert f"failing since {format_since(mill.now, now())}: " in shown.out
         (problem,) = source_health_view.list_problems(store, load_translations("en"), now())
