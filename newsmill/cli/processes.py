@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -208,6 +208,12 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 ROLES = ("crawler", "worker", "scheduler", "web")
 
 
+def open_process_context(settings: Settings, *, supervised: bool) -> AbstractContextManager[AppContext]:
+    """The context of a crawler or worker. It makes a data folder with its own database; that of DATABASE_URL is made by `db upgrade`."""
+    is_own = settings.database_url is None and not supervised
+    return context.open_context(settings, create=is_own, upgrade=is_own)
+
+
 def log_start(role: str, app: AppContext) -> None:
     """The first line of a process's log."""
     archive = redact(context.archive_url(app.settings))
@@ -224,7 +230,7 @@ def crawler(
     # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
     from crawler.process import run
 
-    with context.open_context(settings, upgrade=False) as app:
+    with open_process_context(settings, supervised=supervised) as app:
         log_start("crawler", app)
         raise typer.Exit(run(app, sources=tuple(of or ()), documents=documents))
 
@@ -239,7 +245,7 @@ def worker(
     # with RQ, 0.4 s of CPU that the other commands of this module need not spend
     from workers.worker import run
 
-    with context.open_context(settings, upgrade=False) as app:
+    with open_process_context(settings, supervised=supervised) as app:
         log_start("worker", app)
         raise typer.Exit(run(app))
 

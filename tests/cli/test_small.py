@@ -203,6 +203,16 @@ def test_the_share_of_rendered_pages(newsmill: Newsmill, tmp_path: Path, monkeyp
     assert ", with the DOM that a browser rendered" in newsmill("trace", row.url).out
 
 
+@pytest.mark.parametrize("role", ["crawler", "worker"])
+def test_a_process_makes_its_data_folder(role: str, newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And logs its start; the database of DATABASE_URL is made by `newsmill db upgrade` only."""
+    monkeypatch.setattr({"crawler": "crawler.process.run", "worker": "workers.worker.run"}[role], lambda app, **_: 0)
+    started = newsmill(role)
+    assert (started.code, f"{role} of Newsmill " in started.err, newsmill("status").code) == (0, True, 0), started.err
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/x.sqlite")
+    assert "run `newsmill db upgrade`" in newsmill(role).err
+
+
 def test_an_unreachable_database(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush@127.0.0.1:1/x")
     done = newsmill("status")
