@@ -300,8 +300,9 @@ def web(
 ) -> None:
     """Serve the web pages and the HTTP API.
 
-    On 127.0.0.1, the default, everybody on this machine may read until the first token exists, and the printed link opens a session with
-    full access. On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
+    On 127.0.0.1, the default, your browser has full access until the first token exists, and other users of this machine may read.
+    Where the server cannot see whose browser it is, the printed link opens a session with full access.
+    On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
     """
     # FastAPI costs 0.9 s of CPU, which the other commands of this module need not spend
     from newsmill.web import server
@@ -338,7 +339,7 @@ def format_sign_in(store: AppContext, config: WebConfig, port: int) -> str:
     if config.is_exposed:
         return f"web pages and API: {base}/ (sign in with a token)"
     key = add_link(store, make_owner_id())
-    return f"web pages and API: {base}/   for write access open {base}/login?key={key} (valid once, for {LINK_HOURS} hours)"
+    return f"web pages and API: {base}/   if a page is read-only, open {base}/login?key={key} (valid once, for {LINK_HOURS} hours)"
 
 
 def add_link(store: AppContext, name: str = "link") -> str:
