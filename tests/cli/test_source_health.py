@@ -13,7 +13,7 @@ from command_result import Newsmill
 from rows import SITE, Mill, bad, document_of, ended, good, links
 
 from newsmill import context, settings
-from newsmill.cli.crawl import describe_problem
+from newsmill.cli.crawl import describe_problem, has_never_answered
 from newsmill.cli.sources import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
@@ -54,6 +54,11 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
     assert (health["state"], health["detail"], health["url"]) == ("blocked", "HTTP 403", "http://forbidden.example/")
     assert [cause["cause"] for cause in health["causes"]] == ["refused"]
     assert {row["health"]["outcome"] for row in newsmill("sources", "list", "--json").json} == {"http_error", "refused", "dns"}
+
+
+def test_a_new_source_without_any_answer_is_told_from_one_that_refuses(store: AppContext) -> None:
+    """`newsmill crawl` does not keep the first."""
+    assert [has_never_answered(store, source) for source in store.ledger.sources()] == [True, False, True]
 
 
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:

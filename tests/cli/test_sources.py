@@ -148,6 +148,10 @@ def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: News
             "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
         )
         assert choose_source(store, site("https://other.example/"), Changes()) == site("https://other.example/")
+        with pytest.raises(ConfigError, match=r"https://paper\.example/sport/ is already followed by paper: run `newsmill crawl"):
+            choose_source(store, site("https://paper.example/sport/"), Changes())
+        own = site("https://paper.example/sport/", name="sport")
+        assert choose_source(store, own, Changes()) == own
 
 
 def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
@@ -158,7 +162,7 @@ def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
         store.ledger.put_source(planned, now=NOON)
         assert choose_source(store, site("http://www.paper.example"), Changes()) == planned
         assert choose_source(store, site("paper.example"), Changes(delay=1.0)).politeness.delay == 1.0
-        with pytest.raises(ConfigError, match=r"paper-example exists and follows https://paper\.example; .* --name makes a source"):
+        with pytest.raises(ConfigError, match=r"the-bridge-opens\.html is already followed by paper-example: .* --name makes a source"):
             choose_source(store, site("https://paper.example/town/the-bridge-opens.html"), Changes())
         store.ledger.set_enabled("paper-example", False, now=NOON)
         with pytest.raises(ConfigError, match="source paper-example is paused; run `newsmill sources resume paper-example` first"):
