@@ -9,6 +9,7 @@ import regex
 
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
+from crawler.failure_log import log_ended, log_postponed, log_success
 from crawler.listing_task import ListingTask, read_pushes
 from crawler.renderer import needs_rendering
 from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
@@ -232,6 +233,7 @@ class FetchTask:
             if self.source is not None and needs_rendering(page, leased_url, self.source, self.state.script_sources):
                 page = await self.state.renderer.render(page, self.source)
             await self.state.writer.put(leased_url, page)
+            log_success(leased_url)
         else:
             ended = await ListingTask(self.state, leased_url, self.source, self.throttle, self._current_throttle).run(page)
             if not await self._follow_move(page, ended.ending.outcome):
@@ -265,11 +267,13 @@ class FetchTask:
 
     async def _end(self, ended: Ended) -> None:
         await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+        log_ended(self.leased_url, ended.ending)
         await self._requeue_pushed()
 
     async def _postpone(self, retry: RetryAt, *, count_attempt: bool = True) -> None:
         row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt, retry.failure)
         await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+        log_postponed(self.leased_url, retry)
         await self._requeue_pushed()
 
     async def _requeue_pushed(self) -> None:

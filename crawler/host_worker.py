@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from crawler.crawl_state import CrawlState, HostLeases
+from crawler.failure_log import log_ended, log_host_failure
 from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause, make_stopped_pause
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
@@ -165,6 +166,7 @@ class HostWorker:
             refusal = find_refusal(leased_url, self.state.source_of(leased_url), self.throttle)
             if refusal is not None:
                 ended.append(Ended(leased_url.id, leased_url.fence, refusal))
+                log_ended(leased_url, refusal)
             await asyncio.sleep(0)  # one URL can take milliseconds to match
         await self._write(ended, postponed)
         ended_ids = {row.id for row in ended}
@@ -263,7 +265,7 @@ class HostWorker:
 
 
 def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) -> tuple[list[Ended], list[Postponed]]:
-    """The rows that end with the failure, and those that are retried. Rows keep their validators."""
+    """The rows that end with the failure, and those that are retried; the log names them. Rows keep their validators."""
     ended, postponed = [], []
     for leased_url in rows:
         decision = decide_failure(failure, leased_url.attempts, now, leased_url.kind)
@@ -271,4 +273,5 @@ def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) 
             ended.append(Ended(leased_url.id, leased_url.fence, decision, leased_url.etag, leased_url.last_modified))
         else:
             postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure))
+    log_host_failure(rows, failure, ended, postponed)
     return ended, postponed

@@ -69,9 +69,11 @@ LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
 class SiteInspector:
     """The fetches of one inspection, in the order of what matters most: the time may end at any of them."""
 
-    def __init__(self, url: str, fetcher: PoliteFetcher, parser: ListingParser) -> None:
+    def __init__(
+        self, url: str, fetcher: PoliteFetcher, parser: ListingParser, on_finding: site_inspection.OnFinding = lambda finding: None
+    ) -> None:
         self.found = SiteInspection(url)
-        self.fetcher, self.parser = fetcher, parser
+        self.fetcher, self.parser, self.on_finding = fetcher, parser, on_finding
         self.given: Page | None = None
         self.articles: list[Page | OutcomeRecord] = []
         self.article_urls: list[str] = []
@@ -132,7 +134,9 @@ class SiteInspector:
             self.found = replace(self.found, obstacle=Obstacle.NOT_A_PAGE, failure=failure)
             return
         self._links += pages
-        self.found = replace(self.found, kind=Kind.HOMEPAGE if whole else Kind.SECTION, article_links=len(pages))
+        kind = Kind.HOMEPAGE if whole else Kind.SECTION
+        self.found = replace(self.found, kind=kind, article_links=len(pages))
+        self.on_finding(FoundListing(page.url, kind, "given", len(pages)))
         named = [link for link in links if link.kind is Kind.FEED]
         if not whole:  # a section is followed alone, with the feeds that it names and that are its own
             await self._try([link for link in named if _is_feed_of(page.url, link.url)][:MAX_FEEDS])
@@ -203,6 +207,7 @@ class SiteInspector:
         return FoundListing(link.url, link.kind, link.found_by, len(pages), len(parts), max(dates, default=None), is_news, failure)
 
     def _add(self, listing: FoundListing) -> bool:
+        self.on_finding(listing)
         if listing.kind is Kind.FEED:
             self.found = replace(self.found, feeds=(*self.found.feeds, listing))
         else:
@@ -287,6 +292,7 @@ class SiteInspector:
         for link in choose_articles(link for link in self._links if urls.make_key(link.url) not in listings):
             self.article_urls.append(link.url)
             page = await self.fetcher.fetch(link.url)
+            self.on_finding(FoundListing(link.url, Kind.PAGE, "sample", failure=page if isinstance(page, OutcomeRecord) else None))
             self.articles.append(page if isinstance(page, OutcomeRecord) else replace(page, hint=link.hint))
 
 
@@ -404,7 +410,7 @@ class InspectionSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         parser = ListingParser()
-        inspector = self.inspector = SiteInspector(self.url, make_fetcher(self, self.delay), parser)
+        inspector = self.inspector = SiteInspector(self.url, make_fetcher(self, self.delay), parser, print_finding)
         try:
             async with asyncio.timeout(MAX_INSPECTION_SECONDS):
                 await inspector.run()
@@ -441,8 +447,14 @@ def inspect(url: str, delay: float | None) -> SiteInspection:
     return site_inspection.complete(found, delay=delay)
 
 
+def print_finding(finding: FoundListing) -> None:
+    """Print a line about what was just fetched, for the process that waits."""
+    sys.stdout.buffer.write(site_inspection.dump_finding(finding))
+    sys.stdout.buffer.flush()
+
+
 def main() -> None:
-    """Print the inspection of the URL of the command line."""
+    """Print the findings and the inspection of the URL of the command line."""
     delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
     with exit_with_message():
         sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))

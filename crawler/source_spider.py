@@ -19,6 +19,7 @@ import scrapy
 from scrapy import Request, Spider
 from scrapy.http import Response
 
+import crawler.spiders
 from crawler.listings import ListingParser, ParsedLinks, ParseRequest
 from crawler.settings import import_user_module
 from crawler.spider_worker import RunRequest
@@ -35,6 +36,7 @@ CONSTRUCTORS = ("__init__", "from_crawler")
 def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
     """The class that a source names. Raises ConfigError with the folders that were searched; its cause is the error of the module."""
     folders = spider_folders(settings)
+    crawler.spiders.__path__ = list(dict.fromkeys([*crawler.spiders.__path__, str(folders[-1])]))  # a clone whose package is installed
     searched = ", ".join(map(str, folders))
     module_name, _, class_name = (source.spider or "").partition(":")
     where = f'source "{source.name}": spider {source.spider!r}'
@@ -54,10 +56,18 @@ def load_spider(settings: Settings, source: Source) -> type[scrapy.Spider]:
     return found
 
 
+def find_start_hint(spider_class: type[scrapy.Spider]) -> str | None:
+    """What to rename in a spider written for Scrapy before 2.13: today's Scrapy does not call its first requests."""
+    own = {name for each in spider_class.__mro__ if each not in scrapy.Spider.__mro__ for name in vars(each)}
+    if "start_requests" not in own or "start" in own:
+        return None
+    return f"{spider_class.__name__}.start_requests is not called by Scrapy {scrapy.__version__}; make it `async def start(self)`"
+
+
 def spider_folders(settings: Settings) -> tuple[Path, ...]:
-    """The folders that spiders' modules are searched in: `spiders/` of the configuration and of the data folder."""
+    """The folders that spiders' modules are searched in: `spiders/` of the configuration and of the data folder, and that of a clone."""
     config = (settings.config or Path("config")).absolute()
-    return config / "spiders", data_folder(settings) / "spiders"
+    return config / "spiders", data_folder(settings) / "spiders", Path("crawler/spiders").absolute()
 
 
 def check_arguments(spider_class: type[scrapy.Spider], source: Source) -> None:

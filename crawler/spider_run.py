@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -31,7 +32,7 @@ from crawler.crawl_state import BACKLOG_POLL_SECONDS, LEASE_SECONDS, LedgerCalls
 from crawler.downloader import Downloader, MiddlewareDownload
 from crawler.robots import product_name
 from crawler.settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
-from crawler.source_spider import check_arguments, load_spider
+from crawler.source_spider import check_arguments, find_start_hint, load_spider
 from crawler.spider_hosts import FAILED, HOSTS, RobotsDownload, SpiderHosts, has_spider_middleware
 from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
 from crawler.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopSignal
@@ -473,7 +474,7 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
     if task.done() and not task.cancelled() and (problem := task.exception()) is not None:
         log.error("the spider failed", exc_info=problem)
         return RunReport("failed", error=f"the spider failed: {type(problem).__name__}: {problem}"[:500])
-    return run.report()
+    return replace(run.report(), hint=find_start_hint(spider_class))
 
 
 def _limit_memory(megabytes: int) -> None:

@@ -81,6 +81,7 @@ class RunReport:
     first_error: str | None = None  # of these
     waited_seconds: float = 0.0  # for hosts that a crawler held
     error: str | None = None
+    hint: str | None = None  # why the run may have found nothing
     is_permanent: bool = False  # the error lies in the source's settings or in the spider's module: no retry helps
 
 
@@ -319,6 +320,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *([f"the spider closed itself: {report.reason}"] if is_closed else []),
     ]
     summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
+    summary += f"; {report.hint}" if report.hint and not found else ""
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
     if (report.code_errors or is_closed or _has_failed_requests(report)) and not found:

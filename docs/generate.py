@@ -59,18 +59,21 @@ def cli() -> str:
 
 
 def settings() -> str:
-    """One row per environment variable."""
-    from newsmill.settings import Settings
+    """A table for each group of settings, with one row per environment variable."""
+    from newsmill.settings import Settings, group_settings
 
-    rows = []
-    for field in Settings.model_fields.values():
-        default = (
-            ""
-            if field.default in (None, (), "")
-            else f"`{str(field.default).lower() if field.default in (True, False) else field.default}`"
-        )
-        rows.append(f"| `{field.alias}` | {default} | {field.title} | {code(field.description or '')} |")
-    return table("variable", "default", "meaning", "value", rows=rows)
+    parts = []
+    for heading, names in group_settings().items():
+        rows = [setting_row(Settings.model_fields[name]) for name in names]
+        parts.append(f"## {heading}\n\n" + table("variable", "default", "meaning", "value", rows=rows))
+    return "\n".join(parts)
+
+
+def setting_row(field: Any) -> str:
+    """The row of one environment variable."""
+    value = str(field.default).lower() if field.default in (True, False) else field.default
+    default = "" if field.default in (None, (), "") else f"`{value}`"
+    return f"| `{field.alias}` | {default} | {field.title} | {code(field.description or '')} |"
 
 
 def outcomes() -> str:

@@ -33,6 +33,15 @@ SECRET_VARIABLES = frozenset(
     {"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN", "NEWSMILL_SMTP_URL"}
     | {"NEWSMILL_HEALTH_ALERTS", "NEWSMILL_HEALTH_COMMAND", "NEWSMILL_HEALTH_SECRET", "NEWSMILL_HEALTH_PING"}
 )  # never shown in errors
+OTHER_VARIABLES = frozenset({"NEWSMILL_TOKEN", "NEWSMILL_URL", "NEWSMILL_SOURCE"})  # of `newsmill mcp` and of projects that use Scrapy
+# The headings of docs/reference/settings.md, by the first setting of each in `Settings`.
+GROUP_STARTS = {
+    "redis_url": "Data and services",
+    "allow_nets": "Crawl",
+    "web": "Web pages and API",
+    "smtp_url": "Alerts on saved searches",
+    "health_alerts": "Alarms of sources",
+}
 SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgres sqlite", "ARCHIVE_URL": "file s3"}
 
 MAX_EMAIL_CHARACTERS = 254  # RFC 5321 by way of its erratum 1690
@@ -132,6 +141,9 @@ class Settings(BaseModel):
         title="Queue. Default: a private Valkey in the data folder.",
         description="redis://host[:port][/db], rediss://… or unix:///path, with :password@ after the slashes if it has one",
     )
+    open_redis: bool = Field(
+        default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"
+    )
     database_url: Annotated[str, _check_scheme("DATABASE_URL")] | None = Field(
         default=None,
         alias="DATABASE_URL",
@@ -157,6 +169,7 @@ class Settings(BaseModel):
         title="Folder with `sources.toml`. Default: `./config`.",
         description="a folder that may contain sources.toml",
     )
+
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_list)] = Field(
         default=(),
         alias="NEWSMILL_ALLOW_NETS",
@@ -206,6 +219,20 @@ class Settings(BaseModel):
         title="Learn site profiles from stored pages and use them for extraction.",
         description="true or false",
     )
+    scrapy_settings: str | None = Field(
+        default=None,
+        alias="NEWSMILL_SCRAPY_SETTINGS",
+        title="Python module with Scrapy settings of yours, in the folder of `sources.toml` or the working directory.",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
+        description="an import path such as my_settings or my_project.settings",
+    )
+    proxy_resolves_names: bool = Field(
+        default=False,
+        alias="NEWSMILL_PROXY_RESOLVES_NAMES",
+        title="HTTP proxies resolve host names themselves; Newsmill then checks only URLs with an IP address.",
+        description="true or false",
+    )
+
     web: Annotated[str, AfterValidator(_check_listen_address)] = Field(
         default="127.0.0.1:8470",
         alias="NEWSMILL_WEB",
@@ -248,22 +275,6 @@ class Settings(BaseModel):
         default=True,
         alias="NEWSMILL_WEB_IMAGES",
         title="Show the main images of articles on the web pages. The server fetches them from their sites when a reader sees them.",
-        description="true or false",
-    )
-    open_redis: bool = Field(
-        default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"
-    )
-    scrapy_settings: str | None = Field(
-        default=None,
-        alias="NEWSMILL_SCRAPY_SETTINGS",
-        title="Python module with Scrapy settings of yours, in the folder of `sources.toml` or the working directory.",
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
-        description="an import path such as my_settings or my_project.settings",
-    )
-    proxy_resolves_names: bool = Field(
-        default=False,
-        alias="NEWSMILL_PROXY_RESOLVES_NAMES",
-        title="HTTP proxies resolve host names themselves; Newsmill then checks only URLs with an IP address.",
         description="true or false",
     )
 
@@ -365,14 +376,30 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         raise ConfigError(f"{name}: expected {names[name]}{value}") from None
 
 
+def group_settings() -> dict[str, dict[str, str]]:
+    """The variables by the name of their setting, by heading."""
+    groups: dict[str, dict[str, str]] = {}
+    for name, field in Settings.model_fields.items():
+        if name in GROUP_STARTS:
+            group = groups.setdefault(GROUP_STARTS[name], {})
+        group[name] = field.alias or name
+    return groups
+
+
+def list_unknown(environ: Mapping[str, str]) -> list[str]:
+    """The variables that begin with NEWSMILL_ and that no part of Newsmill reads."""
+    known = {field.alias for field in Settings.model_fields.values()} | OTHER_VARIABLES
+    return sorted(name for name in environ if name.startswith("NEWSMILL_") and name not in known)
+
+
 def _reject_misspelt(environ: Mapping[str, str], names: Mapping[str | None, object]) -> None:
     """Raise ConfigError for a variable with a name similar to a setting.
 
     Other variables that begin with NEWSMILL_ are allowed: Kubernetes sets NEWSMILL_REDIS_PORT for a service called newsmill-redis.
     """
     known = [name for name in names if name]
-    for name in sorted(environ):
-        if name.startswith("NEWSMILL_") and name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85)):
+    for name in list_unknown(environ):
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             raise ConfigError(f"{name}: unknown setting; did you mean {near[0]}?")
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -157,6 +159,13 @@ class SiteInspection:
 
 
 _JSON: TypeAdapter[SiteInspection] = TypeAdapter(SiteInspection)
+_FINDING_JSON: TypeAdapter[FoundListing] = TypeAdapter(FoundListing)
+_FINDING_PREFIX = b"finding "  # of the lines that an inspection prints before its result
+
+
+def dump_finding(finding: FoundListing) -> bytes:
+    """The line about a listing, page or article that was just fetched."""
+    return _FINDING_PREFIX + _FINDING_JSON.dump_json(finding) + b"\n"
 
 
 def dump_inspection(inspection: SiteInspection) -> bytes:
@@ -206,6 +215,7 @@ def find_advice(failure: OutcomeRecord) -> Advice | None:
 
 
 OnStart = Callable[["subprocess.Popen[bytes]"], object]
+OnFinding = Callable[[FoundListing], object]
 
 
 class InspectionProcesses:
@@ -233,44 +243,60 @@ class InspectionProcesses:
                 process.kill()
 
 
-def inspect_site(url: str, *, delay: float | None = None, on_start: OnStart | None = None) -> SiteInspection:
+def inspect_site(
+    url: str, *, delay: float | None = None, on_start: OnStart | None = None, on_finding: OnFinding | None = None
+) -> SiteInspection:
     """Inspect the site of a homepage, section, feed or sitemap, in a process of its own. Takes 5 to 30 s, and at most MAX_PROCESS_SECONDS.
 
     If `url` has no scheme and https fails, http is tried. `delay`: seconds between two requests to a host (default 1).
-    `on_start` is called with each process, so that another thread may kill it.
+    `on_start` is called with each process, so that another thread may kill it, and `on_finding` with each page and listing that is fetched.
     Raises NewsmillError if no process can do it, ConfigError for wrong settings, UrlError for a text that is not an http(s) URL.
     """
     normal = urls.normalize(add_scheme(url))
-    inspection = _run(normal, delay, on_start)
+    inspection = _run(normal, delay, on_start, on_finding)
     failure = inspection.failure
     if normal.startswith("https:") and not url.startswith("https:") and failure is not None and failure.outcome in NO_HTTPS:
-        plain = _run(urls.normalize(f"http://{url}"), delay, on_start)
+        plain = _run(urls.normalize(f"http://{url}"), delay, on_start, on_finding)
         return plain if plain.failure is None else inspection
     return inspection
 
 
-def _run(url: str, delay: float | None, on_start: OnStart | None) -> SiteInspection:
+def _run(url: str, delay: float | None, on_start: OnStart | None, on_finding: OnFinding | None) -> SiteInspection:
     command = [sys.executable, "-P", "-m", "crawler.site_inspector", url, *([] if delay is None else [str(delay)])]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    result, started_at = b"", time.monotonic()
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        assert process.stdout is not None
         if on_start is not None:
             on_start(process)
+        deadline = threading.Timer(MAX_PROCESS_SECONDS, process.kill)
+        deadline.start()
         try:
-            out, err = process.communicate(timeout=MAX_PROCESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            out, err = None, b""
+            for line in process.stdout:
+                if not line.startswith(_FINDING_PREFIX):
+                    result += line
+                elif on_finding is not None:
+                    on_finding(_FINDING_JSON.validate_json(line.removeprefix(_FINDING_PREFIX)))
         finally:
-            process.kill()  # after the deadline, and after Ctrl-C; a process that has ended is left alone
-    if out is None:
+            deadline.cancel()
+            process.kill()  # after Ctrl-C; a process that has ended is left alone
+        errors.seek(0)
+        err = errors.read()
+    if not result and time.monotonic() - started_at >= MAX_PROCESS_SECONDS:
         failure = OutcomeRecord(Outcome.TIMEOUT, f"no result within {MAX_PROCESS_SECONDS:.0f} s")
         return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=failure)
     try:
-        return load_inspection(out)
+        return load_inspection(result)
     except ValidationError:
         lines = err.decode("utf-8", "replace").strip().splitlines() or ["no message"]
         raise NewsmillError(f"{url} cannot be inspected: {lines[-1]}") from None
 
 
-def inspect_sites(sites: Sequence[str], *, delay: float | None = None) -> Generator[Future[SiteInspection]]:
+def inspect_sites(
+    sites: Sequence[str], *, delay: float | None = None, on_finding: OnFinding | None = None
+) -> Generator[Future[SiteInspection]]:
     """Inspect the sites of a list, MAX_PARALLEL at once, and never two URLs of one host, so that its delay is kept.
 
     Yields one future for each URL, in the order of `sites`; its result is that of `inspect_site`, and raises the same errors.
@@ -282,7 +308,7 @@ def inspect_sites(sites: Sequence[str], *, delay: float | None = None) -> Genera
 
     def inspect(site: str) -> SiteInspection:
         with hosts.setdefault(_find_host(site), threading.Lock()), slots:
-            return inspect_site(site, delay=delay, on_start=processes.keep)
+            return inspect_site(site, delay=delay, on_start=processes.keep, on_finding=on_finding)
 
     executor = ThreadPoolExecutor(MAX_AHEAD, thread_name_prefix="inspection")
     begun: deque[Future[SiteInspection]] = deque()

@@ -68,14 +68,15 @@ def _check_strings(urls: Iterable[str]) -> Iterator[str]:
 
 def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str | None = None, again: bool = False) -> SubmissionCounts:
     """Add URLs to the ledger, also those that cannot be fetched. Returns how many were new, known and bad."""
-    new = known = bad = 0
+    new = known = bad = queued_again = 0
     rest = iter(urls)
     while batch := list(islice(rest, BATCH_URLS)):
         good = [url for url in batch if is_url(url)]
         added = ledger.add([Link(url=url, source=source) for url in good], now=now, again=again)
         ledger.add([Link(url=url, source=source) for url in batch if not is_url(url)], now=now)
         new, known, bad = new + added.new, known + added.known, bad + len(batch) - len(good)
-    return SubmissionCounts(new, known, bad)
+        queued_again += added.again
+    return SubmissionCounts(new, known, bad, queued_again)
 
 
 def is_url(text: str) -> bool:

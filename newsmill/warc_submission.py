@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 FOUND_BY = "warc"
 STANDARD_INPUT = "-"
 WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
+ARC_START = b"filedesc://"
 WACZ_FOLDER = "archive/"  # the WARC files in a WACZ file (Web Archive Collection Zipped)
 ZIP_LOCAL_HEADER = struct.Struct("<26xHH")  # with the lengths of the name and the extra field behind it
 BACKLOG_SHARE = 8  # of the crawler's high-water mark, so that the crawler goes on and news waits some minutes at most
@@ -245,6 +246,10 @@ def open_warc(name: str) -> Iterator[Sequence[WarcInput]]:
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
     with file:
+        if name.lower().endswith((".arc", ".arc.gz")) or file.peek(len(ARC_START)).startswith(ARC_START):
+            raise ConfigError(
+                f"{name} is an ARC file, the format before WARC; convert it, for example with `warcio recompress {name} pages.warc.gz`"
+            )
         if name.lower().endswith(".wacz"):
             yield _open_members(name, file)
         else:

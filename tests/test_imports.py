@@ -63,6 +63,7 @@ LAYERS = (
         "newsmill.finite_json",
         "newsmill.redaction",
         "newsmill.outage_log",
+        "newsmill.failure_log",
         "newsmill.health",
     ),
 )

@@ -107,7 +107,10 @@ OPML = b"""<?xml version="1.0" encoding="ISO-8859-1"?>
 def test_opml_of_feed_readers() -> None:
     assert read_list(OPML, "list.opml") == (
         ListedSite(
-            "https://a.example/feed?x=1&y=2", None, {"feeds": ["https://a.example/feed?x=1&y=2"], "discover": False, "language": "de"}
+            "https://a.example/feed?x=1&y=2",
+            None,
+            {"feeds": ["https://a.example/feed?x=1&y=2"], "discover": False, "language": "de"},
+            "https://a.example/",
         ),
         ListedSite("https://b.example/rss", None, {"feeds": ["https://b.example/rss"], "discover": False}),
         ListedSite("https://c.example/", None, {"homepage": "https://c.example/"}),

@@ -19,6 +19,7 @@ from newsmill.context import AppContext
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
+from newsmill.failure_log import format_failure, format_name, is_failed
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
@@ -218,16 +219,24 @@ def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
     ledger, now = context.app.ledger, context.app.now
     try:
         ledger.store(results, now=now(), owner=context.owner, seconds=context.lease_seconds)
+        log_failures(results)
     except SlowCommitError as error:
         first = results[0].claim
         if len(results) == 1:
-            log.warning("%s is deferred: %s", first.url, error)
+            log.warning("%s is deferred: %s", format_name(first.source, f"page {first.url}"), error)
             ledger.report_crash(first, "store", f"deadline: {error}", now=now())
             return
         log.warning("segment %s: %s; the batch is stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):
             ledger.renew_segment(first.segment, context.owner, seconds=context.lease_seconds, now=now())
             store_results(context, half)
+
+
+def log_failures(results: Sequence[Result]) -> None:
+    """One line for each page that failed."""
+    for result in results:
+        if is_failed(result.reading.ending.outcome):
+            log.info("%s", format_failure(result.claim.source, f"page {result.claim.url}", result.reading.ending, result.retry_at))
 
 
 # ---- one page ------------------------------------------------------------------------------------------------------------------
@@ -364,7 +373,8 @@ def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCras
     """
     if is_deferred and context.stop.is_set():
         return
-    log.warning("%s crashed its reader: %s, %s (crash %d)", claim.url, crash.stage, crash.reason, claim.crashes + 1)
+    name = format_name(claim.source, f"page {claim.url}")
+    log.warning("%s crashed its reader: %s, %s (crash %d)", name, crash.stage, crash.reason, claim.crashes + 1)
     ledger, now = context.app.ledger, context.app.now()
     if crash.cpu_seconds is not None and crash.cpu_seconds < context.sandbox.limits.cpu:
         ledger.deferred.put(claim, crash.reason, now=now)

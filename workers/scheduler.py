@@ -18,7 +18,7 @@ from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.extraction.site_profile import apply_profile
 from newsmill.health.assessment import judge
-from newsmill.health.causes import Cause, LayoutFit, Observation
+from newsmill.health.causes import CAUSE_NAMES, Cause, LayoutFit, Observation
 from newsmill.model import Source
 from newsmill.outage_log import OutageLog
 from newsmill.queue.queue import Queue
@@ -217,9 +217,9 @@ def without_offline(alarms: SourceAlarms, result: CheckResult, now: datetime) ->
 
 def log_changes(result: CheckResult) -> None:
     for finding in result.begun:
-        log.warning("source %s: %s since %s", result.source, finding.cause, finding.since.isoformat(timespec="minutes"))
+        log.warning("source %s: alarm: %s since %s", result.source, CAUSE_NAMES[finding.cause], finding.since.isoformat(timespec="minutes"))
     for alarm in result.over:
-        log.info("source %s: %s is over", result.source, alarm.finding.cause)
+        log.info("source %s: the alarm is over: %s", result.source, CAUSE_NAMES[alarm.finding.cause])
 
 
 def follow_moves(app: AppContext, result: CheckResult, now: datetime) -> None:

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from newsmill import context
+from newsmill import context, site_inspection
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
-from newsmill.model import Outcome, OutcomeRecord, Source, describe_failure
+from newsmill.model import Kind, Outcome, OutcomeRecord, Source, describe_failure
 from newsmill.settings import Settings
 from newsmill.site_inspection import (
     Advice,
@@ -102,7 +102,9 @@ def add(
     if name is not None and len(sites) > 1:
         raise typer.BadParameter("--name names one source; give one URL with it")
     checked = [site.url for site in sites] if check else []
-    with context.open_context(settings, create=True) as store, closing(inspect_sites(checked, delay=delay)) as inspections:
+    show = show_finding if len(sites) == 1 else None  # of several sites, four are inspected at once
+    inspecting = closing(inspect_sites(checked, delay=delay, on_finding=show))
+    with context.open_context(settings, create=True) as store, inspecting as inspections:
         run = AddRun(settings, store, options)
         try:
             for number, site in enumerate(sites, 1):
@@ -185,6 +187,9 @@ class AddRun:
         try:
             if inspected is not None:
                 inspection = inspected.result()
+                if not inspection.can_follow and site.homepage:
+                    note(printable(f"{describe_obstacle(inspection)}; trying {site.homepage} instead"))
+                    inspection = site_inspection.inspect_site(site.homepage, delay=self.options.delay)
                 if not inspection.can_follow:
                     self._fail(site, describe_obstacle(inspection), inspection)
                     return
@@ -406,13 +411,18 @@ SENTENCES = {
     Obstacle.ARTICLES_FORBIDDEN: "robots.txt forbids the articles; with the publisher's permission, set robots = false in sources.toml",
     Obstacle.ARTICLES_FAIL: "none of the articles that were tried would be stored",
 }
-ADVICE: dict[Advice | Outcome, str] = {
+ADVICE: dict[Advice, str] = {
     Advice.REFUSED: "the site refuses this program; give the URL of a feed or a sitemap of the site, or ask the publisher",
     Advice.COOKIES: (
         "the site may want cookies; set COOKIES_ENABLED = true in the table [scrapy] of sources.toml (docs/guides/scrapy-settings.md), "
         "or give the URL of a feed or a sitemap of the site"
     ),
     Advice.CONSENT: "give the URL of a feed or a sitemap of the site",
+}
+NO_SERVER = "no server answers there; check the host and the port, or try again later"
+OUTCOME_ADVICE: dict[Outcome, str] = {  # apart from ADVICE: members of two enumerations with the same text are the same key
+    Outcome.REFUSED: NO_SERVER,
+    Outcome.TIMEOUT: NO_SERVER,
     Outcome.DNS: "check the spelling of the host",
     Outcome.GONE: "check the URL, or give the homepage of the site",
     Outcome.SSRF_BLOCKED: "",  # the sentence names the setting
@@ -424,10 +434,20 @@ def describe_obstacle(inspection: SiteInspection) -> str:
     if inspection.obstacle is None:
         return ""
     if inspection.obstacle is Obstacle.UNREACHABLE and inspection.failure is not None:
-        key = find_advice(inspection.failure) or inspection.failure.outcome
-        advice = ADVICE.get(key, "try again later; --no-check adds it all the same")
+        found = find_advice(inspection.failure)
+        advice = OUTCOME_ADVICE.get(inspection.failure.outcome, "try again later; --no-check adds it all the same")
+        advice = advice if found is None else ADVICE[found]
         return f"{inspection.url} cannot be read: {describe_failure(inspection.failure)}" + (f"; {advice}" if advice else "")
     return SENTENCES.get(inspection.obstacle, str(inspection.obstacle))
+
+
+def show_finding(finding: FoundListing) -> None:
+    """Print what an inspection has just found, because it takes half a minute."""
+    if finding.kind is not Kind.PAGE:
+        note(printable(_describe_listing(finding)))
+        return
+    failure = "" if finding.failure is None else f": {describe_failure(finding.failure)}"
+    note(printable(f"  article {finding.url}{failure}"))
 
 
 def print_inspection(inspection: SiteInspection) -> None:

@@ -16,7 +16,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.add import make_source
+from newsmill.cli.add import get_default_name, make_source
 from newsmill.cli.processes import Processes, check_scrapy_settings, workers
 from newsmill.cli.sources import format_since
 from newsmill.cli.supervisor import Child, ForkedProcess, Supervisor, fork_children
@@ -39,7 +39,10 @@ from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.model import OUTCOMES, Kind, Outcome, Politeness, Source, State, describe_failure
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.site_inspection import is_homepage
+from newsmill.sources.additions import list_hosts
 from newsmill.storage.ledger import Progress
+from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.statistics import Statistics
 from newsmill.urls import make_key, normalize
@@ -125,6 +128,7 @@ def run(
         disk.check()
         if changes is not None:
             sources = tuple(choose_source(store, source, changes) for source in sources)
+        is_new = {source.name: store.ledger.source(source.name) is None for source in sources}
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
@@ -135,7 +139,12 @@ def run(
             logs = context.logs_folder(settings)
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
-        return summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
+        summary = summarise(store, sources, monitor, time.monotonic() - started_at, interrupted)
+        for source in sources:
+            if changes is not None and is_new[source.name] and has_never_answered(store, source):
+                SourceChanges(store.engine).remove(source.name, now=now())
+                note(f"{source.name} is not kept, because no server answered there")
+        return summary
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
@@ -165,6 +174,17 @@ def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonito
         interrupted=interrupted,
         problem="; ".join(problems) or None,
     )
+
+
+NO_ANSWER = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS})
+
+
+def has_never_answered(store: AppContext, source: Source) -> bool:
+    """Whether the host of a new source gave no answer at all: its name or port may be misspelt."""
+    trace = None if source.homepage is None else store.ledger.trace(source.homepage)
+    if trace is None or trace.fetched_at is not None or trace.source != source.name or store.ledger.progress(source.name).pages:
+        return False
+    return (trace.outcome or trace.failure) in NO_ANSWER
 
 
 def describe_problem(store: AppContext, source: Source) -> str | None:
@@ -412,6 +432,11 @@ def choose_source(store: AppContext, source: Source, changes: Changes) -> Source
     paused source.
     """
     followed = store.ledger.source(source.name)
+    if owner := find_owner(store, source):
+        raise ConfigError(
+            f"{source.homepage} is already followed by {owner.name}: run `newsmill crawl {owner.homepage}`, or `newsmill add"
+            f" {source.homepage}` to add this section; --name makes a source of its own"
+        )
     if followed is not None and not have_same_homepage(followed, source):
         raise ConfigError(
             f"source {followed.name} exists and follows {followed.homepage or 'no homepage'}; `newsmill add {source.homepage}` adds to it,"
@@ -425,6 +450,16 @@ def choose_source(store: AppContext, source: Source, changes: Changes) -> Source
     if not followed.enabled:
         raise ConfigError(f"source {followed.name} is paused; run `newsmill sources resume {followed.name}` first")
     return changes.apply_to(followed)
+
+
+def find_owner(store: AppContext, source: Source) -> Source | None:
+    """The source that follows the homepage of the host of a section; None for a homepage, and for a name that the user chose."""
+    if source.homepage is None or is_homepage(source.homepage) or source.name != get_default_name(source.homepage):
+        return None
+    hosts, others = list_hosts(source), store.ledger.sources()
+    if any(have_same_homepage(other, source) for other in others):
+        return None
+    return next((other for other in others if other.homepage is not None and hosts & list_hosts(other)), None)
 
 
 def find_same_homepage(store: AppContext, source: Source) -> str | None:

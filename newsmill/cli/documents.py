@@ -15,7 +15,7 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server, reextract
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, print_json, print_table, printable
+from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, now, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.formats import STREAMED_FORMATS, StreamedFormat
@@ -284,6 +284,8 @@ def trace(url: Url, as_json: Json = False) -> None:
         print_json(found)
     else:
         typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(step)}" for at, step in list_steps(found)))
+        for step in list_next_steps(found, now()):
+            typer.echo(printable(f"next: {step}"))
 
 
 def find_trace(store: AppContext, url: str) -> Trace:
@@ -300,7 +302,7 @@ def find_trace(store: AppContext, url: str) -> Trace:
 
 
 def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
-    """The events of a trace, oldest first."""
+    """What has happened to a URL, oldest first."""
     origin = (
         f"found by {trace.found_by}"
         + (f" on {trace.found_on}" if trace.found_on else "")
@@ -321,12 +323,27 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         since = f", failing since {trace.failing_since:%Y-%m-%d %H:%M:%S}" if trace.failing_since else ""
         steps.append((trace.failed_at, f"failed: {describe_failure(failure)}{since}"))
         steps.sort(key=lambda step: step[0])
-    if trace.state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING):
+    return steps
+
+
+NEXT_STEPS = {
+    State.DUE: "a crawler fetches it",
+    State.FETCHING: "a crawler is fetching it",
+    State.FETCHED: "a worker extracts it",
+    State.PROCESSING: "a worker is extracting it",
+}
+
+
+def list_next_steps(trace: Trace, now: datetime) -> list[str]:
+    """What happens to a URL now or later."""
+    steps = []
+    if trace.state in NEXT_STEPS:
+        at = f" at {trace.next_at:%Y-%m-%d %H:%M:%S}" if trace.next_at > now and trace.state in (State.DUE, State.FETCHED) else ""
         attempts = f" after {format_count(trace.attempts, 'attempt')}" if trace.attempts else ""
         reason = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
-        steps.append((trace.next_at, f"{trace.state}{attempts}{reason}"))
+        steps.append(f"{NEXT_STEPS[trace.state]}{at}{attempts}{reason}")
     if trace.revisit_at is not None:
-        steps.append((trace.revisit_at, "fetched again, to see whether it changed"))
+        steps.append(f"a crawler fetches it again at {trace.revisit_at:%Y-%m-%d %H:%M:%S}, to see whether it changed")
     return steps
 
 

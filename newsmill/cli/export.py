@@ -133,9 +133,12 @@ def export(
 
 
 def choose_format(output: Path | None) -> str:
-    """The format that the suffix of the file means; "jsonl" for another suffix."""
+    """The format that the suffix of the file means; "jsonl" without a suffix. Raises ConfigError for that of another program."""
     suffix = "" if output is None else output.suffix.lower()
-    return next((name for name, form in FORMATS.items() if form.suffix == suffix and name not in FOLDER_FORMATS), "jsonl")
+    formats = {form.suffix: name for name, form in FORMATS.items() if name not in FOLDER_FORMATS}
+    if suffix and suffix not in (*formats, *COMPRESSED_SUFFIXES):
+        raise ConfigError(f"-o {output}: no format has the suffix {suffix}; use {', '.join(formats)}, or choose one with --format")
+    return formats.get(suffix, "jsonl")
 
 
 def check_options(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:

@@ -76,7 +76,7 @@ def extract(
     """Extract documents from pages: files, folders, WARC files, URLs, or HTML or JSON lines from standard input. Stores nothing.
 
     A folder is searched for .html, .htm, .xhtml and their .gz files. A URL is fetched if its robots.txt allows it.
-    Of a WARC or WACZ file, the HTML responses with status 200 are read.
+    Of a WARC or WACZ file, the HTML responses with status 200 are read; damaged records are named, and the exit code is then 1.
     JSON lines: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
     Output: the fields of `newsmill export`, with outcome, detail and seconds, one JSON line per page, in the same order.
     Other formats write the documents, and say on standard error which pages have none. An invalid line gets the outcome bad_input.
@@ -101,7 +101,7 @@ def extract(
             failures=found.failures,
             is_numbered=found.is_json_lines,
         )
-    if not found.is_json_lines and not writer.documents:
+    if found.has_damage or (not found.is_json_lines and not writer.documents):
         raise typer.Exit(1)
 
 
@@ -368,6 +368,7 @@ STANDARD_INPUT = "-"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 WARC_SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wacz")
+ARC_SUFFIXES = (".arc", ".arc.gz")  # refused, with what to do
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 UTF_8_MARK = b"\xef\xbb\xbf"
 BYTE_ORDER_MARKS = (UTF_8_MARK, b"\xff\xfe", b"\xfe\xff")
@@ -385,6 +386,7 @@ class Inputs:
     lines: Iterable[bytes]
     is_json_lines: bool = False
     is_warc: bool = False  # the lines are made while WARC files are read
+    has_damage: bool = False  # a record of them was damaged
     failures: dict[str, OutcomeRecord] = field(default_factory=dict)
 
     @property
@@ -412,7 +414,7 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
         lines: Iterable[dict[str, Any]] = [_save_page(first, sys.stdin.buffer, folder)]
         return Inputs(list(_encode(lines, url, language)))
     inputs = Inputs((), is_warc=any(map(_is_warc, names)))
-    expanded = [_read_warc(name) if _is_warc(name) else list(_expand(name, folder, inputs)) for name in names]
+    expanded = [_read_warc(name, inputs) if _is_warc(name) else list(_expand(name, folder, inputs)) for name in names]
     if url is not None and (inputs.is_warc or len(list(itertools.chain.from_iterable(expanded))) != 1):
         raise ConfigError("--url is the URL of one page; give one FILE, or HTML on standard input")
     encoded = _encode(itertools.chain.from_iterable(expanded), url, language)
@@ -421,13 +423,13 @@ def open_inputs(names: Sequence[str], url: str | None, language: str | None, fol
 
 
 def _is_warc(name: str) -> bool:
-    return name.lower().endswith(WARC_SUFFIXES) and Path(name).is_file()
+    return name.lower().endswith((*WARC_SUFFIXES, *ARC_SUFFIXES)) and Path(name).is_file()
 
 
-def _read_warc(name: str) -> Iterator[dict[str, Any]]:
+def _read_warc(name: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
     # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
-    from newsmill.archive.captures import read_captures
+    from newsmill.archive.captures import Skipped, read_captures
     from newsmill.submission import encode_item, encode_page
     from newsmill.warc_submission import find_refusal, open_warc
 
@@ -435,6 +437,7 @@ def _read_warc(name: str) -> Iterator[dict[str, Any]]:
         for warc, capture in ((file, capture) for file in files for capture in read_captures(file.file)):
             page = capture.page
             if page is None:
+                inputs.has_damage = inputs.has_damage or capture.skipped is Skipped.DAMAGED
                 if capture.detail is not None:
                     note(printable(f"{warc.name}, offset {capture.offset:,}: {redact(capture.detail)}"))
             elif find_refusal(page) is None:

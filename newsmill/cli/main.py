@@ -48,9 +48,16 @@ COMMANDS = {
     "up": Command(GETTING_STARTED, f"{PACKAGE}.processes:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
     "add": Command(SOURCES, f"{PACKAGE}.add:add", "Follow news sites: their feeds, sitemaps and sections are found and read regularly"),
     "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs, or the pages of WARC files"),
-    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, export, pause, resume, rename, remove, check, diagnose and test sources"),
+    "sources": Command(
+        SOURCES, f"{PACKAGE}.sources:app", "List, export, poll, pause, resume, rename, remove, check, diagnose and test sources"
+    ),
     "backfill": Command(SOURCES, f"{PACKAGE}.backfill:backfill", "Fetch the older articles of a source, behind everything that is new"),
     "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
+    "logs": Command(
+        PROCESSES,
+        f"{PACKAGE}.logs:logs",
+        "Show the logs of all processes of the data folder, with one line for each failure, alarm and recovery",
+    ),
     "search": Command(DOCUMENTS, f"{PACKAGE}.documents:search", "Search documents", accepts_leading_minus=True),
     "searches": Command(DOCUMENTS, f"{PACKAGE}.searches:searches", "List, add, rename and remove saved searches"),
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.searches:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
@@ -83,6 +90,11 @@ COMMANDS = {
         PROCESSES,
         f"{PACKAGE}.processes:health",
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
+    ),
+    "settings": Command(
+        MAINTENANCE,
+        f"{PACKAGE}.effective_settings:settings",
+        "Show the effective settings: value, origin (default, environment or file), and NEWSMILL_ names that no setting has",
     ),
     "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance:retry", "Requeue finished URLs"),
     "takedowns": Command(

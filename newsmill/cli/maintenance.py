@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,7 @@ from newsmill.message_signatures import (
     remove_key,
 )
 from newsmill.model import Outcome
+from newsmill.search import indexer
 from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
@@ -199,12 +202,41 @@ def copy_database() -> None:
         database.check_schema(target)
         with count_progress("rows", total=count_rows(source)) as advance:
             transfer(source, target, advance)
-        finish_index(target)
+        index_copy(target, settings.database_url)
         finish_fingerprints(target)
     finally:
         source.dispose()
         target.dispose()
     note(f"copied the database of {context.data_folder(settings)} to {database.describe_location(target)}")
+
+
+MIN_PARALLEL_DOCUMENTS = 5_000  # a process takes a second to start, and as long for 500 documents
+DOCUMENTS_PER_TASK = 1_000
+
+
+def index_copy(target: Engine, url: str) -> None:
+    """Index the copied documents, many of them in one process per core."""
+    waiting = indexer.count_pending(target)
+    if waiting >= MIN_PARALLEL_DOCUMENTS:
+        cores = os.cpu_count() or 1
+        pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+        with pool, count_progress("documents indexed", total=waiting) as advance:
+            tasks = {pool.submit(index_some, url) for _ in range(cores)}
+            while tasks:
+                done, tasks = wait(tasks, return_when=FIRST_COMPLETED)
+                for count in [task.result() for task in done]:
+                    advance(count)
+                    tasks |= {pool.submit(index_some, url)} if count else set()
+    finish_index(target)
+
+
+def index_some(url: str) -> int:
+    """Index up to DOCUMENTS_PER_TASK documents of a database, in a process of the pool. Returns how many."""
+    engine = database.connect(url)
+    try:
+        return indexer.index_pending(engine, DOCUMENTS_PER_TASK)
+    finally:
+        engine.dispose()
 
 
 @db.command()

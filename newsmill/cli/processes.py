@@ -7,11 +7,12 @@ run one.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -24,12 +25,17 @@ from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, complete_from, format_count, note, now, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, MovedFileError, NewsmillError
+from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
+from newsmill.storage.database import describe_location
 from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.processes import list_live_processes, make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
+from newsmill.version import __version__
 from newsmill.web.config import WebConfig
+
+log = logging.getLogger(__name__)
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; default: one per core.")]
 
@@ -202,6 +208,18 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 ROLES = ("crawler", "worker", "scheduler", "web")
 
 
+def open_process_context(settings: Settings, *, supervised: bool) -> AbstractContextManager[AppContext]:
+    """The context of a crawler or worker. It makes a data folder with its own database; that of DATABASE_URL is made by `db upgrade`."""
+    is_own = settings.database_url is None and not supervised
+    return context.open_context(settings, create=is_own, upgrade=is_own)
+
+
+def log_start(role: str, app: AppContext) -> None:
+    """The first line of a process's log."""
+    archive = redact(context.archive_url(app.settings))
+    log.info("%s of Newsmill %s starts; database %s, archive %s", role, __version__, describe_location(app.engine), archive)
+
+
 def crawler(
     supervised: Supervised = False,
     documents: Annotated[int | None, typer.Option("--documents", hidden=True)] = None,
@@ -212,7 +230,8 @@ def crawler(
     # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
     from crawler.process import run
 
-    with context.open_context(settings, upgrade=False) as app:
+    with open_process_context(settings, supervised=supervised) as app:
+        log_start("crawler", app)
         raise typer.Exit(run(app, sources=tuple(of or ()), documents=documents))
 
 
@@ -226,7 +245,8 @@ def worker(
     # with RQ, 0.4 s of CPU that the other commands of this module need not spend
     from workers.worker import run
 
-    with context.open_context(settings, upgrade=False) as app:
+    with open_process_context(settings, supervised=supervised) as app:
+        log_start("worker", app)
         raise typer.Exit(run(app))
 
 
@@ -242,6 +262,7 @@ def scheduler(supervised: Supervised = False) -> None:
     with context.open_context(settings, create=True) as app:
         if not supervised:  # `newsmill up` has loaded them
             load_sources(app, settings)
+        log_start("scheduler", app)
         raise typer.Exit(run(app))
 
 
@@ -279,8 +300,9 @@ def web(
 ) -> None:
     """Serve the web pages and the HTTP API.
 
-    On 127.0.0.1, the default, everybody on this machine may read until the first token exists, and the printed link opens a session with
-    full access. On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
+    On 127.0.0.1, the default, your browser has full access until the first token exists, and other users of this machine may read.
+    Where the server cannot see whose browser it is, the printed link opens a session with full access.
+    On another IP address every request needs a token, and the server starts only if one exists (`newsmill token add`).
     """
     # FastAPI costs 0.9 s of CPU, which the other commands of this module need not spend
     from newsmill.web import server
@@ -317,7 +339,7 @@ def format_sign_in(store: AppContext, config: WebConfig, port: int) -> str:
     if config.is_exposed:
         return f"web pages and API: {base}/ (sign in with a token)"
     key = add_link(store, make_owner_id())
-    return f"web pages and API: {base}/   for write access open {base}/login?key={key} (valid once, for {LINK_HOURS} hours)"
+    return f"web pages and API: {base}/   if a page is read-only, open {base}/login?key={key} (valid once, for {LINK_HOURS} hours)"
 
 
 def add_link(store: AppContext, name: str = "link") -> str:

@@ -1,7 +1,7 @@
-"""How a source is read: `newsmill sources schedule`, `profile`, and without storing anything `test` and `preview`.
+"""How a source is read: `newsmill sources schedule`, `poll`, `profile`, and without storing anything `test` and `preview`.
 
-The schedule says when each listing is polled and why, the profiles what was learned of its sites. A test runs its spider or reads its
-listings; a preview extracts its newest pages with changed rules.
+The schedule says when each listing is polled and why, a poll reads all now, the profiles say what was learned of its sites. A test runs its
+spider or reads its listings; a preview extracts its newest pages with changed rules.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,13 +19,14 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, printable
+from newsmill.cli.terminal import Interrupt, Json, complete_sources, format_count, note, now, print_json, print_table, printable
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.listing_schedule import ListingSchedule, describe_times, describe_why, read_schedule
-from newsmill.model import Outcome, OutcomeRecord, Profile, Source
+from newsmill.model import Outcome, OutcomeRecord, Profile, Source, State, describe_failure
 from newsmill.settings import Settings
 from newsmill.sources.table import format_duration, format_suggestion
+from newsmill.storage.processes import list_live_processes
 from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
@@ -74,6 +76,46 @@ def to_schedule_row(listing: ListingSchedule) -> list[object]:
         listing.next_poll_at or ("due" if listing.is_due else ""),
         describe_why(listing),
     ]
+
+
+# ---- poll ----------------------------------------------------------------------------------------------------------------------
+
+MAX_POLL_SECONDS = 60.0  # to wait for the crawler; a host may ask for a longer pause
+SECONDS_PER_LOOK = 0.5
+UNREAD_STATES = (State.DUE, State.FETCHING)  # of a listing, which has no other before its end
+
+
+def poll_source(name: Name) -> None:
+    """Read the listings of a source now, and show what each gave. The running crawler reads them.
+
+    Exits with 1 if no crawler runs, or a listing fails. Listings that are not read within a minute are read later.
+    """
+    with context.open_context(configuration.load()) as store, Interrupt() as interrupt:
+        if not context.find_source(store, name).enabled:
+            raise ConfigError(f"source {name} is paused; run `newsmill sources resume {name}` first")
+        begun_at, deadline = store.now(), time.monotonic() + MAX_POLL_SECONDS
+        store.ledger.read_listings(name, now=begun_at)
+        if not any(process.role == "crawler" for process in list_live_processes(store.engine, now=begun_at)):
+            raise NewsmillError(f"no crawler runs; the listings of {name} are due, and `newsmill up` reads them")
+        waiting = {
+            trace.id
+            for trace in store.ledger.listings(name)
+            if trace.state in UNREAD_STATES or (trace.ended_at is not None and trace.ended_at >= begun_at)  # read in the meantime
+        }
+        has_failed = False
+        while waiting and time.monotonic() < deadline and not interrupt.wait(SECONDS_PER_LOOK):
+            for trace in [trace for trace in store.ledger.listings(name) if trace.id in waiting]:
+                failure = trace.last_failure if trace.failed_at is not None and trace.failed_at >= begun_at else None
+                if failure is None and trace.state in UNREAD_STATES:
+                    continue
+                waiting.remove(trace.id)
+                has_failed = has_failed or failure is not None or trace.state is State.FAILED
+                result = describe_failure(failure) if failure is not None else ": ".join(filter(None, (trace.outcome, trace.detail)))
+                typer.echo(printable(f"{trace.kind} {trace.url}: {result}"))
+    if waiting:
+        note(f"{format_count(len(waiting), 'listing')} not read yet; `newsmill sources check {name}` shows the results later")
+    if has_failed:
+        raise typer.Exit(1)
 
 
 # ---- site profiles -------------------------------------------------------------------------------------------------------------

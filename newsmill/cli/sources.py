@@ -1,4 +1,4 @@
-"""`newsmill sources`: list, export, pause, resume, rename, remove, check and diagnose sources."""
+"""`newsmill sources`: list, export, poll, pause, resume, rename, remove, check and diagnose sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.source_reading import Name, preview_rules, schedule_source, show_profiles, test_source
+from newsmill.cli.source_reading import Name, poll_source, preview_rules, schedule_source, show_profiles, test_source
 from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, printable, to_json
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
@@ -39,9 +39,10 @@ from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
 
-app = typer.Typer(no_args_is_help=True, help="List, export, pause, resume, rename, remove, check, diagnose and test sources.")
+app = typer.Typer(no_args_is_help=True, help="List, export, poll, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)
 app.command("schedule")(schedule_source)
+app.command("poll")(poll_source)
 
 MAX_LISTINGS = 100_000  # of one source, shown; an index of sitemaps may have 50,000 parts
 COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
@@ -299,11 +300,9 @@ def describe_health(health: SourceHealth, now: datetime) -> str:
         return f"{text}{part} since {format_since(cause.since, now)}"
     if health.failure is None or health.since is None:
         return STATE_NAMES[health.state]
-    failure = f"{describe_failure(health.failure)} since {format_since(health.since, now)}"
-    if health.kind is Kind.PAGE:
-        return f"no article fetched yet: {failure}"
-    part = f"{health.failing} of {format_count(health.of, 'listing')}: " if health.failing < health.of else ""
-    return f"{STATE_NAMES[health.state]} ({part}{failure})"
+    part = f" ({health.failing} of {format_count(health.of, 'listing')})" if health.failing < health.of else ""
+    pages = "no article fetched yet, " if health.kind is Kind.PAGE else ""
+    return f"{STATE_NAMES[health.state]} since {format_since(health.since, now)}: {pages}{describe_failure(health.failure)}{part}"
 
 
 def _count_failing(cause: Finding) -> str:
@@ -362,11 +361,11 @@ def _print_observation(seen: Observation, now: datetime) -> None:
         note("no document yet")
     else:
         rhythm, last, until = seen.rhythm, seen.last_document_at, seen.read_at or seen.last_document_at
-        typer.echo(
-            f"newest document: {format_since(last, now)}; usual: {rhythm.events_per_week:.0f} hours with documents a week,"
-            f" {rhythm.expect(last, until):.1f} from then to the last read of a listing"
-            f" (probability of none by chance: {rhythm.silence_probability(last, until):.2g}, alarm below {rhythm.level:.0e})"
-        )
+        typer.echo(f"The newest document is from {format_since(last, now)}; a listing was last read at {format_since(until, now)}.")
+        if usual := round(rhythm.events_per_week):
+            is_unusual = rhythm.silence_probability(last, until) < rhythm.level
+            passed = f"about {rhythm.expect(last, until):.0f} of them passed without one, which is {'' if is_unusual else 'not '}unusual"
+            typer.echo(f"Usually {format_count(usual, 'hour')} of a week have a new document; {passed}.")
     rows = [
         [
             listing.kind,

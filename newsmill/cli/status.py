@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -35,15 +35,20 @@ UNKNOWN_REASONS = {
 }
 
 
-def status(as_json: Json = False) -> None:
+def status(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also show rendered pages, WebSub, completeness and the use of site profiles.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show sources, documents, outcomes, the queue and the size of the archive.
 
-    Exits with 1 if Redis or the archive is unreachable; the rest is shown.
+    A page or listing without an outcome is pending. Exits with 1 if Redis or the archive is unreachable; the rest is shown.
     """
     settings = configuration.load()
     with context.open_context(settings) as store:
         sources = read_listed(store)
-        report = collect(store, settings, sources)
+        report = collect(store, settings, sources, verbose=verbose or as_json)
         if as_json:
             print_json(report)
         else:
@@ -52,21 +57,19 @@ def status(as_json: Json = False) -> None:
         raise NewsmillError("; ".join(report["unreachable"]))
 
 
-def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSource]) -> dict[str, Any]:
-    """The output of `status --json`."""
-    progress, rendered = store.ledger.progress(), store.ledger.count_rendered()
-    weeks = CompletenessReader(store.engine).read([listed.source.name for listed in sources], now())
+def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSource], *, verbose: bool = True) -> dict[str, Any]:
+    """The output of `status --json`; without `verbose`, what `status` prints."""
+    progress = store.ledger.progress()
     unreachable: list[str] = []
     waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
     archive_bytes = ask(store.archive.total_bytes, unreachable)
     disk = store.archive.disk_usage()
-    return {
+    report = {
         "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
         "documents": store.documents.count(),
         "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,
         "pending": progress.pending,
-        "rendered": sum(rendered.values()),
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
@@ -80,21 +83,30 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
         "backfills": backfill.make_records(store, [listed.source for listed in sources], store.ledger.backfills.list_all()),
-        "websub": dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True)),
         "alarms": [to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
-        "profiles": [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {
             listed.source.name: {
                 "enabled": listed.source.enabled,
                 "health": to_health_record(listed.health),
                 "progress": listed.progress,
-                "completeness": weeks[listed.source.name],
-                "rendered": rendered.get(listed.source.name, 0),
             }
             for listed in sources
         },
     }
+    if verbose:
+        add_details(store, report)
+    return report
+
+
+def add_details(store: AppContext, report: dict[str, Any]) -> None:
+    """Add what only `status --verbose` prints."""
+    rendered, weeks = store.ledger.count_rendered(), CompletenessReader(store.engine).read([*report["sources"]], now())
+    report["rendered"] = sum(rendered.values())
+    report["websub"] = dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True))
+    report["profiles"] = [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()]
+    for name, source in report["sources"].items():
+        source |= {"completeness": weeks[name], "rendered": rendered.get(name, 0)}
 
 
 def ask(call: Callable[[], T], unreachable: list[str]) -> T | None:
@@ -112,10 +124,6 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
     typer.echo(f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending")
     if report["doubtful"]:
         typer.echo(f"doubtful: {report['doubtful']:,} with a confidence below {DOUBTFUL_CONFIDENCE}; check their texts before you use them")
-    if report["rendered"]:
-        by_source = ", ".join(f"{name} {source['rendered']:,}" for name, source in report["sources"].items() if source["rendered"])
-        share = f"{100 * report['rendered'] / report['pages']:.0f} %"
-        typer.echo(f"rendered in a browser: {format_count(report['rendered'], 'page')} ({share}): {by_source}")
     missing = "unreachable" if store.settings.redis_url else "not running"
     queue = missing if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
     archive = "unreachable" if report["archive_bytes"] is None else format_size(report["archive_bytes"])
@@ -135,8 +143,6 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
     if report["publisher_orders"]:
         orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
         typer.echo(f"orders of site owners, given at /bot: {orders}")
-    if report["websub"]["announced"]:
-        typer.echo(format_websub(report["websub"], store.settings.public_url))
     for line in backfill.describe_recent(report["backfills"], now()):
         typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
@@ -147,12 +153,24 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
     typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
     if sources:
         print_table(COLUMNS, [to_row(listed) for listed in sources])
-        print_completeness(report["sources"])
-    if report["profiles"]:
-        print_table(source_reading.PROFILE_COLUMNS, [source_reading.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])
+    if "profiles" in report:
+        print_details(report, store.settings.public_url)
+
+
+def print_details(report: Mapping[str, Any], public_url: str | None) -> None:
+    """Print what `add_details` added."""
+    if report["rendered"]:
+        by_source = ", ".join(f"{name} {source['rendered']:,}" for name, source in report["sources"].items() if source["rendered"])
+        share = f"{100 * report['rendered'] / report['pages']:.0f} %"
+        typer.echo(f"rendered in a browser: {format_count(report['rendered'], 'page')} ({share}): {by_source}")
+    if report["websub"]["announced"]:
+        typer.echo(format_websub(report["websub"], public_url))
+    print_completeness(report["sources"])
+    if report["profiles"]:
+        print_table(source_reading.PROFILE_COLUMNS, [source_reading.to_status_row(record) for record in report["profiles"]])
 
 
 def format_websub(counts: Mapping[str, int], public_url: str | None) -> str:

@@ -83,7 +83,9 @@ def submit(
     if as_json:
         print_json(counts)
     else:
-        known = f", {counts.known:,} {'known queued again' if again else 'already known'}" if counts.known else ""
+        known = f", {counts.again:,} known queued again" if counts.again else ""
+        if unchanged := counts.known - counts.again:
+            known += f", {unchanged:,} {'known unchanged' if again else 'already known'}"
         invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
         note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
         if counts.new or counts.known:

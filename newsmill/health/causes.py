@@ -144,6 +144,7 @@ class HealthState(StrEnum):
     """What an administrator should know about a source first."""
 
     OK = "ok"
+    FAILING = "failing"  # a listing, or every page so far, fails; nothing is proven yet
     QUIET = "quiet"  # fewer documents than usual, but its history knows such times
     STALE = "stale"  # nothing new for a time that its history makes improbable, or a listing has lost its entries
     BLOCKED = "blocked"  # the site answers, but refuses this client
@@ -336,6 +337,7 @@ class Finding:
 
 STATE_NAMES: Mapping[HealthState, str] = {
     HealthState.OK: "ok",
+    HealthState.FAILING: "failing",
     HealthState.QUIET: "quiet",
     HealthState.STALE: "stale",
     HealthState.BLOCKED: "blocked",
@@ -375,7 +377,7 @@ EVIDENCE_TEXTS: Mapping[str, str] = {
     "emptied": "{url} has no entries any more. Newest document: {last}",
     "moved": "{url} was not found ({failure}). The new URL is {new_url}",
     "redirected": "{url} redirects permanently to {new_url}",
-    "silent": "Newest document: {last}. Usual number of hours with documents since then: {expected}; probability of none: {probability}",
+    "silent": "Newest document: {last}. Number of hours since then in which the source usually has new documents: {expected}",
     "no_output": "Newest document: {last}",
 }
 REMEDIES: Mapping[Cause, str] = {
@@ -436,7 +438,6 @@ def format_values(evidence: Evidence, written: ValueFormat) -> dict[str, str]:
         "of": written.number(evidence.of),
         "last": none if evidence.last_at is None else written.time(evidence.last_at),
         "expected": none if evidence.expected is None else written.number(round(evidence.expected)),
-        "probability": none if evidence.probability is None else f"{evidence.probability:.0e}",
         "site": evidence.site or none,
         "fit": none if evidence.fit is None else written.percent(evidence.fit),
         "usual": none if evidence.usual is None else written.percent(evidence.usual),

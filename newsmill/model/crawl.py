@@ -125,8 +125,9 @@ class SubmissionCounts:
     """The numbers of new, known and rejected URLs in a submission."""
 
     new: int  # queued
-    known: int  # seen before; not changed, except for a request to fetch them again
+    known: int  # seen before
     bad_url: int  # not http(s) URLs; the ledger records each with this outcome
+    again: int = 0  # of the known ones: queued again; the others are unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ class LeasedUrl:
     is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
     found_by: str = "manual"  # Link.found_by
     found_on: str | None = None  # Link.found_on
+    is_failing: bool = False  # the last try failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,11 +165,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]") 
 
 @dataclass(frozen=True, slots=True)
 class ListedSite:
-    """One entry of a list: a URL to inspect, a name if the list gives one, and keys of sources.toml that the list gives."""
+    """One entry of a list: a URL to inspect, a name if the list gives one, keys of sources.toml that the list gives, and a feed's page."""
 
     url: str
     name: str | None = None
     table: Mapping[str, Any] = field(default_factory=dict)
+    homepage: str | None = None  # inspected where the feed fails
 
 
 def read_list(body: bytes, location: str) -> tuple[ListedSite, ...]:
@@ -200,7 +201,7 @@ def _read_opml(text: str) -> Iterator[ListedSite]:
         values = {key.lower(): value.strip() for key, value in read_attributes(attributes).items()}
         language = {"language": values["language"]} if _LANGUAGE.fullmatch(values.get("language", "")) else {}
         if feed := values.get("xmlurl"):
-            yield ListedSite(feed, table={"feeds": [feed], "discover": False, **language})
+            yield ListedSite(feed, table={"feeds": [feed], "discover": False, **language}, homepage=values.get("htmlurl"))
         elif page := values.get("htmlurl") or (values.get("url") if values.get("type", "").lower() == "link" else None):
             yield ListedSite(page, table={"homepage": page, **language})
 

@@ -68,6 +68,8 @@ def _copy_database(source: Path, target: Path) -> Path:
             sqlite.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         sqlite.backup(writer, pages=PAGES_PER_STEP)
         reader.close()
+        writer.execute("DELETE FROM processes")  # heartbeats: no process runs on the copy
+        writer.commit()
         result = writer.execute("PRAGMA integrity_check").fetchone()[0]
         if result != "ok":
             raise ServiceError(f"the copy of {source} is damaged ({result}); the backup before it is still there")

@@ -20,6 +20,7 @@ from newsmill.model import Kind, OutcomeRecord, Source
 from newsmill.storage.alarms import OPEN_ALARMS, SourceAlarm, begin_alarms, end_alarms, read_open, to_alarm
 from newsmill.storage.columns import load_source
 from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.schema import ledger, source_alarms, source_checks, sources
 from newsmill.storage.source_observations import CheckHistory, observe, read_histories, write_histories
 from newsmill.storage.statements import IS_LISTING
@@ -35,6 +36,13 @@ _PROBLEM_NAMES = (
     .where(source_alarms.c.until.is_(None), source_alarms.c.source != "")
     .distinct()
     .order_by(source_alarms.c.source)
+    .limit(MAX_PROBLEM_SOURCES)
+)
+_FAILING_NAMES = (
+    select(ledger.c.source)
+    .where(IS_LISTING, ledger.c.failing_since.is_not(None), ledger.c.found_by == FROM_PLAN, ledger.c.source.is_not(None))
+    .distinct()
+    .order_by(ledger.c.source)
     .limit(MAX_PROBLEM_SOURCES)
 )
 
@@ -91,6 +99,11 @@ class SourceHealthReader:
         with reading(self._engine) as conn:
             return list(conn.execute(_PROBLEM_NAMES).scalars())
 
+    def list_failing_names(self) -> list[str]:
+        """The names of up to MAX_PROBLEM_SOURCES sources with a planned listing that fails, proven or not, in order."""
+        with reading(self._engine) as conn:
+            return [name for name in conn.execute(_FAILING_NAMES).scalars() if name is not None]
+
 
 def describe_observation(seen: Observation, open_causes: Sequence[Finding]) -> SourceHealth:
     """The health of a source with these open causes. Pure."""
@@ -106,8 +119,10 @@ def describe_observation(seen: Observation, open_causes: Sequence[Finding]) -> S
     if failing and not is_without_pages:
         failure, listing = _find_common(failing)
         since = min(one.failing_since for one in failing if one.failure == failure and one.failing_since is not None)
+        state = state if causes else HealthState.FAILING
         return SourceHealth(state, tuple(causes), failure, since, listing.url, listing.kind, len(failing), len(read), seen)
     if pages is not None and (is_without_pages or any(one.evidence.is_pages for one in causes)):
+        state = state if causes else HealthState.FAILING
         return SourceHealth(state, tuple(causes), pages.failure, pages.since, pages.url, Kind.PAGE, pages.count, 0, seen)
     return SourceHealth(state, tuple(causes), seen=seen)
 

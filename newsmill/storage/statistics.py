@@ -20,7 +20,7 @@ from newsmill.storage.columns import format_hour, load_source
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.queries import to_trace
-from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, search_entries, segments, sources
+from newsmill.storage.schema import counts, documents, hosts, ledger, search_entries, segments, sources
 from newsmill.storage.statements import FOUND, IN_FLIGHT, state_is
 
 STATISTICS_DAYS = 14
@@ -89,14 +89,6 @@ class SourceStatistics:
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of its pages
 
 
-@dataclass(frozen=True, slots=True)
-class PageTotals:
-    """Pages of a source: all found, and those without an outcome."""
-
-    found: int
-    pending: int
-
-
 class Statistics:
     """Every call may raise ServiceError."""
 
@@ -128,14 +120,6 @@ class Statistics:
         """The names of all sources."""
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
-
-    def page_totals(self, name: str) -> PageTotals:
-        """The pages of a source over all days."""
-        wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
-        with reading(self._engine) as conn:
-            found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
-        ended = sum(n for outcome, n in found.items() if outcome != FOUND)
-        return PageTotals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
     def list_sources(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
         """Sources in the order of their names: the one named `name`, or up to `limit` after the name `after`."""
@@ -254,12 +238,8 @@ class OperationStatistics:
             found: dict[bool, int] = {row.enabled: row.n for row in conn.execute(_SOURCES_BY_STATE)}
         return found.get(True, 0), found.get(False, 0)
 
-    def count_pending(self) -> int:
-        """URLs of pages and listings without an outcome."""
-        return sum(n for state, n in self.count_by_state().items() if state is not State.QUARANTINED)
-
     def count_by_state(self) -> dict[State, int]:
-        """URLs of pages and listings by state: due, in progress or quarantined. Reads partial indexes only."""
+        """URLs of pages and listings by state: due, in progress or quarantined; revisits too. Reads partial indexes only."""
         quarantine_outcomes = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
         in_progress = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
         with reading(self._engine) as conn:

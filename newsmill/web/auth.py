@@ -1,7 +1,7 @@
 """Authentication: tokens, browser sessions and forms. Routes use `Depends(require_scope(Scope.READ))`; forms also `Depends(require_csrf)`.
 
-Everybody on this machine may read until the first token exists. All other requests need a token: programs send it in a header, browsers
-have a session cookie.
+Until the first token exists, everybody on this machine may read, and the user who runs the server may do everything.
+All other requests need a token: programs send it in a header, browsers have a session cookie.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.responses import RedirectResponse, Response
 
 from newsmill.storage.saved_searches import ANYONE
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.web.local_user import is_own_connection
 
 COOKIE = "nm_session"
 LINK_NAME = "link"  # of a session that a sign-in link started
@@ -36,7 +37,7 @@ bearer = HTTPBearer(auto_error=False, description="A token from `newsmill token 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. Without a token it is a user of this machine, who may read."""
+    """The sender of a request. Without a token it is a user of this machine: the one who runs the server, or one who may read."""
 
     name: str
     scope: Scope
@@ -83,7 +84,10 @@ def _find_caller(request: Request) -> Caller | None:
         session = context.tokens.check(cookie, now=context.now())
         if session is not None and session.kind is TokenKind.SESSION:
             return Caller(session.name, session.scope, session)
-    return Caller("this machine", Scope.READ, None) if allows_anonymous_reading(request) else None
+    if not allows_anonymous_reading(request):
+        return None
+    is_own = is_own_connection(request.scope.get("client"), request.scope.get("server"))
+    return Caller("this machine", Scope.ADMIN if is_own else Scope.READ, None)
 
 
 def read_token(header: str) -> str:

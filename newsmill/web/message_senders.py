@@ -25,7 +25,7 @@ from typing import Any
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.health.causes import Cause, Evidence, Finding
+from newsmill.health.causes import CAUSE_NAMES, Cause, Evidence, Finding
 from newsmill.search.search import Search
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import AlarmMessage, AlarmMessages, Notified
@@ -325,9 +325,11 @@ class AlarmSender(RoundThread):
         opened = [alarm for alarm in self.alarms.list_open() if not alarm.source]
         if is_silent and not opened and last is not None:
             self.alarms.begin("", Finding(Cause.NO_OUTPUT, last, Evidence(last_at=last)), now=now)
+            log.warning("alarm: no source has given a document since %s", last.isoformat(timespec="minutes"))
         elif not is_silent:
             for alarm in opened:
                 self.alarms.end(alarm, now=now, has_message=limit is not None)
+                log.info("the alarm is over: %s", CAUSE_NAMES[alarm.finding.cause])
         return is_silent
 
     def ping(self) -> None:

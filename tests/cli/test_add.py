@@ -81,8 +81,21 @@ def test_a_site_that_refuses_gets_advice_that_helps(newsmill: Newsmill, folder: 
     lines = [line for line in shown.err.splitlines() if "cannot be read" in line]
     refused, looped, failed = (next(line for line in lines if text in line) for text in ("HTTP 403", "redirect loop", "HTTP 500"))
     assert "HTTP 403; the site refuses this program; give the URL of a feed or a sitemap" in refused
+    dead = newsmill("add", "http://127.0.0.1:9/", "--yes")
+    assert "connection refused; no server answers there" in dead.err
     assert "redirect loop; the site may want cookies" in looped and "COOKIES_ENABLED = true" in looped
     assert "try again later" in failed and "try again later" not in refused + looped
+
+
+def test_the_page_of_a_feed_is_inspected_where_the_feed_fails(newsmill: Newsmill, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = SiteInspection("https://a.example/rss", obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.GONE, "HTTP 404"))
+    page = SiteInspection("https://a.example/", plan={"homepage": "https://a.example/"})
+    monkeypatch.setattr(site_inspection, "inspect_site", lambda url, **_: page if url == page.url else failed)
+    (folder / "list.opml").write_text(
+        f'<opml version="2.0"><body><outline type="rss" xmlUrl="{failed.url}" htmlUrl="{page.url}"/></body></opml>'
+    )
+    added = newsmill("add", "--file", "list.opml", "--yes")
+    assert (added.code, "following a-example (https://a.example/)" in added.err) == (0, True), added.err
 
 
 def test_a_second_url_extends_a_source_and_an_interrupt_keeps_what_was_added(

@@ -80,7 +80,11 @@ def test_status(newsmill: Newsmill) -> None:
     assert report["queue"] is None
     assert report["archive_bytes"] > 10_000
     assert report["sources"]["demo"]["enabled"] is False  # its server is gone
-    assert "running: no process" in newsmill("status").out
+    shown, details = newsmill("status").out, newsmill("status", "--verbose").out
+    assert "running: no process" in shown
+    internals = ("fast path", "in no listing (95 %)")
+    assert [text in shown for text in internals] == [False, False], "internals are behind --verbose"
+    assert [text in details for text in internals] == [True, True]
 
 
 def test_the_examples_of_the_guide_find_documents(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -144,7 +148,8 @@ def test_trace_shows_every_step(newsmill: Newsmill, seed: str) -> None:
     trace = newsmill("trace", seed, "--json").json
     assert (trace["state"], trace["outcome"], trace["status"], trace["source"]) == ("done", "stored", 200, "demo")
     lines = newsmill("trace", seed + "?utm_source=x").out.splitlines()
-    assert [line.split("  ")[1].split()[0] for line in lines] == ["page", "fetched:", "archived:", "done:", "fetched"]
+    assert [line.split("  ")[1].split()[0] for line in lines[:-1]] == ["page", "fetched:", "archived:", "done:"]
+    assert lines[-1].startswith("next: a crawler fetches it again at 2"), "the future is not a step of the past"
 
 
 def test_explain_extracts_the_archived_page_again(newsmill: Newsmill, seed: str) -> None:

@@ -78,9 +78,11 @@ def test_the_pages_of_a_warc_file(newsmill: Newsmill, folder: Path) -> None:
             ("page.html", None, "stored"),
         ]
         assert done.lines[0]["fetched_at"].startswith("2020-03-01T09:30:00")
-        assert "crawl.warc.gz, offset" in done.err
+        assert (done.code, "crawl.warc.gz, offset" in done.err) == (1, True), "a damaged record is no success"
     text = newsmill("extract", "crawl.warc.gz", "--format", "text")
     assert text.out.startswith("==> crawl.warc.gz@0 <==\n")
+    (folder / "old.arc.gz").write_bytes(b"")
+    assert "old.arc.gz is an ARC file, the format before WARC; convert it" in newsmill("extract", "old.arc.gz").err
     for arguments in (["missing.warc.gz"], ["crawl.warc.gz", "--url", "https://paper.example/a"]):
         assert newsmill("extract", *arguments).code == 2
 

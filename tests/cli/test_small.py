@@ -109,12 +109,12 @@ def test_a_sources_file_overrides_a_command(newsmill: Newsmill, tmp_path: Path) 
 
 def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "urls.txt").write_bytes(b"\xef\xbb\xbfhttps://example.org/1\n\n# a comment\nexample.org/2\nnot a URL \xff\n")
-    assert newsmill("submit", "--file", "urls.txt", "--json").json == {"new": 2, "known": 0, "bad_url": 1}
+    assert newsmill("submit", "--file", "urls.txt", "--json").json == {"new": 2, "known": 0, "bad_url": 1, "again": 0}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"https://example.org/1\nhttps://example.org/3\n")))
-    assert newsmill("submit", "-", "https://example.org/4", "--json").json == {"new": 2, "known": 1, "bad_url": 0}
+    assert newsmill("submit", "-", "https://example.org/4", "--json").json == {"new": 2, "known": 1, "bad_url": 0, "again": 0}
     assert newsmill("trace", "https://example.org/3", "--json").json["state"] == "due"
     assert "0 URLs queued, 1 already known" in newsmill("submit", "https://example.org/3").err
-    assert "0 URLs queued, 1 known queued again" in newsmill("submit", "https://example.org/3", "--again").err
+    assert "0 URLs queued, 1 known unchanged" in newsmill("submit", "https://example.org/3", "--again").err
     assert newsmill("trace", "not a URL \ufffd", "--json").json["outcome"] == "bad_url"
     nonsense = newsmill("submit", "nonsense", "ftp://example.org/")
     assert (nonsense.code, "newsmill up" in nonsense.err) == (1, False)
@@ -197,10 +197,20 @@ def test_the_share_of_rendered_pages(newsmill: Newsmill, tmp_path: Path, monkeyp
         row = next(row for row in mill.lease() if row.kind is Kind.PAGE)
         segment = Segment("20261125T120000Z-0000000a", 1, 1000, mill.now)
         mill.ledger.save_segment(segment, [replace(saved(row, 0), rendering=Rendering.DONE)], now=mill.now)
-    assert "rendered in a browser: 1 page (25 %): paper 1\n" in newsmill("status").out
+    assert "rendered in a browser: 1 page (25 %): paper 1\n" in newsmill("status", "--verbose").out
     report = json.loads(newsmill("status", "--json").out)
     assert (report["rendered"], report["sources"]["paper"]["rendered"]) == (1, 1)
     assert ", with the DOM that a browser rendered" in newsmill("trace", row.url).out
+
+
+@pytest.mark.parametrize("role", ["crawler", "worker"])
+def test_a_process_makes_its_data_folder(role: str, newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And logs its start; the database of DATABASE_URL is made by `newsmill db upgrade` only."""
+    monkeypatch.setattr({"crawler": "crawler.process.run", "worker": "workers.worker.run"}[role], lambda app, **_: 0)
+    started = newsmill(role)
+    assert (started.code, f"{role} of Newsmill " in started.err, newsmill("status").code) == (0, True, 0), started.err
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/x.sqlite")
+    assert "run `newsmill db upgrade`" in newsmill(role).err
 
 
 def test_an_unreachable_database(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:

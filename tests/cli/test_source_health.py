@@ -13,7 +13,7 @@ from command_result import Newsmill
 from rows import SITE, Mill, bad, document_of, ended, good, links
 
 from newsmill import context, settings
-from newsmill.cli.crawl import describe_problem
+from newsmill.cli.crawl import describe_problem, has_never_answered
 from newsmill.cli.sources import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
@@ -54,6 +54,11 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
     assert (health["state"], health["detail"], health["url"]) == ("blocked", "HTTP 403", "http://forbidden.example/")
     assert [cause["cause"] for cause in health["causes"]] == ["refused"]
     assert {row["health"]["outcome"] for row in newsmill("sources", "list", "--json").json} == {"http_error", "refused", "dns"}
+
+
+def test_a_new_source_without_any_answer_is_told_from_one_that_refuses(store: AppContext) -> None:
+    """`newsmill crawl` does not keep the first."""
+    assert [has_never_answered(store, source) for source in store.ledger.sources()] == [True, False, True]
 
 
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
@@ -130,12 +135,12 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
             f" the next attempt is at {format_since(later, now())}"
         )
         for shown in (newsmill("sources", "list"), newsmill("status")):
-            assert "no article fetched yet: blocked: HTTP 403 since " in shown.out
+            assert "no article fetched yet, blocked: HTTP 403" in shown.out and "failing since " in shown.out
         health = newsmill("sources", "list", "--json").json[0]["health"]
-        assert (health["state"], health["causes"], health["kind"], health["failing"]) == ("ok", [], "page", 3)
+        assert (health["state"], health["causes"], health["kind"], health["failing"]) == ("failing", [], "page", 3)
         german = load_translations("de")
         view = source_health_view.read_health(store, [source], german, now())["paper"]
-        assert view.text.startswith("noch kein Artikel abgerufen: blockiert: HTTP 403 seit ")
+        assert view.text.startswith("gestört seit ") and view.text.endswith(": noch kein Artikel abgerufen: blockiert: HTTP 403")
         mill.now = now() + timedelta(minutes=11)
         fetched, *refused = mill.lease()
         segment = mill.save([fetched])
@@ -169,11 +174,27 @@ def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Ne
     assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
 
 
+def test_a_source_is_failing_from_the_first_failure_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+    """Nothing is proven yet, so it is amber: in lists, status and on the home page."""
+    monkeypatch.chdir(tmp_path)
+    with open_store_with_homepage() as (store, mill, _):
+        for mill.now in (now(), now() + timedelta(seconds=5)):
+            store.ledger.end([ended(row, Outcome.NOT_MODIFIED) for row in mill.leased_rows], now=mill.now)
+            store.ledger.read_listings("paper", now=mill.now)
+            mill.lease()
+        timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
+        store.ledger.postpone([Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.leased_rows], now=mill.now)
+        for shown in (newsmill("sources", "list"), newsmill("status")):
+            assert f"failing since {format_since(mill.now, now())}: " in shown.out
+        (problem,) = source_health_view.list_problems(store, load_translations("en"), now())
+        assert problem.mark == "failing" and problem.text.startswith("failing since ")
+
+
 def test_states_in_words() -> None:
     refused = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
-    unproven = SourceHealth(HealthState.OK, (), refused, now(), "u", Kind.FEED, 1, 3)
+    unproven = SourceHealth(HealthState.FAILING, (), refused, now(), "u", Kind.FEED, 1, 3)
     at = f"{unproven.since:%H:%M} UTC"
-    assert describe_health(unproven, now()) == f"ok (1 of 3 listings: blocked: HTTP 403 since {at})"
+    assert describe_health(unproven, now()) == f"failing since {at}: blocked: HTTP 403 (1 of 3 listings)"
     assert describe_health(SourceHealth(HealthState.UNREAD), now()) == "not read yet"
     blocked = SourceHealth(HealthState.BLOCKED, (Finding(Cause.REFUSED, now(), Evidence(refused, "u", None, 3, 3)),))
     assert describe_health(blocked, now()) == f"blocked: HTTP 403 since {at}"

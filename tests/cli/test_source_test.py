@@ -68,6 +68,18 @@ def test_a_run_without_results_says_what_to_check(newsmill: Newsmill, site: Site
     assert "nothing found: open its feeds, sitemaps and pages in a browser" in result.err
 
 
+def test_a_spider_of_a_clone_for_an_older_scrapy(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found in the clone whose package is installed elsewhere, and the result names the method that Scrapy does not call."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crawler" / "spiders").mkdir(parents=True)
+    (tmp_path / "crawler" / "spiders" / "old.py").write_text(
+        "import scrapy\n\nclass Old(scrapy.Spider):\n    name = 'old'\n\n    def start_requests(self):\n        yield scrapy.Request('http://127.0.0.1/')\n"
+    )
+    write_sources(tmp_path, spider="crawler.spiders.old:Old")
+    result = newsmill("sources", "test", "paper")
+    assert (result.code, "nothing in 0 requests; Old.start_requests is not called by Scrapy" in result.err) == (1, True), result.err
+
+
 def test_an_argument_that_the_spider_does_not_take(newsmill: Newsmill, tmp_path: Path) -> None:
     write_sources(
         tmp_path, spider="crawler.spiders.cursor_scroll:CursorScrollSpider", spider_args={"url": "https://x.example/", "scrols": "2"}

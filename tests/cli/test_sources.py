@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from rows import NOON, Mill, document_of, ended, good
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli import source_reading
 from newsmill.cli.add import make_source
 from newsmill.cli.crawl import Changes, choose_source, describe_problem
 from newsmill.cli.terminal import complete_sources
@@ -20,6 +23,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Outcome, Source
 from newsmill.sources.table import make_name
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.processes import Heartbeat
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +56,33 @@ def store_document(name: str, url: str) -> None:
         mill.lease(host)
         (claim,) = mill.claim(mill.save())
         mill.store(good(claim, document_of(url, source=name)))
+
+
+def test_poll_reads_the_listings_now(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows what the running crawler reads, and says so where none runs."""
+    monkeypatch.setattr(source_reading, "SECONDS_PER_LOOK", 0.02)
+    assert newsmill("add", "paper.example", "--no-check", "--name", "paper").code == 0
+    alone = newsmill("sources", "poll", "paper")
+    assert (alone.code, "no crawler runs" in alone.err) == (1, True)
+    with context.open_context(configuration.load()) as store, ThreadPoolExecutor() as pool:
+        Heartbeat(store.engine, role="crawler").beat(store.now())
+        mill = Mill(store.ledger, now=store.now())
+        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+
+        def crawl(outcome: Outcome, detail: str) -> None:
+            for _ in range(500):
+                mill.now = store.now()
+                if rows := store.ledger.lease_urls("paper.example", mill.crawler, limit=1, seconds=60, now=mill.now):
+                    store.ledger.end([ended(row, outcome, detail) for row in rows], now=store.now())
+                    return
+                time.sleep(0.02)
+
+        for outcome, detail, code in ((Outcome.LISTED, "2 new, 0 known", 0), (Outcome.HTTP_ERROR, "HTTP 403", 1)):
+            pool.submit(crawl, outcome, detail)
+            done = newsmill("sources", "poll", "paper")
+            assert (done.code, f"homepage https://paper.example/: {outcome}: {detail}" in done.out) == (code, True)
+    assert newsmill("sources", "pause", "paper").code == 0
+    assert "is paused" in newsmill("sources", "poll", "paper").err
 
 
 def test_remove_and_rename(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -117,6 +148,10 @@ def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: News
             "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
         )
         assert choose_source(store, site("https://other.example/"), Changes()) == site("https://other.example/")
+        with pytest.raises(ConfigError, match=r"https://paper\.example/sport/ is already followed by paper: run `newsmill crawl"):
+            choose_source(store, site("https://paper.example/sport/"), Changes())
+        own = site("https://paper.example/sport/", name="sport")
+        assert choose_source(store, own, Changes()) == own
 
 
 def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
@@ -127,7 +162,7 @@ def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
         store.ledger.put_source(planned, now=NOON)
         assert choose_source(store, site("http://www.paper.example"), Changes()) == planned
         assert choose_source(store, site("paper.example"), Changes(delay=1.0)).politeness.delay == 1.0
-        with pytest.raises(ConfigError, match=r"paper-example exists and follows https://paper\.example; .* --name makes a source"):
+        with pytest.raises(ConfigError, match=r"the-bridge-opens\.html is already followed by paper-example: .* --name makes a source"):
             choose_source(store, site("https://paper.example/town/the-bridge-opens.html"), Changes())
         store.ledger.set_enabled("paper-example", False, now=NOON)
         with pytest.raises(ConfigError, match="source paper-example is paused; run `newsmill sources resume paper-example` first"):

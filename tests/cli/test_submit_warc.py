@@ -105,6 +105,7 @@ def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
     [
         (["--warc"], "give WARC files"),
         (["--warc", "missing.warc"], "missing.warc: cannot be read"),
+        (["--warc", "old.warc"], "old.warc is an ARC file"),
         (["--warc", "data.wacz"], "data.wacz: not a whole WACZ file"),
         (["--warc", "a.warc", "--source", "nobody"], "nobody"),
         (["--warc", "a.warc", "--since", "May"], "expected a day, month or year"),
@@ -116,6 +117,7 @@ def test_a_damaged_wacz_file(newsmill: Newsmill) -> None:
 )
 def test_what_is_refused(arguments: list[str], message: str, newsmill: Newsmill) -> None:
     Path("data.wacz").write_text("no zip")
+    Path("old.warc").write_text("filedesc://old.arc 0.0.0.0 20100101000000 text/plain 76")
     done = newsmill("submit", *arguments)
     assert (done.code, message in done.err) == (2, True), done.err
 

@@ -12,6 +12,7 @@ from rows import NOON, Mill, document_of, good, links
 from sqlalchemy import Engine, select
 
 from newsmill import settings
+from newsmill.cli import maintenance
 from newsmill.context import open_context
 from newsmill.model import Link, Source
 from newsmill.storage import database
@@ -66,6 +67,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
     running = newsmill("db", "copy")
     assert (running.code, "(crawler); stop them first" in running.err) == (2, True)
     heartbeat.stop()
+    monkeypatch.setattr(maintenance, "MIN_PARALLEL_DOCUMENTS", 1)
     done = newsmill("db", "copy")
     assert (done.code, "copied the database of" in done.err) == (0, True), done.err
     assert read_tables(target) == read_tables(source)

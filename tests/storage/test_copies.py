@@ -20,6 +20,7 @@ from newsmill.storage.copies import back_up
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
+from newsmill.storage.processes import Heartbeat, list_live_processes
 
 
 class Home:
@@ -60,6 +61,7 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy"
     home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
     home.work(0, 3)
+    Heartbeat(home.engine, role="worker").beat(NOON)
     first = back_up(data / "newsmill.sqlite", data / "archive", copy)
     assert (first.segments, first.new) == (1, 1)
     home.work(10, 3)
@@ -68,6 +70,7 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
     home.work(20, 3)  # after the backup: not in it
     restored = Home(f"sqlite:///{copy / 'newsmill.sqlite'}", copy / "archive")
     assert restored.documents.count() == 6
+    assert [len(list_live_processes(store.engine, now=NOON)) for store in (home, restored)] == [1, 0], "nothing runs on a copy"
     assert restored.finish() == 8
     restored.check()
     assert restored.ledger.progress().outcomes == {Outcome.STORED: 8}

@@ -80,7 +80,7 @@ def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: E
     first, second = mill.lease()
     ledger.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
     health = read_health(engine)
-    assert (health.state, health.failing, health.of, health.url) == (HealthState.OK, 1, 2, second.url)
+    assert (health.state, health.failing, health.of, health.url) == (HealthState.FAILING, 1, 2, second.url)
     health = read_health(engine, at=after(hours=3))
     assert (health.state, [finding.cause for finding in health.causes]) == (HealthState.MOVED, [Cause.MISSING_LISTINGS])
 
@@ -164,7 +164,8 @@ def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, l
     assert check_sources(app, after(hours=17.5)) == 1 and len(alarms.list_open()) == 1, "no read since then"
     assert poll(18, read, refused, detail="HTTP 403")[1:] == [("refused", False)]
     assert check_sources(app, mill.now) == 0, "a source is not checked twice within minutes"
-    assert SourceHealthReader(engine).list_problem_names() == []
+    reader = SourceHealthReader(engine)
+    assert (reader.list_problem_names(), reader.list_failing_names()) == ([], ["paper"]), "one of its feeds still fails"
     alarms.begin("paper", Finding(Cause.SILENT, NOON), now=mill.now)
     alarms.begin("paper", Finding(Cause.SILENT, mill.now), now=mill.now)
     assert [alarm.finding.since for alarm in alarms.list_open()] == [NOON], "one open alarm of a cause"

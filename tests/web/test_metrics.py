@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from fastapi.testclient import TestClient
 from site_of_tests import RunningApp, stock
 
 from newsmill.exceptions import ServiceError
-from newsmill.model import State
+from newsmill.model import Link, State
 from newsmill.storage.processes import Heartbeat
 from newsmill.web.api.operations import read_metrics
 from newsmill.web.config import WebConfig
@@ -42,6 +43,23 @@ def test_a_scrape_has_the_figures_of_the_store(make_web: Callable[..., RunningAp
     assert (found['newsmill_sources{state="followed"}'], found['newsmill_sources{state="paused"}']) == (1, 0)
     assert found['newsmill_processes{role="crawler"}'] == 1 and found["newsmill_database_bytes"] > 0
     assert found["newsmill_newest_document_timestamp_seconds"] > 1_700_000_000
+
+
+def test_pending_has_one_meaning(make_web: Callable[..., RunningApp]) -> None:
+    """Pages and listings without an outcome, on every page and in every figure; a revisit has the outcome of the last fetch."""
+    web = make_web()
+    stock(web, 3)
+    ledger, now = web.context.ledger, web.context.now()
+    ledger.read_listings("paper", now=now)
+    ledger.add([Link(f"https://paper.example/new{n}", source="paper") for n in range(4)], now=now)
+    ledger.make_revisits_due(now=now + timedelta(days=30))
+    count = ledger.progress().pending
+    assert count >= 4
+    figure = f"<dt>Pending</dt><dd>{count}</dd>"
+    for path in ("/", "/ops", "/sources/paper"):
+        assert figure in re.sub("<a [^>]*>|</a>", "", web.stranger.get(path).text), path
+    assert web.stranger.get("/api/v1/health").json()["pending"] == read(web.stranger)["newsmill_pending_urls"] == count
+    assert web.stranger.get("/api/v1/ledger/progress").json()["pending"] == count
 
 
 def test_the_length_of_a_queue_that_does_not_answer_is_left_out(make_web: Callable[..., RunningApp]) -> None:

@@ -26,6 +26,7 @@ from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web import server
 from newsmill.web.auth import COOKIE, make_csrf_token, require_csrf, require_scope
 from newsmill.web.config import WebConfig
+from newsmill.web.local_user import is_own_connection
 from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
 from newsmill.web.server import create_app
 
@@ -363,3 +364,24 @@ def read(connection: socket.socket) -> bytes:
         while (more := connection.recv(9999)) and not (found := found + more).endswith((b"}", b"2")):
             pass
     return found
+
+
+def test_the_user_who_runs_the_server_is_signed_in(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a connection of the same user on this machine, until the first token exists; not through a proxy or another site."""
+    source = {"name": "mine", "homepage": "https://mine.example/"}
+
+    def post(**headers: str) -> int:
+        return httpx.post(f"{url}/api/v1/sources", json=source, headers=headers).status_code
+
+    with served(web) as url:
+        assert "To change something" not in httpx.get(f"{url}/sources").text
+        assert post(**{"X-Forwarded-For": "192.0.2.1"}) == 401
+        assert post(Origin="https://evil.example") == post(**{"Sec-Fetch-Site": "same-site"}) == 403
+        with monkeypatch.context() as patch:
+            patch.setattr("newsmill.web.local_user.os.geteuid", lambda: 12345)
+            assert post() == 401
+            assert "run newsmill token link and open the link that it prints" in httpx.get(f"{url}/sources").text
+        assert post() == 201
+        web.context.tokens.add("ann", Scope.READ, now=web.context.now())
+        assert post() == 401
+    assert not is_own_connection(("192.0.2.1", 1), ("192.0.2.2", 2)) and not is_own_connection(("testclient", 50000), None)

@@ -296,6 +296,7 @@ def _make_url_lease(*of_source: Any) -> Any:
             ledger.c.outcome,
             ledger.c.next_at,
             ledger.c.rank,
+            ledger.c.failing_since,
         )
     )
 
@@ -392,6 +393,7 @@ def _to_leased_url(row: AnyRow) -> LeasedUrl:
         is_revisit=is_revisit,
         found_by=row.found_by,
         found_on=row.found_on,
+        is_failing=row.failing_since is not None,
     )
 
 

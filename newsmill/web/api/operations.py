@@ -162,7 +162,7 @@ class HealthResponse(BaseModel):
     version: str
     now: datetime
     documents: int = Field(description="Stored documents. On PostgreSQL, above 100,000, the estimate of the last VACUUM or ANALYZE.")
-    pending: int = Field(description="URLs without a result.")
+    pending: int = Field(description="Pages and listings without an outcome.")
     queue: int | None = Field(description="Segments (about 32 pages each) in the queue; null when Redis does not answer.")
     redis: bool = Field(description="Whether Redis answers. Reading over the API does not need it.")
     processes: tuple[Process, ...] = Field(description="Live processes.")
@@ -185,7 +185,7 @@ def get_health(context: Context) -> HealthResponse:
         version=__version__,
         now=context.now(),
         documents=context.documents.estimate_count()[0],
-        pending=OperationStatistics(context.engine).count_pending(),
+        pending=context.ledger.progress().pending,
         queue=depth,
         redis=depth is not None,
         processes=tuple(list_live_processes(context.engine, now=context.now())),
@@ -251,7 +251,7 @@ def read_metrics(context: AppContext) -> Iterator[Metric]:
         yield Metric("newsmill_newest_document_timestamp_seconds", "When the newest document was first seen.", {"": newest.timestamp()})
     yield Metric("newsmill_pages", "Pages by state.", {state.value: n for state, n in progress.states.items()}, "state")
     yield Metric("newsmill_page_outcomes", "Pages by outcome.", {outcome.value: n for outcome, n in progress.outcomes.items()}, "outcome")
-    yield Metric("newsmill_pending_urls", "Pages and listings without a result.", {"": statistics.count_pending()})
+    yield Metric("newsmill_pending_urls", "Pages and listings without an outcome.", {"": progress.pending})
     yield Metric("newsmill_deferred_pages", "Pages with expensive or crashed extraction.", {"": context.ledger.deferred.count()})
     yield Metric("newsmill_redis_up", "Whether Redis answers.", {"": int(depth is not None)})
     if depth is not None:

@@ -163,7 +163,8 @@ class SourceHealthResponse(BaseModel):
     """The state of a source with its causes, and what fails now: most of its listings, or its newest pages."""
 
     state: HealthState = Field(
-        description="ok, quiet, stale, blocked, extraction_broken, moved, gone, paused, or unread: no listing has been read."
+        description="ok, failing (no cause is proven yet), quiet, stale, blocked, extraction_broken, moved, gone, paused, or unread (no"
+        " listing has been read)."
     )
     causes: list[HealthCause] = Field(default=[], description="Proven causes, the heaviest first.")
     failure: str | None = Field(default=None, description="What fails now, proven or not.", examples=["blocked: HTTP 403"])

@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.context import AppContext
-from newsmill.model import State
 from newsmill.search.counts import Period, count_timeline
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import By, OperationStatistics, Statistics, count_by_publication, list_newest
@@ -90,12 +89,12 @@ def read_newest(context: AppContext, view: PageView, by: By) -> dict[str, Any]:
 
 def read_fetching(context: AppContext, view: PageView) -> dict[str, Any]:
     """The figures, and the hosts being fetched; for the case that there are none, whether a crawler runs and when it continues."""
-    statistics, queues = Statistics(context.engine), OperationStatistics(context.engine).count_by_state()
+    statistics = Statistics(context.engine)
     stored, is_exact = context.documents.estimate_count()
     return {
         "stored_count": stored,
         "stored": view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
-        "pending": sum(n for state, n in queues.items() if state is not State.QUARANTINED),
+        "pending": context.ledger.progress().pending,
         "sources": len(statistics.names()),
         "last_day": sum(row.n for row in statistics.per_hour(view.now - timedelta(hours=24))),
         "fetching": OperationStatistics(context.engine).list_fetching_hosts(MAX_HOSTS),

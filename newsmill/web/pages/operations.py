@@ -39,6 +39,7 @@ def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 
     quarantined = context.ledger.quarantined(limit=MAX_QUARANTINED + 1, after=after)
     return view.page(
         "operations.html",
+        pending=context.ledger.progress().pending,
         states={state.value: n for state, n in operation.count_by_state().items()},
         doubtful=context.documents.count_doubtful(),
         depth=read_queue_depth(context),

@@ -122,7 +122,7 @@ def render_source(
     rows = statistics.list_sources(view.now.date(), name)
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
-    stats, totals, documents = rows[0], statistics.page_totals(name), statistics.newest(MAX_DOCUMENTS, name)
+    stats, progress, documents = rows[0], context.ledger.progress(name), statistics.newest(MAX_DOCUMENTS, name)
     max_listings, max_polls, max_traces = (MAX_ALL if show == table else MAX_ROWS for table in ("listings", "schedule", "recent"))
     listings = [trace for trace in context.ledger.listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
     polls = read_schedule(context, stats.source).by_time
@@ -136,8 +136,8 @@ def render_source(
         health=read_health(context, [stats.source], view.words, view.now)[name],
         past_alarms=list_past_alarms(context, name, view.words, view.now),
         stored=context.documents.count(name),
-        found=totals.found,
-        pending=totals.pending,
+        found=progress.pages,
+        pending=progress.pending,
         rendered=context.ledger.count_rendered(name).get(name, 0),
         completeness=choose_week(CompletenessReader(context.engine).read([name], view.now)[name]),
         ranked=charts.rank_outcomes(stats.outcomes),

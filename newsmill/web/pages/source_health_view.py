@@ -46,10 +46,11 @@ def read_health(context: AppContext, sources: Sequence[Source], words: Translati
 
 
 def list_problems(context: AppContext, words: Translations, now: datetime) -> list[HealthView]:
-    """The sources that an administrator should look at."""
+    """The sources that an administrator should look at, those with a proven cause first."""
     reader = SourceHealthReader(context.engine)
-    healths = reader.read_all(context.ledger.sources(reader.list_problem_names()), now=now)
-    return [describe_health(name, health, words, now) for name, health in healths.items() if health.is_problem]
+    healths = reader.read_all(context.ledger.sources({*reader.list_problem_names(), *reader.list_failing_names()}), now=now)
+    healths = dict(sorted(healths.items(), key=lambda pair: not pair[1].is_problem))
+    return [describe_health(name, health, words, now) for name, health in healths.items() if health.is_problem or health.failure]
 
 
 def list_past_alarms(context: AppContext, name: str, words: Translations, now: datetime) -> list[CauseView]:
@@ -70,14 +71,13 @@ def describe_health(name: str, health: SourceHealth, words: Translations, now: d
         return HealthView(name, "bad", text, cause.evidence.url or health.url, causes)
     if health.failure is None or health.since is None:
         return HealthView(name, MARKS.get(health.state, "on"), state)
-    mark = "doubtful"
-    failure = words("source_health.since", failure=describe_failure(health.failure, words), at=write_time(words, health.since, now))
+    failure = describe_failure(health.failure, words)
     if health.kind is Kind.PAGE:
-        return HealthView(name, mark, words("source_health.no_article", failure=failure), health.url)
-    if health.failing < health.of:  # the others are read, so the mark is that of the state
+        failure = words("source_health.no_article", failure=failure)
+    elif health.failing < health.of:
         failure = words("source_health.some", n=words.number(health.failing), of=words.number(health.of), failure=failure)
-        mark = MARKS.get(health.state, "on")
-    return HealthView(name, mark, words("source_health.unproven", state=state, failure=failure), health.url)
+    since = words("source_health.since", failure=state, at=write_time(words, health.since, now))
+    return HealthView(name, "failing", f"{since}: {failure}", health.url)
 
 
 def describe_cause(name: str, finding: Finding, words: Translations, now: datetime, until: datetime | None = None) -> CauseView:

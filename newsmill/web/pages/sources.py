@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,16 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
-from newsmill.site_inspection import InspectionProcesses, Obstacle, SiteInspection, add_scheme, find_advice, get_article_host, inspect_site
+from newsmill.site_inspection import (
+    FoundListing,
+    InspectionProcesses,
+    Obstacle,
+    SiteInspection,
+    add_scheme,
+    find_advice,
+    get_article_host,
+    inspect_site,
+)
 from newsmill.sources.additions import Action, Addition, SourceIndex, find_follower, plan_addition
 from newsmill.sources.files import render_table
 from newsmill.sources.table import make_name, parse_source
@@ -168,7 +177,7 @@ def render_inspection(request: Request, submitted: SubmittedInspection, *, statu
     values: dict[str, Any] = {"found": None, "addition": None, "table": "", "obstacle": None, "problem": problem, "failures": {}}
     values |= {"given": submitted.values.get("homepage", ""), "refresh": None, "reason": None, "days": {}}
     if not submitted.future.done():
-        return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS})
+        return view.page("site_inspection.html", **values | {"refresh": REFRESH_SECONDS, "findings": [*submitted.findings]})
     try:
         inspection = submitted.future.result()
     except NewsmillError as error:
@@ -214,12 +223,13 @@ KEPT_SECONDS = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class SubmittedInspection:
-    """An inspection, running or done. `values` are the fields of the form; `user` may see the result."""
+    """An inspection, running or done. `values` are the fields of the form; `user` may see the result. `findings` grow while it runs."""
 
     user: str
     values: Mapping[str, str]
     started_at: float  # time.monotonic()
     future: Future[SiteInspection]
+    findings: Sequence[FoundListing] = ()
 
 
 class Inspections:
@@ -239,8 +249,9 @@ class Inspections:
             if sum(not one.future.done() for one in self._kept.values()) >= MAX_WAITING:
                 raise HTTPException(503, "other sites are being inspected: try again in a minute", headers={"Retry-After": "60"})
             key = secrets.token_hex(12)
-            future = self._executor.submit(self._inspect, url, on_start=self._processes.keep)
-            self._kept[key] = SubmittedInspection(user, values, time.monotonic(), future)
+            findings: list[FoundListing] = []
+            future = self._executor.submit(self._inspect, url, on_start=self._processes.keep, on_finding=findings.append)
+            self._kept[key] = SubmittedInspection(user, values, time.monotonic(), future, findings)
         return key
 
     def get(self, key: str, user: str) -> SubmittedInspection | None:
