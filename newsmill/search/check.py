@@ -27,7 +27,7 @@ from newsmill.search.parsed_query import (
 from newsmill.search.positions import DATED, Span, to_time
 from newsmill.search.query import parse_query
 from newsmill.search.tokens import fold, tokenize
-from newsmill.search.word_forms import find_known
+from newsmill.search.word_forms import Forms, WordForms, find_known
 from newsmill.storage.schema import marks, sources
 
 MAX_NAMES = 5  # of sources or other values in a note
@@ -145,6 +145,13 @@ def _has_documents(conn: Connection, backend: Backend, facet: Facet) -> bool:
         return backend.count(conn, backend.format_query(facet), Span(), 1, CHECK_SECONDS) > 0
     except StatementTimeoutError:  # reading a common one takes long on Postgres
         return True
+
+
+def list_spellings(terms: Iterable[Terms], forms: Forms) -> Iterator[QueryNote]:
+    """Notes on the other spellings that a name in the query finds."""
+    for one in dict.fromkeys(terms):
+        if not one.exact and (spellings := forms.get(one.words[0], WordForms()).spellings):
+            yield QueryNote("spelling", one.typed, spellings)
 
 
 def suggest_query(conn: Connection, backend: Backend, text: str, query: Query) -> str | None:

@@ -15,6 +15,7 @@ from newsmill.storage.database import writing
 MERGED_PAGES = 200  # of 4 kB in one transaction, which holds the write lock of SQLite for some 0.06 s
 
 _DELETE_FORM = text("DELETE FROM search_forms WHERE form = :word")
+_DELETE_ENDING = text("DELETE FROM search_endings WHERE ending = :ending")
 _IS_USED = {
     "sqlite": text("SELECT 1 FROM search_words WHERE search_words MATCH :match LIMIT 1"),
     "postgresql": text("SELECT 1 FROM search_entries WHERE vector @@ CAST(:match AS tsquery) LIMIT 1"),
@@ -30,6 +31,7 @@ def forget_words(conn: Connection, texts: Iterable[str]) -> None:
     for word in sorted({form.word for one in texts for form in find_forms(one, "")}):
         if conn.execute(_IS_USED[name], {"match": _QUOTED[name].format(word)}).first() is None:
             conn.execute(_DELETE_FORM, {"word": word})
+            conn.execute(_DELETE_ENDING, {"ending": word[::-1]})
 
 
 def merge_deleted_words(engine: Engine, on_step: Callable[[], None] = lambda: None) -> None:

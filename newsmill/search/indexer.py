@@ -20,6 +20,7 @@ from newsmill.model import Document, MarkKind, is_doubtful
 from newsmill.search.positions import FIRST_DATED_MOMENT, MOMENTS_PER_SECOND, find_moment
 from newsmill.search.relevance import encode_words
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
+from newsmill.search.variants import is_compound
 from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register_forms
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, run_in_batches
@@ -63,7 +64,7 @@ class IndexEntry:
     synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
     lemmatizer: str  # of its language; "" without one
     codes: bytes  # the words in their order; see `relevance`
-    forms: frozenset[Form]  # for the table `search_forms`: the words that the lemmatizer knows, and those of the title
+    forms: list[Form]  # for the table `search_forms`: the words that the lemmatizer knows, those of the title, and compounds
 
 
 def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry:
@@ -90,7 +91,7 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
         tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         lemmatizer,
         encode_words(title, lead, body),
-        frozenset(form for held in forms for form in held if form.is_known or held is forms[0]),
+        [form for held in forms for form in held if form.is_known or held is forms[0] or is_compound(form.word, lemmatizer)],
     )
 
 

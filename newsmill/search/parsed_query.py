@@ -72,6 +72,7 @@ NoteKind = Literal[
     "newest",
     "period",
     "marks",
+    "spelling",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -98,6 +99,7 @@ _MESSAGES: Mapping[str, str] = {
     "oldest": "No document is so old; the oldest is of {value}",
     "newest": "No document is so new; the newest is of {value}",
     "marks": "New documents have no star, tag or note: this search matches only documents that change after you marked them",
+    "spelling": "{value} also finds {options}; write ={value} for this spelling alone",
     "period": "No document is of the period between after: and before:",
 }
 

@@ -57,6 +57,8 @@ _MARKS = {  # (filter, value) → the mark, and whether a document has it
 _PROXIMITY = re.compile(r"(?:NEAR|ADJ|WITHIN)(?:/?\d+)?|[WwNn]/\d+|\w*~\d*")
 _WILDCARD = re.compile(r"[^\s/=]*(?:\w[*?]\w|(?<!\S)\*\w)[^\s/=]*")
 _LONE_WILDCARD = re.compile(r"\w\s+\*\s+\w")  # in a phrase
+_HYPHENS = re.compile("[-\u2010\u2011]")
+_HYPHENATED = re.compile(rf"(?=.{{5,40}}$)[^\W\d_]+(?:{_HYPHENS.pattern}[^\W\d_]+)+")
 MIN_PREFIX_CHARACTERS = 3  # of a word before *: shorter ones begin too many words
 
 
@@ -219,7 +221,7 @@ class _Parser:
         words = _Words(value, bool(item["equals"]) or is_quoted, is_prefix)
         if name is None or name == "title":
             self._check_words(item, value, is_quoted)
-            return self._parse_words(words, "title" if name else "")
+            return self._parse_hyphenated(words, "title" if name else "")
         if name not in FILTERS:
             if not value.startswith("/"):  # https://… is not meant as a filter
                 options = OTHER_FILTERS.get(name)
@@ -276,6 +278,14 @@ class _Parser:
         words = tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS]
         each = tuple(Facet(name, mark_value(self._user, word) if name == "note" else word) for word in words)
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
+
+    def _parse_hyphenated(self, words: _Words, part: Part) -> Node | None:
+        """Words joined by hyphens also match as one word: "Ukraine-Krieg" finds "Ukrainekrieg", and "e-mail" finds "email"."""
+        found = self._parse_words(words, part)
+        if found is None or words.is_exact or words.is_prefix or not _HYPHENATED.fullmatch(words.text):
+            return found
+        joined = self._parse_words(replace(words, text=_HYPHENS.sub("", words.text)), part)
+        return found if joined is None or len(joined.words) > 1 else AnyOf((found, joined))
 
     def _parse_words(self, words: _Words, part: Part = "") -> Terms | None:
         pieces = tuple(split_runs(words.text)[:MAX_PHRASE_WORDS])

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
 from newsmill.search.backend import Backend, backend_of, read_connection
-from newsmill.search.check import check_names, check_period, check_values, suggest_query
+from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
@@ -99,7 +99,7 @@ class Search:
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             notes: tuple[QueryNote, ...] = ()
             if cursor is None:
-                notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)))
+                notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)), *list_spellings(terms, index_query.forms))
             is_empty = not hits and cursor is None and page.cursor is None
             if is_empty:
                 notes += tuple(self._explain_empty(conn, parsed))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import islice
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import BindParameter, Connection, bindparam, or_, select, text, union
 
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, is_word, split_words
+from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
 from newsmill.storage.schema import search_forms
 
 if TYPE_CHECKING:
@@ -98,15 +99,14 @@ def lemmatizer_of(language: str | None) -> str:
     return LEMMATIZERS.get((language or "").lower().replace("_", "-").partition("-")[0], "")
 
 
-def find_forms(text: str, lemmatizer: str) -> set[Form]:
-    """The distinct words of a text with their lemmas. A word may come twice, with two lemmas.
+def find_forms(text: str, lemmatizer: str) -> list[Form]:
+    """The words of a text with their lemmas. A word may come several times: in several spellings, or with two lemmas.
 
-    >>> sorted((form.word, form.lemma) for form in find_forms("The Ferries, the ferry", "en"))
-    [('ferries', 'ferry'), ('ferry', 'ferry'), ('the', 'the')]
+    >>> [(form.word, form.lemma) for form in find_forms("The Ferries, the ferry", "en")]
+    [('the', 'the'), ('ferries', 'ferry'), ('the', 'the'), ('ferry', 'ferry')]
     """
     words = dict.fromkeys(split_words(unicodedata.normalize("NFC", text)))
-    forms = (find_form(word, lemmatizer) for word in islice(words, MAX_DISTINCT_WORDS))
-    return {form for form in forms if form is not None}
+    return [form for word in islice(words, MAX_DISTINCT_WORDS) if (form := find_form(word, lemmatizer)) is not None]
 
 
 @lru_cache(maxsize=CACHED_WORDS)
@@ -138,6 +138,7 @@ class WordForms:
     """What the index knows of one word of a query: by lemmatizer, its lemmas, and for each lemma the forms that documents contain."""
 
     lemmas: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    spellings: tuple[str, ...] = ()  # other ones of the same name, which are among the lemmas
 
     def forms(self, lemmatizer: str) -> frozenset[str]:
         """The words that match in documents of a lemmatizer, besides the word itself."""
@@ -158,12 +159,14 @@ def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
     else:
         forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
         conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
+    register_endings(conn, ordered)
 
 
 def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     """The forms of some folded words, each with its spelling. A word is a form of its lemmas, and of itself where it is a lemma.
 
-    A word that no document of a common language has is lemmatized: "elections" finds documents that only have "election".
+    A word that no document of a common language has is lemmatized: "elections" finds documents that only have "election". Compounds and
+    other spellings of a name count as forms (`variants`).
     """
     if not words:
         return {}
@@ -173,11 +176,39 @@ def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
     seen = {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}
     missing = [(word, lemmatizer) for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars() for word in words]
     own |= {row for word, lemmatizer in missing if (word, lemmatizer) not in seen for row in _guess(words[word], lemmatizer)}
-    others = {lemma for _, _, lemma in own} - words.keys()
     forms: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in [*as_lemma, *(conn.execute(_FORMS_OF, {"b_words": sorted(others)}) if others else ())]:
+    for row in [*as_lemma, *_read_forms(conn, {lemma for _, _, lemma in own} - words.keys())]:
         forms[row.lemmatizer, row.lemma].add(row.form)
-    return {word: _word_forms(word, {(lemmatizer, lemma) for form, lemmatizer, lemma in own if form == word}, forms) for word in words}
+    spelled = {word: _other_spellings(conn, word, typed) for word, typed in words.items()}
+    variants = {(word, lemmatizer, name) for word, names in spelled.items() for name, lemmatizer in names}
+    for word, lemmatizer in {(form, lemmatizer) for form, lemmatizer, _ in own} | {(row.lemma, row.lemmatizer) for row in as_lemma}:
+        if lemmatizer in COMPOUNDING:
+            lemmas = {lemma for form, code, lemma in own if (form, code) == (word, lemmatizer)} | {word}
+            heads = lemmas.union(*(forms[lemmatizer, lemma] for lemma in lemmas))
+            variants |= {(word, lemmatizer, lemma) for lemma in find_compounds(conn, heads, lemmatizer)}
+    for row in _read_forms(conn, {lemma for _, _, lemma in variants - own}):
+        forms[row.lemmatizer, row.lemma].add(row.form)
+    lemmas_of: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for word, lemmatizer, lemma in own | variants:
+        lemmas_of[word].add((lemmatizer, lemma))
+    return {word: _word_forms(word, lemmas_of[word], forms, spelled[word]) for word in words}
+
+
+def _read_forms(conn: Connection, lemmas: Collection[str]) -> Sequence[Any]:
+    return conn.execute(_FORMS_OF, {"b_words": sorted(lemmas)}).all() if lemmas else ()
+
+
+def _other_spellings(conn: Connection, word: str, typed: str) -> list[tuple[str, str]]:
+    """Other spellings of a name, with the lemmatizer of their language. No dictionary has the name or its spellings."""
+    found = find_spellings(conn, word)
+    if any(_is_in_dictionary(typed, lemmatizer) for lemmatizer in {lemmatizer for _, lemmatizer in found}):
+        return []
+    return [(name, lemmatizer) for name, lemmatizer in found if not _is_in_dictionary(name, lemmatizer)][:MAX_SPELLINGS]
+
+
+def _is_in_dictionary(word: str, lemmatizer: str) -> bool:
+    strategy = _load_strategy(decomposes=False)
+    return any(strategy.get_lemma(spelling, lemmatizer) is not None for spelling in {word, word.lower(), word.capitalize()})
 
 
 def load_dictionaries(conn: Connection) -> None:
@@ -204,8 +235,10 @@ def find_beginnings(conn: Connection, beginning: str) -> list[str]:
     return list(conn.execute(_BEGINNINGS, {"b_lower": beginning, "b_upper": f"{beginning}\U0010fffe"}).scalars())
 
 
-def _word_forms(word: str, own: Iterable[tuple[str, str]], forms: Mapping[tuple[str, str], Iterable[str]]) -> WordForms:
+def _word_forms(
+    word: str, own: Iterable[tuple[str, str]], forms: Mapping[tuple[str, str], Iterable[str]], spellings: Iterable[tuple[str, str]]
+) -> WordForms:
     found: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
     for lemmatizer, lemma in {*own, *((lemmatizer, lemma) for lemmatizer, lemma in forms if lemma == word)}:
         found[lemmatizer][lemma] = frozenset(forms[lemmatizer, lemma])
-    return WordForms(found)
+    return WordForms(found, tuple(sorted({name for name, _ in spellings})))

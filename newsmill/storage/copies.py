@@ -135,7 +135,10 @@ def _flush(path: Path) -> None:
 BATCH_ROWS = 500  # documents of 10 kB each make 5 MB
 # The target makes their rows itself: triggers on counts and documents, the indexer, and running processes.
 MADE_BY_TARGET = frozenset(
-    {"count_totals", "search_entries", "search_codes", "search_forms", "search_pending", "fingerprints", "fingerprints_due", "processes"}
+    {
+        *("count_totals", "search_entries", "search_codes", "search_forms", "search_endings", "search_pending"),
+        *("fingerprints", "fingerprints_due", "processes"),
+    }
 )
 TRANSFERRED = tuple(table for table in metadata.sorted_tables if table.name not in MADE_BY_TARGET)  # what a foreign key names comes first
 

@@ -418,6 +418,17 @@ search_forms = Table(
     sqlite_with_rowid=False,
 )
 
+# Words of languages that write compounds as one word, from their end to their beginning (search.variants): "kommunalwahlen" is found by its
+# ending "wahlen".
+search_endings = Table(
+    "search_endings",
+    metadata,
+    Column("lemmatizer", String(8), nullable=False),
+    Column("ending", String(40), nullable=False),
+    PrimaryKeyConstraint("lemmatizer", "ending"),
+    sqlite_with_rowid=False,
+)
+
 # Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 

@@ -23,7 +23,7 @@ from newsmill.storage.schema import metadata
 from newsmill.storage.tokens import Scope, Tokens
 
 DOCUMENTS = 700  # more than a batch
-MADE_AGAIN = ("processes", "search_entries", "search_forms")  # search_entries has a column that only Postgres fills
+MADE_AGAIN = ("processes", "search_entries", "search_forms", "search_endings")  # search_entries has a column that only Postgres fills
 
 
 def read_tables(engine: Engine) -> dict[str, list[tuple[object, ...]]]:

@@ -1,0 +1,121 @@
+"""Words that a word of a query also finds besides its inflected forms: compounds that end with it, and other spellings of a name.
+
+Both are read from the words that the index has, when a query is asked: "Wahl" finds "Kommunalwahlen", and "Zelensky" finds "Zelenskyy". They
+count as little as inflected forms do, so documents with the word itself come first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, text
+
+from newsmill.storage.schema import search_endings, search_forms
+
+COMPOUNDING = frozenset(("da", "de", "lb", "nb", "nl", "nn", "sv"))  # lemmatizers of languages that write compounds as one word
+MIN_PART_CHARACTERS = 4  # shorter parts are mostly prefixes and endings: "Auswahl" is no compound of "Wahl"
+MAX_COMPOUNDS = 24  # of one word; more take longer to score than to find
+MAX_TESTED_COMPOUNDS = 60  # whose first part is looked up: about 0.5 ms
+_LINKERS = ("", "s", "es", "n", "en", "er", "e")  # between the parts of a compound; "Schulhaus" lacks the "e" of "Schule"
+
+MIN_NAME_CHARACTERS = 6
+MAX_SPELLINGS = 5  # of one name
+MAX_TESTED_SPELLINGS = 500
+_BEGINNING_CHARACTERS = 4  # that all spellings of a name share, so that few words are read
+# Letters that transliterations of one name write differently, and doubled letters.
+_SOUNDS = ((re.compile("[ijy]+"), "i"), (re.compile("w"), "v"), (re.compile("c?k|kh"), "k"), (re.compile("ph"), "f"), (re.compile(r"(.)\1+"), r"\1"))
+
+_WORDS: BindParameter[list[str]] = bindparam("b_words", expanding=True)
+_BOUNDS = (bindparam("b_lower"), bindparam("b_upper"))
+_ENDINGS = (
+    select(search_endings.c.ending)
+    .where(search_endings.c.lemmatizer == bindparam("b_lemmatizer"), search_endings.c.ending.between(*_BOUNDS))
+    .order_by(func.length(search_endings.c.ending), search_endings.c.ending)
+    .limit(MAX_TESTED_COMPOUNDS)
+)
+_KNOWN = select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)).distinct()
+_LEMMAS = select(search_forms.c.lemma).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer == bindparam("b_lemmatizer")).distinct()
+_NAMES = (
+    select(search_forms.c.form, search_forms.c.lemmatizer)
+    .where(
+        search_forms.c.form.between(*_BOUNDS),
+        search_forms.c.lemma == search_forms.c.form,
+        search_forms.c.lemmatizer != "",
+        func.length(search_forms.c.form).between(bindparam("b_shortest"), bindparam("b_longest")),
+    )
+    .order_by(search_forms.c.form, search_forms.c.lemmatizer)
+    .limit(MAX_TESTED_SPELLINGS)
+)
+_REGISTER_SQLITE = text("""INSERT INTO search_endings (lemmatizer, ending)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING""")
+# Sorted, as those of `search_forms`.
+_REGISTER_POSTGRES = text("""INSERT INTO search_endings (lemmatizer, ending)
+SELECT n.lemmatizer, n.ending FROM unnest(CAST(:lemmatizers AS text[]), CAST(:endings AS text[])) AS n (lemmatizer, ending)
+WHERE NOT EXISTS (SELECT 1 FROM search_endings AS e WHERE e.lemmatizer = n.lemmatizer AND e.ending = n.ending)
+ORDER BY 1, 2 ON CONFLICT DO NOTHING""")
+_LAST = "\U0010fffe"  # above every character of a word
+
+
+def is_compound(word: str, lemmatizer: str) -> bool:
+    """Whether a word can be a compound.
+
+    >>> is_compound("kommunalwahl", "de"), is_compound("wahl", "de"), is_compound("elections", "en")
+    (True, False, False)
+    """
+    return lemmatizer in COMPOUNDING and len(word) >= 2 * MIN_PART_CHARACTERS
+
+
+def register_endings(conn: Connection, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Add the compounds among some words with their lemmatizer and lemma, from their end to their beginning."""
+    found = sorted({(lemmatizer, word[::-1]) for word, lemmatizer, _ in rows if is_compound(word, lemmatizer)})
+    if found and conn.dialect.name == "sqlite":
+        conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(found)})
+    elif found:
+        lemmatizers, endings = (list(column) for column in zip(*found, strict=True))
+        conn.execute(_REGISTER_POSTGRES, {"lemmatizers": lemmatizers, "endings": endings})
+
+
+def find_compounds(conn: Connection, heads: Collection[str], lemmatizer: str) -> list[str]:
+    """The lemmas of up to MAX_COMPOUNDS words that end with one of some words and begin with another word of the index, the shortest first."""
+    candidates: dict[str, str] = {}  # compound → its first part
+    for head in (head for head in heads if len(head) >= MIN_PART_CHARACTERS):
+        bounds = {"b_lemmatizer": lemmatizer, "b_lower": head[::-1], "b_upper": head[::-1] + _LAST}
+        for ending in conn.execute(_ENDINGS, bounds).scalars():
+            candidates.setdefault(ending[::-1], ending[len(head) :][::-1])
+    parts = {compound: _list_first_parts(first) for compound, first in candidates.items() if len(first) >= MIN_PART_CHARACTERS}
+    known = set(conn.execute(_KNOWN, {"b_words": sorted({part for some in parts.values() for part in some})}).scalars()) if parts else set()
+    found = sorted((compound for compound, some in parts.items() if known & some), key=lambda word: (len(word), word))[:MAX_COMPOUNDS]
+    return sorted(conn.execute(_LEMMAS, {"b_words": found, "b_lemmatizer": lemmatizer}).scalars()) if found else []
+
+
+def _list_first_parts(first: str) -> set[str]:
+    """What the first part of a compound may be as a word of its own.
+
+    >>> sorted(_list_first_parts("landtags")), sorted(_list_first_parts("schul"))
+    (['landtag', 'landtags', 'landtagse'], ['schul', 'schule'])
+    """
+    parts = {first.removesuffix(linker) for linker in _LINKERS} | {f"{first}e"}
+    return {part for part in parts if len(part) >= MIN_PART_CHARACTERS}
+
+
+def spelling_key(name: str) -> str:
+    """What all spellings of a name have in common.
+
+    >>> {spelling_key(name) for name in ("zelensky", "zelenskyy", "zelenskij")}, {spelling_key(name) for name in ("mohammed", "mohamed")}
+    ({'zelenski'}, {'mohamed'})
+    """
+    for pattern, sound in _SOUNDS:
+        name = pattern.sub(sound, name)
+    return name
+
+
+def find_spellings(conn: Connection, name: str) -> Sequence[tuple[str, str]]:
+    """Other spellings of a name that titles have, each with the lemmatizer of the language. Ordinary words may be among them."""
+    if len(name) < MIN_NAME_CHARACTERS or not name.isalpha():
+        return []
+    lengths = {"b_shortest": len(name) - 2, "b_longest": len(name) + 2}
+    beginning, key = name[:_BEGINNING_CHARACTERS], spelling_key(name)
+    rows = conn.execute(_NAMES, {"b_lower": beginning, "b_upper": beginning + _LAST, **lengths})
+    return [(form, lemmatizer) for form, lemmatizer in rows if form != name and spelling_key(form) == key]

@@ -1,0 +1,75 @@
+"""Compounds, words joined by hyphens, and other spellings of a name, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from articles import article, numbers, store
+from sqlalchemy import Engine
+
+from newsmill.search.search import Search
+from newsmill.search.variants import MAX_COMPOUNDS
+
+
+@pytest.fixture
+def search(engine: Engine) -> Search:
+    return Search(engine)
+
+
+def test_compounds_and_hyphens(engine: Engine, search: Search) -> None:
+    """Documents with the word itself come first."""
+    german = {"language": "de", "title": None}
+    store(
+        engine,
+        article(1, "Alle Wahlen sind am Sonntag. Das Ergebnis der Wahl steht am Abend fest. Es ist kommunal.", **german),
+        article(2, "Am Sonntag sind Kommunalwahlen.", **german),
+        article(3, "Eine gute Auswahl.", **german),
+        article(4, "Der Ukrainekrieg begann.", **german),
+        article(5, "Der Krieg in der Ukraine.", **german),
+        article(6, "Der Ukraine-Krieg.", **german),
+        article(7, "I kommunen blev det kommunalvalg. Valg og politik.", language="da", title=None),
+        article(8, "Partij en verkiezing. De gemeente en de raad. Na de gemeenteraadsverkiezingen.", language="nl", title=None),
+        article(9, "Sie schrieb eine E-Mail.", **german),
+        article(10, "Send an email.", language="en", title=None),
+    )
+    for query, expected in {
+        "Wahl": ["1", "2"],
+        "wahlen": ["1", "2"],
+        "=Wahl": ["1"],
+        '"Wahl"': ["1"],
+        "Sonntag Wahl": ["1", "2"],
+        "Sonntag -Wahl": [],
+        "Kommunalwahl": ["2"],
+        "Krieg": ["6", "5", "4"],
+        "Ukraine-Krieg": ["4", "6"],
+        '"Ukraine-Krieg"': ["6"],
+        "valg lang:da": ["7"],
+        "verkiezingen": ["8"],
+        "e-mail": ["10", "9"],
+    }.items():
+        assert numbers(search, query) == expected, query
+    snippet = next(hit.snippet for hit in search.search("Wahl").hits if hit.url.endswith("/2"))
+    assert ("Kommunalwahlen", True) in snippet
+
+
+def test_spellings_of_a_name(engine: Engine, search: Search) -> None:
+    """Ordinary words are not names, although they sound alike."""
+    store(
+        engine,
+        article(1, "He met others.", title="Zelensky in Paris"),
+        article(2, "He met others.", title="Zelenskyy in Rome"),
+        article(3, "Er traf andere.", title="Zelenskij in Wien", language="de"),
+        article(4, "Sand.", title="A desert"),
+        article(5, "Cake.", title="A dessert"),
+    )
+    assert sorted(numbers(search, "zelenskyy")) == ["1", "2", "3"] and numbers(search, "Zelensky")[0] == "1"
+    assert numbers(search, "=Zelensky") == ["1"] and numbers(search, "desert") == ["4"]
+    (note,) = search.search("Zelensky").notes
+    assert (note.kind, note.value, note.options) == ("spelling", "Zelensky", ("zelenskij", "zelenskyy"))
+    assert search.search("=Zelensky").notes == () == search.search("desert").notes
+
+
+def test_a_frequent_ending_is_bounded(engine: Engine, search: Search) -> None:
+    words = " ".join(f"haus{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}wesen" for n in range(100))
+    store(engine, article(1, f"Das Wesen. {words} hauswesen Haus", language="de"))
+    forms = search.highlighter("Wesen", "de").forms
+    assert forms is not None and len(forms["wesen"].forms("de")) <= MAX_COMPOUNDS + 1
