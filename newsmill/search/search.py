@@ -99,7 +99,11 @@ class Search:
             total = self._total(index_query, parsed, page, cursor is None, count_until)
             notes: tuple[QueryNote, ...] = ()
             if cursor is None:
-                notes = (*parsed.notes, *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)), *list_spellings(terms, index_query.forms))
+                notes = (
+                    *parsed.notes,
+                    *check_names(conn, self._backend, parsed, self._user, has_matches=bool(hits)),
+                    *list_spellings(terms, index_query.forms),
+                )
             is_empty = not hits and cursor is None and page.cursor is None
             if is_empty:
                 notes += tuple(self._explain_empty(conn, parsed))

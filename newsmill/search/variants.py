@@ -1,7 +1,7 @@
 """Words that a word of a query also finds besides its inflected forms: compounds that end with it, and other spellings of a name.
 
-Both are read from the words that the index has, when a query is asked: "Wahl" finds "Kommunalwahlen", and "Zelensky" finds "Zelenskyy". They
-count as little as inflected forms do, so documents with the word itself come first.
+Both are read from the words that the index has, when a query is asked: "Wahl" finds "Kommunalwahlen", and "Zelensky" finds "Zelenskyy".
+They count as little as inflected forms do, so documents with the word itself come first.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ MAX_SPELLINGS = 5  # of one name
 MAX_TESTED_SPELLINGS = 500
 _BEGINNING_CHARACTERS = 4  # that all spellings of a name share, so that few words are read
 # Letters that transliterations of one name write differently, and doubled letters.
-_SOUNDS = ((re.compile("[ijy]+"), "i"), (re.compile("w"), "v"), (re.compile("c?k|kh"), "k"), (re.compile("ph"), "f"), (re.compile(r"(.)\1+"), r"\1"))
+_SOUNDS = (
+    (re.compile("[ijy]+"), "i"),
+    (re.compile("w"), "v"),
+    (re.compile("c?k|kh"), "k"),
+    (re.compile("ph"), "f"),
+    (re.compile(r"(.)\1+"), r"\1"),
+)
 
 _WORDS: BindParameter[list[str]] = bindparam("b_words", expanding=True)
-_BOUNDS = (bindparam("b_lower"), bindparam("b_upper"))
+_BOUNDS: tuple[BindParameter[str], BindParameter[str]] = (bindparam("b_lower"), bindparam("b_upper"))
 _ENDINGS = (
     select(search_endings.c.ending)
     .where(search_endings.c.lemmatizer == bindparam("b_lemmatizer"), search_endings.c.ending.between(*_BOUNDS))
@@ -36,7 +42,9 @@ _ENDINGS = (
     .limit(MAX_TESTED_COMPOUNDS)
 )
 _KNOWN = select(search_forms.c.form).where(search_forms.c.form.in_(_WORDS)).distinct()
-_LEMMAS = select(search_forms.c.lemma).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer == bindparam("b_lemmatizer")).distinct()
+_LEMMAS = (
+    select(search_forms.c.lemma).where(search_forms.c.form.in_(_WORDS), search_forms.c.lemmatizer == bindparam("b_lemmatizer")).distinct()
+)
 _NAMES = (
     select(search_forms.c.form, search_forms.c.lemmatizer)
     .where(
@@ -78,7 +86,7 @@ def register_endings(conn: Connection, rows: Iterable[tuple[str, str, str]]) -> 
 
 
 def find_compounds(conn: Connection, heads: Collection[str], lemmatizer: str) -> list[str]:
-    """The lemmas of up to MAX_COMPOUNDS words that end with one of some words and begin with another word of the index, the shortest first."""
+    """The lemmas of up to MAX_COMPOUNDS compounds that end with one of some words, the shortest ones."""
     candidates: dict[str, str] = {}  # compound → its first part
     for head in (head for head in heads if len(head) >= MIN_PART_CHARACTERS):
         bounds = {"b_lemmatizer": lemmatizer, "b_lower": head[::-1], "b_upper": head[::-1] + _LAST}

@@ -344,7 +344,7 @@ def list_newest(engine: Engine, limit: int, by: By) -> NewestDocuments:
             complete = {source for source, n in Counter(source for _, source in candidates).items() if n >= share}
             chosen += [id for id in _list_others(conn, complete, limit, share) if id not in chosen]
         heads = load_heads(conn, chosen)
-    ordered = sorted(heads.values(), key=lambda head: (_time(head, by), head.id), reverse=True)[:limit]
+    ordered = sorted(heads.values(), key=lambda head: _order(head, by), reverse=True)[:limit]
     is_cut = not {id for id, _ in candidates[:limit]} <= {head.id for head in ordered}
     return NewestDocuments(tuple(ordered), share if is_cut else None)
 
@@ -399,5 +399,9 @@ def _list_others(conn: Connection, complete: set[str | None], limit: int, share:
     return ids
 
 
-def _time(head: DocumentHead, by: By) -> datetime:
-    return head.first_seen_at if by == "seen" else document_time(head.published_at, head.published_precision, head.first_seen_at)
+def _order(head: DocumentHead, by: By) -> tuple[bool, datetime, str]:
+    """Undated documents come last by publication, as in a search."""
+    if by == "seen":
+        return True, head.first_seen_at, head.id
+    time = document_time(head.published_at, head.published_precision, head.first_seen_at)
+    return head.published_at is not None, time, head.id

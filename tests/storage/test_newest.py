@@ -45,12 +45,12 @@ def test_one_crawl_does_not_fill_the_list(engine: Engine, mill: Mill, monkeypatc
         assert Counter(head.source for head in found.heads) == {"paper": 3, "quiet": 2, None: 1}
         assert found.max_per_source == 3
     assert [head.source for head in whole["seen"].heads][2:] == ["paper", "paper", "quiet", "quiet"]
-    assert [head.source for head in whole["published"].heads].index("quiet") < 4, "published five hours ago"
+    assert [head.source for head in whole["published"].heads] == ["paper"] * 3 + ["quiet", None, "quiet"], "undated ones come last"
     for by in whole:
         monkeypatch.setattr(statistics, "MAX_CANDIDATES", 5)  # all of one crawl
         found = list_newest(engine, 9, by)
         assert {head.source for head in found.heads} >= {"paper", "quiet"}
-        assert list(found.heads) == sorted(found.heads, key=lambda head: statistics._time(head, by), reverse=True)
+        assert list(found.heads) == sorted(found.heads, key=lambda head: statistics._order(head, by), reverse=True)
 
 
 def test_few_sources_share_a_longer_list(engine: Engine, mill: Mill) -> None:

@@ -10,8 +10,9 @@ width and stays legible. A timeline to download has a fixed size and its own col
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -149,6 +150,7 @@ def describe_counts(words: Translations, counts: Mapping[Outcome, int]) -> str:
 # ---- timelines: one or more series of bars -----------------------------------------------------------------------------------
 
 MAX_TICKS = 7  # dates below a chart; every second one is hidden on a phone
+MIN_SHARE_DOCUMENTS = 10  # of a bar: the share of fewer says nothing
 MIN_BAR_PERCENT = 0.7  # of the height, so that one document is seen beside thousands
 _INTERVALS = {"day": (1, 2, 7, 14, 28, 56), "week": (1, 2, 4, 8, 13, 26, 52, 104), "month": (1, 2, 3, 6, 12, 24)}
 _FILES_COLOURS = ("#0d756c", "#d07c1f", "#5468b0", "#ad4567", "#77892b", "#98928a")  # those of style.css in light
@@ -166,7 +168,7 @@ class BarSeries:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Series over the same bars."""
+    """Series over the same bars, or lines of values over the same times."""
 
     title: str
     labels: tuple[str, ...]  # of the bars
@@ -174,11 +176,12 @@ class BarChart:
     series: tuple[BarSeries, ...]
     top: float  # of the axis
     scale: tuple[str, ...]  # texts of the axis, from the top down at equal distances
+    has_lines: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether no bar has a height."""
-        return not any(value for one in self.series for value in one.values)
+        """Whether no bar has documents."""
+        return not any(link for one in self.series for link in one.links)
 
 
 def count_chart(
@@ -202,20 +205,18 @@ def count_chart(
 def share_chart(
     timelines: Sequence[tuple[str, Timeline]], whole: Timeline, title: str, words: Translations, link: Callable[[str, TimelineBar], str]
 ) -> BarChart:
-    """The chart of which share of all documents, `whole`, matches each query."""
-    series = [
-        BarSeries(
-            name,
-            tuple(bar.share_of(all_) for bar, all_ in zip(timeline.bars, whole.bars, strict=True)),
-            tuple(format_share(bar.share_of(all_), words) for bar, all_ in zip(timeline.bars, whole.bars, strict=True)),
-            tuple(link(name, bar) if bar.n else None for bar in timeline.bars),
-        )
-        for name, timeline in timelines
-    ]
+    """The lines of which share of all documents, `whole`, matches each query. Times with too few documents have no value."""
+    series = []
+    for name, timeline in timelines:
+        pairs = list(zip(timeline.bars, whole.bars, strict=True))
+        values = tuple(None if (all_.n or 0) < MIN_SHARE_DOCUMENTS else bar.share_of(all_) for bar, all_ in pairs)
+        texts = tuple(_describe_share(bar, all_, words) for bar, all_ in pairs)
+        series.append(BarSeries(name, values, texts, tuple(link(name, bar) if bar.n else None for bar in timeline.bars)))
     largest = max((value or 0.0 for one in series for value in one.values), default=0.0)
     top = next((step * 10.0**power for power in range(-5, 1) for step in (1, 2, 4, 8) if step * 10.0**power >= largest), 1.0)
     top = min(top, 1.0)
-    return _chart(timelines[0][1], title, words, series, top, tuple(format_share(top * part / 4, words) for part in (4, 3, 2, 1, 0)))
+    scale = tuple(format_share(top * part / 4, words) for part in (4, 3, 2, 1, 0))
+    return replace(_chart(timelines[0][1], title, words, series, top, scale), has_lines=True)
 
 
 def _chart(
@@ -224,6 +225,13 @@ def _chart(
     step = timeline.period.step
     labels = tuple(describe_bar(bar, step, words) for bar in timeline.bars)
     return BarChart(title, labels, tuple(choose_ticks(timeline.bars, step, words)), tuple(series), top, scale)
+
+
+def _describe_share(bar: TimelineBar, whole: TimelineBar, words: Translations) -> str:
+    if bar.n is None or whole.n is None:
+        return words("timeline.uncounted")
+    share = words("timeline.few") if whole.n < MIN_SHARE_DOCUMENTS else format_share(bar.share_of(whole), words)
+    return words("timeline.share_of", share=share, n=words.number(bar.n), of=words.number(whole.n))
 
 
 def format_number(n: int | None, words: Translations) -> str:
@@ -284,28 +292,47 @@ def _format_short(at: datetime, words: Translations) -> str:
 
 
 def draw_bar_links(chart: BarChart) -> Markup:
-    """The bars of a chart as links. They are left out of the order of the Tab key: a table beside the chart has the same links."""
+    """The bars or lines of a chart as links. They are left out of the order of the Tab key: a table beside the chart has the same links.
+
+    Under the pointer is the value of a bar, or those of all lines at this time.
+    """
     columns = max(1, len(chart.labels))
     parts = [
         Markup('<line class="grid" x1="0" x2="100%" y1="{0}%" y2="{0}%"/>').format(f"{100 * at / max(1, len(chart.scale) - 1):.2f}")
         for at in range(len(chart.scale))
     ]
     for number, one in enumerate(chart.series):
-        for column, (value, text, link) in enumerate(zip(one.values, one.texts, one.links, strict=True)):
+        for column, (value, link) in enumerate(zip(one.values, one.links, strict=True)):
             if value is None or link is not None:
                 x, width = _place(column, columns, number, len(chart.series))
-                label = f"{chart.labels[column]}: {one.name} {text}" if one.name else f"{chart.labels[column]}: {text}"
-                parts.append(_draw_link(number, 100 * x, 100 * width, None if value is None else 100 * value / chart.top, label, link))
+                height = None if value is None else 100 * value / chart.top
+                shown = chart.series if chart.has_lines else (one,)
+                label = f"{chart.labels[column]}: {', '.join(f'{each.name} {each.texts[column]}'.strip() for each in shown)}"
+                parts.append(_draw_link(number, 100 * x, 100 * width, height, label, link, is_bar=not chart.has_lines))
+    if chart.has_lines:
+        parts += [_draw_line(number, one.values, chart.top) for number, one in enumerate(chart.series)]
     return Markup('<svg class="bars timeline" role="group" aria-label="{}">{}</svg>').format(chart.title, Markup("").join(parts))
 
 
-def _draw_link(number: int, x: float, width: float, height: float | None, label: str, link: str | None) -> Markup:
+def _draw_line(number: int, values: Sequence[float | None], top: float) -> Markup:
+    """Dots at the values, joined where they are next to each other. A path cannot have percentages."""
+    points = [
+        None if value is None else (f"{100 * (column + 0.5) / len(values):.3f}%", f"{100 - min(100.0, 100 * value / top):.2f}%")
+        for column, value in enumerate(values)
+    ]
+    lines = "".join(f'<line x1="{a[0]}" y1="{a[1]}" x2="{b[0]}" y2="{b[1]}"/>' for a, b in pairwise(points) if a and b)
+    dots = "".join(f'<circle cx="{point[0]}" cy="{point[1]}" r="2.5"/>' for point in points if point)
+    return Markup(f'<g class="line c{number % COLOURS}">{lines}{dots}</g>')  # noqa: S704 (numbers only)
+
+
+def _draw_link(number: int, x: float, width: float, height: float | None, label: str, link: str | None, *, is_bar: bool) -> Markup:
     place = f'x="{x:.3f}%" width="{width:.3f}%"'
     hit = Markup(f'<rect class="hit" {place} y="0" height="100%"/>')  # noqa: S704 (numbers only)
     if height is None or link is None:
         return Markup('<g class="uncounted"><title>{}</title>{}</g>').format(label, hit)
     height = max(MIN_BAR_PERCENT, min(100.0, height))
-    bar = Markup(f'<rect class="c{number % COLOURS}" {place} y="{100 - height:.2f}%" height="{height:.2f}%"/>')  # noqa: S704
+    rectangle = f'<rect class="c{number % COLOURS}" {place} y="{100 - height:.2f}%" height="{height:.2f}%"/>'
+    bar = Markup(rectangle if is_bar else "")  # noqa: S704 (numbers only)
     return Markup('<a href="{}" tabindex="-1" aria-label="{}"><title>{}</title>{}{}</a>').format(link, label, label, hit, bar)
 
 
@@ -352,8 +379,10 @@ def draw_file(chart: BarChart, note: str) -> str:
         parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(_LEFT - 8, f"{y + 4:.1f}", text))
     for number, one in enumerate(chart.series):
         colour = _FILES_COLOURS[number % COLOURS]
+        if chart.has_lines:
+            parts.append(_draw_file_line(one.values, chart.top, colour))
         for column, (value, text) in enumerate(zip(one.values, one.texts, strict=True)):
-            if value:
+            if value and not chart.has_lines:
                 x, share = _place(column, columns, number, len(chart.series))
                 size = _BARS * min(1.0, value / chart.top)
                 parts.append(
@@ -376,6 +405,17 @@ def draw_file(chart: BarChart, note: str) -> str:
     body = Markup("\n").join(parts)
     head = frame.format(w=_WIDTH, h=height, font=_FONT)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n<rect width="100%" height="100%" fill="#fffefb"/>\n{body}\n</svg>\n'
+
+
+def _draw_file_line(values: Sequence[float | None], top: float, colour: str) -> Markup:
+    width, path, is_drawn = _WIDTH - _LEFT - _RIGHT, "", False
+    for column, value in enumerate(values):
+        if value is not None:
+            x, y = _LEFT + width * (column + 0.5) / len(values), _TOP + _BARS * (1 - min(1.0, value / top))
+            path += f"{'L' if is_drawn else 'M'}{x:.1f} {y:.1f}"
+            path += "" if is_drawn else "h.01"  # a value alone is a dot
+        is_drawn = value is not None
+    return Markup('<path d="{}" stroke="{}" stroke-width="2" stroke-linecap="round" fill="none"/>').format(path, colour)
 
 
 def _printable(text: str) -> str:

@@ -25,7 +25,7 @@ from newsmill.search.backend import PostgresBackend, SqliteBackend
 from newsmill.storage.database import writing
 from newsmill.storage.schema import documents
 from newsmill.storage.statistics import Statistics
-from newsmill.web.pages import search
+from newsmill.web.pages import charts, search
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
 
@@ -285,12 +285,14 @@ FACETS = "//section[@aria-labelledby='facets']"
 
 
 def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page whose time was over with the results."""
+    """A page whose time was over with the results still has its chart, which has a time of its own."""
     whole = read(filled.stranger, "/search?q=ferry")
     assert "too long" not in text_of(whole) and "≥" not in text_of(whole)
     assert re.fullmatch(r"\d+ matches", text_of(whole.xpath("//h2[@id='results']")[0]))
     assert whole.xpath(f"{TIME}//a/rect") and whole.xpath(f"{FACETS}//li")
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
+    assert read(filled.stranger, "/search?q=ferry").xpath(f"{TIME}//a/@aria-label") == whole.xpath(f"{TIME}//a/@aria-label")
+    monkeypatch.setattr(search, "CHART_SECONDS", 0)
     page = read(filled.stranger, "/search?q=ferry")
     assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
     assert text_of(page.xpath("//h2[@id='results']")[0]) in ("Many matches", text_of(whole.xpath("//h2[@id='results']")[0]))
@@ -306,7 +308,7 @@ def test_a_chart_without_time_shows_whole_bars_and_says_so(filled: RunningApp, m
         monkeypatch.setattr(backend, "clock", count().__next__)
     lengths = []
     for seconds in range(2, 90, 8):
-        monkeypatch.setattr(search, "MAX_QUERY_SECONDS", seconds)
+        monkeypatch.setattr(search, "CHART_SECONDS", seconds)
         page = read(filled.stranger, "/search")
         drawn = page.xpath(f"{TIME}//svg/a/title/text()")
         assert drawn == whole[len(whole) - len(drawn) :]
@@ -405,7 +407,7 @@ def test_bars_and_dates_lead_to_documents_of_that_time(filled: RunningApp) -> No
     assert parse_qs(urlsplit(cleared.headers["location"]).query)["q"] == ["ferry"]
 
 
-def test_queries_are_compared_over_time(filled: RunningApp) -> None:
+def test_queries_are_compared_over_time(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     client, query = filled.stranger, "?q=ferry&q=%3D%22library%22&q=source:nope&after=2026-11-01&measure="
     counted = read(client, f"/explore{query}count")
     assert counted.xpath("//ul[@class='legend']/li") and "Source nope does not exist" in text_of(counted)
@@ -413,8 +415,14 @@ def test_queries_are_compared_over_time(filled: RunningApp) -> None:
     assert follow(client, bar.get("href")) == int(bar.get("aria-label").split()[-1])
     totals = [int(cell.replace(",", "")) for cell in counted.xpath("//tr[th/a]/td[1]/text()")]
     assert totals == [follow(client, href) for href in counted.xpath("//tr[th/a]/th/a/@href")] and totals[0] > totals[1] > 0 == totals[2]
-    shared = read(client, f"/explore{query}share")
-    assert shared.xpath("//svg[contains(@class, 'timeline')]/a/@aria-label")[0].endswith("%")
+    monkeypatch.setattr(charts, "MIN_SHARE_DOCUMENTS", 1000)
+    few = read(client, f"/explore{query}share").xpath("//svg[contains(@class, 'timeline')]")[0]
+    assert "too few documents (" in few.xpath(".//title")[0].text and not few.xpath(".//circle | .//a//rect[not(@class='hit')]")
+    monkeypatch.setattr(charts, "MIN_SHARE_DOCUMENTS", 1)
+    lines = read(client, f"/explore{query}share").xpath("//svg[contains(@class, 'timeline')]")[0]
+    assert len(lines.xpath("./g[contains(@class, 'line')]")) == 3 and lines.xpath(".//circle")
+    assert re.search(r": ferry \d+ % \(\d+ of \d+\), =\"library\" \d+", lines.xpath(".//a/@aria-label")[0])
+    assert "<path d=" in client.get(f"/explore.svg{query}share").text
     table = client.get(f"/explore.csv{query}share")
     assert table.headers["content-type"] == "text/csv; charset=utf-8" and "attachment" in table.headers["content-disposition"]
     assert table.text.endswith("\r\n")
