@@ -128,10 +128,10 @@ def find_neighbours(find: FindPage, document_id: str, cursor: str | None, previo
 MAX_HIGHLIGHTS = 200  # of one text
 
 TextRange = tuple[int, int]
+Highlight = tuple[TextRange, int]  # where it is, and the number of its term
 _PIECES = re.compile(r"\S+|\s+")
 _STARTS = re.compile(WORD_START)
 SNIPPET_CHARACTERS = 240  # three lines of a list of results
-LEADING_CHARACTERS = 60  # of the snippet, before the first highlight
 SEARCHED_CHARACTERS = 20_000  # of the text
 EDGE_CHARACTERS = 25  # by which a snippet may be shorter or longer, to begin and end with whole words
 
@@ -167,12 +167,16 @@ class Highlighter:
 
     def find(self, text: str, *, is_title: bool = False) -> list[TextRange]:
         """Where the text contains the terms, in order, without overlaps. Terms of `title:` are found in a title only."""
+        return [span for span, _ in self.find_each(text, is_title=is_title)]
+
+    def find_each(self, text: str, *, is_title: bool = False) -> list[Highlight]:
+        """The same, each with the number of the term."""
         terms = [term for term in self.terms if is_title or term.part != "title"]
         if not text or not terms:
             return []
         folded = fold_with_positions(text)
-        found = {folded.original(span) for term in terms for span in self._find_terms(term, folded.folded)}
-        return _drop_overlaps(sorted(found, key=lambda span: (span[0], -span[1])))[:MAX_HIGHLIGHTS]
+        found = {(folded.original(span), number) for number, term in enumerate(terms) for span in self._find_terms(term, folded.folded)}
+        return _drop_overlaps(sorted(found, key=lambda one: (one[0][0], -one[0][1], one[1])))[:MAX_HIGHLIGHTS]
 
     def mark(self, text: str, *, is_title: bool = False) -> Snippet:
         """The whole text in pieces: (piece, whether it is a highlight)."""
@@ -257,11 +261,11 @@ def _run_pattern(run: str, is_prefix: bool) -> str:
     return f"{re.escape(run)}{WORD_REST if is_prefix else ''}{WORD_END}"
 
 
-def _drop_overlaps(found: Sequence[TextRange]) -> list[TextRange]:
-    kept: list[TextRange] = []
-    for start, end in found:
-        if not kept or start >= kept[-1][1]:
-            kept.append((start, end))
+def _drop_overlaps(found: Sequence[Highlight]) -> list[Highlight]:
+    kept: list[Highlight] = []
+    for (start, end), number in found:
+        if not kept or start >= kept[-1][0][1]:
+            kept.append(((start, end), number))
     return kept
 
 
@@ -286,40 +290,57 @@ def _build_hit(row: RowMapping, terms: Sequence[Terms], forms: Forms) -> Hit:
 
 
 def build_snippet(text: str, highlighter: Highlighter) -> Snippet:
-    """About SNIPPET_CHARACTERS of the text around words of the query, in pieces: (piece, whether it is a highlight)."""
-    highlights = highlighter.find(text[:SEARCHED_CHARACTERS])
-    start = _snippet_start(text, highlights)
-    end = min(len(text), start + SNIPPET_CHARACTERS)
-    if end < len(text):
-        end = max(
-            text.rfind(" ", end - EDGE_CHARACTERS, end),
-            text.rfind("\n", end - EDGE_CHARACTERS, end),
-            start + SNIPPET_CHARACTERS - EDGE_CHARACTERS,
-        )
-    pieces = [("… ", False)] if start else []
-    pieces += _cut_pieces(text, start, end, highlights)
-    if end < len(text):
+    """About SNIPPET_CHARACTERS of the text around words of the query, in pieces: (piece, whether it is a highlight).
+
+    Two parts of the text, if no part of this length has all words that the text has.
+    """
+    found = highlighter.find_each(text[:SEARCHED_CHARACTERS])
+    parts = [_choose_part(text, found, SNIPPET_CHARACTERS)]
+    if _list_missing(found, parts[0]):
+        half = _choose_part(text, found, SNIPPET_CHARACTERS // 2)
+        first, second = sorted((half, _choose_part(text, _list_missing(found, half), SNIPPET_CHARACTERS // 2)))
+        parts = [first, second] if first[1] < second[0] else [(first[0], second[1])]
+    pieces: list[tuple[str, bool]] = []
+    for start, end in parts:
+        if start or pieces:
+            pieces.append((" … " if pieces else "… ", False))
+        pieces += _cut_pieces(text, start, end, [span for span, _ in found])
+    if parts[-1][1] < len(text):
         pieces.append((" …", False))
     return tuple(pieces)
 
 
-def _snippet_start(text: str, highlights: Sequence[TextRange]) -> int:
-    """The start with the most distinct highlights close together; the earliest of them."""
-    if not highlights:
+def _list_missing(found: Sequence[Highlight], part: TextRange) -> list[Highlight]:
+    """The highlights of terms that have none in a part of the text."""
+    shown = {number for (start, end), number in found if part[0] <= start and end <= part[1]}
+    return [one for one in found if one[1] not in shown]
+
+
+def _choose_part(text: str, found: Sequence[Highlight], size: int) -> TextRange:
+    """The part with the most terms close together, of about `size` characters; the earliest of them."""
+    start = _choose_start(text, found, size)
+    end = min(len(text), start + size)
+    if end < len(text):
+        at = end - EDGE_CHARACTERS
+        end = max(text.rfind(" ", at, end), text.rfind("\n", at, end), at)
+    return start, end
+
+
+def _choose_start(text: str, found: Sequence[Highlight], size: int) -> int:
+    if not found:
         return 0
-    best = max(range(len(highlights)), key=lambda at: (_count_distinct(text, highlights, at), -at))
-    start = highlights[best][0] - LEADING_CHARACTERS
+    leading = size // 4  # before the first highlight
+    terms = [
+        len({number for (_, stop), number in found[at : at + 20] if stop <= start + size - leading})
+        for at, ((start, _), _) in enumerate(found)
+    ]
+    first = found[max(range(len(found)), key=lambda at: (terms[at], -at))][0][0]
+    start = first - leading
     if start <= EDGE_CHARACTERS:
         return 0
-    line = text.rfind("\n", start, highlights[best][0])
-    space = text.find(" ", start - EDGE_CHARACTERS, highlights[best][0])
+    line = text.rfind("\n", start, first)
+    space = text.find(" ", start - EDGE_CHARACTERS, first)
     return line + 1 if line >= 0 else space + 1 if space >= 0 else start
-
-
-def _count_distinct(text: str, highlights: Sequence[TextRange], at: int) -> int:
-    """How many different words are highlighted in a snippet that begins with this highlight."""
-    end = highlights[at][0] + SNIPPET_CHARACTERS - LEADING_CHARACTERS
-    return len({fold(text[start:stop]) for start, stop in highlights[at : at + 20] if stop <= end})
 
 
 def _cut_pieces(text: str, start: int, end: int, highlights: Sequence[TextRange]) -> Iterator[tuple[str, bool]]:

@@ -73,3 +73,16 @@ def test_a_frequent_ending_is_bounded(engine: Engine, search: Search) -> None:
     store(engine, article(1, f"Das Wesen. {words} hauswesen Haus", language="de"))
     forms = search.highlighter("Wesen", "de").forms
     assert forms is not None and len(forms["wesen"].forms("de")) <= MAX_COMPOUNDS + 1
+
+
+def test_a_snippet_has_both_words(engine: Engine, search: Search) -> None:
+    """In two parts of the text where they are far apart."""
+    rain = "It rained on the hills and the river rose. " * 20
+    store(
+        engine, article(1, f"{rain}The harbours opened. {rain}A ferry left. {rain}"), article(2, f"{rain}The harbour and the ferry. {rain}")
+    )
+    for number, pieces in (("1", ["harbours", "ferry"]), ("2", ["harbour", "ferry"])):
+        (snippet,) = (hit.snippet for hit in search.search("harbour ferry").hits if hit.url.endswith(f"/{number}"))
+        text = "".join(piece for piece, _ in snippet)
+        assert [piece for piece, is_match in snippet if is_match] == pieces and len(text) < 280 and text.startswith("… ")
+        assert text.count("…") == (3 if number == "1" else 2)
