@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, exc, text
 
 from newsmill.exceptions import ServiceError
 from newsmill.search.indexer import EVERY_ENTRY, facet_term
-from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Near, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.positions import IndexPosition, Span
 from newsmill.storage.database import reading, translate_errors
 
@@ -132,6 +132,8 @@ class SqliteBackend(Backend):
                 return f'{_FTS_COLUMNS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
             case SyntheticTerm():
                 return f'{_FTS_COLUMNS[node.part]}"{node.term}"'
+            case Near():
+                return f"NEAR({' '.join(map(self.format_query, node.words))}, {node.distance - 1})"
             case Facet():
                 return f'"{facet_term(node.name, node.value)}"'
             case NoneOf():
@@ -259,6 +261,8 @@ class PostgresBackend(Backend):
                 return _format_phrase(node)
             case SyntheticTerm():
                 return f"{_lexeme(node.term)}{_WEIGHTS[node.part]}"
+            case Near():
+                return _format_near(node)
             case Facet():
                 return _lexeme(facet_term(node.name, node.value))
             case NoneOf():
@@ -356,6 +360,14 @@ def _format_phrase(node: Terms) -> str:
     if node.prefix:
         lexemes[-1] = f"{_lexeme(node.words[-1])}:*{weights.removeprefix(':')}"
     return f"({' <-> '.join(lexemes)})"
+
+
+def _format_near(node: Near) -> str:
+    """Each distance in each order, because a tsquery has exact distances only; and each part, because distances cross parts."""
+    one, other = (_lexeme(terms.words[0]) for terms in node.words)
+    pairs = ((first, second) for first, second in ((one, other), (other, one)))
+    found = [f"{a}:{part} <{n}> {b}:{part}" for a, b in pairs for part in "ABD" for n in range(1, node.distance + 1)]
+    return f"({' | '.join(found)})"
 
 
 def _lexeme(word: str) -> str:

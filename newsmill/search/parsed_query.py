@@ -73,6 +73,7 @@ NoteKind = Literal[
     "period",
     "marks",
     "spelling",
+    "near",
 ]
 
 _MESSAGES: Mapping[str, str] = {
@@ -81,7 +82,7 @@ _MESSAGES: Mapping[str, str] = {
     "date": "{value} is not a date; write {options}",
     "field": "{value} is not a filter and is searched as a word; the filters are {options}",
     "other_field": "{value} is not a filter and is searched as a word; write {options}",
-    "operator": "{value} is not an operator and is searched as a word; write words side by side, or a phrase in quotation marks",
+    "operator": '{value} is not an operator and is searched as a word; write words side by side, "a phrase" or word NEAR/5 word',
     "wildcard": "{value}: only * at the end of a word stands for letters; write the beginning of the word and *",
     "quote": "The quotation mark before {value} is not closed, so all that follows is one phrase",
     "empty_period": "The day of after: is not before the day of before:, so the query finds nothing",
@@ -99,6 +100,7 @@ _MESSAGES: Mapping[str, str] = {
     "oldest": "No document is so old; the oldest is of {value}",
     "newest": "No document is so new; the newest is of {value}",
     "marks": "New documents have no star, tag or note: this search matches only documents that change after you marked them",
+    "near": "{value} is left out; write one word on each side of it",
     "spelling": "{value} also finds {options}; write ={value} for this spelling alone",
     "period": "No document is of the period between after: and before:",
 }
@@ -184,7 +186,15 @@ class AnyOf:
     nodes: tuple[Node, ...]
 
 
-Node = Terms | SyntheticTerm | Facet | NoneOf | AllOf | AnyOf
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Two words as they are typed, in any order, the second at most `distance` words behind the first, in one part of the document."""
+
+    words: tuple[Terms, Terms]
+    distance: int
+
+
+Node = Terms | SyntheticTerm | Facet | NoneOf | AllOf | AnyOf | Near
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,8 @@ def positive_terms(node: Node) -> tuple[Terms, ...]:
     """The words and phrases that a matching document may contain: what a snippet highlights."""
     if isinstance(node, Terms):
         return (node,)
+    if isinstance(node, Near):
+        return node.words
     if isinstance(node, AllOf | AnyOf):
         return tuple(words for child in node.nodes for words in positive_terms(child))
     return ()
@@ -264,6 +276,8 @@ def _count_required_words(node: Node) -> int:
     """The words that a matching document needs at most."""
     if isinstance(node, Terms):
         return len(node.runs)
+    if isinstance(node, Near):
+        return len(node.words)
     if isinstance(node, AllOf | AnyOf):
         return (sum if isinstance(node, AllOf) else max)(map(_count_required_words, node.nodes))
     return 0
@@ -285,7 +299,7 @@ def needs_word_positions(node: Node | None) -> bool:
     """Whether the query depends on word positions: adjacent words, or words in one part."""
     if isinstance(node, AllOf | AnyOf):
         return any(map(needs_word_positions, node.nodes))
-    return (
+    return isinstance(node, Near) or (
         needs_word_positions(node.node)
         if isinstance(node, NoneOf)
         else isinstance(node, Terms | SyntheticTerm) and bool(node.part or _is_phrase(node))

@@ -21,6 +21,7 @@ from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
     Facet,
+    Near,
     Node,
     NoneOf,
     NoteKind,
@@ -38,10 +39,12 @@ MAX_PHRASE_WORDS = 40  # of a phrase
 
 SIGN = "(?:-(?!-)|!(?!!))"  # before what a document must not have; "!!!" is emphasis
 _ITEM = re.compile(
-    rf"""(?P<minus>{SIGN}?)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&)(?![^\s()]))|"""
+    rf"""(?P<minus>{SIGN}?)(?P<open>\()|(?P<close>\))|(?P<connective>(?:OR|AND|NOT|\||&|NEAR/\d{{1,2}})(?![^\s()]))|"""
     rf"""(?P<sign>{SIGN}?)(?:(?P<name>(?:{"|".join(FILTERS)})(?=:)|[a-z_]+(?=:\S)):\s*)?(?P<equals>=?)(?:["“”„](?P<quoted>[^"“”„]*)["“”„]?(?P<star>\*?)|(?P<plain>[^\s()]+))""",
     re.IGNORECASE,
 )
+_NEAR = re.compile(r"NEAR/(\d{1,2})")
+MAX_NEAR_WORDS = 20  # of distance: on Postgres each takes six parts of the expression
 _CONNECTIVES = {"OR": "OR", "|": "OR", "AND": "AND", "&": "AND", "NOT": "NOT"}  # in capitals: "or" is a word
 _YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
 _IS_FREE = _YES_NO | {"unknown": "unknown"}
@@ -131,12 +134,17 @@ def _close_part(items: Sequence[re.Match[str]]) -> QueryPart:
     elif not last["equals"] and _is_filter_without_value(last["name"], last["plain"] or ""):
         text += '""'  # without it the next word becomes the value
     text += ")" * sum(bool(item["open"]) - bool(item["close"]) for item in items)
-    operands = [item for item in items if item["plain"] or item["quoted"] is not None or item["connective"] not in (None, *_CONNECTIVES)]
+    operands = [item for item in items if item["plain"] or item["quoted"] is not None or _is_word(item["connective"])]
     return QueryPart(
         text,
         frozenset(_field_of(item) for item in operands),
         any(item["minus"] or item["sign"] or item["connective"] == "NOT" for item in items),
     )
+
+
+def _is_word(connective: str | None) -> bool:
+    """Whether what looks like an operator is a word, because it is not in capitals."""
+    return connective is not None and connective not in _CONNECTIVES and not _NEAR.fullmatch(connective)
 
 
 def _field_of(item: re.Match[str]) -> str:
@@ -175,7 +183,7 @@ class _Parser:
 
         An item without a node, such as after:, is a part too. OR behind it joins the nodes around it, and then it belongs to their part.
         """
-        groups, parts, joining, negated = list[list[Node]](), list[tuple[int, int]](), False, False
+        groups, parts, joining, negated, distance = list[list[Node]](), list[tuple[int, int]](), False, False, 0
         first, of_group = self._at, 0  # the first item of the next part, the number of the part of the last group
         while self._at < len(self._items):
             item = self._items[self._at]
@@ -188,6 +196,9 @@ class _Parser:
                 negated = (not negated) if connective == "NOT" else False
                 first = first if connective == "NOT" else self._at
                 continue
+            if (near := _NEAR.fullmatch(item["connective"] or "")) is not None:
+                joining, negated, first, distance = bool(groups), False, self._at, min(int(near[1]), MAX_NEAR_WORDS)
+                continue
             negated ^= bool(item["minus"] or item["sign"])
             if item["open"]:
                 inner, _ = self._parse_group()
@@ -196,6 +207,14 @@ class _Parser:
                 node = self._parse_item(item, negated)
             if node is not None:
                 node = _negate(node) if negated else node
+                if joining and distance:
+                    nearby = _join_near(groups[-1][-1], node, distance)
+                    if nearby is None:
+                        self._notes.append(QueryNote("near", f"NEAR/{distance}"))
+                        joining = False
+                    else:
+                        node = nearby
+                        groups[-1].pop()
                 if joining:
                     groups[-1].append(node)
                     first = parts[of_group][0]
@@ -204,7 +223,7 @@ class _Parser:
                     groups.append([node])
                 of_group = len(parts)
             parts.append((first, self._at))
-            joining, negated, first = False, False, self._at
+            joining, negated, first, distance = False, False, self._at, 0
         return [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups], parts
 
     def _parse_item(self, item: re.Match[str], negated: bool) -> Node | None:
@@ -324,6 +343,16 @@ class _Words:
     text: str
     is_exact: bool
     is_prefix: bool
+
+
+def _join_near(one: Node, other: Node, distance: int) -> Near | None:
+    """Two words near each other; None where one of the two is not a single word."""
+    words = [
+        replace(node, exact=True)
+        for node in (one, other)
+        if isinstance(node, Terms) and len(node.words) == 1 and not (node.prefix or node.part)
+    ]
+    return Near((words[0], words[1]), distance) if len(words) == 2 and distance else None
 
 
 def _negate(node: Node) -> Node:

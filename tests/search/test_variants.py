@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from articles import article, numbers, store
+from articles import article, found, numbers, store
 from sqlalchemy import Engine
 
+from newsmill.search.query import close_query
 from newsmill.search.search import Search
 from newsmill.search.variants import MAX_COMPOUNDS
 
@@ -86,3 +87,27 @@ def test_a_snippet_has_both_words(engine: Engine, search: Search) -> None:
         text = "".join(piece for piece, _ in snippet)
         assert [piece for piece, is_match in snippet if is_match] == pieces and len(text) < 280 and text.startswith("… ")
         assert text.count("…") == (3 if number == "1" else 2)
+
+
+def test_words_near_each_other(engine: Engine, search: Search) -> None:
+    store(
+        engine,
+        article(1, "The old ferry left the harbour."),
+        article(2, "The harbour is old. There one can see a ferry.", title="x"),
+        article(3, "The ferry.", title="Harbour"),
+        article(4, "A ferries harbour."),
+    )
+    for query, expected in {
+        "ferry NEAR/3 harbour": {"1"},
+        "ferry NEAR/2 harbour": set(),
+        "harbour NEAR/8 ferry": {"1", "2"},
+        "harbour NEAR/20 ferry -old": set(),
+        "NOT (ferry NEAR/3 harbour) the": {"2", "3"},
+        "title:x OR ferry NEAR/3 harbour": {"1", "2"},
+        "NEAR/3 ferry": {"1", "2", "3", "4"},
+        "ferry NEAR/3": {"1", "2", "3", "4"},
+        'ferry NEAR/3 "the harbour"': {"1", "2"},
+    }.items():
+        assert found(search, query) == expected, query
+    assert [note.kind for note in search.search('ferry NEAR/3 "the harbour"').notes] == ["near"]
+    assert close_query("ferry NEAR/3 harbour") == "ferry NEAR/3 harbour"
