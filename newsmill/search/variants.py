@@ -75,9 +75,9 @@ def is_compound(word: str, lemmatizer: str) -> bool:
     return lemmatizer in COMPOUNDING and len(word) >= 2 * MIN_PART_CHARACTERS
 
 
-def register_endings(conn: Connection, rows: Iterable[tuple[str, str, str]]) -> None:
-    """Add the compounds among some words with their lemmatizer and lemma, from their end to their beginning."""
-    found = sorted({(lemmatizer, word[::-1]) for word, lemmatizer, _ in rows if is_compound(word, lemmatizer)})
+def register_endings(conn: Connection, words: Iterable[tuple[str, str]]) -> None:
+    """Add the compounds among some words, each with its lemmatizer, from their end to their beginning."""
+    found = sorted({(lemmatizer, word[::-1]) for word, lemmatizer in words if is_compound(word, lemmatizer)})
     if found and conn.dialect.name == "sqlite":
         conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(found)})
     elif found:

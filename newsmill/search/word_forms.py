@@ -46,12 +46,13 @@ MAX_DISTINCT_WORDS = 4000  # of a text that are lemmatized; a long article has 1
 CACHED_WORDS = 50_000  # in one process, about 10 MB
 _REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)
-WHERE true ON CONFLICT DO NOTHING""")
+WHERE true ON CONFLICT DO NOTHING RETURNING form, lemmatizer""")
 # Sorted, so that two transactions wait for each other in one direction only.
 _REGISTER_POSTGRES = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
 SELECT n.form, n.lemmatizer, n.lemma FROM unnest(CAST(:forms AS text[]), CAST(:lemmatizers AS text[]), CAST(:lemmas AS text[]))
 AS n (form, lemmatizer, lemma) WHERE NOT EXISTS (SELECT 1 FROM search_forms AS f
-WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING""")
+WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING RETURNING form, lemmatizer""")
 
 _WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
 _ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
@@ -155,11 +156,11 @@ def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
     if not ordered:
         return
     if conn.dialect.name == "sqlite":
-        conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered)})
+        added = conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered)}).all()
     else:
         forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
-        conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
-    register_endings(conn, ordered)
+        added = conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas}).all()
+    register_endings(conn, {(row.form, row.lemmatizer) for row in added})
 
 
 def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:
