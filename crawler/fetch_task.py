@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 import regex
 
+from crawler.article_pages import ArticlePages, FailedPart
 from crawler.crawl_state import CrawlState, HostLeases
-from crawler.downloader import PAGE_ACCEPT, FetchRequest
+from crawler.downloader import PAGE_ACCEPT, CheckRedirect, FetchRequest
 from crawler.failure_log import log_ended, log_postponed, log_success
 from crawler.listing_task import ListingTask, read_pushes
 from crawler.renderer import needs_rendering
-from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after
+from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after, make_stopped_pause
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, wait_for_turn
@@ -25,7 +26,6 @@ from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, 
 from newsmill.storage.ledger import Ended, Postponed
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
-STOPPED_HOST_PAUSE_SECONDS = 60.0  # until a host is looked at again; it is not leased while its owner's stop is in force
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
@@ -74,12 +74,7 @@ class FetchTask:
         if await wait_for_turn(self.throttle, self.state.find_order) is not None:
             return await self._stop()
         request = self._request()
-        try:
-            response = await self.state.downloader.fetch(request, self._check_redirect)
-        except LeaseLostError:
-            if self._current_throttle is self.throttle:
-                raise
-            raise HostBusyError(self._current_throttle.host) from None
+        response = await self._download(request, self._check_redirect)
         self._current_throttle.mark_response()
         if response == STOPPED_BY_OWNER:  # at a redirect of the host to itself
             return await self._stop()
@@ -99,12 +94,22 @@ class FetchTask:
         match decision:
             case None:
                 assert isinstance(response, Page)
-                await self._save(response)
+                if (failed := await self._save(response, request)) is not None:
+                    response, decision = failed.response, failed.retry
             case OutcomeRecord():
                 await self._end(self._ended(decision, response, now))
             case RetryAt():
                 await self._postpone(decision)
         return self._update_throttle(response, decision)
+
+    async def _download(self, request: FetchRequest, check_redirect: CheckRedirect) -> Page | OutcomeRecord:
+        """Raises HostBusyError if the lease of a borrowed host is lost."""
+        try:
+            return await self.state.downloader.fetch(request, check_redirect)
+        except LeaseLostError:
+            if self._current_throttle is self.throttle:
+                raise
+            raise HostBusyError(self._current_throttle.host) from None
 
     def _find_outage_pause(self, failure: OutcomeRecord, now: datetime) -> RetryAt | None:
         """The pause of the host if the network is down. A failure behind a redirect to another host is that host's."""
@@ -123,14 +128,14 @@ class FetchTask:
     def _request(self) -> FetchRequest:
         """The request of a page is conditional only at a revisit: at any other fetch its bytes are wanted.
 
-        A page that a browser displays may change while the response stays the same.
+        A page that a browser displays may change while the response stays the same, and so may the further pages of its article.
         """
         leased_url = self.leased_url
         accept = ACCEPT.get(leased_url.kind, PAGE_ACCEPT)
         cookiejar = f"host {self.throttle.host}" if leased_url.source is None else f"source {leased_url.source}"
         if leased_url.kind is Kind.PAGE:
             is_rendered = leased_url.is_rendering_wanted or (self.source is not None and self.source.render is Render.ALWAYS)
-            if not leased_url.is_revisit or is_rendered:
+            if not leased_url.is_revisit or is_rendered or leased_url.has_parts:
                 return FetchRequest(leased_url.url, accept, cookiejar=cookiejar)
             return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, cookiejar=cookiejar)
         max_body = MAX_SITEMAP_BYTES if leased_url.kind is Kind.SITEMAP else MAX_BODY_BYTES
@@ -225,19 +230,41 @@ class FetchTask:
 
     # ---- results
 
-    async def _save(self, page: Page) -> None:
-        leased_url = self.leased_url
-        if leased_url.kind is Kind.PAGE:
-            is_trusted = is_hint_trusted(list_sites(self.source), leased_url.found_by, leased_url.found_on, page.url)
-            page = replace(page, source=leased_url.source, hint=leased_url.hint if is_trusted else Hint())
-            if self.source is not None and needs_rendering(page, leased_url, self.source, self.state.script_sources):
-                page = await self.state.renderer.render(page, self.source)
-            await self.state.writer.put(leased_url, page)
-            log_success(leased_url)
+    async def _save(self, page: Page, request: FetchRequest) -> FailedPart | None:
+        """Save a page or the links of a listing. An article waits for a further page that may come later; that page is returned."""
+        if self.leased_url.kind is Kind.PAGE:
+            page = await self._prepare(page)
+            saved: Page | FailedPart = page
+            if self.leased_url.has_parts:
+                parts = (self._current_throttle, request, self._download, self._find_part_refusal, self._prepare)
+                saved = await ArticlePages(self.state, self.leased_url, *parts).fetch(page)
+            if isinstance(saved, FailedPart):
+                await self._postpone(saved.retry, count_attempt=saved.response != STOPPED_BY_OWNER)
+                return saved
+            await self.state.writer.put(self.leased_url, saved)
+            log_success(self.leased_url)
         else:
-            ended = await ListingTask(self.state, leased_url, self.source, self.throttle, self._current_throttle).run(page)
+            ended = await ListingTask(self.state, self.leased_url, self.source, self.throttle, self._current_throttle).run(page)
             if not await self._follow_move(page, ended.ending.outcome):
                 await self._end(ended)
+        return None
+
+    async def _prepare(self, page: Page) -> Page:
+        """The page with its source and the hint of its link, and rendered where the source wants that."""
+        leased_url = self.leased_url
+        is_trusted = is_hint_trusted(list_sites(self.source), leased_url.found_by, leased_url.found_on, page.url)
+        page = replace(page, source=leased_url.source, hint=leased_url.hint if is_trusted else Hint())
+        if self.source is not None and needs_rendering(page, leased_url, self.source, self.state.script_sources):
+            return await self.state.renderer.render(page, self.source)
+        return page
+
+    async def _find_part_refusal(self, url: str) -> OutcomeRecord | None:
+        """Why a further page of the article may not be fetched. An allow pattern of the source is about first pages."""
+        if (reason := await self.state.call_ledger(lambda _: self.state.ledger.find_takedown(url))) is not None:
+            return OutcomeRecord(Outcome.TAKEDOWN, reason)
+        source = None if self.source is None else replace(self.source, allow=())
+        throttle = self._current_throttle
+        return find_robots_refusal(url, source, throttle) or find_pattern_refusal(url, source, throttle)
 
     async def _follow_move(self, page: Page, outcome: Outcome) -> bool:
         """Put the target of a permanent redirect in the place of a listing, on a site of the source or the site of the listing.
@@ -310,12 +337,6 @@ class FetchTask:
 
     def _make_pause(self, decision: RetryAt, pause: timedelta | None) -> RetryAt | None:
         return None if pause is None else replace(decision, host_until=self.state.now() + pause)
-
-
-def make_stopped_pause(now: datetime) -> RetryAt:
-    """The pause of a host whose owner has stopped the crawler."""
-    until = now + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
-    return RetryAt(until, STOPPED_BY_OWNER.detail or "", until)
 
 
 def make_outage_pause(failure: OutcomeRecord, until: datetime) -> RetryAt:

@@ -12,8 +12,8 @@ from itertools import takewhile
 
 from crawler.crawl_state import CrawlState, HostLeases
 from crawler.failure_log import log_ended, log_host_failure
-from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause, make_stopped_pause
-from crawler.response_policy import RetryAt, decide_failure
+from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause
+from crawler.response_policy import RetryAt, decide_failure, make_stopped_pause
 from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError
 from newsmill.exceptions import ServiceError

@@ -1,4 +1,4 @@
-"""Parses the body of a feed, sitemap, section or homepage into links, in a child process.
+"""Parses the body of a feed, sitemap, section, homepage or divided article into links, in a child process.
 
 The child may hang, crash or run out of memory; that costs only the listing it parses. `read_listing` and what it calls are pure.
 """
@@ -15,6 +15,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import urls
+from newsmill.discovery.article_pages import find_next_page_of
 from newsmill.discovery.dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
@@ -38,10 +39,10 @@ MAX_ERROR_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class ParseRequest:
-    """A listing to parse, with the response's headers and the sites its source speaks for."""
+    """A listing to parse, with the response's headers and the sites its source speaks for; or a page of an article, for its next one."""
 
     kind: Kind
-    listed_at: str  # its URL in the ledger; the final one if that is on another site
+    listed_at: str  # its URL in the ledger; the final one if that is on another site. Of an article: the URL of its first page
     url: str  # its final URL
     source: str | None
     sites: frozenset[str]
@@ -57,7 +58,7 @@ class ParsedLinks:
     pages: tuple[Link, ...] = ()
     listings: tuple[Link, ...] = ()
     refetch: tuple[Link, ...] = ()  # sitemaps of an index to fetch again although they are known
-    next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
+    next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links; of an article: the best first
     warnings: tuple[str, ...] = ()
     hub: str | None = None  # of a feed: model.Listing
     topic: str | None = None
@@ -103,6 +104,10 @@ def read_listing(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
         yield from _read_sitemap(request, body)
         return
     body = decode_body(request.content_encoding, body)
+    if request.kind is Kind.PAGE:
+        following = find_next_page_of(body, request.url, request.listed_at, request.content_type)
+        yield ParsedLinks(next_pages=tuple(map(Link, following.urls)) if following is not None and following.is_sure else ())
+        return
     if request.kind is Kind.FEED:
         listing = read_feed(body, request.url, request.content_type, now=request.now)
     elif request.kind is Kind.SECTION:

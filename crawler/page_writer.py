@@ -88,8 +88,13 @@ class PageWriter:
         self.task = asyncio.ensure_future(self._run())
 
     async def put(self, leased_url: LeasedUrl, page: Page) -> None:
-        """Add a page; waits while the queue is full. The page is in the spool first, so a kill of the process does not lose it."""
-        spool_file = None if self.spool is None else self.spool.write(leased_url.id, leased_url.fence, page, now=page.fetched_at)
+        """Add a page; waits while the queue is full. The page is in the spool first, so a kill of the process does not lose it.
+
+        A page with further pages is not: after a kill, this rare page is fetched again.
+        """
+        spool_file = (
+            None if self.spool is None or page.parts else self.spool.write(leased_url.id, leased_url.fence, page, now=page.fetched_at)
+        )
         size = page.size
         try:
             async with self._space_freed:
@@ -215,7 +220,17 @@ def _save_spooled(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive
 
 def fetched_row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
     """The ledger's record of a page at `offset` in its segment."""
-    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"), page.rendering)
+    return Fetched(
+        id_,
+        fence,
+        offset,
+        page.url,
+        page.status,
+        page.header("ETag"),
+        page.header("Last-Modified"),
+        page.rendering,
+        tuple(part.url for part in page.parts),
+    )
 
 
 # ---- the spool: local files for fetched pages that are in no segment yet --------------------------------------------------------

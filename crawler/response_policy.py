@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from scrapy.exceptions import IgnoreRequest
 
+from crawler.throttle import STOPPED_BY_OWNER
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page
@@ -20,6 +21,8 @@ GONE_STATUSES = frozenset({404, 410})
 
 # Other failures lie with the URL or the server and end at once.
 TRANSIENT_FAILURES = NETWORK_FAILURES | {Outcome.SPIDER_FAILED}
+
+STOPPED_HOST_PAUSE_SECONDS = 60.0  # until a host is looked at again; it is not leased while its owner's stop is in force
 
 # The media types of web pages. Others (image/…, application/pdf, …) are not archived.
 PAGE_MEDIA_TYPES = frozenset(
@@ -78,6 +81,12 @@ def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: K
     if failure.outcome in TRANSIENT_FAILURES or failure.may_pass:
         return _retry(failure.detail or "", failure.outcome, kind, attempts, now)
     return failure
+
+
+def make_stopped_pause(now: datetime) -> RetryAt:
+    """The pause of a host whose owner has stopped the crawler."""
+    until = now + timedelta(seconds=STOPPED_HOST_PAUSE_SECONDS)
+    return RetryAt(until, STOPPED_BY_OWNER.detail or "", until)
 
 
 def _decide_transient(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, Conf
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.context import AppContext, data_folder, open_context, open_queue
+from newsmill.discovery.article_pages import MAX_ARTICLE_PAGES, is_page_of
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.extraction.article_item import dump_item
 from newsmill.extraction.decode import MAX_BODY_BYTES
@@ -187,11 +188,25 @@ def _check(page: Page) -> Page | PageReceipt:
         normal = _stay_on_site(replace(page, url=normalize(page.url), requested_url=normalize(page.requested_url)))
     except UrlError as error:
         return PageReceipt(page.requested_url, PageStatus.REJECTED, f"bad_url: {error}")
+    normal = replace(normal, parts=_select_parts(normal))
     if len(page.body) > MAX_BODY_BYTES:
         return _reject(normal, f"the body has {len(page.body):,} bytes; the limit is {MAX_BODY_BYTES:,}")
     if len(page.headers) > MAX_HEADER_LINES or sum(len(name) + len(value) for name, value in page.headers) > MAX_HEADER_CHARACTERS:
         return _reject(normal, f"the headers have over {MAX_HEADER_LINES} lines or {MAX_HEADER_CHARACTERS:,} characters")
     return normal
+
+
+def _select_parts(page: Page) -> tuple[Page, ...]:
+    """The further pages of the article in another program's file: no others, and none that make it larger than a page may be."""
+    parts = [part for part in page.parts[: MAX_ARTICLE_PAGES - 1] if not part.is_item and _is_part(part.url, page.url)]
+    return tuple(parts) if sum(len(part.body) for part in (page, *parts)) <= MAX_BODY_BYTES else ()
+
+
+def _is_part(url: str, first: str) -> bool:
+    try:
+        return is_page_of(normalize(url), first)
+    except UrlError:
+        return False
 
 
 def _stay_on_site(page: Page) -> Page:
@@ -207,9 +222,9 @@ def _reject(page: Page, reason: str) -> PageReceipt:
 
 
 def _list_chain(page: Page) -> tuple[str, ...]:
-    """The keys of the URLs that led to a page. A redirect through a URL that is none cannot be barred."""
+    """The keys of the URLs that led to a page, and of its further pages. A redirect through a URL that is none cannot be barred."""
     keys = dict.fromkeys((make_key(page.requested_url), make_key(page.url)))
-    for url in page.redirects:
+    for url in (*page.redirects, *(part.url for part in page.parts)):
         with suppress(UrlError):
             keys[make_key(url)] = None
     return tuple(keys)
@@ -237,8 +252,8 @@ def _is_archived(archive: Archive, page: Page, row: ArchivedRow) -> bool:
         return False
 
 
-def _content(page: Page) -> tuple[bool, int, str | None, bytes]:
-    return page.is_item, page.status, page.header("Content-Encoding"), page.body
+def _content(page: Page) -> tuple[bool, int, str | None, bytes, tuple[bytes, ...]]:
+    return page.is_item, page.status, page.header("Content-Encoding"), page.body, tuple(part.body for part in page.parts)
 
 
 def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
@@ -247,7 +262,7 @@ def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
     size = 0
     for key, page in pages.items():
         batch[key] = page
-        size += len(page.body)
+        size += page.size
         if len(batch) == MAX_SEGMENT_PAGES or size >= MAX_SEGMENT_BYTES:
             yield batch
             batch, size = {}, 0
@@ -272,7 +287,9 @@ def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: M
 def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
     link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
     validators = page.header("ETag"), page.header("Last-Modified")
-    return SubmittedFetch(link, offset, page.url, page.status, page.fetched_at, *validators, chain=_list_chain(page))
+    return SubmittedFetch(
+        link, offset, page.url, page.status, page.fetched_at, *validators, _list_chain(page), tuple(part.url for part in page.parts)
+    )
 
 
 # ---- the body of POST /api/v1/pages

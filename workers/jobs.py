@@ -65,6 +65,7 @@ def learn_site(site: str) -> None:
             return SandboxCrash("read", "its source used its share of CPU time")
         source = find_source(context, page.source, sources)
         rules = (source.rules, source.language) if source else ()
+        page = replace(page, parts=())
         result = context.sandbox.read(page, *rules, cpu_seconds=first_attempt_seconds(page))
         charge(context.cpu_budgets, owner, result)
         return result
@@ -311,6 +312,12 @@ def extract_page(
     if wants_rendering(claim, source, result.ending.outcome):
         yield Result(claim, result, now, wants_rendering=True)
         return
+    if wants_parts(claim, page, result):
+        if claim.is_revisit:  # the document stays until the next revisit, which fetches all pages
+            yield Result(claim, replace(result, ending=OutcomeRecord(Outcome.UNCHANGED), document=None), wants_parts=True)
+        else:
+            yield Result(claim, replace(result, document=None), now, wants_parts=True)
+        return
     result = _describe_rendering_failure(_limit_size(_set_profile_version(result, profile)), page)
     if claim.is_revisit and result.document is not None:
         crashes: list[SandboxCrash] = []
@@ -335,6 +342,12 @@ def wants_rendering(claim: ClaimedPage, source: Source | None, outcome: Outcome)
     return source is not None and source.render is Render.AUTO and claim.rendering is None and outcome in SCRIPT_OUTCOMES
 
 
+def wants_parts(claim: ClaimedPage, page: Page, result: ExtractionResult) -> bool:
+    """Whether to fetch the article again with its further pages. Once, and only of a page that the crawler has fetched just now: neither of
+    one that a program submitted, which counts as an attempt, nor of one that is extracted again."""
+    return result.next_page is not None and not (page.parts or claim.has_parts or claim.again or claim.attempts)
+
+
 def _describe_rendering_failure(result: ExtractionResult, page: Page) -> ExtractionResult:
     """The result; without a document, its detail says why the page was not rendered."""
     if page.rendering_failure is None or result.document is not None:
@@ -355,7 +368,8 @@ def first_attempt_seconds(page: Page) -> float:
 def estimate_size(page: Page) -> int:
     """The bytes of a page's HTML after decompression."""
     page = page.as_rendered()
-    return len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
+    own = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
+    return own + sum(map(estimate_size, page.parts))
 
 
 def charge(budgets: CpuBudgets, owner: str, result: ExtractionResult | SandboxCrash) -> None:

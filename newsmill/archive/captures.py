@@ -67,7 +67,9 @@ def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) ->
     group: _OwnPage | None = None
     is_own = False
     for record in _read_records(file, is_wanted):
-        if group is not None and (record.kind in FIRST_RECORDS or record.kind == WarcRecordType.warcinfo):
+        if group is not None and record.kind in FIRST_RECORDS and record.skipped is None and group.awaits_part(len(record.block)):
+            group.parts.append({})
+        elif group is not None and (record.kind in FIRST_RECORDS or record.kind == WarcRecordType.warcinfo):
             yield group.build(is_wanted)
             group = None
         if record.skipped is not None:
@@ -77,10 +79,10 @@ def read_captures(file: BinaryIO, is_wanted: IsWanted = lambda url, at: True) ->
             yield Capture(record.offset, skipped=Skipped.OTHER)
         elif not is_own:
             yield _read_foreign(record)
-        elif record.kind in FIRST_RECORDS:
+        elif record.kind in FIRST_RECORDS and group is None:
             group = _OwnPage(record.offset, {str(record.kind): record.block})
         elif group is not None:
-            group.records[str(record.kind)] = record.block
+            group.add(record)
     if group is not None:
         yield group.build(is_wanted)
 
@@ -97,22 +99,36 @@ class _Metadata(BaseModel):
     hint: dict[str, Any]
     rendered: bool = False
     rendering_failure: str | None = None
+    parts: int = 0
     headers: list[tuple[str, str]] | None = None
     request_headers: list[tuple[str, str]] | None = None
 
 
 @dataclass(slots=True)
 class _OwnPage:
-    """The records of a page that Newsmill wrote."""
+    """The records of a page that Newsmill wrote, and those of the further pages of its article."""
 
     offset: int
     records: dict[str, bytes] = field(default_factory=dict)
+    parts: list[dict[str, bytes]] = field(default_factory=list)
+    part_bytes: int = 0
+
+    def awaits_part(self, size: int) -> bool:
+        """Whether a response of this size begins a further page. All of them together are as large as one page may be."""
+        try:
+            count = _Metadata.model_validate_json(self.records.get("metadata", b"")).parts
+        except ValueError:
+            return False
+        return len(self.parts) < count and self.part_bytes + size <= MAX_BLOCK_BYTES
+
+    def add(self, record: _Record) -> None:
+        records = self.parts[-1] if self.parts else self.records
+        records[str(record.kind)] = record.block
+        self.part_bytes += len(record.block) if self.parts else 0
 
     def build(self, is_wanted: IsWanted) -> Capture:
         try:
-            _Metadata.model_validate_json(self.records["metadata"])
-            page, is_rendered = build_page(self.records)
-            page = replace(page, rendered=self.records[str(WarcRecordType.conversion)]) if is_rendered else page
+            page = replace(_build_own(self.records), parts=tuple(map(_build_own, self.parts)))
         except KeyError as error:
             return Capture(self.offset, skipped=Skipped.DAMAGED, detail=f"a page of Newsmill: its {error.args[0]} record is missing")
         except (ValueError, IndexError):
@@ -120,6 +136,13 @@ class _OwnPage:
         return (
             Capture(self.offset, page) if is_wanted(page.requested_url, page.fetched_at) else Capture(self.offset, skipped=Skipped.FILTERED)
         )
+
+
+def _build_own(records: dict[str, bytes]) -> Page:
+    """Raises KeyError, ValueError, IndexError."""
+    _Metadata.model_validate_json(records["metadata"])
+    page, following = build_page(records)
+    return replace(page, rendered=records[str(WarcRecordType.conversion)]) if following.is_rendered else page
 
 
 def _read_foreign(record: _Record) -> Capture:

@@ -1,5 +1,7 @@
 """Pages as WARC records and back (ISO 28500): response, request, metadata and, of a rendered page, conversion; each a gzip member.
 
+The further pages of an article follow its first page with the same records. Its metadata has their number.
+
 A body is stored as received, with its Content-Encoding. The Transfer-Encoding header is dropped: the client has already decoded it.
 An item, whose fields a program gave, is a resource and a metadata record: no server's response can be mistaken for one.
 """
@@ -18,7 +20,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from io import RawIOBase
 from itertools import islice
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 from fastwarc.stream_io import GzipWriter
@@ -119,6 +121,8 @@ def _write_response(out: BinaryIO, page: Page) -> int:
         record = _new_record(WarcRecordType.conversion, RENDERED_TYPE, page)
         record.headers["WARC-Refers-To"] = response.headers["WARC-Record-ID"]
         _write_record(out, record, page.rendered, COMPRESS_LEVEL)
+    for part in page.parts:
+        _write_response(out, part)
     return offset
 
 
@@ -186,6 +190,8 @@ def _metadata(page: Page) -> dict[str, Any]:
         data["rendered"] = True  # a conversion record follows
     if page.rendering_failure is not None:
         data["rendering_failure"] = page.rendering_failure
+    if page.parts:
+        data["parts"] = len(page.parts)  # the records of so many further pages follow
     if _parse_message(_encode_head("", _end_to_end_headers(page.headers)))[1] != _end_to_end_headers(page.headers):
         data["headers"] = _end_to_end_headers(page.headers)
     if _parse_message(_encode_head("", page.request_headers))[1] != page.request_headers:
@@ -195,20 +201,21 @@ def _metadata(page: Page) -> dict[str, Any]:
 
 def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose first record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
+    return _read_at(file, offset)[0]
+
+
+def _read_at(file: BinaryIO, offset: int) -> tuple[Page, int]:
+    """The page at an offset, and the number of its records. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        records = _read_records(file)
-        page, is_rendered = build_page(_read_page_records(records, offset))
-        return replace(page, rendered=_read_rendered(next(records, None), offset)) if is_rendered else page
+        return _read_whole_page(_read_records(file), offset)
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
 
 def copy_page(file: BinaryIO, offset: int) -> bytes:
     """The bytes of the page's records at `offset`. Checked as by `read_page`. Raises ArchiveDamaged."""
-    is_rendered = read_page(file, offset).rendered is not None
-    file.seek(offset)
-    count = len(_read_page_records(_read_records(file), offset)) + is_rendered
+    _, count = _read_at(file, offset)
     file.seek(offset)
     after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), count, count + 1)), None)
     file.seek(offset)
@@ -218,18 +225,22 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
 def locate_pages(file: BinaryIO, is_wanted: Callable[[Iterable[str]], bool]) -> list[tuple[int, int]]:
     """(offset, end) of the pages of which `is_wanted` is true for their URLs: requested, final and those between.
 
-    Raises ArchiveDamaged.
+    A page and the further pages of its article are one. Raises ArchiveDamaged.
     """
     starts: list[tuple[int, list[str]]] = []  # of pages, and of warcinfo records, which have no URLs
+    parts = 0  # further pages of the last page that are still to come
     try:
         for record in ArchiveIterator(file, parse_http=False):
-            if record.record_type in FIRST_RECORDS:
+            if record.record_type in FIRST_RECORDS and parts:
+                parts -= 1
+            elif record.record_type in FIRST_RECORDS:
                 starts.append((record.stream_pos, [read_target(record)]))
             elif record.record_type == WarcRecordType.warcinfo:
                 starts.append((record.stream_pos, []))
             elif record.record_type == WarcRecordType.metadata and starts:
                 data = json.loads(record.reader.read())
                 starts[-1][1].extend([data["requested_url"], data["url"], *data["redirects"]])
+                parts = data.get("parts", parts)
     except (OSError, KeyError, ValueError) as error:
         raise ArchiveDamaged(f"a record cannot be read: {error}") from error
     ends = [*(offset for offset, _ in starts[1:]), file.seek(0, io.SEEK_END)]
@@ -334,6 +345,18 @@ def _join_chunks(body: bytes) -> bytes:
     return b"".join(parts) if parts or head is not None else body
 
 
+def _read_whole_page(records: Iterator[tuple[WarcRecordType, bytes]], offset: int) -> tuple[Page, int]:
+    """The next page with its rendered DOM and its further pages, and the number of their records. Raises ArchiveDamaged, ValueError."""
+    contents = _read_page_records(records, offset)
+    page, following = build_page(contents)
+    count = len(contents)
+    if following.is_rendered:
+        page = replace(page, rendered=_read_rendered(next(records, None), offset))
+        count += 1
+    read = [_read_whole_page(records, offset) for _ in range(following.parts)]
+    return replace(page, parts=tuple(part for part, _ in read)), count + sum(records for _, records in read)
+
+
 def _read_page_records(records: Iterator[tuple[WarcRecordType, bytes]], offset: int) -> dict[str, bytes]:
     """The contents of the next page's records by the name of their type, up to its metadata. Raises ArchiveDamaged, ValueError."""
     contents: dict[str, bytes] = {}
@@ -361,11 +384,15 @@ def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int)
     return conversion[1]
 
 
-def build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
-    """The page of its records, by the name of their type, and whether its rendered DOM follows in another record.
+class FollowingRecords(NamedTuple):
+    """What follows the metadata of a page: whether its rendered DOM does, and how many further pages of its article."""
 
-    Raises KeyError, ValueError.
-    """
+    is_rendered: bool = False
+    parts: int = 0
+
+
+def build_page(records: dict[str, bytes]) -> tuple[Page, FollowingRecords]:
+    """The page of its records, by the name of their type, and what follows them. Raises KeyError, ValueError."""
     data = json.loads(records["metadata"])
     page = Page(
         requested_url=data["requested_url"],
@@ -381,7 +408,7 @@ def build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
         is_item=True,
     )
     if "resource" in records:
-        return page, False
+        return page, FollowingRecords()
     first, headers, body = _parse_message(records["response"])
     request_headers = _parse_message(records["request"])[1]
     page = replace(
@@ -393,7 +420,7 @@ def build_page(records: dict[str, bytes]) -> tuple[Page, bool]:
         is_item=False,
         rendering_failure=data.get("rendering_failure"),
     )
-    return page, data.get("rendered", False)
+    return page, FollowingRecords(data.get("rendered", False), data.get("parts", 0))
 
 
 def _exact_headers(stored: list[list[str]] | None, parsed: Headers) -> Headers:

@@ -314,7 +314,8 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         steps.append((trace.fetched_at, f"fetched: HTTP {trace.status}{redirect}"))
         if trace.segment:
             rendering = ", with the DOM that a browser rendered" if trace.rendering is Rendering.DONE else ""
-            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}{rendering}"))
+            parts = f", with {format_count(len(trace.parts), 'further page')}: {' '.join(trace.parts)}" if trace.parts else ""
+            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}{rendering}{parts}"))
     if trace.outcome and trace.ended_at:
         detail = f" ({trace.detail})" if trace.detail else ""
         document = f"; document {trace.document_id}" if trace.document_id else ""

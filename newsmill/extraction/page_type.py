@@ -54,8 +54,6 @@ _NEWSLETTER_URL = re.compile(r"https?://[^?#]{0,500}/newsletters?/[^/?#]", re.IG
 _OFFER_TYPE = re.compile(r"Product(?:Group|Model)?|JobPosting|(?!Sports)\w{0,40}Event")
 _OFFER_OG_TYPE = re.compile(r"(?:og:)?product(?:\.(?:item|group))?|event")
 _AUDIO_TYPES = frozenset({"AudioObject", "PodcastEpisode", "RadioEpisode"})
-_PART = r"[/?&,;_-](?:(?:page|seite|pagina|part|teil|p|s)[=/_-]?)?%s(?=/?(?:\.\w{2,5})?$)"
-_FIRST_PART, _SECOND_PART = (re.compile(_PART % number, re.IGNORECASE) for number in (1, 2))  # the number of a part at the end of a URL
 _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
@@ -119,23 +117,6 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     if evidence.is_article:
         return _detect_no_text(evidence)
     return _detect_list_page(evidence, blocks, empty=False) or _detect_labels(evidence) or _detect_no_text(evidence)
-
-
-def find_next_part(page: StructuredData, url: str) -> str | None:
-    """Return the URL of the second page of an article, if the page names it as the next one by <link rel=next>; None for any other page.
-
-    The URLs of both pages differ in the number of the part alone: "/story?page=2", "/story/2", "/story_p2.html". The next article differs
-    in more.
-    """
-    own = _FIRST_PART.sub("", url).rstrip("/")
-    for href in page.links.get("next", ()):
-        try:
-            following = urljoin(url, href.strip())
-        except ValueError:
-            continue
-        if _SECOND_PART.search(following) is not None and _SECOND_PART.sub("", following).rstrip("/") == own:
-            return following
-    return None
 
 
 def _read_visible_text(tree: HtmlElement) -> str:

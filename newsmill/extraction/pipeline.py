@@ -12,9 +12,12 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.charset import to_utf8
+from newsmill.discovery.article_pages import NextPage, find_next_page_of
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError
 from newsmill.extraction import decode, live_updates, page_type, source_rules
 from newsmill.extraction.article_item import read_item
+from newsmill.extraction.article_parts import MAX_TEXT_CHARACTERS, describe_next_page, join_parts
 from newsmill.extraction.body import extract, trailing_lines
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
@@ -35,9 +38,6 @@ from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Ou
 
 MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
-# Characters of text that readers see, the cap of a document too. A million takes 1.5 s to extract, and 0.05 s to count.
-MAX_TEXT_CHARACTERS = 2_000_000
-MAX_SHOWN_URL = 500  # characters of a URL in a warning
 _NO_RULES = Rules()
 _WITHOUT_TEXT = frozenset({"script", "style", "template", etree.Comment, etree.ProcessingInstruction})
 
@@ -64,6 +64,7 @@ def read(
     `again` means that the page was extracted before; it is then rarely a sample again.
     Of a rendered page, the rendered DOM is extracted; if it has no document, the body of the response is, because a script may have made
     the page too large, or removed its text.
+    The text of the further pages of an article is joined to that of the first.
     """
     if page.is_item:
         return read_item(page, language=language, first_seen_at=first_seen_at)
@@ -76,16 +77,23 @@ def read(
         model=model,
         brief=brief,
         again=again,
+        first_url=page.url,
     )
-    result = read_body(page.as_rendered())
-    if page.rendered is not None and result.document is None:
-        result = choose_body(result, read_body(replace(page, rendered=None)))
-    return warn_of_failed_rendering(result, page.rendering_failure)
+
+    def read_one(page: Page) -> ExtractionResult:
+        result = read_body(page.as_rendered())
+        if page.rendered is not None and result.document is None:
+            result = choose_body(result, read_body(replace(page, rendered=None)))
+        return warn_of_failed_rendering(result, page.rendering_failure)
+
+    result = read_one(page)
+    return result if not page.parts or result.document is None else join_parts(result, [(part, read_one(part)) for part in page.parts])
 
 
 def _read_body(
     page: Page,
     *,
+    first_url: str,
     rules: Rules | None,
     language: str | None,
     first_seen_at: datetime | None,
@@ -107,7 +115,9 @@ def _read_body(
     if refusal is not None:
         return ExtractionResult(refusal)
     try:
-        request = _Request(page, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again)
+        request = _Request(
+            page, html, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again, first_url
+        )
         result = _extract_html(request, html, model, brief)
     except RecursionError:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
@@ -119,11 +129,13 @@ class _Request:
     """The input of an extraction before the page is parsed."""
 
     page: Page
+    html: bytes
     rules: Rules
     language: str | None
     first_seen_at: datetime | None
     profile: Profile | None
     again: bool
+    first_url: str  # of the first page of the article
 
     @property
     def is_sample(self) -> bool:
@@ -280,13 +292,23 @@ def _build_result(
     blocks = remove_headline(blocks, fields.title)
     blocks = remove_bylines(blocks, fields.authors, day, is_news=is_news, language=fields.language)
     content = join_text(blocks)
-    following = page_type.find_next_part(structured, page.url)
+    following = _find_next_page(request, structured)
     if following is not None:
-        warnings = (*warnings, f"the article continues at {following[:MAX_SHOWN_URL]}, which is not part of this text")
+        warnings = (*warnings, describe_next_page(following.urls[-1]))
     body = _lower_confidence(replace(body, warnings=(*warnings, *body.warnings)), f"{fields.title or ''}\n{content}")
     document = _build_document(page, fields, body, blocks, content, request.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
-    return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped))
+    next_page = following.urls[-1] if following is not None and following.is_sure else None
+    return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped), next_page=next_page)
+
+
+def _find_next_page(request: _Request, structured: StructuredData) -> NextPage | None:
+    """The next page of the article. It is not sure for a page that may be a list of articles."""
+    page, first = request.page, request.first_url
+    following = find_next_page_of(request.html, page.url, first, page.header("Content-Type"))
+    if following is None or page_type.is_declared_article(structured) or score_article_url(first) >= MIN_ARTICLE_SCORE:
+        return following
+    return replace(following, is_sure=False)
 
 
 def _lower_confidence(body: Body, text: str) -> Body:

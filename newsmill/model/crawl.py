@@ -185,6 +185,7 @@ class Page:
     rendered: bytes | None = None  # UTF-8; None: not rendered
     rendering_failure: str | None = None
     is_moved: bool = False  # all its redirects are permanent (301, 308)
+    parts: tuple[Page, ...] = ()  # the further pages of its article, in their order
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header with that name (case-insensitive), or None."""
@@ -200,11 +201,13 @@ class Page:
 
     @property
     def size(self) -> int:
-        """Bytes of the body and of the rendered DOM."""
-        return len(self.body) + len(self.rendered or b"")
+        """Bytes of the body, of the rendered DOM and of the further pages."""
+        return len(self.body) + len(self.rendered or b"") + sum(part.size for part in self.parts)
 
     def as_rendered(self) -> Page:
-        """Return the page with the rendered DOM as its body, or the page itself if it was not rendered."""
+        """Return the page with the rendered DOM as its body, or the page itself if it was not rendered; so, too, its further pages."""
+        if self.parts:
+            return replace(replace(self, parts=()).as_rendered(), parts=tuple(part.as_rendered() for part in self.parts))
         if self.rendered is None:
             return self
         headers = [(name, value) for name, value in self.headers if name.lower() not in ("content-type", "content-encoding")]
@@ -272,6 +275,7 @@ class LeasedUrl:
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
     is_rendering_wanted: bool = False  # the response of the last fetch had no text
+    has_parts: bool = False  # its article continues on further pages, which are fetched with it
     is_revisit: bool = False  # the page has a document and an outcome, and both stay unless it has changed
     found_by: str = "manual"  # Link.found_by
     found_on: str | None = None  # Link.found_on
@@ -294,6 +298,7 @@ class ClaimedPage:
     again: bool = False  # the page was extracted before and is extracted again
     attempts: int = 0  # fetches before the one that returned this page
     rendering: Rendering | None = None  # None: the fetch was not meant to render the page
+    has_parts: bool = False  # the fetch was meant to bring the further pages of the article
     is_revisit: bool = False  # a stored article was fetched again
 
 

@@ -244,6 +244,7 @@ class ExtractionResult:
     seconds: float = 0.0  # of CPU, if a child process read it
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
     rendering_failure: str | None = None  # why the body of the response was extracted in place of the rendered DOM
+    next_page: str | None = None  # the URL at which the article surely continues, and which is not part of the document
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import accumulate
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, TypeVar
@@ -40,7 +41,7 @@ Key = TypeVar("Key")
 class ExtractionRequest:
     """One page to read, with what is known of its source: the arguments of `extraction.pipeline.read`."""
 
-    page: Page
+    page: Page  # in the head without bodies
     rules: Rules = field(default_factory=Rules)
     language: str | None = None
     first_seen_at: datetime | None = None
@@ -49,6 +50,7 @@ class ExtractionRequest:
     cpu_seconds: float | None = None  # after which the child is killed; None: the limit of all pages
     brief: bool = False  # leave out the blocks that are not the document's: they are ten times as many and cost both sides
     is_reextraction: bool = False  # the page was read before
+    body_sizes: tuple[int, ...] = ()  # bytes of each body: the page's, then those of the further pages of its article
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,20 @@ class SandboxCrash:
 
 REQUEST_ADAPTER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
 RESULT_ADAPTER: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
+
+
+def _detach_bodies(page: Page) -> tuple[Page, list[bytes]]:
+    """The page without bodies, which JSON cannot hold, and the bodies: its own, then those of its further pages."""
+    parts = tuple(replace(part, body=b"") for part in page.parts)
+    return replace(page, body=b"", parts=parts), [page.body, *(part.body for part in page.parts)]
+
+
+def _attach_bodies(page: Page, sizes: tuple[int, ...], bodies: bytes) -> Page:
+    if not page.parts:
+        return replace(page, body=bodies)
+    ends = list(accumulate(sizes))
+    own, *others = [bodies[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return replace(page, body=own, parts=tuple(replace(part, body=body) for part, body in zip(page.parts, others, strict=True)))
 
 
 def profile_key(profile: Profile) -> str:
@@ -108,7 +124,7 @@ class PageHandler:
         profile = self._find_profile(request)
         start = time.process_time()
         result = self._read(
-            replace(request.page, body=body),
+            _attach_bodies(request.page, request.body_sizes, body),
             rules=request.rules,
             language=request.language,
             first_seen_at=request.first_seen_at,
@@ -213,9 +229,11 @@ class Sandbox:
         cpu_seconds = request.cpu_seconds
         if cpu_seconds is not None and self.child.requests < WARMUP_PAGES:
             cpu_seconds = max(cpu_seconds, min(2 * cpu_seconds, MAX_WARMUP_SECONDS))
-        head = to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=replace(request.page, body=b""))))
+        page, bodies = _detach_bodies(request.page)
+        sizes = tuple(map(len, bodies)) if page.parts else ()
+        head = to_json(REQUEST_ADAPTER, self._replace_profile(replace(request, page=page, body_sizes=sizes)))
         try:
-            self.child.send(head, request.page.body, cpu_seconds)
+            self.child.send(head, bodies[0] if len(bodies) == 1 else b"".join(bodies), cpu_seconds)
         except ChildCrashError as error:
             return _make_crash(error)
         return None

@@ -116,6 +116,8 @@ ledger = Table(
     Column("offset", Id),
     Column("document_id", String(64)),
     Column("rendering", String(8)),  # model.Rendering
+    # URLs of the further pages of its article that the archive has with this page; []: wanted, or none was fetched; NULL: never wanted
+    Column("parts", Json),
     Column("revisit_at", UtcDateTime),  # when a stored article is fetched again; NULL: not planned, or due already. ledger.revisits
     # Partial indexes: their size is that of the work in progress, not that of the ledger. SQLite uses one only where a statement spells
     # the state as a literal: with bound states it scans the table (17 ms instead of 0.8 ms at a million rows).

@@ -27,7 +27,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
     moving = site.page("/moving", redirect="/moved")
     publishers = Publishers(world.engine)
     world.submit(*pages)
-    with world.crawler(delay=0.3, patch={"crawler.fetch_task.STOPPED_HOST_PAUSE_SECONDS": 0.5}):
+    with world.crawler(delay=0.3, patch={"crawler.response_policy.STOPPED_HOST_PAUSE_SECONDS": 0.5}):
         world.wait(lambda: len(site.log) >= 3)
         publishers.give_order(site.host, is_stopped=True, delay=None, now=now())
         in_flight = len(site.log) + 1  # a request whose order was looked up before

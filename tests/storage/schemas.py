@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 from newsmill.storage import database
-from newsmill.storage.database import reading
+from newsmill.storage.database import reading, writing
 
 
 def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +25,16 @@ def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.Monk
         patch.setattr(database, "MIGRATIONS", str(migrations))
         patch.setattr(database, "REVISIONS", tuple(name for name in database.REVISIONS if name <= last))
         database.upgrade(engine)
+
+
+@contextmanager
+def filled_by_this_program(engine: Engine) -> Iterator[None]:
+    """Lend an older schema the column of the ledger that every statement of this program names."""
+    with writing(engine) as conn:
+        conn.execute(text(f"ALTER TABLE ledger ADD COLUMN parts {'JSON' if engine.dialect.name == 'sqlite' else 'JSONB'}"))
+    yield
+    with writing(engine) as conn:
+        conn.execute(text("ALTER TABLE ledger DROP COLUMN parts"))
 
 
 def describe_schema(engine: Engine) -> list[str]:

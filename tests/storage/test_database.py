@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, document_of, good, insert_documents, links
-from schemas import upgrade_to
+from schemas import filled_by_this_program, upgrade_to
 from sqlalchemy import Engine, exc, make_url, text
 
 from newsmill import urls
@@ -144,7 +144,7 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
     engine = database.connect(new_database(empty=True))
     upgrade_to("0002", engine, tmp_path, monkeypatch)
     mill = Mill(Ledger(engine))
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, filled_by_this_program(engine):
         patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         patch.setattr("newsmill.storage.revisions.keep_replaced", lambda conn, rows: None)
@@ -174,7 +174,7 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
     engine = database.connect(new_database(empty=True))
     upgrade_to("0001", engine, tmp_path, monkeypatch)
     texts = ["A plain text.", "كتاب", "Ёлка", "ﾆｭｰｽ", "בית־ספר", "Žluťoučký kůň"]
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, filled_by_this_program(engine):
         patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         Ledger(engine).add(links(len(texts)), now=NOON)

@@ -30,7 +30,7 @@ _BARRED_LOCKED = _BARRED.order_by(takedowns.c.url_key).with_for_update()
 _ADD = Upsert(takedowns, ("url_key",), lambda new: {"erase_after": new.erase_after, "evidence": new.evidence, "image": new.image})
 
 # Of a row whose page is erased: what the ledger knows of this page. The second is for a row without a document.
-_PAGE = dict.fromkeys(("segment", "offset", "etag", "last_modified", "final_url", "status", "fetched_at", "rendering"))
+_PAGE = dict.fromkeys(("segment", "offset", "etag", "last_modified", "final_url", "status", "fetched_at", "rendering", "parts"))
 FORGOTTEN: dict[str, Any] = {**_PAGE, **dict.fromkeys(("document_id", "hint", "stage", "revisit_at"))}
 FORGOTTEN |= dict.fromkeys(("failing_since", "failure", "failure_detail", "failed_at"))
 _THIS = ledger.c.id == bindparam("b_id")

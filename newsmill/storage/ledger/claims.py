@@ -45,6 +45,7 @@ COLUMNS = (
     ledger.c.detail,
     ledger.c.first_seen_at,
     ledger.c.rendering,
+    ledger.c.parts,
     ledger.c.outcome,
     ledger.c.document_id,
 )
@@ -126,13 +127,15 @@ _RELEASE = update(ledger).where(*_CLAIMED_BY_OWNER).values(**FREE, state="fetche
 class Result:
     """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now.
 
-    With `wants_rendering`, that fetch renders the page, and is not counted as an attempt.
+    With `wants_rendering`, that fetch renders the page; with `wants_parts`, it brings the further pages of the article. Neither is counted
+    as an attempt.
     """
 
     claim: ClaimedPage
     reading: ExtractionResult
     retry_at: datetime | None = None
     wants_rendering: bool = False
+    wants_parts: bool = False
 
 
 def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:
@@ -187,6 +190,7 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
         again=row.stage in (REEXTRACT, REEXTRACT_OVER_BUDGET),
         attempts=row.attempts,
         rendering=None if row.rendering is None else Rendering(row.rendering),
+        has_parts=row.parts is not None,
         is_revisit=row.outcome is not None,
     )
 

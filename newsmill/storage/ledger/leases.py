@@ -231,6 +231,7 @@ class Fetched:
     etag: str | None = None
     last_modified: str | None = None
     rendering: Rendering | None = None
+    parts: tuple[str, ...] = ()  # the URLs of the further pages of its article
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +294,7 @@ def _make_url_lease(*of_source: Any) -> Any:
             ledger.c.found_by,
             ledger.c.found_on,
             ledger.c.rendering,
+            ledger.c.parts,
             ledger.c.outcome,
             ledger.c.next_at,
             ledger.c.rank,
@@ -324,6 +326,8 @@ _SAVE = (
         etag=bindparam("b_etag"),
         last_modified=bindparam("b_last_modified"),
         # A page that is wanted rendered and was not must not be wanted a second time.
+        # Of an article that is on one page now, they are not wanted a second time.
+        parts=case((ledger.c.parts.is_not(None), bindparam("b_parts", type_=ledger.c.parts.type))),
         rendering=func.coalesce(bindparam("b_rendering", type_=String), case((ledger.c.rendering.is_not(None), Rendering.FAILED.value))),
     )
 )
@@ -390,6 +394,7 @@ def _to_leased_url(row: AnyRow) -> LeasedUrl:
         last_modified=row.last_modified,
         hint=load_hint(row.hint),
         is_rendering_wanted=row.rendering == Rendering.WANTED or (is_revisit and row.rendering is not None),
+        has_parts=row.parts is not None,
         is_revisit=is_revisit,
         found_by=row.found_by,
         found_on=row.found_on,
@@ -423,6 +428,7 @@ def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], no
             "b_etag": row.etag,
             "b_last_modified": row.last_modified,
             "b_rendering": row.rendering,
+            "b_parts": list(row.parts),
         }
         for row in sorted(rows, key=lambda row: row.id)
     ]

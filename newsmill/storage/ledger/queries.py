@@ -62,6 +62,7 @@ class Trace:
     offset: int | None
     document_id: str | None
     rendering: Rendering | None = None
+    parts: tuple[str, ...] = ()  # the URLs of the further pages of its article in the archive
     failing_since: datetime | None = None  # the first failed try since the last success
     failure: Outcome | None = None  # the last failed try that has left outcome and detail
     failure_detail: str | None = None
@@ -214,6 +215,7 @@ def to_trace(row: AnyRow) -> Trace:
         claims=row.claims,
         crashes=row.crashes,
         rendering=None if row.rendering is None else Rendering(row.rendering),
+        parts=tuple(row.parts or ()),
         first_seen_at=row.first_seen_at,
         next_at=row.next_at,
         fetched_at=row.fetched_at,

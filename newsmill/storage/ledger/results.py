@@ -92,6 +92,7 @@ _RETRY = (
     )
 )
 _RETRY_FAILED = _RETRY.values(**RECORD_FAILURE)
+_RETRY_WITH_PARTS = _RETRY.values(parts=[])
 _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -108,6 +109,7 @@ _EXTRACT_DISPLACED = (
     .values(**REQUEUED | {"state": "fetched", "stage": REEXTRACT, "next_at": NOW, "document_id": None})
 )
 _RENDER_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(rendering=Rendering.WANTED.value)
+_FETCH_PARTS_NEXT = update(ledger).where(ledger.c.id == bindparam("b_id")).values(parts=[])
 # Fields that every new fetch or extraction may change do not change a document; `confidence` is one where it makes it doubtful.
 _UNSTATED_FIELDS = {"fetched_at", "archive_ref", "extractor", "profile_version", "confidence", "ledger_id", "stored_at", "site"}
 _STATED_FIELDS = tuple(column.name for column in documents.c if column.name not in _UNSTATED_FIELDS)
@@ -187,9 +189,12 @@ def _end_failed_revisits(
             document = replace(result.reading.document, id=document_id)
             kept.append(replace(result, reading=replace(result.reading, document=document)))
     revisits.end(conn, failed, now)
-    to_render = [{"b_id": result.claim.id} for result in results if result.wants_rendering and result not in kept]
-    if to_render:
-        conn.execute(_RENDER_NEXT, to_render)
+    ended = [result for result in results if result not in kept]
+    to_render = [{"b_id": result.claim.id} for result in ended if result.wants_rendering]
+    to_complete = [{"b_id": result.claim.id} for result in ended if result.wants_parts]
+    for statement, values in ((_RENDER_NEXT, to_render), (_FETCH_PARTS_NEXT, to_complete)):
+        if values:
+            conn.execute(statement, values)
     return kept
 
 
@@ -213,21 +218,27 @@ def _find_revisit_failure(result: Result, document_id: str, stored: Mapping[str,
 
 def _retry_later(conn: Connection, results: Sequence[Result], now: datetime) -> None:
     to_render = [_retry_values(result) for result in results if result.wants_rendering]
-    failed = [_retry_values(result) | _failure_values(result, now) for result in results if not result.wants_rendering]
-    if to_render:
-        conn.execute(_RETRY, to_render)
-    if failed:
-        conn.execute(_RETRY_FAILED, failed)
+    to_complete = [_retry_values(result) for result in results if result.wants_parts]
+    failed = [_retry_values(result) | _failure_values(result, now) for result in results if not _is_success(result)]
+    for statement, values in ((_RETRY, to_render), (_RETRY_WITH_PARTS, to_complete), (_RETRY_FAILED, failed)):
+        if values:
+            conn.execute(statement, values)
+
+
+def _is_success(result: Result) -> bool:
+    """Whether a retry is not due to a failure: another way to fetch the page shows more of it."""
+    return result.wants_rendering or result.wants_parts
 
 
 def _retry_values(result: Result) -> dict[str, Any]:
+    is_rendered = result.wants_rendering or (result.wants_parts and result.claim.rendering is not None)
     return {
         "b_id": result.claim.id,
         "b_fence": result.claim.fence,
         "b_now": result.retry_at,
         "b_detail": _retry_detail(result),
-        "b_counted": 0 if result.wants_rendering else 1,
-        "b_rendering": Rendering.WANTED.value if result.wants_rendering else None,
+        "b_counted": 0 if _is_success(result) else 1,
+        "b_rendering": Rendering.WANTED.value if is_rendered else None,
     }
 
 
@@ -238,6 +249,8 @@ def _failure_values(result: Result, now: datetime) -> dict[str, Any]:
 
 def _retry_detail(result: Result) -> str:
     ending = result.reading.ending
+    if result.wants_parts:
+        return f"the article continues at {result.reading.next_page}"
     return f"{ending.outcome}: {ending.detail or ''}"
 
 

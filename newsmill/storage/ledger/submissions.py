@@ -169,6 +169,7 @@ class SubmittedFetch:
     etag: str | None = None
     last_modified: str | None = None
     chain: tuple[str, ...] = ()  # the keys of all URLs that led to the page
+    parts: tuple[str, ...] = ()  # the URLs of the further pages of its article
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ _TAKE_OVER = (
         status=bindparam("b_status"),
         etag=bindparam("b_etag"),
         last_modified=bindparam("b_last_modified"),
+        parts=bindparam("b_parts", type_=ledger.c.parts.type),
     )
 )
 
@@ -253,4 +255,5 @@ def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datet
         "b_status": page.status,
         "b_etag": page.etag,
         "b_last_modified": page.last_modified,
+        "b_parts": list(page.parts) or None,
     }

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, lite
 
 from newsmill import urls
 from newsmill.archive.archive import Archive
+from newsmill.discovery.article_pages import list_first_pages
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.search.erasure import forget_words, merge_deleted_words
@@ -45,6 +46,9 @@ _KEYS: Any = bindparam("b_keys", expanding=True)
 _IDS: Any = bindparam("b_ids", expanding=True)
 _ROW_IDS: Any = bindparam("b_rows", expanding=True)
 _NAMED = select(ledger.c.document_id).where(ledger.c.url_key.in_(_KEYS), ledger.c.document_id.is_not(None))
+_DIVIDED = select(ledger.c.document_id, ledger.c.parts).where(
+    ledger.c.url_key.in_(_KEYS), ledger.c.document_id.is_not(None), ledger.c.parts.is_not(None)
+)
 _DOCUMENTS = (
     select(
         *(documents.c[name] for name in ("id", "ledger_id", "url", "requested_url", "canonical_url")),
@@ -60,7 +64,8 @@ _REVISIONS = (
     .order_by(revisions.c.document_id, revisions.c.revision.desc())
 )
 _ROW_COLUMNS = tuple(
-    ledger.c[name] for name in ("id", "url_key", "url", "final_url", "source", "kind", "state", "outcome", "ended_at", "document_id")
+    ledger.c[name]
+    for name in ("id", "url_key", "url", "final_url", "source", "kind", "state", "outcome", "ended_at", "document_id", "parts")
 )
 _IS_COPY = state_is("dropped") & ledger.c.document_id.in_(_IDS)  # the condition of ix_ledger_dropped
 _PAGES = select(*_ROW_COLUMNS).where(or_(ledger.c.id.in_(_ROW_IDS), _IS_COPY))
@@ -297,7 +302,7 @@ def _to_takedown(row: AnyRow) -> Takedown:
 
 
 def _bar(conn: Connection, demand: _Demand, reason: str, now: datetime) -> TakedownResult:
-    ids = sorted({*demand.ids, *conn.execute(_NAMED, {"b_keys": sorted(demand.urls)}).scalars()})
+    ids = sorted({*demand.ids, *conn.execute(_NAMED, {"b_keys": sorted(demand.urls)}).scalars(), *_find_divided(conn, demand)})
     # A page of the article that is being stored is stored before the takedown, which then finds it, or behind it, and is refused.
     lock_ids(conn, {*ids, *_list_urls(demand, *_read(conn, _DOCUMENTS, ids))})
     found, pages = _read(conn, _DOCUMENTS_LOCKED, ids)
@@ -330,6 +335,13 @@ def _bar(conn: Connection, demand: _Demand, reason: str, now: datetime) -> Taked
     )
 
 
+def _find_divided(conn: Connection, demand: _Demand) -> set[str]:
+    """The documents of which a demanded URL is a further page."""
+    firsts = _make_keys(first for url in demand.urls.values() for first in list_first_pages(url))
+    rows = conn.execute(_DIVIDED, {"b_keys": sorted(firsts)}).all() if firsts else []
+    return {row.document_id for row in rows if demand.urls.keys() & _make_keys(row.parts)}
+
+
 def _read(conn: Connection, statement: Select[Any], ids: Sequence[str]) -> tuple[Sequence[AnyRow], Sequence[AnyRow]]:
     """The documents, and the rows of their pages and copies."""
     found = conn.execute(statement, {"b_ids": ids}).all()
@@ -343,7 +355,7 @@ def _list_urls(demand: _Demand, found: Sequence[AnyRow], pages: Sequence[AnyRow]
     named: list[tuple[str, str | None]] = [
         (document.id, url) for document in found for url in (document.canonical_url, document.url, document.requested_url)
     ]
-    named += [(owners.get(row.id) or row.document_id, url) for row in pages for url in (row.url, row.final_url)]
+    named += [(owners.get(row.id) or row.document_id, url) for row in pages for url in (row.url, row.final_url, *(row.parts or ()))]
     keyed = [(key, url, document_id) for document_id, url in named if url is not None for key in _make_keys([url])]
     keyed += [(row.url_key, row.url, owners.get(row.id) or row.document_id) for row in pages]  # which may leave out parameters
     keyed += [(document.id, document.url, document.id) for document in found]  # the canonical URL that the page named first

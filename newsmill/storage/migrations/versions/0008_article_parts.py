@@ -1,0 +1,13 @@
+"""The further pages of an article that were archived with its first page."""
+
+from alembic import op
+from sqlalchemy import Column
+
+from newsmill.storage.columns import Json
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    op.add_column("ledger", Column("parts", Json(), nullable=True))
