@@ -48,7 +48,6 @@ _COMMENTS = re.compile(r"comment|kommentar|coment|reply|respond|disqus|forum", r
 _NUMBER_BEHIND = re.compile(
     rb"""(?:\.[a-z]\w{1,4})?/?(?:\?[^"'<>\s]{0,80}?[a-z]=|[/_,;-]?(?:[a-z]{1,8}[-_=/,]?)?)2/?(?:\.[a-z]\w{1,4})?["'&#]""", re.IGNORECASE
 )
-_RELATIVE = (b'href="?', b'href="page', b'href="2')
 _MAX_HITS = 1_000  # of one beginning that are looked at
 
 
@@ -118,17 +117,17 @@ def find_next_page_of(html: bytes, url: str, first: str, content_type: str | Non
 
 
 def _may_have_second_page(html: bytes, url: str) -> bool:
-    """Whether a link to a second page may be in the HTML: the last part of the URL's path, or the beginning of a relative link; and a 2."""
+    """Whether a link to a second page may be in the HTML: a 2 behind the last part of the URL's path, or in a link that begins with "?"."""
     name = _split_first(url)[0].rpartition("/")[2]
-    names = {mark + spelling.encode() for spelling in (name, unquote(name)) for mark in (b"/", b'"')} if name else ()
-    return any(_NUMBER_BEHIND.match(html, at) for needle in (*_RELATIVE, *names) for at in islice(_find_all(html, needle), _MAX_HITS))
+    needles = {b'"?', *(spelling.encode() for spelling in (name, unquote(name)) if name)}
+    return any(_NUMBER_BEHIND.match(html, at) for needle in needles for at in islice(_find_all(html, needle), _MAX_HITS))
 
 
 def _find_all(html: bytes, needle: bytes) -> Iterator[int]:
-    """The positions behind each occurrence, or of the 2 or the ? that ends it."""
+    """The positions behind each occurrence, or of the "?" that ends it."""
     at = html.find(needle)
     while at >= 0:
-        yield at + len(needle) - needle.endswith((b"2", b"?"))
+        yield at + len(needle) - needle.endswith(b"?")
         at = html.find(needle, at + 1)
 
 

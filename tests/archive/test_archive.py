@@ -47,8 +47,15 @@ PAGES = [
     ),
     page_of(f"{SITE}/rendered", b"<div id=app></div>", rendered="<div id=app><p>Zwölf</p></div>".encode()),
     page_of(f"{SITE}/not-rendered", b"<div id=app></div>", rendering_failure="no DOM after 30 s"),
+    page_of(
+        f"{SITE}/story",
+        b"<p>one</p>",
+        parts=(page_of(f"{SITE}/story/2", ZIPPED, rendered=b"<p>two</p>"), page_of(f"{SITE}/story/3", b"<p>three</p>")),
+    ),
+    page_of(f"{SITE}/behind-it", b"<p>another story</p>"),
 ]
-RECORDS = 1 + 3 * len(PAGES) + 1  # with the warcinfo record and the conversion record of the rendered page
+ALL_PAGES = [one for page in PAGES for one in (page, *page.parts)]
+RECORDS = 1 + 3 * len(ALL_PAGES) + 2  # with the warcinfo record and the conversion records of the rendered pages
 
 
 @pytest.fixture
@@ -90,13 +97,20 @@ pages = st.builds(
 )
 
 
+pages |= st.builds(replace, pages, parts=st.lists(pages, max_size=2).map(tuple))
+
+
 @given(st.lists(pages, min_size=1, max_size=4))
 def test_any_page_comes_back(written: list[Page]) -> None:
     file = io.BytesIO()
     offsets = [warc.write_page(file, page) for page in written]
     for offset, page in zip(offsets, written, strict=True):
-        kept = tuple((name, value) for name, value in page.headers if name.lower() != "transfer-encoding")
-        assert warc.read_page(file, offset) == replace(page, headers=kept)
+        assert warc.read_page(file, offset) == without_transfer_encoding(page)
+
+
+def without_transfer_encoding(page: Page) -> Page:
+    kept = tuple((name, value) for name, value in page.headers if name.lower() != "transfer-encoding")
+    return replace(page, headers=kept, parts=tuple(map(without_transfer_encoding, page.parts)))
 
 
 def test_transfer_encoding_is_dropped_because_it_is_undone(archive: Archive) -> None:
@@ -122,15 +136,16 @@ def test_fastwarc_and_warcio_read_it(archive: Archive, tmp_path: Path) -> None:
     with path.open("rb") as file:
         fast = [(record.stream_pos, record.record_type, record.reader.read()) for record in FastwarcIterator(file, parse_http=True)]
     responses = [(position, body) for position, kind, body in fast if kind is WarcRecordType.response]
-    assert responses == [(offset, page.body) for offset, page in zip(segment.offsets, PAGES, strict=True)]
+    assert [body for _, body in responses] == [page.body for page in ALL_PAGES]
+    assert {*zip(segment.offsets, (page.body for page in PAGES), strict=True)} <= {*responses}
     with path.open("rb") as file:
         slow = [(record.rec_type, record.rec_headers["WARC-Target-URI"], record.raw_stream.read()) for record in WarcioIterator(file)]
     assert [kind for kind, _, _ in slow] == _kinds_of_records()
-    assert [(url, body) for kind, url, body in slow if kind == "response"] == [(page.url, page.body) for page in PAGES]
+    assert [(url, body) for kind, url, body in slow if kind == "response"] == [(page.url, page.body) for page in ALL_PAGES]
 
 
 def _kinds_of_records() -> list[str]:
-    of_pages = [("response", "request", "metadata", *(("conversion",) if page.rendered is not None else ())) for page in PAGES]
+    of_pages = [("response", "request", "metadata", *(("conversion",) if page.rendered is not None else ())) for page in ALL_PAGES]
     return ["warcinfo", *(kind for kinds in of_pages for kind in kinds)]
 
 
@@ -138,7 +153,7 @@ def test_a_rendered_dom_is_a_conversion_record_of_its_response(archive: Archive,
     archive.write(PAGES, now=NOON)
     with file_of(tmp_path).open("rb") as file:
         records = [(record.rec_type, record.rec_headers, record.raw_stream.read()) for record in WarcioIterator(file)]
-    ((headers, body),) = [(headers, body) for kind, headers, body in records if kind == "conversion"]
+    headers, body = next((headers, body) for kind, headers, body in records if kind == "conversion")
     page = next(page for page in PAGES if page.rendered is not None)
     (response,) = [headers for kind, headers, _ in records if kind == "response" and headers["WARC-Target-URI"] == page.url]
     assert headers["WARC-Refers-To"] == response["WARC-Record-ID"] and headers["WARC-Target-URI"] == page.url
@@ -158,6 +173,20 @@ def test_a_missing_conversion_record_is_damage() -> None:
     for rest in (b"", copied):  # the file ends, or another page follows
         with pytest.raises(ArchiveDamaged, match="no conversion record"):
             warc.read_page(io.BytesIO(copied[:last] + rest), 0)
+
+
+def test_the_further_pages_of_an_article_are_part_of_its_page(archive: Archive) -> None:
+    segment = archive.write(PAGES, now=NOON)
+    page, offset = PAGES[-2], segment.offsets[-2]
+    with archive.open(segment.id) as file:
+        copied = file.records(offset)
+    assert warc.read_page(io.BytesIO(copied), 0) == page
+    (path,) = archive.list_files()
+    erased = archive.erase_pages(path, lambda found: f"{SITE}/story/3" in found, now=NOON)
+    assert erased == 1 and archive.count_pages(path, lambda found: any("/story" in url for url in found)) == 0
+    assert archive.read_page(segment.id, segment.offsets[-1]) == PAGES[-1]
+    with pytest.raises(ArchiveDamaged):
+        archive.read_page(segment.id, offset)
 
 
 def test_warcio_decodes_what_the_server_encoded(archive: Archive, tmp_path: Path) -> None:
