@@ -12,10 +12,10 @@ from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended,
 from sqlalchemy import Engine
 
 from newsmill.archive.archive import Archive
-from newsmill.model import Author, Document, LeasedUrl, Link, Outcome, OutcomeRecord, State
+from newsmill.model import Author, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, State
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Ledger, Postponed, Trace
+from newsmill.storage.ledger import Ledger, Postponed, Result, Trace
 from newsmill.storage.publishers import Publishers
 
 URL = f"{SITE}/0"
@@ -73,6 +73,16 @@ def test_a_page_that_is_not_modified_keeps_everything(mill: Mill, documents: Doc
         assert mill.ledger.end([ended(row, Outcome.NOT_MODIFIED)], now=mill.now) == 1
         check_history(mill, following)
     assert documents.get(URL) == before
+
+
+def test_an_article_that_continues_on_further_pages_by_now_waits_for_them(mill: Mill, documents: Documents) -> None:
+    before = documents.get(URL)
+    assert not revisit(mill, hours=1).has_parts
+    (claim,) = mill.claim(mill.save())
+    reading = ExtractionResult(OutcomeRecord(Outcome.UNCHANGED), next_page=f"{URL}/2")
+    mill.store(Result(claim, reading, wants_parts=True))
+    check_history(mill, 6)
+    assert documents.get(URL) == before and revisit(mill, hours=6).has_parts
 
 
 def test_only_a_changed_article_is_a_revision(mill: Mill, documents: Documents) -> None:
