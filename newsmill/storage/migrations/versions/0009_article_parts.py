@@ -5,8 +5,8 @@ from sqlalchemy import Column
 
 from newsmill.storage.columns import Json
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
