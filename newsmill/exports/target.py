@@ -30,7 +30,7 @@ _DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
 DATA_FOLDER, INDEX_FOLDER, REMOVED_FOLDER = "data", "index", "removed"
 _PART = r"part-(\d{5,})\.[a-z.]+"
 _EXPORTED_NAME = re.compile(
-    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/|removed/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
+    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/|removed/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|README\.md|manifest\.json"
 )
 MAX_FOLDER_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 

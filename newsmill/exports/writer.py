@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from newsmill.archive import warc
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.exports.codebook import CODEBOOK_NAME, render_codebook
 from newsmill.exports.formats import ExportFormat
 from newsmill.exports.target import (
     DATA_FOLDER,
@@ -106,7 +107,9 @@ class Export:
                 return self._state
         self._write_removed()
         weeks = self._read_weeks(self._state.summary.sources)
-        self._save(replace(self._state, complete=True, place=documents.place, completeness=weeks))
+        complete = self._with_run(replace(self._state, complete=True, place=documents.place, completeness=weeks))
+        self._target.put(CODEBOOK_NAME, 0, lambda out: out.write(render_codebook(complete).encode()))
+        self._save(complete)
         return self._state
 
     def _write_removed(self) -> None:
@@ -140,9 +143,12 @@ class Export:
         )
 
     def _save(self, state: Manifest) -> None:
-        runs = tuple(run for run in state.runs if run.started_at != self._run.started_at)
-        self._state = replace(state, runs=(*runs, replace(self._run, ended_at=self._now())))
+        self._state = self._with_run(state)
         self._target.save_manifest(self._state)
+
+    def _with_run(self, state: Manifest) -> Manifest:
+        runs = tuple(run for run in state.runs if run.started_at != self._run.started_at)
+        return replace(state, runs=(*runs, replace(self._run, ended_at=self._now())))
 
 
 class ExportPart:

@@ -25,7 +25,9 @@ from newsmill.archive.archive import Archive
 from newsmill.archive.object_store import LocalStore
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import writer
+from newsmill.exports.codebook import FIELD_TEXTS, compute_digest
 from newsmill.exports.formats import find_format
+from newsmill.exports.records import FIELDS
 from newsmill.exports.target import (
     MANIFEST_NAME,
     MAX_DISTINCT_VALUES,
@@ -35,6 +37,7 @@ from newsmill.exports.target import (
     Manifest,
     format_partition_name,
     format_text_name,
+    parse_manifest,
 )
 from newsmill.exports.writer import (
     LONG_SCAN_SECONDS,
@@ -96,6 +99,9 @@ def ids(folder: Path, pattern: str = "data/part-*.jsonl") -> list[str]:
 def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     found = export(tmp_path / "out", documents(10))
     written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert f"`sha256:{compute_digest(parse_manifest(json.dumps(written).encode(), ''))}`" in readme
+    assert set(FIELD_TEXTS) == {*FIELDS, "markdown"}
     assert (written["complete"], written["documents"], written["parts"], written["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
     assert written["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
     assert written["completeness"]["s1"] == [{"week": "2026-11-23", "articles": 401, "late": 2, "at_most": 0.01, "unknown": None}]
@@ -207,7 +213,7 @@ def test_a_kill_while_an_export_is_replaced_leaves_nothing_of_the_old_one(
         monkeypatch.setattr(ExportTarget, "save_manifest", real_save)
         if steps or how:  # without a step, the old export is complete
             assert export(out, documents(2), **how).complete
-            assert {path.name for path in out.rglob("*") if path.is_file()} == {"manifest.json", "part-00001.jsonl"}
+            assert {path.name for path in out.rglob("*") if path.is_file()} == {"README.md", "manifest.json", "part-00001.jsonl"}
 
 
 def test_two_exports_into_one_folder(tmp_path: Path) -> None:
@@ -318,13 +324,13 @@ def test_an_object_store(s3: dict[str, str]) -> None:
 
     files = fsspec.filesystem("s3", **s3)
     assert sorted(files.find("bucket/some/prefix")) == [
-        f"bucket/some/prefix/{name}" for name in ("data/part-00001.jsonl", "data/part-00002.jsonl", "manifest.json")
+        f"bucket/some/prefix/{name}" for name in ("README.md", "data/part-00001.jsonl", "data/part-00002.jsonl", "manifest.json")
     ]
     assert files.cat_file("bucket/some/prefix/data/part-00002.jsonl").count(b"\n") == 2
     with pytest.raises(ConfigError, match="no manifest of an export"):
         export("s3://bucket/some", documents(1), options=s3)
     export(url, documents(1), overwrite=True, options=s3)
-    assert len(files.find("bucket/some/prefix", refresh=True)) == 2
+    assert len(files.find("bucket/some/prefix", refresh=True)) == 3
 
 
 @pytest.mark.parametrize(("name", "by"), [("jsonl", None), ("csv", "source"), ("parquet", None), ("jsonld", None)])
