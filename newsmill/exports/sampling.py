@@ -12,8 +12,8 @@ from newsmill.model import Document
 def sample_documents(documents: Iterable[Document], size: int, seed: int) -> list[Document]:
     """`size` documents at random, in random order; all of them if there are fewer. Of a document that comes twice, the last one counts.
 
-    A sample is the begin of each larger one with the same seed, and a new document takes the place of one other at most. `size` documents
-    are in memory.
+    A smaller sample is the start of a larger one with the same seed. A new document replaces at most one other. `size` documents are in
+    memory.
     """
     chosen: dict[int, Document] = {}
     largest: list[int] = []  # a heap of the negative ranks

@@ -15,7 +15,7 @@ def format_line(kind: str, title: str | None, facts: Iterable[str | None]) -> st
 
 
 def format_html(title: str | None, url: str, facts: Iterable[str | None], text: str) -> str:
-    """A title that links to the article, the facts, and the begin of the text."""
+    """A title that links to the article, the facts, and the start of the text."""
     heading = escape(shorten(title or "(no title)", MAX_TITLE_CHARACTERS))
     if url.startswith(("https://", "http://")):
         heading = f'<a href="{escape(url)}" rel="noopener noreferrer" target="_blank">{heading}</a>'

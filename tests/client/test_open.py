@@ -89,7 +89,7 @@ def test_reading(where: Any) -> None:
         assert {document.title for document in corpus.documents("harbour -shuts")} == {"The harbour opens"}
         assert list(corpus.documents(since=after(days=1))) == []
         both = corpus.sample(2, seed=7)
-        assert len({one.id for one in both}) == 2 and corpus.sample(1, seed=7) == both[:1], "a sample is the begin of a larger one"
+        assert len({one.id for one in both}) == 2 and corpus.sample(1, seed=7) == both[:1], "a smaller sample is the start of a larger one"
         assert len(corpus.sample(9)) == 3 and {one.title for one in corpus.sample(9, "harbour opens")} == {"The harbour opens"}
         (hit,) = corpus.search("opens")
         assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", FULL.authors, FULL.published_at)
