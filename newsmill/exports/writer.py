@@ -37,6 +37,7 @@ from newsmill.exports.target import (
     FieldCounts,
     Manifest,
     MissingPage,
+    format_article_name,
     format_part_name,
     format_partition_name,
     format_text_name,
@@ -262,7 +263,7 @@ def partitioned_layout(output_format: ExportFormat, by: str) -> Layout:
 
 
 def text_files_layout(output_format: ExportFormat) -> Layout:
-    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which describes them."""
+    """A text or Markdown file for each document, and index/part-00001.jsonl, which describes them."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with tempfile.TemporaryFile() as index:
@@ -275,9 +276,10 @@ def text_files_layout(output_format: ExportFormat) -> Layout:
             return WrittenFiles((target.put(format_part_name(INDEX_FOLDER, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     def _put(target: ExportTarget, document: Document) -> ExportedFile:
-        return target.put(
-            format_text_name(document.id, output_format.suffix), 1, lambda out: output_format.write(out, [document]), defer_sync=True
-        )
+        name = format_text_name(document.id, output_format.suffix)
+        if output_format.name == "markdown":  # people read these files
+            name = format_article_name(document.id, partition_value(document, "day"), document.title, output_format.suffix)
+        return target.put(name, 1, lambda out: output_format.write(out, [document]), defer_sync=True)
 
     return write
 

@@ -35,6 +35,7 @@ from newsmill.exports.target import (
     ExportPlan,
     ExportTarget,
     Manifest,
+    format_article_name,
     format_partition_name,
     format_text_name,
     parse_manifest,
@@ -237,6 +238,19 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_markdown_files_are_called_by_day_and_title(tmp_path: Path) -> None:
+    titles = ("../../etc/passwd", "日本" * 99, None, "\udcff\0 A  title!", "con")
+    found = [replace(FULL, id=f"{number:032x}", title=title) for number, title in enumerate(titles)]
+    found.append(replace(FULL, id="f" * 32, published_at=None, published_day=None, title="x"))
+    export(tmp_path, found, text_files_layout(find_format("markdown")), ExportPlan("markdown"))
+    names = sorted(str(path.relative_to(tmp_path / "data")) for path in tmp_path.rglob("data/*/*"))
+    day = "2026-11/2026-11-24"
+    wanted = [f"{day}-00000002.md", f"{day}-a-title-00000003.md", f"{day}-con-00000004.md", f"{day}-etc-passwd-00000000.md"]
+    assert names == [*wanted, f"{day}-{'日本' * 25}-00000001.md", "undated/x-ffffffff.md"]
+    export(tmp_path, found[:1], text_files_layout(find_format("markdown")), ExportPlan("markdown"), overwrite=True)
+    assert len(list(tmp_path.rglob("data/*/*"))) == 1, "an overwritten export leaves no file"
+
+
 def test_partitions(tmp_path: Path) -> None:
     found = [
         replace(FULL, id="a" * 32, published_day="2026-11-25", source="../../etc"),
@@ -279,6 +293,8 @@ def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
     for name in ("../../etc/passwd", "A" * 32, "", "a" * 31 + "\n", "a" * 33):
         with pytest.raises(ValueError, match="is not a document id"):
             format_text_name(name, ".txt")
+        with pytest.raises(ValueError, match="is not a document id"):
+            format_article_name(name, None, None, ".md")
     export(tmp_path, found[:1], layout, plan, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*.txt")] == [f"{0:032x}.txt"]
 
