@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -24,6 +25,7 @@ from newsmill.cli.documents import USER_HELP, finish_index
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError
+from newsmill.exports.concordance import build_pattern, write_keyword_lines, write_word_counts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.records import PEER_FORMATS, MarkedDocument
 from newsmill.exports.sampling import sample_documents
@@ -53,6 +55,7 @@ MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
 MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
+TABLES = ("words", "kwic")
 PARTITIONS = ("day", "month", "source")
 
 
@@ -64,8 +67,9 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS))),
+            autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS, *TABLES))),
             help="jsonl, csv, xlsx, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages);"
+            " words (word counts) or kwic (keyword in context), as CSV;"
             " default: by the suffix of --output, else jsonl.",
         ),
     ] = None,
@@ -106,6 +110,9 @@ def export(
         int | None, typer.Option("--sample", metavar="N", min=1, max=MAX_SAMPLE, help="Only N documents, at random, in random order.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --sample: another seed gives another sample.")] = 0,
+    keyword: Annotated[
+        str | None, typer.Option("--keyword", metavar="WORDS", help="With --format kwic: a word, several in a row, or 'pric*'.")
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
@@ -118,6 +125,7 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None and (user or "marks" in fields):
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
+    table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
     if sample is not None and to is not None:
         raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
     text = make_storable(" ".join(query or ()))  # an argument may have bytes that are not UTF-8
@@ -135,7 +143,7 @@ def export(
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
             documents, total = find_documents(search, plan.query, after) if query else list_documents(store, source, after)
-            form = find_format(output_format, names, include=fields, live_updates=live_updates)
+            form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
                 documents, total = draw_sample(documents, total, sample, seed)
             documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
@@ -149,6 +157,20 @@ def choose_format(output: Path | None) -> str:
     if suffix and suffix not in (*formats, *COMPRESSED_SUFFIXES):
         raise ConfigError(f"-o {output}: no format has the suffix {suffix}; use {', '.join(formats)}, or choose one with --format")
     return formats.get(suffix, "jsonl")
+
+
+def choose_table(output_format: str, keyword: str | None, *, has_other_options: bool) -> ExportFormat | None:
+    """The table of words that a format means; None for the formats of documents. Raises ConfigError if options contradict each other."""
+    if (keyword is None) == (output_format == "kwic"):
+        raise ConfigError("--format kwic and --keyword belong together")
+    if output_format not in TABLES:
+        return None
+    if has_other_options:
+        raise ConfigError(f"--format {output_format} writes one file and does not work with --to, --as and --include")
+    if keyword is None:
+        return ExportFormat(output_format, ".csv", write_word_counts)
+    build_pattern(keyword)
+    return ExportFormat(output_format, ".csv", partial(write_keyword_lines, keyword=keyword))
 
 
 def check_options(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:

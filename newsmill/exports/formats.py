@@ -118,9 +118,9 @@ def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[st
 
 def encode_csv(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
     """The lines of `write_csv`. The field `marks` has a column for each mark."""
-    yield _encode_csv_row(list_columns(include))
+    yield encode_csv_row(list_columns(include))
     for document in documents:
-        yield _encode_csv_row([format_cell(cell) for cell in list_cells(document, include)])
+        yield encode_csv_row([format_cell(cell) for cell in list_cells(document, include)])
 
 
 def list_columns(include: Sequence[str]) -> list[str]:
@@ -180,7 +180,8 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if _FORMULA_START.match(text) else text
 
 
-def _encode_csv_row(cells: Sequence[str]) -> bytes:
+def encode_csv_row(cells: Sequence[str]) -> bytes:
+    """One line of CSV."""
     row = io.StringIO()
     csv.writer(row).writerow(cells)
     return row.getvalue().encode("utf-8", "backslashreplace")  # the id of `newsmill extract` is a file name, which may not be UTF-8

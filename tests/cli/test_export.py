@@ -99,6 +99,19 @@ def test_a_random_sample_is_the_same_for_the_same_seed(newsmill: Newsmill) -> No
     assert refused.code == 2 and "--sample writes one file" in refused.err
 
 
+def test_word_counts_and_a_keyword_in_context(newsmill: Newsmill) -> None:
+    def read(*options: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(newsmill("export", *options).out, newline="")))
+
+    assert read("harbour", "--format", "words")[0] == {"word": "first", "documents": "1", "occurrences": "1"}
+    assert {row["occurrences"] for row in read("--format", "words")} == {"3"}
+    found = read("--format", "kwic", "--keyword", "SEC*", "--source", "paper")
+    assert [(row["before"], row["keyword"], row["source"]) for row in found] == [("First. ", "Second", "paper")] * 2
+    assert "'=1+1" in [row["title"] for row in found] and read("--format", "kwic", "--keyword", "econd") == []
+    for options in (["--format", "kwic"], ["--keyword", "x"], ["--format", "kwic", "--keyword", "*"], ["--format", "words", "--to", "x"]):
+        assert newsmill("export", *options).code == 2, options
+
+
 def test_a_workbook_has_texts_and_no_formulas(newsmill: Newsmill) -> None:
     pytest.importorskip("xlsxwriter")
     assert newsmill("export", "-o", "news.xlsx", "--include", "marks").err == "3 documents written to news.xlsx\n"
