@@ -1,6 +1,6 @@
 """How well the adaptive schedule finds the articles of simulated sites, without a network.
 
-    python benchmarks/schedule.py [--per-day 60] [--days 3] [--seeds 5] [--minutes-per-poll 1,2.3,4] [--pushed 0.25]
+    python benchmarks/schedule.py [--per-day 60] [--days 3] [--seeds 5] [--freshness 1m,3m,30m] [--pushed 0.25]
 
 A site publishes by a Poisson process with the daily rhythm of a newspaper. It has a feed, a homepage, a news sitemap and six sections that
 show the same articles. Each minute of the simulated clock, the listings whose time has come are polled, and the policy of
@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsmill.discovery import schedule
 from newsmill.discovery.schedule import ListingFacts, PublicationRates, SourcePattern, choose_listings, compute_today_factor, estimate_rates
+from newsmill.sources.table import format_duration, parse_freshness
 
 RHYTHM = (1, 1, 1, 1, 2, 4, 8, 10, 10, 9, 9, 9, 8, 8, 9, 9, 9, 8, 7, 5, 4, 3, 2, 1)  # of a day's hours
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -53,7 +54,9 @@ def publish(per_day: float, days: int, seed: int) -> list[datetime]:
     return sorted(times)
 
 
-def simulate(times: Sequence[datetime], days: int) -> tuple[list[datetime], dict[int, datetime]]:
+def simulate(
+    times: Sequence[datetime], days: int, freshness: timedelta = schedule.DEFAULT_FRESHNESS
+) -> tuple[list[datetime], dict[int, datetime]]:
     """(times of polls, when each article (its number) was seen first)."""
     section_of = {number: SECTIONS[number % len(SECTIONS)] for number in range(len(times))}
     seen: dict[int, datetime] = {}
@@ -83,7 +86,7 @@ def simulate(times: Sequence[datetime], days: int) -> tuple[list[datetime], dict
         today = compute_today_factor(pattern.rates, sum(now - timedelta(hours=3) < times[number] for number in seen), now)
         copies = sum(listing not in pattern.shares for listing in WINDOWS)
         for listing in polled:
-            due[listing] = schedule.plan_poll(listing, facts[listing], pattern, copies=copies, today=today, now=now).at
+            due[listing] = schedule.plan_poll(listing, facts[listing], pattern, copies=copies, today=today, now=now, freshness=freshness).at
     return polls, seen
 
 
@@ -125,13 +128,13 @@ def poll_every(minutes: int, days: int) -> list[datetime]:
     return [START + timedelta(minutes=at) for at in range(0, days * 1440, minutes)]
 
 
-def poll_by_true_rates(per_day: float, days: int) -> list[datetime]:
+def poll_by_true_rates(per_day: float, days: int, freshness: timedelta = schedule.DEFAULT_FRESHNESS) -> list[datetime]:
     """The polls of one listing where the rate of each hour is known."""
     rates = PublicationRates(per_day / 1440, tuple(24 * weight / sum(RHYTHM) for weight in RHYTHM))
     polls, at = [], START
     while at < START + timedelta(days=days):
         polls.append(at)
-        at += schedule.compute_interval(rates, 1.0, at)
+        at += schedule.compute_interval(rates, 1.0, at, freshness)
     return polls
 
 
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("--per-day", type=float, default=60)
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--minutes-per-poll", default=str(schedule.MINUTES_PER_POLL))
+    parser.add_argument("--freshness", default=format_duration(schedule.DEFAULT_FRESHNESS))
     parser.add_argument("--pushed", type=float, default=0.0)
     options = parser.parse_args()
     worlds = [publish(options.per_day, options.days, seed) for seed in range(options.seeds)]
@@ -159,14 +162,14 @@ def main() -> None:
         figures = [statistics.mean(values) for values in zip(*((one.polls, one.median, one.p95) for one in found), strict=True)]
         print(f"{name:44}{figures[0]:18.2f}{figures[1]:9.1f}{figures[2]:13.1f}")
 
-    for text in options.minutes_per_poll.split(","):
-        schedule.MINUTES_PER_POLL = float(text)  # type: ignore[misc]
+    for text in options.freshness.split(","):
+        freshness = parse_freshness(text)
         adaptive = []
         for times in worlds:
-            polls, seen = simulate(times, options.days)
+            polls, seen = simulate(times, options.days, freshness)
             adaptive.append(measure(times, polls, seen.get, options.pushed))
-        show(f"adaptive, {text} minutes per poll", adaptive)
-        known = poll_by_true_rates(options.per_day, options.days)
+        show(f"adaptive, freshness {text}", adaptive)
+        known = poll_by_true_rates(options.per_day, options.days, freshness)
         show("  true rates known, one listing", [measure(times, known, find_next(known, times), options.pushed) for times in worlds])
         bound = [poll_knowing_all(times, found.p95) for times, found in zip(worlds, adaptive, strict=True)]
         show(

@@ -128,6 +128,9 @@ class ListingTask:
         listing = self.leased_url.id
         pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
         await self._add_discovered(links.listings, site_url)
+        if links.modified:
+            modified = {link.url: at for link in links.modified if (at := link.hint.modified_at) is not None}
+            await self.state.call_ledger(lambda now: self.state.ledger.revisit_modified(modified, now=now, listing_id=listing))
         if links.refetch:
             await self._add_listings(links.refetch, refetch=False)
             changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))

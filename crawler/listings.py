@@ -6,6 +6,7 @@ The child may hang, crash or run out of memory; that costs only the listing it p
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ MAX_SITEMAP_URL_CHARACTERS = 2_000  # the limit of `is_crawler_trap` for pages
 RECENT_SITEMAP_AGE = timedelta(days=7)  # sitemaps of an index that changed since then are fetched again
 MAX_UNDATED_SITEMAPS = 100  # of an index, fetched again with it
 MIN_SHARED_PARTS, SHARED_DATE_SPAN = 10, timedelta(minutes=15)  # so many parts with dates so near give the date of the index itself
+MODIFIED_AGE, MAX_MODIFIED = timedelta(days=7), 100  # of the changes that start revisits, and their number, the newest
 MAX_ERROR_CHARACTERS = 500
 
 
@@ -58,6 +60,7 @@ class ParsedLinks:
     pages: tuple[Link, ...] = ()
     listings: tuple[Link, ...] = ()
     refetch: tuple[Link, ...] = ()  # sitemaps of an index to fetch again although they are known
+    modified: tuple[Link, ...] = ()  # pages whose `lastmod` says that they changed lately, and is theirs alone
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links; of an article: the best first
     warnings: tuple[str, ...] = ()
     hub: str | None = None  # of a feed: model.Listing
@@ -142,23 +145,26 @@ def _read_sitemap(request: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
         body = decode_body(encoding, body, MAX_SITEMAP_BYTES)
     reader = SitemapReader(request.url, now=request.now)
     pages: list[Link] = []
+    dated: list[Link] = []
     sitemaps: list[Link] = []
     for start in range(0, len(body), CHUNK_BYTES):
         links = reader.feed(body[start : start + CHUNK_BYTES])
         sitemaps += _select_sitemaps(request, links)
-        pages += _select_pages(request, links)
+        pages += (found := list(_select_pages(request, links)))
+        dated += (link for link in found if link.hint.modified_at is not None)
         while len(pages) >= BATCH_LINKS:
             yield ParsedLinks(tuple(pages[:BATCH_LINKS]))
             pages = pages[BATCH_LINKS:]
     links = reader.close()
     sitemaps += _select_sitemaps(request, links)
-    pages += _select_pages(request, links)
+    pages += (found := list(_select_pages(request, links)))
+    dated += (link for link in found if link.hint.modified_at is not None)
     sitemaps = _drop_shared_date(sitemaps)
     if len(sitemaps) > MAX_INDEX_SITEMAPS:
         sitemaps = _select_newest(sitemaps)
     refetch = _select_changed(sitemaps, request.now)
     others = tuple(link for link in sitemaps if link not in refetch)
-    yield ParsedLinks((), others, refetch, warnings=tuple(reader.warnings))
+    yield ParsedLinks((), others, refetch, _select_modified(dated, request.now), warnings=tuple(reader.warnings))
     for start in range(0, len(pages), BATCH_LINKS):
         yield ParsedLinks(tuple(pages[start : start + BATCH_LINKS]))
 
@@ -174,6 +180,23 @@ def _drop_shared_date(sitemaps: list[Link]) -> list[Link]:
     if len(dates) < max(MIN_SHARED_PARTS, len(sitemaps)) or max(dates) - min(dates) > SHARED_DATE_SPAN:
         return sitemaps
     return [replace(link, hint=replace(link.hint, modified_at=None)) for link in sitemaps]
+
+
+def _select_modified(dated: list[Link], now: datetime) -> tuple[Link, ...]:
+    """The pages that changed lately by a `lastmod` of their own, the newest first.
+
+    A date that ten pages share, or half of all, is that of the file: some programs write the time of the request for each page.
+    """
+    times = sorted(at for link in dated if (at := link.hint.modified_at) is not None)
+    half = SHARED_DATE_SPAN / 2
+
+    def is_shared(at: datetime) -> bool:
+        near = bisect_right(times, at + half) - bisect_left(times, at - half)
+        return near >= MIN_SHARED_PARTS or near * 2 > len(times)
+
+    lately = [(at, link) for link in dated if (at := link.hint.modified_at) is not None and now - MODIFIED_AGE < at <= now]
+    newest = sorted(((at, link) for at, link in lately if not is_shared(at)), key=lambda one: one[0], reverse=True)
+    return tuple(link for _, link in newest[:MAX_MODIFIED])
 
 
 def _select_newest(sitemaps: list[Link]) -> list[Link]:

@@ -387,7 +387,7 @@ def make_sample(url: str, document: Document) -> SampleArticle:
         document.title,
         document.published_at,
         document.published_day,
-        tuple(author.name for author in document.authors),
+        document.authors,
         document.language,
         document.text[:SAMPLE_CHARACTERS],
         document.word_count,

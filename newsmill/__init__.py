@@ -53,6 +53,8 @@ _CORPUS_TYPES = frozenset(
 _MODEL_TYPES = frozenset(
     {"Document", "DocumentMarks", "Listing", "NearDuplicate", "Revision", "RevisionSummary", "SubmissionCounts", "WarcCounts"}
 )
+_MODULES = frozenset({"exceptions", "model"})
+
 __all__ = [
     "Change",
     "Corpus",
@@ -86,6 +88,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"newsmill.{name}")
     if name in _CORPUS_TYPES:
         return getattr(import_module("newsmill.client.corpus"), name)
     if name in _MODEL_TYPES:
@@ -96,7 +100,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__, *_MODULES})
 
 
 def extract(html: str | bytes, *, url: str = "", content_type: str | None = None, language: str | None = None) -> Document:

@@ -135,13 +135,13 @@ def describe_why(listing: ListingSchedule) -> str:
     return WHY_TEXTS[listing.why].format(at=at, span=span)
 
 
-def describe_times(source: Source) -> str:
-    """How the polls of a source are timed, in English."""
+def describe_times(source: Source, freshness: timedelta) -> str:
+    """How the polls of a source are timed, in English. `freshness`: of sources without this key."""
     if source.cron is not None:
         return f"all listings at the times of the cron expression {source.cron} (UTC)"
     if source.every is not None:
         return f"all listings every {format_duration(source.every)}"
-    return "each listing when news is to be expected (adaptive)"
+    return f"each listing when news is to be expected (adaptive, freshness {format_duration(source.freshness or freshness)})"
 
 
 def english_texts() -> dict[str, str]:

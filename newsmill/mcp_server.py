@@ -183,7 +183,8 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _summarize_hit(hit: SearchHit) -> DocumentSummary:
-    return DocumentSummary(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors, hit.word_count, hit.snippet)
+    authors = tuple(author.name for author in hit.authors)
+    return DocumentSummary(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, authors, hit.word_count, hit.snippet)
 
 
 def _summarize_document(document: Document) -> DocumentSummary:

@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from newsmill.discovery.schedule import DEFAULT_FRESHNESS
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.redaction import redact
-from newsmill.sources.table import parse_duration, parse_source
+from newsmill.sources.table import parse_duration, parse_freshness, parse_source
 from newsmill.version import __version__
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -212,6 +213,12 @@ class Settings(BaseModel):
         ge=1,
         le=100_000,
         description="a whole number of requests a minute, from 1 to 100000",
+    )
+    freshness: Annotated[timedelta, BeforeValidator(parse_freshness)] = Field(
+        default=DEFAULT_FRESHNESS,
+        alias="NEWSMILL_FRESHNESS",
+        title="Expected delay of a new article, for sources without `freshness`, `every` and `cron`; shorter costs more requests.",
+        description="a duration from 1m to 1d",
     )
     learn: bool = Field(
         default=True,

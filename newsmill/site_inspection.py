@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from newsmill import urls
 from newsmill.discovery.robots import Declaration
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import Kind, Outcome, OutcomeRecord, get_refusal
+from newsmill.model import Author, Kind, Outcome, OutcomeRecord, get_refusal
 
 MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
 MAX_PROCESS_SECONDS = 240.0  # the process with its start, and with three articles that take their whole time
@@ -108,7 +108,7 @@ class SampleArticle:
     title: str | None = None
     published_at: datetime | None = None
     published_day: str | None = None
-    authors: tuple[str, ...] = ()
+    authors: tuple[Author, ...] = ()
     language: str | None = None
     text: str = ""  # the first lines
     word_count: int = 0

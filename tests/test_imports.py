@@ -93,6 +93,7 @@ OWNERS = {
     "pyarrow": ("newsmill.exports.formats",),
     "trafilatura": ("newsmill.extraction", "newsmill.sandbox"),
     "mcp": ("newsmill.mcp_server",),
+    "xlsxwriter": ("newsmill.exports.spreadsheet",),
     "pandas": ("newsmill.client",),
     "fastapi": ("newsmill.web",),
     "starlette": ("newsmill.web",),

@@ -177,9 +177,15 @@ def test_what_is_exported_is_read_back() -> None:
 
 def test_a_table_has_only_the_keys_without_their_default() -> None:
     source = Source(
-        "a", homepage="https://a.example/", max_age=timedelta(days=90), deny=("x",), expect={"documents_per_day": 5}, render=Render.AUTO
+        "a",
+        homepage="https://a.example/",
+        freshness=timedelta(minutes=30),
+        max_age=timedelta(days=90),
+        deny=("x",),
+        expect={"documents_per_day": 5},
+        render=Render.AUTO,
     )
     table = make_table(source)
-    assert set(table) == {"homepage", "max_age", "deny", "expect", "render"}
+    assert set(table) == {"homepage", "freshness", "max_age", "deny", "expect", "render"}
     assert parse_source("a", table, "table") == source
     assert make_table(Source("a")) == {}

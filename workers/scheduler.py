@@ -121,8 +121,9 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     for name in ledger.tick(now=now, next_tick=find_next_tick, only_due=is_checked):
         log.info("source %s is due", name)
     context.ticks_checked_at = context.ticks_checked_at if is_checked else now
-    per_minute = context.app.settings.polls_per_minute
-    for name, count in plan_listings(context.app.engine, now, pass_seconds=context.interval, polls_per_minute=per_minute).items():
+    per_minute, freshness = context.app.settings.polls_per_minute, context.app.settings.freshness
+    due = plan_listings(context.app.engine, now, pass_seconds=context.interval, polls_per_minute=per_minute, freshness=freshness)
+    for name, count in due.items():
         log.info("source %s: listings due: %d", name, count)
     for name in ledger.backfills.end_finished(now=now):
         log.info("source %s: the backfill is done", name)

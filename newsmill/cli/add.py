@@ -56,6 +56,7 @@ class AddOptions:
 
     name: str | None
     every: str | None
+    freshness: str | None
     language: str | None
     delay: float | None
     check: bool
@@ -64,7 +65,7 @@ class AddOptions:
 
     def complete(self, table: dict[str, Any]) -> dict[str, Any]:
         """The table with the options that were given."""
-        given: dict[str, Any] = {"every": self.every, "language": self.language}
+        given: dict[str, Any] = {"every": self.every, "freshness": self.freshness, "language": self.language}
         table = table | {key: value for key, value in given.items() if value is not None}
         return table if self.delay is None else table | {"politeness": {"delay": float(self.delay)}}
 
@@ -76,6 +77,10 @@ def add(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A list of sites (OPML, CSV), or a sources.toml.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
     every: Annotated[str | None, typer.Option("--every", help='Fixed interval: "15m", "2h", "1d". Default: adaptive.')] = None,
+    freshness: Annotated[
+        str | None,
+        typer.Option("--freshness", help='Expected delay of a new article, "1m" to "1d". Default: NEWSMILL_FRESHNESS.', show_default=False),
+    ] = None,
     language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
     delay: Annotated[
         float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")
@@ -91,7 +96,7 @@ def add(
     """
     if (not urls) == (file is None):
         raise typer.BadParameter("give either URLs or --file")
-    settings, options = configuration.load(), AddOptions(name, every, language, delay, check, yes, as_json)
+    settings, options = configuration.load(), AddOptions(name, every, freshness, language, delay, check, yes, as_json)
     if file is not None and is_toml(file):
         sources = configuration.read_sources(file)
         if not sources:
@@ -143,14 +148,18 @@ def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> t
     if file is not None:
         return read_list(read_file(file), str(file))
     for url in urls:
-        make_source(url, name=options.name, every=options.every, language=options.language, delay=options.delay)
+        make_source(
+            url, name=options.name, every=options.every, language=options.language, delay=options.delay, freshness=options.freshness
+        )
     return tuple(ListedSite(url) for url in dict.fromkeys(urls))
 
 
-def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
+def make_source(
+    url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None, freshness: str | None = None
+) -> Source:
     """The source for a homepage. Raises ConfigError, as for a table of sources.toml."""
     homepage = add_scheme(url)
-    table: dict[str, object] = {"homepage": homepage, "every": every, "language": language}
+    table: dict[str, object] = {"homepage": homepage, "every": every, "freshness": freshness, "language": language}
     if delay is not None:
         table["politeness"] = {"delay": float(delay)}
     table = {key: value for key, value in table.items() if value is not None}

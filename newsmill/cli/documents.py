@@ -166,7 +166,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
             format_count(hit.word_count, "word"),
             "doubtful" if hit.doubtful else None,
         ]
-        facts += hit.authors[:3]
+        facts += [author.name for author in hit.authors[:3]]
         text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
         title = [(printable(piece), "bold yellow" if marked else "bold") for piece, marked in hit.title_snippet]
         console.print(Text.assemble(*title) if title else Text("(no title)", style="bold"))

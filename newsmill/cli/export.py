@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -24,8 +25,10 @@ from newsmill.cli.documents import USER_HELP, finish_index
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError
+from newsmill.exports.concordance import build_pattern, write_keyword_lines, write_word_counts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.records import PEER_FORMATS, MarkedDocument
+from newsmill.exports.sampling import sample_documents
 from newsmill.exports.target import ExportedWeek, ExportPlan, ExportPosition, ExportTarget, Manifest
 from newsmill.exports.writer import (
     Export,
@@ -47,10 +50,12 @@ from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
+MAX_SAMPLE = 100_000  # documents in memory: about 1 GB
 MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
 MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
+TABLES = ("words", "kwic")
 PARTITIONS = ("day", "month", "source")
 
 
@@ -62,8 +67,9 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS))),
-            help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages);"
+            autocompletion=complete_from(dict.fromkeys((*FORMATS, *FOLDER_FORMATS, *TABLES))),
+            help="jsonl, csv, xlsx, parquet, jsonld (NewsArticle), text or markdown (one file per document), or warc (archived pages);"
+            " words (word counts) or kwic (keyword in context), as CSV;"
             " default: by the suffix of --output, else jsonl.",
         ),
     ] = None,
@@ -100,6 +106,13 @@ def export(
     live_updates: Annotated[
         str | None, typer.Option("--live-updates", metavar="in-text", help="Include the updates of live blogs in the text.")
     ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", metavar="N", min=1, max=MAX_SAMPLE, help="Only N documents, at random, in random order.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --sample: another seed gives another sample.")] = 0,
+    keyword: Annotated[
+        str | None, typer.Option("--keyword", metavar="WORDS", help="With --format kwic: a word, several in a row, or 'pric*'.")
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
@@ -112,6 +125,9 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None and (user or "marks" in fields):
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
+    table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
+    if sample is not None and to is not None:
+        raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
     text = make_storable(" ".join(query or ()))  # an argument may have bytes that are not UTF-8
     text = text if source is None else restrict_to_source(text, source)
     plan = ExportPlan(output_format, text, names, partition, after, live_updates, fields)
@@ -127,7 +143,9 @@ def export(
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
             documents, total = find_documents(search, plan.query, after) if query else list_documents(store, source, after)
-            form = find_format(output_format, names, include=fields, live_updates=live_updates)
+            form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
+            if sample is not None:
+                documents, total = draw_sample(documents, total, sample, seed)
             documents = add_marks(Marks(store.engine, user), documents) if "marks" in fields else documents
             export_to_file(form, documents, total, output)
 
@@ -141,6 +159,20 @@ def choose_format(output: Path | None) -> str:
     return formats.get(suffix, "jsonl")
 
 
+def choose_table(output_format: str, keyword: str | None, *, has_other_options: bool) -> ExportFormat | None:
+    """The table of words that a format means; None for the formats of documents. Raises ConfigError if options contradict each other."""
+    if (keyword is None) == (output_format == "kwic"):
+        raise ConfigError("--format kwic and --keyword belong together")
+    if output_format not in TABLES:
+        return None
+    if has_other_options:
+        raise ConfigError(f"--format {output_format} writes one file and does not work with --to, --as and --include")
+    if keyword is None:
+        return ExportFormat(output_format, ".csv", write_word_counts)
+    build_pattern(keyword)
+    return ExportFormat(output_format, ".csv", partial(write_keyword_lines, keyword=keyword))
+
+
 def check_options(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:
     """Raises ConfigError if options contradict each other."""
     if to is None:
@@ -148,8 +180,8 @@ def check_options(to: str | None, output: Path | None, folder_only: dict[str, bo
             raise ConfigError(f"{name} needs --to TARGET")
         if output_format in FOLDER_FORMATS:
             raise ConfigError(f"--format {output_format} writes a folder; use --to TARGET")
-        if output_format == "parquet" and output is None and sys.stdout.isatty():
-            raise ConfigError("Parquet cannot be written to a terminal; use -o FILE or --to TARGET")
+        if output_format in ("parquet", "xlsx") and output is None and sys.stdout.isatty():
+            raise ConfigError(f"{output_format} cannot be written to a terminal; use -o FILE or --to TARGET")
         if output is not None and output.suffix.lower() in COMPRESSED_SUFFIXES:
             raise ConfigError(f"-o {output}: the file would not be compressed; omit {output.suffix}, or compress standard output")
     elif output is not None:
@@ -167,6 +199,19 @@ def find_documents(search: Search, query: str, after: datetime | None) -> tuple[
     """The documents that match, in the order they were stored, and their number if it is known."""
     total = None if after else count_matches(search, query)
     return (stored.document for stored in search.iterate(query, since=after)), total or None
+
+
+def draw_sample(documents: Iterator[Document], total: int | None, size: int, seed: int) -> tuple[Iterator[Document], int]:
+    """A random sample and its number of documents. Shows the progress, because all documents are read."""
+    with count_progress("documents read", total=total) as advance:
+
+        def count_read() -> Iterator[Document]:
+            for document in documents:
+                yield document
+                advance(1)
+
+        chosen = sample_documents(count_read(), size, seed)
+    return iter(chosen), len(chosen)
 
 
 def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]:

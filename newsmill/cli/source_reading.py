@@ -50,13 +50,20 @@ def schedule_source(name: Name, as_json: Json = False) -> None:
         schedule = read_schedule(store, source)
     if as_json:
         listings = schedule.listings
-        print_json({"source": name, "schedule": describe_times(source), "pattern": schedule.pattern, "listings": listings})
+        print_json(
+            {
+                "source": name,
+                "schedule": describe_times(source, store.settings.freshness),
+                "pattern": schedule.pattern,
+                "listings": listings,
+            }
+        )
         return
     if not schedule.listings:
         note(f"no listing of {name} has been polled yet")
         return
     print_table(SCHEDULE_COLUMNS, [to_schedule_row(listing) for listing in schedule.by_time])
-    note(f"{name}: {describe_times(source)}")
+    note(f"{name}: {describe_times(source, store.settings.freshness)}")
     if schedule.pattern is not None:
         rates, midnight = schedule.pattern.rates, now().replace(hour=0, minute=0, second=0, microsecond=0)
         a_day, today = rates.per_minute * 1440, rates.expect(midnight, now())

@@ -102,7 +102,7 @@ def format_schedule(source: Source) -> str:
 def to_record(source: Source) -> dict[str, Any]:
     """A source as JSON, with `every` as in sources.toml and the API."""
     record: dict[str, Any] = to_json(source)
-    spans = {"every": source.every, "max_age": source.max_age}
+    spans = {"every": source.every, "freshness": source.freshness, "max_age": source.max_age}
     return record | {key: None if span is None else format_duration(span) for key, span in spans.items()}
 
 

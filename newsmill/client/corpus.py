@@ -12,16 +12,20 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
-from newsmill.model import Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
+from newsmill.exports.sampling import sample_documents
+from newsmill.model import Author, Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
+from newsmill.model.display import format_html, format_line
 from newsmill.version import install_hint
 
 if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
+
     from newsmill.site_inspection import SiteInspection  # loads the public suffix list, which only sources need
 
 MAX_MARKED = 200  # documents of one call, as of one request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchHit:
     """A search result: the main fields of a document. Times are aware and UTC."""
 
@@ -34,7 +38,7 @@ class SearchHit:
     section: str | None
     published_at: datetime | None
     first_seen_at: datetime
-    authors: tuple[str, ...]
+    authors: tuple[Author, ...]
     word_count: int
     is_free: bool | None
     snippet: str  # of the text, around words of the query
@@ -42,6 +46,16 @@ class SearchHit:
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
     gone_at: datetime | None = None
     published_precision: str | None = None  # second, minute, day; an older server does not say
+
+    def __repr__(self) -> str:
+        return format_line("SearchHit", self.title, (*self._list_facts(), self.url))
+
+    def _repr_html_(self) -> str:
+        """Show the result in a notebook."""
+        return format_html(self.title, self.url, (*self._list_facts(), ", ".join(map(str, self.authors))), self.snippet)
+
+    def _list_facts(self) -> tuple[str | None, ...]:
+        return None if self.published_at is None else f"{self.published_at:%Y-%m-%d}", self.source or self.site_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +157,13 @@ PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROC
 Order = Literal["relevance", "newest"]
 TimelineStep = Literal["day", "week", "month"]
 TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at")
+# pandas' types that know missing values, by the annotations of Document
+FRAME_TYPES = {
+    **dict.fromkeys(("str", "str | None"), "string"),
+    **dict.fromkeys(("int", "int | None"), "Int64"),
+    "bool | None": "boolean",
+    "float | None": "float64",
+}
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
@@ -159,6 +180,16 @@ class Corpus(ABC):
         `query` is a search query; by default all documents match. `since` is an aware time or the cursor of a `Change`; only documents
         stored later are yielded. Over an API, the documents of a query come newest first.
         """
+
+    def sample(self, size: int, query: str = "", *, seed: int = 0, since: datetime | str | None = None) -> list[Document]:
+        """Returns `size` matching documents at random, in random order; all matches if there are fewer.
+
+        The same store, query and `seed` give the same sample, and the first 100 of a sample of 500 are the sample of 100. All matches are
+        read, and `size` documents are in memory.
+        """
+        check_range("size", size, 1)
+        check_range("seed", seed, 0)
+        return sample_documents(self.documents(query, since=since), size, seed)
 
     @abstractmethod
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
@@ -288,13 +319,14 @@ class Corpus(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def frame(self, query: str = "", *, since: datetime | str | None = None, limit: int | None = None) -> Any:
-        """Returns documents as a pandas DataFrame with a column for each field, UTC timestamps, and authors as lists of names.
+    def frame(self, query: str = "", *, since: datetime | str | None = None, limit: int | None = None) -> pandas.DataFrame:
+        """Returns documents as a pandas DataFrame with a typed column for each field: text, whole numbers and Booleans that may be missing,
+        and UTC timestamps. Authors are lists of names, as in a CSV file.
 
         `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
         """
         try:
-            import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
+            import pandas
         except ImportError:
             raise ConfigError(f"frame() needs pandas: {install_hint('pandas')}") from None
         if limit is not None:
@@ -304,7 +336,8 @@ class Corpus(ABC):
         frame = pandas.DataFrame(rows, columns=names)
         for name in TIME_FIELDS:
             frame[name] = pandas.to_datetime(frame[name], utc=True)
-        return frame
+        types = {field.name: FRAME_TYPES[kind] for field in fields(Document) if (kind := str(field.type)) in FRAME_TYPES}
+        return frame.astype({name: kind for name, kind in types.items() if name in names} | {"doubtful": "boolean"})
 
 
 def _frame_row(document: Document, names: list[str]) -> dict[str, Any]:

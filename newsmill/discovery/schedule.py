@@ -3,9 +3,9 @@
 Pure functions: the time and the source's pattern are arguments.
 
 A source with neither `every` nor `cron` is adaptive. Its articles come with a rate that depends on the hour of the week. Each article that
-is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to MINUTES_PER_POLL. With a constant
-rate, the interval is sqrt(2 * MINUTES_PER_POLL / rate), the square-root law for the fewest requests at a given delay (Cho and
-Garcia-Molina 2003; Kolobov et al. 2019). Of listings that show the same articles one is read so, and the others now and then.
+is out and not found yet waits; a listing is read when the waiting times that are to be expected add up to `compute_worth` minutes. With a
+constant rate, the interval is sqrt(2 * worth / rate), the square-root law for the fewest requests at a given delay (Cho and Garcia-Molina
+2003; Kolobov et al. 2019). Of listings that show the same articles one is read so, and the others now and then.
 
 Listings are fetched before articles. So the listings of a source on one host have a budget: a share of the requests that politeness allows.
 """
@@ -38,9 +38,13 @@ MAX_RETRY_DELAY = max(_RETRY_DELAYS)
 _LISTING_RETRIES = 2  # then the listing has failed, and is read again after FAILING_INTERVALS
 _SPIDER_RETRIES = 4  # the same for a run of a spider, which may fail for a reason that its next requests do not meet
 
-# Minutes of delay, added up over articles, that are worth one request. With 1.0 a site with 60 articles a day is read every six minutes
-# in its busy hours, and half of the articles are found within three minutes if a quarter of all come by hubs (benchmarks/follow.py).
+# Minutes of delay, added up over articles, that are worth one request at DEFAULT_FRESHNESS. With 1.0 a site with 60 articles a day is read
+# every six minutes in its busy hours, and half of the articles are found within three minutes if a quarter of all come by hubs
+# (benchmarks/follow.py).
 MINUTES_PER_POLL = 1.0
+DEFAULT_FRESHNESS = timedelta(minutes=3)  # the expected delay of a new article of such a site
+MIN_FRESHNESS, MAX_FRESHNESS = timedelta(minutes=1), timedelta(days=1)
+MAX_NEW_PER_POLL = 10  # expected articles, half the length of most feeds, so that none leaves its feed unseen
 MIN_INTERVAL, MAX_INTERVAL = timedelta(minutes=1), timedelta(days=1)
 FIRST_INTERVALS = (timedelta(hours=1), timedelta(hours=6))  # of a listing that has shown nothing that another listing does not show
 EXPLORATION_SHARE = 0.07  # polls of such listings, per poll of the others
@@ -248,23 +252,36 @@ def is_stalled(share: float, missed: int) -> bool:
     return (1 - min(share, MAX_TRUSTED_SHARE)) ** missed < STALLED_CHANCE
 
 
-def plan_poll(listing: int, facts: ListingFacts, pattern: SourcePattern, *, copies: int, today: float, now: datetime) -> NextPoll:
-    """When to read a listing next. `copies`: the source's listings without a share; `today`: compute_today_factor."""
+def plan_poll(
+    listing: int,
+    facts: ListingFacts,
+    pattern: SourcePattern,
+    *,
+    copies: int,
+    today: float,
+    now: datetime,
+    freshness: timedelta = DEFAULT_FRESHNESS,
+) -> NextPoll:
+    """When to read a listing next. `copies`: the source's listings without a share; `today`: compute_today_factor.
+
+    Polls that are `slowest` apart have `freshness` as their mean delay, so no rule needs more of them.
+    """
+    slowest = 2 * freshness
     polled_at = min(facts.polled_at, now)  # a clock that was ahead may have written it
     if facts.failing_since is not None:
         return NextPoll(polled_at + compute_failing_interval(now - facts.failing_since), Reason.FAILING)
     if facts.is_spider:
-        return NextPoll(polled_at + SPIDER_INTERVAL, Reason.SPIDER)
+        return NextPoll(polled_at + min(max(SPIDER_INTERVAL, slowest), MAX_INTERVAL), Reason.SPIDER)
     share = pattern.shares.get(listing, 0.0) if pattern.shares else 1.0  # before the first article each listing may have it
     reason = Reason.LEAD if share > 0 else Reason.COPY
     if not pattern.shares and facts.polls <= 1 and facts.update_interval is not None:
-        interval, reason = _compute_announced_interval(facts.update_interval, polled_at), Reason.ANNOUNCED
+        interval, reason = _compute_announced_interval(facts.update_interval, polled_at, freshness), Reason.ANNOUNCED
     elif share > 0:
-        interval = compute_interval(pattern.rates, share * today, polled_at)
+        interval = compute_interval(pattern.rates, share * today, polled_at, freshness)
     else:
-        explored = compute_interval(pattern.rates, today, polled_at) * max(copies, 1) / EXPLORATION_SHARE
+        explored = compute_interval(pattern.rates, today, polled_at, freshness) * max(copies, 1) / EXPLORATION_SHARE
         interval = FIRST_INTERVALS[facts.polls - 1] if 1 <= facts.polls <= len(FIRST_INTERVALS) else explored
-        interval = min(interval, MAX_FEED_INTERVAL) if facts.is_feed else interval
+        interval = max(min(interval, MAX_FEED_INTERVAL) if facts.is_feed else interval, slowest)
     if facts.is_pushed:
         interval, reason = max(interval, PUSHED_INTERVAL), Reason.PUSHED
     elif (cached := timedelta(seconds=min(facts.cache_seconds, MAX_CACHE_SECONDS))) > interval:
@@ -274,20 +291,27 @@ def plan_poll(listing: int, facts: ListingFacts, pattern: SourcePattern, *, copi
     return NextPoll(polled_at + min(max(interval, MIN_INTERVAL), MAX_INTERVAL), reason)
 
 
-def compute_interval(rates: PublicationRates, factor: float, start: datetime) -> timedelta:
-    """How long after `start` the expected delays of the articles that come after it add up to MINUTES_PER_POLL.
+def compute_worth(freshness: timedelta) -> float:
+    """The minutes of delay, added up over articles, that are worth one request. By the square-root law the delay grows with their root."""
+    return MINUTES_PER_POLL * (freshness / DEFAULT_FRESHNESS) ** 2
 
-    In whole minutes, at most MAX_INTERVAL. Hour by hour: with `waiting` articles at its begin and a constant rate, the delays after some
-    minutes are waiting * minutes + rate * minutes² / 2.
+
+def compute_interval(rates: PublicationRates, factor: float, start: datetime, freshness: timedelta = DEFAULT_FRESHNESS) -> timedelta:
+    """How long after `start` the expected delays of the articles that come after it add up to `compute_worth`.
+
+    In whole minutes, at most MAX_INTERVAL, and at most until MAX_NEW_PER_POLL articles are to be expected. Hour by hour: with `waiting`
+    articles at its begin and a constant rate, the delays after some minutes are waiting * minutes + rate * minutes² / 2.
     """
     minute, last = 0, int(MAX_INTERVAL.total_seconds() // 60)
     waiting = delay = 0.0
+    worth = compute_worth(freshness)
     while minute < last:
         at = start + timedelta(minutes=minute)
         length, rate = min(60 - at.minute, last - minute), rates.at(at) * factor
-        missing = MINUTES_PER_POLL - delay
-        if waiting * length + rate * length**2 / 2 >= missing:
+        missing = worth - delay
+        if waiting * length + rate * length**2 / 2 >= missing or waiting + rate * length >= MAX_NEW_PER_POLL:
             needed = 2 * missing / (waiting + math.sqrt(waiting**2 + 2 * rate * missing))
+            needed = min(needed, (MAX_NEW_PER_POLL - waiting) / rate)
             return timedelta(minutes=minute + min(max(math.ceil(needed), 1), length))
         delay += waiting * length + rate * length**2 / 2
         waiting += rate * length
@@ -295,14 +319,14 @@ def compute_interval(rates: PublicationRates, factor: float, start: datetime) ->
     return MAX_INTERVAL
 
 
-def _compute_announced_interval(update_interval: timedelta, start: datetime) -> timedelta:
+def _compute_announced_interval(update_interval: timedelta, start: datetime, freshness: timedelta) -> timedelta:
     """The first interval of a feed that says how often it changes: a prior that weighs as much as UNKNOWN_RATE, one article.
 
     So no value makes it shorter than 12 minutes, and FIRST_INTERVALS bounds it above. Most feeds carry the default of their software.
     """
     minutes = update_interval.total_seconds() / 60
     rates = PublicationRates(2 / (1 / UNKNOWN_RATE + max(minutes, 0.0)))
-    return min(compute_interval(rates, 1.0, start), FIRST_INTERVALS[0])
+    return min(compute_interval(rates, 1.0, start, freshness), FIRST_INTERVALS[0])
 
 
 def compute_failing_interval(failing_for: timedelta) -> timedelta:

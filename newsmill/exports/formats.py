@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.markdown import encode_value, render_front_matter, render_markdown, write_markdown
 from newsmill.exports.records import FIELDS, OPTIONAL_FIELDS, PEER_FORMATS, as_news_article, read_marks, to_record
+from newsmill.exports.spreadsheet import require_xlsxwriter, write_workbook
 from newsmill.model import Document, DocumentMarks
 from newsmill.version import install_hint
 
@@ -60,7 +61,7 @@ def find_format(name: str, names: str | None = None, *, include: Sequence[str] =
     if include and (name not in WRITERS_WITH_FIELDS or names is not None):
         raise ConfigError(f"--include works with --format {', '.join(WRITERS_WITH_FIELDS)} and without --as")
     if "marks" in include and name == "parquet":
-        raise ConfigError("--include marks works with --format jsonl and csv")
+        raise ConfigError("--include marks works with --format jsonl, csv and xlsx")
     if live_updates not in (None, IN_TEXT):
         raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
     found = replace(found, write=WRITERS_WITH_FIELDS[name](tuple(include))) if include else found
@@ -80,6 +81,8 @@ def _find_named(name: str, names: str | None) -> ExportFormat:
         raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
     if name == "parquet":
         require_pyarrow()
+    if name == "xlsx":
+        require_xlsxwriter()
     return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_json_lines, convert=PEER_FORMATS[names]))
 
 
@@ -115,13 +118,25 @@ def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[st
 
 def encode_csv(documents: Iterable[Document], include: Sequence[str] = ()) -> Iterator[bytes]:
     """The lines of `write_csv`. The field `marks` has a column for each mark."""
-    plain = (*CSV_COLUMNS, *(name for name in include if name != "marks"))
-    mark_names = tuple(field.name for field in fields(DocumentMarks)) if "marks" in include else ()
-    yield _encode_csv_row([*plain, *(f"marks_{name}" for name in mark_names)])
+    yield encode_csv_row(list_columns(include))
     for document in documents:
-        values, marks = to_record(document, include), read_marks(document)
-        cells = [*(values[name] for name in plain), *(getattr(marks, name) for name in mark_names)]
-        yield _encode_csv_row([format_cell(cell) for cell in cells])
+        yield encode_csv_row([format_cell(cell) for cell in list_cells(document, include)])
+
+
+def list_columns(include: Sequence[str]) -> list[str]:
+    """The names of the columns of a table. `include`: optional fields; `marks` has a column for each mark."""
+    return [*CSV_COLUMNS, *(name for name in include if name != "marks"), *(f"marks_{name}" for name in _list_marks(include))]
+
+
+def list_cells(document: Document, include: Sequence[str]) -> list[Any]:
+    """The values in the columns of `list_columns`."""
+    values, marks = to_record(document, include), read_marks(document)
+    plain = (*CSV_COLUMNS, *(name for name in include if name != "marks"))
+    return [*(values[name] for name in plain), *(getattr(marks, name) for name in _list_marks(include))]
+
+
+def _list_marks(include: Sequence[str]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(DocumentMarks)) if "marks" in include else ()
 
 
 def format_cell(value: Any) -> str:
@@ -139,10 +154,16 @@ def format_cell(value: Any) -> str:
             return str(value)
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
+    return escape_formula(format_text(value))
+
+
+def format_text(value: Any) -> str:
+    """A text, a list or another nested value as the text of a cell."""
+    match value:
         case str():
-            return escape_formula(value)
+            return value
         case tuple():
-            return escape_formula(_join_values(value))
+            return _join_values(value)
     return to_json(value).decode()  # begins with { or [
 
 
@@ -159,10 +180,24 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if _FORMULA_START.match(text) else text
 
 
-def _encode_csv_row(cells: Sequence[str]) -> bytes:
+def encode_csv_row(cells: Sequence[str]) -> bytes:
+    """One line of CSV."""
     row = io.StringIO()
     csv.writer(row).writerow(cells)
     return row.getvalue().encode("utf-8", "backslashreplace")  # the id of `newsmill extract` is a file name, which may not be UTF-8
+
+
+# ---- Excel
+
+
+def write_xlsx(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+    """Write one workbook with the columns of CSV. `include`: optional fields."""
+    rows = ([_to_excel(cell) for cell in list_cells(document, include)] for document in documents)
+    write_workbook(out, list_columns(include), rows)
+
+
+def _to_excel(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, datetime)) else format_text(value)
 
 
 # ---- Parquet -----------------------------------------------------------------------------------------------------------------
@@ -268,6 +303,7 @@ def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
 FORMATS = {
     "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_json_lines, convert=to_record)),
     "csv": ExportFormat("csv", ".csv", write_csv),
+    "xlsx": ExportFormat("xlsx", ".xlsx", write_xlsx),
     "parquet": ExportFormat("parquet", ".parquet", write_parquet),
     "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_json_lines, convert=as_news_article)),
     "text": ExportFormat("text", ".txt", write_text),
@@ -276,6 +312,7 @@ FORMATS = {
 WRITERS_WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], WriteDocuments]] = {
     "jsonl": lambda include: partial(write_json_lines, convert=partial(to_record, include=include)),
     "csv": lambda include: partial(write_csv, include=include),
+    "xlsx": lambda include: partial(write_xlsx, include=include),
     "parquet": lambda include: partial(write_parquet, include=include),
 }
 

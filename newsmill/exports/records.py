@@ -17,7 +17,7 @@ FIELDS = (*(field.name for field in fields(Document)), "doubtful")
 _NO_MARKS = DocumentMarks()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MarkedDocument(Document):
     """A document with the marks of one user."""
 

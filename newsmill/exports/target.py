@@ -1,6 +1,6 @@
 """The folder or bucket that an export writes to, and its manifest.json: what the export contains, and where the next run resumes.
 
-All names in it consist of numbers, ids and fixed words.
+All names in it consist of numbers, ids and fixed words; those of Markdown files have letters and digits of titles too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
 DATA_FOLDER, INDEX_FOLDER, REMOVED_FOLDER = "data", "index", "removed"
 _PART = r"part-(\d{5,})\.[a-z.]+"
 _EXPORTED_NAME = re.compile(
-    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/|removed/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
+    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/|removed/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.txt|data/(?:\d{{4}}-\d\d|undated)/[\w-]+\.md|README\.md|manifest\.json"
 )
 MAX_FOLDER_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 
@@ -136,6 +136,23 @@ def format_text_name(document_id: str, suffix: str) -> str:
     if not _DOCUMENT_ID.fullmatch(document_id):
         raise ValueError(f"{document_id[:80]!r} is not a document id")
     return f"{DATA_FOLDER}/{document_id[:2]}/{document_id}{suffix}"
+
+
+MAX_SLUG_CHARACTERS, MAX_SLUG_BYTES = 60, 150  # of a title in a file name
+
+
+def format_article_name(document_id: str, day: str | None, title: str | None, suffix: str) -> str:
+    """data/2026-11/2026-11-24-the-harbour-opens-89abcdef.md: publication day, title, and the end of the id.
+
+    >>> format_article_name("0123456789abcdef0123456789abcdef", "2026-11-24", "../Über das Wetter!", ".md")
+    'data/2026-11/2026-11-24-über-das-wetter-89abcdef.md'
+    """
+    if not _DOCUMENT_ID.fullmatch(document_id):
+        raise ValueError(f"{document_id[:80]!r} is not a document id")
+    words = re.sub(r"[\W_]+", "-", (title or "").lower())[:MAX_SLUG_CHARACTERS]
+    slug = words.encode(errors="ignore")[:MAX_SLUG_BYTES].decode(errors="ignore").strip("-")
+    parts = (date.fromisoformat(day).isoformat() if day else None, slug, document_id[-8:])
+    return f"{DATA_FOLDER}/{day[:7] if day else 'undated'}/{'-'.join(filter(None, parts))}{suffix}"
 
 
 # ---- the manifest ------------------------------------------------------------------------------------------------------------

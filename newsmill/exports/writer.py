@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from newsmill.archive import warc
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, ConfigError
+from newsmill.exports.codebook import CODEBOOK_NAME, render_codebook
 from newsmill.exports.formats import ExportFormat
 from newsmill.exports.target import (
     DATA_FOLDER,
@@ -36,6 +37,7 @@ from newsmill.exports.target import (
     FieldCounts,
     Manifest,
     MissingPage,
+    format_article_name,
     format_part_name,
     format_partition_name,
     format_text_name,
@@ -106,7 +108,9 @@ class Export:
                 return self._state
         self._write_removed()
         weeks = self._read_weeks(self._state.summary.sources)
-        self._save(replace(self._state, complete=True, place=documents.place, completeness=weeks))
+        complete = self._with_run(replace(self._state, complete=True, place=documents.place, completeness=weeks))
+        self._target.put(CODEBOOK_NAME, 0, lambda out: out.write(render_codebook(complete).encode()))
+        self._save(complete)
         return self._state
 
     def _write_removed(self) -> None:
@@ -140,9 +144,12 @@ class Export:
         )
 
     def _save(self, state: Manifest) -> None:
-        runs = tuple(run for run in state.runs if run.started_at != self._run.started_at)
-        self._state = replace(state, runs=(*runs, replace(self._run, ended_at=self._now())))
+        self._state = self._with_run(state)
         self._target.save_manifest(self._state)
+
+    def _with_run(self, state: Manifest) -> Manifest:
+        runs = tuple(run for run in state.runs if run.started_at != self._run.started_at)
+        return replace(state, runs=(*runs, replace(self._run, ended_at=self._now())))
 
 
 class ExportPart:
@@ -256,7 +263,7 @@ def partitioned_layout(output_format: ExportFormat, by: str) -> Layout:
 
 
 def text_files_layout(output_format: ExportFormat) -> Layout:
-    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which describes them."""
+    """A text or Markdown file for each document, and index/part-00001.jsonl, which describes them."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with tempfile.TemporaryFile() as index:
@@ -269,9 +276,10 @@ def text_files_layout(output_format: ExportFormat) -> Layout:
             return WrittenFiles((target.put(format_part_name(INDEX_FOLDER, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     def _put(target: ExportTarget, document: Document) -> ExportedFile:
-        return target.put(
-            format_text_name(document.id, output_format.suffix), 1, lambda out: output_format.write(out, [document]), defer_sync=True
-        )
+        name = format_text_name(document.id, output_format.suffix)
+        if output_format.name == "markdown":  # people read these files
+            name = format_article_name(document.id, partition_value(document, "day"), document.title, output_format.suffix)
+        return target.put(name, 1, lambda out: output_format.write(out, [document]), defer_sync=True)
 
     return write
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 from newsmill.model.crawl import OutcomeRecord
+from newsmill.model.display import format_html, format_line
 
 
 class BlockType(StrEnum):
@@ -86,6 +87,9 @@ class Author:
     name: str
     type: AuthorType = AuthorType.PERSON
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -120,7 +124,7 @@ def is_doubtful(confidence: float | None) -> bool:
     return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Document:
     """An article as stored and exported. An unknown value is None, never a guess."""
 
@@ -168,6 +172,17 @@ class Document:
     def doubtful(self) -> bool:
         """Whether the confidence is below DOUBTFUL_CONFIDENCE; such a text needs a check."""
         return is_doubtful(self.confidence)
+
+    def __repr__(self) -> str:
+        return format_line(type(self).__name__, self.title, (*self._list_facts(), self.url))
+
+    def _repr_html_(self) -> str:
+        """Show the document in a notebook."""
+        return format_html(self.title, self.url, (*self._list_facts(), ", ".join(map(str, self.authors))), self.text)
+
+    def _list_facts(self) -> tuple[str | None, ...]:
+        day = self.published_day or (None if self.published_at is None else f"{self.published_at:%Y-%m-%d}")
+        return day, self.source or self.site_name, f"{self.word_count:,} {'word' if self.word_count == 1 else 'words'}"
 
     def text_with_updates(self) -> str:
         """Return the text, followed by the updates of a live blog. Each update has a heading with its time (UTC) and title."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
-from newsmill.model import Document, is_doubtful
+from newsmill.model import Author, AuthorType, Document, is_doubtful
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
 from newsmill.search.positions import IndexPosition
 from newsmill.search.relevance import MatchScore
@@ -48,7 +48,7 @@ class Hit:
     published_at: datetime | None
     published_precision: str | None  # second, minute, day
     first_seen_at: datetime
-    authors: tuple[str, ...]
+    authors: tuple[Author, ...]
     word_count: int
     is_free: bool | None
     doubtful: bool
@@ -279,7 +279,7 @@ def load_hits(conn: Connection, positions: Sequence[IndexPosition], terms: Seque
 def _build_hit(row: RowMapping, terms: Sequence[Terms], forms: Forms) -> Hit:
     highlighter = Highlighter(terms, forms, lemmatizer_of(row["language"]))
     fields: dict[str, Any] = {name: row[name] for name in _HIT_FIELDS}
-    authors = tuple(author["name"] for author in row["authors"])
+    authors = tuple(Author(author["name"], AuthorType(author["type"])) for author in row["authors"])
     return Hit(
         **fields,
         authors=authors,

@@ -281,8 +281,8 @@ def make_table(source: Source) -> dict[str, Any]:
     for key in ("homepage", *_LIST_COLUMNS, "language", "cron", "allow", "deny", "discover", "enabled", "robots", "render"):
         if (value := getattr(source, key)) != getattr(default, key):
             table[key] = list(value) if isinstance(value, tuple) else value.value if key == "render" else value
-    for key, span, usual in (("every", source.every, default.every), ("max_age", source.max_age, None)):
-        if span is not None and span != usual:
+    for key, span in (("every", source.every), ("freshness", source.freshness), ("max_age", source.max_age)):
+        if span is not None:
             table[key] = format_duration(span)
     table |= spider_table(source)
     for key in ("rules", "politeness", "expect"):

@@ -55,6 +55,14 @@ def _parse_spider_time(value: object) -> timedelta:
     return span
 
 
+def parse_freshness(value: object) -> timedelta:
+    """A duration from a minute to a day. Raises ValueError for anything else."""
+    span = parse_duration(value)
+    if not schedule.MIN_FRESHNESS <= span <= schedule.MAX_FRESHNESS:
+        raise ValueError("out of range")
+    return span
+
+
 def format_duration(span: timedelta) -> str:
     """A duration as a whole number of the largest possible unit: "15m", "90m", "2d"."""
     seconds = int(span.total_seconds())
@@ -207,6 +215,9 @@ class SourceTable(BaseModel):
     cron: Annotated[str, AfterValidator(_check_cron)] | None = Field(
         default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)'
     )
+    freshness: Annotated[timedelta, BeforeValidator(parse_freshness)] | None = Field(
+        None, strict=False, description='a duration from "1m" to "1d"'
+    )
     max_age: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
         None, strict=False, description='a duration such as "15m", "2h" or "1d"'
     )
@@ -232,6 +243,8 @@ class SourceTable(BaseModel):
     def _check_combination(self) -> SourceTable:
         if self.every and self.cron:
             raise ValueError("every or cron, not both")
+        if self.freshness and (self.every or self.cron):
+            raise ValueError("freshness without every and cron, which are fixed times")
         if not (self.homepage or self.feeds or self.sitemaps or self.sections or self.spider):
             raise ValueError("at least one of homepage, feeds, sitemaps, sections and spider")
         return self
@@ -248,6 +261,7 @@ class SourceTable(BaseModel):
             language=self.language,
             every=self.every,
             cron=self.cron,
+            freshness=self.freshness,
             max_age=self.max_age,
             allow=tuple(self.allow),
             deny=tuple(self.deny),

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from newsmill.discovery.schedule import (
+    DEFAULT_FRESHNESS,
     RATE_WINDOW,
     RECENT_HOURS,
     ListingFacts,
@@ -69,10 +70,13 @@ _SIGHTINGS = select(sightings.c.page_id, sightings.c.listing_id, sightings.c.is_
 )
 
 
-def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float, polls_per_minute: int) -> dict[str, int]:
+def plan_listings(
+    engine: Engine, now: datetime, *, pass_seconds: float, polls_per_minute: int, freshness: timedelta = DEFAULT_FRESHNESS
+) -> dict[str, int]:
     """Plan the listings that were polled since the last pass, and make due those whose time has come; their number by source.
 
-    `pass_seconds`: how often this is called. `polls_per_minute`: the most listings that become due, of all sources. Raises ServiceError.
+    `pass_seconds`: how often this is called. `polls_per_minute`: the most listings that become due, of all sources.
+    `freshness`: of sources without this key. Raises ServiceError.
     """
     with reading(engine) as conn:
         unplanned = sorted(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
@@ -82,9 +86,9 @@ def plan_listings(engine: Engine, now: datetime, *, pass_seconds: float, polls_p
     while groups:
         with writing(engine) as conn:
             until = time.monotonic() + MAX_TRANSACTION_SECONDS
-            _plan(conn, *groups.pop(), now)
+            _plan(conn, *groups.pop(), now, freshness)
             while groups and time.monotonic() < until:
-                _plan(conn, *groups.pop(), now)
+                _plan(conn, *groups.pop(), now, freshness)
     with writing(engine) as conn:
         due = polls.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
         for name in due:
@@ -98,16 +102,18 @@ def count_permitted(now: datetime, pass_seconds: float, polls_per_minute: int) -
     return int(until * polls_per_minute // 60) - int(since * polls_per_minute // 60)
 
 
-def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing], now: datetime) -> None:
+def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing], now: datetime, freshness: timedelta) -> None:
     found = None if name is None else sources.get_enabled(conn, name)
     if found is not None:
-        _plan_source(conn, *found, unplanned, now)
+        _plan_source(conn, *found, unplanned, now, freshness)
         return
     for listing in unplanned:  # of a paused source, or of none
         polls.plan(conn, listing, None, Reason.FIXED, now)
 
 
-def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime) -> None:
+def _plan_source(
+    conn: Connection, source: Source, added_at: datetime, unplanned: Sequence[PolledListing], now: datetime, freshness: timedelta
+) -> None:
     if not source.is_adaptive:
         for listing in unplanned:
             is_failing = listing.failing_since is not None and is_polled(listing, now)
@@ -125,7 +131,15 @@ def _plan_source(conn: Connection, source: Source, added_at: datetime, unplanned
     # The others are planned again: a listing that fails, or shows more than before, changes what the rest is good for.
     new = {listing.id for listing in unplanned}
     plans = {
-        listing.id: plan_poll(listing.id, to_facts(listing, is_pushed=listing.id in pushed), pattern, copies=copies, today=today, now=now)
+        listing.id: plan_poll(
+            listing.id,
+            to_facts(listing, is_pushed=listing.id in pushed),
+            pattern,
+            copies=copies,
+            today=today,
+            now=now,
+            freshness=source.freshness or freshness,
+        )
         for listing in listings.values()
         if listing.id in new or listing.next_poll_at is not None  # the others are due
     }

@@ -200,8 +200,15 @@ sightings = Table(
     Column("listing_id", Id, ForeignKey("ledger.id", ondelete="CASCADE"), nullable=False),
     Column("sighted_at", UtcDateTime, nullable=False),
     Column("is_late", Boolean, nullable=False),  # another listing had shown it before this one was read without it
+    Column("modified_at", UtcDateTime),  # the `lastmod` that started the last revisit; storage/ledger/modified_pages.py
     PrimaryKeyConstraint("page_id", "listing_id"),
     Index("ix_sightings_listing", "listing_id"),
+    Index(
+        "ix_sightings_modified",
+        "modified_at",
+        sqlite_where=text("modified_at IS NOT NULL"),
+        postgresql_where=text("modified_at IS NOT NULL"),
+    ),
 )
 
 # What is known of missed articles, by source and week (its Monday); storage/completeness.py.

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -26,6 +27,7 @@ from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
 from newsmill.exceptions import ConfigError
+from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
 from newsmill.storage import database
@@ -84,6 +86,45 @@ def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
     import duckdb
 
     assert duckdb.sql("SELECT count(*) FROM 'news.parquet'").fetchall() == [(3,)]
+
+
+def test_a_random_sample_is_the_same_for_the_same_seed(newsmill: Newsmill) -> None:
+    def draw(size: int, seed: int, *query: str) -> list[str]:
+        return [line["id"] for line in newsmill("export", *query, "--sample", str(size), "--seed", str(seed)).lines]
+
+    assert draw(2, 7) == draw(2, 7) == draw(9, 7)[:2] and len(draw(9, 7)) == 3
+    assert len({tuple(draw(3, seed)) for seed in range(9)}) > 1, "another seed gives another order"
+    assert len(draw(1, 7, "harbour", "OR", "weather")) == 1
+    refused = newsmill("export", "--sample", "2", "--to", "folder")
+    assert refused.code == 2 and "--sample writes one file" in refused.err
+
+
+def test_word_counts_and_a_keyword_in_context(newsmill: Newsmill) -> None:
+    def read(*options: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(newsmill("export", *options).out, newline="")))
+
+    assert read("harbour", "--format", "words")[0] == {"word": "first", "documents": "1", "occurrences": "1"}
+    assert {row["occurrences"] for row in read("--format", "words")} == {"3"}
+    found = read("--format", "kwic", "--keyword", "SEC*", "--source", "paper")
+    assert [(row["before"], row["keyword"], row["source"]) for row in found] == [("First. ", "Second", "paper")] * 2
+    assert "'=1+1" in [row["title"] for row in found] and read("--format", "kwic", "--keyword", "econd") == []
+    for options in (["--format", "kwic"], ["--keyword", "x"], ["--format", "kwic", "--keyword", "*"], ["--format", "words", "--to", "x"]):
+        assert newsmill("export", *options).code == 2, options
+
+
+def test_a_workbook_has_texts_and_no_formulas(newsmill: Newsmill) -> None:
+    pytest.importorskip("xlsxwriter")
+    assert newsmill("export", "-o", "news.xlsx", "--include", "marks").err == "3 documents written to news.xlsx\n"
+    with zipfile.ZipFile("news.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    assert "<is><t>=1+1</t></is>" in sheet and "<f>" not in sheet and "<hyperlink" not in sheet
+    assert sheet.count("<row ") == 4 and "<is><t>marks_note</t></is>" in sheet and '<c r="X' in sheet
+
+
+def test_without_xlsxwriter_one_sentence_says_what_to_install(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreadsheet, "find_spec", lambda _: None)
+    done = newsmill("export", "-o", "news.xlsx")
+    assert done.code == 2 and "xlsx needs XlsxWriter: pip install" in done.err and not Path("news.xlsx").exists()
 
 
 def test_fifos_devices_and_descriptors_are_written_directly(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -248,11 +289,11 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "x", "--format", "warc", "--as", "zyte"], "--as zyte renames the fields of JSON lines"),
         (["--to", "x", "--format", "text", "--partition", "day"], "--partition cannot be combined with --format text"),
         (["--to", "newsmill-data"], "has files, but no manifest of an export"),
-        (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text, markdown or warc, not 'xml'"),
+        (["--format", "xml"], "expected jsonl, csv, xlsx, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
         (["--include", "html"], "--include: expected markdown, marks, not 'html'"),
-        (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, parquet and without --as"),
-        (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, parquet and without --as"),
+        (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
+        (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, xlsx, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
         (["--to", "x", "--format", "warc", "--live-updates", "in-text"], "--format warc contains the pages as they were fetched"),
         (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),

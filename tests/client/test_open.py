@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import services
+from lxml import html
 from rows import FULL, HOST, NOON, SOURCE, Mill, after, document_of, good
 from site_of_tests import open_door, served
 from sqlalchemy import text
@@ -87,8 +88,11 @@ def test_reading(where: Any) -> None:
         assert {document.title for document in corpus.documents()} == {document.title for document in DOCUMENTS}
         assert {document.title for document in corpus.documents("harbour -shuts")} == {"The harbour opens"}
         assert list(corpus.documents(since=after(days=1))) == []
+        both = corpus.sample(2, seed=7)
+        assert len({one.id for one in both}) == 2 and corpus.sample(1, seed=7) == both[:1], "a smaller sample is the start of a larger one"
+        assert len(corpus.sample(9)) == 3 and {one.title for one in corpus.sample(9, "harbour opens")} == {"The harbour opens"}
         (hit,) = corpus.search("opens")
-        assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", ("Ann", "Agency"), FULL.published_at)
+        assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", FULL.authors, FULL.published_at)
         assert len(corpus.search("harbour", limit=1)) == 1
         assert corpus.check_query("harbour") == QueryCheck((), None)
         assert corpus.check_query("harbuor") == QueryCheck((), "harbour")
@@ -202,10 +206,27 @@ def test_a_frame(tmp_path: Path) -> None:
     assert sorted(frame["title"]) == ["The harbour opens", "The harbour shuts"]
     assert str(frame["published_at"].dtype).endswith("UTC]")
     assert frame["modified_at"].isna().all()
+    types = {"title": "string", "word_count": "Int64", "is_free": "boolean", "doubtful": "boolean", "confidence": "float64"}
+    for one in (frame, newsmill.open(tmp_path).frame("nothing like it")):
+        assert {name: str(one[name].dtype) for name in types} == types
     assert frame["authors"][0] == ["Ann", "Agency"]
     assert "text" in frame and "blocks" not in frame
     assert list(newsmill.open(tmp_path).frame("nothing like it").columns) == list(frame.columns)
     assert len(newsmill.open(tmp_path).frame(limit=2)) == 2
+
+
+@pytest.mark.usefixtures("file")
+def test_documents_and_results_are_readable_in_a_shell_and_harmless_in_a_notebook(tmp_path: Path) -> None:
+    (hit,) = newsmill.open(tmp_path).search("opens")
+    document = newsmill.open(tmp_path).document(hit.id)
+    assert document is not None
+    for one in (hit, document):
+        assert repr(one).startswith(f"<{type(one).__name__} 'The harbour opens', 2026-11-24, paper, ") and len(repr(one)) < 200
+        assert "The harbour opens" in one._repr_html_() and "Ann, Agency" in one._repr_html_()
+    hostile = replace(document, title='<script>"', url="javascript:alert(1)", text="</p><img src=x onerror=alert(1)>", source="<b>")
+    shown = html.fromstring(hostile._repr_html_())
+    assert {element.tag for element in shown.iter()} == {"div", "strong", "br", "small", "p"}
+    assert replace(hostile, url='https://x/"onclick="y')._repr_html_().count('"onclick') == 0
 
 
 def state(folder: Path) -> dict[str, str]:
@@ -373,6 +394,8 @@ def test_bad_arguments_are_refused(where: Any) -> None:
 def test_the_types_of_a_corpus_have_public_names(tmp_path: Path) -> None:
     assert {name for name in newsmill.__all__ if getattr(newsmill, name) is None} == set()
     assert newsmill.Corpus.__name__ == "Corpus"
+    assert {*newsmill.__all__, "exceptions", "model"} <= set(dir(newsmill))
+    assert not [name for name in dir(newsmill) if not hasattr(newsmill, name) or name == "annotations"]
     with pytest.raises(AttributeError, match="has no attribute 'Corpse'"):
         newsmill.Corpse  # noqa: B018
     with pytest.raises(NewsmillError, match=r"nowhere\.sqlite does not exist; expected"):

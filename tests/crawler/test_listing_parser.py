@@ -152,6 +152,19 @@ def test_an_index_that_dates_all_parts_alike(step: timedelta, refetched: int) ->
     assert [link.url for link in links.refetch] == [f"{SITE}/{name}.xml" for name in names[:refetched]]
 
 
+def test_the_pages_of_a_sitemap_that_changed_lately_by_a_date_of_their_own() -> None:
+    def find_modified(dates: list[datetime]) -> list[str]:
+        entries = (f"<url><loc>{SITE}/{number}</loc><lastmod>{date.isoformat()}</lastmod></url>" for number, date in enumerate(dates))
+        batches = read((parse_request(Kind.SITEMAP), f"{HEAD}<urlset>{''.join(entries)}</urlset>".encode()))[0]
+        return [link.url.removeprefix(f"{SITE}/") for links in batches for link in links.modified]
+
+    archive = [NOW - timedelta(days=9 + number) for number in range(20)]
+    lately = [NOW - timedelta(hours=3), NOW - timedelta(hours=1), NOW + timedelta(hours=1)]
+    assert find_modified([*archive, *lately]) == ["21", "20"], "the newest first; not one of the future"
+    assert find_modified([*archive, *[NOW - timedelta(hours=1)] * 10]) == [], "ten moved together"
+    assert find_modified([NOW] * 3) == find_modified([NOW]) == [], "the time at which the file was made"
+
+
 def test_a_long_index_keeps_its_newest_parts() -> None:
     """Archives by day, the oldest first, or by lastmod in any order; a part without a date may be the newest."""
     days = [NOW - timedelta(days=number) for number in range(1_500)]

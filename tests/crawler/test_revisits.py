@@ -61,3 +61,12 @@ def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -
         assert trace.revisit_at is not None and trace.revisit_at > now() + timedelta(minutes=30)
     failures = {name: world.trace(url).failure for name, url in articles.items() if world.trace(url).failure}
     assert failures == {"gone": Outcome.GONE, "walled": Outcome.HTTP_ERROR, "down": Outcome.HTTP_ERROR}
+
+    # a sitemap says of one article that it changed meanwhile
+    dates = {"same": now(), "edited": now() - timedelta(days=30), "walled": now() - timedelta(days=60)}
+    entries = "".join(f"<url><loc>{articles[name]}</loc><lastmod>{at.isoformat()}</lastmod></url>" for name, at in dates.items())
+    site_map = site.page("/map.xml", f"<urlset>{entries}</urlset>")
+    world.source(feeds=(site.feed("/rss.xml", *articles.values()),), sitemaps=(site_map,), discover=False)
+    world.crawl(done=lambda: bool(site.hits("/map.xml")) and world.quiet())
+    due = {name for name, url in articles.items() if (at := world.trace(url).revisit_at) is not None and at <= now()}
+    assert due == {"same"}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -260,6 +261,19 @@ def test_every_plan_lies_between_a_minute_and_thirty_days_ahead(share, today, pe
     found = plan_poll(LEAD, facts, pattern({LEAD: share}, per_day), copies=copies, today=today, now=NOW)
     assert timedelta(minutes=1) <= found.at - NOW <= timedelta(days=30)
     assert found.at - NOW <= timedelta(days=1) or found.reason is Reason.FAILING
+
+
+@pytest.mark.parametrize(
+    ("freshness", "lead", "copy", "spider"),  # minutes, at 60 articles a day: the law is a square root
+    [(1, 3, 180, 15), (3, 7, 180, 15), (30, 70, 180, 60), (1440, 240, 1440, 1440)],
+)
+def test_freshness_sets_the_intervals_and_never_lets_ten_articles_pass(freshness, lead, copy, spider):
+    def find_minutes(listing: int, **facts: Any) -> float:
+        known = pattern({LEAD: 1.0})
+        found = plan_poll(listing, ListingFacts(NOW, 9, **facts), known, copies=9, today=1, now=NOW, freshness=timedelta(minutes=freshness))
+        return (found.at - NOW) / timedelta(minutes=1)
+
+    assert (find_minutes(LEAD), find_minutes(COPY, is_feed=True), find_minutes(LEAD, is_spider=True)) == (lead, copy, spider)
 
 
 @given(

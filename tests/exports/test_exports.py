@@ -25,7 +25,9 @@ from newsmill.archive.archive import Archive
 from newsmill.archive.object_store import LocalStore
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import writer
+from newsmill.exports.codebook import FIELD_TEXTS, compute_digest
 from newsmill.exports.formats import find_format
+from newsmill.exports.records import FIELDS
 from newsmill.exports.target import (
     MANIFEST_NAME,
     MAX_DISTINCT_VALUES,
@@ -33,8 +35,10 @@ from newsmill.exports.target import (
     ExportPlan,
     ExportTarget,
     Manifest,
+    format_article_name,
     format_partition_name,
     format_text_name,
+    parse_manifest,
 )
 from newsmill.exports.writer import (
     LONG_SCAN_SECONDS,
@@ -96,6 +100,9 @@ def ids(folder: Path, pattern: str = "data/part-*.jsonl") -> list[str]:
 def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
     found = export(tmp_path / "out", documents(10))
     written = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert f"`sha256:{compute_digest(parse_manifest(json.dumps(written).encode(), ''))}`" in readme
+    assert set(FIELD_TEXTS) == {*FIELDS, "markdown"}
     assert (written["complete"], written["documents"], written["parts"], written["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
     assert written["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
     assert written["completeness"]["s1"] == [{"week": "2026-11-23", "articles": 401, "late": 2, "at_most": 0.01, "unknown": None}]
@@ -207,7 +214,7 @@ def test_a_kill_while_an_export_is_replaced_leaves_nothing_of_the_old_one(
         monkeypatch.setattr(ExportTarget, "save_manifest", real_save)
         if steps or how:  # without a step, the old export is complete
             assert export(out, documents(2), **how).complete
-            assert {path.name for path in out.rglob("*") if path.is_file()} == {"manifest.json", "part-00001.jsonl"}
+            assert {path.name for path in out.rglob("*") if path.is_file()} == {"README.md", "manifest.json", "part-00001.jsonl"}
 
 
 def test_two_exports_into_one_folder(tmp_path: Path) -> None:
@@ -229,6 +236,19 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     export(tmp_path, documents(1), overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_markdown_files_are_called_by_day_and_title(tmp_path: Path) -> None:
+    titles = ("../../etc/passwd", "日本" * 99, None, "\udcff\0 A  title!", "con")
+    found = [replace(FULL, id=f"{number:032x}", title=title) for number, title in enumerate(titles)]
+    found.append(replace(FULL, id="f" * 32, published_at=None, published_day=None, title="x"))
+    export(tmp_path, found, text_files_layout(find_format("markdown")), ExportPlan("markdown"))
+    names = sorted(str(path.relative_to(tmp_path / "data")) for path in tmp_path.rglob("data/*/*"))
+    day = "2026-11/2026-11-24"
+    wanted = [f"{day}-00000002.md", f"{day}-a-title-00000003.md", f"{day}-con-00000004.md", f"{day}-etc-passwd-00000000.md"]
+    assert names == [*wanted, f"{day}-{'日本' * 25}-00000001.md", "undated/x-ffffffff.md"]
+    export(tmp_path, found[:1], text_files_layout(find_format("markdown")), ExportPlan("markdown"), overwrite=True)
+    assert len(list(tmp_path.rglob("data/*/*"))) == 1, "an overwritten export leaves no file"
 
 
 def test_partitions(tmp_path: Path) -> None:
@@ -273,6 +293,8 @@ def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
     for name in ("../../etc/passwd", "A" * 32, "", "a" * 31 + "\n", "a" * 33):
         with pytest.raises(ValueError, match="is not a document id"):
             format_text_name(name, ".txt")
+        with pytest.raises(ValueError, match="is not a document id"):
+            format_article_name(name, None, None, ".md")
     export(tmp_path, found[:1], layout, plan, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*.txt")] == [f"{0:032x}.txt"]
 
@@ -318,13 +340,13 @@ def test_an_object_store(s3: dict[str, str]) -> None:
 
     files = fsspec.filesystem("s3", **s3)
     assert sorted(files.find("bucket/some/prefix")) == [
-        f"bucket/some/prefix/{name}" for name in ("data/part-00001.jsonl", "data/part-00002.jsonl", "manifest.json")
+        f"bucket/some/prefix/{name}" for name in ("README.md", "data/part-00001.jsonl", "data/part-00002.jsonl", "manifest.json")
     ]
     assert files.cat_file("bucket/some/prefix/data/part-00002.jsonl").count(b"\n") == 2
     with pytest.raises(ConfigError, match="no manifest of an export"):
         export("s3://bucket/some", documents(1), options=s3)
     export(url, documents(1), overwrite=True, options=s3)
-    assert len(files.find("bucket/some/prefix", refresh=True)) == 2
+    assert len(files.find("bucket/some/prefix", refresh=True)) == 3
 
 
 @pytest.mark.parametrize(("name", "by"), [("jsonl", None), ("csv", "source"), ("parquet", None), ("jsonld", None)])

@@ -351,7 +351,13 @@ def test_a_hit_shows_why_it_was_found(engine: Engine, search: Search) -> None:
     text = "First.\n\n" + "Filler words here. " * 40 + "The café’s owner was running <b>late</b>." + " End" * 100
     store(engine, article(1, text, authors=(Author("Ann"), Author("Bob")), section="Local"))
     hit = search.search("cafe run").hits[0]
-    assert (hit.authors, hit.section, hit.source, hit.title, hit.language) == (("Ann", "Bob"), "Local", "paper", "Article 1", "en")
+    assert (tuple(map(str, hit.authors)), hit.section, hit.source, hit.title, hit.language) == (
+        ("Ann", "Bob"),
+        "Local",
+        "paper",
+        "Article 1",
+        "en",
+    )
     assert [piece for piece, marked in hit.snippet if marked] == ["café", "running"]
     snippet = "".join(piece for piece, _ in hit.snippet)
     assert (

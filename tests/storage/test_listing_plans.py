@@ -81,6 +81,18 @@ def test_each_listing_is_polled_at_its_own_time(site: Site) -> None:
     assert site.poll(soonest.total_seconds() / 60, {})
 
 
+def test_a_source_with_freshness_is_planned_anew_by_it(site: Site) -> None:
+    site.poll(0, {FEED: [1, 2, 3], HOME: [1, 2]})
+    site.plan(0)
+    usual, _ = site.next_polls()[FEED]
+    site.ledger.put_source(replace(ADAPTIVE, freshness=timedelta(minutes=30)), now=NOON)
+    site.plan(0)
+    later, _ = site.next_polls()[FEED]
+    plan_listings(site.engine, NOON, pass_seconds=3, polls_per_minute=3000, freshness=timedelta(minutes=1))
+    assert usual is not None and later is not None and later > 5 * usual, "the key of a source comes before the setting"
+    assert site.next_polls()[FEED][0] == later
+
+
 def test_a_failing_listing_is_polled_once_an_hour_and_then_once_a_day(site: Site) -> None:
     site.poll(0, {}, Outcome.HTTP_ERROR)
     site.plan(0)

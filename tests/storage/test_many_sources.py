@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from rows import NOON, SOURCE, Mill, after, bad, document_of, ended, good
+from site_of_tests import BASE, shared_router
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from starlette.testclient import TestClient
 
 from crawler.frontier import DocumentLimit
 from newsmill.cli.sources import read_listed
@@ -23,8 +25,10 @@ from newsmill.settings import load
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger
 from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
 from newsmill.web.api.operations import read_metrics
+from newsmill.web.config import WebConfig
 from newsmill.web.pages.source_health_view import list_problems
 from newsmill.web.pages.translations import load_translations
+from newsmill.web.server import create_app
 
 FEW, MANY = 2, 9
 
@@ -76,6 +80,15 @@ def show_status(app: AppContext) -> None:
     print_status(app, collect(app, app.settings, listed), listed)
 
 
+def visit(app: AppContext) -> None:
+    """Read pages and responses of the API."""
+    asgi = create_app(app, WebConfig())
+    asgi.router = shared_router()
+    with TestClient(asgi, base_url=BASE) as client:
+        assert [path for path in PATHS if client.get(path).status_code != 200] == []
+
+
+PATHS = ("/", "/sources", "/sources/s01", "/ops", *(f"/api/v1/{name}" for name in ("sources", "sources/s01", "health", "ledger/progress")))
 READS: dict[str, Callable[[AppContext], object]] = {
     "newsmill status": show_status,
     "newsmill sources list": read_listed,
@@ -87,6 +100,7 @@ READS: dict[str, Callable[[AppContext], object]] = {
     "the limit of newsmill crawl": lambda app: DocumentLimit(tuple(names_of(app)), 9, app.documents.count_of).count_room(app.ledger, 0),
     "the health in pages and API": lambda app: SourceHealthReader(app.engine).read_all(app.ledger.sources(), now=NOON),
     "the problems of the home page": lambda app: list_problems(app, load_translations("en"), NOON),
+    "home, sources and API": visit,
     "the metrics": lambda app: list(read_metrics(app)),
 }
 

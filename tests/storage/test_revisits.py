@@ -301,3 +301,51 @@ def test_a_revisit_is_consistent_for_the_doctor(mill: Mill, engine: Engine, tmp_
     mill.ledger.release_urls([row], now=mill.now)
     (again,) = mill.lease()
     assert again.is_revisit
+
+
+# ---- a `lastmod` that moves
+
+
+def announce(mill: Mill, changes: dict[str, float]) -> int:
+    """A sitemap shows these URLs with a `lastmod` so many hours after the first fetch. Returns the number of revisits that it starts."""
+    listing = trace(mill, f"{SITE}/rss").id
+    return mill.ledger.revisit_modified({url: after(hours=hours) for url, hours in changes.items()}, now=mill.now, listing_id=listing)
+
+
+def test_a_lastmod_past_the_last_fetch_starts_one_conditional_revisit(mill: Mill) -> None:
+    mill.now = after(minutes=30)
+    assert announce(mill, {URL: 0, f"{SITE}/unknown": 0.4}) == 0, "it was fetched after that"
+    assert announce(mill, {URL: 0.4}) == 1
+    row = revisit(mill, hours=0.5)
+    assert row.etag is not None
+    (claim,) = mill.claim(mill.save([row]))
+    mill.store(good(claim, article(URL, content="changed")))
+    assert announce(mill, {URL: 0.4}) == 0
+    mill.now = after(hours=0.8)
+    assert announce(mill, {URL: 0.7}) == 1
+    mill.ledger.end([ended(revisit(mill, hours=0.8), Outcome.NOT_MODIFIED)], now=mill.now)
+    assert announce(mill, {URL: 0.7}) == announce(mill, {URL: 0.75}) == 0, "a date that was wrong is believed again after a day"
+    mill.ledger.put_source(replace(SOURCE, revisit=()), now=mill.now)
+    mill.now = after(hours=26)
+    assert announce(mill, {URL: 25.5}) == 1
+    assert mill.ledger.make_revisits_due(now=mill.now) == 0, "a source without revisits has none"
+
+
+@pytest.mark.parametrize("has_validators", [True, False])
+def test_a_sitemap_that_lies_costs_three_requests_a_week(mill: Mill, has_validators: bool) -> None:
+    mill.ledger.put_source(replace(SOURCE, revisit=(timedelta(days=99),)), now=NOON)
+    mill.store(*(good(claim, article(claim.url)) for claim in mill.fetch(*links(12))))
+    requests = 0
+    for hours in range(1, 73, 6):
+        mill.now = after(hours=hours)
+        announce(mill, {link.url: hours - 0.01 * number for number, link in enumerate(links(12), 1)})
+        mill.now = after(hours=hours + 1)
+        mill.ledger.make_revisits_due(now=mill.now)
+        mill.now = after(hours=hours + 2)
+        rows = mill.lease()
+        requests += len(rows)
+        if has_validators:
+            mill.ledger.end([ended(row, Outcome.NOT_MODIFIED) for row in rows], now=mill.now)
+        elif rows:
+            mill.store(*(good(claim, article(claim.url)) for claim in mill.claim(mill.save(rows))))
+    assert requests == 3

@@ -296,6 +296,9 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
     assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
     assert changed["homepage"] == "https://gazette.example.org/"
+    fresher = program.patch(path, json={"freshness": "60m"}).json()
+    assert (fresher["freshness"], fresher["cron"]) == ("1h", None), "each of the times replaces the others"
+    assert program.patch(path, json={"cron": "0 6 * * *"}).json()["freshness"] is None
     changed = program.patch(path, json={"render": "auto", "revisit": ["1d", "2h"]}).json()
     assert changed["render"] == "auto" and changed["cron"] == "0 6 * * *" and changed["revisit"] == ["2h", "1d"]
     assert program.post(f"{path}/pause").json()["enabled"] is False
@@ -375,6 +378,8 @@ def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> N
         ({"homepage": "ftp://x.org/"}, "homepage"),
         ({"homepage": "https://x.org", "every": "never"}, "every: expected a duration"),
         ({"homepage": "https://x.org", "every": "1h", "cron": "* * * * *"}, "every or cron"),
+        ({"homepage": "https://x.org", "freshness": "2d"}, "freshness: expected a duration from"),
+        ({"homepage": "https://x.org", "every": "1h", "freshness": "1h"}, "freshness without every and cron"),
         ({"homepage": "https://x.org", "nonsense": 1}, "nonsense"),
         ({"homepage": "https://x.org", "render": "sometimes"}, "render"),
         ({"homepage": "https://x.org", "name": "a b"}, "expected a name"),
@@ -545,7 +550,7 @@ def test_a_notebook_reads_over_the_api(web: RunningApp) -> None:
 def test_a_program_inspects_a_site_and_adds_it(web: RunningApp) -> None:
     inspected: list[str] = []
 
-    def find(url: str, on_start: object = None) -> SiteInspection:
+    def find(url: str, on_start: object = None, on_finding: object = None) -> SiteInspection:
         inspected.append(url)
         return SiteInspection("https://gazette.example/", Kind.HOMEPAGE, plan={"homepage": "https://gazette.example/", "language": "de"})
 

@@ -30,7 +30,7 @@ def web(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Ru
     archive(made)
     quarantine(made)
     with pytest.MonkeyPatch.context() as patch:  # no requests to generated hosts
-        patch.setattr("newsmill.web.server.Inspections", lambda: Inspections(lambda url, on_start: SiteInspection(url)))
+        patch.setattr("newsmill.web.server.Inspections", lambda: Inspections(lambda url, on_start, on_finding: SiteInspection(url)))
         yield made
     made.close()
 

@@ -20,7 +20,19 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeR
 from newsmill.search.indexer import PendingList, lemmatize_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import barred_urls, claims, ended_rows, leases, orphaned_copies, polls, queries, revisits, sources, submissions
+from newsmill.storage.ledger import (
+    barred_urls,
+    claims,
+    ended_rows,
+    leases,
+    modified_pages,
+    orphaned_copies,
+    polls,
+    queries,
+    revisits,
+    sources,
+    submissions,
+)
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
@@ -95,6 +107,14 @@ class Ledger:
                 return 0
         with writing(self._engine) as conn:
             return revisits.make_due(conn, now)
+
+    def revisit_modified(self, pages: Mapping[str, datetime], *, now: datetime, listing_id: int) -> int:
+        """Plan revisits of stored articles (by URL) that changed by the `lastmod` of a sitemap. Returns their number; mostly only reads."""
+        with reading(self._engine) as conn:
+            if not modified_pages.select_stale(conn, pages):
+                return 0
+        with writing(self._engine) as conn:
+            return modified_pages.plan(conn, pages, now, listing_id)
 
     def move_listing(self, source: str, url: str, new_url: str, failure: OutcomeRecord | None = None, *, now: datetime) -> bool:
         """Follow a listing that has moved permanently, in the plan of its source too. False: the source has no such listing.

@@ -211,7 +211,7 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
     stored = conn.execute(_LOCK, {"b_name": source.name}).one()
     old = load_source(stored.plan, stored.enabled)
     if old != source:
-        same_times = (old.every, old.cron) == (source.every, source.cron)
+        same_times = (old.every, old.cron, old.freshness) == (source.every, source.cron, source.freshness)
         next_at = stored.next_tick_at if same_times else now
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
         if not same_times or (source.enabled and not old.enabled):

@@ -83,6 +83,11 @@ class SourcePlan(BaseModel):
         description='Check every "15m", "2h" or "1d". Without it and `cron`, each listing is read when news is to be expected.',
     )
     cron: QueryText | None = Field(default=None, description="Check at these times: five cron fields, UTC.")
+    freshness: str | None = Field(
+        default=None,
+        max_length=40,
+        description='Expected delay of a new article, "1m" to "1d", in place of `every` and `cron`. Default: `NEWSMILL_FRESHNESS`.',
+    )
     max_age: str | None = Field(
         default=None, max_length=40, description='Pages that a listing dates further back, such as "90d", are not fetched.'
     )
@@ -103,6 +108,9 @@ class SourcePlan(BaseModel):
     )
 
 
+TIMES = ("every", "cron", "freshness")  # a source has one of them at most
+
+
 class SourceRequest(SourcePlan):
     """A source to add, or the changes of a source."""
 
@@ -115,10 +123,10 @@ class SourceRequest(SourcePlan):
         return drop_nulls(self.model_dump(exclude={"name"}, exclude_unset=True))
 
     def update(self, table: dict[str, Any]) -> dict[str, Any]:
-        """The table with the given values. `every` replaces `cron`, and `cron` replaces `every`."""
+        """The table with the given values. Of `every`, `cron` and `freshness` each replaces the others."""
         given = self.model_dump(exclude={"name"}, exclude_unset=True)
-        other = {"every": "cron", "cron": "every"}
-        unchanged = {key: value for key, value in table.items() if other.get(key) not in given or given[other[key]] is None}
+        is_replaced = any(given.get(key) is not None for key in TIMES)
+        unchanged = {key: value for key, value in table.items() if not (is_replaced and key in TIMES)}
         return drop_nulls(unchanged | given)
 
 
@@ -262,6 +270,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "language": source.language,
         "every": None if source.every is None else format_duration(source.every),
         "cron": source.cron,
+        "freshness": None if source.freshness is None else format_duration(source.freshness),
         "max_age": None if source.max_age is None else format_duration(source.max_age),
         "rules": rules,
         "politeness": {"delay": source.politeness.delay, "concurrency": source.politeness.concurrency},

@@ -41,7 +41,7 @@ MAX_DOCUMENTS = 8
 MAX_ROWS = 10  # in a table before the reader asks for all
 MAX_ALL = 100  # rows then; each has about 500 bytes of markup
 
-SUMMARY_FIELDS = ("every", "cron", "language", "delay", "render")  # of the settings, beside their closed section
+SUMMARY_FIELDS = ("every", "cron", "freshness", "language", "delay", "render")  # of the settings, beside their closed section
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
@@ -362,6 +362,7 @@ def plan_values(source: Source) -> dict[str, str]:
         "homepage": source.homepage or "",
         "every": "" if source.every is None else format_duration(source.every),
         "cron": source.cron or "",
+        "freshness": "" if source.freshness is None else format_duration(source.freshness),
         "language": source.language or "",
         "delay": f"{source.politeness.delay:g}",
         "render": source.render.value,
@@ -386,7 +387,7 @@ def read_form(form: FormData) -> dict[str, str]:
 def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The source as a table of sources.toml, changed by the form; other keys keep their values. Raises ConfigError."""
     changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
-    for name in ("homepage", "every", "cron", "language", "render"):
+    for name in ("homepage", "every", "cron", "freshness", "language", "render"):
         if value := values.get(name, "").strip():
             changed[name] = add_scheme(value) if name == "homepage" else value
     unchanged = {
@@ -436,6 +437,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "homepage": [source.homepage] if source.homepage else [],
         "every": every,
         "cron": [f"{source.cron} (UTC)"] if source.cron else [],
+        "freshness": [words.span(source.freshness.total_seconds())] if source.freshness else [],
         "language": [source.language] if source.language else [],
         "delay": [
             words(

@@ -172,6 +172,10 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     both = client.post("/sources/paper-example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
+    fresh = plan | {"cron": "", "freshness": "30m"}
+    assert client.post("/sources/paper-example", data=fresh).status_code == 303
+    assert "30 minutes" in text_of(read(client, "/sources/paper-example"))
+    assert client.post("/sources/paper-example", data=plan).status_code == 303
     web.context.ledger.put_source(replace(SOURCE, name="gazette", homepage="https://gazette.example/"), now=web.context.now())
     taken = client.post("/sources/paper-example", data=plan | {"homepage": "https://gazette.example/"}, headers=HTML)
     assert taken.status_code == 409 and "“gazette” follows this URL already" in taken.text

@@ -37,7 +37,7 @@ def inspect(web: RunningApp) -> Callable[[object], None]:
     """`inspect(result)`: what the next inspections find; an exception is raised."""
     results: list[object] = [FOUND]
 
-    def find(url: str, on_start: object = None) -> SiteInspection:
+    def find(url: str, on_start: object = None, on_finding: object = None) -> SiteInspection:
         result = results[-1]
         if isinstance(result, threading.Event):
             result.wait(30)

@@ -83,6 +83,7 @@ def test_outcomes_states_kinds_and_fields_have_texts() -> None:
             "homepage",
             "every",
             "cron",
+            "freshness",
             "language",
             "delay",
             *source.RULE_LINE_FIELDS,

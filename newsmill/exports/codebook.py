@@ -1,0 +1,117 @@
+"""README.md of an exported folder: what the files hold, how they came about, what each field means, and a digest to cite."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from newsmill.exports.target import ExportPlan, Manifest
+
+CODEBOOK_NAME = "README.md"
+MAX_LISTED_COUNTS = 20  # sources or languages; manifest.json has all
+PLAIN_FIELDS = ("jsonl", "csv", "xlsx", "parquet")  # formats with the fields of a document under their names
+FIELDS_OF_FORMATS: Mapping[str, str] = {
+    "jsonld": "Each line is a NewsArticle of https://schema.org/NewsArticle.",
+    "text": "Each file is the text of one article; `index/` has its file, id, URL, title, date and checksum.",
+    "markdown": "Each file is one article with its fields before the text; `index/` has its file, id, URL, title, date and checksum.",
+    "warc": "The files hold the pages as they were fetched (WARC, ISO 28500).",
+}
+# What each field of a document means; docs/reference/document-fields.md says more.
+FIELD_TEXTS: Mapping[str, str] = {
+    "id": "identity: a hash of the canonical URL",
+    "url": "URL after redirects",
+    "requested_url": "URL that was requested",
+    "canonical_url": "URL that the page states for itself",
+    "source": "name of the source in Newsmill",
+    "site_name": "name of the site on the page",
+    "title": "headline",
+    "description": "summary that the page states",
+    "text": "text of the article, a blank line between paragraphs",
+    "blocks": "parts of the text in order, with their types",
+    "authors": "names, and whether each is a person or an organisation",
+    "published_at": "publication time that the page or its feed states, UTC",
+    "modified_at": "time of the last change that the page states, UTC",
+    "first_seen_at": "time when the URL was first found, UTC",
+    "fetched_at": "time when the page was fetched, UTC",
+    "published_source": "origin of the publication time",
+    "published_precision": "second, minute or day",
+    "language": "language (BCP 47)",
+    "section": "section that the page states",
+    "tags": "keywords that the page states",
+    "image": "URL of the main image",
+    "images": "images with captions and credits",
+    "article_type": "type that the page states",
+    "live_updates": "updates of a live blog",
+    "is_free": "whether everybody may read the article; empty: unknown",
+    "is_free_reason": "how that is known",
+    "license": "licence that the page states",
+    "rights": "what the page and its headers allow robots and text miners",
+    "word_count": "number of words in the text",
+    "extractor": "program version that read the page",
+    "profile_version": "version of the site profile that was used",
+    "confidence": "expected F1 of the text over words, 0 to 1",
+    "warnings": "problems that the extraction noticed",
+    "content_hash": "hash of title and text",
+    "provenance": "origin of each field",
+    "revision": "number of the content, 1 for the first",
+    "archive_ref": "position of the page in the archive",
+    "published_day": "day of publication in the site's time zone",
+    "gone_at": "time when the page was first missing, UTC",
+    "doubtful": "true where the confidence is below 0.85",
+    "markdown": "the text as Markdown",
+}
+
+
+def render_codebook(manifest: Manifest) -> str:
+    """The README of a complete export."""
+    plan, summary, first, last = manifest.plan, manifest.summary, manifest.runs[0], manifest.runs[-1]
+    query = " ".join(plan.query.split()) or "(every document)"
+    lines = [
+        "# Export of news articles",
+        "",
+        f"{manifest.documents:,} documents, written with Newsmill {last.newsmill}.",
+        "",
+        f"* Begun {first.started_at:%Y-%m-%d %H:%M} UTC, complete {last.ended_at:%Y-%m-%d %H:%M} UTC, runs: {len(manifest.runs)}.",
+        f"* Format: {plan.format}" + (f", partitioned by {plan.partition}" if plan.partition else "") + ".",
+        *([f"* Only documents stored since {plan.since:%Y-%m-%d %H:%M} UTC."] if plan.since else []),
+        *([f"* Pages that could not be exported: {manifest.missing_count:,}."] if manifest.missing_count else []),
+        f"* Digest of the files: `sha256:{compute_digest(manifest)}`.",
+        "",
+        "Query:",
+        "",
+        f"    {query}",
+        "",
+        "The digest is the SHA-256 of the lines `checksum  file` of `manifest.json`, sorted by file; the same files have the same digest.",
+        "A document that changed during later runs is counted, and written, each time.",
+        "Licences and laws decide what you may do with the texts.",
+        "",
+        *_render_counts("Sources", summary.sources),
+        *_render_counts("Languages", summary.languages),
+        "## Fields",
+        "",
+        *_render_fields(plan),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def compute_digest(manifest: Manifest) -> str:
+    """One checksum for all files."""
+    listed = sorted((file.file, file.sha256) for file in manifest.files)
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in listed).encode()).hexdigest()
+
+
+def _render_counts(title: str, counts: Mapping[str, int]) -> list[str]:
+    most = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:MAX_LISTED_COUNTS]
+    more = [f"| {len(counts) - len(most)} more in manifest.json | |"] if len(counts) > len(most) else []
+    rows = [f"| {name.replace('|', '/')} | {number:,} |" for name, number in most]
+    return [f"## {title}", "", "| name | documents |", "|---|---|", *rows, *more, ""]
+
+
+def _render_fields(plan: ExportPlan) -> list[str]:
+    if plan.names is not None:
+        return [f"The fields have the names of {plan.names}."]
+    if plan.format not in PLAIN_FIELDS:
+        return [FIELDS_OF_FORMATS[plan.format]]
+    left_out = {*({"markdown"} - set(plan.include)), *(("blocks", "provenance") if plan.format in ("csv", "xlsx") else ())}
+    rows = [f"| `{name}` | {text} |" for name, text in FIELD_TEXTS.items() if name not in left_out]
+    return ["A field that is not known is empty, never a guess.", "", "| field | content |", "|---|---|", *rows]

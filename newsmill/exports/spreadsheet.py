@@ -1,0 +1,61 @@
+"""One Excel workbook with one sheet, written row by row. XlsxWriter comes with the extra `xlsx`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Any, BinaryIO
+
+from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.version import install_hint
+
+# Limits of the format, https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
+MAX_ROWS, MAX_CELL_CHARACTERS, FIRST_YEAR = 1_048_576, 32_767, 1900
+# Every text is a text: nothing that a page says becomes a formula, a link or a number.
+OPTIONS = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+
+
+def require_xlsxwriter() -> None:
+    """Raises ConfigError where XlsxWriter is not installed."""
+    if find_spec("xlsxwriter") is None:
+        raise ConfigError(f"xlsx needs XlsxWriter: {install_hint('xlsx')}")
+
+
+def write_workbook(out: BinaryIO, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a row of names, then the rows: texts, numbers, Booleans, times (in UTC) and None. A longer text than a cell holds is cut.
+
+    Raises NewsmillError for more rows than a sheet holds.
+    """
+    import xlsxwriter  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    with xlsxwriter.Workbook(out, OPTIONS) as book:
+        sheet, bold, time = (
+            book.add_worksheet("documents"),
+            book.add_format({"bold": True}),
+            book.add_format({"num_format": "yyyy-mm-dd hh:mm"}),
+        )
+        sheet.freeze_panes(1, 0)
+        sheet.set_column(0, len(names) - 1, 18)
+        for column, name in enumerate(names):
+            sheet.write_string(0, column, name, bold)
+        for row, values in enumerate(rows, 1):
+            if row >= MAX_ROWS:
+                raise NewsmillError(f"a sheet of Excel holds {MAX_ROWS:,} rows; narrow the query, or export csv or parquet")
+            for column, value in enumerate(values):
+                match value:
+                    case None:
+                        continue
+                    case bool():
+                        sheet.write_boolean(row, column, value)
+                    case int() | float():
+                        sheet.write_number(row, column, value)
+                    case datetime() if value.year >= FIRST_YEAR:
+                        sheet.write_datetime(row, column, value.astimezone(UTC).replace(tzinfo=None), time)
+                    case _:
+                        sheet.write_string(row, column, _cut(str(value)))
+
+
+def _cut(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()  # a file name may not be UTF-8
+    return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"
