@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rows import SITE, Mill, after, good, links, saved
+from rows import SITE, Mill, after, ended, good, links, saved
 
 from newsmill.model import ExtractionResult, Outcome, OutcomeRecord, Segment, State
 from newsmill.storage.ledger import Ledger, Result
@@ -53,3 +53,20 @@ def test_a_page_without_further_pages_has_none(mill: Mill) -> None:
     mill.lease()
     (claim,) = mill.claim(save(mill, f"{SITE}/0/2"))
     assert not claim.has_parts
+
+
+def test_the_first_page_is_not_lost_if_the_second_fetch_fails(mill: Mill) -> None:
+    (claim,) = mill.fetch(*links(1))
+    reading = ExtractionResult(OutcomeRecord(Outcome.STORED), next_page=f"{claim.url}/2")
+    mill.store(Result(claim, reading, mill.now, wants_parts=True))
+    mill.now = after(seconds=90)
+    (row,) = mill.lease()
+    assert mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now) == 1
+    (segment,) = mill.ledger.pending_segments(now=mill.now, limit=9)
+    (claim,) = mill.claim(segment)
+    assert claim.again, "so its further pages are not wanted a second time"
+    assert mill.store(good(claim)) == {Outcome.STORED: 1}
+    mill.ledger.add(links(1), now=mill.now, again=True)
+    (row,) = mill.lease()
+    mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
+    assert (trace := mill.ledger.trace(claim.url)) is not None and trace.document_id is not None

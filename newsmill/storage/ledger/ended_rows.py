@@ -176,6 +176,12 @@ def requeue_for_extraction(conn: Connection, ids: Sequence[int], now: datetime) 
     return len(rows)
 
 
+def extract_first_pages(conn: Connection, ids: Sequence[int], now: datetime) -> None:
+    """Have the archived pages of locked rows extracted, because the fetch that was to bring the further pages of their articles failed."""
+    if ids:
+        conn.execute(_EXTRACT_AGAIN, [{"b_id": row_id, "b_now": now} for row_id in ids])
+
+
 def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:
     rows = conn.execute(_QUARANTINED, {"b_keys": keys}).all()
     if rows:

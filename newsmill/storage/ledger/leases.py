@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, String, and_, bindparam, case, exists, func, literal_column, not_, or_, select, update
 
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Rendering, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Rendering, Segment, State
 from newsmill.storage.columns import load_hint
 from newsmill.storage.ledger import polls, redirects, revisits
+from newsmill.storage.ledger.ended_rows import extract_first_pages
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.ledger.polls import Poll
 from newsmill.storage.ledger.revisits import EndedRevisit
@@ -332,7 +333,7 @@ _SAVE = (
     )
 )
 _LEASED_ROWS = (
-    select(ledger.c.id, ledger.c.fence, ledger.c.source, ledger.c.kind, ledger.c.outcome, ledger.c.document_id)
+    select(*(ledger.c[name] for name in ("id", "fence", "source", "kind", "outcome", "document_id", "segment", "parts")))
     .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching"))
     .order_by(ledger.c.id)
     .with_for_update()
@@ -443,7 +444,9 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     revisited = {key: ended for key, ended in current.items() if revisits.is_revisit(leased_rows[key])}
     revisits.end(conn, [EndedRevisit(leased_rows[key], ended.ending) for key, ended in revisited.items()], now)
     current = {key: ended for key, ended in current.items() if key not in revisited}
-    current = {key: _limit_redirects(conn, ended) for key, ended in current.items()}
+    divided = {key for key, ended in current.items() if _has_first_page(leased_rows[key], ended.ending.outcome)}
+    extract_first_pages(conn, [row_id for row_id, _ in sorted(divided)], now)
+    current = {key: _limit_redirects(conn, ended) for key, ended in current.items() if key not in divided}
     if current:
         conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
     revisits.note_gone(conn, (leased_rows[key] for key, ended in current.items() if ended.ending.outcome is Outcome.GONE), now)
@@ -456,7 +459,12 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     for ended in current.values():
         if ended.leads_to is not None:
             redirects.follow(conn, ended.id, ended.leads_to, now)
-    return len(current) + len(revisited)
+    return len(current) + len(revisited) + len(divided)
+
+
+def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
+    """Whether a failed fetch was to bring the further pages of an article whose first page is archived, and not extracted yet."""
+    return row.parts == [] and row.segment is not None and row.outcome is None and OUTCOMES[outcome][0] is State.FAILED
 
 
 def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
