@@ -81,7 +81,7 @@ def test_help_takes_less_than_300_ms_of_cpu() -> None:
         ("newsmill sources re", ["resume", "remove", "rename"]),
         ("newsmill crawl --li", ["--limit"]),
         ("newsmill export --format js", ["jsonl", "jsonld"]),
-        ("newsmill export --format w", ["warc"]),
+        ("newsmill export --format wa", ["warc"]),
         ("newsmill export --as ne", ["news-please"]),
         ("newsmill retry --outcome soft", ["soft_404"]),
         ("newsmill token add x --scope w", ["write"]),

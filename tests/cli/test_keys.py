@@ -45,7 +45,7 @@ def test_status_names_hubs_and_orders(newsmill: Newsmill, tmp_path: Path, monkey
         assert trace is not None
         store.ledger.record_hub(trace.id, "https://hub.example/", feed, new_pages=0, now=store.now())
         Publishers(store.engine).give_order("paper.example", is_stopped=True, delay=None, now=store.now())
-    printed = newsmill("status").out
+    printed = newsmill("status", "--verbose").out
     assert "WebSub: 1 feed with a hub, 0 subscribed; set NEWSMILL_PUBLIC_URL" in printed
     assert "orders of site owners, given at /bot: paper.example (stopped)" in printed
     assert newsmill("status", "--json").json["websub"] == {"announced": 1, "subscribed": 0}
