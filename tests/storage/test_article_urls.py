@@ -218,7 +218,7 @@ def test_one_document_for_each_article(ledger: Ledger, documents: Documents, ord
 
 @pytest.mark.parametrize(
     ("new_database", "orders", "together"),
-    [("sqlite", ORDERS, False), ("postgres", ORDERS[2:], False), ("postgres", ORDERS[:2], True)],
+    [("sqlite", ORDERS[:2], False), ("postgres", ORDERS[2:3], False), ("postgres", ORDERS[3:], True)],
     ids=["sqlite", "postgres", "postgres-together"],
     indirect=["new_database"],
 )

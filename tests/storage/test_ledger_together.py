@@ -23,7 +23,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 
 TOGETHER = 4
-PAGES, KILLS = 160, 8  # of the processes that are killed
+PAGES, KILLS = 100, 5  # of the processes that are killed
 
 
 def at_once(work: Callable[[int], Any], count: int = TOGETHER) -> list[Any]:

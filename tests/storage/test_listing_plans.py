@@ -278,7 +278,7 @@ def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
 def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site, missing: OutcomeRecord) -> None:
     """It is tried again while a listing shows it, at ages that double, so that a dead link costs few requests."""
     tries = []
-    for minute in range(0, 60 * 48, 5):
+    for minute in range(0, 60 * 48, 10):
         now = after(minutes=minute)
         site.ledger.read_listings("paper", now=now)
         site.poll(minute, {FEED: [1]})
@@ -440,6 +440,10 @@ def test_a_feed_that_lost_its_entries_is_read_again_within_the_hour(site: Site) 
     assert read_feed(8 * 24, [], Outcome.EMPTY_LISTING)[0] == timedelta(hours=3), "one without news for a week may well be empty"
 
 
+# A day of polls takes ten seconds. Its statements run on both databases above.
+SIMULATED = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
+
+
 class Newsroom:
     """A site with an article every ten minutes. Its homepage, feed and six sections show the last 20; passes are five minutes apart."""
 
@@ -486,6 +490,7 @@ def _newest(number: int) -> list[int]:
     return list(range(max(number - 19, 0), number + 1))
 
 
+@SIMULATED
 def test_a_feed_that_lost_its_entries_is_no_longer_relied_upon(ledger: Ledger, engine: Engine) -> None:
     """Whatever its later polls end with: an unchanged feed has no entries either."""
     room = Newsroom(ledger, engine)
@@ -496,6 +501,7 @@ def test_a_feed_that_lost_its_entries_is_no_longer_relied_upon(ledger: Ledger, e
     assert max(room.delays(12, 23)) <= 10
 
 
+@SIMULATED
 def test_a_feed_that_stopped_changing_is_no_longer_relied_upon(ledger: Ledger, engine: Engine) -> None:
     """A feed that the site's software no longer writes looks like a quiet day, until another listing shows an article."""
     room = Newsroom(ledger, engine)
@@ -508,6 +514,7 @@ def test_a_feed_that_stopped_changing_is_no_longer_relied_upon(ledger: Ledger, e
     assert all(room.count_polls(url, 12, 24) <= 2 for url in room.polls if url not in (HOME, FEED))
 
 
+@SIMULATED
 def test_on_a_quiet_day_each_listing_is_checked_once(ledger: Ledger, engine: Engine) -> None:
     room = Newsroom(ledger, engine)
     room.follow(12)
