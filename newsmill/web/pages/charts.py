@@ -183,6 +183,11 @@ class BarChart:
         """Whether no bar has documents."""
         return not any(link for one in self.series for link in one.links)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether any bar or point is drawn."""
+        return any(value is not None for one in self.series for value in one.values)
+
 
 def count_chart(
     timelines: Sequence[tuple[str, Timeline]], title: str, words: Translations, link: Callable[[str, TimelineBar], str]
