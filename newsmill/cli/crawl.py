@@ -144,7 +144,8 @@ def run(
             if changes is not None and is_new[source.name] and has_never_answered(store, source):
                 SourceChanges(store.engine).remove(source.name, now=now())
                 note(f"{source.name} is not kept, because no server answered there")
-        return summary
+        left = store.ledger.waiting(*(source.name for source in sources), until=now())
+        return replace(summary, later=left.later, next_at=left.next_at)
 
 
 def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) -> list[str]:
