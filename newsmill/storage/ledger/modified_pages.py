@@ -1,7 +1,7 @@
 """A `lastmod` of one article in a sitemap that moves past its last fetch starts a revisit.
 
-Sitemaps may lie: a program may write any date for any page. So each `lastmod` counts once, and a source has a credit: a few revisits are
-given, one that brings a change earns two more, and one that brings none is used up. What is older than CREDIT_AGE is forgotten.
+Sitemaps may lie: a program may write any date for any page. So each `lastmod` counts once, and a source has a budget: a few revisits are
+given, one that brings a change earns two more, and one that brings none is used up. What is older than BUDGET_AGE is forgotten.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from newsmill.urls import make_key
 FREE_REVISITS = 3  # of a source, before its sitemaps have been right once
 EARNED_REVISITS = 2  # by a change that was announced
 MAX_NEW_REVISITS = 20  # of a source, by one reading of a sitemap
-CREDIT_AGE = timedelta(days=7)
+BUDGET_AGE = timedelta(days=7)
 WRONG_WAIT = timedelta(days=1)  # from a `lastmod` that brought no change to the next one of its page that counts
 
-_ASKED_AT = select(func.max(sightings.c.modified_at)).where(sightings.c.page_id == ledger.c.id).scalar_subquery()
+_ANNOUNCED_AT = select(func.max(sightings.c.modified_at)).where(sightings.c.page_id == ledger.c.id).scalar_subquery()
 _STORED: Select[Any] = (
-    select(ledger.c.id, ledger.c.url_key, ledger.c.source, ledger.c.fetched_at, documents.c.stored_at, _ASKED_AT.label("asked_at"))
+    select(ledger.c.id, ledger.c.url_key, ledger.c.source, ledger.c.fetched_at, documents.c.stored_at, _ANNOUNCED_AT.label("announced_at"))
     .join(documents, documents.c.id == ledger.c.document_id)
     .where(
         ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
@@ -36,7 +36,7 @@ _STORED: Select[Any] = (
     .order_by(ledger.c.id)
 )
 _LOCKED = _STORED.with_for_update(of=ledger)
-_ASKED = (
+_ANNOUNCED = (
     select(sightings.c.modified_at, documents.c.stored_at)
     .join(ledger, ledger.c.id == sightings.c.page_id)
     .outerjoin(documents, documents.c.id == ledger.c.document_id)
@@ -57,19 +57,21 @@ def select_stale(conn: Connection, pages: Mapping[str, datetime], *, is_locking:
     for batch in batches(sorted(changed)):
         for row in conn.execute(_LOCKED if is_locking else _STORED, {"b_keys": batch}):
             at = changed[row.url_key]
-            if at > row.fetched_at and (row.asked_at is None or row.asked_at <= row.stored_at or at > row.asked_at + WRONG_WAIT):
+            if at > row.fetched_at and (
+                row.announced_at is None or row.announced_at <= row.stored_at or at > row.announced_at + WRONG_WAIT
+            ):
                 found.append((row, at))
     return found
 
 
 def plan(conn: Connection, pages: Mapping[str, datetime], now: datetime, listing_id: int) -> int:
-    """Plan the revisits that the credit of each source allows, the newest changes first. Returns their number."""
+    """Plan the revisits that the budget of each source allows, the newest changes first. Returns their number."""
     stale = sorted(select_stale(conn, pages, is_locking=True), key=lambda one: one[1], reverse=True)
-    credit = {source: count_credit(conn, source, now) for source in {row.source for row, _ in stale}}
+    left = {source: count_revisits_left(conn, source, now) for source in {row.source for row, _ in stale}}
     planned: list[tuple[int, datetime]] = []
     for row, at in stale:
-        if credit[row.source] > 0:
-            credit[row.source] -= 1
+        if left[row.source] > 0:
+            left[row.source] -= 1
             planned.append((row.id, at))
     if planned:
         planned.sort()
@@ -79,8 +81,8 @@ def plan(conn: Connection, pages: Mapping[str, datetime], now: datetime, listing
     return len(planned)
 
 
-def count_credit(conn: Connection, source: str, now: datetime) -> int:
+def count_revisits_left(conn: Connection, source: str, now: datetime) -> int:
     """How many revisits the sitemaps of a source may start now."""
-    asked = conn.execute(_ASKED, {"b_since": now - CREDIT_AGE, "b_source": source}).all()
-    right: int = sum(row.stored_at is not None and row.stored_at >= row.modified_at for row in asked)
-    return min(FREE_REVISITS + EARNED_REVISITS * right - (len(asked) - right), MAX_NEW_REVISITS)
+    announced = conn.execute(_ANNOUNCED, {"b_since": now - BUDGET_AGE, "b_source": source}).all()
+    right: int = sum(row.stored_at is not None and row.stored_at >= row.modified_at for row in announced)
+    return min(FREE_REVISITS + EARNED_REVISITS * right - (len(announced) - right), MAX_NEW_REVISITS)
