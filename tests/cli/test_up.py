@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -34,7 +33,6 @@ from newsmill.settings import load
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 ROLES = {"crawler", "worker", "scheduler", "web"}
-MAX_CRAWL_IMPORTS = 2.0  # 1.1 to 1.4 measured beside a load of eight; a checkout of 2d014a9 takes 3.5 times the same imports
 
 
 class Machine:
@@ -163,28 +161,12 @@ def test_up_ends_when_its_data_is_taken_away(machine: Machine, paper: newspaper.
     assert not database.exists()
 
 
-def measure_children() -> float:
-    """The CPU seconds of the children that have ended, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.slow
 def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(machine: Machine, paper: newspaper.Newspaper) -> None:
-    """One crawler and one worker start. Without the fork server of page readers, which nobody waits for, the first page takes less CPU than
-    two interpreters that import everything."""
+    """One crawler and one worker start, whatever the number of processes allowed."""
     crawl = ("crawl", f"{paper.url}/", "--name", "paper")
-    started = measure_children()
-    subprocess.run(
-        [sys.executable, "-c", "import newsmill.cli.crawl, workers.worker, crawler.process, newsmill.sandbox.preload"], check=True
-    )
-    imported = measure_children()
     done = machine.run(*crawl, "--delay", "0", "--limit", "1", "--processes", "4", "--json")
-    ended = measure_children()
     assert done.returncode == 0, done.stderr + machine.logs()
-    ratio = (ended - imported) / (imported - started)
-    print(f"CPU of a crawl of one page: {ended - imported:.1f} s, {ratio:.1f} times that of the imports")
-    assert ratio < MAX_CRAWL_IMPORTS
     assert {path.name for path in (machine.data / "logs").glob("*.log")} == {"crawler.log", "worker-1.log"}
     assert "first document after " in done.stderr
     summary = json.loads(done.stdout)
