@@ -44,6 +44,7 @@ FIRST = (
     "tests/crawler/test_spider_kills.py",
     "tests/web/test_scrapy_project.py",
     "tests/cli/test_source_test.py",
+    "tests/cost",
     "tests/test_newspaper_crawl.py",
     "tests/crawler/test_rendered_sources.py",
     "tests/crawler/test_stopping.py",
