@@ -58,6 +58,7 @@ _LOW = (1 << BITS_PER_POINT) - 1
 _POINTS = tuple((number << _HASH_BITS) // (BANDS * POINTS_PER_BAND) for number in range(BANDS * POINTS_PER_BAND))
 
 
+@lru_cache(maxsize=32)  # a worker asks before it stores a document, to find copies, and when it has stored it
 def fingerprint(text: str) -> Fingerprint | None:
     """The fingerprint of a text, the same on every machine; None for a text with fewer than MIN_SHINGLES shingles. Never raises."""
     found = split_words(text)

@@ -143,7 +143,7 @@ def run(
         for source in sources:
             if changes is not None and is_new[source.name] and has_never_answered(store, source):
                 SourceChanges(store.engine).remove(source.name, now=now())
-                note(f"{source.name} is not kept, because no server answered there")
+                note(f"{source.name} is not kept, because nothing could be read there")
         left = store.ledger.waiting(*(source.name for source in sources), until=now())
         return replace(summary, later=left.later, next_at=left.next_at)
 
@@ -177,11 +177,11 @@ def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonito
     )
 
 
-NO_ANSWER = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS})
+NO_ANSWER = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS, Outcome.SSRF_BLOCKED})
 
 
 def has_never_answered(store: AppContext, source: Source) -> bool:
-    """Whether the host of a new source gave no answer at all: its name or port may be misspelt."""
+    """Whether the host of a new source gave no answer at all, or may not be asked: its name or port may be misspelt."""
     trace = None if source.homepage is None else store.ledger.trace(source.homepage)
     if trace is None or trace.fetched_at is not None or trace.source != source.name or store.ledger.progress(source.name).pages:
         return False

@@ -16,14 +16,14 @@ LIMITS = {
     "reader calls, unknown sites": 99_500,
     "reader calls, known sites": 20_900,
     # of a worker, for each new document
-    "statements, sqlite": 2.8,
-    "statements, postgresql": 2.5,
-    "store calls, sqlite": 4300,
-    "store calls, postgresql": 3600,
-    "splits into words, sqlite": 14,
-    "splits into words, postgresql": 14,
-    "fingerprints, sqlite": 2,
-    "fingerprints, postgresql": 2,
+    "statements, sqlite": 2.4,
+    "statements, postgresql": 2.3,
+    "store calls, sqlite": 4200,
+    "store calls, postgresql": 3500,
+    "splits into words, sqlite": 13,
+    "splits into words, postgresql": 13,
+    "fingerprints, sqlite": 1,
+    "fingerprints, postgresql": 1,
 }
 
 

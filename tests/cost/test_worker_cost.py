@@ -6,8 +6,10 @@ import cProfile
 import random
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import pytest
 from cost.limits import find_excess
@@ -29,11 +31,12 @@ WORDS = [first + second + third for first in SYLLABLES for second in SYLLABLES f
 
 
 @pytest.fixture
-def context(tmp_path: Path, url: str) -> Iterator[WorkerContext]:
+def context(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
+    monkeypatch.setattr("workers.jobs.MAX_BATCH_TIME", timedelta(hours=1))  # a busy machine makes no batch smaller
     engine = database.connect(url)
     environ = {"DATABASE_URL": url, "ARCHIVE_URL": str(tmp_path / "archive"), "NEWSMILL_DATA": str(tmp_path)}
     with Sandbox() as sandbox:
-        yield WorkerContext(build_context(engine, environ["ARCHIVE_URL"], settings=load(environ)), sandbox, "worker-1")
+        yield WorkerContext(build_context(engine, environ["ARCHIVE_URL"], settings=load(environ)), sandbox, "worker-1", 3600.0)
     engine.dispose()
 
 
@@ -62,10 +65,19 @@ def test_a_new_document_costs_no_more(context: WorkerContext, tmp_path: Path) ->
     world = WorkersWorld(tmp_path, {}, app, EmbeddedRedis(tmp_path))
     extract_claimed_pages(context, world.fetch_all(make_articles(1)))  # loads what the first document needs
     segment = world.fetch_all(make_articles(2))
-    statements = Counter[str]()
-    event.listen(app.engine, "before_cursor_execute", lambda *call: statements.update([call[2]]))
-    store, profiler = app.ledger.store, cProfile.Profile()
-    app.ledger.store = lambda *given, **named: profiler.runcall(store, *given, **named)  # type: ignore[method-assign]
+    statements, profiler, store = Counter[str](), cProfile.Profile(), app.ledger.store
+
+    def note(*call: Any) -> None:
+        statements[call[2]] += 1
+
+    def count(*given: Any, **named: Any) -> Any:
+        event.listen(app.engine, "before_cursor_execute", note)
+        try:
+            return profiler.runcall(store, *given, **named)
+        finally:
+            event.remove(app.engine, "before_cursor_execute", note)
+
+    app.ledger.store = count  # type: ignore[method-assign]
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 2 * PAGES}
     counted = Counter({"statements": statements.total()})

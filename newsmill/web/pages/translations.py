@@ -28,7 +28,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch"}
 DEFAULT_LANGUAGE = "en"
 COOKIE = "nm_lang"
 _TIME_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))  # seconds
-_BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class Translations:
@@ -58,7 +58,7 @@ class Translations:
         return self("format.percent", n=self.number(round(100 * part / whole)) if whole else "0")
 
     def size(self, count: int) -> str:
-        """A number of bytes: 82888 → 82.9 KB."""
+        """A number of bytes: 82888 → 82.9 kB."""
         value, unit = float(count), 0
         while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
             value, unit = value / 1000, unit + 1

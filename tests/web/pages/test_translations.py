@@ -98,7 +98,7 @@ def test_outcomes_states_kinds_and_fields_have_texts() -> None:
 
 def test_numbers_and_times() -> None:
     assert (EN.number(1234567), DE.number(1234567)) == ("1,234,567", "1.234.567")
-    assert (EN.size(82_888), DE.size(999), EN.size(3_200_000_000)) == ("82.9 KB", "999 B", "3.2 GB")
+    assert (EN.size(82_888), DE.size(999), EN.size(3_200_000_000)) == ("82.9 kB", "999 B", "3.2 GB")
     assert EN.ago(NOW - timedelta(minutes=5), NOW) == "5 minutes ago"
     assert DE.ago(NOW + timedelta(hours=1), NOW) == "in einer Stunde"
     assert EN.ago(NOW - timedelta(days=8), NOW) == "17 Nov 2026"
