@@ -85,7 +85,7 @@ def simulate(
             pattern, computed_at = learn(times, seen, shown, late, now), now
         today = compute_today_factor(pattern.rates, sum(now - timedelta(hours=3) < times[number] for number in seen), now)
         copies = sum(listing not in pattern.shares for listing in WINDOWS)
-        for listing in polled:
+        for listing in WINDOWS:  # all, as newsmill.storage.listing_plans does: a new lead does not wait for its poll as a copy
             due[listing] = schedule.plan_poll(listing, facts[listing], pattern, copies=copies, today=today, now=now, freshness=freshness).at
     return polls, seen
 
@@ -97,7 +97,7 @@ def learn(
     newest = sorted(seen, key=lambda number: times[number], reverse=True)
     since_start = sum(times[number] >= START for number in newest)
     since = START if since_start >= 20 or not newest else min(START, times[newest[min(20, len(newest)) - 1]])
-    counted = set(newest[:500] if len(newest) >= 20 and since == START else newest[:20])
+    counted = {*next((some[:500] for some in (newest[:since_start], newest) if len(some) >= 20), newest)}
     articles = {listing: frozenset(str(number) for number in (shown[listing] - late[listing]) & counted) for listing in shown}
     return SourcePattern(
         estimate_rates([times[number] for number in newest], since, now),

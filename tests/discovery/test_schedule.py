@@ -311,7 +311,7 @@ def test_the_listings_of_a_host_take_a_tenth_of_its_requests(listings, delay):
         assert fitted == plans
 
 
-@pytest.mark.parametrize("per_day", [60, 200])
+@pytest.mark.parametrize("per_day", [20, 60, 200])
 def test_the_policy_costs_little_more_than_one_that_knows_the_rates(per_day):
     """Nine listings, eight of them copies, against one listing with known rates."""
     found, bound = [], []
