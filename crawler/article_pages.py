@@ -52,7 +52,7 @@ class ArticlePages:
         while len(page.parts) + 1 < MAX_ARTICLE_PAGES:
             found: Page | FailedPart | None = None
             for url in await self._find_next(current, first.url):
-                found = await self._fetch_part(url, first.url, MAX_BODY_BYTES - page.size)
+                found = await self._fetch_part(url, page)
                 if found is not None:
                     break
             if found is None:
@@ -73,16 +73,17 @@ class ArticlePages:
         except (ListingError, DecodeError):
             return []
 
-    async def _fetch_part(self, url: str, first: str, max_body: int) -> Page | FailedPart | None:
-        """The page; None for one that is refused, gone, too large, or not of the article."""
-        if max_body <= 0 or await self._find_refusal(url, first) is not None:
+    async def _fetch_part(self, url: str, article: Page) -> Page | FailedPart | None:
+        """The page; None for one that is refused, gone, too large, or not of the article. `article`: with the pages before."""
+        first, max_body = article.url, MAX_BODY_BYTES - article.size
+        if max_body <= 0 or await self._find_refusal(url, article) is not None:
             return None
         if (stopped := await wait_for_turn(self.throttle, self.state.find_order)) is not None:
             return self._wait(stopped)
 
         async def check_redirect(_: str, target: str) -> OutcomeRecord | None:
             self.throttle.mark_response()
-            return await self._find_refusal(target, first) or await wait_for_turn(self.throttle, self.state.find_order)
+            return await self._find_refusal(target, article) or await wait_for_turn(self.throttle, self.state.find_order)
 
         response = await self.download(replace(self.request, url=url, etag=None, last_modified=None, max_body=max_body), check_redirect)
         self.throttle.mark_response()
@@ -98,8 +99,9 @@ class ArticlePages:
             return None  # the site ignores "all on one page"
         return response
 
-    async def _find_refusal(self, url: str, first: str) -> OutcomeRecord | None:
-        if urls.get_host(url) != self.throttle.host or not is_page_of(url, first):
+    async def _find_refusal(self, url: str, article: Page) -> OutcomeRecord | None:
+        is_known = any(part.url == url for part in article.parts)  # sites redirect from a page behind the last one
+        if is_known or urls.get_host(url) != self.throttle.host or not is_page_of(url, article.url):
             return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {url}")
         return await self.find_refusal(url)
 

@@ -29,7 +29,8 @@ _NUMBER = re.compile(rf"(?:/|[_,]|[/_,;-](?:{_WORDS})[-_=,]?)(\d{{1,2}})/?", re.
 _LAST_NUMBER = re.compile(rf"(?:{_NUMBER.pattern}|{_WHOLE_PATH})$", re.IGNORECASE)
 _DOUBTFUL_NUMBER = re.compile(rf"(?:-|/(?:{_WORDS})/|[/_,;-](?:part|teil|partie|parte|deel)[-_=/,]?)(\d{{1,2}})/?", re.IGNORECASE)
 _FIRST = re.compile(rf"[/_,;-](?:{_WORDS})[-_=/,]?1$", re.IGNORECASE)
-_PARAMETER = re.compile(rf"(?:{_WORDS}|paged|page_?n[or]?|page_number|pageno)=(\d{{1,2}})", re.IGNORECASE)
+_PARAMETER_NAMES = f"{_WORDS}|paged|page_?n[or]?|page_number|pageno"
+_PARAMETER = re.compile(rf"(?:{_PARAMETER_NAMES})=(\d{{1,2}})", re.IGNORECASE)
 _WHOLE = re.compile(_WHOLE_PATH, re.IGNORECASE)
 _WHOLE_PARAMETER = re.compile(
     rf"(?:{_WORDS}|view|pagewanted)=(?:all|alle|komplett|single|full)|(?:single_?page|one_?page|view_?all)=(?:1|true|yes)", re.IGNORECASE
@@ -46,7 +47,9 @@ _LABEL = re.compile(
 _COMMENTS = re.compile(r"comment|kommentar|coment|reply|respond|disqus|forum", re.IGNORECASE)
 # Where the number of a second page may be, in HTML: behind the last part of the URL's path, and in a relative link.
 _NUMBER_BEHIND = re.compile(
-    rb"""(?:\.[a-z]\w{1,4})?/?(?:\?[^"'<>\s]{0,80}?[a-z]=|[/_,;-]?(?:[a-z]{1,8}[-_=/,]?)?)2/?(?:\.[a-z]\w{1,4})?["'&#]""", re.IGNORECASE
+    rb"""(?:\.[a-z]\w{1,4})?/?(?:\?[^"'<>\s]{0,80}?(?:[a-z]=2|\b(?:%s)=1)|[/_,;-]?(?:[a-z]{1,8}[-_=/,]?)?2)/?(?:\.[a-z]\w{1,4})?["'&#]"""
+    % _PARAMETER_NAMES.encode(),
+    re.IGNORECASE,
 )
 _MAX_HITS = 1_000  # of one beginning that are looked at
 
@@ -60,15 +63,18 @@ class NextPage:
 
 
 def find_page_number(url: str, first: str) -> int | None:
-    """The number, from 2, of the page of an article that a URL names; None if it does not name one. `first`: the URL of its first page.
+    """The number of the page of an article that a URL names; None if it does not name one. `first`: the URL of its first page.
+
+    From 2, or from 1 for a parameter: some sites count pages from zero, and their second page is `?page=1`.
 
     >>> find_page_number("https://paper.example/story/2", "https://paper.example/story/")
     2
     >>> find_page_number("https://paper.example/story-2", "https://paper.example/story")
     """
     rest = _find_rest(url, first)
-    match = None if rest is None else (_NUMBER.fullmatch(rest[0]) if not rest[1] else _PARAMETER.fullmatch(rest[1]))
-    return _to_number(match)
+    if rest is None:
+        return None
+    return _to_number(_PARAMETER.fullmatch(rest[1]), least=1) if rest[1] else _to_number(_NUMBER.fullmatch(rest[0]))
 
 
 def list_first_pages(url: str) -> list[str]:
@@ -91,12 +97,17 @@ def is_page_of(url: str, first: str) -> bool:
 def find_next_page(page: PageLinks, url: str, first: str) -> NextPage | None:
     """The next page of an article whose first page is at `first`, from the links of its page at `url`; None if it is the last one."""
     is_first = urls.make_key(url) == urls.make_key(first)
-    number = 1 if is_first else find_page_number(url, first)
+    number = 0 if is_first else find_page_number(url, first)
     if number is None or number >= MAX_ARTICLE_PAGES or is_never_article(_remove_number(first)):
         return None
     numbered = list(_list_candidates(page, url, first))
-    named = [target for target, is_declared, label in numbered if is_declared or _is_label(label, number + 1)]
-    following = next((target for target in named if find_page_number(target, first) == number + 1), None)
+    named = [
+        (found, target)
+        for target, is_declared, label in numbered
+        if (found := find_page_number(target, first)) is not None and (is_declared or _is_label(label, found, target))
+    ]
+    # Behind the first page comes `?page=1` or, where there is none, a page with the number 2.
+    following = next((target for wanted in ((1, 2) if is_first else (number + 1,)) for found, target in named if found == wanted), None)
     if following is not None:
         whole = (target for target, _, label in numbered if is_first and _is_whole(target, first) and len(label) <= MAX_LABEL_CHARACTERS)
         return NextPage(tuple(dict.fromkeys((*list(whole)[:1], following))))
@@ -147,10 +158,13 @@ def _list_candidates(page: PageLinks, url: str, first: str) -> Iterator[tuple[st
             yield target, is_declared, label
 
 
-def _is_label(label: str, number: int) -> bool:
-    """Whether a label of a link means the page of this number."""
+def _is_label(label: str, number: int, target: str) -> bool:
+    """Whether a label of a link means the page of this number in its URL. If a parameter counts from zero, the label is one more."""
     match = _LABEL.fullmatch(label) if len(label) <= MAX_LABEL_CHARACTERS else None
-    return match is not None and (match["number"] is None or int(match["number"]) == number)
+    if match is None or match["number"] is None:
+        return match is not None
+    wanted = {number, number + 1} - {1} if _PARAMETER.search(urlsplit(target).query) else {number}
+    return int(match["number"]) in wanted
 
 
 def _is_whole(url: str, first: str) -> bool:
@@ -163,9 +177,9 @@ def _find_doubtful_number(url: str, first: str) -> int | None:
     return None if rest is None or rest[1] else _to_number(_DOUBTFUL_NUMBER.fullmatch(rest[0]))
 
 
-def _to_number(match: re.Match[str] | None) -> int | None:
+def _to_number(match: re.Match[str] | None, least: int = 2) -> int | None:
     number = 0 if match is None else int(match[1])
-    return number if 2 <= number <= MAX_ARTICLE_PAGES else None
+    return number if least <= number <= MAX_ARTICLE_PAGES else None
 
 
 def _find_rest(url: str, first: str) -> tuple[str, str] | None:
@@ -174,7 +188,7 @@ def _find_rest(url: str, first: str) -> tuple[str, str] | None:
     if one.netloc.removeprefix("www.") != other.netloc.removeprefix("www."):
         return None
     stem, extension, params = _split_first(first)
-    added = [param for param in one.query.split("&") if param and param not in params]
+    added = [param for param in one.query.split("&") if param and param not in other.query.split("&")]
     if (
         len(added) != len([*filter(None, one.query.split("&"))]) - len(params)
         or not stem

@@ -47,7 +47,8 @@ def add_articles(site: Site) -> dict[str, str]:
     urls = {name: add_part(site, name, 1) for name in NAMES}
     for name in NAMES[:4]:
         add_part(site, name, 2)
-    add_part(site, "bridges", 3)
+    add_part(site, "bridges", 3, links='<a href="/story/the-night-of-bridges/4">4</a>')
+    site.page("/story/the-night-of-bridges/4", redirect="/story/the-night-of-bridges/2")
     add_part(site, "ends-at-another", 3, title="Strike at the harbour goes on")
     whole = "/story/the-night-of-whole?page=all"
     add_part(site, "whole", 1, links=f'<a href="{whole}">View all</a>')

@@ -10,6 +10,8 @@ P = "https://paper.example"
 STORY = "/2026/11/25/the-night-of-the-bridges"
 PAGER = f'<div>1 <a href="{STORY}/2">2</a> <a href="{STORY}/3">3</a></div>'
 
+ZERO_BASED = f'<a href="{STORY}">1</a> <a href="{STORY}?page=1">2</a> <a href="{STORY}?page=2">3</a> <a href="{STORY}?page=2">last »</a>'
+
 
 def find(url: str, html: str, first: str | None = None) -> tuple[list[str], bool] | None:
     found = find_next_page_of(f"<html><body>{html}</body></html>".encode(), f"{P}{url}", f"{P}{first or url}")
@@ -30,12 +32,15 @@ def find(url: str, html: str, first: str | None = None) -> tuple[list[str], bool
         (f"{STORY}.html", f'<a href="{STORY}.html/2">›</a>', f"{STORY}.html/2"),
         (f"{STORY}?id=7", f'<a href="{STORY}?id=7&amp;seite=2">Seite 2</a>', f"{STORY}?id=7&seite=2"),
         (f"{STORY}?page=1", f'<a href="{STORY}?page=2">2</a>', f"{STORY}?page=2"),
+        (STORY, ZERO_BASED, f"{STORY}?page=1"),  # Drupal
+        (f"{STORY}?page=1", ZERO_BASED, f"{STORY}?page=2"),
+        (STORY, f'<a href="{STORY}?page=1">1</a> <a href="{STORY}?page=2">2</a> <a href="{STORY}?page=2">Next</a>', f"{STORY}?page=2"),
         ("/1043177,seite1.html", '<link rel="next" href="/1043177,seite2.html">', "/1043177,seite2.html"),
         ("/gr%C3%B6%C3%9Fe-der-br%C3%BCcke", '<a href="/größe-der-brücke/2">2</a>', "/gr%C3%B6%C3%9Fe-der-br%C3%BCcke/2"),
     ],
 )
 def test_the_next_page_of_an_article(url: str, html: str, following: str) -> None:
-    first = STORY if url == f"{STORY}/2" else None
+    first = STORY if url == f"{STORY}/2" or html == ZERO_BASED else None
     found = find(url, html, first)
     assert found is not None and found[1] and found[0] == [following]
 
@@ -49,6 +54,8 @@ def test_the_next_page_of_an_article(url: str, html: str, following: str) -> Non
         (STORY, f'<a href="{STORY}/2">Two years after the flood, nobody is back</a>'),
         (STORY, f'<a href="{STORY}/3">3</a> <a href="{STORY}?page=4">4</a>'),  # the second one is missing
         (STORY, f'<a href="{STORY}/2">3</a>'),
+        (STORY, f'<a href="{STORY}?page=1">1</a>'),
+        (f"{STORY}?page=1", f'<a href="{STORY}?page=1">Next</a>'),
         (STORY, f'<a href="{STORY}/comment-page-2/#comments">2</a> <a href="{STORY}?cpage=2">2</a>'),
         (STORY, f'<a href="{STORY}?page=2#comments">2</a> <a href="{STORY}?page=2">Comments 2</a>'),
         (STORY, f'<a href="https://other.example{STORY}/2">2</a> <a rel="next" href="http://[">2</a> <a href="javascript:go(2)">2</a>'),
@@ -82,6 +89,7 @@ def test_all_pages_on_one_come_first() -> None:
 
 def test_a_series_ends() -> None:
     assert find(f"{STORY}/20", f'<a href="{STORY}/21">21</a>', STORY) is None
+    assert find(f"{STORY}?page=2", ZERO_BASED, STORY) is None
     for part in (f"{STORY}/2", f"{STORY}-p2.html", f"{STORY}?page=2"):
         assert {P + STORY, f"{P}{STORY}.html"} & {*list_first_pages(P + part)}
     assert list_first_pages(P + STORY) == []

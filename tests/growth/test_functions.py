@@ -17,6 +17,7 @@ from growth.page_shapes import SENTENCE, THAI, page, repeated
 
 from newsmill import urls
 from newsmill.charset import to_utf8
+from newsmill.discovery.article_pages import find_next_page_of
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.responses import compute_fresh_seconds, parse_retry_after
@@ -25,10 +26,23 @@ from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
 from newsmill.exports import formats, records
 from newsmill.exports.markdown import render_markdown
+from newsmill.extraction.article_parts import join_parts
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
 from newsmill.extraction.pipeline import read
-from newsmill.model import Author, Block, BlockType, Document, Link, Markup, Page, TableCell
+from newsmill.model import (
+    Author,
+    Block,
+    BlockType,
+    Document,
+    ExtractionResult,
+    Link,
+    Markup,
+    Outcome,
+    OutcomeRecord,
+    Page,
+    TableCell,
+)
 from newsmill.near_duplicates import fingerprint, shingles, similarity
 from newsmill.redaction import redact
 from newsmill.revision_comparison import compare_texts, compare_words, count_changed_words
@@ -87,6 +101,17 @@ def _export(document: Document) -> None:
 
 def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:
     return replace(_document(), blocks=(Block(BlockType.TABLE, text, markup=Markup(cells=cells)),))
+
+
+def _make_parts(n: int) -> tuple[ExtractionResult, list[tuple[Page, ExtractionResult]]]:
+    """The results of three pages of one article, with n paragraphs each, of which the first half is that of the page before."""
+    results = []
+    for number in (1, 2, 3):
+        url = URL if number == 1 else f"{URL}/{number}"
+        texts = (f"{at} {SENTENCE}" for at in range((number - 1) * n // 2, (number + 1) * n // 2))
+        document = replace(_document(), url=url, canonical_url=None, blocks=tuple(Block(BlockType.PARAGRAPH, text) for text in texts))
+        results.append((Page(url, url, NOW, 200, (), b""), ExtractionResult(OutcomeRecord(Outcome.STORED), document)))
+    return results[0][1], results[1:]
 
 
 def _feed(body: bytes) -> object:
@@ -215,6 +240,19 @@ CASES = (
             ("quotes", 500_000, '<a href="'),
         )
     ),
+    *(
+        _bytes(
+            f"further pages of an article: {name}", most, lambda body: find_next_page_of(body, URL, URL), piece, f'<a href="{URL}/2">2</a>'
+        )
+        for name, most, piece in (
+            ("links", 20_000, f'<a href="{URL}/%d">%d</a>'),
+            ("parameters", 20_000, '<a href="?a=%d&amp;page=%d">2</a>'),
+            ("unclosed links", 50_000, '<a rel="next" href="?page=%d">'),
+            ("one URL", 20_000, URL),
+            ("queries", 300_000, '"?'),
+        )
+    ),
+    Case("pages of one article", 8_000, _make_parts, lambda results: join_parts(*results)),
     _bytes("robots: rules", 20_000, _rules, "Disallow: /a%d\n", "User-agent: *\n"),
     _bytes("robots: rules with wildcards", 10_000, _rules, "Disallow: /*a*%d$\n", "User-agent: *\n"),
     _bytes("robots: groups", 10_000, _rules, "User-agent: bot%d\nDisallow: /\n"),
