@@ -13,7 +13,7 @@ from pydantic import Field
 
 from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.model import Document
+from newsmill.model import Author, Document
 from newsmill.version import __version__, install_hint
 
 MAX_TEXT_CHARACTERS = 20_000  # of a text in one answer, about 5,000 tokens
@@ -41,7 +41,7 @@ class DocumentSummary:
     source: str | None
     language: str | None
     published_at: datetime | None
-    authors: tuple[str, ...]
+    authors: tuple[Author, ...]
     words: int
     snippet: str
 
@@ -73,7 +73,7 @@ class DocumentText:
     description: str | None
     source: str | None
     site_name: str | None
-    authors: tuple[str, ...]
+    authors: tuple[Author, ...]
     published_at: datetime | None
     modified_at: datetime | None
     gone_at: datetime | None
@@ -183,13 +183,12 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _summarize_hit(hit: SearchHit) -> DocumentSummary:
-    authors = tuple(author.name for author in hit.authors)
-    return DocumentSummary(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, authors, hit.word_count, hit.snippet)
+    about = (hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors)
+    return DocumentSummary(*about, hit.word_count, hit.snippet)
 
 
 def _summarize_document(document: Document) -> DocumentSummary:
-    authors = tuple(author.name for author in document.authors)
-    about = (document.id, document.url, document.title, document.source, document.language, document.published_at, authors)
+    about = (document.id, document.url, document.title, document.source, document.language, document.published_at, document.authors)
     return DocumentSummary(*about, document.word_count, document.description or document.text[:300])
 
 
@@ -202,7 +201,7 @@ def _document_text(document: Document, start: int) -> DocumentText:
         document.description,
         document.source,
         document.site_name,
-        tuple(author.name for author in document.authors),
+        document.authors,
         document.published_at,
         document.modified_at,
         document.gone_at,

@@ -55,13 +55,15 @@ def test_an_agent_reads(tmp_path: Path) -> None:
         found = await ask(client, "search", query="harbour -shuts")
         (hit,) = found["documents"]
         assert hit["title"] == "The harbour opens"
+        authors = [{"name": "Ann", "type": "person"}, {"name": "Agency", "type": "organisation"}]  # as in the API
         document = await ask(client, "read", document=hit["id"])
         assert (document["text"], document["next_start"], document["url"]) == (DOCUMENTS[0].text, None, f"https://{HOST}/a")
+        assert hit["authors"] == document["authors"] == authors
         document = await ask(client, "read", document=long.url, start=40_000)
         assert (len(document["text"]), document["next_start"]) == (5000, None)
         assert (await ask(client, "read", document=long.url))["next_start"] == 20_000
         new = await ask(client, "what_is_new", since="2026-01-01", limit=3)
-        assert len(new["documents"]) == 3
+        assert len(new["documents"]) == 3 and new["documents"][0]["authors"] == authors
         rest = await ask(client, "what_is_new", since=new["cursor"])
         assert len(rest["documents"]) == 1
         assert (await ask(client, "what_is_new", since=rest["cursor"])) == {"documents": [], "cursor": rest["cursor"]}
