@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, bindparam, delete, text
 
+from newsmill.search.variants import COMPOUNDING
 from newsmill.search.word_forms import find_forms
 from newsmill.storage.database import writing
+from newsmill.storage.schema import search_endings
 
 MERGED_PAGES = 200  # of 4 kB in one transaction, which holds the write lock of SQLite for some 0.06 s
 
 _DELETE_FORM = text("DELETE FROM search_forms WHERE form = :word")
-_DELETE_ENDING = text("DELETE FROM search_endings WHERE ending = :ending")
+_DELETE_ENDING = delete(search_endings).where(search_endings.c.lemmatizer.in_(COMPOUNDING), search_endings.c.ending == bindparam("ending"))
 _IS_USED = {
     "sqlite": text("SELECT 1 FROM search_words WHERE search_words MATCH :match LIMIT 1"),
     "postgresql": text("SELECT 1 FROM search_entries WHERE vector @@ CAST(:match AS tsquery) LIMIT 1"),

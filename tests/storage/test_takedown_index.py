@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rows import SITE, links
+from rows import NOON, SITE, document_of, good, links
 from sqlalchemy import Engine, select, text
-from takedown_store import REASON, Store, erase_archived_pages, make_store, take_down
+from takedown_store import REASON, Store, erase_archived_pages, make_link, make_store, take_down
 
 from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading
-from newsmill.storage.schema import search_forms
+from newsmill.storage.schema import search_endings, search_forms
 
 # Words with nothing in common, so that each is in the file as it is: FTS5 keeps what a word shares with the one before it only once.
 RARE = ("Qhrzdzieck", "Zvoltmunga", "Xylkrbotha")
@@ -39,6 +39,21 @@ def test_the_words_that_only_the_article_had_are_forgotten(store: Store, engine:
     assert {"ferry", "harbour"} <= list_forms(engine), "other articles have them"
     assert {len(Search(engine).search(word).hits) for word in RARE} == {0}
     assert len(Search(engine).search("harbour").hits) == 20
+
+
+def test_the_compounds_that_only_the_article_had_are_forgotten(store: Store, engine: Engine) -> None:
+    for path, words in (("secret-2", "Xylkrbothawahlen Kommunalwahlen"), ("other", "Kommunalwahlen")):
+        (claim,) = store.fetch(make_link(f"{SITE}/{path}"))
+        made = good(claim, document_of(claim.url, title=words, text=words, language="de"))
+        store.app.ledger.store([made], now=NOON, owner="worker", seconds=60)
+    assert list_compounds(engine) == {"xylkrbothawahlen", "kommunalwahlen"}
+    take_down(store.app, [f"{SITE}/secret-2"], REASON)
+    assert list_compounds(engine) == {"kommunalwahlen"}
+
+
+def list_compounds(engine: Engine) -> set[str]:
+    with reading(engine) as conn:
+        return {ending[::-1] for ending in conn.execute(select(search_endings.c.ending)).scalars()}
 
 
 def test_after_vacuum_no_word_is_in_the_file(sqlite_url: str, tmp_path: Path) -> None:
