@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated
 
 import typer
@@ -379,8 +381,11 @@ def print_result(result: ExtractionResult) -> None:
         names = ("title", "description", *SHOWN_FIELDS)
         values = [(name, format_value(getattr(result.document, name)), result.document.provenance.get(name)) for name in names]
         print_table(("field", "value", "from"), [row for row in values if row[1] is not None])
-    for block in result.blocks:
-        typer.echo(format_block(block))
+    for page, group in groupby(result.list_blocks(), key=itemgetter(0)):
+        if page is not None:
+            typer.echo(f"page {printable(page)}")
+        for _, block in group:
+            typer.echo(format_block(block))
     typer.echo("+ kept   - removed (layer: reason)")
 
 

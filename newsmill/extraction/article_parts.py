@@ -32,13 +32,15 @@ def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionRe
     document = first.document
     assert document is not None
     blocks = first.blocks or document.blocks
-    last, joined, warning = first, [document], None
+    last, joined, warning, block_pages = first, [document], None, [document.url] * len(blocks)
     for page, result in parts:
         added, reason = _read_part(document, blocks, page, result)
         if reason is not None:
             warning = f"{page.url[:MAX_SHOWN_URL]} is not part of this text: {reason}"
             break
         assert result.document is not None
+        known = 0 if _is_whole(page, document) else len(blocks)
+        block_pages[known:] = [page.url] * (len(added) - known)
         blocks, last = added, result
         joined.append(result.document)
     if len(joined) > 1:
@@ -50,7 +52,8 @@ def join_parts(first: ExtractionResult, parts: Sequence[tuple[Page, ExtractionRe
     hidden = {*map(describe_next_page, named)} - kept
     warnings = [one for one in (*document.warnings, *filter(None, [warning])) if one not in hidden]
     document = replace(document, warnings=tuple(dict.fromkeys(warnings)))
-    return replace(first, document=document, blocks=tuple(blocks) if first.blocks else (), next_page=last.next_page)
+    result = replace(first, document=document, blocks=tuple(blocks) if first.blocks else (), next_page=last.next_page)
+    return replace(result, block_pages=tuple(block_pages)) if result.blocks and len(joined) > 1 else result
 
 
 def _read_part(document: Document, blocks: Sequence[Block], page: Page, result: ExtractionResult) -> tuple[tuple[Block, ...], str | None]:
@@ -61,7 +64,7 @@ def _read_part(document: Document, blocks: Sequence[Block], page: Page, result: 
     if (reason := _find_difference(document, part)) is not None:
         return (), reason
     known, shown = _list_texts(blocks), _list_texts(part.blocks)
-    if find_page_number(page.url, document.url) is None:  # all pages on one
+    if _is_whole(page, document):
         if len(known & shown) < MIN_SHARED_TEXT * len(known):
             return (), "it does not have the text of the first page"
         return result.blocks or part.blocks, None
@@ -72,6 +75,11 @@ def _read_part(document: Document, blocks: Sequence[Block], page: Page, result: 
     if sum(len(block.text) for block in joined if block.kept) > MAX_TEXT_CHARACTERS:
         return (), f"the text of all pages has over {MAX_TEXT_CHARACTERS:,} characters"
     return joined, None
+
+
+def _is_whole(page: Page, document: Document) -> bool:
+    """Whether a further page has all pages on one."""
+    return find_page_number(page.url, document.url) is None
 
 
 def _find_difference(document: Document, part: Document) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import repeat
 from typing import Self
 
 from newsmill.model.crawl import OutcomeRecord
@@ -260,6 +261,11 @@ class ExtractionResult:
     extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
     rendering_failure: str | None = None  # why the body of the response was extracted in place of the rendered DOM
     next_page: str | None = None  # the URL at which the article surely continues, and which is not part of the document
+    block_pages: tuple[str, ...] = ()  # the URL of each block's page, in the order of `blocks`; empty for an article on one page
+
+    def list_blocks(self) -> Iterator[tuple[str | None, Block]]:
+        """Each block with the URL of its page; None for an article on one page."""
+        return zip(self.block_pages or repeat(None), self.blocks, strict=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from html_pages import html
 from html_pages import page as make_page
 
+from newsmill.cli.documents import print_result
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document, ExtractionResult
 from newsmill.sandbox.pages import Sandbox
@@ -42,15 +43,20 @@ def joined(first: str, *others: tuple[str, str]) -> Document:
     return result.document
 
 
-def test_pages_are_joined_without_what_they_repeat() -> None:
+def test_pages_are_joined_without_what_they_repeat(capsys: pytest.CaptureFixture[str]) -> None:
     top = f"<p>{LEAD}</p>"
     others = [(url_of(number), body(number, title=f"{TITLE} – page {number}", top=top)) for number in (2, 3)]
     document = joined(body(1, top=top), *others)
     assert document.text.split("\n\n") == [LEAD, *prose(1), *prose(2), *prose(3)]
     assert document.title == TITLE and document.url == URL and document.word_count == len(document.text.split())
     assert document.warnings == (f"joined from 3 pages, with {URL}/2 {URL}/3",)
-    blocks = read(replace(make_page(body(1, top=top), URL), parts=(make_page(others[0][1], others[0][0]),))).blocks
-    assert [block.reason for block in blocks if block.text == LEAD and not block.kept] == ["repeated from an earlier page of the article"]
+    result = read(replace(make_page(body(1, top=top), URL), parts=(make_page(others[0][1], others[0][0]),)))
+    leads = [(page, block.reason) for page, block in result.list_blocks() if block.text == LEAD]
+    assert leads == [(URL, None), (f"{URL}/2", "repeated from an earlier page of the article")]
+    assert {page for page, block in result.list_blocks() if block.text in prose(2)} == {f"{URL}/2"}
+    print_result(result)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("page ")] == [f"page {URL}", f"page {URL}/2"]
 
 
 def test_a_page_alone_names_the_next_one() -> None:
@@ -88,7 +94,11 @@ def test_another_article_is_not_joined(text: str, reason: str) -> None:
 
 def test_all_pages_on_one_replace_the_first() -> None:
     everything = [*prose(1), *prose(2), *prose(3)]
-    whole = joined(body(1), (f"{URL}?page=all", body(1, texts=everything, pages=1)))
+    shown = (f"{URL}?page=all", body(1, texts=everything, pages=1))
+    result = read(replace(make_page(body(1), URL), parts=(make_page(shown[1], shown[0]),)))
+    assert {*result.block_pages} == {shown[0]} and len(result.block_pages) == len(result.blocks)
+    assert all(page is None for page, _ in read(make_page(body(1), URL)).list_blocks())
+    whole = joined(body(1), shown)
     assert whole.text.split("\n\n") == everything and whole.warnings == (f"joined from 2 pages, with {URL}?page=all",)
     other = joined(body(1), (f"{URL}?page=all", body(2, pages=1)))
     assert other.text.split("\n\n") == prose(1) and "it does not have the text of the first page" in other.warnings[0]

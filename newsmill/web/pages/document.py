@@ -116,9 +116,9 @@ def show_explanation(request: Request, document_id: str, show: str = "all", part
         status = 503 if isinstance(error, ServiceError) else 404
         return view.page("explain.html", status, here="explain", document=document, problem=str(error))
     show = show if show in ("kept", "removed") else "all"
-    blocks = [block for block in result.blocks if show == "all" or block.kept == (show == "kept")]
+    blocks = [(page, block) for page, block in result.list_blocks() if show == "all" or block.kept == (show == "kept")]
     parts = group_by_size(
-        blocks, lambda block: min(len(block.text), MAX_BLOCK_CHARACTERS) + BLOCK_MARKUP_CHARACTERS, MAX_EXPLANATION_CHARACTERS
+        blocks, lambda pair: min(len(pair[1].text), MAX_BLOCK_CHARACTERS) + BLOCK_MARKUP_CHARACTERS, MAX_EXPLANATION_CHARACTERS
     )
     last = max(1, len(parts))
     part = min(max(part, 1), last)
@@ -180,13 +180,15 @@ def _join_items(items: Sequence[Block]) -> Block:
     return Block(items[0].type, "\n".join(item.text for item in items), path=items[0].path)
 
 
-def list_runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
-    """The blocks in order, in groups of neighbours that were removed by one layer for one reason; a kept block is a group of its own."""
-    for removal, group in groupby(blocks, key=lambda block: None if block.kept else (block.layer, block.reason)):
+def list_runs(blocks: Sequence[tuple[str | None, Block]]) -> Iterator[tuple[str | None, list[Block]]]:
+    """The blocks in order, each with the URL of its page, in groups of neighbours.
+
+    A group was removed from one page by one layer for one reason; a kept block is a group of its own."""
+    for (page, removal), group in groupby(blocks, key=lambda pair: (pair[0], None if pair[1].kept else (pair[1].layer, pair[1].reason))):
         if removal is None:
-            yield from ([block] for block in group)
+            yield from ((page, [block]) for _, block in group)
         else:
-            yield list(group)
+            yield page, [block for _, block in group]
 
 
 def split_text(blocks: Iterator[Block]) -> list[list[Block]]:

@@ -20,6 +20,7 @@ from site_of_tests import RunningApp
 from sqlalchemy import select, update
 from starlette.testclient import TestClient as Client
 
+from newsmill.model import Block, BlockType, ExtractionResult, Outcome, OutcomeRecord
 from newsmill.search import search as search_module
 from newsmill.search.backend import PostgresBackend, SqliteBackend
 from newsmill.storage.database import writing
@@ -552,6 +553,16 @@ def test_a_document_with_ready_fields_has_no_blocks_to_explain(filled: RunningAp
     with writing(filled.context.engine) as conn:
         conn.execute(update(documents).where(chosen).values(extractor=before))
     assert "no blocks to explain" in explained and "blocks kept" not in explained
+
+
+def test_the_explanation_names_the_page_of_the_blocks(filled: RunningApp, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = ["https://paper.example/a", "https://paper.example/a/2"]
+    blocks = [Block(BlockType.PARAGRAPH, "Advertisement", kept=False, layer="rules", reason="x")] * 6
+    result = ExtractionResult(OutcomeRecord(Outcome.STORED), None, tuple(blocks), block_pages=(*pages[:1] * 3, *pages[1:] * 3))
+    monkeypatch.setattr("newsmill.web.pages.document.reextract_page", lambda *_: result)
+    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    assert [text_of(item) for item in page.xpath("//ol[@class='blocks']/li[@class='small']")] == pages
+    assert len(page.xpath("//ol[@class='blocks']/li[@class='run']")) == 2
 
 
 def test_runs_of_blocks_with_one_reason_are_one_line_of_the_explanation(filled: RunningApp, ids: dict[str, str]) -> None:
