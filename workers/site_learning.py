@@ -86,6 +86,7 @@ def find_unchanged(profiles: Profiles, note: ProfileNote, outdated: Sequence[Out
         document.id
         for document in outdated
         if not document.missing & proven_fields
+        and not (new.site_tags and document.tags == new.site_tags)
         and apply_profile.keeps_document(old_profiles.get(document.version) if document.version else None, new, document.blocks)
     )
 

@@ -284,7 +284,8 @@ def _build_result(
     not_article = page_type.classify_page(structured, blocks, content, page.url, page.status)
     if not_article is not None:
         return ExtractionResult(not_article, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, request.language, ending=trailing_lines.read_ending(blocks))
+    ending, site_tags = trailing_lines.read_ending(blocks), () if profile is None else profile.site_tags
+    fields = find_fields(structured, tree, page, content, request.language, ending, site_tags)
     fields = fields if profile is None else apply_positions(fields, apply_profile.find_field_texts(profile, blocks), page.fetched_at)
     fields = source_rules.apply_field_rules(tree, request.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day

@@ -348,6 +348,7 @@ class Profile:
     reach: float | None = None  # share of its pages with text that the fast path finds, each with a profile of the other pages
     agreement: float | None = None  # mean F1 over words between the fast and the full path on these pages
     fast: bool = True  # False: the paths disagreed on later pages, so all pages take the full path
+    site_tags: tuple[str, ...] = ()  # keywords in <meta> that nearly all pages have alike, so that they are not tags of an article
     looked_at: int = 0  # documents of the site at the last learning or check; the store updates it, like `fast`
 
 

@@ -65,6 +65,7 @@ _OLDER = (
         documents.c.profile_version,
         documents.c.content_hash,
         documents.c.blocks,
+        documents.c.tags,
         *(documents.c[name] for name in POSITION_FIELDS),
     )
     .join(ledger, ledger.c.id == documents.c.ledger_id)
@@ -123,6 +124,7 @@ class OutdatedDocument:
     content_hash: str
     blocks: tuple[Block, ...]
     missing: frozenset[str]  # fields without a value: title, authors, published_at
+    tags: tuple[str, ...]
 
 
 class Profiles:
@@ -274,7 +276,8 @@ def _older_documents(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[s
 
 def _outdated(row: AnyRow) -> OutdatedDocument:
     missing = frozenset(name for name in POSITION_FIELDS if not getattr(row, name))
-    return OutdatedDocument(row.id, row.ledger_id, row.profile_version, row.content_hash, _BLOCKS.validate_python(row.blocks), missing)
+    blocks = _BLOCKS.validate_python(row.blocks)
+    return OutdatedDocument(row.id, row.ledger_id, row.profile_version, row.content_hash, blocks, missing, tuple(row.tags))
 
 
 def _profile(row: AnyRow | None) -> Profile | None:

@@ -7,7 +7,7 @@ from html_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
 from newsmill.extraction.pipeline import count_words, read
 from newsmill.language_tags import parse_language_tag
-from newsmill.model import Document, Hint, Image
+from newsmill.model import Document, Hint, Image, Profile
 
 
 def document(head: str = "", body: str = "", url: str = URL, hint: Hint | None = None, language: str | None = None) -> Document:
@@ -167,6 +167,14 @@ def test_links_to_tags_come_before_keywords_for_search_engines() -> None:
     body = f"{own}{other}{cloud}"
     assert (found := document(keywords, body)).tags == ("bridge", "town council") and found.provenance["tags"] == "dom"
     assert document(keywords + meta("news_keywords", "vote"), body).tags == ("vote",)
+
+
+def test_keywords_of_all_pages_of_a_site_are_not_tags() -> None:
+    profile = Profile("paper.example", 25, 1, site_tags=("news", "paper"))
+    for keywords, tags in (("", ("fair",)), ("news, paper", ("fair",)), ("news, paper, bridge", ("news", "paper", "bridge"))):
+        text = html(f"<article><h1>Council votes</h1>{paragraphs()}</article>", meta("keywords", keywords))
+        found = read(page(text, hint=Hint(tags=("fair",))), profile=profile).document
+        assert found is not None and found.tags == tags
 
 
 def test_section_from_the_breadcrumb_trail() -> None:

@@ -53,6 +53,24 @@ def with_footer(count: int, **where: object) -> list[PageBlocks]:
     return [story(page, line(f"{FOOTER}, no. {page}"), **where) for page in range(count)]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("tagged", "site_tags"),
+    [
+        ([("news", "paper")] * 25, ("news", "paper")),
+        ([("news", "paper")] * 24 + [("bridge",)], ("news", "paper")),  # a page with its own
+        ([("news", "paper")] * 24 + [()] * 20, ("news", "paper")),  # pages whose tags come from elsewhere
+        ([("news", "paper")] * 20 + [("bridge",)] * 5, ()),  # a subject with many articles
+        ([("news", "paper")] * 15, ()),
+        ([("news", f"story {number}") for number in range(25)], ()),
+        ([()] * 25, ()),
+    ],
+)
+def test_keywords_that_all_pages_have_are_not_tags_of_an_article(tagged: list[tuple[str, ...]], site_tags: tuple[str, ...]) -> None:
+    profile = learn_profile([replace(story(number), meta_tags=tags) for number, tags in enumerate(tagged)])
+    assert profile.site_tags == site_tags
+    assert is_improvement(replace(profile, site_tags=("old",)), profile)
+
+
 def test_a_footer_no_rule_knows_goes_and_says_why() -> None:
     pages = with_footer(25)
     blocks = apply(learn_profile(pages), pages[3].blocks)

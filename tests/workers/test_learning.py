@@ -23,6 +23,7 @@ from workers.site_learning import REQUEST_TIMEOUT, SiteLearning, count_paths
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"
 FOOTER = "Have your say about this and the other stories in the reading room of the Evening Gazette"
+KEYWORDS = "<meta name=keywords content='news, paper'>"
 WORDS = ("harbour", "council", "winter", "bridge", "market", "school", "railway", "garden", "museum", "village", "river", "budget")
 
 
@@ -36,7 +37,7 @@ def page(number: int, footer: str = FOOTER, wrap: str = "div") -> str:
     body = "".join(f"<p>{' '.join(sentence() for _ in range(4))}</p>" for _ in range(5))
     title = f"Story {number}: {sentence()}"
     return (
-        f"<html lang=en><head><title>{title}</title></head><body><main><article class=story><h1>{title}</h1>"
+        f"<html lang=en><head><title>{title}</title>{KEYWORDS}</head><body><main><article class=story><h1>{title}</h1>"
         f"<{wrap} class=text>{body}<p>{footer}</p></{wrap}></article></main></body></html>"
     )
 
@@ -79,6 +80,9 @@ class Mill:
             self.now += timedelta(seconds=30)
         return most
 
+    def tags(self) -> set[tuple[str, ...]]:
+        return {document.tags for document in self.world.documents.iterate()}
+
     def texts(self) -> list[tuple[int | None, bool]]:
         """Of each document the profile it was cleaned with, and whether the footer is in its text."""
         return [(document.profile_version, FOOTER in document.text) for document in self.world.documents.iterate()]
@@ -110,9 +114,11 @@ def test_a_footer_no_rule_knows_is_gone_once_the_site_is_known(mill: Mill) -> No
 def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
     mill.crawl(6)
     mill.rounds()
+    assert mill.tags() == {("news", "paper")}, "six pages may be about one subject"
     mill.crawl(16)
     mill.rounds()
     assert mill.texts() == [(2, False)] * 22
+    assert mill.tags() == {()}, "early documents were extracted again"
     assert [note.pages for note in mill.profiles.versions(HOST)] == [6, 22]
     mill.crawl(40)
     mill.rounds()

@@ -56,11 +56,18 @@ class Fields:
 
 
 def find_fields(
-    structured: StructuredData, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
+    structured: StructuredData,
+    tree: HtmlElement,
+    page: Page,
+    text: str,
+    fallback_language: str | None,
+    ending: str = "",
+    site_tags: tuple[str, ...] = (),
 ) -> Fields:
     """Find all fields of one page.
 
     `text` is the cleaned body, whose language counts if the page declares none; `ending` is the end of the body before cleaning.
+    `site_tags` are tags in <meta> that all pages of the site have.
     """
     hint: Hint = page.hint
     base = page.url
@@ -90,7 +97,7 @@ def find_fields(
         modified=modified,
         language=tag,
         section=record("section", _find_section(structured)),
-        tags=record("tags", _find_tags(structured, hint.tags)) or (),
+        tags=record("tags", _find_tags(structured, hint.tags, site_tags)) or (),
         image=record("image", find_image(structured, base)),
         images=(*find_images(tree, base),),
         article_type=record("article_type", _find_article_type(structured)),
@@ -174,7 +181,7 @@ def _find_breadcrumb(structured: StructuredData) -> str | None:
 _JOINED_TAGS = re.compile(r",(?=[^\s\d])")  # "Spain,Europe" are two tags, "Paris, Texas" and "1,000 words" one
 
 
-def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+def _find_tags(structured: StructuredData, hint: tuple[str, ...], site_tags: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
     declared = (structured.article or {}).get("keywords")
     listed = (
         [read_text(item) for item in declared] if isinstance(declared, list) else _split_tags(declared if isinstance(declared, str) else "")
@@ -188,7 +195,7 @@ def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple
     linked = () if any(any(values) for values, _ in declared_tags) else structured.marks.tags
     for values, source in (*declared_tags, (linked, "dom"), (keywords, "meta"), (hint, "feed")):
         tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MAX_TAGS]
-        if tags:
+        if tags and (source != "meta" or tags != site_tags):
             return tags, source
     return None
 

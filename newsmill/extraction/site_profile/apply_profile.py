@@ -361,7 +361,7 @@ def is_improvement(old: Profile | None, new: Profile) -> bool:
     # A position on every tenth page is on too few of 20 pages (MIN_KNOWN_PAGES) and causes full extraction.
     if new.pages >= MIN_PAGE_GROWTH * old.pages:
         return True
-    return bool(find_removed_lines(old) ^ find_removed_lines(new))
+    return old.site_tags != new.site_tags or bool(find_removed_lines(old) ^ find_removed_lines(new))
 
 
 def find_removed_lines(profile: Profile) -> frozenset[str]:

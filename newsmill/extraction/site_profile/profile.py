@@ -39,6 +39,7 @@ from newsmill.extraction.site_profile.site_keys import (
 from newsmill.model import POSITION_FIELDS, ArticleNorm, Author, Block, ExtractionResult, FieldStats, LineStats, PathStats, Profile
 
 MAX_COPIED_SHARE = 0.4  # share of a page's long blocks on another page that makes it a copy
+MIN_SITE_TAGS_SHARE = 0.9  # share of the pages with tags; two articles on one subject may have the same ones
 MAX_LINES, MAX_PATHS = 1000, 400  # at most about 200 KB of JSON; 40 pages of each of 60 real sites had 30 to 400 repeated lines
 
 Seen = TypeVar("Seen", LineStats, PathStats)
@@ -53,6 +54,7 @@ class PageBlocks:
     title: str | None = None
     authors: tuple[Author, ...] = ()
     day: str | None = None  # day of publication, ISO 8601
+    meta_tags: tuple[str, ...] = ()  # empty if they do not come from <meta>
 
 
 def make_page_blocks(url: str, reading: ExtractionResult) -> PageBlocks:
@@ -60,7 +62,8 @@ def make_page_blocks(url: str, reading: ExtractionResult) -> PageBlocks:
     if reading.document is None:
         return PageBlocks(url, reading.blocks)
     document = reading.document
-    return PageBlocks(url, reading.blocks, document.title, document.authors, document.published_day)
+    meta_tags = document.tags if document.provenance.get("tags") == "meta" else ()
+    return PageBlocks(url, reading.blocks, document.title, document.authors, document.published_day, meta_tags)
 
 
 def learn_profile(pages: Iterable[PageBlocks], site: str = "") -> Profile:
@@ -102,6 +105,7 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
         fields=_learn_field_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
         norm=_measure_norm(chosen),
         pathless=sum(_is_pathless(page.blocks) for page in chosen),
+        site_tags=_find_site_tags([page.meta_tags for page in chosen if page.meta_tags]),
     )
     reach, agreement = _rate_profile(profile, [page.blocks for page in chosen])
     fits = [apply_profile.measure_fit(profile, page.blocks) for page in chosen]
@@ -219,6 +223,14 @@ def _count_path(seen: Sequence[tuple[int, int, str]]) -> PathStats:
     words, kept_words = sum(words for words, _, _ in seen), sum(kept for _, kept, _ in seen)
     kept = sum(2 * kept > words for words, kept, _ in seen)
     return PathStats(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
+
+
+def _find_site_tags(tags: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the list of tags that nearly all pages with tags have; empty if there is none, or on too few pages."""
+    if len(tags) < apply_profile.MATURE_PAGES:
+        return ()
+    most_common, count = Counter(tags).most_common(1)[0]
+    return most_common if count >= MIN_SITE_TAGS_SHARE * len(tags) else ()
 
 
 def _is_pathless(blocks: Sequence[Block]) -> bool:
