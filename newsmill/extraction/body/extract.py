@@ -31,7 +31,7 @@ from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
 from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
 from newsmill.extraction.body.scripts import find_script_blocks
-from newsmill.extraction.body.teasers import find_teasers
+from newsmill.extraction.body.teasers import find_cut_teasers, find_teasers
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
@@ -139,7 +139,10 @@ def extract_body(
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
     layout = page.marks.layout
-    known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, find_prompts(layout))
+    prompts, headline = find_prompts(layout), find_title_block(layout, set(split_words(facts.title)))
+    teasers = find_cut_teasers(layout, headline, url)
+    prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles")})
+    known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, prompts)
     found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from urllib.parse import urlsplit
 
-from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout
+from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.body.page_stats import COMMENT_CLASS
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
+from newsmill.urls import find_site
+
+MIN_CUT_TEASERS = 3  # side by side; fewer may be paragraphs that end so by chance
+MIN_TEXT_CHARACTERS = 100  # of a block beside them; a page without one is a list of articles
+MAX_CUT_TEASER_CHARACTERS = 600  # of a box; a section of an article may be longer
+MAX_LINK_CHARACTERS = 40  # of "Read more", behind the text that was cut off
+_CUT_ENDS = ("…", "...", "[…]", "[...]")
 
 
 def find_comments(layout: Layout, headline: int | None) -> list[Box]:
@@ -43,6 +50,62 @@ def find_teasers(layout: Layout, headline: int, url: str | None) -> list[Box]:
         if not any(map(names_author, block.box.element.iter("*"))):  # beside an author's name is the date of the article
             found.append(_find_largest_box(block.box, headings, around))
     return found
+
+
+def find_cut_teasers(layout: Layout, headline: int, url: str | None) -> frozenset[int]:
+    """Return the blocks of teasers whose text was cut off ("…"): in small boxes side by side, each with one such text and a link.
+
+    The link leads to the site of the page, because lists of things elsewhere are articles. It is beside the text or around it, or the text
+    begins or ends with it; one inside a sentence does not count. `headline` is the index of the block with the page's headline, or
+    negative, and `url` the URL of the page.
+    """
+    cut = [block for block in layout.blocks if _is_cut(block)]
+    if len(cut) < MIN_CUT_TEASERS:
+        return frozenset()
+    counts = [0] * len(layout.boxes)  # texts that were cut off, in each box
+    for block in cut:
+        counts[block.box.index] += 1
+    for box in reversed(layout.boxes):
+        if box.parent is not None:
+            counts[box.parent.index] += counts[box.index]
+    around = _list_around(layout, headline) if headline >= 0 else set[int]()
+    rows: dict[int, set[int]] = {}  # box → its boxes with a teaser
+    for block in cut:
+        box = block.box
+        while box.parent is not None and counts[box.parent.index] == 1:
+            box = box.parent
+        if box.parent is not None and box.index not in around and _has_link(block, box, url):
+            rows.setdefault(box.parent.index, set()).add(box.index)
+    found = {index for row in rows.values() if len(row) >= MIN_CUT_TEASERS for index in row}
+    teaser_of: list[int | None] = []  # of each box
+    for box in layout.boxes:
+        teaser_of.append(box.index if box.index in found else None if box.parent is None else teaser_of[box.parent.index])
+    inside: dict[int, list[TextBlock]] = {}
+    for block in layout.blocks:
+        if (teaser := teaser_of[block.box.index]) is not None:
+            inside.setdefault(teaser, []).append(block)
+    small = (blocks for blocks in inside.values() if sum(len(block.text) for block in blocks) <= MAX_CUT_TEASER_CHARACTERS)
+    teasers = frozenset(block.index for blocks in small for block in blocks)
+    has_text = any(len(block.text) >= MIN_TEXT_CHARACTERS and not block.linked and block.index not in teasers for block in layout.blocks)
+    return teasers if has_text else frozenset()
+
+
+def _is_cut(block: TextBlock) -> bool:
+    if block.text.endswith(_CUT_ENDS):
+        return True
+    part = next((part for part, href in reversed(block.link_edges) if href), 0)
+    return len("".join(block.parts[part:])) <= MAX_LINK_CHARACTERS and "".join(block.parts[:part]).rstrip().endswith(_CUT_ENDS)
+
+
+def _has_link(block: TextBlock, box: Box, url: str | None) -> bool:
+    if block.linked or (block.link_edges and (block.link_edges[0][0] == 0 or not block.text.endswith(_CUT_ENDS))):
+        return any(_leads_to_site(href, url) for _, href in block.link_edges)
+    return box is not block.box and any(_leads_to_site(link.get("href"), url) for link in box.element.iter("a"))
+
+
+def _leads_to_site(href: str | None, url: str | None) -> bool:
+    target = resolve_url(href, url or "") if href else None
+    return target is not None and url is not None and find_site(target) == find_site(url)
 
 
 def _list_around(layout: Layout, headline: int) -> set[int]:
