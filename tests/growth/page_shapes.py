@@ -145,6 +145,8 @@ SHAPES: tuple[Shape, ...] = (
     _inside("images", 38_000, '<img src="/image-%d.jpg" alt="picture %d">'),
     _alone("figures", 9_000, '<figure><img src="/image-%d.jpg"><figcaption>Picture %d (Photo: Ada Lovelace)</figcaption></figure>'),
     _inside("dated teasers", 7_500, '<div><h3><a href="/a/%d">Story %d</a></h3><time datetime="2026-11-18">18 November 2026</time></div>'),
+    _inside("teasers that were cut off", 7_500, '<div><h3><a href="/a/%d">Story %d</a></h3><p>A story of some words …</p></div>'),
+    _inside("nested teasers that were cut off", 2_000, '<div><p>A story of <a href="/a/%d">some words</a> …</p>'),
     _inside("times in links", 12_000, '<a href="/a"><time datetime="2026-11-18">18 November 2026</time></a> '),
     _inside("times", 38_000, '<time datetime="2026-11-25">25 November 2026</time> '),
     _alone("dates in text", 38_000, "<p>25 November 2026, 12:%d</p>"),

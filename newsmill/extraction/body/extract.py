@@ -139,8 +139,7 @@ def extract_body(
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
     layout = page.marks.layout
-    prompts, headline = find_prompts(layout), find_title_block(layout, set(split_words(facts.title)))
-    teasers = find_cut_teasers(layout, headline, url)
+    prompts, teasers = find_prompts(layout), find_cut_teasers(layout, facts.title, url)
     prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles")})
     known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, prompts)
     found = _extract_visible(tree, url, known, kept_only=kept_only)

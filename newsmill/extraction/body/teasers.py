@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from urllib.parse import urlsplit
 
-from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock
+from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, split_words
 from newsmill.extraction.body.markup import resolve_url
-from newsmill.extraction.body.page_stats import COMMENT_CLASS
+from newsmill.extraction.body.page_stats import COMMENT_CLASS, find_title_block
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
 from newsmill.urls import find_site
@@ -52,14 +52,13 @@ def find_teasers(layout: Layout, headline: int, url: str | None) -> list[Box]:
     return found
 
 
-def find_cut_teasers(layout: Layout, headline: int, url: str | None) -> frozenset[int]:
+def find_cut_teasers(layout: Layout, title: str, url: str | None) -> frozenset[int]:
     """Return the blocks of teasers whose text was cut off ("…"): in small boxes side by side, each with one such text and a link.
 
     The link leads to the site of the page, because lists of things elsewhere are articles. It is beside the text or around it, or the text
-    begins or ends with it; one inside a sentence does not count. `headline` is the index of the block with the page's headline, or
-    negative, and `url` the URL of the page.
+    begins or ends with it; one inside a sentence does not count. `title` and `url` are those of the page.
     """
-    cut = [block for block in layout.blocks if _is_cut(block)]
+    cut = [block for block in layout.blocks if ("…" in block.text or "..." in block.text) and _is_cut(block)]
     if len(cut) < MIN_CUT_TEASERS:
         return frozenset()
     counts = [0] * len(layout.boxes)  # texts that were cut off, in each box
@@ -68,6 +67,7 @@ def find_cut_teasers(layout: Layout, headline: int, url: str | None) -> frozense
     for box in reversed(layout.boxes):
         if box.parent is not None:
             counts[box.parent.index] += counts[box.index]
+    headline = find_title_block(layout, set(split_words(title)))
     around = _list_around(layout, headline) if headline >= 0 else set[int]()
     rows: dict[int, set[int]] = {}  # box → its boxes with a teaser
     for block in cut:
@@ -77,6 +77,8 @@ def find_cut_teasers(layout: Layout, headline: int, url: str | None) -> frozense
         if box.parent is not None and box.index not in around and _has_link(block, box, url):
             rows.setdefault(box.parent.index, set()).add(box.index)
     found = {index for row in rows.values() if len(row) >= MIN_CUT_TEASERS for index in row}
+    if not found:
+        return frozenset()
     teaser_of: list[int | None] = []  # of each box
     for box in layout.boxes:
         teaser_of.append(box.index if box.index in found else None if box.parent is None else teaser_of[box.parent.index])
