@@ -180,20 +180,18 @@ def finish_fingerprints(engine: Engine) -> None:
 
 @db.command("copy")
 def copy_database() -> None:
-    """Copy the embedded database of the data folder into the empty database of DATABASE_URL. All rows or none.
+    """Copy the embedded database of the data folder into the empty Postgres database of DATABASE_URL. All rows or none.
 
     Stop all processes first. Pages stay where they are. See docs/guides/operating.md.
     """
     settings = configuration.load()
-    if settings.database_url is None:
-        raise ConfigError("DATABASE_URL is not set; set it to the new, empty database")
+    if settings.database_url is None or settings.database_url.startswith("sqlite"):
+        raise ConfigError("DATABASE_URL is not set to a Postgres database; set it to the new, empty one")
     embedded = settings.model_copy(update={"database_url": None})
     context.require_store(embedded)
     source = database.connect(context.database_url(embedded), read_only=True)
     target = database.connect(settings.database_url)
     try:
-        if target.dialect.name == "sqlite":
-            raise ConfigError("DATABASE_URL names an SQLite database; set it to the new, empty Postgres database")
         database.check_schema(source)
         if running := list_live_processes(source, now=now()):
             names = ", ".join(sorted({process.role for process in running}))

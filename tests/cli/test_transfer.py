@@ -17,14 +17,16 @@ from newsmill.model import Link, Source
 from newsmill.search import index_copy
 from newsmill.search.indexer import index_pending
 from newsmill.storage import database
+from newsmill.storage import transfer as transfer_of_rows
 from newsmill.storage.database import reading, writing
 from newsmill.storage.marks import MarkChange, Marks
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import SavedSearches
 from newsmill.storage.schema import metadata
 from newsmill.storage.tokens import Scope, Tokens
+from newsmill.storage.transfer import count_rows, transfer
 
-DOCUMENTS = 700  # more than a batch
+DOCUMENTS = 250  # more than a batch of the index
 MADE_AGAIN = ("processes", "search_entries")  # search_entries has a column that only Postgres fills
 
 
@@ -87,6 +89,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DATABASE_URL is not set" in newsmill("db", "copy").err
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{data}/other.sqlite")
+    assert ("DATABASE_URL is not set to a Postgres" in newsmill("db", "copy").err, (data / "other.sqlite").exists()) == (True, False)
+    monkeypatch.delenv("DATABASE_URL")
     before = {document["id"]: document for document in newsmill("export", "harbour").lines}
     assert newsmill("db", "upgrade").code == 0  # makes the fingerprints
     url = services.make_database(postgres_url, "newsmill_transfer")
@@ -99,7 +104,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
     heartbeat.stop()
     with writing(source) as conn:  # changed since it was indexed
         conn.execute(text("UPDATE documents SET section = 'Wahlen' WHERE title = 'Kommunalwahlen'"))
-    monkeypatch.setattr(index_copy, "CHUNK_DOCUMENTS", 300)
+    monkeypatch.setattr(index_copy, "CHUNK_DOCUMENTS", 100)
     done = newsmill("db", "copy")
     assert (done.code, "copied the database of" in done.err) == (0, True), done.err
     index_pending(source)
@@ -125,11 +130,10 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
 
 
 def test_an_interrupted_transfer_leaves_nothing(data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from newsmill.storage.transfer import count_rows, transfer
-
     target = database.connect(services.make_database(postgres_url, "newsmill_interrupted"))
     database.upgrade(target)
     source = database.connect(f"sqlite:///{shutil.copy(data / 'newsmill.sqlite', data / 'copy.sqlite')}")
+    monkeypatch.setattr(transfer_of_rows, "BATCH_ROWS", 50)
     rows: list[int] = []
 
     def stop(count: int) -> None:
