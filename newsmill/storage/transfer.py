@@ -42,7 +42,7 @@ def transfer(source: Engine, target: Engine, on_rows: OnRows) -> None:
         writer.execute(text("SET LOCAL TimeZone = 'UTC'"))  # SQLite holds times in UTC
         indexes = [index for index in search_entries.indexes if index.name == "ix_search_entries_vector"]
         for index in indexes:
-            index.drop(writer)  # made of all rows at once, it takes a tenth of the time
+            index.drop(writer)  # to make it of all rows at once is cheaper
         for table in TRANSFERRED:
             _switch_triggers(writer, table.name, "DISABLE")  # the rows that they would write are transferred
             if table is search_entries:
