@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -31,18 +29,18 @@ from newsmill.message_signatures import (
     remove_key,
 )
 from newsmill.model import Outcome
-from newsmill.search import indexer
 from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database, fingerprints
-from newsmill.storage.copies import back_up, count_rows, transfer
+from newsmill.storage.copies import back_up
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
 from newsmill.storage.ledger import Trace
 from newsmill.storage.private_files import DATABASE
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.storage.transfer import count_rows, transfer
 from newsmill.web.config import DIRECTORY_PATH
 
 
@@ -182,13 +180,13 @@ def finish_fingerprints(engine: Engine) -> None:
 
 @db.command("copy")
 def copy_database() -> None:
-    """Copy the embedded database of the data folder into the empty database of DATABASE_URL. All rows or none.
+    """Copy the embedded database of the data folder into the empty Postgres database of DATABASE_URL. All rows or none.
 
     Stop all processes first. Pages stay where they are. See docs/guides/operating.md.
     """
     settings = configuration.load()
-    if settings.database_url is None:
-        raise ConfigError("DATABASE_URL is not set; set it to the new, empty database")
+    if settings.database_url is None or settings.database_url.startswith("sqlite"):
+        raise ConfigError("DATABASE_URL is not set to a Postgres database; set it to the new, empty one")
     embedded = settings.model_copy(update={"database_url": None})
     context.require_store(embedded)
     source = database.connect(context.database_url(embedded), read_only=True)
@@ -202,41 +200,12 @@ def copy_database() -> None:
         database.check_schema(target)
         with count_progress("rows", total=count_rows(source)) as advance:
             transfer(source, target, advance)
-        index_copy(target, settings.database_url)
+        finish_index(target)
         finish_fingerprints(target)
     finally:
         source.dispose()
         target.dispose()
     note(f"copied the database of {context.data_folder(settings)} to {database.describe_location(target)}")
-
-
-MIN_PARALLEL_DOCUMENTS = 5_000  # a process takes a second to start, and as long for 500 documents
-DOCUMENTS_PER_TASK = 1_000
-
-
-def index_copy(target: Engine, url: str) -> None:
-    """Index the copied documents, many of them in one process per core."""
-    waiting = indexer.count_pending(target)
-    if waiting >= MIN_PARALLEL_DOCUMENTS:
-        cores = os.cpu_count() or 1
-        pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
-        with pool, count_progress("documents indexed", total=waiting) as advance:
-            tasks = {pool.submit(index_some, url) for _ in range(cores)}
-            while tasks:
-                done, tasks = wait(tasks, return_when=FIRST_COMPLETED)
-                for count in [task.result() for task in done]:
-                    advance(count)
-                    tasks |= {pool.submit(index_some, url)} if count else set()
-    finish_index(target)
-
-
-def index_some(url: str) -> int:
-    """Index up to DOCUMENTS_PER_TASK documents of a database, in a process of the pool. Returns how many."""
-    engine = database.connect(url)
-    try:
-        return indexer.index_pending(engine, DOCUMENTS_PER_TASK)
-    finally:
-        engine.dispose()
 
 
 @db.command()

@@ -61,22 +61,28 @@ class IndexEntry:
     body: list[str]
     facets: list[str]
     facet_values: FacetValues
-    synthetic: tuple[list[str], ...]  # of title, lead and body; see `_synthetic_terms`
+    synthetic: tuple[list[str], ...]  # of title, lead and body: lemmas; common bigrams and characters, which would be slow to find
     lemmatizer: str  # of its language; "" without one
-    codes: bytes  # the words in their order; see `relevance`
     forms: list[Form]  # for the table `search_forms`: the words that the lemmatizer knows, those of the title, and compounds
 
 
-def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry:
-    """The entry of a row of `documents`, with its rows of `marks`."""
+def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = (), known: Sequence[Iterable[str]] | None = None) -> IndexEntry:
+    """The entry of a row of `documents`, with its rows of `marks`.
+
+    `known`: the lemmas and common bigrams of title, lead and body, and the title's terms. The entry then has no forms.
+    """
     texts = _split_parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
     lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
     title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
-    forms = [find_forms(part, lemmatizer) for part in texts]
+    forms = [] if known else [find_forms(part, lemmatizer) for part in texts]
+    *synthetic, title_terms = known or [
+        *(_lemmas_and_bigrams(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
+        _title_terms(title, forms[0]),
+    ]
     terms = {
         *_facet_terms(row, values, language, lemmatizer),
-        *_title_terms(title, forms[0]),
+        *title_terms,
         *(term for mark in marks for term in _mark_terms(mark)),
     }
     return IndexEntry(
@@ -88,9 +94,8 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = ()) -> IndexEntry
         body,
         [EVERY_ENTRY, *sorted(terms)],
         values,
-        tuple(_synthetic_terms(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
+        tuple(sorted(_character_terms(words).union(held)) for words, held in zip((title, lead, body), synthetic, strict=True)),
         lemmatizer,
-        encode_words(title, lead, body),
         [form for held in forms for form in held if form.is_known or held is forms[0] or is_compound(form.word, lemmatizer)],
     )
 
@@ -126,13 +131,12 @@ def _split_parts(row: Mapping[Any, Any]) -> tuple[str, str, str]:
     return (row["title"] or "")[:MAX_TEXT_CHARACTERS], lead, body
 
 
-def _synthetic_terms(words: list[str], forms: Iterable[Form], lemmatizer: str) -> list[str]:
-    """Terms that no text contains: lemmas, and what would be slow to find, common bigrams and characters of unspaced scripts."""
-    terms = common_bigrams(words)
-    terms |= {lemma_term(lemmatizer, form.lemma) for form in forms if form.word != form.lemma}
-    if not all(map(str.isascii, words)):
-        terms |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
-    return sorted(terms)
+def _lemmas_and_bigrams(words: list[str], forms: Iterable[Form], lemmatizer: str) -> set[str]:
+    return common_bigrams(words) | {lemma_term(lemmatizer, form.lemma) for form in forms if form.word != form.lemma}
+
+
+def _character_terms(words: list[str]) -> set[str]:
+    return set() if all(map(str.isascii, words)) else {character_term(word[0]) for word in set(words) if is_unspaced(word)}
 
 
 def _title_terms(words: Iterable[str], forms: Iterable[Form]) -> Iterator[str]:
@@ -314,7 +318,7 @@ def index_pending(engine: Engine, max_documents: int = BATCH_DOCUMENTS) -> int:
 
 def index_ids(conn: Connection, ids: Sequence[str]) -> None:
     """Index these documents as they and their marks are stored now, at most BATCH_DOCUMENTS."""
-    _write_entries(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
+    _write_entries(conn, read_documents(conn, ids))
     conn.execute(_DELETE_PENDING, {"b_ids": ids})
 
 
@@ -323,9 +327,7 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     if not rows:
         return
     ids = {"b_ids": [row["id"] for row in rows]}
-    marked = defaultdict[str, list[Any]](list)
-    for mark in conn.execute(_MARKS, ids):
-        marked[mark.document_id].append(mark)
+    marked = read_marks(conn, ids["b_ids"])
     entries = sorted((build_entry(row, marked[row["id"]]) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
     if conn.dialect.name == "sqlite":
         _delete_entries(conn, ids)
@@ -337,9 +339,23 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     conn.execute(_DELETE_PENDING, ids)
 
 
+def read_marks(conn: Connection, ids: Sequence[str]) -> Mapping[str, list[Any]]:
+    """The rows of `marks` by document."""
+    marked = defaultdict[str, list[Any]](list)
+    for mark in conn.execute(_MARKS, {"b_ids": ids}):
+        marked[mark.document_id].append(mark)
+    return marked
+
+
+def read_documents(conn: Connection, ids: Sequence[str]) -> Rows:
+    """The rows of `documents` from which entries are made."""
+    return conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all()
+
+
 def write_codes(conn: Connection, entries: Sequence[IndexEntry]) -> None:
-    """Write the words that the order by relevance reads."""
-    conn.execute(_PUT_CODES, [{"document_id": one.document_id, "lemmatizer": one.lemmatizer, "codes": one.codes} for one in entries])
+    """Write the words in their order, which the order by relevance reads."""
+    rows = [(one.document_id, one.lemmatizer, encode_words(one.title, one.lead, one.body)) for one in entries]
+    conn.execute(_PUT_CODES, [dict(zip(_CODE_COLUMNS, row, strict=True)) for row in rows])
 
 
 def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
