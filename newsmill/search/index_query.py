@@ -79,12 +79,12 @@ def _add_forms(node: Terms, forms: Forms) -> Node:
     variants: list[Node] = [node]
     (word,) = node.words
     for lemmatizer, by_lemma in sorted(forms.get(word, WordForms()).lemmas.items()):
-        for lemma, held in sorted(by_lemma.items()):
-            if held - {lemma}:
-                variants.append(SyntheticTerm(lemma_term(lemmatizer, lemma), node.part))
-            if lemma != word:
-                of_language = SyntheticTerm(facet_term("lemmatizer", lemmatizer))
-                variants.append(AllOf((Terms((lemma,), node.part, exact=True), of_language)))
+        lemmas = sorted(by_lemma.items())
+        variants += [SyntheticTerm(lemma_term(lemmatizer, lemma), node.part) for lemma, held in lemmas if held - {lemma}]
+        # One comparison with all documents of the language, however many lemmas there are.
+        others = _any_of([Terms((lemma,), node.part, exact=True) for lemma, _ in lemmas if lemma != word])
+        if others is not None:
+            variants.append(AllOf((others, SyntheticTerm(facet_term("lemmatizer", lemmatizer)))))
     return node if len(variants) == 1 else AnyOf(tuple(variants))
 
 

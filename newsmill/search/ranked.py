@@ -195,9 +195,9 @@ def _make_term(index: IndexQuery, terms: Terms) -> RankedTerm:
     return RankedTerm(label, (code,), {} if terms.exact else _code_forms(terms.words[0], index.forms), is_title_only)
 
 
-def _code_forms(word: str, forms: Forms) -> dict[str, tuple[bytes, ...]]:
+def _code_forms(word: str, forms: Forms) -> dict[str, frozenset[bytes]]:
     known = forms.get(word, WordForms())
-    return {lemmatizer: tuple(encode_phrase([form]) for form in sorted(known.forms(lemmatizer) - {word})) for lemmatizer in known.lemmas}
+    return {lemmatizer: frozenset(encode_phrase([form]) for form in known.forms(lemmatizer) - {word}) for lemmatizer in known.lemmas}
 
 
 def _codes_of(codes: Mapping[str, tuple[str, bytes | None]], position: IndexPosition) -> tuple[bytes | None, str]:

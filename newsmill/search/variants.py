@@ -16,8 +16,8 @@ from newsmill.storage.schema import search_endings, search_forms
 
 COMPOUNDING = frozenset(("da", "de", "lb", "nb", "nl", "nn", "sv"))  # lemmatizers of languages that write compounds as one word
 MIN_PART_CHARACTERS = 4  # shorter parts are mostly prefixes and endings: "Auswahl" is no compound of "Wahl"
-MAX_COMPOUNDS = 12  # of one word: 24 add some 40 ms to a search with 600 matches, because each form is looked for in each match
-MAX_TESTED_COMPOUNDS = 60  # whose first part is looked up: about 0.5 ms
+MAX_COMPOUNDS = 40  # of one word, the shortest; 12 more take about 2 ms, and 12 alone were half of what "Wahl" and "Preis" should find
+MAX_TESTED_COMPOUNDS = 200  # whose first part is looked up
 _LINKERS = ("", "s", "es", "n", "en", "er", "e")  # between the parts of a compound; "Schulhaus" lacks the "e" of "Schule"
 
 MIN_NAME_CHARACTERS = 6

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from math import inf
+from typing import Any
 
 import pytest
 from articles import article, numbers, store
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import after
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from newsmill.search import search as search_module
-from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, statement_timeout
+from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, read_connection, statement_timeout
 from newsmill.search.counts import Period, count_facets, count_timeline
 from newsmill.search.index_query import ScannedIndex, scan_matches
 from newsmill.search.indexer import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
@@ -195,3 +196,21 @@ def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found
     assert search.search("rare", limit=5, count=False).total == 1
     assert search.search("word", limit=5, order="newest", count=False).total is None
     assert search.search("word", limit=5, order="newest").total == 8
+
+
+def test_counts_of_a_period_store_no_matches(engine: Engine) -> None:
+    """Nor do they read the documents of the period in the order of time."""
+    if engine.dialect.name != "postgresql":
+        pytest.skip("a plan of Postgres")
+    store(engine, *(article(number, "ferry", published_at=after(hours=-number)) for number in range(40)))
+    plans: list[str] = []
+    with read_connection(engine) as conn:
+
+        def explain(_: object, cursor: Any, statement: str, parameters: Any, *rest: object) -> None:
+            if statement.startswith(("SELECT", "WITH")):
+                plans.extend(row[0] for row in cursor.connection.execute(f"EXPLAIN {statement}", parameters))
+
+        event.listen(conn, "before_cursor_execute", explain)
+        PostgresBackend().count_per_bucket(conn, "'ferry'", Span((1, ""), (1 << 50, "")), 1 << 30)
+    assert any("ix_search_entries_vector" in line for line in plans), plans
+    assert not any("CTE" in line or "search_entries_pkey" in line for line in plans), plans

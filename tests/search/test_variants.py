@@ -76,6 +76,18 @@ def test_a_frequent_ending_is_bounded(engine: Engine, search: Search) -> None:
     assert forms is not None and len(forms["wesen"].forms("de")) <= MAX_COMPOUNDS + 1
 
 
+def test_long_compounds_are_found_among_many_short_ones(engine: Engine, search: Search) -> None:
+    parts = [f"{a}{b}rt" for a in "bdfgk" for b in ("ae", "ei", "io", "oa", "ue")]
+    short = " ".join(f"{part}wahl" for part in parts)
+    store(
+        engine,
+        article(1, f"Wahl. {short}.", language="de", title=" ".join([*parts, "Bundestag"])),
+        article(2, "Die Bundestagswahl begann.", language="de", title=None),
+        article(3, "Die Bundestagswahl begann. Es ist die 20. Bundestagswahl.", language="de", title=None),
+    )
+    assert numbers(search, "Wahl") == ["1", "3", "2"]
+
+
 def test_a_snippet_has_both_words(engine: Engine, search: Search) -> None:
     """In two parts of the text where they are far apart."""
     rain = "It rained on the hills and the river rose. " * 20

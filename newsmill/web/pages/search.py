@@ -44,7 +44,7 @@ MAX_TAGS = 50  # suggested for the chosen documents
 MAX_FACET_VALUES = 24  # of each facet
 MAX_SHOWN_VALUES = 6  # of each facet, before the others are opened
 FACET_TIME_SHARE = 0.6  # of the time left after the matches
-CHART_SECONDS = 1.0  # for the chart alone: a word of every second document takes half of it at a million documents, and 0.01 s at 10,000
+CHART_SECONDS = 1.0  # for the chart alone: a word of every second document takes a third of it at a million documents, and 0.01 s at 10,000
 MAX_QUERY_SECONDS = 0.070  # for matches and facets; rendering takes the rest of the 0.1 s that a page may take
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
