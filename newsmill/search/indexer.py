@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,11 +72,11 @@ def build_entry(row: Mapping[Any, Any], marks: Iterable[Any] = (), known: Sequen
 
     `known`: the lemmas and common bigrams of title, lead and body, and the title's terms. The entry then has no forms.
     """
-    texts = _split_parts(row)
+    texts = _split_parts(row["title"], row["description"], row["text"])
     language = (row["language"] or "").lower().replace("_", "-")
     lemmatizer, values = lemmatizer_of(language), _facet_values(row, language)
-    title, lead, body = (tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
-    forms = [] if known else [find_forms(part, lemmatizer) for part in texts]
+    title, lead, body = (_tokenize(part)[:most] for part, most in zip(texts, _MAX_PART_WORDS, strict=True))
+    forms = [] if known else [_find_forms(part, lemmatizer) for part in texts]
     *synthetic, title_terms = known or [
         *(_lemmas_and_bigrams(words, held, lemmatizer) for words, held in zip((title, lead, body), forms, strict=True)),
         _title_terms(title, forms[0]),
@@ -121,14 +122,14 @@ def title_term(word: str) -> str:
     return facet_term("t", word)
 
 
-def _split_parts(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+def _split_parts(title: str | None, description: str | None, text: str) -> tuple[str, str, str]:
     """The texts of title, lead and body."""
-    text, description = row["text"][:MAX_TEXT_CHARACTERS], (row["description"] or "")[:MAX_TEXT_CHARACTERS]
+    text, description = text[:MAX_TEXT_CHARACTERS], (description or "")[:MAX_TEXT_CHARACTERS]
     end = text.find("\n", LEAD_CHARACTERS) if len(text) > LEAD_CHARACTERS else -1
     lead, body = (text, "") if end < 0 else (text[:end], text[end:])
     if description and description not in text:
         lead = f"{description}\n{lead}"
-    return (row["title"] or "")[:MAX_TEXT_CHARACTERS], lead, body
+    return (title or "")[:MAX_TEXT_CHARACTERS], lead, body
 
 
 def _lemmas_and_bigrams(words: list[str], forms: Iterable[Form], lemmatizer: str) -> set[str]:
@@ -288,13 +289,19 @@ _PUT_CODES = text(f"""INSERT INTO search_codes ({", ".join(_CODE_COLUMNS)}) VALU
 ON CONFLICT (document_id) DO UPDATE SET lemmatizer = excluded.lemmatizer, codes = excluded.codes""")
 
 
-def lemmatize_ahead(found: Iterable[Document | None]) -> None:
-    """Load the dictionaries and remember the lemmas of documents that a transaction will write, so that it holds no lock meanwhile."""
+# The three parts of each document of a transaction are split before it begins, and read again in it.
+_tokenize = lru_cache(maxsize=128)(tokenize)
+_find_forms = lru_cache(maxsize=128)(find_forms)
+
+
+def split_ahead(found: Iterable[Document | None]) -> None:
+    """Split documents that a transaction will write, and look their words up in the dictionaries, so that it holds no lock meanwhile."""
     for document in found:
         if document is not None:
             lemmatizer = lemmatizer_of(document.language)
-            for part in (document.title, document.description, document.text[:MAX_TEXT_CHARACTERS]):
-                find_forms(part or "", lemmatizer)
+            for part in _split_parts(document.title, document.description, document.text):
+                _tokenize(part)
+                _find_forms(part, lemmatizer)
 
 
 def index_changed(conn: Connection, rows: Rows) -> None:

@@ -415,7 +415,9 @@ search_codes = Table(
 )
 
 # Words of the index that a lemmatizer knows, and the words of titles, with their lemmas, folded. A query finds the lemmas of its words
-# here, and a wrong spelling finds similar words.
+# here, and a wrong spelling finds similar words. The index by lemma leaves out words that are their own lemma, two of three: each new word
+# writes a page of each index.
+_OTHER_LEMMA = text("lemma <> form")
 search_forms = Table(
     "search_forms",
     metadata,
@@ -423,7 +425,7 @@ search_forms = Table(
     Column("lemmatizer", String(8), nullable=False),  # "" for none
     Column("lemma", String(40), nullable=False),
     PrimaryKeyConstraint("form", "lemmatizer", "lemma"),
-    Index("ix_search_forms_lemma", "lemma", "lemmatizer", "form"),
+    Index("ix_search_forms_lemma", "lemma", "lemmatizer", "form", sqlite_where=_OTHER_LEMMA, postgresql_where=_OTHER_LEMMA),
     sqlite_with_rowid=False,
 )
 

@@ -74,7 +74,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         claims = mill.fetch(*links(DOCUMENTS))
         while claims:
             titles = {claim.url: f"Harbour {claim.url.rpartition('/')[2]}" for claim in claims}
-            mill.store(*(good(claim, document_of(claim.url, title=titles[claim.url], text=titles[claim.url])) for claim in claims))
+            for some in (claims[at : at + 25] for at in range(0, len(claims), 25)):  # one commit may take 5 s
+                mill.store(*(good(claim, document_of(claim.url, title=titles[claim.url], text=titles[claim.url])) for claim in some))
             claims = mill.fetch()
         texts = [Link(f"https://paper.example/text{number}", source="paper") for number in range(len(TEXTS))]
         mill.store(*(good(claim, document_of(claim.url, **fields)) for claim, fields in zip(mill.fetch(*texts), TEXTS, strict=True)))

@@ -16,12 +16,12 @@ LIMITS = {
     "reader calls, unknown sites": 99_500,
     "reader calls, known sites": 20_900,
     # of a worker, for each new document
-    "statements, sqlite": 2.4,
-    "statements, postgresql": 2.3,
-    "store calls, sqlite": 4200,
-    "store calls, postgresql": 3500,
-    "splits into words, sqlite": 13,
-    "splits into words, postgresql": 13,
+    "statements, sqlite": 1.75,
+    "statements, postgresql": 1.65,
+    "store calls, sqlite": 3530,
+    "store calls, postgresql": 3430,
+    "splits into words, sqlite": 10,
+    "splits into words, postgresql": 10,
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
 }

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 import pytest
+import services
 from articles import article, numbers, store
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from newsmill.search.indexer import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, c
 from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
 from newsmill.search.search import Search
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
+from newsmill.storage import database
 from newsmill.storage.database import reading
 
 TIMES = st.integers(0, 2**42)
@@ -198,10 +200,10 @@ def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found
     assert search.search("word", limit=5, order="newest").total == 8
 
 
-def test_counts_of_a_period_store_no_matches(engine: Engine) -> None:
-    """Nor do they read the documents of the period in the order of time."""
-    if engine.dialect.name != "postgresql":
-        pytest.skip("a plan of Postgres")
+def test_counts_of_a_period_store_no_matches(postgres_url: str) -> None:
+    """Nor do they read the documents of the period in the order of time. A plan of Postgres."""
+    engine = database.connect(services.make_database(postgres_url, "newsmill_counts"))
+    database.upgrade(engine)
     store(engine, *(article(number, "ferry", published_at=after(hours=-number)) for number in range(40)))
     plans: list[str] = []
     with read_connection(engine) as conn:
@@ -212,5 +214,6 @@ def test_counts_of_a_period_store_no_matches(engine: Engine) -> None:
 
         event.listen(conn, "before_cursor_execute", explain)
         PostgresBackend().count_per_bucket(conn, "'ferry'", Span((1, ""), (1 << 50, "")), 1 << 30)
+    engine.dispose()
     assert any("ix_search_entries_vector" in line for line in plans), plans
     assert not any("CTE" in line or "search_entries_pkey" in line for line in plans), plans

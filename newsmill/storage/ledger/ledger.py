@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Segment, Source
-from newsmill.search.indexer import PendingList, lemmatize_ahead
+from newsmill.search.indexer import PendingList, split_ahead
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import (
@@ -352,7 +352,7 @@ class Ledger:
         A result whose claim has ended changes nothing and is not counted in the returned outcomes. Raises SlowCommitError when the database
         takes longer than MAX_COMMIT_SECONDS for several results, or MAX_SINGLE_COMMIT_SECONDS for one; nothing is stored then.
         """
-        lemmatize_ahead(result.reading.document for result in results)
+        split_ahead(result.reading.document for result in results)
         with writing(self._engine) as conn:
             began = time.monotonic()  # after SQLite's wait for the write lock
             counts = ledger_results.store(conn, results, now, owner, seconds)
