@@ -11,6 +11,7 @@ from newsmill.sources.additions import Action, SourceIndex, plan_addition
 
 PAPER = Source("paper-example", homepage="https://www.paper.example/", feeds=("https://feeds.example/paper",))
 PART = Source("part-example", sections=("https://part.example/news/",), discover=False)
+OTHER_PART = Source("other-part", sections=("https://part.example/sport/",), discover=False)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +25,16 @@ PART = Source("part-example", sections=("https://part.example/news/",), discover
         ({"feeds": ["https://feeds.example/paper"]}, "paper.example", None, Action.KNOWN, "paper-example"),
         ({"feeds": ["https://feeds.example/paper"]}, "other.example", None, Action.REFUSED, "follows this URL already"),
         ({"homepage": "https://part.example/"}, "part.example", None, Action.REFUSED, "follows only parts of this site"),
+        ({"homepage": "https://part.example/news/"}, "part.example", None, Action.KNOWN, "part-example"),
+        ({"homepage": "https://part.example/sport/"}, "part.example", None, Action.KNOWN, "other-part"),
+        ({"sections": ["https://part.example/sport/"]}, "part.example", None, Action.KNOWN, "part-example"),
         ({"homepage": "https://new.example/"}, "new.example", "paper-example", Action.REFUSED, "choose another name"),
         ({"sections": ["https://paper.example/a/"]}, "paper.example", "second", Action.NEW, "second"),
         ({"homepage": "https://paper.example/"}, "paper.example", "second", Action.REFUSED, "remove or rename that source first"),
     ],
 )
 def test_additions(table: dict[str, Any], host: str, name: str | None, action: Action, result: object) -> None:
-    addition = plan_addition(SourceIndex([PAPER, PART]), table, host, name)
+    addition = plan_addition(SourceIndex([PAPER, PART, OTHER_PART]), table, host, name)
     assert addition.action is action
     if action is Action.EXTENDED:
         assert addition.added == result

@@ -239,8 +239,9 @@ def export_to_file(form: ExportFormat, documents: Iterator[Document], total: int
                 count += 1
                 advance(1)
 
-        form.write(out, count_documents())
-    note(f"{format_count(count, 'document')}{f' written to {output}' if output else ''}")
+        places = form.write(out, count_documents())
+    written = format_count(count, "document") if places is None else f"{format_count(places, 'place')} in {format_count(count, 'document')}"
+    note(f"{written}{f' written to {output}' if output else ''}")
 
 
 def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:

@@ -28,9 +28,12 @@ def write_word_counts(out: BinaryIO, documents: Iterable[Document]) -> None:
         out.write(encode_csv_row([format_cell(word), str(containing[word]), str(number)]))
 
 
-def write_keyword_lines(out: BinaryIO, documents: Iterable[Document], keyword: str) -> None:
-    """Write each place of the keyword with CONTEXT_CHARACTERS of the text on either side. Raises ConfigError for one without a letter."""
-    pattern = build_pattern(keyword)
+def write_keyword_lines(out: BinaryIO, documents: Iterable[Document], keyword: str) -> int:
+    """Write each place of the keyword with CONTEXT_CHARACTERS of the text on either side, and return their number.
+
+    Raises ConfigError for a keyword without a letter.
+    """
+    pattern, count = build_pattern(keyword), 0
     out.write(encode_csv_row(KEYWORD_COLUMNS))
     for document in documents:
         text = " ".join(document.text.split())
@@ -39,6 +42,8 @@ def write_keyword_lines(out: BinaryIO, documents: Iterable[Document], keyword: s
             start, end = found.span()
             around = (text[max(start - CONTEXT_CHARACTERS, 0) : start], found[0], text[end : end + CONTEXT_CHARACTERS])
             out.write(encode_csv_row([format_cell(cell) for cell in (*around, *facts)]))
+            count += 1
+    return count
 
 
 def build_pattern(keyword: str) -> re.Pattern[str]:

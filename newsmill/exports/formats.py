@@ -25,7 +25,7 @@ from newsmill.exports.spreadsheet import require_xlsxwriter, write_workbook
 from newsmill.model import Document, DocumentMarks
 from newsmill.version import install_hint
 
-WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
+WriteDocuments = Callable[[BinaryIO, Iterable[Document]], int | None]  # the places of a keyword
 IN_TEXT = "in-text"
 FOLDER_FORMATS = ("text", "markdown", "warc")  # formats that write a folder
 

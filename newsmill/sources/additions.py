@@ -56,6 +56,10 @@ class SourceIndex:
         for key in _list_keys(source):
             self._names.setdefault(key, []).append(source.name)
 
+    def find_source(self, url: str) -> str | None:
+        """The name of the source that follows this URL."""
+        return next(iter(self._names.get(_key(url), ())), None)
+
     def find_follower(self, source: Source, before: Source | None = None) -> str | None:
         """As the function `find_follower`."""
         keys = set(_list_keys(source)).difference(_list_keys(before) if before is not None else ())
@@ -76,7 +80,7 @@ def plan_addition(sources: SourceIndex, table: Mapping[str, Any], host: str, nam
     if site not in list_hosts(owner):
         followed = ", ".join(sorted(list_hosts(owner))) or "a spider"
         return Addition(Action.REFUSED, new_name, reason=f"source {owner.name} exists and follows {followed}; choose another name")
-    return _plan_extension(owner, table)
+    return _plan_extension(sources, owner, table)
 
 
 def _plan_new(sources: SourceIndex, table: Mapping[str, Any], name: str) -> Addition:
@@ -110,22 +114,21 @@ def make_source(sources: Sequence[Source], table: Mapping[str, Any], name: str |
     return source
 
 
-def _plan_extension(owner: Source, table: Mapping[str, Any]) -> Addition:
-    """More URLs for a source of the same host. A second homepage becomes a section of it."""
+def _plan_extension(sources: SourceIndex, owner: Source, table: Mapping[str, Any]) -> Addition:
+    """More URLs for a source of the same host, without those that a source follows. A second homepage becomes a section of it."""
     homepage = table.get("homepage")
-    known = set(_list_keys(owner))
+    if homepage is not None and (follower := sources.find_source(homepage)) is not None:
+        return Addition(Action.KNOWN, follower, sources.by_name[follower])  # it finds the feeds and sitemaps of its homepage itself
     if homepage is not None and owner.homepage is None and owner.spider is None:
         reason = (
             f"source {owner.name} follows only parts of this site; give it the homepage {homepage} in sources.toml, "
-            f"or remove it with `newsmill sources remove {owner.name}` first"
+            f"or remove it with `newsmill sources remove {owner.name} --keep-documents` first"
         )
         return Addition(Action.REFUSED, owner.name, owner, reason=reason)
-    if homepage is not None and _key(homepage) in known:
-        return Addition(Action.KNOWN, owner.name, owner)  # it finds the feeds and sitemaps of its homepage itself
     wanted = {key: tuple(table.get(key, ())) for key in LISTING_FIELDS}
     if homepage is not None:
         wanted["sections"] = (homepage, *wanted["sections"])
-    added = {key: tuple(url for url in found if _key(url) not in known) for key, found in wanted.items()}
+    added = {key: tuple(url for url in found if sources.find_source(url) is None) for key, found in wanted.items()}
     added = {key: found for key, found in added.items() if found}
     if not added:
         return Addition(Action.KNOWN, owner.name, owner)

@@ -108,6 +108,7 @@ def test_word_counts_and_a_keyword_in_context(newsmill: Newsmill) -> None:
     found = read("--format", "kwic", "--keyword", "SEC*", "--source", "paper")
     assert [(row["before"], row["keyword"], row["source"]) for row in found] == [("First. ", "Second", "paper")] * 2
     assert "'=1+1" in [row["title"] for row in found] and read("--format", "kwic", "--keyword", "econd") == []
+    assert newsmill("export", "--format", "kwic", "--keyword", "econd").err == "0 places in 3 documents\n"
     for options in (["--format", "kwic"], ["--keyword", "x"], ["--format", "kwic", "--keyword", "*"], ["--format", "words", "--to", "x"]):
         assert newsmill("export", *options).code == 2, options
 
