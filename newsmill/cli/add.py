@@ -467,7 +467,8 @@ def print_inspection(inspection: SiteInspection) -> None:
         shown = " ".join(inspection.sections[:MAX_SECTIONS_SHOWN])
         more = len(inspection.sections) - MAX_SECTIONS_SHOWN
         lines.append(f"  {format_count(len(inspection.sections), 'section')}: {shown}" + (f" and {more} more" if more > 0 else ""))
-    lines.append(f"  {format_count(inspection.article_links, 'link')} to articles on the page")
+    if inspection.article_links or len(lines) == 1:  # a feed has none
+        lines.append(f"  {format_count(inspection.article_links, 'link')} to articles on the page")
     if inspection.language:
         lines.append(f"  language: {inspection.language}")
     if inspection.robots is not None:
