@@ -57,7 +57,7 @@ IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: betwe
 MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
 MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
 MAX_WAITING_SEGMENTS = 3  # that wait for a worker; then another worker starts
-SECONDS_PER_WORKER = 5.0  # before another worker starts: one takes 2 to 3 s to start
+SECONDS_PER_WORKER = 5.0  # before another worker starts: pages that wait for a moment need none
 RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
 
@@ -99,7 +99,7 @@ def crawl(
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
     changes = Changes(delay, language)
-    with fork_children() as forked:
+    with fork_children(processes or settings.worker_processes) as forked:
         summary = run(settings, os.environ, *sources, processes=processes, limit=limit, changes=changes, forked=forked)
     report(summary, as_json)
 
@@ -135,7 +135,7 @@ def run(
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
             options = [] if limit is None else make_limit_options(store, names, limit)
-            crew = Crew(store, redis, processes or settings.worker_processes, options, forked)
+            crew = Crew(store, redis, processes, options, forked)
             logs = context.logs_folder(settings)
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
@@ -257,24 +257,25 @@ class CrawlFigures:
 
 
 class Crew:
-    """The processes of a crawl: a crawler, and workers as they are needed. This process is the scheduler.
+    """The processes of a crawl: a crawler, and as many workers as the user wants. This process is the scheduler.
 
-    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a polite crawl of one site keeps one of them busy for 3 % of the
-    time. So the first one starts with the crawler, and another one when segments wait although all have started.
+    If the user gives no number, one worker starts with the crawler, and another one when segments wait although all have started: a
+    polite crawl of one site keeps one of them busy for 3 % of the time.
     """
 
     def __init__(
         self,
         store: AppContext,
         redis: RedisServer,
-        max_workers: int,
+        processes: int | None,
         crawler_options: Sequence[str],
         forked: MutableMapping[str, ForkedProcess] | None,
     ) -> None:
-        self.store, self.redis, self.max_workers = store, redis, max_workers
-        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(1)]
+        self.store, self.redis, self.forked = store, redis, {} if forked is None else forked
+        self.max_workers = processes or store.settings.worker_processes
+        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(processes or 1)]
         for child in self.children:
-            child.forked = forked.pop(child.name, None) if forked else None
+            child.forked = self.forked.pop(child.name, None)
         self._pass_at = self._add_at = 0.0
         self._run_pass: Callable[[], None] = lambda: None
         self._pass_seconds = 0.0
@@ -300,7 +301,9 @@ class Crew:
         if count < self.max_workers and clock >= self._add_at:
             waiting = self.store.ledger.pending_segments(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
             if len(waiting) == MAX_WAITING_SEGMENTS and self._add_at:
-                supervisor.children.append(workers(count + 1)[-1])
+                child = workers(count + 1)[-1]
+                child.forked = self.forked.pop(child.name, None)
+                supervisor.children.append(child)
             self._add_at = clock + SECONDS_PER_WORKER
 
 
@@ -491,7 +494,6 @@ def count_unfetched(progress: Progress) -> int:
 
 DEMO_SOURCE = "demo"
 DEMO_PORT = 8707  # fixed, so that a second demo has the same URLs and documents
-MAX_DEMO_WORKERS = 2  # two workers read the few dozen pages before a third one has started
 MAX_EXAMPLE_CHARACTERS = 700  # of the example
 REAL_STORE_VARIABLES = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # ignored, to keep the demo out of a real store
 
@@ -506,10 +508,10 @@ def demo(
     """
     environ = make_demo_environment(os.environ)
     settings = configuration.load(environ)
-    with fork_children() as forked, serve_newspaper(port) as running:
+    with fork_children(1) as forked, serve_newspaper(port) as running:
         note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
         source = Source(DEMO_SOURCE, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
-        summary = run(settings, environ, source, processes=min(MAX_DEMO_WORKERS, settings.worker_processes), forked=forked)
+        summary = run(settings, environ, source, processes=1, forked=forked)
     with context.open_context(settings) as store:
         store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
         if not as_json:
