@@ -50,7 +50,8 @@ from newsmill.urls import make_key, normalize
 if TYPE_CHECKING:
     from newsmill.demo import Newspaper
 
-SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
+SECONDS_PER_CHECK = 1.0  # between two checks of the ledger, which take 5 ms of CPU, unless a check is slow
+SHORT_SECONDS_PER_CHECK = 0.25  # until the first document, and while nothing is due
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
 MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-After, Crawl-delay); later ones are left to `newsmill up`
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
@@ -316,7 +317,8 @@ class CrawlMonitor:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
         self.initial = store.ledger.progress(*sources)
-        self.initial_documents = self._count_documents()
+        self.initial_documents = self._documents = self._count_documents()
+        self._outcomes = self.initial.outcomes  # when `_documents` were counted
         self.figures = CrawlFigures()
         self._has_shown_document = False
         self._started_at = time.monotonic()
@@ -341,7 +343,8 @@ class CrawlMonitor:
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
         while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
             # A crawl without a document is small yet, and shows its first one at once.
-            pause = max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE) if self._has_shown_document else SECONDS_PER_CHECK
+            is_short = idle_checks or not self._has_shown_document
+            pause = SHORT_SECONDS_PER_CHECK if is_short else max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)
             if self._interrupt.wait(pause):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
@@ -387,8 +390,10 @@ class CrawlMonitor:
     def update_figures(self, progress: Progress) -> CrawlFigures:
         """The figures of this run; none is smaller than at the last call."""
         fetched = _count_fetched(progress) - _count_fetched(self.initial)
-        documents = self._count_documents() - self.initial_documents
-        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, documents))
+        if progress.outcomes != self._outcomes:  # documents come with the outcomes of their pages
+            self._outcomes, self._documents = progress.outcomes, self._count_documents()
+        new = self._documents - self.initial_documents
+        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, new))
         return self.figures
 
     def _show(self, progress: Progress) -> None:
