@@ -24,6 +24,17 @@ LIMITS = {
     "splits into words, postgresql": 10,
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
+    # of a process when it starts: modules loaded and regular expressions compiled
+    "modules, status": 360,
+    "patterns, status": 134,
+    "modules, crawl": 550,
+    "patterns, crawl": 199,
+    "modules, worker": 520,
+    "patterns, worker": 169,
+    "modules, crawler": 740,
+    "patterns, crawler": 223,
+    "modules, page readers": 570,
+    "patterns, page readers": 490,
 }
 
 
