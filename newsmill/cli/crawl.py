@@ -17,7 +17,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.add import get_default_name, make_source
-from newsmill.cli.processes import Processes, check_scrapy_settings, workers
+from newsmill.cli.processes import check_scrapy_settings, workers
 from newsmill.cli.sources import format_since
 from newsmill.cli.supervisor import Child, ForkedProcess, Supervisor, fork_children
 from newsmill.cli.terminal import (
@@ -81,7 +81,12 @@ class CrawlSummary:
 
 def crawl(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
-    processes: Processes = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", "-p", min=1, max=256, help="Worker processes to start; default: as many as are needed, at most one per core."
+        ),
+    ] = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many new documents.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
