@@ -38,6 +38,7 @@ T = TypeVar("T")
 LEASE_SECONDS = 60.0  # after which another crawler takes over the hosts and URLs of a killed one
 FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
 MAX_RETRY_SECONDS = 10.0
+ORDER_SECONDS = 0.1  # for which the orders of owners are reused: all hosts share one query, where each request asks two or three times
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
 MAX_SECTIONS_IN_MEMORY = 10_000  # next pages of sections whose position stays in memory
 
@@ -63,6 +64,9 @@ class LedgerCalls:
         self._last_time = datetime.now(UTC), time.monotonic()  # of the database, and when it was read
         self._outage = OutageLog(log, "the database answers again")
         self._ledger_thread = ThreadPoolExecutor(1, "sql")  # one thread, one connection
+        self._orders: dict[str, PublisherOrder] = {}  # by host
+        self._orders_read_at = -math.inf  # time.monotonic()
+        self._orders_lock = asyncio.Lock()
 
     def close_ledger(self) -> None:
         """Wait for the ledger call that runs, and refuse others."""
@@ -105,10 +109,16 @@ class LedgerCalls:
 
     async def find_order(self, host: str) -> PublisherOrder | None:
         """The order of the owner of a host. Raises StopRequestedError if the database is away while the process stops."""
-        try:
-            return await self.call_ledger(lambda _: self.ledger.publisher_order(host))
-        except ServiceError:
-            raise StopRequestedError from None
+        asked_at = time.monotonic()
+        async with self._orders_lock:
+            if self._orders_read_at < asked_at - ORDER_SECONDS:
+                read_at = time.monotonic()
+                try:
+                    orders = await self.call_ledger(lambda _: self.ledger.publisher_orders())
+                except ServiceError:
+                    raise StopRequestedError from None
+                self._orders, self._orders_read_at = {order.host: order for order in orders}, read_at
+        return self._orders.get(host)
 
     async def save_robots(self, throttle: HostThrottle, response: RobotsResponse) -> None:
         """Save a robots.txt with its host, for the next process that holds the host."""

@@ -14,7 +14,6 @@ they agree. Texts with one band in common by chance, or by one paragraph, agree 
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Set
 from functools import lru_cache
@@ -22,6 +21,8 @@ from itertools import chain
 from math import comb
 from struct import pack, unpack
 from zlib import crc32
+
+from newsmill import lazy_re as re
 
 MAX_TEXT_CHARACTERS = 100_000  # compared: twenty long articles
 WINDOW_CHARACTERS = 4  # a shingle of such words is eight characters, in Chinese about five words

@@ -7,7 +7,6 @@ in a gap, similar ones are a changed paragraph, whose words are compared in the 
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
 
+from newsmill import lazy_re as re
 from newsmill.model import Revision
 from newsmill.near_duplicates import SIGNS, UNSPACED
 

@@ -57,6 +57,7 @@ LAYERS = (
         "newsmill.model",
         "newsmill.exceptions",
         "newsmill.version",
+        "newsmill.lazy_re",
         "newsmill.charset",
         "newsmill.combining_marks",
         "newsmill.language_tags",

@@ -384,3 +384,33 @@ def test_a_child_cannot_read_its_parent_s_environment() -> None:
     """Its /proc entries are readable for root and itself only, not for other processes of its user."""
     code = "import ctypes; from newsmill.sandbox.child import restrict_proc_access as h; h(); print(ctypes.CDLL(None).prctl(3))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+def test_a_forked_process_uses_its_parents_fork_server_while_it_lives() -> None:
+    """In a new interpreter: this one has threads, beside which a fork is not safe."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from newsmill.sandbox import parent
+from newsmill.sandbox.child import Limits
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+parent.start_fork_server(())
+if forked := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+parent.share_fork_server()
+with_server, listing = (parent.ChildProcess("builtins:str", limits=Limits(), preload=names) for names in (["json"], []))
+for child in (with_server, listing):
+    child.start()
+    server = parent_of(child.pid)
+    print(parent_of(server) == os.getppid())
+os.kill(server, signal.SIGKILL)
+for child in (with_server, listing):
+    child.close()
+    child.start()
+    print(os.getpid() in (parent_of(child.pid), parent_of(parent_of(child.pid))))
+    child.close()
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (["True"] * 4, "")

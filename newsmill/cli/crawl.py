@@ -17,7 +17,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.add import get_default_name, make_source
-from newsmill.cli.processes import Processes, check_scrapy_settings, workers
+from newsmill.cli.processes import check_scrapy_settings, workers
 from newsmill.cli.sources import format_since
 from newsmill.cli.supervisor import Child, ForkedProcess, Supervisor, fork_children
 from newsmill.cli.terminal import (
@@ -50,14 +50,15 @@ from newsmill.urls import make_key, normalize
 if TYPE_CHECKING:
     from newsmill.demo import Newspaper
 
-SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
+SECONDS_PER_CHECK = 1.0  # between two checks of the ledger, which take 5 ms of CPU, unless a check is slow
+SHORT_SECONDS_PER_CHECK = 0.25  # until the first document, and while nothing is due
 MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
 MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-After, Crawl-delay); later ones are left to `newsmill up`
 IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
 MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
 MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
 MAX_WAITING_SEGMENTS = 3  # that wait for a worker; then another worker starts
-SECONDS_PER_WORKER = 5.0  # before another worker starts: one takes 2 to 3 s to start
+SECONDS_PER_WORKER = 5.0  # before another worker starts: pages that wait for a moment need none
 RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
 
@@ -80,7 +81,12 @@ class CrawlSummary:
 
 def crawl(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
-    processes: Processes = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", "-p", min=1, max=256, help="Worker processes to start; default: as many as are needed, at most one per core."
+        ),
+    ] = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after this many new documents.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host, such as example-org.")] = None,
@@ -99,7 +105,7 @@ def crawl(
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
     changes = Changes(delay, language)
-    with fork_children() as forked:
+    with fork_children(processes or settings.worker_processes) as forked:
         summary = run(settings, os.environ, *sources, processes=processes, limit=limit, changes=changes, forked=forked)
     report(summary, as_json)
 
@@ -135,7 +141,7 @@ def run(
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
             options = [] if limit is None else make_limit_options(store, names, limit)
-            crew = Crew(store, redis, processes or settings.worker_processes, options, forked)
+            crew = Crew(store, redis, processes, options, forked)
             logs = context.logs_folder(settings)
             with crew.open_scheduler(), Supervisor(crew.children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
                 interrupted = monitor.wait_until_idle(supervisor, crew)
@@ -257,24 +263,25 @@ class CrawlFigures:
 
 
 class Crew:
-    """The processes of a crawl: a crawler, and workers as they are needed. This process is the scheduler.
+    """The processes of a crawl: a crawler, and as many workers as the user wants. This process is the scheduler.
 
-    A worker costs 2.5 s of CPU to start, as much as 80 pages, and a polite crawl of one site keeps one of them busy for 3 % of the
-    time. So the first one starts with the crawler, and another one when segments wait although all have started.
+    If the user gives no number, one worker starts with the crawler, and another one when segments wait although all have started: a
+    polite crawl of one site keeps one of them busy for 3 % of the time.
     """
 
     def __init__(
         self,
         store: AppContext,
         redis: RedisServer,
-        max_workers: int,
+        processes: int | None,
         crawler_options: Sequence[str],
         forked: MutableMapping[str, ForkedProcess] | None,
     ) -> None:
-        self.store, self.redis, self.max_workers = store, redis, max_workers
-        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(1)]
+        self.store, self.redis, self.forked = store, redis, {} if forked is None else forked
+        self.max_workers = processes or store.settings.worker_processes
+        self.children = [Child("crawler", ("crawler", *crawler_options)), *workers(processes or 1)]
         for child in self.children:
-            child.forked = forked.pop(child.name, None) if forked else None
+            child.forked = self.forked.pop(child.name, None)
         self._pass_at = self._add_at = 0.0
         self._run_pass: Callable[[], None] = lambda: None
         self._pass_seconds = 0.0
@@ -300,7 +307,9 @@ class Crew:
         if count < self.max_workers and clock >= self._add_at:
             waiting = self.store.ledger.pending_segments(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
             if len(waiting) == MAX_WAITING_SEGMENTS and self._add_at:
-                supervisor.children.append(workers(count + 1)[-1])
+                child = workers(count + 1)[-1]
+                child.forked = self.forked.pop(child.name, None)
+                supervisor.children.append(child)
             self._add_at = clock + SECONDS_PER_WORKER
 
 
@@ -313,7 +322,8 @@ class CrawlMonitor:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
         self.initial = store.ledger.progress(*sources)
-        self.initial_documents = self._count_documents()
+        self.initial_documents = self._documents = self._count_documents()
+        self._outcomes = self.initial.outcomes  # when `_documents` were counted
         self.figures = CrawlFigures()
         self._has_shown_document = False
         self._started_at = time.monotonic()
@@ -338,7 +348,8 @@ class CrawlMonitor:
         last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
         while idle_checks < IDLE_CHECKS and not self._is_limit_reached():
             # A crawl without a document is small yet, and shows its first one at once.
-            pause = max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE) if self._has_shown_document else SECONDS_PER_CHECK
+            is_short = idle_checks or not self._has_shown_document
+            pause = SHORT_SECONDS_PER_CHECK if is_short else max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)
             if self._interrupt.wait(pause):
                 self.bar.print_line("stopping after the pages in progress …")
                 return True
@@ -384,8 +395,10 @@ class CrawlMonitor:
     def update_figures(self, progress: Progress) -> CrawlFigures:
         """The figures of this run; none is smaller than at the last call."""
         fetched = _count_fetched(progress) - _count_fetched(self.initial)
-        documents = self._count_documents() - self.initial_documents
-        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, documents))
+        if progress.outcomes != self._outcomes:  # documents come with the outcomes of their pages
+            self._outcomes, self._documents = progress.outcomes, self._count_documents()
+        new = self._documents - self.initial_documents
+        self.figures = self.figures.rise_to(CrawlFigures(progress.pages - self.initial.pages, fetched, new))
         return self.figures
 
     def _show(self, progress: Progress) -> None:
@@ -491,7 +504,6 @@ def count_unfetched(progress: Progress) -> int:
 
 DEMO_SOURCE = "demo"
 DEMO_PORT = 8707  # fixed, so that a second demo has the same URLs and documents
-MAX_DEMO_WORKERS = 2  # two workers read the few dozen pages before a third one has started
 MAX_EXAMPLE_CHARACTERS = 700  # of the example
 REAL_STORE_VARIABLES = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # ignored, to keep the demo out of a real store
 
@@ -506,10 +518,10 @@ def demo(
     """
     environ = make_demo_environment(os.environ)
     settings = configuration.load(environ)
-    with fork_children() as forked, serve_newspaper(port) as running:
+    with fork_children(1) as forked, serve_newspaper(port) as running:
         note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
         source = Source(DEMO_SOURCE, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
-        summary = run(settings, environ, source, processes=min(MAX_DEMO_WORKERS, settings.worker_processes), forked=forked)
+        summary = run(settings, environ, source, processes=1, forked=forked)
     with context.open_context(settings) as store:
         store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
         if not as_json:

@@ -32,6 +32,7 @@ from newsmill.cli.terminal import printable
 from newsmill.exceptions import MovedFileError, NewsmillError
 from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
+from newsmill.sandbox.parent import share_fork_server
 from newsmill.settings import Settings
 from newsmill.storage.moved_file import HANDLERS
 from newsmill.storage.private_files import make_private_file
@@ -259,11 +260,12 @@ def should_log(record: logging.LogRecord) -> bool:
 
 # ---- children that are forked ------------------------------------------------------------------------------------------------
 
-# The first crawler and worker of `newsmill crawl` are forked from it, so that they need not import again what it has imported: 0.5 s of CPU
-# each. They are forked before this process has threads, connections or the newspaper of the demo. What only they need, they import
-# meanwhile. Children that start later, also after a crash, are new interpreters. Linux only: macOS forbids a fork to use some system
-# libraries.
+# The crawler and the workers of `newsmill crawl` are forked from it, so that they need not import again what it has imported: 1 s of CPU
+# each. They are forked before this process has threads, connections or the newspaper of the demo. They share one fork server of page
+# readers, which costs another second. Children that start after a crash are new interpreters. Linux only: macOS forbids a fork to use
+# some system libraries.
 
+MAX_FORKED_WORKERS = 8  # an idle one takes 5 MB
 SECONDS_PER_POLL = 0.02
 
 
@@ -322,15 +324,19 @@ class ForkedProcess:
 
 
 @contextmanager
-def fork_children() -> Iterator[dict[str, ForkedProcess]]:
+def fork_children(worker_count: int) -> Iterator[dict[str, ForkedProcess]]:
     """The children by the names that `Supervisor` gives them. What was not used ends with the block. Empty where a fork is not safe."""
     children: dict[str, ForkedProcess] = {}
     if sys.platform == "linux" and threading.active_count() == 1:
-        # all three processes need them; the other commands of these modules need not spend their 0.15 s of CPU
-        import workers.scheduler  # noqa: F401
+        from newsmill.sandbox.pages import start_fork_server
 
-        for name, prepare in (("worker-1", _prepare_worker), ("crawler", _prepare_crawler)):
-            children[name] = ForkedProcess(prepare, list(children.values()))
+        start_fork_server("crawler.listings")  # it imports the extractors beside the imports of worker and crawler
+        # all these processes need them; the other commands of these modules need not spend their 0.15 s of CPU
+        import workers.scheduler
+        import workers.worker  # noqa: F401
+
+        for name in ("crawler", *(f"worker-{number}" for number in range(1, min(worker_count, MAX_FORKED_WORKERS) + 1))):
+            children[name] = ForkedProcess(_prepare_crawler if name == "crawler" else share_fork_server, list(children.values()))
     unused = dict(children)
     try:
         yield unused
@@ -341,14 +347,8 @@ def fork_children() -> Iterator[dict[str, ForkedProcess]]:
             process.wait()
 
 
-def _prepare_worker() -> None:
-    from newsmill.sandbox.pages import start_fork_server
-
-    start_fork_server()  # it imports the extractors beside the imports of worker and crawler
-    import workers.worker  # noqa: F401
-
-
 def _prepare_crawler() -> None:
+    share_fork_server()
     import crawler.process  # noqa: F401
 
 

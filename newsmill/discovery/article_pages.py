@@ -6,12 +6,12 @@ next pages are the matter of `html_listings`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
 
+from newsmill import lazy_re as re
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.html_listings import PageLinks, extract_links, resolve_base

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from calendar import monthrange
 from collections import Counter
@@ -13,6 +12,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from newsmill import lazy_re as re
 from newsmill.model import Hint
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # an earlier date is a zero read as Unix time

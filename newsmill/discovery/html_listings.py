@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from urllib.parse import parse_qsl, urlsplit
 
+from newsmill import lazy_re as re
 from newsmill import urls
 from newsmill.charset import to_text
 from newsmill.discovery.responses import BodyKind, tell_body_kind

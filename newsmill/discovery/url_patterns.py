@@ -5,9 +5,9 @@ The word lists are in the languages of the measured sites. `python -m pytest tes
 
 from __future__ import annotations
 
-import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from newsmill import lazy_re as re
 from newsmill import urls
 from newsmill.exceptions import UrlError
 

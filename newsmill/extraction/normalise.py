@@ -14,12 +14,12 @@ Quotes, dashes and all other characters remain as the publisher wrote them; `fol
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TypeVar
 
+from newsmill import lazy_re as re
 from newsmill.combining_marks import limit_marks
 
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

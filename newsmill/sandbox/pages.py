@@ -267,9 +267,12 @@ class Sandbox:
         return request
 
 
-def start_fork_server(reader: str = DEFAULT_READER) -> None:
-    """Start what the children of this process's sandboxes are forked from; without this call, the first child starts it and waits."""
-    parent.start_fork_server(_list_preload(reader))
+def start_fork_server(*modules: str) -> None:
+    """Start what the children of this process's sandboxes are forked from; without this call, the first child starts it and waits.
+
+    `modules`: what other children need.
+    """
+    parent.start_fork_server((*modules, *_list_preload(DEFAULT_READER)))
 
 
 def _list_preload(reader: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from multiprocessing.forkserver import ensure_running
+from multiprocessing.forkserver import ForkServer, ensure_running
 
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import (
@@ -223,7 +225,7 @@ class ChildProcess:
         """Start a process that serves one end of a socket pair. Our Redis and SQL sockets stay out of it."""
         self._connection, theirs = socket.socketpair()
         with theirs:
-            launch = _fork if self._preload else _spawn
+            launch = _fork if self._preload or isinstance(forkserver._forkserver, _SharedForkServer) else _spawn
             self._process = launch(theirs, self._make_handler, self._arguments, self.limits, self._preload)
 
 
@@ -277,6 +279,27 @@ def start_fork_server(preload: Sequence[str]) -> None:
     _make_context(preload)
     with _filtered_environment():
         ensure_running()
+
+
+class _SharedForkServer(ForkServer):
+    """A fork server that the parent of this process has started. If it ends, the next child gets a server that this process starts."""
+
+    def ensure_running(self) -> None:
+        """Start a server if the shared one has ended. multiprocessing would wait for it with waitpid, which only its parent may."""
+        poll = select.poll()
+        poll.register(self._forkserver_alive_fd, 0)  # type: ignore[attr-defined]  # a pipe that the server has open for reading
+        if poll.poll(0):
+            self.__class__ = ForkServer  # type: ignore[assignment]
+            self._forkserver_pid = None
+            self.ensure_running()
+
+
+def share_fork_server() -> None:
+    """In a forked process: use the fork server that its parent has started, so that its imports are done once for all processes.
+
+    A child that loops when this process is killed ends with its CPU time, or with the parent.
+    """
+    forkserver._forkserver.__class__ = _SharedForkServer
 
 
 def _make_context(preload: Sequence[str]) -> ForkServerContext:

@@ -6,7 +6,6 @@ It is updated in the transaction that stores a document, and later for documents
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
+from newsmill import lazy_re as re
 from newsmill.model import Document, MarkKind, is_doubtful
 from newsmill.search.positions import FIRST_DATED_MOMENT, MOMENTS_PER_SECOND, find_moment
 from newsmill.search.relevance import encode_words

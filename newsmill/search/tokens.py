@@ -9,12 +9,12 @@ characters, followed by the last character alone. Any part of such a run is then
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
+from newsmill import lazy_re as re
 from newsmill.combining_marks import limit_marks
 
 MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike

@@ -9,8 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import cssselect
-from lxml import etree
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from newsmill.discovery import schedule
@@ -101,6 +99,8 @@ def _check_url_pattern(value: str) -> str:
 
 
 def _check_selector(value: str) -> str:
+    import cssselect  # loaded only for selectors, as lxml below
+
     try:
         cssselect.HTMLTranslator().css_to_xpath(value)
     except cssselect.SelectorError as error:
@@ -109,6 +109,8 @@ def _check_selector(value: str) -> str:
 
 
 def _check_xpath(value: str) -> str:
+    from lxml import etree
+
     try:
         etree.XPath(value)
     except etree.XPathError as error:

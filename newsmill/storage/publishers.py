@@ -48,6 +48,7 @@ class HostFetch:
 
 
 _ORDER = select(publisher_orders).where(publisher_orders.c.host == bindparam("b_host"))
+_ORDERS = select(publisher_orders).order_by(publisher_orders.c.host)
 _SET = Upsert(publisher_orders, ("host",), lambda new: {"is_stopped": new.is_stopped, "delay": new.delay, "changed_at": new.changed_at})
 _PROVE = Upsert(publisher_claims, ("digest",), lambda new: {"proved_at": new.proved_at})
 _FETCHES = (
@@ -67,7 +68,16 @@ _FETCHES = (
 
 def find_order(conn: Connection, host: str) -> PublisherOrder | None:
     row = conn.execute(_ORDER, {"b_host": host}).one_or_none()
-    return None if row is None else PublisherOrder(row.host, row.is_stopped, row.delay, row.changed_at)
+    return None if row is None else _to_order(row)
+
+
+def list_orders(conn: Connection) -> list[PublisherOrder]:
+    """All orders, by host."""
+    return [_to_order(row) for row in conn.execute(_ORDERS)]
+
+
+def _to_order(row: AnyRow) -> PublisherOrder:
+    return PublisherOrder(row.host, row.is_stopped, row.delay, row.changed_at)
 
 
 def make_proof(claim: str, host: str) -> str:
@@ -102,8 +112,7 @@ class Publishers:
     def list_orders(self) -> list[PublisherOrder]:
         """All orders, by host."""
         with reading(self._engine) as conn:
-            rows = conn.execute(select(publisher_orders).order_by(publisher_orders.c.host))
-            return [PublisherOrder(row.host, row.is_stopped, row.delay, row.changed_at) for row in rows]
+            return list_orders(conn)
 
     def give_order(self, host: str, *, is_stopped: bool, delay: float | None, now: datetime) -> None:
         """Set what the crawler must obey on the host from the next request on. Without a stop and a delay, the order is removed."""

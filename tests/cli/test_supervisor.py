@@ -176,7 +176,7 @@ from pathlib import Path
 from newsmill.cli.supervisor import fork_children
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.exceptions import NewsmillError
-with fork_children() as forked:
+with fork_children(2) as forked:
     unused = forked["crawler"]
     child = Child("worker-1", ("worker", "--no-such-option"), forked=forked.pop("worker-1"))
     environ = {{**os.environ, "ONLY_HERE": "yes"}}

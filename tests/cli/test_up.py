@@ -162,10 +162,13 @@ def test_up_ends_when_its_data_is_taken_away(machine: Machine, paper: newspaper.
 
 
 @pytest.mark.slow
-def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(machine: Machine, paper: newspaper.Newspaper) -> None:
-    """One crawler and one worker start, whatever the number of processes allowed."""
+def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(
+    machine: Machine, paper: newspaper.Newspaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One crawler and one worker start, whatever the number of processes allowed. `--processes` starts as many as it says."""
+    monkeypatch.setenv("NEWSMILL_PROCESSES", "4")
     crawl = ("crawl", f"{paper.url}/", "--name", "paper")
-    done = machine.run(*crawl, "--delay", "0", "--limit", "1", "--processes", "4", "--json")
+    done = machine.run(*crawl, "--delay", "0", "--limit", "1", "--json")
     assert done.returncode == 0, done.stderr + machine.logs()
     assert {path.name for path in (machine.data / "logs").glob("*.log")} == {"crawler.log", "worker-1.log"}
     assert "first document after " in done.stderr
@@ -180,12 +183,13 @@ def test_a_crawl_keeps_a_limit_and_resumes_after_an_interrupt(machine: Machine, 
         assert make_limit_options(store, ["paper"], 2) == ["--documents", "3", "--of", "paper"], "a limit counts new documents"
 
     seen = len(paper.log)
-    interrupted = machine.start(*crawl, "--delay", "0.5")
+    interrupted = machine.start(*crawl, "--delay", "0.5", "--processes", "2")
     wait_for(lambda: len(paper.log) > seen + 5, machine)
     interrupted.send_signal(signal.SIGINT)
     printed = interrupted.communicate(timeout=60)[1]
     assert interrupted.returncode == 130
     assert "interrupted; run the same command again to resume" in printed
+    assert (machine.data / "logs" / "worker-2.log").exists()
     with closing(sqlite3.connect(machine.data / "newsmill.sqlite")) as database:
         owners = database.execute("SELECT host FROM hosts WHERE owner IS NOT NULL").fetchall()
     assert owners == [], "a clean stop releases the host leases"

@@ -24,6 +24,17 @@ LIMITS = {
     "splits into words, postgresql": 10,
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
+    # of a process when it starts: modules loaded and regular expressions compiled
+    "modules, status": 340,
+    "patterns, status": 109,
+    "modules, crawl": 535,
+    "patterns, crawl": 175,
+    "modules, worker": 505,
+    "patterns, worker": 144,
+    "modules, crawler": 725,
+    "patterns, crawler": 216,
+    "modules, page readers": 570,
+    "patterns, page readers": 490,
 }
 
 

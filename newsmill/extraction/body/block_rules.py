@@ -9,12 +9,12 @@ The functions have no side effects.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, pairwise
 from statistics import fmean
 
+from newsmill import lazy_re as re
 from newsmill.extraction.body import trailing_lines
 from newsmill.extraction.body.align import HALF, SHINGLE_WORDS
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, is_displayed

@@ -7,7 +7,6 @@ The module does not decide which blocks to keep.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +15,7 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill import lazy_re as re
 from newsmill.model import BlockType
 
 # Block-level elements of the HTML standard's default stylesheet (section 15.3), and button and label,

@@ -6,10 +6,10 @@ Each rule needs a form (short, not a sentence) and a word of vocabulary.toml. Ea
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from newsmill import lazy_re as re
 from newsmill.extraction.body.markup import cut_block
 from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.vocabulary import build_alternation

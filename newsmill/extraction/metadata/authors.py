@@ -7,7 +7,6 @@ as naming an author, and the line "By …" below the headline.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -17,6 +16,7 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill import lazy_re as re
 from newsmill.extraction.metadata.date_parsers import find_written_dates
 from newsmill.extraction.metadata.other_articles import find_headline, find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html

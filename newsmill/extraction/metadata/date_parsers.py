@@ -8,7 +8,6 @@ Years of the Buddhist, Persian, Japanese and Taiwanese calendars become Gregoria
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -19,6 +18,7 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
 
+from newsmill import lazy_re as re
 from newsmill.extraction.normalise import normalise_line
 
 # ---- timestamps ---------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
+from newsmill import lazy_re as re
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.metadata.structured_data import (

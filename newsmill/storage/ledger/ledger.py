@@ -44,7 +44,7 @@ from newsmill.storage.ledger.polls import PolledListing
 from newsmill.storage.ledger.queries import By, CounterRow, OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
-from newsmill.storage.publishers import PublisherOrder, find_order
+from newsmill.storage.publishers import PublisherOrder, find_order, list_orders
 from newsmill.storage.websub import Push
 from newsmill.urls import make_key
 
@@ -262,6 +262,11 @@ class Ledger:
         """The order of the owner of a host. Look before each request: it is obeyed from the next one on."""
         with reading(self._engine) as conn:
             return find_order(conn, host)
+
+    def publisher_orders(self) -> list[PublisherOrder]:
+        """The orders of all owners of hosts, which are few."""
+        with reading(self._engine) as conn:
+            return list_orders(conn)
 
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Release leased rows that were not tried (a clean stop, or pages behind a listing): due at once, no attempt counted."""

@@ -1,0 +1,45 @@
+"""What a process loads when it starts, counted without the standard library, which differs by version of Python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from cost.limits import find_excess
+
+COUNT = """
+import json, re, sys
+from re import _compiler
+compiled, compile_ = set(), _compiler.compile
+def count(pattern, flags=0):
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"].partition(".")[0] in ("re", "newsmill.lazy_re"):
+        frame = frame.f_back
+    compiled.add((frame.f_globals["__name__"], pattern, flags))
+    return compile_(pattern, flags)
+_compiler.compile = count
+def is_counted(name):
+    return name.partition(".")[0] not in sys.stdlib_module_names
+import {modules}
+print(json.dumps([sum(map(is_counted, sys.modules)), sum(is_counted(name) for name, *_ in compiled)]))
+"""
+PROCESSES = {
+    "status": "newsmill.cli.status",
+    "crawl": "newsmill.cli.crawl, workers.scheduler, workers.worker",
+    "worker": "newsmill.cli.processes, workers.worker",
+    "crawler": "newsmill.cli.processes, crawler.process",
+    "page readers": "newsmill.sandbox.preload, newsmill.sandbox.pages, crawler.listings",
+}
+
+
+def test_a_process_loads_what_it_uses() -> None:
+    started = {
+        name: subprocess.Popen([sys.executable, "-c", COUNT.format(modules=modules)], stdout=subprocess.PIPE, text=True)
+        for name, modules in PROCESSES.items()
+    }
+    costs = {}
+    for name, process in started.items():
+        printed = process.communicate(timeout=120)[0]
+        costs[f"modules, {name}"], costs[f"patterns, {name}"] = json.loads(printed)
+    assert find_excess(costs) == {}
