@@ -31,7 +31,7 @@ import newsmill
 from newsmill import context
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.client.http import ApiConnection, ErrorResponse
-from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
+from newsmill.exceptions import AuthenticationError, ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page, PageReceipt
 from newsmill.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
@@ -66,6 +66,7 @@ FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's h
 MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
 POLL_SECONDS = 0.05
 UNREADABLE_DATES = "unreadable_dates"
+UNAVAILABLE, REFUSED, FAILED = "newsmill_unavailable", "newsmill_refused", "newsmill_failed"  # finish reasons
 SOURCE_SPIDER_SETTING = "NEWSMILL_SOURCE_SPIDER"  # True in a run of a source's own spider
 META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not store its response
 
@@ -130,6 +131,13 @@ class NewsmillMiddleware:
 def is_wanted(response: Response) -> bool:
     """Whether NewsmillMiddleware stores a response."""
     return isinstance(response, HtmlResponse) and response.meta.get(META_KEY) is not False
+
+
+def find_finish_reason(error: Exception) -> str:
+    """Scrapy's `finish_reason` of a crawl that ends because a batch could not be stored."""
+    if isinstance(error, ConfigError | AuthenticationError):
+        return REFUSED
+    return UNAVAILABLE if isinstance(error, NewsmillError) else FAILED
 
 
 class Submitter:
@@ -227,11 +235,18 @@ class Submitter:
         try:
             self._count(await run_in_thread(self._store, pages, links))
             is_stored = True
-        except NewsmillError as error:
-            log.error("%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), error)
+        except Exception as error:
+            reason = find_finish_reason(error)
+            has_traceback = reason == FAILED  # of a bug
+            message = f"Newsmill has failed: {type(error).__name__}: {error}" if has_traceback else error
+            log.error(
+                "%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), message, exc_info=has_traceback
+            )
             self._count(Counter(lost=len(pages) + len(links)))
+            if self._crawler.stats is not None:
+                self._crawler.stats.set_value("finish_reason", reason)  # the last batch fails when Scrapy has set it
             if self._crawler.engine is not None and self._crawler.spider is not None:
-                deferred_from_coro(self._crawler.engine.close_spider_async(reason="newsmill_unavailable"))
+                deferred_from_coro(self._crawler.engine.close_spider_async(reason=reason))
         finally:
             self._running_flushes -= 1
             for waiter in waiters:

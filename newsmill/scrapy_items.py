@@ -219,7 +219,7 @@ def _read_time(value: Any) -> datetime | date | None:
     """The time or the day that a spider gives, as feeds and their parsers write it; None for what cannot be read."""
     match value:
         case datetime() | date():
-            return value
+            return _make_plain(value)
         case struct_time():  # of feedparser, in UTC
             value = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*value[:6])
         case int() if not isinstance(value, bool):
@@ -228,6 +228,15 @@ def _read_time(value: Any) -> datetime | date | None:
             value = str(int(value))
     at = parse_date(value)
     return at.date() if at is not None and ":" not in value and at.time() == clock_time() else at
+
+
+def _make_plain(value: datetime | date) -> datetime | date | None:
+    """The value without its subclass; None for one that is no time, such as pandas.NaT, which is a datetime and not equal to itself."""
+    try:
+        plain = datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else date.fromisoformat(value.isoformat())
+    except (TypeError, ValueError):
+        return None
+    return plain if value == value else None  # noqa: PLR0124  # that is the question
 
 
 def _find_unreadable(value: Any) -> str | None:

@@ -23,6 +23,20 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = {"url": URL, "title": "Bridge", "text": "It is closed."}
 
 
+class NoTime(datetime):
+    """As pandas.NaT: a datetime that is none."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def isoformat(self, *_: object) -> str:
+        return "NaT"
+
+    __str__ = isoformat
+
+
 @dataclass
 class Named:
     name: str
@@ -88,7 +102,9 @@ def test_a_date_is_read_as_feeds_write_it(published: Any) -> None:
     assert find_unreadable_dates({**BASE, "datePublished": published}) == ()
 
 
-@pytest.mark.parametrize("published", ["yesterday", "11/12/2026", "2026-02-30", True, b"2026", ["2026-11-25"], "\ud800", 7, float("nan")])
+@pytest.mark.parametrize(
+    "published", ["yesterday", "11/12/2026", "2026-02-30", True, b"2026", ["2026-11-25"], "\ud800", 7, float("nan"), NoTime(1, 1, 1)]
+)
 def test_an_unreadable_date_stays_empty_and_is_named(published: Any) -> None:
     item = {**BASE, "published": published, "dateModified": published}
     for made in (link(URL, published=published, title="T"), page(HtmlResponse(URL), published=published, title="T")):
