@@ -40,7 +40,7 @@ from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
-from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import Link, Page, PageStatus, Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.scrapy_items import (

@@ -236,7 +236,7 @@ def _make_plain(value: datetime | date) -> datetime | date | None:
         plain = datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else date.fromisoformat(value.isoformat())
     except (TypeError, ValueError):
         return None
-    return plain if value == value else None  # noqa: PLR0124  # that is the question
+    return plain if value == value else None  # that is the question
 
 
 def _find_unreadable(value: Any) -> str | None:

@@ -14,7 +14,7 @@ from scrapy.settings import Settings
 from scrapy.statscollectors import MemoryStatsCollector
 
 from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
-from newsmill.model import Link, Page, PageReceipt
+from newsmill.model import Page, PageReceipt
 from newsmill.scrapy import PageDestination, PageItem, Submitter
 
 URL = "https://paper.example/a"
