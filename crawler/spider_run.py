@@ -41,7 +41,7 @@ from newsmill.address_guard import Guard
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.model import Link, Page, PageStatus, Source
+from newsmill.model import Document, Link, Page, PageStatus, Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
@@ -245,19 +245,19 @@ class PrintingSink:
                 "outcome": result.ending.outcome.value,
                 "detail": result.ending.detail,
                 "title": None if document is None else document.title,
-                "published_at": None if document is None or document.published_at is None else document.published_at.isoformat(),
+                "published_at": None if document is None else _format_published(document),
                 "words": None if document is None else document.word_count,
             }
         )
 
     async def put_link(self, link: Link) -> None:
-        published_at = link.hint.published_at
+        published = link.hint.published
         self._print(
             {
                 "kind": "link",
                 "url": link.url,
                 "title": link.hint.title,
-                "published_at": None if published_at is None else published_at.isoformat(),
+                "published_at": None if published is None else published.isoformat(),
             }
         )
 
@@ -266,6 +266,12 @@ class PrintingSink:
 
     def _print(self, found: dict[str, Any]) -> None:
         self.pipe.write(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+
+def _format_published(document: Document) -> str | None:
+    if document.published_at is None or document.published_precision == "day":
+        return document.published_day
+    return document.published_at.isoformat()
 
 
 # ---- the run in Scrapy ----------------------------------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from datetime import time as clock_time
+from numbers import Number
 from time import struct_time
 from typing import Any
 
 from itemadapter import ItemAdapter
 from scrapy.http import Response
 
-from newsmill.discovery.dates import parse_date
+from newsmill.discovery.dates import get_precision, parse_day_or_time, to_time
 from newsmill.model import ArticleItem, Hint, Link, Page
 from newsmill.urls import normalize
 
@@ -167,14 +167,14 @@ def _make_hint(title: str | None, authors: Sequence[str] | str, published: Date 
         _check_type("authors", name, str)
     _check_type("title", title, str, type(None))
     _check_type("language", language, str, type(None))
-    at = _read_time(published)
-    if at is not None and not isinstance(at, datetime):
-        at = datetime.combine(at, clock_time())
+    given = _read_time(published)
+    at = to_time(given)
     return Hint(
         title=None if title is None else _without_surrogates(title),
         authors=tuple(map(_without_surrogates, names)),
         published_at=at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC),
         language=language,
+        published_precision=get_precision(given),
     )
 
 
@@ -222,12 +222,9 @@ def _read_time(value: Any) -> datetime | date | None:
             return _make_plain(value)
         case struct_time():  # of feedparser, in UTC
             value = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*value[:6])
-        case int() if not isinstance(value, bool):
+        case Number() if not isinstance(value, bool):  # Unix time
             value = str(value)
-        case float() if value.is_integer():
-            value = str(int(value))
-    at = parse_date(value)
-    return at.date() if at is not None and ":" not in value and at.time() == clock_time() else at
+    return parse_day_or_time(value)
 
 
 def _make_plain(value: datetime | date) -> datetime | date | None:
