@@ -325,7 +325,8 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     summary += f"; {report.hint}" if report.hint and not found else ""
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
-    if (report.code_errors or is_closed or _has_failed_requests(report)) and not found:
+    has_not_started = report.hint is not None and not report.requests
+    if (report.code_errors or is_closed or has_not_started or _has_failed_requests(report)) and not found:
         return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
     return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
 

@@ -195,7 +195,14 @@ def _header_lines(headers: Mapping[bytes, Iterable[bytes]]) -> tuple[tuple[str, 
 
 
 def _find_value(adapter: ItemAdapter, names: Sequence[str]) -> Any:
-    return next((adapter[name] for name in names if adapter.get(name)), None)
+    return next((adapter[name] for name in names if name in adapter and not _is_empty(adapter[name])), None)
+
+
+def _is_empty(value: Any) -> bool:
+    try:
+        return not value
+    except (TypeError, ValueError):  # arrays of numpy and pandas have no truth value
+        return False
 
 
 def _read_field(name: str, value: Any) -> Any:

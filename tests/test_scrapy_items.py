@@ -140,6 +140,15 @@ def test_an_absent_date_is_not_unreadable(item: Any) -> None:
     assert find_unreadable_dates(item) == ()
 
 
+def test_a_value_without_a_truth_value_is_read() -> None:
+    class Array(list[str]):  # as of numpy
+        def __bool__(self) -> bool:
+            raise ValueError("the truth value is ambiguous")
+
+    article = make_article_item({**BASE, "authors": Array(["Ann", "Bo"])})
+    assert article is not None and article.authors == ("Ann", "Bo")
+
+
 def test_one_author_may_be_a_string() -> None:
     assert link(URL, authors="Ann Lee").hint.authors == ("Ann Lee",)
 

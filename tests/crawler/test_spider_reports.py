@@ -84,6 +84,7 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
             "3 pages (2 new, 1 known); 2 errors in callbacks or pipelines, first E",
         ),
         (RunReport("enough", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); the spider closed itself: enough"),
+        (RunReport("finished", hint="make it start"), Outcome.SPIDER_FAILED, "nothing in 0 requests; make it start"),
         (RunReport("no log-in"), Outcome.SPIDER_FAILED, "the spider closed itself: no log-in"),
     ],
 )
