@@ -374,10 +374,10 @@ class HttpDestination(ApiConnection):
         receipts: dict[int, PageReceipt] = {}
         for numbers in _split(pages):
             batch = [pages[number] for number in numbers]
-            receipts |= dict(zip(numbers, self._send(batch), strict=True))
+            receipts |= dict(zip(numbers, self._store_batch(batch), strict=True))
         return tuple(receipts[number] for number in range(len(pages)))
 
-    def _send(self, batch: Sequence[Page]) -> list[PageReceipt]:
+    def _store_batch(self, batch: Sequence[Page]) -> list[PageReceipt]:
         """Send pages of one source. One that the server does not accept, as of an unknown source, is rejected alone."""
         request = PagesRequest(
             source=batch[0].source,
@@ -389,7 +389,7 @@ class HttpDestination(ApiConnection):
         except InvalidRequest as error:
             if len(batch) == 1:
                 return [PageReceipt(batch[0].requested_url, PageStatus.REJECTED, str(error))]
-            return [receipt for page in batch for receipt in self._send([page])]
+            return [receipt for page in batch for receipt in self._store_batch([page])]
         order = sorted(range(len(batch)), key=lambda number: batch[number].is_item)  # the answer has the receipts of items last
         receipts = dict(zip(order, answer.items, strict=True))
         return [receipts[number] for number in range(len(batch))]
