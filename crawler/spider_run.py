@@ -40,8 +40,8 @@ from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.context import AppContext, open_context
-from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
-from newsmill.model import Link, Page, PageStatus, Source
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.model import Document, Link, Page, PageStatus, Source
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
@@ -174,17 +174,25 @@ class StoringSink:
         async with self._lock:
             pages, links = self._pages, self._links
             self._pages, self._links, self._bytes, self._began_at = [], [], 0, None
-            if (links or pages) and await self.calls.call_ledger(lambda _: self.context.ledger.source(self.source)) is None:
-                self.on_removal()  # removed or renamed while its spider runs: its pages would come back without it
-                return
-            if links:
-                added = await self.calls.call_ledger(lambda now: self.context.ledger.add(links, now=now))
-                self.counts().new_links += added.new
-            if pages:
-                await self._wait_for_workers()
-                receipts = await self.calls.call_ledger(lambda _: store_pages(self.context, self.enqueue, pages, FOUND_BY))
-                for receipt in receipts:
-                    self._count(receipt.status, receipt.url, receipt.reason)
+            lost = len(pages) + len(links)
+            try:
+                await self._store(pages, links)
+                lost = 0
+            finally:
+                self.counts().lost += lost
+
+    async def _store(self, pages: list[Page], links: list[Link]) -> None:
+        if (links or pages) and await self.calls.call_ledger(lambda _: self.context.ledger.source(self.source)) is None:
+            self.on_removal()  # removed or renamed while its spider runs: its pages would come back without it
+            return
+        if links:
+            added = await self.calls.call_ledger(lambda now: self.context.ledger.add(links, now=now))
+            self.counts().new_links += added.new
+        if pages:
+            await self._wait_for_workers()
+            receipts = await self.calls.call_ledger(lambda _: store_pages(self.context, self.enqueue, pages, FOUND_BY))
+            for receipt in receipts:
+                self._count(receipt.status, receipt.url, receipt.reason)
 
     async def maintain(self) -> None:
         """Store batches that are old enough, until the task is cancelled."""
@@ -237,19 +245,19 @@ class PrintingSink:
                 "outcome": result.ending.outcome.value,
                 "detail": result.ending.detail,
                 "title": None if document is None else document.title,
-                "published_at": None if document is None or document.published_at is None else document.published_at.isoformat(),
+                "published_at": None if document is None else _format_published(document),
                 "words": None if document is None else document.word_count,
             }
         )
 
     async def put_link(self, link: Link) -> None:
-        published_at = link.hint.published_at
+        published = link.hint.published
         self._print(
             {
                 "kind": "link",
                 "url": link.url,
                 "title": link.hint.title,
-                "published_at": None if published_at is None else published_at.isoformat(),
+                "published_at": None if published is None else published.isoformat(),
             }
         )
 
@@ -258,6 +266,12 @@ class PrintingSink:
 
     def _print(self, found: dict[str, Any]) -> None:
         self.pipe.write(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+
+def _format_published(document: Document) -> str | None:
+    if document.published_at is None or document.published_precision == "day":
+        return document.published_day
+    return document.published_at.isoformat()
 
 
 # ---- the run in Scrapy ----------------------------------------------------------------------------------------------------------
@@ -369,16 +383,26 @@ class SpiderRun:
         """Run a maintenance loop. It may only end by being cancelled: without it the run would go on unleased."""
         try:
             await maintenance
-        except (ServiceError, OSError) as error:
-            self.problem = str(error)
-            self.end("failed")
+        except Exception as error:  # noqa: BLE001  # ends the run, with its traceback in the log
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._set_problem(error)
+        self.end(REASON_MEMORY if isinstance(error, MemoryError) else "failed")
+
+    def _set_problem(self, error: Exception, prefix: str = "") -> None:
+        """Have the report name an error. The traceback of one that is not expected, a bug, goes into the log."""
+        is_expected = isinstance(error, NewsmillError | OSError)
+        if not is_expected:
+            log.error("Newsmill has failed", exc_info=error)
+        if self.problem is None:
+            self.problem = prefix + (str(error) if is_expected else f"Newsmill has failed: {type(error).__name__}: {error}"[:300])
 
     async def _item_scraped(self, item: Any) -> None:
         try:
             await self.output.take(item)
-        except NewsmillError as error:
-            self.problem = str(error)
-            self.end("failed")
+        except Exception as error:  # noqa: BLE001  # ends the run, with its traceback in the log
+            self._fail(error)
 
     def _record_error(self, failure: Failure) -> None:
         if isinstance(failure.value, MemoryError):
@@ -391,8 +415,8 @@ class SpiderRun:
     async def _closed(self) -> None:
         try:
             await self.sink.flush()  # before the tasks end: cancelled in the middle of a batch, maintain() would lose it
-        except ServiceError as error:
-            self.problem = f"the last pages were not stored: {error}"
+        except Exception as error:  # noqa: BLE001  # the report names it, with its traceback in the log
+            self._set_problem(error, "the last pages were not stored: ")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -62,6 +62,7 @@ class OutputCounts:
     known_pages: int = 0
     rejected_pages: int = 0
     new_links: int = 0
+    lost: int = 0  # pages, links and articles of batches that could not be stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *_count_pages(counts),
         *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
         *([f"{left_out} left out"] if left_out else []),
+        *([f"{counts.lost} lost"] if counts.lost else []),
         *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
         *([f"{_count(counts.unreadable_dates, 'date')} unreadable"] if counts.unreadable_dates else []),
         *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
@@ -323,7 +325,8 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     summary += f"; {report.hint}" if report.hint and not found else ""
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
-    if (report.code_errors or is_closed or _has_failed_requests(report)) and not found:
+    has_not_started = report.hint is not None and not report.requests
+    if (report.code_errors or is_closed or has_not_started or _has_failed_requests(report)) and not found:
         return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
     return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
 

@@ -30,9 +30,9 @@ from twisted.internet.defer import Deferred
 import newsmill
 from newsmill import context
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
-from newsmill.client.http import ApiConnection, ErrorResponse
-from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
-from newsmill.model import Document, Link, Page, PageReceipt
+from newsmill.client.http import ApiConnection, ErrorResponse, InvalidRequest
+from newsmill.exceptions import AuthenticationError, ConfigError, NewsmillError, ServiceError, UrlError
+from newsmill.model import Document, Link, Page, PageReceipt, PageStatus
 from newsmill.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
     LinkItem,
@@ -66,6 +66,8 @@ FLUSH_SECONDS = 2.0  # after which pages are stored, if fewer than a segment's h
 MAX_TRIES = 6  # to store a batch, over a minute; the crawl ends then, because its further pages would be lost too
 POLL_SECONDS = 0.05
 UNREADABLE_DATES = "unreadable_dates"
+REJECTED_LINKS = "rejected_links"
+UNAVAILABLE, REFUSED, FAILED = "newsmill_unavailable", "newsmill_refused", "newsmill_failed"  # finish reasons
 SOURCE_SPIDER_SETTING = "NEWSMILL_SOURCE_SPIDER"  # True in a run of a source's own spider
 META_KEY = "newsmill"  # False in a request's meta: NewsmillMiddleware does not store its response
 
@@ -132,6 +134,13 @@ def is_wanted(response: Response) -> bool:
     return isinstance(response, HtmlResponse) and response.meta.get(META_KEY) is not False
 
 
+def find_finish_reason(error: Exception) -> str:
+    """Scrapy's `finish_reason` of a crawl that ends because a batch could not be stored."""
+    if isinstance(error, ConfigError | AuthenticationError):
+        return REFUSED
+    return UNAVAILABLE if isinstance(error, NewsmillError) else FAILED
+
+
 class Submitter:
     """Collects the pages of one crawl and stores them in batches, in a thread. After a kill, the next crawl stores the last batch."""
 
@@ -184,6 +193,7 @@ class Submitter:
             self._links.append(make_link(item, source=self.source, found_by=FOUND_BY))
         except UrlError as error:
             log.warning("link %r is not stored: %s", item.url[:200], error)
+            self._count(Counter({REJECTED_LINKS: 1}))
             return True
         return await maybe_deferred_to_future(self._wait_for_batch())
 
@@ -227,11 +237,18 @@ class Submitter:
         try:
             self._count(await run_in_thread(self._store, pages, links))
             is_stored = True
-        except NewsmillError as error:
-            log.error("%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), error)
+        except Exception as error:
+            reason = find_finish_reason(error)
+            has_traceback = reason == FAILED  # of a bug
+            message = f"Newsmill has failed: {type(error).__name__}: {error}" if has_traceback else error
+            log.error(
+                "%d pages and %d links are not stored, and the crawl ends: %s", len(pages), len(links), message, exc_info=has_traceback
+            )
             self._count(Counter(lost=len(pages) + len(links)))
+            if self._crawler.stats is not None:
+                self._crawler.stats.set_value("finish_reason", reason)  # the last batch fails when Scrapy has set it
             if self._crawler.engine is not None and self._crawler.spider is not None:
-                deferred_from_coro(self._crawler.engine.close_spider_async(reason="newsmill_unavailable"))
+                deferred_from_coro(self._crawler.engine.close_spider_async(reason=reason))
         finally:
             self._running_flushes -= 1
             for waiter in waiters:
@@ -241,12 +258,11 @@ class Submitter:
         """In a thread: store a batch, again while Newsmill is away. Returns the numbers of receipts by status. Raises NewsmillError."""
         with self._lock:
             receipts = self._retry(self._destination.store, pages) if pages else ()
-            if links:
-                self._retry(self._destination.add, links)
+            refused = self._retry(self._destination.add, links) if links else 0
         for receipt in receipts:
             if receipt.reason is not None:
                 log.warning("page %s is not stored: %s", receipt.url[:200], receipt.reason)
-        return Counter([str(receipt.status) for receipt in receipts]) + Counter(links=len(links))
+        return Counter([str(receipt.status) for receipt in receipts]) + Counter({"links": len(links) - refused, REJECTED_LINKS: refused})
 
     @staticmethod
     def _retry(call: Callable[[list[T]], R], entries: list[T]) -> R:
@@ -270,8 +286,8 @@ class Submitter:
             await sleep(POLL_SECONDS)
         await run_in_thread(self._destination.close)
         self._by_crawler.pop(self._crawler, None)
-        names = ("queued", "known", "rejected", "lost", "links")
-        log.info("Newsmill: %s", ", ".join(f"{self._counts[name]} {name}" for name in names))
+        names = ("queued", "known", "rejected", "lost", "links", REJECTED_LINKS)
+        log.info("Newsmill: %s", ", ".join(f"{self._counts[name]} {name.replace('_', ' ')}" for name in names))
 
 
 # ---- where the pages go
@@ -288,8 +304,8 @@ class PageDestination(Protocol):
     def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
         """Store pages; a receipt per page, in order."""
 
-    def add(self, links: Sequence[Link]) -> None:
-        """Have Newsmill fetch those of the links that are new."""
+    def add(self, links: Sequence[Link]) -> int:
+        """Have Newsmill fetch those of the links that are new. Returns how many are refused; the log has their reasons."""
 
     def close(self) -> None:
         """Release what the destination holds."""
@@ -315,19 +331,28 @@ class LocalDestination:
         self._enqueue = make_enqueue(settings)
 
     def store(self, pages: Sequence[Page]) -> tuple[PageReceipt, ...]:
-        self._check_sources({page.source for page in pages})
-        return store_pages(self._context, self._enqueue, pages, FOUND_BY)
+        unknown = self._find_unknown_sources({page.source for page in pages})
+        stored = iter(store_pages(self._context, self._enqueue, [page for page in pages if page.source not in unknown], FOUND_BY))
+        return tuple(
+            next(stored) if page.source not in unknown else PageReceipt(page.requested_url, PageStatus.REJECTED, unknown[page.source])
+            for page in pages
+        )
 
-    def add(self, links: Sequence[Link]) -> None:
-        self._check_sources({link.source for link in links})
-        self._context.ledger.add(links, now=datetime.now(UTC))
+    def add(self, links: Sequence[Link]) -> int:
+        unknown = self._find_unknown_sources({link.source for link in links})
+        known = [one for one in links if one.source not in unknown]
+        for refused in (one for one in links if one.source in unknown):
+            log.warning("link %s is not stored: %s", refused.url[:200], unknown[refused.source])
+        self._context.ledger.add(known, now=datetime.now(UTC))
+        return len(links) - len(known)
 
     def close(self) -> None:
         self._open.close()
 
-    def _check_sources(self, names: set[str | None]) -> None:
-        for name in sorted(name for name in names if name is not None):
-            context.find_source(self._context, name)
+    def _find_unknown_sources(self, names: set[str | None]) -> dict[str | None, str]:
+        """Those of the sources that do not exist, and what to do."""
+        unknown = [name for name in names if name is not None and self._context.ledger.source(name) is None]
+        return {name: str(context.unknown_source(self._context, name)) for name in unknown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,44 +374,59 @@ class HttpDestination(ApiConnection):
         receipts: dict[int, PageReceipt] = {}
         for numbers in _split(pages):
             batch = [pages[number] for number in numbers]
-            request = PagesRequest(
-                source=batch[0].source,
-                pages=[encode_page(page) for page in batch if not page.is_item],
-                items=[encode_item(page) for page in batch if page.is_item],
-            )
-            answer = self.read(_RECEIPTS, self._post("pages", request.model_dump_json(exclude_defaults=True).encode()))
-            order = sorted(numbers, key=lambda number: pages[number].is_item)  # the answer has the receipts of items last
-            receipts |= dict(zip(order, answer.items, strict=True))
+            receipts |= dict(zip(numbers, self._store_batch(batch), strict=True))
         return tuple(receipts[number] for number in range(len(pages)))
 
-    def add(self, links: Sequence[Link]) -> None:
+    def _store_batch(self, batch: Sequence[Page]) -> list[PageReceipt]:
+        """Send pages of one source. One that the server does not accept, as of an unknown source, is rejected alone."""
+        request = PagesRequest(
+            source=batch[0].source,
+            pages=[encode_page(page) for page in batch if not page.is_item],
+            items=[encode_item(page) for page in batch if page.is_item],
+        )
+        try:
+            answer = self.read(_RECEIPTS, self._post("pages", request.model_dump_json(exclude_defaults=True).encode()))
+        except InvalidRequest as error:
+            if len(batch) == 1:
+                return [PageReceipt(batch[0].requested_url, PageStatus.REJECTED, str(error))]
+            return [receipt for page in batch for receipt in self._store_batch([page])]
+        order = sorted(range(len(batch)), key=lambda number: batch[number].is_item)  # the answer has the receipts of items last
+        receipts = dict(zip(order, answer.items, strict=True))
+        return [receipts[number] for number in range(len(batch))]
+
+    def add(self, links: Sequence[Link]) -> int:
+        refused = 0
         by_source = defaultdict(list)
         for wanted in links:
             by_source[wanted.source].append(wanted.url)
         for source, urls in by_source.items():
             for at in range(0, len(urls), MAX_REQUEST_URLS):
-                self._submit(urls[at : at + MAX_REQUEST_URLS], source)
+                refused += self._submit(urls[at : at + MAX_REQUEST_URLS], source)
+        return refused
 
     def close(self) -> None:
         """Each request has its own connection."""
 
-    def _submit(self, urls: Sequence[str], source: str | None) -> None:
-        """Submit URLs. One that the server refuses, such as one in a private network, is logged and costs no other."""
+    def _submit(self, urls: Sequence[str], source: str | None) -> int:
+        """Submit URLs. One that the server refuses, as in a private network, is logged and costs no other. Returns their number."""
         try:
             self._post("urls", _URLS.dump_json({"urls": urls, "source": source}))
-        except ConfigError as error:
-            if len(urls) == 1:
-                log.warning("link %s is not stored: %s", urls[0][:200], error)
-            for url in urls if len(urls) > 1 else ():
-                self._submit([url], source)
+        except InvalidRequest as error:
+            if len(urls) > 1:
+                return sum(self._submit([url], source) for url in urls)
+            log.warning("link %s is not stored: %s", urls[0][:200], error)
+            return 1
+        return 0
 
     def _post(self, path: str, content: bytes) -> object:
         try:
             return self.post(path, content)
+        except InvalidRequest:
+            raise
         except ErrorResponse as error:
-            if 400 <= error.status < 500 and error.status not in RETRIED_STATUSES:  # the token or the request is wrong
+            if 400 <= error.status < 500 and error.status not in RETRIED_STATUSES:  # the token or the URL of the server is wrong
                 hint = ACCESS_REMEDY if error.status in (401, 403) else ""
-                raise ConfigError(f"{error}{hint}") from None
+                raise ConfigError(f"{error.args[0]}{hint}") from None
             raise
 
 

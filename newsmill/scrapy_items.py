@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from datetime import time as clock_time
+from numbers import Number
 from time import struct_time
 from typing import Any
 
 from itemadapter import ItemAdapter
 from scrapy.http import Response
 
-from newsmill.discovery.dates import parse_date
+from newsmill.discovery.dates import get_precision, parse_day_or_time, to_time
 from newsmill.model import ArticleItem, Hint, Link, Page
 from newsmill.urls import normalize
 
@@ -167,14 +167,14 @@ def _make_hint(title: str | None, authors: Sequence[str] | str, published: Date 
         _check_type("authors", name, str)
     _check_type("title", title, str, type(None))
     _check_type("language", language, str, type(None))
-    at = _read_time(published)
-    if at is not None and not isinstance(at, datetime):
-        at = datetime.combine(at, clock_time())
+    given = _read_time(published)
+    at = to_time(given)
     return Hint(
         title=None if title is None else _without_surrogates(title),
         authors=tuple(map(_without_surrogates, names)),
         published_at=at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC),
         language=language,
+        published_precision=get_precision(given),
     )
 
 
@@ -195,7 +195,14 @@ def _header_lines(headers: Mapping[bytes, Iterable[bytes]]) -> tuple[tuple[str, 
 
 
 def _find_value(adapter: ItemAdapter, names: Sequence[str]) -> Any:
-    return next((adapter[name] for name in names if adapter.get(name)), None)
+    return next((adapter[name] for name in names if name in adapter and not _is_empty(adapter[name])), None)
+
+
+def _is_empty(value: Any) -> bool:
+    try:
+        return not value
+    except (TypeError, ValueError):  # arrays of numpy and pandas have no truth value
+        return False
 
 
 def _read_field(name: str, value: Any) -> Any:
@@ -219,15 +226,21 @@ def _read_time(value: Any) -> datetime | date | None:
     """The time or the day that a spider gives, as feeds and their parsers write it; None for what cannot be read."""
     match value:
         case datetime() | date():
-            return value
+            return _make_plain(value)
         case struct_time():  # of feedparser, in UTC
             value = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*value[:6])
-        case int() if not isinstance(value, bool):
+        case Number() if not isinstance(value, bool):  # Unix time
             value = str(value)
-        case float() if value.is_integer():
-            value = str(int(value))
-    at = parse_date(value)
-    return at.date() if at is not None and ":" not in value and at.time() == clock_time() else at
+    return parse_day_or_time(value)
+
+
+def _make_plain(value: datetime | date) -> datetime | date | None:
+    """The value without its subclass; None for one that is no time, such as pandas.NaT, which is a datetime and not equal to itself."""
+    try:
+        plain = datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else date.fromisoformat(value.isoformat())
+    except (TypeError, ValueError):
+        return None
+    return plain if value == value else None  # that is the question
 
 
 def _find_unreadable(value: Any) -> str | None:

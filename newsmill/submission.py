@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.context import AppContext, data_folder, open_context, open_queue
@@ -299,6 +300,9 @@ HeaderText = Annotated[str, Field(max_length=8_000)]
 UrlText = Annotated[str, Field(max_length=8_000, examples=["https://example.org/a"])]
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
 def _check_item(item: ArticleItem) -> ArticleItem:
     if len(item.text) > MAX_TEXT_CHARACTERS:
         raise ValueError(f"the text has over {MAX_TEXT_CHARACTERS:,} characters")
@@ -321,6 +325,13 @@ class SubmittedPage(BaseModel):
     redirects: list[UrlText] = Field(default=[], max_length=20)
     fetched_at: AwareDatetime | None = Field(default=None, description="Default: now.")
     hint: Hint = Field(default=Hint(), description="Values for fields that the page does not have.")
+
+    @field_validator("hint", mode="before")
+    @classmethod
+    def _keep_day(cls, hint: Any) -> Any:
+        """A hint whose publication is a day has this precision: its type makes a day midnight."""
+        is_day = isinstance(hint, dict) and isinstance(at := hint.get("published_at"), str) and _DAY.fullmatch(at) is not None
+        return {"published_precision": "day", **hint} if is_day else hint
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:

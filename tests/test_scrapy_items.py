@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from scrapy.http import HtmlResponse
 
 import newsmill
 from newsmill.exceptions import ExtractionError, UrlError
+from newsmill.extraction.pipeline import read
 from newsmill.model import ArticleItem, Hint
 from newsmill.scrapy import LinkItem, PageItem, extract, link, page
 from newsmill.scrapy_items import find_unreadable_dates, make_article_item, make_link, make_page
@@ -21,6 +23,20 @@ from newsmill.scrapy_items import find_unreadable_dates, make_article_item, make
 URL = "https://paper.example/a"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = {"url": URL, "title": "Bridge", "text": "It is closed."}
+
+
+class NoTime(datetime):
+    """As pandas.NaT: a datetime that is none."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def isoformat(self, *_: object) -> str:
+        return "NaT"
+
+    __str__ = isoformat
 
 
 @dataclass
@@ -56,7 +72,6 @@ def test_hints_of_pages_and_links() -> None:
     hint = Hint(title="T\ud800".replace("\ud800", "?"), authors=("Ann",), published_at=datetime(2026, 11, 25, 8, tzinfo=UTC), language="en")
     assert link(URL, title="T\ud800", authors=["Ann"], published="2026-11-25T09:00:00+01:00", language="en").hint == hint
     assert page(HtmlResponse(URL), published="2026-11-25T08:00:00").hint.published_at == hint.published_at
-    assert link(URL, published=date(2026, 11, 25).isoformat()).hint.published_at == datetime(2026, 11, 25, tzinfo=UTC)
     with pytest.raises(UrlError):
         make_link(link("mailto:a@b.example"), found_by="spider")
     assert make_link(link(f"{URL}#top"), source="paper", found_by="spider").url == URL
@@ -73,6 +88,9 @@ def test_hints_of_pages_and_links() -> None:
         "1795593600",
         1795593600,
         1795593600.0,
+        1795593600.25,
+        "1795593600.5",
+        Decimal("1795593600.5"),
         1795593600000,
         datetime(2026, 11, 25, 8),  # noqa: DTZ001 - read as UTC
         time.gmtime(1795593600),
@@ -88,7 +106,26 @@ def test_a_date_is_read_as_feeds_write_it(published: Any) -> None:
     assert find_unreadable_dates({**BASE, "datePublished": published}) == ()
 
 
-@pytest.mark.parametrize("published", ["yesterday", "11/12/2026", "2026-02-30", True, b"2026", ["2026-11-25"], "\ud800", 7, float("nan")])
+@pytest.mark.parametrize(
+    "published", [date(2026, 11, 25), "2026-11-25", "25.11.2026", "Wed, 25 Nov 2026", "2026-329", "2026-11-25T00:00:00Z"]
+)
+def test_a_day_stays_a_day(published: Any) -> None:
+    expected: Any = datetime(2026, 11, 25, tzinfo=UTC) if "T" in str(published) else date(2026, 11, 25)
+    assert link(URL, published=published).hint.published == page(HtmlResponse(URL), published=published).hint.published == expected
+    article = make_article_item({**BASE, "published": published})
+    assert article is not None and article.published_at == expected
+    text = "The council closed the old bridge on Tuesday, because its engineers had found cracks in all of its stone pillars."
+    html = f"<html><head><title>Bridge</title></head><body><article><h1>Bridge</h1><p>{text}</p><p>Its {text.lower()}</p></article>"
+    made = make_page(page(HtmlResponse(URL, body=html.encode()), published=published), fetched_at=NOW)
+    document = read(made).document
+    precision = "second" if "T" in str(published) else "day"
+    assert document is not None and (document.published_day, document.published_precision) == ("2026-11-25", precision)
+
+
+@pytest.mark.parametrize(
+    "published",
+    ["2026", "2026-11", "yesterday", "11/12/2026", "2026-02-30", True, b"2026", ["2026-11-25"], "\ud800", 7, float("nan"), NoTime(1, 1, 1)],
+)
 def test_an_unreadable_date_stays_empty_and_is_named(published: Any) -> None:
     item = {**BASE, "published": published, "dateModified": published}
     for made in (link(URL, published=published, title="T"), page(HtmlResponse(URL), published=published, title="T")):
@@ -101,6 +138,15 @@ def test_an_unreadable_date_stays_empty_and_is_named(published: Any) -> None:
 @pytest.mark.parametrize("item", [link(URL), link(URL, published=" "), PageItem(HtmlResponse(URL)), {**BASE, "published": ""}, {}, None, 5])
 def test_an_absent_date_is_not_unreadable(item: Any) -> None:
     assert find_unreadable_dates(item) == ()
+
+
+def test_a_value_without_a_truth_value_is_read() -> None:
+    class Array(list[str]):  # as of numpy
+        def __bool__(self) -> bool:
+            raise ValueError("the truth value is ambiguous")
+
+    article = make_article_item({**BASE, "authors": Array(["Ann", "Bo"])})
+    assert article is not None and article.authors == ("Ann", "Bo")
 
 
 def test_one_author_may_be_a_string() -> None:

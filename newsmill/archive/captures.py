@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -29,6 +30,7 @@ from newsmill.archive.warc import (
 from newsmill.model import Page
 
 MAX_BLOCK_BYTES = 11 << 20  # of a record that is read: the largest body and its headers
+MAX_RECORD_BYTES = MAX_BLOCK_BYTES + (1 << 16)  # with its own headers
 SEARCH_BYTES = 1 << 20  # of a file that are searched at once for the next record
 GZIP_MEMBER = GZIP_MAGIC + b"\x08"  # with the only method that exists
 MAX_MEMBER_HEAD_BYTES = 1024  # of a gzip member that are unpacked to see whether a record begins there
@@ -174,28 +176,34 @@ class _DamagedRecord(Exception):
 
 
 def _read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[_Record]:
-    """The records of a file, and one that names each damaged place."""
+    """The records of a file, and one that names each damaged place.
+
+    A record is yielded when the next one has begun: one whose Content-Length is wrong may hold the beginning of the next.
+    """
     at, is_own = 0, False
+    held: _Record | None = None
     unnamed: _Record | None = None  # damage at an unknown offset behind a record; dropped when the next record is damaged itself
     while True:
         last: int | None = None  # offset of the record that was begun last
-        is_read = True
         try:
             for record in ArchiveIterator(CappedReader(file, None, at), parse_http=False):
-                if unnamed is not None:
-                    yield unnamed
-                    unnamed = None
-                last, is_read = record.stream_pos, False
+                yield from filter(None, (held, unnamed))
+                held = unnamed = None
+                last = record.stream_pos
                 found = _read_record(record, is_wanted, is_own=is_own)
-                is_read = True
                 if found.kind == WarcRecordType.warcinfo:
                     is_own = SOFTWARE in found.block
-                yield found
+                held = found
             break
         except (OSError, _DamagedRecord) as error:
             reason = str(error)
         place = at if last is None else last
-        if last is not None and is_read:
+        if held is not None and held.skipped is None and not _has_stated_length(file, held):
+            held = unnamed = None
+            yield _Record(place, skipped=Skipped.DAMAGED, detail="the record is not as long as its Content-Length says")
+        elif held is not None:
+            yield held
+            held = None
             unnamed = _Record(place, skipped=Skipped.DAMAGED, detail=f"after this record: {reason}")
         else:
             unnamed = None
@@ -205,8 +213,7 @@ def _read_records(file: BinaryIO, is_wanted: IsWanted) -> Iterator[_Record]:
         if following is None:
             break
         at = following
-    if unnamed is not None:
-        yield unnamed
+    yield from filter(None, (held, unnamed))
 
 
 def _read_record(record: WarcRecord, is_wanted: IsWanted, *, is_own: bool) -> _Record:
@@ -241,6 +248,23 @@ def _is_capture_wanted(url: str, date: str, is_wanted: IsWanted) -> bool:
     except ValueError:
         return True
     return is_wanted(url, at)
+
+
+def _has_stated_length(file: BinaryIO, record: _Record) -> bool:
+    """Whether line ends, or the end of the file or gzip member, follow the block of a record behind which the file is damaged.
+
+    In a pipe and in other compressed files, the block must not hold the beginning of another record.
+    """
+    text = b""
+    if file.seekable():
+        file.seek(record.offset)
+        text = file.read(MAX_RECORD_BYTES)
+    with suppress(zlib.error):
+        text = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(text, MAX_RECORD_BYTES) if text.startswith(GZIP_MEMBER) else text
+    if not text.startswith(RECORD_START):
+        return b"\n" + RECORD_START not in record.block
+    end = text.find(b"\r\n\r\n") + 4 + len(record.block)
+    return end <= len(text) and not text[end : end + 4].strip(b"\r\n")
 
 
 def _find_record(file: BinaryIO, at: int) -> int | None:

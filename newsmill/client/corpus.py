@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from itertools import islice
 from math import inf
@@ -321,7 +321,8 @@ class Corpus(ABC):
 
     def frame(self, query: str = "", *, since: datetime | str | None = None, limit: int | None = None) -> pandas.DataFrame:
         """Returns documents as a pandas DataFrame with a typed column for each field: text, whole numbers and Booleans that may be missing,
-        and UTC timestamps. Authors are lists of names, as in a CSV file.
+        and UTC timestamps. Authors are lists of names, as in a CSV file. `images`, `live_updates` and `rights` are lists of dictionaries as
+        in a Parquet file, so that the frame can be written to Parquet and Feather.
 
         `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
         """
@@ -342,7 +343,14 @@ class Corpus(ABC):
 
 def _frame_row(document: Document, names: list[str]) -> dict[str, Any]:
     row = {name: getattr(document, name) for name in names}
-    return row | {"authors": [author.name for author in document.authors], "tags": list(document.tags)}
+    return row | {
+        "authors": [author.name for author in document.authors],
+        "tags": list(document.tags),
+        "warnings": list(document.warnings),
+        "images": [asdict(image) for image in document.images],
+        "live_updates": [asdict(update) for update in document.live_updates],
+        "rights": document.list_pairs("rights"),
+    }
 
 
 # ---- checks of arguments, the same for a store and for an API; each raises ConfigError

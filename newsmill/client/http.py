@@ -126,7 +126,7 @@ class ApiConnection:
             return answer
         except HTTPError as error:
             with error:
-                raise _find_error(error.code, query)(self._base, error) from None
+                raise _make_error(self._base, error, query) from None
 
     def connection_error(self, error: Exception) -> ServiceError:
         """The error for a server that does not answer."""
@@ -145,13 +145,15 @@ class ApiConnection:
 
 
 class ErrorResponse(ServiceError):
-    """Raised when the server answers with an error."""
+    """Raised when the server answers with an error. `after`: seconds that it asks to wait."""
 
-    def __init__(self, base: str, error: HTTPError) -> None:
-        self.status = error.code
-        waits = error.headers.get("Retry-After", "")
-        self.after = float(waits) if waits.isascii() and waits.isdigit() else 0.0
-        super().__init__(f"{base}: {error.code}: {_error_detail(error)}")
+    def __init__(self, message: str, status: int, after: float = 0.0) -> None:
+        super().__init__(message, status, after)  # pickle calls the class with these
+        self.status = status
+        self.after = after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RefusedToken(ErrorResponse, AuthenticationError):
@@ -167,6 +169,12 @@ class InvalidRequest(ErrorResponse, ConfigError):
 
 class InvalidCursor(InvalidRequest, CursorError):
     """Raised when the server does not accept a cursor."""
+
+
+def _make_error(base: str, error: HTTPError, query: dict[str, Any]) -> ErrorResponse:
+    waits = error.headers.get("Retry-After", "")
+    after = float(waits) if waits.isascii() and waits.isdigit() else 0.0
+    return _find_error(error.code, query)(f"{base}: {error.code}: {_error_detail(error)}", error.code, after)
 
 
 def _find_error(status: int, query: dict[str, Any]) -> type[ErrorResponse]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -41,6 +42,7 @@ _US_ZONES = {
 }
 _KOREAN_TIME = timezone(timedelta(hours=9))  # of a date in Korean without a zone, as in feedparser
 
+_UNIX_TIME = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?")
 _ISO = re.compile(
     r"(-?\d[\dW-]*?)"
     r"(?:(?:\s?[Tt]\s?|\s|(?=\d\d:))(\d{1,2})(?::?(\d\d)(?::?(\d\d)(?:[.,]\d+)?)?)?\s?(?P<zone>\D.*)?|(?P<date_zone>Z|[+-]\d\d:\d\d))?"
@@ -50,13 +52,11 @@ _ISO_DATES = [
     for pattern in (
         r"(?P<year>\d{4})-0?(?P<month>\d{1,2})-(?P<day>\d{1,2})",
         r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
-        r"(?P<year>\d{4})(?:-(?P<month>\d\d))?",
         r"(?P<year>\d{4})-?(?P<ordinal>\d{3})",
-        r"(?P<year>\d{4})-?W(?P<week>\d\d)(?:-?(?P<weekday>[1-7]))?",
+        r"(?P<year>\d{4})-?W(?P<week>\d\d)-?(?P<weekday>[1-7])",
         # ISO 8601:1988, two digits for a year of this century; the leading hyphen stands for the missing digits
         r"(?P<year>\d\d)(?P<hyphen>-?)(?P<month>\d\d)(?P=hyphen)(?P<day>\d\d)",
         r"(?P<year>\d\d)-?(?P<ordinal>\d{3})",
-        r"-(?P<year>\d\d)(?:-?(?P<month>\d\d))?",
     )
 ]
 # "EST+5" may mean either side of UTC, so a name with an offset counts only in the long form: "CEST+0200".
@@ -129,16 +129,29 @@ MONTH_NUMBERS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) fo
 
 
 def parse_date(text: object, now: datetime | None = None) -> datetime | None:
-    """A date with the offset that it states, in whole seconds: 00:00 without a time, UTC without a zone (+09:00 in Korean). Never raises.
+    """As `parse_day_or_time`, with a day as a time: its beginning in UTC."""
+    return to_time(parse_day_or_time(text, now))
+
+
+def to_time(at: datetime | date | None) -> datetime | None:
+    """A time that may be a day, as a time: the beginning of the day in UTC."""
+    return at if at is None or isinstance(at, datetime) else datetime(at.year, at.month, at.day, tzinfo=UTC)
+
+
+def get_precision(at: datetime | date | None) -> Literal["second", "day"]:
+    return "second" if at is None or isinstance(at, datetime) else "day"
+
+
+def parse_day_or_time(text: object, now: datetime | None = None) -> datetime | date | None:
+    """A time with the offset that it states, in whole seconds, UTC without a zone (+09:00 in Korean); a day without a time. Never raises.
 
     Reads:
-    - Unix time: 10 digits of seconds, 13 of milliseconds;
+    - Unix time: 10 digits of seconds, 13 of milliseconds, also with a fraction;
     - ISO 8601 with calendar, ordinal and week dates, and the short forms of ISO 8601:1988;
-    - `YYYY-MM` and `YYYY` (W3C), which mean the first day;
     - dates in words or numbers, such as those of RFC 822.
 
-    Returns None for an impossible date, a date more than a day after `now`, and unknown words. An unknown or ambiguous zone ("IST") and
-    ambiguous numbers ("11/12/2020", unless an English weekday decides) give None too.
+    Returns None for an impossible date, a date more than a day after `now`, a month or a year alone, and unknown words. An unknown or
+    ambiguous zone ("IST") and ambiguous numbers ("11/12/2020", unless an English weekday decides) give None too.
     Two-digit years follow RFC 2822 section 4.3 (50 to 99 are 19xx), in ISO 8601 they are of this century.
     """
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
@@ -161,8 +174,10 @@ def fold_word(word: str) -> str:
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
-def _check_range(moment: datetime, now: datetime | None) -> datetime | None:
+def _check_range(moment: datetime | date, now: datetime | None) -> datetime | date | None:
     """The date with its offset if it can be a publication date, else None. Without `now`, only the limits of the calendar count."""
+    if not isinstance(moment, datetime):
+        return None if _check_range(datetime(moment.year, moment.month, moment.day, tzinfo=UTC), now) is None else moment
     offset = moment.utcoffset() or timedelta(0)
     try:
         moment = moment.replace(tzinfo=timezone(offset))
@@ -174,9 +189,9 @@ def _check_range(moment: datetime, now: datetime | None) -> datetime | None:
     return moment
 
 
-def _parse(text: str) -> datetime:
+def _parse(text: str) -> datetime | date:
     """Raises ValueError, LookupError or OverflowError if the text is not a date."""
-    if text.isdecimal() and len(text) in (10, 13):
+    if _UNIX_TIME.fullmatch(text):
         return datetime.fromtimestamp(int(text[:10]), UTC)
     default_zone: tzinfo = _KOREAN_TIME if _HANGUL.search(text) else UTC
     for pattern, western in _EAST_ASIAN if not text.isascii() else ():
@@ -184,29 +199,31 @@ def _parse(text: str) -> datetime:
     text = text.strip()
     if (iso := _ISO.fullmatch(text)) and (day := _parse_iso_date(iso[1])):
         zone = iso["zone"] or iso["date_zone"]
+        if iso[2] is None and (zone is None or _is_zone(zone)):
+            return day
         if zone is None or _is_zone(zone):
-            return _combine(day, int(iso[2] or 0), int(iso[3] or 0), int(iso[4] or 0), _find_zone(zone) if zone else default_zone)
+            return _combine(day, int(iso[2]), int(iso[3] or 0), int(iso[4] or 0), _find_zone(zone) if zone else default_zone)
     return _parse_words(text, default_zone)
 
 
 def _parse_iso_date(text: str) -> date | None:
-    """An ISO 8601 date; None for another form. Raises ValueError for a day that does not exist, such as 31 June."""
+    """An ISO 8601 day; None for another form. Raises ValueError for a day that does not exist, such as 31 June."""
     match = next((match for pattern in _ISO_DATES if (match := pattern.fullmatch(text))), None)
     if match is None:
         return None
     parts = {name: int(digits) for name, digits in match.groupdict().items() if digits and digits != "-"}
     year = parts["year"] + (2000 if len(match["year"]) == 2 else 0)
     if "week" in parts:
-        return date.fromisocalendar(year, parts["week"], parts.get("weekday", 1))
+        return date.fromisocalendar(year, parts["week"], parts["weekday"])
     if "ordinal" in parts:
         day = date(year, 1, 1) + timedelta(days=parts["ordinal"] - 1)
         if day.year != year:
             raise ValueError(f"{year} has no day {parts['ordinal']}")
         return day
-    return date(year, parts.get("month", 1), parts.get("day", 1))
+    return date(year, parts["month"], parts["day"])
 
 
-def _parse_words(text: str, default_zone: tzinfo) -> datetime:
+def _parse_words(text: str, default_zone: tzinfo) -> datetime | date:
     """A day in words or numbers, in any order with a time and a zone."""
     hour = minute = second = 0
     text = re.sub(r"(?<=\d)[Tt](?=\d)", " ", text)
@@ -222,6 +239,8 @@ def _parse_words(text: str, default_zone: tzinfo) -> datetime:
     text = _ORDINAL.sub("", text)
     numbers, months, weekday, named = _read_tokens(text, has_time=time is not None)
     day = _resolve_day_and_year(numbers, months[-1]) if months else _parse_numeric_date(text, numbers, weekday)
+    if time is None:
+        return day
     return _combine(day, hour, minute, second, zone or (_find_zone(named) if named else default_zone))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.dates import parse_date
+from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_time, to_time
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, TITLE_FIELDS, RawEntry, TitleForm, find_update_interval, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
@@ -115,23 +115,25 @@ def _make_entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: s
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
-    def first_date(*names: str) -> datetime | None:
+    def first_date(*names: str) -> datetime | date | None:
         written = (text for name in names for text in reversed(entry.fields.get(name, ())))  # the last of several, as in feedparser
-        return next((date for text in written if (date := parse_date(text, now)) is not None), None)
+        return next((at for text in written if (at := parse_day_or_time(text, now)) is not None), None)
 
     fields = entry.fields
     authors = fields.get("author", entry.source_authors or None)
     keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
+    published = first_date("published", "created", "date")  # RSS 1.0 has dc:date only
     return FeedEntry(
         url=_choose_url(entry),
         hint=Hint(
             title=_clean_text(first(*TITLE_FIELDS), entry.title_form),
             # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
             authors=feed_authors if authors is None else _clean_names(authors),
-            published_at=first_date("published", "created", "date"),  # RSS 1.0 has dc:date only
-            modified_at=first_date("updated"),
+            published_at=to_time(published),
+            modified_at=to_time(first_date("updated")),
             language=parse_language_tag(first("language")) or parse_language_tag(entry.language) or feed_language,
             tags=_clean_distinct((*fields.get("tag", ()), *keywords)),
+            published_precision=get_precision(published),
         ),
     )
 
@@ -243,15 +245,17 @@ def _make_json_entry(
     authors, tags = _read_json_authors(item), item.get("tags")
     url, others = item.get("url"), (item.get("id"), item.get("external_url"))
     links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
+    published = parse_day_or_time(item.get("date_published"), now)
     return FeedEntry(
         url=_find_first_url(links, base),
         hint=Hint(
             title=_clean_text(item.get("title"), TitleForm.TEXT),
             authors=feed_authors if authors is None else authors,
-            published_at=parse_date(item.get("date_published"), now),
+            published_at=to_time(published),
             modified_at=parse_date(item.get("date_modified"), now),
             language=parse_language_tag(item.get("language")) or language,
             tags=_clean_distinct(tags) if isinstance(tags, list) else (),
+            published_precision=get_precision(published),
         ),
     )
 

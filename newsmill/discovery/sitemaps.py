@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from newsmill import urls
 from newsmill.charset import find_codec, find_xml_label, to_text
-from newsmill.discovery.dates import parse_date
+from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_time, to_time
 from newsmill.discovery.responses import GZIP_MAGIC
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_scanner import (
@@ -523,10 +523,12 @@ class SitemapLinks:
 
     def _make_hint(self, fields: dict[str, str]) -> Hint:
         keywords = (word.strip() for word in fields.get("keywords", "").split(","))
+        published = parse_day_or_time(fields.get("published"), self._now)
         return Hint(
             title=fields.get("title"),
-            published_at=parse_date(fields.get("published"), self._now),
+            published_at=to_time(published),
             modified_at=parse_date(fields.get("lastmod") or fields.get("updated"), self._now),
             language=fields.get("language"),
             tags=tuple(dict.fromkeys(filter(None, keywords)))[:50],
+            published_precision=get_precision(published),
         )

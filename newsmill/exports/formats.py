@@ -269,7 +269,7 @@ def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
 def _build_row(document: Document, include: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = to_record(document, include) | _DOCUMENT.dump_python(document)
     for name in _PAIRS:
-        row[name] = [{"key": key, "value": value} for key, value in row[name].items()]
+        row[name] = document.list_pairs(name)
     row["published_day"] = _parse_date(document.published_day)
     return row
 

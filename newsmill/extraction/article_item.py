@@ -14,7 +14,7 @@ from newsmill.exceptions import UrlError
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.metadata.authors import classify_author
-from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make_timestamp, parse_timestamp
+from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make_timestamp
 from newsmill.extraction.metadata.language import detect_language
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.language_tags import parse_language_tag
@@ -103,9 +103,9 @@ def _line(value: str | None) -> str | None:
 def _read_time(value: datetime | date | None, fetched_at: datetime) -> Timestamp | None:
     """Return the time of an item; None for one before the web or in the future, as in a page."""
     latest = fetched_at + MAX_AHEAD
-    if value is None or isinstance(value, datetime):
-        return make_timestamp(value if value is None or value.tzinfo else value.replace(tzinfo=UTC), SPIDER, latest)
-    return parse_timestamp(value.isoformat(), SPIDER, latest)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return make_timestamp(value, SPIDER, latest)
 
 
 def _resolve_canonical_url(value: str, url: str) -> str | None:

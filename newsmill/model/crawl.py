@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 # ---- sources and links --------------------------------------------------------------------------------------------------------
 
@@ -107,6 +108,13 @@ class Hint:
     modified_at: datetime | None = None
     language: str | None = None
     tags: tuple[str, ...] = ()
+    published_precision: Literal["second", "day"] = "second"  # day: `published_at` is the beginning of that day in UTC
+
+    @property
+    def published(self) -> datetime | date | None:
+        """The publication: a time, or a day."""
+        is_day = self.published_at is not None and self.published_precision == "day"
+        return self.published_at.date() if self.published_at is not None and is_day else self.published_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,10 @@ class Document:
         day = self.published_day or (None if self.published_at is None else f"{self.published_at:%Y-%m-%d}")
         return day, self.source or self.site_name, f"{self.word_count:,} {'word' if self.word_count == 1 else 'words'}"
 
+    def list_pairs(self, name: str) -> list[dict[str, str]]:
+        """Return a mapping (`rights`, `provenance`) as a list of key and value: not all readers of tables support maps."""
+        return [{"key": key, "value": value} for key, value in getattr(self, name).items()]
+
     def text_with_updates(self) -> str:
         """Return the text, followed by the updates of a live blog. Each update has a heading with its time (UTC) and title."""
         return "\n\n".join(filter(None, (self.text, *(block.text for block in self.update_blocks()))))

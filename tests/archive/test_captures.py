@@ -83,6 +83,27 @@ def test_a_wrong_length_costs_its_record_only() -> None:
         assert damages(found) == [sum(len(pack(one)) for one in RECORDS[:2])]
 
 
+@pytest.mark.parametrize("missing", [300, -300])
+@pytest.mark.parametrize("packer", ["plain", "gzip", "zstd", "whole", "pipe"])
+def test_a_record_of_another_length_holds_nothing_of_the_next(packer: str, missing: int) -> None:
+    """Its text would contain the headers of the next record. A block that is only too short is seen where the file can be searched."""
+    damaged = RECORDS[2][:-4][:-missing] if missing > 0 else RECORDS[2][:-4] + bytes(-missing)
+    records = [*RECORDS[:2], damaged + b"\r\n\r\n", *RECORDS[3:]]
+    if packer == "pipe":
+        end, start = os.pipe()
+        with os.fdopen(end, "rb") as out, os.fdopen(start, "wb") as into:
+            into.write(b"".join(records))
+            into.close()
+            found = list(read_captures(out))
+    else:
+        found = read(gzip.compress(b"".join(records)) if packer == "whole" else b"".join(map(PACKERS[packer], records)))
+    assert urls(found)[:2] == ["0", "1"] and damages(found)
+    assert "2" not in urls(found) or (missing < 0 and packer not in ("plain", "gzip"))
+    assert not any(b"WARC/" in capture.page.body for capture in found if capture.page is not None)
+    if packer in ("plain", "gzip"):
+        assert (urls(found), len(damages(found))) == (["0", "1", "3", "4", "5"], 1)
+
+
 @pytest.mark.parametrize("packer", PACKERS)
 def test_a_truncated_file_gives_its_whole_records(packer: str) -> None:
     data = b"".join(map(PACKERS[packer], RECORDS))

@@ -215,6 +215,17 @@ def test_a_frame(tmp_path: Path) -> None:
     assert len(newsmill.open(tmp_path).frame(limit=2)) == 2
 
 
+def test_a_frame_can_be_written_to_parquet_and_feather(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    documents = [FULL, replace(FULL, images=(), live_updates=(), rights={}, warnings=(), tags=(), authors=())]
+    corpus = newsmill.open("http://127.0.0.1:9")
+    monkeypatch.setattr(corpus, "documents", lambda *_, **__: iter(documents))
+    frame = corpus.frame()
+    assert frame["rights"][0] == [{"key": key, "value": value} for key, value in FULL.rights.items()] and frame["rights"][1] == []
+    for one in (frame, frame[1:].reset_index(drop=True)):
+        one.to_parquet(tmp_path / "a.parquet")
+        one.to_feather(tmp_path / "a.feather")
+
+
 @pytest.mark.usefixtures("file")
 def test_documents_and_results_are_readable_in_a_shell_and_harmless_in_a_notebook(tmp_path: Path) -> None:
     (hit,) = newsmill.open(tmp_path).search("opens")

@@ -22,9 +22,10 @@ from crawler.settings import (
     fixed_spider_settings,
     list_ignored_settings,
 )
-from crawler.spider_run import PrintingSink, SpiderOutput
+from crawler.spider_run import PrintingSink, SpiderOutput, SpiderRun, StoringSink
 from crawler.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
-from newsmill.model import Kind, LeasedUrl, Outcome
+from newsmill.exceptions import ServiceError
+from newsmill.model import Kind, LeasedUrl, Link, Outcome, Source
 from newsmill.scrapy import link
 from newsmill.settings import Settings
 from newsmill.web.pages.translations import translate_message
@@ -83,6 +84,7 @@ PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
             "3 pages (2 new, 1 known); 2 errors in callbacks or pipelines, first E",
         ),
         (RunReport("enough", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); the spider closed itself: enough"),
+        (RunReport("finished", hint="make it start"), Outcome.SPIDER_FAILED, "nothing in 0 requests; make it start"),
         (RunReport("no log-in"), Outcome.SPIDER_FAILED, "the spider closed itself: no log-in"),
     ],
 )
@@ -94,11 +96,11 @@ def test_a_report_becomes_an_outcome(report: RunReport, outcome: Outcome, detail
 
 def test_a_summary_of_a_run_is_translated_as_a_whole() -> None:
     counts = OutputCounts(
-        pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2, unreadable_dates=3
+        pages=1, articles=1_200, links=3, ignored=2, bad_links=1, queued_pages=4, known_pages=1, new_links=2, unreadable_dates=3, lost=2
     )
     report = RunReport("pages", counts, skipped=2, refused={"robots_disallowed": 1}, bad_statuses={404: 2}, waited_seconds=2)
     assert translate_message(str(describe_run(report).detail), "de") == (
-        "1 Seite, 1.200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 Items ohne url, title und text;"
+        "1 Seite, 1.200 fertige Artikel (4 neu, 1 bekannt); 3 Links (2 neu); 1 ausgelassen; 2 verloren; 2 Items ohne url, title und text;"
         " 3 Datumsangaben unlesbar; 2 bekannte Seiten übersprungen;"
         " 1 Anfrage abgelehnt: robots_disallowed (Blocked by robots.txt); 2 Antworten mit HTTP 404;"
         " 2 s auf Hosts gewartet, die ein anderer Prozess hielt; beendet durch spider_limits.pages"
@@ -154,3 +156,65 @@ def test_a_failed_run_is_repeated_four_times_and_then_when_its_source_is_due() -
         row = LeasedUrl(1, "spider:paper", Kind.SPIDER, "spider/paper", "paper", 1, attempts)
         asyncio.run(worker._record(row, RunReport("failed", error="the site is away")))
     assert written == [*(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120)), "ended"]
+
+
+def make_run(sink: object, ended: list[str]) -> SpiderRun:
+    async def stop_async() -> None:
+        ended.append("stop")
+
+    context = cast("Any", SimpleNamespace(ledger=None, now=lambda: datetime(2026, 11, 25, tzinfo=UTC)))
+    run = SpiderRun(context, Source(name="paper"), lambda run: cast("Any", sink), is_test=False)
+    run.sink = cast("Any", sink)
+    run.output = SpiderOutput(run.sink, "paper", max_items=9, clock=context.now, on_limit=lambda: None)
+    run.crawler = cast("Any", SimpleNamespace(stop_async=stop_async, stats=SimpleNamespace(get_stats=dict)))
+    run.hosts = cast("Any", SimpleNamespace(close=stop_async, waited_seconds=0.0, first_failure=None))
+    return run
+
+
+@pytest.mark.parametrize(("error", "logs"), [(TypeError("a bug"), True), (ServiceError("the database is away"), False)])
+@pytest.mark.parametrize("border", ["item", "maintenance", "end"])
+def test_no_error_of_newsmill_lets_a_run_succeed(border: str, error: Exception, logs: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Pages of a batch that fails are lost: a run that went on would end as finished."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    async def run_border() -> SpiderRun:
+        run = make_run(SimpleNamespace(put_page=fail, put_link=fail, flush=fail), [])
+        match border:
+            case "item":
+                await run._item_scraped(link("https://paper.example/a"))
+            case "maintenance":
+                await run._keep(fail())
+            case "end":
+                await run._closed()
+        await asyncio.sleep(0)
+        return run
+
+    report = asyncio.run(run_border()).report()
+    record = describe_run(report)
+    assert record.outcome is Outcome.SPIDER_FAILED and str(error) in str(record.detail)
+    assert ("Traceback" in caplog.text) == logs
+
+
+def test_a_batch_that_is_not_stored_is_counted_as_lost() -> None:
+    counts = OutputCounts()
+
+    async def call_ledger(_: object) -> object:
+        raise TypeError("a bug")
+
+    async def run() -> None:
+        sink = StoringSink(
+            cast("Any", None),
+            cast("Any", SimpleNamespace(call_ledger=call_ledger)),
+            lambda _: True,
+            lambda: counts,
+            source="paper",
+            on_removal=lambda: None,
+        )
+        await sink.put_link(Link("https://paper.example/a"))
+        with pytest.raises(TypeError):
+            await sink.flush()
+
+    asyncio.run(run())
+    assert counts.lost == 1

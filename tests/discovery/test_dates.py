@@ -21,6 +21,7 @@ from newsmill.discovery.dates import (
     is_part_wanted,
     make_archive_urls,
     parse_date,
+    parse_day_or_time,
 )
 from newsmill.extraction.metadata.date_parsers import load_month_names
 from newsmill.model import Hint
@@ -76,6 +77,7 @@ NOONS = [
     "2026-11-24T12:00:00\u221200:00",
     # Unix time
     "1795521600",
+    "1795521600.75",
     "1795521600000",
     # twelve hours
     "November 24, 2026 at 12:00 PM",
@@ -134,11 +136,13 @@ def test_a_weekday_decides_which_number_is_the_month() -> None:
     assert parse_date("Sat, 11/10/2026") is None
 
 
-def test_missing_parts_mean_the_first_day() -> None:
-    assert parse_date("2026-10") == datetime(2026, 10, 1, tzinfo=UTC)
-    assert parse_date("2026") == datetime(2026, 1, 1, tzinfo=UTC)
-    assert parse_date("-26-10") == parse_date("-2610") == datetime(2026, 10, 1, tzinfo=UTC)
-    assert parse_date("2026-W48") == datetime(2026, 11, 23, tzinfo=UTC)
+def test_a_day_has_no_time_and_a_month_or_year_no_day() -> None:
+    for text in DAYS:
+        assert parse_day_or_time(text, NOW) == (DAY if ":" in text else DAY.date()), text
+    for text in ("2026-11-24T00:00Z", "Tue, 24 Nov 2026 00:00:00 GMT"):
+        assert parse_day_or_time(text, NOW) == DAY, "midnight that is written is a time"
+    for text in ("2026-10", "2026", "-26-10", "-2610", "2026-W48", "2026W48", "26-W48", "202610"):
+        assert parse_date(text, NOW) is None, text
 
 
 def test_summer_time_is_that_of_the_place() -> None:
@@ -150,8 +154,8 @@ def test_summer_time_is_that_of_the_place() -> None:
 
 
 def test_a_day_may_have_a_zone() -> None:
-    assert parse_date("2026-11-24-05:00") == datetime(2026, 11, 24, 5, tzinfo=UTC)
-    assert parse_date("26 Sep 2022 -0500") == datetime(2022, 9, 26, 5, tzinfo=UTC)
+    assert parse_day_or_time("2026-11-24-05:00") == date(2026, 11, 24)
+    assert parse_day_or_time("26 Sep 2022 -0500") == date(2022, 9, 26)
 
 
 def test_a_leap_second_is_the_next_second() -> None:

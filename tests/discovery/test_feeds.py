@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import feedparser
 import pytest
@@ -16,6 +16,7 @@ from newsmill.discovery.feeds import read_entries, read_feed
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
 from newsmill.storage.columns import dump_hint, load_hint
+from newsmill.storage.ledger.links import _merge_hints
 
 URL = "https://news.example/feeds/all.xml"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -54,6 +55,26 @@ def test_a_date_keeps_the_offset_that_the_feed_states():
     (page,) = read_feed(rss("<item><link>/a</link><pubDate>Tue, 24 Nov 2026 00:20:00 +0100</pubDate></item>"), URL, now=NOW).pages
     assert page.hint.published_at is not None and page.hint.published_at.isoformat() == "2026-11-24T00:20:00+01:00"
     assert load_hint(dump_hint(page.hint)) == page.hint and load_hint(dump_hint(page.hint)).published_at.day == 24
+
+
+@pytest.mark.parametrize(
+    ("element", "published"),
+    [
+        ("<dc:date>2026-11-24</dc:date>", date(2026, 11, 24)),
+        ("<pubDate>24 Nov 2026</pubDate>", date(2026, 11, 24)),
+        ("<pubDate>Tue, 24 Nov 2026 00:00:00 GMT</pubDate>", datetime(2026, 11, 24, tzinfo=UTC)),  # what is written counts
+        ("<dc:date>2026-11</dc:date>", None),
+    ],
+)
+def test_a_day_stays_a_day_in_the_database_and_takes_nothing_of_another_listing(element: str, published: date | None):
+    item = f'<item xmlns:dc="http://purl.org/dc/elements/1.1/"><link>/a</link>{element}</item>'
+    (page,) = read_feed(rss(item), URL, now=NOW).pages
+    assert page.hint.published == published and load_hint(dump_hint(page.hint)) == page.hint
+    (day,) = read_feed(rss("<item><link>/a</link><pubDate>24 Nov 2026</pubDate></item>"), URL, now=NOW).pages
+    merged = load_hint(_merge_hints(dump_hint(page.hint) or {}, dump_hint(day.hint)))
+    assert merged.published == (published or day.hint.published)
+    old = {"title": "T", "published_at": "2026-11-24T00:00:00Z"}  # as rows had it before
+    assert load_hint(old).published == datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def test_atom():

@@ -40,7 +40,7 @@ def test_news_sitemap():
         <news:news><news:publication><news:name>N</news:name><news:language>de</news:language></news:publication>
         <news:publication_date>2026-11-25</news:publication_date><news:title>Tag &#38; Nacht</news:title>
         <news:keywords>a, b, a</news:keywords></news:news></url></urlset>""".encode()
-    hint = Hint("Tag & Nacht", (), datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 25, 12, tzinfo=UTC), "de", ("a", "b"))
+    hint = Hint("Tag & Nacht", (), datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 25, 12, tzinfo=UTC), "de", ("a", "b"), "day")
     assert read(body) == ([Link("https://news.example/tag/a-b?id=1", Kind.PAGE, None, "sitemap", URL, hint)], [])
 
 

@@ -262,10 +262,11 @@ def test_a_missing_or_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, 
         with pytest.raises(ConfigError) as missing:
             open_destination(None, url, None).store([Page(paper.url, paper.url, web.context.now(), 200, (), b"<p>")])
     assert "the crawl ends: " in log
-    assert "newsmill_unavailable" in log
+    assert "newsmill_refused" in log
     for message in (log, str(missing.value)):
         assert "401: " in message
         assert "set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`" in message
+        assert "token=" not in message, "one remedy"
     assert web.context.ledger.progress().pages == 0
 
 

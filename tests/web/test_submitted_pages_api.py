@@ -229,7 +229,7 @@ def test_a_time_in_the_future_is_now(web: RunningApp) -> None:
 
 
 def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, sandbox: Sandbox) -> None:
-    times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31")
+    times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31", "2026-11-24")
     for number, at in enumerate(times):
         fetched_at = at if "T" in at and at[-6] in "+-" else None
         page = {"url": f"{URL}/{number}", "html": PAGE.replace("Monday", f"day {number}"), "fetched_at": fetched_at}
@@ -237,9 +237,13 @@ def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, sandbox
         post(web, pages=[page | {"hint": {"published_at": at}}], items=[item])
     extract(web, sandbox)
     assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2 * len(times)}
-    found = {document.url: document.published_at for document in web.context.documents.iterate()}
+    found = {document.url: (document.published_at, document.published_precision) for document in web.context.documents.iterate()}
+    known = {
+        "2026-11-25T10:00:00": (datetime(2026, 11, 25, 10, tzinfo=UTC), "second"),
+        "2026-11-24": (datetime(2026, 11, 24, tzinfo=UTC), "day"),
+    }
     for number, at in enumerate(times):
-        expected = datetime(2026, 11, 25, 10, tzinfo=UTC) if at[:4] == "2026" else None
+        expected = known.get(at, (None, None))
         assert (found[f"{URL}/{number}"], found[f"{URL}/{number}/item"]) == (expected, expected), at
 
 

@@ -39,7 +39,7 @@ _PROGRAM = re.compile(
     r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<year>\d{4} )?(?P<time>\d{1,2}:\d{2}:\d{2})"
     r"(?: (?:GMT(?=[+-]))?(?P<zone>[A-Z]{1,5}|[+-]\d{4}))?(?P<last> \d{4})?(?: \(.*\))?"
 )
-_EPOCH = re.compile(r"\d{10}(?:\d{3})?")
+_EPOCH = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?")
 _URL_DAY = re.compile(
     r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)"
     r"|(?<=/)((?:19|20)\d{2})/(1[0-2]|[1-9])/([12]\d|3[01]|[1-9])(?=/)"  # Squarespace: /2017/7/12/
@@ -124,11 +124,13 @@ def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | No
     return _reject_implausible(Timestamp(at, at.date().isoformat(), source, "second", "utc"), latest)
 
 
-def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
-    """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times.
+def make_timestamp(value: datetime | date | None, source: str, latest: datetime) -> Timestamp | None:
+    """Make a timestamp from a time or a day that is already parsed (a feed); None for None and for implausible ones.
 
-    Midnight with an offset is a day without a time.
+    Midnight with an offset is a day without a time. Midnight in UTC may be one, and stays a time, as it is written.
     """
+    if value is not None and not isinstance(value, datetime):
+        return parse_timestamp(value.isoformat(), source, latest)
     if (
         value is None or not MIN_TIMESTAMP.year - 1 <= value.year <= latest.year + 1
     ):  # a year at the end of the calendar cannot be converted

@@ -75,7 +75,7 @@ FindShownDate = Callable[[HtmlElement], "HeadlineDate | None"]  # finds the date
 
 
 def find_published(
-    page: StructuredData, url: str, now: datetime, hint: datetime | None = None, language: str | None = None
+    page: StructuredData, url: str, now: datetime, hint: datetime | date | None = None, language: str | None = None
 ) -> Timestamp | None:
     """Return the publication time, or None. `now` is the time of the fetch; a timestamp more than one day later is ignored.
 
@@ -113,7 +113,7 @@ def find_published(
     return _correct_day(_correct_zone(found, page, latest, hint), page, url, latest, hint, find_shown)
 
 
-def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint: datetime | None) -> Timestamp:
+def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint: datetime | date | None) -> Timestamp:
     """Return the instant of a time without zone, if a time in <meta> or in the listing shows the offset of the site.
 
     n-tv.de has "2026-11-03 09:20:08" in JSON-LD and "2026-11-03T10:20:08+02:00" in <meta>: the first is a time at an offset of one hour.
@@ -217,7 +217,9 @@ def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
     return empty_elements(tree, [*comments, *teasers, *scripts, *others])
 
 
-def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
+def find_modified(
+    page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | date | None = None
+) -> Timestamp | None:
     """Return the time of the last change, or None. A time before the publication is ignored."""
     latest = now + MAX_AHEAD
     found = (
@@ -269,7 +271,7 @@ def _get_title(page: StructuredData, url: str) -> str | None:
 
 
 def _correct_day(
-    found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | None, find_shown: FindShownDate
+    found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | date | None, find_shown: FindShownDate
 ) -> Timestamp:
     """Return the same instant with the day that readers of the site see.
 

@@ -81,7 +81,7 @@ def find_fields(
 
     site_name = record("site_name", find_site_name(structured))
     tag = record("language", language.find_language(structured, text, fallback_language, hint.language))
-    published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at, tag)
+    published = dates.find_published(structured, page.url, page.fetched_at, hint.published, tag)
     modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
     for name, timestamp in (("published_at", published), ("modified_at", modified)):
         if timestamp is not None:

@@ -126,12 +126,17 @@ def _add_hints(conn: Connection, hints: Mapping[str, Mapping[str, Any]]) -> None
     """Add to pages that are not fetched yet what their hints lack: a homepage shows a page without the date and tags of its feed entry."""
     for batch in batches(sorted(hints)):
         merged = [
-            (row.url_key, row.hint or {}, {**hints[row.url_key], **(row.hint or {})})
+            (row.url_key, row.hint or {}, _merge_hints(row.hint or {}, hints[row.url_key]))
             for row in conn.execute(_PENDING_HINTS, {"keys": batch})
         ]
         changed = [{"b_key": key, "b_hint": hint} for key, old, hint in merged if hint != old]
         if changed:
             conn.execute(_SET_HINT, changed)
+
+
+def _merge_hints(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The old hint with what it lacks. The precision belongs to its own date."""
+    return {**{name: value for name, value in new.items() if name != "published_precision" or "published_at" not in old}, **old}
 
 
 def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
