@@ -27,6 +27,7 @@ from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, compute_features, to_probability
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.body.fast_pass import run_fast_pass
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
 from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
@@ -392,9 +393,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
-    found = trafilatura.bare_extraction(
-        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
-    )
+    tree = simplify_wide_elements(tree)
+    if fast:
+        return run_fast_pass(tree, url or None)
+    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False)
     return found if isinstance(found, Document) else None
 
 
