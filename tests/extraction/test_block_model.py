@@ -1,4 +1,4 @@
-"""The table, its evaluation in plain Python, the model that is shipped, and its features.
+"""The table, its evaluation, the model that is shipped, and its features.
 
 The features are one number a block and name, none of them broken by odd pages, and the few that decide most are what they say.
 """
@@ -27,7 +27,7 @@ TABLE = {
 
 def test_a_tree_takes_the_lower_branch_up_to_its_threshold():
     model = parse_model(json.dumps(TABLE))
-    assert [model.compute_odds(row) for row in ((0.5, 1.0), (0.5, 0.5), (0.6, 1.0))] == [1.5, -1.5, -1.5]
+    assert model.compute_odds([(0.5, 1.0), (0.5, 0.5), (0.6, 1.0)]) == [1.5, -1.5, -1.5]
 
 
 def test_rows_come_in_the_order_of_the_table():
@@ -37,7 +37,7 @@ def test_rows_come_in_the_order_of_the_table():
 
 def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
     model, row = parse_model(json.dumps(TABLE)), (0.9, 1.0)
-    features = model.explain(row, model.compute_odds(row))
+    features = model.explain(row, *model.compute_odds([row]))
     assert [(name, value) for name, value, _ in features] == [("linked", 0.9)]
     assert features[0][2] == pytest.approx(-2.0)
 

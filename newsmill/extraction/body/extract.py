@@ -225,9 +225,11 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
     earlier = {i: averaged_with.odds[i] for i in chosen if i in averaged_with.odds} if averaged_with else {}
     rows = {i: averaged_with.rows[i] for i in earlier} if averaged_with else {}
     open_blocks = [i for i in chosen if abs(earlier.get(i, 0.0)) < UNDECIDED_LOG_ODDS]
+    odds: dict[int, float] = {}
     if open_blocks:
-        rows |= zip(open_blocks, model.make_rows(compute_features(stats, open_blocks)), strict=True)
-    odds = {i: model.compute_odds(rows[i]) for i in open_blocks}
+        made = model.make_rows(compute_features(stats, open_blocks))
+        rows |= zip(open_blocks, made, strict=True)
+        odds |= zip(open_blocks, model.compute_odds(made), strict=True)
     odds = earlier | {i: fmean((value, earlier.get(i, value))) for i, value in odds.items()}
     kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
     kept |= block_rules.find_restored(stats, chosen, kept) | sure
