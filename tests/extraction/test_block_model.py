@@ -14,7 +14,7 @@ import pytest
 
 from newsmill.extraction.body.block_model import compute_features, load_shipped_model, parse_model, to_probability
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import PageFacts, PageStats
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats
 from newsmill.extraction.vocabulary import find_class_groups
 
 TABLE = {
@@ -61,7 +61,7 @@ PROSE = "The council of the town voted on Tuesday to keep the old bridge open to
 
 def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
-    stats = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
+    stats = PageStats(LayoutStats(layout, facts or PageFacts()), [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))])
     chosen = stats.find_near_blocks()
     return stats, chosen, compute_features(stats, chosen)
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from math import exp, inf
@@ -65,9 +65,12 @@ class BlockModel:
 
     features: tuple[str, ...]
     trees: tuple[Node, ...]
-    nodes: Nodes
     threshold: float  # minimum probability at which a block is kept
     version: str
+    nodes: Nodes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", _list_nodes(self.trees))
 
     def make_rows(self, columns: Mapping[str, Sequence[float]]) -> list[Row]:
         """Return one row per block from one column per feature. Raises KeyError for a missing feature."""
@@ -120,8 +123,7 @@ def to_probability(odds: float) -> float:
 def parse_model(text: str) -> BlockModel:
     """Return the model in a JSON table. Raises KeyError or ValueError if the text is not such a table."""
     table = json.loads(text)
-    trees = tuple(map(_freeze, table["trees"]))
-    return BlockModel(tuple(table["features"]), trees, _list_nodes(trees), table["threshold"], table["version"])
+    return BlockModel(tuple(table["features"]), tuple(map(_freeze, table["trees"])), table["threshold"], table["version"])
 
 
 def _freeze(node: Node) -> Node:

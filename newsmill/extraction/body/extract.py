@@ -29,8 +29,8 @@ from newsmill.extraction.body.block_model import BlockModel, Row, compute_featur
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
 from newsmill.extraction.body.fast_pass import run_fast_pass
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
-from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats, clear_comments, find_title_block, read_facts
+from newsmill.extraction.body.prompts import Prompts, find_prompts, replace_elements
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.teasers import find_cut_teasers, find_teasers
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
@@ -69,6 +69,7 @@ class _Page:
 
     layout: Layout
     facts: PageFacts
+    stats: LayoutStats
     model: BlockModel
     is_sure_text: IsSureText | None
     prompts: Prompts
@@ -140,9 +141,10 @@ def extract_body(
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
     layout = page.marks.layout
-    prompts, teasers = find_prompts(layout), find_cut_teasers(layout, facts.title, url)
+    stats = LayoutStats(layout, facts)
+    prompts, teasers = find_prompts(stats), find_cut_teasers(layout, facts.title, url)
     prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles")})
-    known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, prompts)
+    known = _Page(layout, facts, stats, model or block_model.load_shipped_model(), is_sure_text, prompts)
     found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
@@ -158,9 +160,9 @@ def extract_body(
 def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
     """Return the body from the page's own elements, without scripts."""
     layout, selection = page.layout, None
-    tree = empty_elements(tree, page.prompts.dialogues)
     for fast in (True, False):
-        found = run_trafilatura(tree, url, fast)
+        with replace_elements(page.prompts.dialogues):
+            found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
             warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
@@ -215,7 +217,7 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
 
     With an earlier pass, the mean of both decides about each block about which the earlier pass was undecided.
     """
-    stats, model = PageStats(page.layout, shares, page.facts), page.model
+    stats, model = PageStats(page.stats, shares), page.model
     near = stats.find_near_blocks()
     prompts = page.prompts.reasons
     settled = {i: reason for i in near if (reason := prompts.get(i) or block_rules.find_settled(stats, i)) is not None}
