@@ -2,7 +2,7 @@
 
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
 Where the model is nearly undecided about a block, a further pass starts from its own choice, and the mean of both decides.
-If trafilatura missed most of the text, the choice alone is the start. If the model's expected F1 is low, all prose of the page is.
+If trafilatura missed most of the text, the choice alone is the start.
 In two cases the body is trafilatura's own text.
 Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
 `convert_captions` treats picture galleries, whose text is in the captions.
@@ -44,7 +44,6 @@ MANY_BLOCKS = 10_000
 MIN_LEFT_SHARE = 0.4  # share of trafilatura's words that the model must keep; without it single pages lost all text
 MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
 UNDECIDED_LOG_ODDS = 1.0  # distance from even odds below which a decision about a block is open (0.27 to 0.73)
-MIN_SURER = 0.1  # how much more F1 the model must expect of a choice that did not start from trafilatura's text
 MIN_VISIBLE_WORDS = 40  # words; if a page has fewer, the text of its scripts is used instead, if there is any
 SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
@@ -188,27 +187,17 @@ def _reconsider(page: _Page, selection: _Selection) -> _Selection:
     Blocks that are clear after the first pass are not looked at again: the mean changed no exact page and cost 9 % of the CPU time.
     If most of the text was won back, the model's own choice is the start. That made 3 of 36 such gold pages exact, 3 more better and 4
     worse, and brought their mean confidence from 0.72 to 0.86, with a mean F1 of 0.85.
-    In doubt, all prose of the page is the start, and then the choice that follows: trafilatura may have kept a gallery or a form. The
-    result counts if the model is much surer of it: 6 of 63 such gold pages became better (0.03 to 0.94, 0 to 1), one a little worse.
     """
 
-    def start_from(shares: Sequence[float], averaged_with: _Selection | None = None) -> _Selection:
-        return _select_blocks(page, selection.found, shares, averaged_with)
-
-    def start_from_choice(earlier: _Selection, averaged_with: _Selection | None = None) -> _Selection:
-        return start_from([float(block.index in earlier.kept) for block in page.layout.blocks], averaged_with)
+    def start_from_choice(averaged_with: _Selection | None = None) -> _Selection:
+        choice = [float(block.index in selection.kept) for block in page.layout.blocks]
+        return _select_blocks(page, selection.found, choice, averaged_with)
 
     best = selection
-    if best.expected_or_zero >= DOUBTFUL_CONFIDENCE and best.is_undecided():
-        best = start_from_choice(selection, selection)
-    if selection.is_mostly_won_back() and (again := start_from_choice(selection)).expected_or_zero > best.expected_or_zero:
+    if selection.expected_or_zero >= DOUBTFUL_CONFIDENCE and selection.is_undecided():
+        best = start_from_choice(selection)
+    if selection.is_mostly_won_back() and (again := start_from_choice()).expected_or_zero > best.expected_or_zero:
         best = again
-    if best.expected_or_zero < DOUBTFUL_CONFIDENCE:
-        prose = [float(words > 0) for words in selection.stats.own.prose]
-        again = start_from_choice(start_from(page.clear(prose)))
-        is_less = best.is_too_little() and again.count_words(again.kept) <= again.count_words(again.found_blocks())
-        if again.expected_or_zero > best.expected_or_zero + MIN_SURER and not is_less:
-            best = replace(again, expected=fmean((again.expected_or_zero, best.expected_or_zero)))
     return best
 
 
