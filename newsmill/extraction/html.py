@@ -49,11 +49,9 @@ _SURROGATE_PAIR = re.compile(
 _ODD_REFERENCE = re.compile(
     b"%b|%b" % (_REFERENCE.pattern, _SURROGATE_PAIR.pattern), re.IGNORECASE
 )  # most pages have none, so one search is enough
-_HAS_COMPONENTS = etree.XPath("boolean(//*[contains(name(), '-') or @shadowrootmode or @shadowroot])")
-_COMPONENTS = etree.XPath("//*[contains(name(), '-')]")
+# A start tag of `_replace_components`. The bounds keep the search linear.
+_COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
 MAX_MARK_DEPTH = 3  # levels between a heading and the link in it
-_LINKS_IN_HEADINGS = etree.XPath(f"//*[{' or '.join(f'self::{tag}' for tag in sorted(HEADING_TAGS))}]//a[starts-with(@href, '#')]")
-_HEADING_ROLES = etree.XPath("//*[@role='heading'][self::div or self::p or self::span]")
 _HEADING_LEVELS = frozenset("123456")
 _SHADOW_ROOT = frozenset(("shadowrootmode", "shadowroot"))
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
@@ -106,7 +104,7 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
         _flatten(tree)
         warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
     if not keeps_components:
-        if _HAS_COMPONENTS(tree):
+        if _COMPONENT.search(data) is not None:
             _replace_components(tree)
         if b"heading" in data:
             _replace_heading_roles(tree)
@@ -116,7 +114,8 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
 
 def _empty_heading_marks(tree: HtmlElement) -> None:
     """Empty in headings the links "#" and "¶" to a place on the page, which show readers the URL of the section."""
-    for link in [link for link in _list_elements(_LINKS_IN_HEADINGS, tree) if _is_heading_mark(link)]:
+    links = dict.fromkeys(link for heading in tree.iter(*HEADING_TAGS) for link in heading.iter("a"))
+    for link in [link for link in links if link.get("href", "").startswith("#") and _is_heading_mark(link)]:
         link.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many links
 
 
@@ -137,7 +136,7 @@ def _replace_components(tree: HtmlElement) -> None:
         if not _SHADOW_ROOT.isdisjoint(root.attrib):
             root.drop_tag()
     mixed = dict[HtmlElement, bool]()  # whether an element has text of its own
-    for element in reversed(_list_elements(_COMPONENTS, tree)):  # inner elements first
+    for element in [element for element in tree.iter(etree.Element) if "-" in element.tag][::-1]:  # inner elements first
         parent = element.getparent()
         if parent is None:
             continue
@@ -156,14 +155,9 @@ def _has_own_text(element: HtmlElement) -> bool:
 
 def _replace_heading_roles(tree: HtmlElement) -> None:
     """Make each `div`, `p` or `span` with `role=heading` the heading of its `aria-level`, which is 2 by default (WAI-ARIA 1.2)."""
-    for element in _list_elements(_HEADING_ROLES, tree):
+    for element in [element for element in tree.iter("div", "p", "span") if element.get("role") == "heading"]:
         level = element.get("aria-level", "").strip()
         element.tag = f"h{level}" if level in _HEADING_LEVELS else "h2"
-
-
-def _list_elements(expression: etree.XPath, tree: HtmlElement) -> list[HtmlElement]:
-    found = expression(tree)
-    return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
 
 def _remove_non_xml(data: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The fast pass of trafilatura: the result of `bare_extraction(tree, fast=True)` for about half of its CPU time.
 
-trafilatura filters elements by regular expressions inside XPath, which call Python for each element. A site repeats its attributes, so the
-answers are kept by tag and attributes. Copies of the tree that only the full pass needs are left out.
+trafilatura filters elements by XPath over attributes, also with regular expressions, which call Python for each element. A site repeats its
+attributes, so the answers are kept by tag and attributes. Copies of the tree that only the full pass needs are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from lxml import etree
-from lxml.html import Element, HtmlElement
+from lxml.html import HtmlElement
 from trafilatura import core, xpaths
 from trafilatura.htmlprocessing import convert_tags, prune_unwanted_nodes, tree_cleaning
 from trafilatura.main_extractor import extract_content
@@ -25,6 +25,7 @@ from trafilatura.xml import xmltotxt
 
 MAX_CACHED_ANSWERS = 20_000  # of each expression, under 10 MB; a site has some hundred different sets of attributes
 _baseline: Any = sys.modules["trafilatura.baseline"]  # the attribute of the package with this name is a function
+_PARSER = etree.HTMLParser()
 _TESTED_TAG = re.compile(r"self::(\w+)")
 _TESTED_ATTRIBUTE = re.compile(r"@([\w-]+)")
 
@@ -57,18 +58,22 @@ class ElementFilter:
                 yield element
 
     def _evaluate(self, tag: str, *attributes: tuple[str, str]) -> bool:
-        root = Element("div")  # of HTML, where names such as "fb:like" are valid
+        root = _PARSER.makeelement("div")  # of HTML, where names such as "fb:like" are valid
         etree.SubElement(root, tag, dict(attributes))
         return bool(self._expression(root))
 
 
 def _keep_answers(expressions: Sequence[etree.XPath]) -> list[Any]:
-    return [ElementFilter(expression) if "re:test" in expression.path else expression for expression in expressions]
+    """Return filters for the expressions about attributes of one element: the others are fast, or a union."""
+    return [
+        ElementFilter(expression) if "@" in expression.path and "[1]|" not in expression.path else expression for expression in expressions
+    ]
 
 
 _PRUNED, _COMMENTS = _keep_answers(xpaths.RAW_TREE_PRUNE_XPATH), _keep_answers(xpaths.REMOVE_COMMENTS_AND_LISTS_XPATH)
 _BASIC = ElementFilter(_baseline.BASIC_CLEAN_XPATH)
-_LISTS = [(known, [*known], _keep_answers(known)) for known in (xpaths.BODY_XPATH, xpaths.OVERALL_DISCARD_XPATH)]
+_SHARED_LISTS = (xpaths.BODY_XPATH, xpaths.OVERALL_DISCARD_XPATH, xpaths.DISCARD_IMAGE_ELEMENTS, xpaths.TEASER_DISCARD_XPATH)
+_LISTS = [(known, [*known], _keep_answers(known)) for known in _SHARED_LISTS]
 
 
 @contextmanager

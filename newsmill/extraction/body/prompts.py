@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Box, TextBlock
@@ -25,7 +24,7 @@ MAX_CONSENT_WORDS = 400  # words; the longest consent dialogue of large German a
 MIN_CONSENT_WORDS = 8  # words of a request; a shorter text is a button
 MAX_DIALOGUE_SHARE = 0.5  # share of the page's words; a dialogue with more is the page itself
 DIALOGUE, CONSENT, SIGN_UP = "dialogue", "consent dialogue", "newsletter or sign-up box"
-_DIALOGUES = etree.XPath("//dialog|//*[@role='dialog' or @role='alertdialog' or @aria-modal='true']")
+_DIALOGUE_ROLES = frozenset(("dialog", "alertdialog"))
 _SIGN_UP_FIELDS = frozenset(("email", "password"))
 _TEXT_TAGS = frozenset(("article", "main"))
 CONSENT_WORDS = re.compile(build_alternation("consent"), re.IGNORECASE)
@@ -46,9 +45,7 @@ def find_prompts(stats: LayoutStats) -> Prompts:
     if not stats.blocks:
         return Prompts({})
     headlines = _list_boxes_around(boxes, frozenset(("h1",)))
-    matches = _DIALOGUES(boxes[0].element.getroottree())
-    dialogues = set[object](matches) if isinstance(matches, list) else set[object]()
-    found = {box.index: DIALOGUE for box in boxes if box.element in dialogues} if dialogues else {}
+    found = {box.index: DIALOGUE for box in boxes if _is_dialogue(box)}
     found |= dict.fromkeys(_find_consent(stats, headlines), CONSENT)
     found = {at: reason for at, reason in found.items() if 0 < words[at] < MAX_DIALOGUE_SHARE * words[0]}
     dialogue_elements = tuple(boxes[at].element for at in sorted(found))
@@ -88,6 +85,11 @@ def replace_elements(elements: Iterable[HtmlElement]) -> Iterator[None]:
     finally:
         for twin, parent, element in reversed(replaced):
             parent.replace(twin, element)
+
+
+def _is_dialogue(box: Box) -> bool:
+    element = box.element
+    return box.tag == "dialog" or element.get("role") in _DIALOGUE_ROLES or element.get("aria-modal") == "true"
 
 
 def _find_consent(stats: LayoutStats, headlines: Set[int]) -> Iterator[int]:
