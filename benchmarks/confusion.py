@@ -11,7 +11,7 @@ from newsmill.charset import to_text
 from newsmill.extraction.body import block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import PageStats, read_facts
+from newsmill.extraction.body.page_stats import LayoutStats, PageStats, read_facts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
 
@@ -39,6 +39,6 @@ def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
     ours = align(text.split("\n"), layout.blocks).shares
     free = [page.gold["paragraphs"][number] for number in page.gold.get("optional") or ()]
     optional = align(free, layout.blocks).shares
-    view = PageStats(layout, ours, read_facts(read_structured_data(tree, page.url or None)))
+    view = PageStats(LayoutStats(layout, read_facts(read_structured_data(tree, page.url or None))), ours)
     wrong = [i for i in range(len(gold)) if (gold[i] >= HALF) != (ours[i] >= HALF) and optional[i] < HALF]
     return [(block_rules.find_reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]

@@ -51,10 +51,7 @@ _ODD_REFERENCE = re.compile(
 )  # most pages have none, so one search is enough
 # A start tag of `_replace_components`. The bounds keep the search linear.
 _COMPONENT = re.compile(rb"<(?:[a-z][^\s/<>-]{0,60}-|template\s[^<>]{0,500}shadowroot)", re.IGNORECASE)
-# A link to a place on its own page, as in `_empty_heading_marks`.
 MAX_MARK_DEPTH = 3  # levels between a heading and the link in it
-_MARKED_LINK = re.compile(rb"href=[\"']?#", re.IGNORECASE)
-_HEADING_ROLES = etree.XPath("//*[@role='heading'][self::div or self::p or self::span]")
 _HEADING_LEVELS = frozenset("123456")
 _SHADOW_ROOT = frozenset(("shadowrootmode", "shadowroot"))
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
@@ -111,15 +108,14 @@ def parse_source(markup: HtmlSource, *, keeps_components: bool = False) -> Parse
             _replace_components(tree)
         if b"heading" in data:
             _replace_heading_roles(tree)
-    if _MARKED_LINK.search(data) is not None:
-        _empty_heading_marks(tree)
+    _empty_heading_marks(tree)
     return ParsedHtml(tree, warnings=warnings)
 
 
 def _empty_heading_marks(tree: HtmlElement) -> None:
     """Empty in headings the links "#" and "¶" to a place on the page, which show readers the URL of the section."""
-    marks = [link for link in tree.iter("a") if link.get("href", "").startswith("#") and _is_heading_mark(link)]
-    for link in marks:
+    links = dict.fromkeys(link for heading in tree.iter(*HEADING_TAGS) for link in heading.iter("a"))
+    for link in [link for link in links if link.get("href", "").startswith("#") and _is_heading_mark(link)]:
         link.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many links
 
 
@@ -139,33 +135,29 @@ def _replace_components(tree: HtmlElement) -> None:
     for root in [*tree.iter("template")]:
         if not _SHADOW_ROOT.isdisjoint(root.attrib):
             root.drop_tag()
-    holders = set[HtmlElement]()  # elements that contain a box
-    mixed = set[HtmlElement]()  # elements with text of their own
-    for element in [*tree.iter(etree.Element)][::-1]:  # inner elements first
-        parent = element.getparent()
-        if element.text and not element.text.isspace():
-            mixed.add(element)
-        if element.tail and not element.tail.isspace():
-            mixed.add(parent)
-    for element in [*tree.iter(etree.Element)][::-1]:
+    mixed = dict[HtmlElement, bool]()  # whether an element has text of its own
+    for element in [element for element in tree.iter(etree.Element) if "-" in element.tag][::-1]:  # inner elements first
         parent = element.getparent()
         if parent is None:
             continue
-        if "-" in element.tag:
-            is_box = element in holders or (parent.tag in BOX_TAGS and parent not in mixed)
-            element.set("class", f"{element.tag} {element.get('class') or ''}".strip())
-            element.tag = "div" if is_box else "span"
-        if element in holders or element.tag in BOX_TAGS:
-            holders.add(parent)
+        is_box = next(element.iterdescendants(*BOX_TAGS), None) is not None
+        if not is_box and parent.tag in BOX_TAGS:
+            if parent not in mixed:
+                mixed[parent] = _has_own_text(parent)
+            is_box = not mixed[parent]
+        element.set("class", f"{element.tag} {element.get('class') or ''}".strip())
+        element.tag = "div" if is_box else "span"
+
+
+def _has_own_text(element: HtmlElement) -> bool:
+    return any(text and not text.isspace() for text in (element.text, *(child.tail for child in element)))
 
 
 def _replace_heading_roles(tree: HtmlElement) -> None:
     """Make each `div`, `p` or `span` with `role=heading` the heading of its `aria-level`, which is 2 by default (WAI-ARIA 1.2)."""
-    found = _HEADING_ROLES(tree)
-    for element in found if isinstance(found, list) else ():
-        if isinstance(element, HtmlElement):
-            level = element.get("aria-level", "").strip()
-            element.tag = f"h{level}" if level in _HEADING_LEVELS else "h2"
+    for element in [element for element in tree.iter("div", "p", "span") if element.get("role") == "heading"]:
+        level = element.get("aria-level", "").strip()
+        element.tag = f"h{level}" if level in _HEADING_LEVELS else "h2"
 
 
 def _remove_non_xml(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The table, its evaluation in plain Python, the model that is shipped, and its features.
+"""The table, its evaluation, the model that is shipped, and its features.
 
 The features are one number a block and name, none of them broken by odd pages, and the few that decide most are what they say.
 """
@@ -14,7 +14,7 @@ import pytest
 
 from newsmill.extraction.body.block_model import compute_features, load_shipped_model, parse_model, to_probability
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import PageFacts, PageStats
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats
 from newsmill.extraction.vocabulary import find_class_groups
 
 TABLE = {
@@ -27,7 +27,7 @@ TABLE = {
 
 def test_a_tree_takes_the_lower_branch_up_to_its_threshold():
     model = parse_model(json.dumps(TABLE))
-    assert [model.compute_odds(row) for row in ((0.5, 1.0), (0.5, 0.5), (0.6, 1.0))] == [1.5, -1.5, -1.5]
+    assert model.compute_odds([(0.5, 1.0), (0.5, 0.5), (0.6, 1.0)]) == [1.5, -1.5, -1.5]
 
 
 def test_rows_come_in_the_order_of_the_table():
@@ -37,7 +37,7 @@ def test_rows_come_in_the_order_of_the_table():
 
 def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
     model, row = parse_model(json.dumps(TABLE)), (0.9, 1.0)
-    features = model.explain(row, model.compute_odds(row))
+    features = model.explain(row, *model.compute_odds([row]))
     assert [(name, value) for name, value, _ in features] == [("linked", 0.9)]
     assert features[0][2] == pytest.approx(-2.0)
 
@@ -61,7 +61,7 @@ PROSE = "The council of the town voted on Tuesday to keep the old bridge open to
 
 def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
-    stats = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
+    stats = PageStats(LayoutStats(layout, facts or PageFacts()), [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))])
     chosen = stats.find_near_blocks()
     return stats, chosen, compute_features(stats, chosen)
 

@@ -7,14 +7,14 @@ import pytest
 
 from newsmill.extraction.body import block_rules
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import PageFacts, PageStats
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats
 
 PROSE = "<p>The council of the town voted on Tuesday to keep the old bridge open to people on foot.</p>"
 
 
 def view_of(inside: str, kept: bool = True) -> PageStats:
     layout = segment(lxml.html.document_fromstring(f"<html><body><main>{inside}</main></body></html>"))
-    return PageStats(layout, [1.0 if kept else 0.0] * len(layout.blocks), PageFacts(title="Old bridge stays open - The Paper"))
+    return PageStats(LayoutStats(layout, PageFacts(title="Old bridge stays open - The Paper")), [1.0 if kept else 0.0] * len(layout.blocks))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_paragraph_behind_a_widget_stays_when_text_of_its_path_surrounds_it(la
         lxml.html.document_fromstring(f"<html><body><main>{PROSE * 4}<div>Most popular</div>{long}{later}</main></body></html>")
     )
     rest = [i for i in range(len(layout.blocks)) if i not in (4, 5)]
-    stats = PageStats(layout, [1.0 if i in rest else 0.0 for i in range(len(layout.blocks))], PageFacts())
+    stats = PageStats(LayoutStats(layout, PageFacts()), [1.0 if i in rest else 0.0 for i in range(len(layout.blocks))])
     assert block_rules.find_restored(stats, range(len(layout.blocks)), frozenset(rest)) == (frozenset({5}) if stays else frozenset())
 
 

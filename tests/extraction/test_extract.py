@@ -129,17 +129,6 @@ def test_where_the_model_is_nearly_undecided_the_mean_of_two_passes_decides(
     assert [block.text for block in body.blocks if block.kept] == list(found)
 
 
-@pytest.mark.parametrize(("sure_of_prose", "found"), [(3.0, list(SENTENCES)), (0.1, ["Sign up for our letter today."])])
-def test_in_doubt_all_prose_of_the_page_is_the_start(sure_of_prose: float, found: list[str], monkeypatch: pytest.MonkeyPatch):
-    """Trafilatura takes a form. The model doubts it, and is surer of prose, or hardly."""
-    monkeypatch.setattr(bodies, "run_trafilatura", lambda *_: SimpleNamespace(text="Sign up for our letter today.", body=None))
-    trees = ((0, 0.5, -9.0, (1, 8.5, 0.6, sure_of_prose, 0.0), 0.0),)
-    model = bodies.block_model.BlockModel(("kept", "words"), trees, threshold=0.5, version="what the start kept")
-    body = extract_body(page("<form><p>Sign up for our letter today.</p></form>" + paragraphs()), None, model=model)
-    assert [block.text for block in body.blocks if block.kept] == found
-    assert body.confidence is not None and body.confidence < 0.9, "the mean of both"
-
-
 @pytest.mark.parametrize(
     ("block", "stands"),
     [

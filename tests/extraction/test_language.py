@@ -120,6 +120,17 @@ def test_a_text_may_contradict_the_page(declared: str, text: str, found: tuple[s
     assert (document.language, document.provenance["language"]) == found
 
 
+ENGLISH = "The council of the town met on Tuesday and voted to keep the old bridge, which had been closed by the storm. " * 3
+FRENCH = "Le maire est venu dans la salle avec une lettre qui a été lue pour tous, et le conseil a voté dans la soirée. " * 3
+
+
+@pytest.mark.parametrize(("declared", "text"), [("en", ENGLISH), ("de", GERMAN), ("fr-CA", FRENCH)])
+def test_frequent_words_of_the_declared_language_spare_the_detector(declared: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsmill.extraction.metadata.language.load_detector", None)
+    document = read(page(html(f"<article><h1>1</h1><p>{text}</p></article>", lang=declared))).document
+    assert document is not None and document.language == declared
+
+
 # ---- the unpacked model
 
 Ranking = list[tuple[str, float]]

@@ -36,15 +36,7 @@ MIN_LINKED_SHARE = 0.5
 BOLD_TAGS = frozenset(("b", "strong"))
 COUNTED_TAGS = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # a hidden link counts too
 # Attributes that name the purpose of a box.
-NAMING_ATTRIBUTES = (
-    "class",
-    "id",
-    "itemprop",
-    "role",
-    "data-component",
-    "data-testid",
-    "data-type",
-)
+NAMING_ATTRIBUTES = frozenset(("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type"))
 LINK_SIGN = "a"  # the last part of the path of a block that is mostly link
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 SUBHEADING_TAGS = HEADING_TAGS - {"h1"}
@@ -79,11 +71,12 @@ GENERATED_NAME = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 class Box:
     """A block-level element: its position in the tree and its names."""
 
-    __slots__ = ("depth", "element", "index", "kind", "parent", "path_key", "sign", "tag")
+    __slots__ = ("_names", "depth", "element", "index", "kind", "parent", "path_key", "sign", "tag")
 
     def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int, keys: dict[tuple[int, str], int]) -> None:
         classes = element.get("class") or ""
         self.element = element
+        self._names: str | None = None
         self.tag = tag
         self.parent = parent
         self.index = index
@@ -96,7 +89,9 @@ class Box:
     @property
     def names(self) -> str:
         """The values of the attributes that name the purpose of the box, joined by spaces."""
-        return " ".join(filter(None, map(self.element.get, NAMING_ATTRIBUTES)))
+        if self._names is None:
+            self._names = " ".join([value for name, value in self.element.items() if value and name in NAMING_ATTRIBUTES])
+        return self._names
 
     @property
     def path(self) -> str:

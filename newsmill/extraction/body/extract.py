@@ -2,7 +2,7 @@
 
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
 Where the model is nearly undecided about a block, a further pass starts from its own choice, and the mean of both decides.
-If trafilatura missed most of the text, the choice alone is the start. If the model's expected F1 is low, all prose of the page is.
+If trafilatura missed most of the text, the choice alone is the start.
 In two cases the body is trafilatura's own text.
 Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
 `convert_captions` treats picture galleries, whose text is in the captions.
@@ -27,9 +27,10 @@ from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, compute_features, to_probability
 from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.body.fast_pass import run_fast_pass
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.page_stats import PageFacts, PageStats, clear_comments, find_title_block, read_facts
-from newsmill.extraction.body.prompts import Prompts, empty_elements, find_prompts
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats, clear_comments, find_title_block, read_facts
+from newsmill.extraction.body.prompts import Prompts, find_prompts, replace_elements
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.teasers import find_cut_teasers, find_teasers
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
@@ -43,7 +44,6 @@ MANY_BLOCKS = 10_000
 MIN_LEFT_SHARE = 0.4  # share of trafilatura's words that the model must keep; without it single pages lost all text
 MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
 UNDECIDED_LOG_ODDS = 1.0  # distance from even odds below which a decision about a block is open (0.27 to 0.73)
-MIN_SURER = 0.1  # how much more F1 the model must expect of a choice that did not start from trafilatura's text
 MIN_VISIBLE_WORDS = 40  # words; if a page has fewer, the text of its scripts is used instead, if there is any
 SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
@@ -68,6 +68,7 @@ class _Page:
 
     layout: Layout
     facts: PageFacts
+    stats: LayoutStats
     model: BlockModel
     is_sure_text: IsSureText | None
     prompts: Prompts
@@ -139,9 +140,10 @@ def extract_body(
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
     layout = page.marks.layout
-    prompts, teasers = find_prompts(layout), find_cut_teasers(layout, facts.title, url)
+    stats = LayoutStats(layout, facts)
+    prompts, teasers = find_prompts(stats), find_cut_teasers(layout, facts.title, url)
     prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles")})
-    known = _Page(layout, facts, model or block_model.load_shipped_model(), is_sure_text, prompts)
+    known = _Page(layout, facts, stats, model or block_model.load_shipped_model(), is_sure_text, prompts)
     found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
@@ -157,9 +159,9 @@ def extract_body(
 def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_only: bool) -> Body:
     """Return the body from the page's own elements, without scripts."""
     layout, selection = page.layout, None
-    tree = empty_elements(tree, page.prompts.dialogues)
     for fast in (True, False):
-        found = run_trafilatura(tree, url, fast)
+        with replace_elements(page.prompts.dialogues):
+            found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
             warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
@@ -185,27 +187,17 @@ def _reconsider(page: _Page, selection: _Selection) -> _Selection:
     Blocks that are clear after the first pass are not looked at again: the mean changed no exact page and cost 9 % of the CPU time.
     If most of the text was won back, the model's own choice is the start. That made 3 of 36 such gold pages exact, 3 more better and 4
     worse, and brought their mean confidence from 0.72 to 0.86, with a mean F1 of 0.85.
-    In doubt, all prose of the page is the start, and then the choice that follows: trafilatura may have kept a gallery or a form. The
-    result counts if the model is much surer of it: 6 of 63 such gold pages became better (0.03 to 0.94, 0 to 1), one a little worse.
     """
 
-    def start_from(shares: Sequence[float], averaged_with: _Selection | None = None) -> _Selection:
-        return _select_blocks(page, selection.found, shares, averaged_with)
-
-    def start_from_choice(earlier: _Selection, averaged_with: _Selection | None = None) -> _Selection:
-        return start_from([float(block.index in earlier.kept) for block in page.layout.blocks], averaged_with)
+    def start_from_choice(averaged_with: _Selection | None = None) -> _Selection:
+        choice = [float(block.index in selection.kept) for block in page.layout.blocks]
+        return _select_blocks(page, selection.found, choice, averaged_with)
 
     best = selection
-    if best.expected_or_zero >= DOUBTFUL_CONFIDENCE and best.is_undecided():
-        best = start_from_choice(selection, selection)
-    if selection.is_mostly_won_back() and (again := start_from_choice(selection)).expected_or_zero > best.expected_or_zero:
+    if selection.expected_or_zero >= DOUBTFUL_CONFIDENCE and selection.is_undecided():
+        best = start_from_choice(selection)
+    if selection.is_mostly_won_back() and (again := start_from_choice()).expected_or_zero > best.expected_or_zero:
         best = again
-    if best.expected_or_zero < DOUBTFUL_CONFIDENCE:
-        prose = [float(words > 0) for words in selection.stats.own.prose]
-        again = start_from_choice(start_from(page.clear(prose)))
-        is_less = best.is_too_little() and again.count_words(again.kept) <= again.count_words(again.found_blocks())
-        if again.expected_or_zero > best.expected_or_zero + MIN_SURER and not is_less:
-            best = replace(again, expected=fmean((again.expected_or_zero, best.expected_or_zero)))
     return best
 
 
@@ -214,7 +206,7 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
 
     With an earlier pass, the mean of both decides about each block about which the earlier pass was undecided.
     """
-    stats, model = PageStats(page.layout, shares, page.facts), page.model
+    stats, model = PageStats(page.stats, shares), page.model
     near = stats.find_near_blocks()
     prompts = page.prompts.reasons
     settled = {i: reason for i in near if (reason := prompts.get(i) or block_rules.find_settled(stats, i)) is not None}
@@ -224,9 +216,11 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
     earlier = {i: averaged_with.odds[i] for i in chosen if i in averaged_with.odds} if averaged_with else {}
     rows = {i: averaged_with.rows[i] for i in earlier} if averaged_with else {}
     open_blocks = [i for i in chosen if abs(earlier.get(i, 0.0)) < UNDECIDED_LOG_ODDS]
+    odds: dict[int, float] = {}
     if open_blocks:
-        rows |= zip(open_blocks, model.make_rows(compute_features(stats, open_blocks)), strict=True)
-    odds = {i: model.compute_odds(rows[i]) for i in open_blocks}
+        made = model.make_rows(compute_features(stats, open_blocks))
+        rows |= zip(open_blocks, made, strict=True)
+        odds |= zip(open_blocks, model.compute_odds(made), strict=True)
     odds = earlier | {i: fmean((value, earlier.get(i, value))) for i, value in odds.items()}
     kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
     kept |= block_rules.find_restored(stats, chosen, kept) | sure
@@ -392,9 +386,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
-    found = trafilatura.bare_extraction(
-        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
-    )
+    tree = simplify_wide_elements(tree)
+    if fast:
+        return run_fast_pass(tree, url or None)
+    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False)
     return found if isinstance(found, Document) else None
 
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from newsmill.extraction.body.align import HALF
@@ -55,6 +56,17 @@ _RECOMMENDATION_CLASS = re.compile(
     r"(?:^|[\s_-])(?:outbrain|ob-widget|taboola|trc_rbox\w*|revcontent|rc-widget|zergnet|mgbox|mgid|plista|dianomi)(?=$|[\s_-])",
     re.IGNORECASE,
 )
+
+
+@lru_cache(maxsize=20_000)  # a site repeats its attributes; 20,000 short strings are under 5 MB
+def _find_apart_names(names: str) -> int:
+    """Return COMMENTS_BIT and BESIDE_BIT of the names of a box."""
+    return (COMMENTS_BIT if COMMENT_CLASS.search(names) else 0) | (BESIDE_BIT if _RECOMMENDATION_CLASS.search(names) else 0)
+
+
+def has_comment_name(box: Box) -> bool:
+    """Return True if a name of the box is one for readers' comments."""
+    return bool(_find_apart_names(box.names) & COMMENTS_BIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +124,30 @@ class GroupTotals:
         self.prose = [0] * size
         self.blocks = [0] * size
 
-    def add(self, slot: int, other: GroupTotals, at: int) -> None:
-        """Add slot `at` of `other` to slot `slot`."""
-        self.words[slot] += other.words[at]
-        self.kept[slot] += other.kept[at]
-        self.linked[slot] += other.linked[at]
-        self.prose[slot] += other.prose[at]
-        self.blocks[slot] += other.blocks[at]
+    def add(self, slots: Sequence[int], other: GroupTotals) -> None:
+        """Add each slot of `other` to the slot with the number in `slots`, except for -1. The kept words are left out."""
+        words, linked, prose, blocks = self.words, self.linked, self.prose, self.blocks
+        for at, slot in enumerate(slots):
+            if slot >= 0:
+                words[slot] += other.words[at]
+                linked[slot] += other.linked[at]
+                prose[slot] += other.prose[at]
+                blocks[slot] += other.blocks[at]
+
+    def with_kept(self, kept: list[float]) -> GroupTotals:
+        """Return the same totals with these kept words."""
+        totals = GroupTotals(0)
+        totals.words, totals.linked, totals.prose, totals.blocks, totals.kept = self.words, self.linked, self.prose, self.blocks, kept
+        return totals
+
+
+def _sum_by_slot(slots: Sequence[int], values: Sequence[float], size: int) -> list[float]:
+    """Return the sum of the values of each slot; slot -1 does not count."""
+    totals = [0.0] * size
+    for slot, value in zip(slots, values, strict=True):
+        if slot >= 0:
+            totals[slot] += value
+    return totals
 
 
 def find_title_block(layout: Layout, title_words: Set[str]) -> int:
@@ -140,9 +169,12 @@ def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) ->
     Boxes count as comments if several with the same path have a name for one: a single box may hold a commentary, which is the article.
     They do not contain the headline, and the text above them must have MIN_TEXT_WORDS kept words.
     """
+    named = {box.index for box in layout.boxes if has_comment_name(box)}
+    if not named:
+        return list(shares)
     title_at = find_title_block(layout, set(split_words(facts.title)))
     around = {box.index for box in layout.blocks[title_at].box.ancestors()} if title_at >= 0 else set[int]()
-    named = {box.index for box in layout.boxes if box.index not in around and COMMENT_CLASS.search(box.names)}
+    named -= around
     alike = Counter(box.path_key for box in layout.boxes if box.index in named)
     inside = [False] * len(layout.boxes)
     for box in layout.boxes:
@@ -159,22 +191,21 @@ def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) ->
     return cleared
 
 
-class PageStats:
-    """Statistics of one page that several features share. An `of_*` list maps each block to its slot in the totals of that name."""
+class LayoutStats:
+    """The statistics that do not depend on the kept shares. All passes over a page share them.
 
-    def __init__(self, layout: Layout, shares: Sequence[float], facts: PageFacts) -> None:
-        self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
+    An `of_*` list maps each block to its slot in the totals of that name.
+    """
+
+    def __init__(self, layout: Layout, facts: PageFacts) -> None:
+        self.blocks, self.all_boxes, self.facts = layout.blocks, layout.boxes, facts
         self._bits: dict[int, int] = {}
         self._hidden: dict[int, bool] = {}
-        self._apart: dict[int, int] = {}
+        self._own_apart: dict[int, int] = {}
         self._first: dict[tuple[str, ...], int] = {}
         self._sum_blocks()
         self._sum_boxes()
-        self.kept = [i for i, share in enumerate(shares) if share >= HALF]
-        self.first, self.last = (self.kept[0], self.kept[-1]) if self.kept else (0, len(self.blocks) - 1)
         self.dense = self._find_smallest_box(self.boxes.prose)
-        self.main = self._find_smallest_box(self.boxes.kept) or self.dense
-        self.around_main = {box.index for box in self.main.ancestors()} if self.main else set[int]()
         self.of_path, self.paths = self._group_blocks([block.box.path_key for block in self.blocks])
         signs = [(block.box.parent.sign if block.box.parent else "", block.box.sign) for block in self.blocks]
         self.of_sign, self.signs = self._group_blocks(signs)
@@ -186,33 +217,38 @@ class PageStats:
 
     def _sum_blocks(self) -> None:
         """Compute the totals of each block and the running totals."""
-        own = self.own = GroupTotals(len(self.blocks))
-        for i, block in enumerate(self.blocks):
-            n = len(block.words)
-            link = min(1.0, block.link / len(block.text))
-            own.words[i], own.kept[i], own.linked[i] = n, n * self.shares[i], n * link
-            own.prose[i] = n if n >= MIN_PROSE_WORDS and link < HALF else 0
-            own.blocks[i] = 1
+        own = self.own = GroupTotals(0)
+        own.words = [len(block.words) for block in self.blocks]
+        shares = [min(1.0, block.link / len(block.text)) for block in self.blocks]
+        own.linked = [n * share for n, share in zip(own.words, shares, strict=True)]
+        own.prose = [n if n >= MIN_PROSE_WORDS and share < HALF else 0 for n, share in zip(own.words, shares, strict=True)]
+        own.blocks = [1] * len(self.blocks)
         self.link_share = [part / n if n else 0.0 for part, n in zip(own.linked, own.words, strict=True)]
         self.upto_words = [0, *accumulate(own.words)]
-        self.upto_kept = [0.0, *accumulate(own.kept)]
         self.upto_linked = [0.0, *accumulate(own.linked)]
         self.upto_prose = [0, *accumulate(own.prose)]
 
     def _sum_boxes(self) -> None:
         """Compute for each box its totals, the number of children with text, and its first block."""
         boxes = self.boxes = GroupTotals(len(self.all_boxes))
+        self._box_of = [block.box.index for block in self.blocks]
+        boxes.add(self._box_of, self.own)
         self.children = [0] * len(self.all_boxes)
         self.first_in = [len(self.blocks)] * len(self.all_boxes)
-        for i, block in enumerate(self.blocks):
-            boxes.add(block.box.index, self.own, i)
-            self.first_in[block.box.index] = min(i, self.first_in[block.box.index])
+        for i, at in reversed(list(enumerate(self._box_of))):
+            self.first_in[at] = i
+        self._outer_boxes: list[tuple[int, int]] = []  # (box with text, the box around it), inner boxes first
         for box in reversed(self.all_boxes):
-            if box.parent is not None and boxes.blocks[box.index]:
+            at = box.index
+            if box.parent is not None and boxes.blocks[at]:
                 outer = box.parent.index
-                boxes.add(outer, boxes, box.index)
+                self._outer_boxes.append((at, outer))
+                boxes.words[outer] += boxes.words[at]
+                boxes.linked[outer] += boxes.linked[at]
+                boxes.prose[outer] += boxes.prose[at]
+                boxes.blocks[outer] += boxes.blocks[at]
                 self.children[outer] += 1
-                self.first_in[outer] = min(self.first_in[outer], self.first_in[box.index])
+                self.first_in[outer] = min(self.first_in[outer], self.first_in[at])
 
     def _find_smallest_box(self, weight: Sequence[float]) -> Box | None:
         """Return the deepest box that holds MIN_MAIN_SHARE of a weight, or None if the weight is 0."""
@@ -228,8 +264,7 @@ class PageStats:
         slots: dict[Hashable, int] = {}
         of = [slots.setdefault(key, len(slots)) for key in keys]
         totals = GroupTotals(len(slots))
-        for i, slot in enumerate(of):
-            totals.add(slot, self.own, i)
+        totals.add(of, self.own)
         return of, totals
 
     def _sum_siblings(self) -> None:
@@ -240,39 +275,29 @@ class PageStats:
             if self.boxes.blocks[box.index] and box.parent is not None:
                 self.sibling_slot[box.index] = slots.setdefault((box.parent.index, box.sign), len(slots))
         self.siblings = GroupTotals(len(slots))
-        self.sibling_count = [0] * len(slots)
-        for box in self.all_boxes:
-            slot = self.sibling_slot[box.index]
-            if slot >= 0:
-                self.siblings.add(slot, self.boxes, box.index)
-                self.sibling_count[slot] += 1
+        self.siblings.add(self.sibling_slot, self.boxes)
+        count = Counter(self.sibling_slot)
+        self.sibling_count = [count[slot] for slot in range(len(slots))]
 
     def _measure_distances(self) -> None:
-        """Compute for each block the distance in blocks to the last heading, the last h1, and the nearest kept block on each side."""
+        """Compute for each block the distance in blocks to the last heading and to the last h1."""
         size = len(self.blocks)
-        self.since_h1, self.since_heading, self.heading = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [-1] * size
-        self.kept_before, self.kept_after, self.h1_seen = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [0] * size
-        h1 = heading = kept = -MAX_DISTANCE
+        self.since_h1, self.since_heading, self.heading, self.h1_seen = (
+            [MAX_DISTANCE] * size,
+            [MAX_DISTANCE] * size,
+            [-1] * size,
+            [0] * size,
+        )
+        h1 = heading = -MAX_DISTANCE
         seen = 0
         for i, block in enumerate(self.blocks):
-            self.since_h1[i], self.since_heading[i], self.kept_before[i] = (
-                min(MAX_DISTANCE, i - h1),
-                min(MAX_DISTANCE, i - heading),
-                min(MAX_DISTANCE, i - kept),
-            )
+            self.since_h1[i], self.since_heading[i] = min(MAX_DISTANCE, i - h1), min(MAX_DISTANCE, i - heading)
             self.heading[i] = heading
             if block.box.tag in HEADING_TAGS:
                 heading = i
                 if block.box.tag == "h1":
                     h1, seen = i, seen + 1
             self.h1_seen[i] = seen
-            if self.shares[i] >= HALF:
-                kept = i
-        kept = size + MAX_DISTANCE
-        for i in reversed(range(size)):
-            self.kept_after[i] = min(MAX_DISTANCE, kept - i)
-            if self.shares[i] >= HALF:
-                kept = i
 
     def _number_articles(self) -> None:
         """Compute the outermost article element of each box, in page order from 1 (0: none), and the prose words of each."""
@@ -285,8 +310,8 @@ class PageStats:
                 outer = self.articles
             self.article_of[box.index] = outer
         self.article_prose = [0] * (self.articles + 1)
-        for i, block in enumerate(self.blocks):
-            self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
+        for at, prose in zip(self._box_of, self.own.prose, strict=True):
+            self.article_prose[self.article_of[at]] += prose
 
     def find_first(self, words: Sequence[str]) -> int:
         """Return the index of the first block with exactly these words. Raises KeyError if no block has them."""
@@ -310,16 +335,58 @@ class PageStats:
             found = self._hidden[box.index] = self.is_hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
         return found
 
+    def _find_own_apart_bits(self, box: Box) -> int:
+        found = self._own_apart.get(box.index)
+        if found is None:
+            found = _find_apart_names(box.names) | (BESIDE_BIT if box.tag in _BESIDE_TAGS else 0)
+            self._own_apart[box.index] = found
+        return found
+
+
+class PageStats(LayoutStats):
+    """Statistics of one page that several features share, from the kept share of each block."""
+
+    def __init__(self, layout: LayoutStats, shares: Sequence[float]) -> None:
+        vars(self).update(vars(layout))
+        self.shares = shares
+        self._apart: dict[int, int] = {}
+        kept = [n * share for n, share in zip(self.own.words, shares, strict=True)]
+        self.upto_kept = [0.0, *accumulate(kept)]
+        in_boxes = _sum_by_slot(self._box_of, kept, len(self.all_boxes))
+        for at, outer in self._outer_boxes:
+            in_boxes[outer] += in_boxes[at]
+        self.own, self.boxes = self.own.with_kept(kept), self.boxes.with_kept(in_boxes)
+        self.paths = self.paths.with_kept(_sum_by_slot(self.of_path, kept, len(self.paths.words)))
+        self.signs = self.signs.with_kept(_sum_by_slot(self.of_sign, kept, len(self.signs.words)))
+        self.siblings = self.siblings.with_kept(_sum_by_slot(self.sibling_slot, in_boxes, len(self.sibling_count)))
+        self.kept = [i for i, share in enumerate(shares) if share >= HALF]
+        self.first, self.last = (self.kept[0], self.kept[-1]) if self.kept else (0, len(self.blocks) - 1)
+        self.main = self._find_smallest_box(in_boxes) or self.dense
+        self.around_main = {box.index for box in self.main.ancestors()} if self.main else set[int]()
+        self._measure_kept_distances()
+
+    def _measure_kept_distances(self) -> None:
+        """Compute for each block the distance in blocks to the nearest kept block on each side."""
+        size = len(self.blocks)
+        self.kept_before, self.kept_after = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size
+        kept = -MAX_DISTANCE
+        for i, share in enumerate(self.shares):
+            self.kept_before[i] = min(MAX_DISTANCE, i - kept)
+            if share >= HALF:
+                kept = i
+        kept = size + MAX_DISTANCE
+        for i in reversed(range(size)):
+            self.kept_after[i] = min(MAX_DISTANCE, kept - i)
+            if self.shares[i] >= HALF:
+                kept = i
+
     def find_apart_bits(self, box: Box | None) -> int:
         """Return COMMENTS_BIT and BESIDE_BIT of the box, inside its part of the page. The result is cached per box."""
         if box is None or box.index in self.around_main:
             return 0
         found = self._apart.get(box.index)
         if found is None:
-            own = COMMENTS_BIT if COMMENT_CLASS.search(box.names) else 0
-            if box.tag in _BESIDE_TAGS or _RECOMMENDATION_CLASS.search(box.names):
-                own |= BESIDE_BIT
-            found = self._apart[box.index] = own | self.find_apart_bits(box.parent)
+            found = self._apart[box.index] = self._find_own_apart_bits(box) | self.find_apart_bits(box.parent)
         return found
 
     def find_near_blocks(self) -> list[int]:

@@ -3,19 +3,20 @@
 They may stand anywhere on a page, also between two paragraphs, and their sentences read like an article.
 A dialogue may have as much text as a short article, so trafilatura reads the page without it.
 A box is recognised without its class: by its role, by what it says, or by a field for an e-mail address or a password.
-The functions have no side effects.
+Only `replace_elements` changes the tree, and restores it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import Box, Layout, TextBlock
+from newsmill.extraction.body.blocks import Box, TextBlock
+from newsmill.extraction.body.page_stats import LayoutStats
 from newsmill.extraction.vocabulary import build_alternation
 
 MAX_SIGN_UP_WORDS = 60  # words of such a form, including its small print
@@ -38,49 +39,52 @@ class Prompts:
     dialogues: tuple[HtmlElement, ...] = ()
 
 
-def find_prompts(layout: Layout) -> Prompts:
+def find_prompts(stats: LayoutStats) -> Prompts:
     """Find the prompts of a page. Time is linear in the number of boxes and blocks."""
-    if not layout.blocks:
+    boxes, words = stats.all_boxes, stats.boxes.words
+    if not stats.blocks:
         return Prompts({})
-    contents = _BoxContents(layout)
-    found = {box.index: DIALOGUE for box in layout.boxes if _is_dialogue(box)} | dict.fromkeys(_find_consent(layout, contents), CONSENT)
-    found = {at: reason for at, reason in found.items() if 0 < contents.words[at] < MAX_DIALOGUE_SHARE * contents.words[0]}
-    dialogues = sorted(found)
-    found = dict.fromkeys(_find_sign_up(layout, contents), SIGN_UP) | found
+    headlines = _list_boxes_around(boxes, frozenset(("h1",)))
+    found = {box.index: DIALOGUE for box in boxes if _is_dialogue(box)}
+    found |= dict.fromkeys(_find_consent(stats, headlines), CONSENT)
+    found = {at: reason for at, reason in found.items() if 0 < words[at] < MAX_DIALOGUE_SHARE * words[0]}
+    dialogue_elements = tuple(boxes[at].element for at in sorted(found))
+    found = dict.fromkeys(_find_sign_up(stats, headlines), SIGN_UP) | found
+    if not found:
+        return Prompts({})
     reasons: list[str | None] = []  # of each box
-    for box in layout.boxes:
+    for box in boxes:
         reasons.append(found.get(box.index) or (reasons[box.parent.index] if box.parent else None))
-    blocks = {block.index: reason for block in layout.blocks if (reason := reasons[block.box.index]) is not None}
-    return Prompts(blocks, tuple(layout.boxes[at].element for at in dialogues))
+    return Prompts({block.index: reason for block in stats.blocks if (reason := reasons[block.box.index]) is not None}, dialogue_elements)
 
 
-def empty_elements(tree: HtmlElement, elements: Collection[HtmlElement]) -> HtmlElement:
-    """Return the tree itself, or a copy in which the given elements of the tree are empty."""
-    if not elements:
-        return tree
-    copy, wanted = deepcopy(tree), set(elements)
-    for element in [twin for original, twin in zip(tree.iter(), copy.iter(), strict=True) if original in wanted]:
-        element.clear(keep_tail=True)  # drop_tree() would join the tails, which takes quadratic time for many elements
-    return copy
+def _list_boxes_around(boxes: Iterable[Box], tags: Set[str]) -> set[int]:
+    """Return the boxes that are or contain one with such a tag."""
+    found = set[int]()
+    for inner in boxes:
+        if inner.tag in tags:
+            for box in inner.ancestors():
+                if box.index in found:
+                    break
+                found.add(box.index)
+    return found
 
 
-class _BoxContents:
-    """The number of words of each box, and whether it contains the headline, a button, or an element for the text of the page."""
-
-    def __init__(self, layout: Layout) -> None:
-        boxes = layout.boxes
-        self.words = [0] * len(boxes)
-        for block in layout.blocks:
-            self.words[block.box.index] += len(block.words)
-        self.has_headline, self.has_button = [box.tag == "h1" for box in boxes], [box.tag == "button" for box in boxes]
-        self.has_text = [box.tag in _TEXT_TAGS for box in boxes]
-        for box in reversed(boxes):
-            if box.parent is not None:
-                outer = box.parent.index
-                self.words[outer] += self.words[box.index]
-                self.has_headline[outer] |= self.has_headline[box.index]
-                self.has_button[outer] |= self.has_button[box.index]
-                self.has_text[outer] |= self.has_text[box.index]
+@contextmanager
+def replace_elements(elements: Iterable[HtmlElement]) -> Iterator[None]:
+    """Put an empty element without attributes in the place of each of these elements, until the end of the block."""
+    replaced = []
+    try:
+        for element in elements:
+            if (parent := element.getparent()) is not None:
+                twin = element.makeelement(element.tag)
+                twin.tail = element.tail
+                parent.replace(element, twin)
+                replaced.append((twin, parent, element))
+        yield
+    finally:
+        for twin, parent, element in reversed(replaced):
+            parent.replace(twin, element)
 
 
 def _is_dialogue(box: Box) -> bool:
@@ -88,14 +92,17 @@ def _is_dialogue(box: Box) -> bool:
     return box.tag == "dialog" or element.get("role") in _DIALOGUE_ROLES or element.get("aria-modal") == "true"
 
 
-def _find_consent(layout: Layout, contents: _BoxContents) -> Iterator[int]:
+def _find_consent(stats: LayoutStats, headlines: Set[int]) -> Iterator[int]:
     """Yield the boxes with a request for consent: the smallest with a button, around a block that speaks as such a request."""
+    buttons = _list_boxes_around(stats.all_boxes, frozenset(("button",)))
     around: list[int] = []  # of each box, the smallest box around it with a button, if it may be a request; -1 for none
-    for box in layout.boxes:
-        may_be = contents.words[box.index] <= MAX_CONSENT_WORDS and not contents.has_headline[box.index]
-        outer = around[box.parent.index] if box.parent else -1
-        around.append(outer if not contents.has_button[box.index] else box.index if may_be else -1)
-    for block in layout.blocks:
+    for box in stats.all_boxes if buttons else ():
+        at = box.index
+        if at not in buttons:
+            around.append(around[box.parent.index] if box.parent else -1)
+        else:
+            around.append(at if stats.boxes.words[at] <= MAX_CONSENT_WORDS and at not in headlines else -1)
+    for block in stats.blocks if buttons else ():
         if around[block.box.index] >= 0 and _is_request(block):
             yield around[block.box.index]
 
@@ -107,21 +114,21 @@ def _is_request(block: TextBlock) -> bool:
     return len({found.group().lower() for found in CONSENT_WORDS.finditer(block.text)}) > 1
 
 
-def _find_sign_up(layout: Layout, contents: _BoxContents) -> Iterator[int]:
+def _find_sign_up(stats: LayoutStats, headlines: Set[int]) -> Iterator[int]:
     """Yield the boxes with a field for an e-mail address or a password: the largest around it of at most MAX_SIGN_UP_WORDS words.
 
     A box around an <article> or <main> is none: a notice of one sentence above the form has as few words.
     """
-    fields = [field for field in layout.boxes[0].element.getroottree().iter("input") if _is_sign_up_field(field)]
+    boxes = stats.all_boxes
+    fields = [field for field in boxes[0].element.getroottree().iter("input") if _is_sign_up_field(field)]
     if not fields:
         return
-    known = {box.element: box for box in layout.boxes}
+    known = {box.element: box for box in boxes}
+    left_out = headlines | _list_boxes_around(boxes, _TEXT_TAGS)
     for field in fields:
         box = next((known[element] for element in field.iterancestors() if element in known), None)
         found = None
-        while box is not None and contents.words[box.index] <= MAX_SIGN_UP_WORDS:
-            if contents.has_headline[box.index] or contents.has_text[box.index]:
-                break
+        while box is not None and stats.boxes.words[box.index] <= MAX_SIGN_UP_WORDS and box.index not in left_out:
             found, box = box.index, box.parent
         if found is not None:
             yield found

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, split_words
 from newsmill.extraction.body.markup import resolve_url
-from newsmill.extraction.body.page_stats import COMMENT_CLASS, find_title_block
+from newsmill.extraction.body.page_stats import find_title_block, has_comment_name
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
 from newsmill.urls import find_site
@@ -29,7 +29,7 @@ def find_comments(layout: Layout, headline: int | None) -> list[Box]:
         around = _list_around(layout, headline)
     else:
         around = {inner.index for box in layout.boxes if box.tag in ("h1", "body") for inner in box.ancestors()}
-    return [box for box in layout.boxes if box.index not in around and COMMENT_CLASS.search(box.names)]
+    return [box for box in layout.boxes if box.index not in around and has_comment_name(box)]
 
 
 def find_teasers(layout: Layout, headline: int, url: str | None) -> list[Box]:

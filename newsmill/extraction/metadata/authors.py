@@ -514,8 +514,9 @@ def remove_bylines(
     above = sorted((*kept, *(index for index, block in enumerate(out) if block.kept and block.type is BlockType.LIST)))  # date and topics
     for index in above[:FIRST_BLOCKS]:
         reason = classify_byline(out[index].text, authors, day, language)
-        rest = sum(len(_WORD.findall(out[other].text)) for other in above if other > index)
-        if reason is None or (len(above) <= FIRST_BLOCKS and rest <= MAX_LINE_WORDS):
+        if reason is None:
+            break
+        if len(above) <= FIRST_BLOCKS and sum(len(_WORD.findall(out[other].text)) for other in above if other > index) <= MAX_LINE_WORDS:
             break
         out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
     last = max((index for index, block in enumerate(out) if block.kept), default=-1)

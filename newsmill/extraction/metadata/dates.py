@@ -18,7 +18,7 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
-from newsmill.extraction.body.prompts import empty_elements
+from newsmill.extraction.body.prompts import replace_elements
 from newsmill.extraction.body.teasers import find_comments, find_teasers, is_link_to_page
 from newsmill.extraction.metadata.date_parsers import (
     MAX_AHEAD,
@@ -176,8 +176,10 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
     # it costs 0.05 s of CPU, which the processes that import this module and read no page need not spend
     from htmldate import find_date
 
-    tree = _empty_other_articles(page, url)
-    day = find_date(tree, original_date=True, extensive_search=False, max_date=latest)
+    tree = page.marks.tree
+    with replace_elements(_list_other_articles(page, url)):
+        day = find_date(tree, original_date=True, extensive_search=False, max_date=latest)
+        times = [element.get("datetime") for element in islice(tree.iter("time"), MAX_DATED_ELEMENTS)]
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
@@ -194,14 +196,14 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
     changed.update(moment.day for moment in timestamps if _drop_request_time(moment, now) is None)
     if found.day in changed:
         return None
-    times = (parse_timestamp(element.get("datetime"), "dom", latest) for element in islice(tree.iter("time"), MAX_DATED_ELEMENTS))
-    return next((one for one in times if one is not None and one.day == found.day), found)
+    moments = (parse_timestamp(value, "dom", latest) for value in times)
+    return next((one for one in moments if one is not None and one.day == found.day), found)
 
 
-def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
-    """Return the tree of the page without the content of comments, of teasers, and of other articles of microdata.
+def _list_other_articles(page: StructuredData, url: str) -> list[HtmlElement]:
+    """Return the elements of comments, of teasers, and of other articles of microdata.
 
-    JSON-LD is left out if it can be parsed: its dates are then those of other things.
+    JSON-LD counts too if it can be parsed: its dates are then those of other things.
     """
     tree, title = page.marks.tree, _get_title(page, url)
     layout = _get_layout(page, tree)
@@ -214,7 +216,7 @@ def _empty_other_articles(page: StructuredData, url: str) -> HtmlElement:
         teasers = [*find_teaser_parts(tree, dated, page.marks.titles)]
     scripts = (script for script in tree.iter("script") if is_json_ld(script) and parse_json_ld(script.text or "") is not None)
     others = find_items(tree, ARTICLE_TYPES, page.marks.titles).others
-    return empty_elements(tree, [*comments, *teasers, *scripts, *others])
+    return [*comments, *teasers, *scripts, *others]
 
 
 def find_modified(

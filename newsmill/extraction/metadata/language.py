@@ -84,13 +84,20 @@ def detect_language(text: str) -> str | None:
 
 def _find_contradiction(declared: str, text: str) -> str | None:
     """Return the language of the text if it certainly differs from the declared one. The first words decide for nearly all pages."""
-    if len(text) < LONG_TEXT_CHARACTERS:
+    beginning = text[:LONG_TEXT_CHARACTERS]
+    if len(beginning) < LONG_TEXT_CHARACTERS or _has_common_words(beginning, declared):
         return None
-    language, probability = _detect_likeliest(text[:LONG_TEXT_CHARACTERS])
+    language, probability = _detect_likeliest(beginning)
     if language == declared.split("-")[0] or probability < MIN_PROBABILITY_CONTRADICTION or _is_compatible(declared, language):
         return None
     whole, probability = _detect_likeliest(text[:SAMPLE_CHARACTERS])
     return parse_language_tag(language) if whole == language and probability >= MIN_PROBABILITY_CONTRADICTION else None
+
+
+def _has_common_words(text: str, language: str) -> bool:
+    """Whether the text contains several of the most frequent words of the language. The detector costs 0.7 ms more."""
+    common = _COMMON_WORDS.get(language.split("-")[0])
+    return common is not None and sum(map(common.__contains__, text.lower().split())) >= MIN_COMMON_WORDS
 
 
 def _is_compatible(declared: str, detected: str) -> bool:
@@ -123,6 +130,14 @@ def _list_known_languages() -> frozenset[str]:
 def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
+
+# Frequent words that are rare in other languages.
+_COMMON_WORDS = {
+    "en": _word_set("the of and to that with was were has had have this from which their they would been by his after"),
+    "de": _word_set("der die das und ist nicht mit dem den eine einen einem einer von zu sich auf für als auch wird wurde hat nach bei"),
+    "fr": _word_set("et dans pour une qui est avec pas aux ont été cette ces sont du au"),
+}
+MIN_COMMON_WORDS = 5  # in the first LONG_TEXT_CHARACTERS; a name or a quotation in another language has fewer
 
 # Serbian (ekavian) spells with e what Bosnian and Croatian (ijekavian) spell with ije or je.
 _EKAVIAN_WORDS = _word_set(
