@@ -187,7 +187,7 @@ class Takedowns:
         """
         is_open = takedowns.c.erase_after.is_not(None)
         with reading(self._engine) as conn:
-            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image).where(is_open)).all()
+            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image, takedowns.c.document_id).where(is_open)).all()
         wanted = {row.url_key for row in rows}
         erased: Counter[str] = Counter()
 
@@ -210,7 +210,10 @@ class Takedowns:
                 unreadable.append(str(error))
             searched += 1
             advance(1)
-        erased_images = _delete_images(images, {row.image for row in rows if row.image is not None})
+        marks = {mark for document_id in {row.document_id for row in rows} if document_id for mark in images.glob(f"*.{document_id}")}
+        names = {row.image for row in rows if row.image is not None} | {mark.stem for mark in marks}
+        erased_images = _delete_images(images, names)
+        _delete_images(images, {mark.name for mark in marks})  # last: an interrupted command finds the images again
         if wanted:
             merge_deleted_words(self._engine)
         self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
