@@ -24,20 +24,20 @@ from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.ledger.article_identity import StoredPage
 from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred, make_path_key, make_text_key
 from newsmill.storage.ledger.claims import Result
-from newsmill.storage.ledger.takedown_evidence import Evidence, list_marks, make_evidence, repeats_removed_article, shows_removed_article
+from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, repeats_removed_article, shows_removed_article
 from newsmill.storage.statements import AnyRow
 
 
 @dataclass(frozen=True, slots=True)
 class PageKeys:
     """The keys of a page. `of_page`: the URLs that show it; `text`: its title and text; `named`: the URLs that it names or resembles, which
-    may be another article's; `site`: its site, if that has takedowns; `paths`: the URLs that show it without case and extension."""
+    may be another article's; `site`: its site; `urls`: those of `of_page`."""
 
     of_page: tuple[str, ...]
     text: str
     named: tuple[str, ...]
     site: str
-    paths: tuple[str, ...]
+    urls: tuple[str, ...]
 
 
 def refuse_removed(
@@ -88,25 +88,31 @@ def list_keys(claimed_url: str, document: Document) -> PageKeys:
     named = _make_keys(url for url in (document.canonical_url, *fewer) if url is not None and not _is_homepage(url))
     text = make_text_key(document.url, document.content_hash)
     others = tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page)
-    paths = tuple(dict.fromkeys(map(make_path_key, (*shown, *plain))))
-    return PageKeys(tuple(of_page), text, others, make_text_key(document.url, ""), paths)
+    return PageKeys(tuple(of_page), text, others, make_text_key(document.url, ""), (*shown, *plain))
 
 
 def _find_repeated(
     conn: Connection, read: Mapping[int, Document], keys: Mapping[int, PageKeys], barred: Mapping[str, BarredUrl]
 ) -> dict[int, BarredUrl]:
     """The removed articles that pages show again at another URL of their site, by page."""
-    marks: dict[int, list[str]] = {}
-    shown: dict[int, Evidence | None] = {}
-    for page_id, document in read.items():
-        if keys[page_id].site in barred:
-            shown[page_id] = evidence = make_evidence([(document.title, document.text)], document.site_name)
-            marks[page_id] = [] if evidence is None else [make_text_key(document.url, mark) for mark in list_marks(evidence)]
-    found = find_barred(conn, {key for page_id in shown for key in (*keys[page_id].paths, *marks[page_id])}) if shown else {}
+    shown = {
+        page_id: make_evidence([(document.title, document.text)], document.site_name)
+        for page_id, document in read.items()
+        if keys[page_id].site in barred
+    }
+    if not shown:
+        return {}
+    paths = {page_id: [*map(make_path_key, keys[page_id].urls)] for page_id in shown}
+    marks = {
+        page_id: [make_text_key(read[page_id].url, mark) for mark in list_marks(evidence)]
+        for page_id, evidence in shown.items()
+        if evidence is not None
+    }
+    found = find_barred(conn, {key for of_page in (*paths.values(), *marks.values()) for key in of_page})
     repeated: dict[int, BarredUrl] = {}
     for page_id, evidence in shown.items():
-        at_path = (found[key] for key in keys[page_id].paths if key in found)
-        alike = (found[key] for key in marks[page_id] if key in found)
+        at_path = (found[key] for key in paths[page_id] if key in found)
+        alike = (found[key] for key in marks.get(page_id, ()) if key in found)
         matches = [one for one in at_path if shows_removed_article(read[page_id], one.evidence)]
         matches += [one for one in alike if evidence and one.evidence and repeats_removed_article(evidence, one.evidence)]
         if matches:
