@@ -244,6 +244,16 @@ def find_plain_url(url: str) -> str | None:
     return None if is_homepage else plain
 
 
+def fold_path(url: str) -> str:
+    """The URL with its path in lower case and without the extension of a page: many servers answer both.
+
+    >>> fold_path("https://paper.example/News/The-Storm.html?page=2")
+    'https://paper.example/news/the-storm?page=2'
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=_PAGE_EXTENSION.sub("", parts.path.rstrip("/")).lower()))
+
+
 def find_edition(url: str) -> str:
     """The host of a URL, without the signs of AMP and mobile versions: local editions on hosts of their own share texts."""
     return urls.get_profile_site(find_plain_url(url) or url)

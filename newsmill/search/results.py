@@ -19,7 +19,7 @@ from newsmill.model import Author, AuthorType, Document, is_doubtful
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
 from newsmill.search.positions import IndexPosition
 from newsmill.search.relevance import MatchScore
-from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_REST, WORD_START, fold, is_unspaced
+from newsmill.search.tokens import BETWEEN_RUNS, WORD_END, WORD_LETTER, WORD_REST, WORD_START, fold, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, lemmatizer_of
 from newsmill.storage.schema import documents
 
@@ -258,7 +258,9 @@ def _match(pattern: str, folded: str, *, is_spaced: bool) -> Iterator[TextRange]
 def _run_pattern(run: str, is_prefix: bool) -> str:
     if is_unspaced(run):
         return re.escape(run)
-    return f"{re.escape(run)}{WORD_REST if is_prefix else ''}{WORD_END}"
+    # The letters of one long word may be many beginnings of it, and each would read the rest.
+    rest = f"(?<!{WORD_LETTER}{re.escape(run)}){WORD_REST}" if is_prefix else ""
+    return f"{re.escape(run)}{rest}{WORD_END}"
 
 
 def _drop_overlaps(found: Sequence[Highlight]) -> list[Highlight]:

@@ -126,9 +126,10 @@ def is_unspaced(run: str) -> bool:
 
 
 # Patterns for a folded text: where a word of a spaced script begins and ends, and what may stand between two runs of a phrase.
-WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
-WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
-WORD_REST = rf"[^\W_{_UNSPACED}{_SIGNS}]*"
+WORD_LETTER = rf"[^\W_{_UNSPACED}]"
+WORD_START = rf"(?:(?<!{WORD_LETTER})(?<![{_SIGNS}]))"
+WORD_END = rf"(?:(?!{WORD_LETTER})(?![{_SIGNS}]))"
+WORD_REST = rf"[^\W_{_UNSPACED}{_SIGNS}]*+"
 BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
 
 

@@ -15,6 +15,11 @@ def make_image_name(url: str) -> str:
     return blake2b(url.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
+def make_image_mark(url: str, document_id: str) -> str:
+    """The name of the empty file beside an image that tells of which document it is or was."""
+    return f"{make_image_name(url)}.{document_id}"
+
+
 def make_private_folder(folder: Path) -> None:
     """Create a data or backup folder with mode 0700, or take access from other users where it exists. Raises OSError.
 

@@ -30,7 +30,7 @@ from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.redaction import redact
-from newsmill.storage.private_files import make_image_name
+from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_scope
@@ -50,17 +50,22 @@ log = logging.getLogger(__name__)
 
 
 class ImageCache:
-    """Files named by the hash of a URL. An empty file stands for an image that could not be fetched. A folder that cannot be used keeps
-    nothing. Used by one thread."""
+    """Files named by the hash of a URL. An empty file stands for an image that could not be fetched, and one with the ID of a document
+    marks its images, which a takedown deletes. A folder that cannot be used keeps nothing. Used by one thread."""
 
     def __init__(self, folder: Path, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self._folder, self._max_bytes = folder, max_bytes
         self._bytes: int | None = None  # None: not counted yet
 
-    def get(self, url: str) -> bytes | None:
-        """The image; empty for a recent failure; None if it must be fetched."""
-        path = self._path(url)
+    def get(self, url: str, document_id: str) -> bytes | None:
+        """The image of a document; empty for a recent failure; None if it must be fetched."""
+        path, mark = self._path(url), self._folder / make_image_mark(url, document_id)
         with suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)  # not its parent: a store elsewhere has no data folder
+            is_new = not mark.exists()
+            mark.touch()
+            if is_new:
+                self._add_bytes(mark.stat().st_blksize)
             content = path.read_bytes()
             if content or time.time() - path.stat().st_mtime < FAILURE_SECONDS:
                 return content
@@ -71,12 +76,15 @@ class ImageCache:
         path = self._path(url)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         with suppress(OSError):
-            self._folder.mkdir(mode=0o700, exist_ok=True)  # not its parent: a store elsewhere has no data folder
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             draft.write_bytes(content)
             draft.replace(path)
-            self._bytes = (self._count() if self._bytes is None else self._bytes + len(content)) + path.stat().st_blksize
-            if self._bytes > self._max_bytes:
-                self._delete_oldest()
+            self._add_bytes(len(content) + path.stat().st_blksize)
+
+    def _add_bytes(self, added: int) -> None:
+        self._bytes = self._count() if self._bytes is None else self._bytes + added
+        if self._bytes > self._max_bytes:
+            self._delete_oldest()
 
     def _path(self, url: str) -> Path:
         return self._folder / make_image_name(url)
@@ -109,9 +117,9 @@ class LeadImages:
         self._requests = Counter[str]()  # running and waiting, by host
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, url: str) -> bytes:
-        """A raster image, from the cache or its site. Raises FetchError."""
-        content = await asyncio.get_running_loop().run_in_executor(self._disk, self._cache.get, url)
+    async def get(self, url: str, document_id: str) -> bytes:
+        """The raster image of a document, from the cache or its site. Raises FetchError."""
+        content = await asyncio.get_running_loop().run_in_executor(self._disk, self._cache.get, url, document_id)
         if content is None:
             fetching = self._fetching.get(url)
             if fetching is None:
@@ -195,7 +203,7 @@ async def get_image(request: Request, document_id: str) -> Response:
     if images is None or url is None:
         raise HTTPException(404, "this document has no image")
     try:
-        content = await images.get(url)
+        content = await images.get(url, document_id)
     except FetchError as error:
         raise HTTPException(404, f"the image cannot be shown: {error}", headers={"Cache-Control": "private, max-age=300"}) from None
     raster = read_raster(content)

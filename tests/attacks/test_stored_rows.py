@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from rows import NOON, Mill, document_of, ended, good
 from sqlalchemy import Engine, update
 
-from newsmill.model import ClaimedPage, Document, Hint, Kind, Link, Outcome, Source, State
+from newsmill.model import ClaimedPage, Document, Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Source, State
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Postponed
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import documents, ledger
@@ -259,3 +260,120 @@ def test_an_article_that_ended_under_another_source_is_tried_when_its_site_annou
         assert row.source == "honest"
         mill.ledger.end([ended(row, Outcome.GONE)], now=NOON)
     assert mill.ledger.progress("hostile").pages == 0 and mill.ledger.progress("honest").outcomes == {Outcome.GONE: 2}
+
+
+# ---- spellings of URLs that have one key, of which the server answers one
+
+SPELLINGS = {
+    "slash": (f"{HONEST}/story-1", f"{HONEST}/story-1/"),
+    "scheme": (f"http://{host_of(HONEST)}/story-1", f"{HONEST}/story-1"),
+    "slashes": (f"{HONEST}/12/story-1", f"{HONEST}//12/story-1"),
+    "order": (f"{HONEST}/story.php?b=2&a=1", f"{HONEST}/story.php?a=1&b=2"),
+    "www": (f"{HONEST}/story-1", f"https://www.{host_of(HONEST)}/story-1"),
+    "same": (f"{HONEST}/story-1", f"{HONEST}/story-1"),
+}
+
+
+HTTP_503 = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 503")
+
+
+def list_link(url: str, kind: Kind, site: str, source: str) -> Link:
+    return Link(url, kind, source, found_by="feed" if kind is Kind.PAGE else "homepage", found_on=f"{site}/")
+
+
+def postpone(mill: Mill, rows: list[LeasedUrl]) -> datetime:
+    later = mill.now + timedelta(hours=9)
+    assert mill.ledger.postpone([Postponed(row.id, row.fence, later, failure=HTTP_503) for row in rows], now=mill.now) == 1
+    return later
+
+
+def fail(mill: Mill, state: str, host: str) -> list[LeasedUrl]:
+    """What the fetch of the one due row leaves: an outcome, a wait, a lease, or an archived page. Returns the rows that are leased."""
+    leased = mill.lease(host) if state != "new" else []
+    if state == "ended":
+        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 404") for row in leased], now=mill.now)
+    elif state == "waiting":
+        postpone(mill, leased)
+    elif state == "fetched":
+        mill.save()
+    return leased if state == "leased" else []
+
+
+@pytest.mark.parametrize("kind", [Kind.PAGE, Kind.FEED])
+def test_another_site_does_not_spell_a_url(mill: Mill, kind: Kind) -> None:
+    """The first announcement of the site itself starts the row again at its own spelling, and later ones do not."""
+    add_sources(mill)
+    states = ("new", "ended", "waiting", "leased", "fetched")
+    cases = [(name, state) for name in SPELLINGS for state in states if (name, state) != ("same", "fetched")]
+    for name, state in cases:
+        url, trap = (f"{one}{'&' if '?' in one else '?'}n={name}-{state}" for one in SPELLINGS[name])
+        by_honest, by_hostile = list_link(url, kind, HONEST, "honest"), list_link(trap, kind, HOSTILE, "hostile")
+        mill.ledger.add([by_hostile], now=mill.now)
+        leased = fail(mill, state, host_of(trap))
+        mill.ledger.add([by_honest], now=mill.now)
+        assert mill.ledger.end([ended(row, Outcome.GONE) for row in leased], now=mill.now) == 0, "the lease has ended"
+        rows = mill.lease(host_of(url))
+        assert [(row.url, row.source, row.kind, row.attempts) for row in rows] == [(url, "honest", kind, 0)], (name, state)
+        later = postpone(mill, rows)
+        for link in (by_honest, by_hostile, list_link(trap, kind, HONEST, "honest"), by_honest):
+            mill.ledger.add([link], now=mill.now)
+        trace = mill.ledger.trace(url)
+        assert trace is not None and (trace.url, trace.state, trace.next_at) == (url, State.DUE, later), "the site's own wait holds"
+    assert mill.ledger.progress("hostile").pages == 0
+
+
+def test_who_knows_better_spells_a_url_once(mill: Mill) -> None:
+    """A feed on another host, named in the plan of the source; then the site itself, or a person."""
+    mill.ledger.put_source(Source("honest", homepage=f"{HONEST}/", feeds=(f"{HOSTILE}/feed",), discover=False), now=NOON)
+    for name, better in (
+        ("a", by_feed(f"{HONEST}/a", HONEST, "honest")),
+        ("b", Link(f"{HONEST}/b")),
+        ("c", Link(f"{HONEST}/c", found_by="api")),
+    ):
+        worse = by_feed(f"{HONEST}/{name}/", HOSTILE, "honest")
+        mill.ledger.add([worse], now=NOON)
+        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410") for row in mill.lease(host_of(HONEST)) if row.url == worse.url], now=NOON)
+        for link in (worse, better, worse, by_feed(worse.url, HONEST, "honest")):
+            mill.ledger.add([link], now=NOON)
+        (row,) = mill.lease(host_of(HONEST))
+        assert (row.url, row.source) == (better.url, "honest")
+        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410")], now=NOON)
+        mill.ledger.add([worse, better, by_feed(worse.url, HONEST, "honest")], now=NOON)
+        assert mill.lease(host_of(HONEST)) == []
+
+
+def test_a_site_that_spells_a_url_in_two_ways(mill: Mill) -> None:
+    """The next try, which a listing causes in any case, is at the spelling of that listing."""
+    add_sources(mill)
+    one, other = (by_feed(url, HONEST, "honest") for url in (f"{HONEST}/story-1/", f"{HONEST}/story-1"))
+    mill.ledger.add([one], now=mill.now)
+    rows = mill.lease(host_of(HONEST))
+    seen = []
+    listing = add_listing(mill)
+    for _ in range(4):
+        mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 503") for row in rows], now=mill.now)
+        mill.ledger.add([one, other], now=mill.now, listing_id=listing)
+        assert mill.lease(host_of(HONEST)) == []
+        mill.now += timedelta(days=2)
+        mill.ledger.add([other], now=mill.now, listing_id=listing)
+        rows = mill.lease(host_of(HONEST))
+        seen += [row.url for row in rows]
+        one, other = other, one
+    assert seen == [f"{HONEST}/story-1", f"{HONEST}/story-1/"] * 2
+
+
+def add_listing(mill: Mill) -> int:
+    mill.ledger.add([Link(f"{HONEST}/feed", Kind.FEED, "honest", found_by="homepage", found_on=f"{HONEST}/")], now=mill.now)
+    (row,) = mill.lease(host_of(HONEST))
+    mill.ledger.end([ended(row, Outcome.LISTED)], now=mill.now)
+    return row.id
+
+
+def test_another_homepage_does_not_make_an_ended_article_a_listing(mill: Mill) -> None:
+    add_sources(mill)
+    url = f"{HONEST}/story-1"
+    mill.ledger.add([by_feed(url, HONEST, "honest")], now=NOON)
+    mill.ledger.end([ended(row, Outcome.GONE) for row in mill.lease(host_of(url))], now=NOON)
+    mill.ledger.add([list_link(url, Kind.FEED, HOSTILE, "hostile")], now=NOON)
+    trace = mill.ledger.trace(url)
+    assert trace is not None and (trace.kind, trace.source, trace.state) == (Kind.PAGE, "honest", State.DROPPED)

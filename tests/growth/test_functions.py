@@ -47,10 +47,14 @@ from newsmill.near_duplicates import fingerprint, shingles, similarity
 from newsmill.redaction import redact
 from newsmill.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.search import tokens as search_words
+from newsmill.search.parsed_query import Terms
 from newsmill.search.query import parse_query
+from newsmill.search.results import Highlighter
 from newsmill.sources.additions import SourceIndex, plan_addition
 from newsmill.sources.files import read_list
+from newsmill.web.pages.document import add_stand_in_style, decode_page, disable_preconnects
 
+BEGINNING = Terms(("a",), exact=True, prefix=True, runs=("a",))
 MARKS = [chr(number) for number in range(0x300, 0x370)]  # of several classes, which a normal form sorts
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
@@ -97,6 +101,11 @@ def _export(document: Document) -> None:
         formats.encode_json_line(shape(document))
     formats.write_csv(io.BytesIO(), [document])
     formats.write_parquet(io.BytesIO(), [document])
+
+
+def _show_archived(body: bytes) -> None:
+    found = Page(URL, URL, NOW, 200, (("Content-Type", "text/html"),), body)
+    add_stand_in_style(disable_preconnects(decode_page(found)))
 
 
 def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:
@@ -321,6 +330,17 @@ CASES = (
             ),
         )
     ),
+    *(
+        _bytes(f"archived page: {name}", 2_000_000 // len(piece), _show_archived, piece)
+        for name, piece in (
+            ("open heads", "<head "),
+            ("open links", "<link "),
+            ("open scripts", "<script\xe9"),
+            ("less-than signs", "<"),
+            ("shifts", "~{aa"),
+        )
+    ),
+    Case("highlights: a word of many beginnings", 100_000, lambda n: "a" * n + "\u0901", Highlighter([BEGINNING]).mark),
     _bytes("sources: sites of a list", 9_000, _add_sites, "https://paper-%d.example/,paper-%d\n", "url,name\n"),
     Case(
         "comparison: reversed words", 50_000, lambda n: [f"w{i}" for i in range(n)], lambda w: compare_words(" ".join(w), " ".join(w[::-1]))

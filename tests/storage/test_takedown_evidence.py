@@ -7,7 +7,13 @@ import random
 from rows import document_of
 
 from newsmill.model import Document
-from newsmill.storage.ledger.takedown_evidence import make_evidence, merge_evidence, shows_removed_article
+from newsmill.storage.ledger.takedown_evidence import (
+    list_marks,
+    make_evidence,
+    merge_evidence,
+    repeats_removed_article,
+    shows_removed_article,
+)
 
 
 def article(number: int, *, changed: int = 0, added: bool = False, title: str | None = None) -> Document:
@@ -37,6 +43,36 @@ def test_an_edited_copy_is_recognised() -> None:
 def test_another_article_is_not() -> None:
     removed, others = [evidence_of(article(number)) for number in range(25)], [article(number) for number in range(1000, 1025)]
     assert not any(shows_removed_article(other, evidence) for other in others for evidence in removed)
+
+
+def repeats(page: Document, removed: Document) -> bool:
+    """Whether the page is found by a mark, and counts as the removed article."""
+    one, other = evidence_of(page), evidence_of(removed)
+    assert one is not None and other is not None
+    return not set(list_marks(one)).isdisjoint(list_marks(other)) and repeats_removed_article(one, other)
+
+
+def test_a_copy_at_another_url_is_recognised() -> None:
+    """Three quarters of the text under the same title, or nine tenths under another one."""
+    for changed, added, title, least in ((0, True, None, 100), (12, True, None, 98), (1, False, "New", 100), (2, True, "New", 94)):
+        found = [repeats(article(number, changed=changed, added=added, title=title), article(number)) for number in range(100)]
+        assert sum(found) >= least, (changed, added, title)
+
+
+def test_an_article_of_a_series_is_not() -> None:
+    """The reports for each Monday have one title, and share a beginning and an end of a quarter of their length."""
+    frame = article(0).text.split()[:120]
+
+    def report(number: int, title: str) -> Document:
+        return document_of(
+            "https://paper.example/x", title=title, text=" ".join([*frame[:60], *article(number).text.split()[:360], *frame[60:]])
+        )
+
+    reports = [report(number, "Weather for Monday") for number in range(1, 25)]
+    found = [repeats(one, other) for one in reports for other in reports if one is not other]
+    assert sum(found) <= len(found) // 50
+    others = [report(number, f"Weather for day {number}") for number in range(1, 25)]
+    assert not any(repeats(one, other) for one in others for other in others if one is not other)
 
 
 def test_titles_and_short_texts() -> None:

@@ -77,6 +77,35 @@ def test_the_title_and_text_of_a_removed_article_do_not_come_back_at_another_url
     check(store, engine)
 
 
+COPIES = {
+    "another path": ("/elsewhere", "Title", write_text(1) + " More."),
+    "a corrected copy in another section": ("/news/story", "Title", write_text(1) + "\nCorrection: an earlier version named another day."),
+    "another title": ("/second", "New title", write_text(1)),
+    "upper case, and most of the text is new": ("/2026/The-Story", "New title", write_text(1, 100) + write_text(7, 100)),
+    "another extension, and most of the text is new": ("/2026/the-story.html", "New title", write_text(1, 100) + write_text(7, 100)),
+    "the title of an earlier revision": ("/third", "Flash", write_text(8) + " More."),
+}
+OTHERS = {
+    "another article of the series": ("/monday", "Title", write_text(2)),
+    "upper case": ("/2026/THE-STORY", "Other", write_text(3)),
+    "a short notice": ("/notice", "Title", "Nothing here."),
+    "the beginning of the removed article": ("/comment", "A comment", write_text(1, 60) + write_text(4, 200)),
+}
+
+
+def test_an_edited_copy_of_a_removed_article_does_not_come_back_at_another_url(store: Store, engine: Engine) -> None:
+    url = f"{SITE}/2026/the-story"
+    assert store.show(url, "Flash", write_text(8)) is Outcome.STORED
+    assert store.show(url, "Title", write_text(1)) is not None
+    take_down(store.app, [url], REASON)
+    for case, (path, title, text) in OTHERS.items():
+        assert store.show(f"{SITE}{path}", title, text) is Outcome.STORED, case
+    for case, (path, title, text) in COPIES.items():
+        assert store.show(f"{SITE}{path}", title, text) is Outcome.TAKEDOWN, case
+    assert store.app.documents.count() == len(OTHERS)
+    check(store, engine)
+
+
 def test_another_article_behind_a_parameter_of_a_removed_url_is_stored(store: Store, engine: Engine) -> None:
     assert store.show(f"{SITE}/article.php?id=1", "One", write_text(1), f"{SITE}/article.php") is Outcome.STORED
     take_down(store.app, [f"{SITE}/article.php?id=1"], REASON)

@@ -26,7 +26,7 @@ from newsmill.storage.database import reading
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.private_files import make_image_name
+from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import metadata, takedowns
 from newsmill.submission import PageStatus, store_pages
@@ -221,8 +221,10 @@ def test_the_image_leaves_the_cache_of_the_web_pages(store: Store, tmp_path: Pat
     document = store.app.documents.get(URL)
     assert document is not None and document.image is not None
     image, other = folder / make_image_name(document.image), folder / make_image_name(f"{SITE}/other.jpg")
-    for path in (image, other):
+    earlier = f"{SITE}/earlier.jpg"  # a revision has replaced it
+    (folder / make_image_mark(earlier, document.id)).touch()
+    for path in (image, folder / make_image_name(earlier), other):
         path.write_bytes(b"JPEG")
     take_down(store.app, [URL], REASON)
-    assert (erase_archived_pages(store.app).images, [*folder.iterdir()]) == (1, [other])
+    assert (erase_archived_pages(store.app).images, [*folder.iterdir()]) == (2, [other])
     assert erase_archived_pages(store.app).images == 0

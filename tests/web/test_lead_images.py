@@ -16,6 +16,7 @@ from site_of_tests import RunningApp
 
 from newsmill.model import Link
 from newsmill.settings import Settings
+from newsmill.storage.private_files import make_image_mark
 from newsmill.storage.publishers import Publishers
 from newsmill.web import lead_images
 from newsmill.web.config import WebConfig
@@ -53,7 +54,7 @@ def test_an_image_is_shown_by_its_bytes_and_kept(make_web: Callable[..., Running
     Publishers(web.context.engine).give_order(urlsplit(site.url).netloc, is_stopped=True, delay=None, now=web.context.now())
     assert client.get(stopped).status_code == 404 and "/later" not in site.paths
     assert client.get(none).status_code == client.get(f"/documents/{'0' * 32}/image").status_code == 404
-    assert sorted(path.read_bytes() for path in (tmp_path / "images").iterdir()) == [b"", PNG, PNG]
+    assert sorted(path.read_bytes() for path in (tmp_path / "images").iterdir() if not path.suffix) == [b"", PNG, PNG]
     assert "/image" in client.get("/search").text
 
 
@@ -103,10 +104,11 @@ def test_the_cache_is_bounded_and_works_without_a_disk(tmp_path: Path) -> None:
         cache.put(f"https://a.example/{number}", bytes(5000))
     sizes = [path.stat().st_size for path in (tmp_path / "images").iterdir()]
     assert 0 < sum(sizes) <= 100_000
-    assert cache.get("https://a.example/59") == bytes(5000) and cache.get("https://a.example/0") is None
+    assert cache.get("https://a.example/59", "1f") == bytes(5000) and cache.get("https://a.example/0", "1f") is None
+    assert (tmp_path / "images" / make_image_mark("https://a.example/59", "1f")).stat().st_size == 0, "of which document it is"
     nowhere = ImageCache(tmp_path / "no" / "folder")
     nowhere.put("https://a.example/", b"x")
-    assert nowhere.get("https://a.example/") is None
+    assert nowhere.get("https://a.example/", "1f") is None
 
 
 def test_the_size_of_each_kind_of_image() -> None:

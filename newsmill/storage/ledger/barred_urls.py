@@ -1,6 +1,7 @@
 """The URLs of taken-down articles, by key: what every transaction that adds a URL or stores a page asks. `takedowns` bars them.
 
-Titles and texts of the articles have keys as well, so that an article does not come back at a URL that nothing connects with it.
+Titles and texts of the articles, and the folded paths of their URLs, have keys as well, so that an article does not come back at a URL that
+nothing connects with it. A site with such keys has one of its own: pages of other sites are not compared.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill import urls
+from newsmill.discovery.url_patterns import fold_path
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
 from newsmill.storage.statements import Upsert
@@ -50,10 +52,18 @@ class BarredUrl:
     image: str | None = None
 
 
-def make_text_key(url: str, content_hash: str) -> str:
-    """The key of an article's title and text on the site of its URL. Another site may publish the same text."""
+def make_text_key(url: str, mark: str) -> str:
+    """The key of an article's mark on the site of its URL: the hash of its title and text, one of `list_marks`, or "" for the site.
+
+    Another site may publish the same text.
+    """
     site = urls.find_site(url) or url
-    return TEXT_KEY + blake2b(f"{site} {content_hash}".encode(), digest_size=16).hexdigest()
+    return TEXT_KEY + blake2b(f"{site} {mark}".encode(), digest_size=16).hexdigest()
+
+
+def make_path_key(url: str) -> str:
+    """The key of all URLs that differ from this one in upper and lower case and the extension of a page."""
+    return make_text_key(url, f"path {urls.make_key(fold_path(url))}")
 
 
 def is_any_barred(conn: Connection) -> bool:

@@ -55,7 +55,11 @@ _SET_HINT = (
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.outcome.is_(None))
     .values(hint=bindparam("b_hint", type_=ledger.c.hint.type))
 )
-_RESPELL = update(ledger).where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url")).values(url=bindparam("b_url"))
+_RESPELL = (
+    update(ledger)
+    .where(ledger.c.url_key == bindparam("b_key"), ledger.c.url != bindparam("b_url"))
+    .values(url=bindparam("b_url"), host=bindparam("b_host"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,12 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool, lis
     rows, shown, bad = _make_rows([*requested, *found], known_as, now, sites, is_first_read=is_first_read)
     new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
-    adopt(conn, {key: rows[key] for key in known if rows[key]["found_by"] in LISTED_BY}, sites, now)
-    _respell(conn, [rows[key] for key in {urls.make_key(url) for url in known_as.values()} - new])
     again_due: int = sum(requeue_keys(conn, batch, now) for batch in batches(known)) if again else 0
+    adopt(conn, {key: rows[key] for key in known}, sites, now)
+    _respell(conn, [row for key in {urls.make_key(url) for url in known_as.values()} - new if (row := rows[key])["kind"] != Kind.PAGE])
     news = set(known)
     if listing_id is not None:
-        news = _record_sightings(conn, listing_id, read_at, sorted(shown), now)
+        news = _record_sightings(conn, listing_id, read_at, {key: rows[key] for key in sorted(shown)}, now)
         if new and (not is_first_read or polls.has_news(found, now)):
             polls.mark_shown(conn, listing_id, now)
     shown_news = [rows[key] for key in known if key in news]
@@ -140,20 +144,24 @@ def _merge_hints(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
 
 
 def _respell(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Give known listings their newest URL: the id of a session in an older one may have expired."""
-    listings = [{"b_key": row["url_key"], "b_url": row["url"]} for row in rows if row["kind"] != Kind.PAGE]
-    if listings:
-        conn.execute(_RESPELL, listings)
+    """Give known rows their newest URL: the id of a session in an older one may have expired, or its server does not answer it."""
+    if rows:
+        conn.execute(_RESPELL, [{"b_key": row["url_key"], "b_url": row["url"], "b_host": row["host"]} for row in rows])
 
 
-def _record_sightings(conn: Connection, listing_id: int, read_at: datetime | None, keys: Sequence[str], now: datetime) -> set[str]:
-    """Record the pages that a listing shows, and open failed and missing ones again; returns the keys that it had not shown before."""
+def _record_sightings(
+    conn: Connection, listing_id: int, read_at: datetime | None, rows: Mapping[str, Mapping[str, Any]], now: datetime
+) -> set[str]:
+    """Record the pages (rows of links, by key) that a listing shows, and open failed and missing ones again; returns the keys that it had
+    not shown before. A listing of the page's own site then says how its URL is spelled."""
     new: set[str] = set()
-    for batch in batches(keys):
+    for batch in batches([*rows]):
         pages = {row.id: row for row in conn.execute(_PAGES, {"keys": batch})}
         sighted = polls.record_sightings(conn, listing_id, read_at, {row.id: row.first_seen_at for row in pages.values()}, now)
         new |= {pages[page].url_key for page in sighted}
-        requeue(conn, [row for row in pages.values() if _is_open(row, now)], now)
+        opened = [row for row in pages.values() if _is_open(row, now)]
+        requeue(conn, opened, now)
+        _respell(conn, [row for row in (rows[page.url_key] for page in opened) if _describes(row, {})])
     return new
 
 

@@ -2,8 +2,8 @@
 
 A page at a barred URL is refused, and so is its AMP, print or mobile version by the spelling of its URL. A page that only names a barred
 URL, as its canonical one or with another parameter, is refused if its text is that of the removed article. Otherwise it is another article,
-whose site names one URL for all: it is stored under its own URL. A page at any other URL of the site is refused if it has the title and the
-text of the removed article.
+whose site names one URL for all: it is stored under its own URL. The same holds for a page whose path differs from a barred one in upper
+and lower case or the extension. A page at any other URL of the site is refused if it repeats most of the text of the removed article.
 
 A row that has a document has another article than the removed one, whose rows have ended. It keeps its document.
 """
@@ -22,20 +22,22 @@ from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Outcome, OutcomeRecord
 from newsmill.storage.ledger.article_identity import StoredPage
-from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred, make_text_key
+from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, forget_pages, is_any_barred, make_path_key, make_text_key
 from newsmill.storage.ledger.claims import Result
-from newsmill.storage.ledger.takedown_evidence import shows_removed_article
+from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, repeats_removed_article, shows_removed_article
 from newsmill.storage.statements import AnyRow
 
 
 @dataclass(frozen=True, slots=True)
 class PageKeys:
     """The keys of a page. `of_page`: the URLs that show it; `text`: its title and text; `named`: the URLs that it names or resembles, which
-    may be another article's."""
+    may be another article's; `site`: its site; `urls`: those of `of_page`."""
 
     of_page: tuple[str, ...]
     text: str
     named: tuple[str, ...]
+    site: str
+    urls: tuple[str, ...]
 
 
 def refuse_removed(
@@ -50,11 +52,12 @@ def refuse_removed(
     read = {result.claim.id: document for result in results if (document := result.reading.document) and result.retry_at is None}
     keys = {result.claim.id: list_keys(result.claim.url, read[result.claim.id]) for result in results if result.claim.id in read}
     former = {claim_id: rows[claim_id].document_id for claim_id in read}  # the document that a row had, or whose copy it was
-    wanted = {key for of_page in keys.values() for key in (*of_page.of_page, of_page.text, *of_page.named)}
+    wanted = {key for of_page in keys.values() for key in (*of_page.of_page, of_page.text, *of_page.named, of_page.site)}
     wanted |= {document_id for document_id in former.values() if document_id is not None}
     barred = find_barred(conn, wanted)
     if not barred:
         return list(results)
+    repeated = _find_repeated(conn, read, keys, barred)
     kept: list[Result] = []
     joining: dict[str, BarredUrl] = {}
     owners: set[int] = set()
@@ -66,7 +69,7 @@ def refuse_removed(
                 owners.add(page_id)
                 result = _keep_owned(result, keys[page_id], barred, joining)
             else:
-                result = _check(result, document, keys[page_id], former[page_id], barred, joining)
+                result = _check(result, document, keys[page_id], former[page_id], barred, repeated.get(page_id), joining)
         kept.append(result)
     bar(conn, joining, now, now)
     refused = {result.claim.id for result in kept if result.claim.id in read and result.reading.document is None}
@@ -84,7 +87,37 @@ def list_keys(claimed_url: str, document: Document) -> PageKeys:
     fewer = [url for one in shown if "?" in one for url in (*drop_each_parameter(one).values(), one.partition("?")[0])]
     named = _make_keys(url for url in (document.canonical_url, *fewer) if url is not None and not _is_homepage(url))
     text = make_text_key(document.url, document.content_hash)
-    return PageKeys(tuple(of_page), text, tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page))
+    others = tuple(key for key in dict.fromkeys((document.id, *named)) if key not in of_page)
+    return PageKeys(tuple(of_page), text, others, make_text_key(document.url, ""), (*shown, *plain))
+
+
+def _find_repeated(
+    conn: Connection, read: Mapping[int, Document], keys: Mapping[int, PageKeys], barred: Mapping[str, BarredUrl]
+) -> dict[int, BarredUrl]:
+    """The removed articles that pages show again at another URL of their site, by page."""
+    shown = {
+        page_id: make_evidence([(document.title, document.text)], document.site_name)
+        for page_id, document in read.items()
+        if keys[page_id].site in barred
+    }
+    if not shown:
+        return {}
+    paths = {page_id: [*map(make_path_key, keys[page_id].urls)] for page_id in shown}
+    marks = {
+        page_id: [make_text_key(read[page_id].url, mark) for mark in list_marks(evidence)]
+        for page_id, evidence in shown.items()
+        if evidence is not None
+    }
+    found = find_barred(conn, {key for of_page in (*paths.values(), *marks.values()) for key in of_page})
+    repeated: dict[int, BarredUrl] = {}
+    for page_id, evidence in shown.items():
+        at_path = (found[key] for key in paths[page_id] if key in found)
+        alike = (found[key] for key in marks.get(page_id, ()) if key in found)
+        matches = [one for one in at_path if shows_removed_article(read[page_id], one.evidence)]
+        matches += [one for one in alike if evidence and one.evidence and repeats_removed_article(evidence, one.evidence)]
+        if matches:
+            repeated[page_id] = matches[0]
+    return repeated
 
 
 def _check(
@@ -93,13 +126,14 @@ def _check(
     keys: PageKeys,
     former: str | None,
     barred: Mapping[str, BarredUrl],
+    repeated: BarredUrl | None,
     joining: dict[str, BarredUrl],
 ) -> Result:
     """The result of a page without a document of its own."""
     found = next((barred[key] for key in (*keys.of_page, keys.text, former or "") if key in barred), None)
     if found is None:
         named = [barred[key] for key in keys.named if key in barred]
-        found = next((one for one in named if shows_removed_article(document, one.evidence)), None)
+        found = next((one for one in named if shows_removed_article(document, one.evidence)), repeated)
     if found is not None:
         joining[urls.make_key(result.claim.url)] = replace(found, url=result.claim.url)
         return _refuse(result, OutcomeRecord(Outcome.TAKEDOWN, found.reason))

@@ -2,7 +2,8 @@
 
 A page may name a barred URL as its canonical one by mistake, because its template names one URL for all articles. It is the removed article
 if it has a title of the article, or if its text agrees with one of its texts. Kept are hashes of titles and fingerprints of texts, so that
-nobody can read them. Who knows a title can confirm it; the barred URL mostly has its words.
+nobody can read them. Who knows a title can confirm it; the barred URL mostly has its words. A page at any other URL of the site is compared
+as well, and must agree with the text at more points.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from newsmill.model import Document
 # Of the 18 points of a fingerprint: at a similarity of 0.5, one edited copy in 1,500 agrees at fewer, at 0.3 one in 17. Texts that share
 # one of twenty paragraphs agree at three in one of 100 cases, unrelated texts (1 / 1,024 at each point) in one of a million.
 MIN_AGREEING_POINTS = 3
+
+# At any other URL of the site, half of the points must agree, or 13 if the titles differ: articles of a series have one title, and share a
+# beginning and phrases. Of pairs of texts at a similarity of 0.2, one in 240 agrees at nine points, and at 0.5 one in 20 at 13.
+# Of copies at 0.7, one in 50 agrees at fewer than nine, and of copies at 0.9, one in 150 at fewer than 13.
+MIN_POINTS_OF_TITLE = 9
+MIN_POINTS_OF_SITE = 13
 
 Evidence = dict[str, Any]  # {"titles": [hash, …], "texts": [[number, …], …]}, as JSON keeps it
 
@@ -50,6 +57,19 @@ def shows_removed_article(document: Document, evidence: Evidence | None) -> bool
     text = near_duplicates.fingerprint(document.text)
     known = [tuple(one) for one in evidence["texts"]]
     return text is not None and any(near_duplicates.count_agreeing_points(text, one) >= MIN_AGREEING_POINTS for one in known)
+
+
+def list_marks(evidence: Evidence) -> list[str]:
+    """What the evidence of two versions of one article nearly always has in common: a title, or a band of a fingerprint."""
+    bands = {f"band {number} {band}" for text in evidence["texts"] for number, band in enumerate(text)}
+    return [*(f"title {title}" for title in evidence["titles"]), *sorted(bands)]
+
+
+def repeats_removed_article(page: Evidence, removed: Evidence) -> bool:
+    """Whether a page at any URL of the site is the removed article, by the evidence of both."""
+    is_titled = not set(page["titles"]).isdisjoint(removed["titles"])
+    agreeing = [near_duplicates.count_agreeing_points(tuple(one), tuple(other)) for one in page["texts"] for other in removed["texts"]]
+    return max(agreeing, default=0) >= (MIN_POINTS_OF_TITLE if is_titled else MIN_POINTS_OF_SITE)
 
 
 def _hash_title(title: str | None, site_name: str | None) -> str | None:

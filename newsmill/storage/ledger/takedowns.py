@@ -32,8 +32,8 @@ from newsmill.search.erasure import forget_words, merge_deleted_words
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, remove
 from newsmill.storage.ledger.article_identity import lock_ids
-from newsmill.storage.ledger.barred_urls import FORGOTTEN, TEXT_KEY, BarredUrl, bar, make_text_key
-from newsmill.storage.ledger.takedown_evidence import make_evidence, merge_evidence
+from newsmill.storage.ledger.barred_urls import FORGOTTEN, TEXT_KEY, BarredUrl, bar, make_path_key, make_text_key
+from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, merge_evidence
 from newsmill.storage.private_files import make_image_name
 from newsmill.storage.schema import documents, ledger, revisions, segments, takedowns
 from newsmill.storage.statements import FREE, NOW, AnyRow, CounterUpdates, state_is
@@ -187,7 +187,7 @@ class Takedowns:
         """
         is_open = takedowns.c.erase_after.is_not(None)
         with reading(self._engine) as conn:
-            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image).where(is_open)).all()
+            rows = conn.execute(select(takedowns.c.url_key, takedowns.c.image, takedowns.c.document_id).where(is_open)).all()
         wanted = {row.url_key for row in rows}
         erased: Counter[str] = Counter()
 
@@ -210,7 +210,10 @@ class Takedowns:
                 unreadable.append(str(error))
             searched += 1
             advance(1)
-        erased_images = _delete_images(images, {row.image for row in rows if row.image is not None})
+        marks = {mark for document_id in {row.document_id for row in rows} if document_id for mark in images.glob(f"*.{document_id}")}
+        names = {row.image for row in rows if row.image is not None} | {mark.stem for mark in marks}
+        erased_images = _delete_images(images, names)
+        _delete_images(images, {mark.name for mark in marks})  # last: an interrupted command finds the images again
         if wanted:
             merge_deleted_words(self._engine)
         self._record_erased({key: erased[key] for key in wanted}, is_complete=not unreadable, since=now)
@@ -387,16 +390,31 @@ def _bar_article(
         )
         for document in found
     }
+    site_names = {document.id: document.site_name for document in found}
     barred: dict[str, BarredUrl] = {}
     for key, (url, ids) in of_article.items():
         articles = [known[document_id] for document_id in sorted(ids)]
         evidence = reduce(merge_evidence, (article.evidence for article in articles)) if articles else None
         barred[key] = replace(articles[0], url=url, evidence=evidence) if articles else BarredUrl(url, reason)
+        if evidence is not None:
+            _add(barred, make_path_key(url), replace(articles[0], url=url, evidence=evidence))
     for document_id, content_hash in texts:
         article = known[document_id]
         if article.evidence is not None:
             barred[make_text_key(article.url, content_hash)] = article
+    for article in known.values():
+        if article.evidence is not None and article.document_id is not None:
+            barred[make_text_key(article.url, "")] = BarredUrl(article.url, reason)
+            for title, text in versions[article.document_id]:
+                version = make_evidence([(title, text)], site_names[article.document_id])
+                for mark in () if version is None else list_marks(version):
+                    _add(barred, make_text_key(article.url, mark), replace(article, evidence=version))
     bar(conn, barred, erase_after, now)
+
+
+def _add(barred: dict[str, BarredUrl], key: str, article: BarredUrl) -> None:
+    known = barred.get(key)
+    barred[key] = article if known is None else replace(known, evidence=merge_evidence(known.evidence, article.evidence))
 
 
 def _end_rows(conn: Connection, rows: Sequence[AnyRow], reason: str, now: datetime) -> None:

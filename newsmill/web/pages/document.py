@@ -254,7 +254,7 @@ def _format_value(value: Any) -> list[str]:
 ARCHIVED_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 # The archive has the page and not its style sheets and images. Its own rules come later in the cascade, so they win.
 STAND_IN_STYLE = "<style>body{max-width:46rem;margin:1rem auto;font:1rem/1.5 sans-serif}img,video,svg{max-width:100%;height:auto}</style>"
-_HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
+_HEAD = re.compile(r"<head(?=[\s>])", re.IGNORECASE)
 # The policy does not cover early connections (link rel=preconnect, dns-prefetch) and URLs resolved against another host (base).
 _PRECONNECTING_TAG = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
 
@@ -316,7 +316,9 @@ def add_stand_in_style(html: str) -> str:
     >>> add_stand_in_style("<html><head><title>x</title></head>").startswith("<html><head><style>")
     True
     """
-    return _HEAD.sub(lambda head: head[0] + STAND_IN_STYLE, html, count=1)
+    head = _HEAD.search(html)  # only the first: a search for the end of each would take quadratic time
+    end = html.find(">", head.end()) + 1 if head is not None else 0
+    return html[:end] + STAND_IN_STYLE + html[end:] if end else html
 
 
 def disable_preconnects(html: str) -> str:
