@@ -29,6 +29,7 @@ MIN_TREES = 40
 TREES_PER_STEP = 20
 SURE_LOG_ODDS = 2.0  # log-odds from which the evaluation may stop
 FURTHER_GROWTH = 0.9  # expected further growth of the sum, as a share of the trees not evaluated
+MAX_ROWS = 1000  # evaluated at once, in some 10 MB; a page has 100, and a hostile one 20,000
 
 Row = Sequence[float]
 Node = Any  # float | tuple[int, float, Node, Node, float]: recursive
@@ -81,6 +82,9 @@ class BlockModel:
 
         Most blocks are clear before half of the trees are evaluated. The method then estimates the rest.
         """
+        return [odds for at in range(0, len(rows), MAX_ROWS) for odds in self._compute_odds(rows[at : at + MAX_ROWS])]
+
+    def _compute_odds(self, rows: Sequence[Row]) -> list[float]:
         import numpy as np  # only processes that read pages need it
 
         table, count = np.asarray(rows, dtype=float), len(self.trees)
