@@ -32,7 +32,7 @@ from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats, clear_comments, find_title_block, read_facts
 from newsmill.extraction.body.prompts import Prompts, find_prompts, replace_elements
 from newsmill.extraction.body.scripts import find_script_blocks
-from newsmill.extraction.body.teasers import find_cut_teasers, find_teasers
+from newsmill.extraction.body.teasers import find_cut_teasers, find_hidden_articles, find_teasers
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import count_line_words, count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
@@ -142,7 +142,8 @@ def extract_body(
     layout = page.marks.layout
     stats = LayoutStats(layout, facts)
     prompts, teasers = find_prompts(stats), find_cut_teasers(layout, facts.title, url)
-    prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles")})
+    others = dict.fromkeys(find_hidden_articles(stats), "another article, in a hidden tab")
+    prompts = replace(prompts, reasons={**prompts.reasons, **dict.fromkeys(teasers, "list of other articles"), **others})
     known = _Page(layout, facts, stats, model or block_model.load_shipped_model(), is_sure_text, prompts)
     found = _extract_visible(tree, url, known, kept_only=kept_only)
     if sum(count_line_words(block.text) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from urllib.parse import urlsplit
 
-from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, split_words
+from lxml.html import HtmlElement
+
+from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, TextBlock, is_hidden, split_words
 from newsmill.extraction.body.markup import resolve_url
-from newsmill.extraction.body.page_stats import find_title_block, has_comment_name
+from newsmill.extraction.body.page_stats import LayoutStats, find_title_block, has_comment_name
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
 from newsmill.urls import find_site
@@ -90,6 +92,31 @@ def find_cut_teasers(layout: Layout, title: str, url: str | None) -> frozenset[i
     teasers = frozenset(block.index for blocks in small for block in blocks)
     has_text = any(len(block.text) >= MIN_TEXT_CHARACTERS and not block.linked and block.index not in teasers for block in layout.blocks)
     return teasers if has_text else frozenset()
+
+
+def find_hidden_articles(stats: LayoutStats) -> frozenset[int]:
+    """Return the blocks of other articles in hidden tabs: of hidden boxes beside the box of the headline that have a headline of their own.
+
+    That is a heading of the same tag with other words. A hidden box without one may be the rest of the article, which opens on a click.
+    """
+    if stats.title_at < 0 or stats.is_hidden((shown := stats.blocks[stats.title_at]).box):
+        return frozenset()
+    around = {box.index for box in shown.box.ancestors()}
+    found = set[int]()
+    for block in stats.blocks:
+        if block.box.tag == shown.box.tag and block.words != shown.words and block.box.index not in around:
+            beside = next(box for box in block.box.ancestors() if box.parent is None or box.parent.index in around)
+            if _is_hidden(beside.element):
+                found.add(beside.index)
+    return (
+        frozenset(block.index for block in stats.blocks if any(box.index in found for box in block.box.ancestors()))
+        if found
+        else frozenset()
+    )
+
+
+def _is_hidden(element: HtmlElement) -> bool:
+    return element.get("aria-hidden") == "true" or is_hidden(element, element.get("class") or "")
 
 
 def _is_cut(block: TextBlock) -> bool:
