@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -381,28 +382,26 @@ class SpiderRun:
 
     async def _keep(self, maintenance: Any) -> None:
         """Run a maintenance loop. It may only end by being cancelled: without it the run would go on unleased."""
-        try:
+        with self._reporting_errors():
             await maintenance
-        except Exception as error:  # noqa: BLE001  # ends the run, with its traceback in the log
-            self._fail(error)
 
-    def _fail(self, error: Exception) -> None:
-        self._set_problem(error)
-        self.end(REASON_MEMORY if isinstance(error, MemoryError) else "failed")
-
-    def _set_problem(self, error: Exception, prefix: str = "") -> None:
-        """Have the report name an error. The traceback of one that is not expected, a bug, goes into the log."""
-        is_expected = isinstance(error, NewsmillError | OSError)
-        if not is_expected:
-            log.error("Newsmill has failed", exc_info=error)
-        if self.problem is None:
-            self.problem = prefix + (str(error) if is_expected else f"Newsmill has failed: {type(error).__name__}: {error}"[:300])
+    @contextmanager
+    def _reporting_errors(self, prefix: str = "", *, ends: bool = True) -> Iterator[None]:
+        """Have the report name an error, and end the run. The traceback of one that is not expected, a bug, goes into the log."""
+        try:
+            yield
+        except Exception as error:  # the border to Scrapy, which goes on after an error and reports success
+            is_expected = isinstance(error, NewsmillError | OSError)
+            if not is_expected:
+                log.exception("Newsmill has failed")
+            if self.problem is None:
+                self.problem = prefix + (str(error) if is_expected else f"Newsmill has failed: {type(error).__name__}: {error}"[:300])
+            if ends:
+                self.end(REASON_MEMORY if isinstance(error, MemoryError) else "failed")
 
     async def _item_scraped(self, item: Any) -> None:
-        try:
+        with self._reporting_errors():
             await self.output.take(item)
-        except Exception as error:  # noqa: BLE001  # ends the run, with its traceback in the log
-            self._fail(error)
 
     def _record_error(self, failure: Failure) -> None:
         if isinstance(failure.value, MemoryError):
@@ -413,10 +412,8 @@ class SpiderRun:
             self.first_error = f"{failure.type.__name__ if failure.type else 'error'}: {failure.getErrorMessage()}"[:300]
 
     async def _closed(self) -> None:
-        try:
+        with self._reporting_errors("the last pages were not stored: ", ends=False):
             await self.sink.flush()  # before the tasks end: cancelled in the middle of a batch, maintain() would lose it
-        except Exception as error:  # noqa: BLE001  # the report names it, with its traceback in the log
-            self._set_problem(error, "the last pages were not stored: ")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
