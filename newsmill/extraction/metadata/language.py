@@ -95,9 +95,9 @@ def _find_contradiction(declared: str, text: str) -> str | None:
 
 
 def _has_common_words(text: str, language: str) -> bool:
-    """Whether the text contains several of the most frequent words of the language. The detector costs 0.7 ms more."""
+    """Whether the text contains several different frequent words of the language. The detector costs 0.7 ms more."""
     common = _COMMON_WORDS.get(language.split("-")[0])
-    return common is not None and sum(map(common.__contains__, text.lower().split())) >= MIN_COMMON_WORDS
+    return common is not None and len(common.intersection(text.lower().split())) >= MIN_COMMON_WORDS
 
 
 def _is_compatible(declared: str, detected: str) -> bool:
@@ -131,13 +131,12 @@ def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Frequent words that are rare in other languages.
+# Frequent words. Related languages share some: Dutch has "was", "had" and "of", Danish "den".
 _COMMON_WORDS = {
     "en": _word_set("the of and to that with was were has had have this from which their they would been by his after"),
     "de": _word_set("der die das und ist nicht mit dem den eine einen einem einer von zu sich auf für als auch wird wurde hat nach bei"),
-    "fr": _word_set("et dans pour une qui est avec pas aux ont été cette ces sont du au"),
 }
-MIN_COMMON_WORDS = 5  # in the first LONG_TEXT_CHARACTERS; a name or a quotation in another language has fewer
+MIN_COMMON_WORDS = 5  # different ones in the first LONG_TEXT_CHARACTERS; a related language has three, whatever it repeats
 
 # Serbian (ekavian) spells with e what Bosnian and Croatian (ijekavian) spell with ije or je.
 _EKAVIAN_WORDS = _word_set(
