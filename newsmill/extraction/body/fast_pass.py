@@ -71,7 +71,8 @@ def _keep_answers(expressions: Sequence[etree.XPath]) -> list[Any]:
 
 
 _PRUNED, _COMMENTS = _keep_answers(xpaths.RAW_TREE_PRUNE_XPATH), _keep_answers(xpaths.REMOVE_COMMENTS_AND_LISTS_XPATH)
-_BASIC = ElementFilter(_baseline.BASIC_CLEAN_XPATH)
+_BASIC_XPATH = _baseline.BASIC_CLEAN_XPATH  # read once: another thread may have replaced it
+_BASIC = ElementFilter(_BASIC_XPATH)
 _SHARED_LISTS = (xpaths.BODY_XPATH, xpaths.OVERALL_DISCARD_XPATH, xpaths.DISCARD_IMAGE_ELEMENTS, xpaths.TEASER_DISCARD_XPATH)
 _LISTS = [(known, [*known], _keep_answers(known)) for known in _SHARED_LISTS]
 
@@ -79,14 +80,13 @@ _LISTS = [(known, [*known], _keep_answers(known)) for known in _SHARED_LISTS]
 @contextmanager
 def _use_filters() -> Iterator[None]:
     """Make trafilatura use the filters. Its modules share these lists, and find the same elements with both."""
-    original = _baseline.BASIC_CLEAN_XPATH
     try:
         _baseline.BASIC_CLEAN_XPATH = _BASIC
         for known, _, filters in _LISTS:
             known[:] = filters
         yield
     finally:
-        _baseline.BASIC_CLEAN_XPATH = original
+        _baseline.BASIC_CLEAN_XPATH = _BASIC_XPATH
         for known, expressions, _ in _LISTS:
             known[:] = expressions
 
