@@ -439,6 +439,7 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
         parser.__class__ = TolerantParser
         parser.MAX_LENGTH = MAX_HEADER_LINE_BYTES
         parser.lineLengthExceeded = self._refuse_line
+        _flush(self.transport)
         return response
 
     def _refuse_line(self, _: bytes) -> None:
@@ -452,6 +453,16 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
                 self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD_BYTES} bytes of headers")))  # type: ignore[no-untyped-call]
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+
+def _flush(transport: Any) -> None:
+    """Send what was written to a connection now, without a turn of the event loop, in which the process could be frozen.
+
+    An error shows again when the event loop writes: the connection stays registered for it.
+    """
+    while not hasattr(transport, "doWrite"):  # TLS is a layer above TCP
+        transport = transport.transport
+    transport.doWrite()
 
 
 class CappedFactory(_LenientHTTP11ClientFactory):

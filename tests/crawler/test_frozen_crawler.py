@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fake_site import Farm
 from forked_process import ForkedProcess
 from world import World, now
 
+from crawler.downloader import CappedProtocol
 from crawler.throttle import LEASE_CHECKS, LeaseLostError
 from newsmill.exceptions import ServiceError
 from newsmill.storage.database import connect, writing
@@ -27,6 +29,8 @@ def freeze(world: World, crawler: ForkedProcess) -> None:
     engine = connect(world.database_url, busy_seconds=0.2)
     while True:
         crawler.send_signal(signal.SIGSTOP)
+        while " T " not in Path(f"/proc/{crawler.pid}/stat").read_text():  # a signal arrives a moment later
+            time.sleep(0.001)
         try:
             with writing(engine):
                 break
@@ -69,3 +73,23 @@ def test_no_request_is_written_to_a_connection_after_the_lease_of_its_host(engin
         del LEASE_CHECKS[engine.crawler]
     assert (site.log, len(other.log)) == ([], 1)
     assert engine.fetch(page).status == 200
+
+
+def test_a_request_leaves_with_the_check_of_its_lease(engine: Any, sites: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a turn of the event loop in between: a process that is frozen there would send it when another crawler has the host."""
+    site = sites.site()
+    page = site.article("/a")
+    arrived: list[bool] = []
+    send = CappedProtocol.request
+
+    def send_and_block(protocol: CappedProtocol, request: Any) -> Any:
+        response = send(protocol, request)
+        until = time.monotonic() + 10
+        while not site.log and time.monotonic() < until:  # the site has a thread of its own
+            time.sleep(0.01)
+        arrived.append(bool(site.log))
+        return response
+
+    monkeypatch.setattr(CappedProtocol, "request", send_and_block)
+    assert engine.fetch(page).status == 200
+    assert arrived == [True]
