@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import follow_figures as figures
-from follow_bounds import count_clairvoyant_polls, count_rate_polls, estimate_cells
-from follow_figures import Window, World, moment
-from follow_store import Follower, HealthChange, parse_span
+from follow_figures import Window, World, count_clairvoyant_polls, count_rate_polls, estimate_cells, moment
 from simulated import SimulatedClock
+
+from newsmill.sources.table import parse_duration
+
+if TYPE_CHECKING:
+    from follow import Follower, HealthChange
 
 # What a state must contain to name a fault rightly, in lower case.
 NAMES = {
@@ -65,7 +68,7 @@ def measure(
     fetched, stored = figures.first_fetches(world, own), figures.first_stored(world, observations)
     live = score[1].score_live(rows, [], own)
     inside = [row for row, _ in classified]
-    revisits = [parse_span(text) for text in options.revisits.split(",")]
+    revisits = [parse_duration(text) for text in options.revisits.split(",")]
     hubs = {site for site in world.sites if world.kind(site) == "WebSub"}
     searchable = {key: figures.minutes(one.stored_at - moment(due[key]["published"])) for key, one in stored.items() if key in due}
     lags = figures.spread(list(searchable.values()))

@@ -14,33 +14,42 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import growth_fill
-from growth_documents import HAN, LATIN, SOURCES, START, Language, article
-from growth_store import PAGES, store
-from sqlalchemy import Connection, Engine, func, insert, select, text
+from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
 
-from newsmill.model import Document
-from newsmill.search import word_forms
-from newsmill.search.indexer import index_changed
+from newsmill import near_duplicates, urls
+from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
+from newsmill.search import indexer, word_forms
+from newsmill.search.indexer import (
+    build_entry,
+    build_vector,  # the measured data are those that these functions write
+    index_changed,
+    write_codes,
+)
 from newsmill.search.search import Search
-from newsmill.storage import database, fingerprints
+from newsmill.search.tokens import ENGLISH
+from newsmill.search.word_forms import register_forms
+from newsmill.storage import database
+from newsmill.storage import fingerprints as fingerprint_rows
+from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, to_row
-from newsmill.storage.fingerprints import NearDuplicates
-from newsmill.storage.ledger import Ledger
-from newsmill.storage.schema import documents, ledger, segments
+from newsmill.storage.fingerprints import BANDS, NearDuplicates
+from newsmill.storage.ledger import Fetched, Ledger, Result
+from newsmill.storage.schema import documents, fingerprints, hosts, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit while filling
 ROUNDS = 5  # rounds of measured pages, with PAGES in each
@@ -53,13 +62,10 @@ EACH = 12  # queries of each kind
 Query = tuple[str, dict[str, Any]]
 
 
-# ---- filling -----------------------------------------------------------------------------------------------------------------
-
-
 def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
     """Fill the database up to `size` documents. Return False if the time (time.monotonic) runs out before."""
     if engine.dialect.name == "postgresql":
-        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), until)
+        return fill_postgres(engine, size, lambda number: rows_of(number, whole), until)
     with reading(engine) as conn:
         held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
     while held < size:
@@ -89,7 +95,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
     conn.execute(insert(ledger), [page for page, _ in found])
     conn.execute(insert(documents), [document for _, document in found])
     index_changed(conn, [document for _, document in found])
-    fingerprints.refresh(conn, [document for _, document in found])
+    fingerprint_rows.refresh(conn, [document for _, document in found])
 
 
 def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -106,9 +112,6 @@ def page(number: int, document: Document) -> dict[str, Any]:
         "found_by": "feed", "first_seen_at": at, "state": "done", "outcome": "stored", "ended_at": at, "next_at": at, "status": 200,
         "fetched_at": at, "segment": "bulk", "offset": 0, "document_id": document.id, "final_url": url,
     }  # fmt: skip
-
-
-# ---- measuring ---------------------------------------------------------------------------------------------------------------
 
 
 def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
@@ -216,9 +219,6 @@ def sizes(engine: Engine) -> dict[str, int]:
         return {"all": pages, "words": words}
 
 
-# ---- the report ----------------------------------------------------------------------------------------------------------------
-
-
 ROWS = (
     ("documents", "documents", ",d"),
     ("CPU ms per stored page", "store_cpu_ms", ".2f"),
@@ -278,6 +278,189 @@ def main() -> int:
     if figures:
         print(report("SQLite" if "sqlite" in str(engine.url) else "Postgres", figures))
     return 0
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+WORDS = 100_000
+SOURCES = 200
+POOL = 20_000  # paragraphs from which articles are composed
+
+
+class Language:
+    """Generated words, with real words for the most common ones, in realistic frequencies."""
+
+    def __init__(self, alphabet: str, shortest: int, count: int, seed: int, commonest: str = "") -> None:
+        rng = random.Random(seed)
+        seen: dict[str, None] = dict.fromkeys(commonest.split())
+        while len(seen) < count:
+            longest = shortest + 2 + min(6, len(seen) // 50)  # common words are short
+            seen["".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))] = None
+        self.words = list(seen)
+        self.weights = list(itertools.accumulate(1 / (rank + 2.7) ** 1.05 for rank in range(count)))
+
+        rng = random.Random(seed)
+        self.pool = [rng.choices(self.words, cum_weights=self.weights, k=50) for _ in range(POOL)]
+
+    def text(self, rng: random.Random, count: int) -> list[str]:
+        """Return words of the pool, because drawing each word anew would cost more than indexing it."""
+        return self.pool[rng.randrange(POOL)][:count]
+
+    def at(self, rank: int) -> str:
+        return self.words[min(rank, len(self.words) - 1)]
+
+
+LATIN = Language("abcdefghijklmnoprstuvwxyz", 3, WORDS, 1, ENGLISH)
+HAN = Language("".join(map(chr, range(0x4E00, 0x4E00 + 3000))), 1, WORDS // 4, 2)
+
+
+def article(number: int, size: int) -> Document:
+    """Return the document of a number, which is always the same. The dates spread over a year for `size` documents."""
+    rng = random.Random(number)
+    kind = rng.random()
+    language = "en" if kind < 0.6 else "de" if kind < 0.8 else "zh" if kind < 0.9 else None
+    spoken, join, count = (HAN, "", 240) if language == "zh" else (LATIN, " ", 400)
+    paragraphs = [join.join(spoken.text(rng, count // 8)) + "." for _ in range(8)]
+    at = START + YEAR * (number / max(size, 1)) + timedelta(seconds=rng.randrange(3600))
+    source = min(SOURCES - 1, int(rng.paretovariate(0.8)) - 1)
+    url = f"https://paper{source}.example/news/{number}"
+    title = join.join(spoken.text(rng, 8)).capitalize()
+    body = "\n\n".join(paragraphs)
+    return Document(
+        id=urls.make_key(url), url=url, requested_url=url, canonical_url=url, source=f"paper-{source}", site_name=f"Paper {source}",
+        title=title, description=join.join(spoken.text(rng, 20)), text=body,
+        blocks=tuple(Block(BlockType.PARAGRAPH, paragraph) for paragraph in paragraphs),
+        authors=(Author(f"Ann {LATIN.at(rng.randrange(2000))}"),), published_at=at, modified_at=None, first_seen_at=at, fetched_at=at,
+        published_source="json-ld", published_precision="second", language=language, section="News", tags=("one", "two"),
+        image=f"https://paper{source}.example/{number}.jpg", images=(), article_type="NewsArticle", live_updates=(),
+        is_free=None if number % 3 else True, is_free_reason=None, license=None, rights={"robots": "index"}, word_count=count,
+        extractor="synthetic", profile_version=None, confidence=0.9, warnings=(), content_hash=f"{number:032x}",
+        provenance={"title": "json-ld", "published_at": "json-ld"}, archive_ref="bulk@0",
+    )  # fmt: skip
+
+
+GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
+
+Row = dict[str, Any]
+
+
+def fill_postgres(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], until: float) -> bool:
+    """Write documents 0 to `size` - 1: COPY instead of INSERT, and a GIN index created after the rows. A stopped run resumes.
+
+    Return False if the time (time.monotonic) runs out before. `made` returns the rows of ledger and documents for a number.
+    """
+    with writing(engine) as conn:
+        if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
+            conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
+        if _held(conn, search_entries) < size:
+            conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
+    for put, table in ((_put_documents, ledger), (_put_entries, search_entries)):
+        with reading(engine) as conn:
+            held = _held(conn, table)
+        while held < size:
+            if time.monotonic() > until:
+                return False
+            rows = [made(number) for number in range(held, min(size, held + STEP))]
+            with writing(engine) as conn:
+                put(conn, rows)
+            held += len(rows)
+    with reading(engine) as conn:
+        conn.execute(text(GIN))
+        for name in ("documents", "ledger", "search_entries", "fingerprints"):
+            conn.execute(text(f"VACUUM ANALYZE {name}"))
+        conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
+    return True
+
+
+def _held(conn: Connection, table: Table) -> int:
+    return conn.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
+    conn.execute(text("SET LOCAL session_replication_role = replica"))  # otherwise the triggers mark each document as not indexed
+    _copy(conn, ledger, [page for page, _ in rows])
+    _copy(conn, documents, [document for _, document in rows])
+    made = [(document["ledger_id"], near_duplicates.fingerprint(document["text"])) for _, document in rows]
+    _copy(conn, fingerprints, [{"ledger_id": page, **dict(zip(BANDS, bands, strict=True))} for page, bands in made if bands])
+
+
+def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
+    entries = [build_entry(document) for _, document in rows]
+    _copy(conn, search_entries, [build_vector(entry) for entry in entries])
+    write_codes(conn, entries)
+    register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
+
+
+def _copy(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
+    names = list(rows[0])
+    json = {column.name for column in table.c if isinstance(column.type, Json)}
+    columns = ", ".join(f'"{name}"' for name in names)
+    with conn.connection.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as writer:  # type: ignore[attr-defined]
+        for row in rows:
+            writer.write_row([dump_json(row[name]) if name in json and row[name] is not None else row[name] for name in names])
+
+
+PAGES = (
+    indexer.MAX_LISTED_DOCUMENTS
+)  # pages of a round: a process merges GIN's pending list after this number, so each round includes one merge
+SEGMENT, COMMIT = 32, 16  # pages that a crawler saves together, and that a worker stores together
+
+
+def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
+    """Return CPU of this process and the database server, and wall time, in ms per page, from the fetched page to the stored document."""
+    book, now = Ledger(engine), datetime.now(UTC)
+    found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
+    by_url = {document.url: document for document in found}
+    leased = lease(engine, book, [Link(document.url, source=document.source, found_by="feed") for document in found], now)
+    claims = []
+    for rows in (leased[first : first + SEGMENT] for first in range(0, len(leased), SEGMENT)):
+        segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{rows[0].id:08x}", len(rows), 1000, now)
+        book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
+        claims += book.claim_segment(segment.id, "benchmark", seconds=600, now=now)
+    assert len(claims) == len(found), (len(leased), len(claims))
+    results = [Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), by_url[claim.url])) for claim in claims]
+    with server_time(engine) as server:
+        began, cpu = time.perf_counter(), time.process_time()
+        for number in range(0, len(found), COMMIT):
+            book.store(results[number : number + COMMIT], now=now, owner="benchmark", seconds=600)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+    return 1000 * (cpu + server[0]) / len(found), 1000 * wall / len(found)
+
+
+def lease(engine: Engine, book: Ledger, links: list[Link], now: datetime) -> list[LeasedUrl]:
+    """Add new URLs to the ledger and lease them as a crawler does."""
+    with writing(engine) as conn:  # release the hosts of the last turn
+        conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
+    book.add(links, now=now)
+    leased = []
+    for host in book.lease_hosts("benchmark", limit=10_000, seconds=60, now=now):
+        leased += book.lease_urls(host.host, "benchmark", limit=len(links), seconds=60, now=now)
+    assert {row.url for row in leased} == {link.url for link in links}, (len(leased), len(links))
+    return leased
+
+
+@contextmanager
+def server_time(engine: Engine) -> Iterator[list[float]]:
+    """Yield a list that gets the CPU seconds of all processes of a local Postgres; 0 for SQLite."""
+    spent = [0.0]
+    before = _server_cpu(engine)
+    yield spent
+    spent[0] = _server_cpu(engine) - before
+
+
+def _server_cpu(engine: Engine) -> float:
+    if engine.dialect.name != "postgresql":
+        return 0.0
+    with reading(engine) as conn:
+        pids = conn.execute(text("SELECT pid FROM pg_stat_activity")).scalars().all()
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # the process is on another machine, or has ended
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cost of the web pages, the feeds and the API for the server: CPU and bytes of each, with a store of a given size.
+"""Cost of the web pages, the feeds, the API and the exports: CPU and bytes of each, with a store of a given size.
 
     python benchmarks/pages.py --documents 100000 --sources 1000 [--database URL]
 
@@ -6,6 +6,7 @@ The store is generated, on SQLite in a temporary folder or in an empty Postgres.
 newest document has an archived page of 14 KB, which its explanation reads in a child process. Requests run in this process, without a
 socket. `ours` is the CPU of this process (with SQLite's), the median of ROUNDS. `children` is the mean CPU of the page reader, and
 `database` that of a local Postgres. Half the documents contain "harbour", one in ten "festival", one in a thousand "lighthouse".
+With the temporary SQLite store, each format is then exported by a command of its own.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from growth_store import server_time
-from measure import TICK, descendants
+from growth import server_time
+from measure import TICK, descendants, run
 from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
 
@@ -43,6 +44,15 @@ DAYS = 200  # days over which the documents are spread
 SENTENCE = "The council met on Tuesday evening and voted, after two hours of debate, to keep the ferry running through the winter months. "
 KINDS = ("found", "stored", "duplicate", "not_article", "gone", "timeout", "http_error")
 ROUNDS = 7
+EXPORTS = (
+    ("--format", "jsonl"),
+    ("--format", "jsonl", "--as", "zyte"),
+    ("--format", "csv"),
+    ("--format", "jsonld"),
+    ("--format", "parquet"),
+    ("--format", "parquet", "--partition", "day"),
+    ("--format", "text"),
+)
 
 
 def main() -> None:
@@ -59,9 +69,8 @@ def main() -> None:
         fill(context, options.documents, options.sources, options.days)
         measure(context)
         engine.dispose()
-
-
-# ---- filling -----------------------------------------------------------------------------------------------------------------
+        if options.database is None:
+            measure_exports(Path(folder), options.documents)
 
 
 def fill(context: AppContext, many: int, sources: int, days: int) -> None:
@@ -135,9 +144,6 @@ def document() -> Document:
     return Document(**fields | known | {"extractor": "none", "published_source": "meta", "published_precision": "second"})
 
 
-# ---- measuring ---------------------------------------------------------------------------------------------------------------
-
-
 def paths(newest: str) -> Iterator[str]:
     """Yield the paths to request."""
     yield from ("/", f"/documents/{newest}", f"/documents/{newest}/explain", f"/documents/{newest}/page", f"/documents/{newest}/archived")
@@ -196,6 +202,19 @@ def children() -> float:
     """Return the CPU seconds of the descendants of this process, and of those that they have waited for."""
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in descendants(os.getpid())]
     return sum(int(field) for row in fields for field in row[11:15]) / TICK
+
+
+def measure_exports(folder: Path, documents: int) -> None:
+    """Print speed, peak memory and size of each export, including the start of its command."""
+    print(f"{'export':<46} {'docs/s':>8} {'per CPU s':>10} {'peak MB':>8} {'MB':>8}")
+    for number, arguments in enumerate(EXPORTS):
+        out = folder / f"out{number}"
+        command = [sys.executable, "-m", "newsmill.cli.main", "export", *arguments, "--to", str(out)]
+        cost = run(command, folder / "export.log", {**os.environ, "NEWSMILL_DATA": str(folder)})
+        speeds = f"{documents / cost.wall:>8,.0f} {documents / cost.cpu:>10,.0f}"
+        peak = max(kind.peak_mb for kind in cost.kinds.values())
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+        print(f"{' '.join(arguments):<46} {speeds} {peak:>8.0f} {size:>8,.0f}", flush=True)
 
 
 if __name__ == "__main__":

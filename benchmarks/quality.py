@@ -1,4 +1,4 @@
-"""Quality of texts and fields: `python benchmarks/quality.py [--folds DIR] [--learn] [--save RUN] [--against RUN --html FILE]`.
+"""Quality of texts and fields: `python benchmarks/quality.py [--folds DIR] [--learn] [--save RUN]`.
 
 Runs `newsmill extract` over the gold pages and scores the result with `../shared/quality/score.py`, together with trafilatura in the same
 call and with published figures. The shipped model has seen these pages. `--folds DIR` (made by train_blocks.py) extracts each page with a
@@ -9,34 +9,38 @@ Needs `pip install -e '.[train]'`.
 from __future__ import annotations
 
 import argparse
+import gzip
+import importlib.util
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from types import ModuleType
+from typing import Any
 
 import trafilatura
-from confusion import confusion
-from difference import write_page
-from gold import DATA, SETS, GoldPage, pages, publisher, scorer
-from page_scores import calibration, is_catastrophe, is_exact, page_f1
 from trafilatura.settings import Document
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.block_model import BlockModel, parse_model
 from newsmill.extraction.live_updates import REASON as LIVE_UPDATE
+from newsmill.extraction.normalise import count_words
+from newsmill.extraction.page_type import MIN_TEXT_WORDS
 from newsmill.extraction.pipeline import join_text, read
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
+from newsmill.urls import get_site
 
 # The published measure of each set, and the best published figure of any open system on all of its pages;
 # trafilatura-eval, fundus-parser: the best known figure is trafilatura's own
@@ -290,10 +294,7 @@ def main() -> None:
     parser.add_argument("--learn", action="store_true", help="newsmill extract --learn")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--worst", type=int, default=10)
-    parser.add_argument("--confusion", action="store_true", help="what was kept and dropped wrongly, by kind of block")
     parser.add_argument("--save", type=Path, help="keep this run as JSON lines")
-    parser.add_argument("--against", type=Path, help="a saved run to compare with")
-    parser.add_argument("--html", type=Path, help="write the pages that got better or worse than --against here")
     options = parser.parse_args()
     chosen = {name: list(pages(name)) for name in options.sets.split(",")}
     flat = [page for found in chosen.values() for page in found]
@@ -318,14 +319,110 @@ def main() -> None:
         theirs = {other.id: other for _, other in pairs if other.dataset == name}
         known |= {(name, page): f1 for page, f1 in report(name, mine, theirs, options.worst).items()}
         expected += expectations(found, mine)
-        if options.confusion and "text" in found[0].gold:
-            print(confusion(found, {key: one.text for key, one in mine.items()}))
     print(f"\n## Confidence, {len(expected)} pages with whole gold texts\n{calibration(expected)}")
     if options.save:
         options.save.write_text("".join(json.dumps(asdict(one) | {"f1": known.get((one.dataset, one.id))}) + "\n" for one in ours), "utf-8")
-    if options.against and options.html:
-        before = [json.loads(line) for line in options.against.read_text("utf-8").splitlines()]
-        print(write_page(options.html, flat, before, {(one.dataset, one.id): one.text for one in ours}, known))
+
+
+SHARED = Path(os.environ.get("NEWSMILL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+QUALITY = SHARED / "quality"
+DATA = QUALITY / "data"
+FOLDS = 5
+BODY_SETS = ("aeb", "fundus-eval", "fundus-parser", "wcxb-article", "readability-js", "newspaper4k")  # gold with whole texts
+SETS = (*BODY_SETS[:4], "trafilatura-eval", *BODY_SETS[4:])
+
+
+@dataclass(frozen=True, slots=True)
+class GoldPage:
+    """One page of the evaluation sets: its unchanged gold record, and its bytes."""
+
+    dataset: str
+    gold: Mapping[str, Any]
+    html: bytes
+
+    @property
+    def id(self) -> str:
+        return str(self.gold["id"])
+
+    @property
+    def url(self) -> str:
+        return str(self.gold.get("url") or "")
+
+    @property
+    def fold(self) -> int:
+        """The fold, 0 to 4, by registered domain, so that all pages of one publisher are in the same fold."""
+        return int.from_bytes(blake2b(publisher(self).encode(), digest_size=4).digest(), "big") % FOLDS
+
+
+def publisher(page: GoldPage) -> str:
+    """Return the registered domain; for a page without a URL, its host, otherwise its id."""
+    host = page.gold.get("host")
+    url = page.url or (f"https://{host}/" if host else "")
+    return get_site(url) if url else page.id
+
+
+def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:
+    """Yield the pages of one set, in the order of its gold file."""
+    for line in (data / dataset / "gold.jsonl").read_text("utf-8").split("\n"):
+        if line.strip():
+            gold = json.loads(line)
+            yield GoldPage(dataset, gold, gzip.decompress((data / dataset / "pages" / f"{gold['id']}.html.gz").read_bytes()))
+
+
+def scorer() -> ModuleType:
+    """Load `quality/score.py` as a module."""
+    spec = importlib.util.spec_from_file_location("score", QUALITY / "score.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GOOD, LOST = 0.8, 0.6  # F1: a page is a catastrophe if trafilatura has at least the first and Newsmill less than the second
+BINS = (0.0, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)  # of confidence
+
+
+def is_exact(score: ModuleType, row: Mapping[str, Any], text: str) -> bool:
+    """True if the words of the text equal those of one variant of the gold, in order (`exact` of score.py)."""
+    words = score.WORD.findall(score.plain(text))
+    return any(score.WORD.findall(score.plain(variant)) == words for variant in score.variants(row))
+
+
+def page_f1(score: ModuleType, row: Mapping[str, Any], text: str) -> float:
+    """Return the F1 of one page: over words if the gold is a text, otherwise over its wanted and unwanted segments."""
+    if "text" in row:
+        return max(float(score.token_page(score.plain(variant), score.plain(text))[2]) for variant in score.variants(row))
+    flat = score.squeeze(text)
+    hits = sum(score.squeeze(segment) in flat for segment in row.get("with", ()))
+    wrong = sum(score.squeeze(segment) in flat for segment in row.get("without", ()))
+    return float(score.prf(hits, wrong, len(row.get("with", ())) - hits)[2])
+
+
+def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str], theirs: str) -> bool:
+    """True if trafilatura's text is good and each of `ours` is bad. `ours` has the text without and with the entries of a live blog.
+
+    A gold text of fewer than MIN_TEXT_WORDS words does not count, because Newsmill does not treat it as text.
+    """
+    if "text" in row and max(count_words(variant) for variant in score.variants(row)) < MIN_TEXT_WORDS:
+        return False
+    if max(page_f1(score, row, text) for text in ours) >= LOST:
+        return False
+    return page_f1(score, row, theirs) >= GOOD
+
+
+def calibration(pairs: Sequence[tuple[float, float]]) -> str:
+    """Return a table of (confidence, F1) pairs: for each range of confidence the pages, both means, and the pages with a low F1."""
+    lines = [f"   {'confidence':<12} {'pages':>5} {'expected':>9} {'F1':>6} {'under 0.6':>10} {'under 0.8':>10}"]
+    for low, high in pairwise(BINS):
+        found = [pair for pair in pairs if low <= pair[0] < high]
+        if found:
+            f1 = [pair[1] for pair in found]
+            means = f"{mean(pair[0] for pair in found):>9.3f} {mean(f1):>6.3f}"
+            low_pages = f"{sum(x < LOST for x in f1):>10} {sum(x < GOOD for x in f1):>10}"
+            lines.append(f"   {low:.2f} to {min(high, 1):.2f} {len(found):>5} {means} {low_pages}")
+    if pairs:
+        lines.append(f"   expected minus F1 over all: {mean(expected - f1 for expected, f1 in pairs):+.4f}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,26 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import measure
-import rivals
 import world as worlds
-from rivals import System
+
+from newsmill import context
+from newsmill import settings as configuration
+from newsmill.cli.processes import make_children
+from newsmill.cli.supervisor import Supervisor
+from newsmill.cli.terminal import now
+from newsmill.model import Outcome
 
 HERE = Path(__file__).resolve().parent
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+SECONDS_PER_CHECK = 0.5  # between two checks of the ledger
+
+System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
 
 
 def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
@@ -49,7 +58,7 @@ def newsmill_reprocess(world: worlds.World, folder: Path, processes: int) -> tup
     env = environment(folder)
     give_profiles(world, env)
     crawl(world, folder, processes, env)
-    cost = measure.run([sys.executable, str(HERE / "reprocess.py"), str(processes)], folder / "reprocess.log", env)
+    cost = measure.run([sys.executable, __file__, str(processes)], folder / "reprocess.log", env)
     return cost, export(folder, env)
 
 
@@ -85,8 +94,6 @@ def export(folder: Path, env: Mapping[str, str]) -> Path:
     (folder / "status.json").write_text(status.stdout)
     return documents
 
-
-# ---- profiles for a mature run -------------------------------------------------------------------------------------------------
 
 _taught: dict[tuple[str, ...], Path] = {}  # hosts of a world → database with their profiles
 
@@ -125,18 +132,6 @@ def give_profiles(world: worlds.World, env: Mapping[str, str]) -> None:
             store.execute(f"INSERT INTO profiles ({', '.join(names)}) VALUES ({marks})", [fields[name] for name in names])
 
 
-SYSTEMS: Mapping[str, System] = {
-    "newsmill": newsmill,
-    "newsmill-learning": newsmill_learning,
-    "newsmill-mature": newsmill_mature,
-    "newsmill-reprocess": newsmill_reprocess,
-    **rivals.RIVALS,
-}
-LEARNING_SYSTEMS = ("newsmill-mature", "newsmill-reprocess")  # need `learn_sites` first
-
-
-# ---- the queue -----------------------------------------------------------------------------------------------------------------
-
 SEGMENTS = 2000  # enqueued to measure the memory of one
 PAGES_IN_ONE = 32  # pages of a full segment
 
@@ -157,3 +152,68 @@ def redis_bytes_per_page(folder: Path) -> float:
         after = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
         queue.close()
     return round((after - before) / SEGMENTS / PAGES_IN_ONE, 1)
+
+
+def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Run one Scrapy process that extracts in its callbacks; `processes` does not apply."""
+    documents = folder / "inline.jsonl"
+    command = [sys.executable, str(HERE / "peers.py"), "inline", str(documents), *world.homepages]
+    return measure.run(command, folder / "inline.log"), documents
+
+
+def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Run `trafilatura --input-file` over the URLs of the articles; metadata and JSON, one thread."""
+    urls_file, config, out = write_urls(world, folder), folder / "trafilatura.cfg", folder / "out"
+    shipped = subprocess.run(
+        [sys.executable, "-c", "import trafilatura.settings as s; print(s.__file__)"], check=True, capture_output=True, text=True
+    )
+    text = (Path(shipped.stdout.strip()).parent / "settings.cfg").read_text()
+    config.write_text(
+        re.sub(r"(?im)^sleep_time\s*=.*$", "SLEEP_TIME = 0", re.sub(r"(?im)^ssrf_protection\s*=.*$", "SSRF_PROTECTION = off", text))
+    )
+    command = [str(Path(sys.executable).parent / "trafilatura"), "--input-file", str(urls_file), "--output-dir", str(out)]
+    cost = measure.run([*command, "--json", "--with-metadata", "--parallel", "1", "--config-file", str(config)], folder / "cli.log")
+    documents = folder / "cli.jsonl"
+    with documents.open("w", encoding="utf-8") as lines:
+        for path in sorted(out.rglob("*.json")):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            authors = [name for name in (found.get("author") or "").split("; ") if name]
+            kept = {"url": found.get("source") or found.get("url"), "title": found.get("title"), "text": found.get("text")}
+            lines.write(json.dumps(kept | {"authors": authors, "published_at": found.get("date")}) + "\n")
+    return cost, documents
+
+
+def write_urls(world: worlds.World, folder: Path) -> Path:
+    """Write a file with the URLs of the articles, one per line."""
+    urls_file = folder / "urls.txt"
+    rows = [json.loads(line) for line in world.truth.read_text(encoding="utf-8").splitlines()]
+    urls_file.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))
+    return urls_file
+
+
+def reprocess(processes: int) -> None:
+    """Requeue all stored pages, start workers and the scheduler, and wait until all are stored."""
+    settings = configuration.load()
+    with context.open_context(settings) as store, context.open_redis(settings):
+        requeued = store.ledger.retry(now=now(), outcome=Outcome.STORED)
+        children = [child for child in make_children(processes) if child.name != "crawler"]
+        with Supervisor(children, environ=os.environ, logs=context.logs_folder(settings), report=print) as supervisor:
+            while any(store.ledger.progress().states.get(state, 0) for state in ("fetched", "processing")):
+                time.sleep(SECONDS_PER_CHECK)
+                supervisor.watch()
+        print(f"{requeued} pages extracted again")
+
+
+SYSTEMS: Mapping[str, System] = {
+    "newsmill": newsmill,
+    "newsmill-learning": newsmill_learning,
+    "newsmill-mature": newsmill_mature,
+    "newsmill-reprocess": newsmill_reprocess,
+    "scrapy-inline": scrapy_inline,
+    "trafilatura-cli": trafilatura_cli,
+}
+LEARNING_SYSTEMS = ("newsmill-mature", "newsmill-reprocess")  # need `learn_sites` first
+
+
+if __name__ == "__main__":
+    reprocess(int(sys.argv[1]))

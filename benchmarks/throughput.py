@@ -1,14 +1,12 @@
 """CPU cost of turning news pages into stored documents, on local sites with known articles.
 
-    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--mature] [--reprocess] [--only newsmill,rq-batches]
-        [--json FILE]
-    python benchmarks/throughput.py --only newsmill,trafilatura-cli,newspaper4k,news-please --peers-in DIR
+    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--mature] [--reprocess]
+        [--only newsmill,trafilatura-cli] [--json FILE]
 
 Newsmill with the embedded default (fetch, archive, queue, extract, store) and its peers process the same pages in turn. `--mature` adds
-Newsmill with existing profiles, `--reprocess` another extraction from the archive. `--peers-in` is a folder for the environments of
-the peers news-please and newspaper4k, which pip creates at the first run. The server is nginx on loopback, without delays between requests.
-The result is CPU seconds per 1,000 stored articles, of all processes with their children and Redis. A run on a small world excludes
-start-up: (CPU large - CPU small) / (articles large - articles small).
+Newsmill with existing profiles, `--reprocess` another extraction from the archive. The server is nginx on loopback,
+without delays between requests. The result is CPU seconds per 1,000 stored articles, of all processes with their children and Redis. A run
+on a small world excludes start-up: (CPU large - CPU small) / (articles large - articles small).
 """
 
 from __future__ import annotations
@@ -20,15 +18,15 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
-import environments
 import measure
-import rivals
 import world as worlds
-from report import Run, format_result, summary, table
+from measure import Cost
 from systems import LEARNING_SYSTEMS, SYSTEMS, learn_sites, redis_bytes_per_page
 
 SMALL_WORLD_DIVISOR = 10  # the small world has a tenth of the pages, at least 10 per site
@@ -61,7 +59,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="newsmill,scrapy-inline", help="systems to run, separated by commas (default: %(default)s)")
     parser.add_argument("--mature", action="store_true", help="also Newsmill with profiles learned before")
     parser.add_argument("--reprocess", action="store_true", help="also Newsmill extracting its archive again, with profiles learned before")
-    parser.add_argument("--peers-in", type=Path, help="folder for the environments of news-please and newspaper4k")
     parser.add_argument("--port", type=int, default=8090, help="first of two ports for the worlds")
     parser.add_argument("--json", type=Path, help="write every run and the summary to this file")
     return parser.parse_args()
@@ -76,10 +73,6 @@ def main() -> int:
         sys.exit(f"unknown system: {', '.join(sorted(unknown))}; expected {', '.join(SYSTEMS)}")
     worlds.check_nginx()
     measure.end_cleanly()
-    apart = set(names) & set(environments.PINNED)
-    if apart and options.peers_in is None:
-        sys.exit(f"{' and '.join(sorted(apart))} need an environment; set a folder for it with --peers-in")
-    rivals.pythons.update(environments.install(sorted(apart), options.peers_in or Path()))
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="newsmill-world-") as root, ExitStack() as exit_stack:
         sizes = {"small": max(10, options.pages // SMALL_WORLD_DIVISOR), "large": options.pages}
@@ -112,6 +105,112 @@ def main() -> int:
         options.json.write_text(json.dumps(about | {"summary": rows, "runs": [asdict(run) for run in runs]}, indent=1))
     kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
     return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]
+
+
+PEERS = ("trafilatura-cli", "scrapy-inline")  # the first of these with runs is the reference for the others
+COLUMNS = (
+    "system",
+    "runs",
+    "articles",
+    "CPU s per 1,000, start-up off (range)",
+    "with start-up",
+    "of the peer's (range)",
+    "articles per wall s",
+    "MB written per 1,000, start-up off",
+    "peak MB",
+    "CPU share",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one system on one world."""
+
+    system: str
+    size: str  # large or small
+    cost: Cost
+    documents: int
+    truth: Mapping[str, object]
+
+    @property
+    def articles(self) -> int:
+        """The number of distinct stored articles of the world: the unit of all systems, however many copies they keep."""
+        return int(str(self.truth["stored_once"])) + int(str(self.truth["stored_more_than_once"]))
+
+
+def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
+    """Return medians and ranges of the runs of one system."""
+    large = [r for r in runs if r.system == name and r.size == "large"]
+    small = [r for r in runs if r.system == name and r.size == "small"]
+    base = median(r.cost.cpu for r in small)
+    base_articles = median(r.articles for r in small)
+    written = median(r.cost.written_mb for r in small)
+    by_turn = [(r.cost.cpu - base) / max(1, r.articles - base_articles) * 1000 for r in large]
+    marginal = sorted(by_turn)
+    with_start = sorted(r.cost.cpu / max(1, r.articles) * 1000 for r in large)
+    last = large[-1]
+    return {
+        "system": name,
+        "runs": len(large),
+        "articles": last.articles,
+        "cpu_per_1000": round(median(marginal), 1),
+        "cpu_per_1000_range": [round(marginal[0], 1), round(marginal[-1], 1)],
+        "cpu_per_1000_by_turn": by_turn,
+        "cpu_per_1000_with_start": round(median(with_start), 1),
+        "articles_per_wall_second": round(median(r.articles / r.cost.wall for r in large), 1),
+        "written_mb_per_1000": round(median((r.cost.written_mb - written) / max(1, r.articles - base_articles) * 1000 for r in large), 1),
+        "peak_mb": {kind: max(r.cost.kinds[kind].peak_mb for r in large if kind in r.cost.kinds) for kind in last.cost.kinds},
+        "cpu_share": shares(last.cost),
+        "left_behind": sum(r.cost.left_behind for r in runs if r.system == name),
+        "truth": {key: value for key, value in last.truth.items() if key not in ("f1_by_site", "missing_urls")},
+    }
+
+
+def shares(cost: Cost) -> dict[str, float]:
+    """Return the share of each kind of process in the sampled CPU."""
+    total = sum(kind.cpu for kind in cost.kinds.values()) or 1.0
+    return {name: round(kind.cpu / total, 3) for name, kind in sorted(cost.kinds.items(), key=lambda pair: -pair[1].cpu)}
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return the summaries as a Markdown table, for a terminal and for README.md."""
+    lines = [
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
+    ]
+    peer = next((row for name in PEERS for row in rows if row["system"] == name), None)
+    for row in rows:
+        low, high = row["cpu_per_1000_range"]  # type: ignore[misc]
+        peak = ", ".join(f"{kind} {mb:.0f}" for kind, mb in row["peak_mb"].items())  # type: ignore[attr-defined]
+        share = ", ".join(f"{kind} {part:.0%}" for kind, part in row["cpu_share"].items())  # type: ignore[attr-defined]
+        cpu = f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio(row, peer) if peer else ''}"
+        figures = f"{cpu} | {row['articles_per_wall_second']} | {row['written_mb_per_1000']}"
+        lines.append(f"| {row['system']} | {row['runs']} | {row['articles']} | {figures} | {peak} | {share} |")
+    return "\n".join(lines)
+
+
+def ratio(row: Mapping[str, object], peer: Mapping[str, object]) -> str:
+    """Return the median and the range of the ratio, computed per turn because the speed of a shared machine varies."""
+    turns = zip(row["cpu_per_1000_by_turn"], peer["cpu_per_1000_by_turn"], strict=True)  # type: ignore[call-overload]
+    quotients = sorted(ours / theirs for ours, theirs in turns)
+    return f"{median(quotients):.2f} ({quotients[0]:.2f} to {quotients[-1]:.2f})"
+
+
+def format_result(row: Mapping[str, object]) -> str:
+    """Return one line that compares the stored articles with the known ones."""
+    truth: Mapping[str, object] = row["truth"]  # type: ignore[assignment]
+    fields = (
+        "expected",
+        "stored_once",
+        "missing",
+        "stored_more_than_once",
+        "not_an_article",
+        "f1",
+        "title_exact",
+        "authors_equal",
+        "footers_surviving",
+    )
+    return f"{row['system']}: " + ", ".join(f"{name} {truth[name]}" for name in fields)
 
 
 if __name__ == "__main__":

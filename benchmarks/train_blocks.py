@@ -20,7 +20,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 import trafilatura
-from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
+from quality import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
 from newsmill.charset import to_text
 from newsmill.extraction.body.align import HALF, align

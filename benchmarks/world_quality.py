@@ -25,10 +25,8 @@ from statistics import mean, stdev
 from types import ModuleType
 from typing import Any
 
-from gold import GoldPage
-from gold import scorer as quality_scorer
-from page_scores import is_exact
-from quality import NOW, fold_model
+from quality import NOW, GoldPage, fold_model, is_exact
+from quality import scorer as quality_scorer
 from world import shared
 
 from newsmill.extraction.body.block_model import BlockModel

@@ -16,7 +16,7 @@ and so do kinds that show the same articles: a copy says nothing about what both
   With more, the ratio is around 1, corrected by pairs across the sides among the articles that a third listing shows.
 * The bound is a 95 % quantile of the number of missed articles, with the uncertainty of all of that. It is never below one article.
 
-What no listing of a site ever shows is outside of what can be known from its listings. `benchmarks/completeness.py` measures the bound.
+What no listing of a site ever shows is outside of what can be known from its listings. `tests/completeness_days.py` measures the bound.
 """
 
 from __future__ import annotations

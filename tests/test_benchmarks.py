@@ -36,7 +36,7 @@ def benchmark_module() -> Iterator[Any]:
 
 
 def test_start_up_is_subtracted_from_cpu_and_bytes(benchmark_module: Any) -> None:
-    report, cost = benchmark_module("report"), benchmark_module("measure").Cost
+    report, cost = benchmark_module("throughput"), benchmark_module("measure").Cost
 
     def run(size: str, articles: int, cpu: float, written: float) -> Any:
         truth = {"stored_once": articles, "stored_more_than_once": 0}
@@ -49,39 +49,21 @@ def test_start_up_is_subtracted_from_cpu_and_bytes(benchmark_module: Any) -> Non
 
 def test_systems_are_compared_turn_by_turn(benchmark_module: Any) -> None:
     """The machine was half as fast in the second turn, which does not change the ratio."""
-    report = benchmark_module("report")
+    report = benchmark_module("throughput")
     ours, theirs = ({"cpu_per_1000_by_turn": turns} for turns in ([10.0, 20.0, 9.0], [20.0, 40.0, 20.0]))
     assert report.ratio(ours, theirs) == "0.50 (0.45 to 0.50)"
 
 
-def test_memory_is_the_maximum_of_each_tenth(benchmark_module: Any) -> None:
-    samples = [(0, {"worker": 90.0}), (5, {"worker": 120.0}), (50, {"worker": 110.0, "page readers": 150.0}), (100, {"worker": 100.0})]
-    tenths = benchmark_module("memory").tenths(samples)
-    assert tenths["worker"] == [120.0, 0, 0, 0, 0, 110.0, 0, 0, 0, 100.0]
-    assert tenths["page readers"][5] == 150.0
-
-
-def test_figures_are_differences_of_two_samples(benchmark_module: Any) -> None:
-    scaling = benchmark_module("scaling")
-    first = scaling.Look(10.0, 100, {"worker": 5.0, "nginx": 1.0}, 1000.0, 400, 300, 2000, 900, 0, {"Lock": 2})
-    last = scaling.Look(20.0, 300, {"worker": 11.0, "nginx": 2.0}, 1010.0, 600, 400, 4000, 1300, 0, {"Lock": 6, "running": 40})
-    found = scaling.figures(1, 1, first, last)
-    assert (found.pages, found.pages_per_second, found.cpu_ms_per_page) == (200, 20.0, 30.0)  # without nginx
-    assert found.cores_used == 0.7
-    assert (found.redis_commands_per_page, found.redis_reads_per_page, found.sql_per_page, found.commits_per_page) == (1.0, 0.5, 10.0, 2.0)
-    assert found.lock_wait_ms_per_page == 1.0  # four waiting sessions of 50 ms, 200 pages
-
-
 def test_filled_urls_are_known_in_a_sitemap(benchmark_module: Any, tmp_path: Path) -> None:
-    loopback = benchmark_module("loopback")
+    crawling = benchmark_module("crawling")
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
     database.upgrade(engine)
     ledger = Ledger(engine)
-    loopback.fill(ledger, 0, 20, 5, 8093)
-    loopback.fill(ledger, 20, 30, 5, 8093)
+    crawling.fill(ledger, 0, 20, 5, 8093)
+    crawling.fill(ledger, 20, 30, 5, 8093)
     (tmp_path / "www").mkdir()
-    loopback.write_sitemaps(tmp_path, 1, 8093, known=6, new=2)
-    sitemap = (tmp_path / "www" / "maps" / f"{loopback.make_host(0)}.xml").read_text()
+    crawling.write_sitemaps(tmp_path, 1, 8093, known=6, new=2)
+    sitemap = (tmp_path / "www" / "maps" / f"{crawling.make_host(0)}.xml").read_text()
     links = [Link(part.partition("<")[0], Kind.PAGE, None, "sitemap") for part in sitemap.split("<loc>")[1:]]
     added = ledger.add(links, now=NOW)
     engine.dispose()
@@ -106,7 +88,7 @@ SCORE = SimpleNamespace(WORD=re.compile(r"\w+"), plain=str, variants=lambda row:
     [("Rain fell. It was cold!", True), ("It was cold.", True), ("It was cold. Rain fell.", False), ("Rain fell.", False), ("", False)],
 )
 def test_exact_means_the_words_of_one_variant_in_order(benchmark_module: Any, text: str, exact: bool) -> None:
-    assert benchmark_module("page_scores").is_exact(SCORE, ROW, text) is exact
+    assert benchmark_module("quality").is_exact(SCORE, ROW, text) is exact
 
 
 @pytest.mark.parametrize(
@@ -121,11 +103,11 @@ def test_exact_means_the_words_of_one_variant_in_order(benchmark_module: Any, te
 def test_a_catastrophe_is_lost_in_every_form_and_found_by_trafilatura(
     benchmark_module: Any, ours: list[str], theirs: str, lost: bool
 ) -> None:
-    assert benchmark_module("page_scores").is_catastrophe(SCORE, ROW, ours, theirs) is lost
+    assert benchmark_module("quality").is_catastrophe(SCORE, ROW, ours, theirs) is lost
 
 
 def test_calibration_counts_pages_by_confidence(benchmark_module: Any) -> None:
-    table = benchmark_module("page_scores").calibration([(0.99, 1.0), (0.99, 0.5), (0.82, 0.7)]).splitlines()
+    table = benchmark_module("quality").calibration([(0.99, 1.0), (0.99, 0.5), (0.82, 0.7)]).splitlines()
     assert [line.split() for line in table[1:]] == [
         ["0.80", "to", "0.85", "1", "0.820", "0.700", "0", "1"],
         ["0.98", "to", "1.00", "2", "0.990", "0.750", "1", "1"],

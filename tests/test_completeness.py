@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from completeness_days import simulate
 
 from newsmill.completeness import Completeness, SeenArticle, Unknown, estimate, group_kinds
-
-BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
 
 
 def articles(**counts: int) -> list[SeenArticle]:
@@ -80,13 +76,9 @@ def test_one_article_counts_if_the_other_listings_agree_too_well_to_miss_it_sepa
     assert bound([*separate, *articles(homepage=9)]) < 1.5 * expected, "of separate listings one more says little"
 
 
-def test_the_bound_holds_in_simulated_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `python benchmarks/completeness.py --days 500`, with fewer days: the bound holds for 95 % and is below 3 points."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    monkeypatch.delitem(sys.modules, "completeness", raising=False)
-    import completeness
-
-    results = [completeness.simulate(number, seed=1) for number in range(140)]
+def test_the_bound_holds_in_simulated_days() -> None:
+    """As `python tests/completeness_days.py --days 500`, with fewer days: the bound holds for 95 % and is below 3 points."""
+    results = [simulate(number, seed=1) for number in range(140)]
     known = [result for result in results if result.holds is not None]
     assert sum(result.holds is True for result in known) >= 0.95 * len(known)
     assert sorted(result.width for result in known)[len(known) // 2] < 3

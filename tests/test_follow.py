@@ -171,7 +171,7 @@ def test_the_schedule_counts_from_the_publication() -> None:
 
 
 def test_no_schedule_with_known_times_has_fewer_polls() -> None:
-    from follow_bounds import count_clairvoyant_polls
+    from follow_figures import count_clairvoyant_polls
 
     def fewest(times: list[float], lag: float) -> int:
         """By trying every set of last moments."""
@@ -189,7 +189,7 @@ def test_no_schedule_with_known_times_has_fewer_polls() -> None:
 
 
 def test_polls_with_known_rates() -> None:
-    from follow_bounds import Cell, count_rate_polls, estimate_cells
+    from follow_figures import Cell, count_rate_polls, estimate_cells
 
     one = [Cell(10, 6.0)]
     # Evenly every p95 / 0.95 gives 95 % within p95; a tighter median needs more.

@@ -30,7 +30,7 @@ from newsmill.search.tokens import fold
 # ---- facets ------------------------------------------------------------------------------------------------------------------
 
 
-FACET_MATCHES = 2_000  # the newest matches, whose values are counted: 12 ms on SQLite (benchmarks/search_counts.py)
+FACET_MATCHES = 2_000  # the newest matches, whose values are counted: 12 ms on SQLite at a million documents
 MAX_FACET_VALUES = 10  # shown of each facet
 
 FacetName = Literal["language", "source", "section", "author", "type", "site"]

@@ -124,8 +124,7 @@ def _all_of(nodes: Sequence[Node]) -> Node | None:
 # every document. Chunks are counted in documents, so results do not depend on the machine's load; only the time limit does, and then a page
 # says how far it looked.
 #
-# Without time limits one kind of query takes 922 ms (p95) at a million documents on Postgres, with them 75 ms; on SQLite 267 and 49 ms
-# (`benchmarks/search_page.py`, with and without `--seconds 1000`).
+# Without time limits one kind of query takes 922 ms (p95) at a million documents on Postgres, with them 75 ms; on SQLite 267 and 49 ms.
 
 COUNT_SECONDS = 0.030  # to count the matches that are not on a page: the difference between 8,000 and 9,000 does not matter
 FAR_DOCUMENTS = 50_000  # after about so many, a scan with enough matches ends

@@ -1,4 +1,4 @@
-"""The same faults on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what it loses, doubles or never resumes."""
+"""The same faults on a plain Scrapy + RQ pipeline (tests/rq_plain.py): what it loses, doubles or never resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from chaos.results import RunResult, back_to_progress, spread
 from chaos.servers import Redis
 from chaos.site import World, requests
 
-PEERS = TESTS.parent / "benchmarks" / "peers"
 MAX_IDLE_SECONDS = 150.0  # seconds without a new row after which the rest counts as pending; RQ's own maintenance comes every ten minutes
 RDB = ["--appendonly", "no", "--save", "3600", "1", "300", "100", "60", "10000"]  # Debian's defaults
 
@@ -32,7 +31,7 @@ class Plain(Roles):
     def __init__(self, folder: Path, world: World, workers: int) -> None:
         self.redis = Redis(folder / "redis", RDB)
         super().__init__(folder, world, self.redis, None)
-        program = [sys.executable, str(PEERS / "rq_plain.py")]
+        program = [sys.executable, str(TESTS / "rq_plain.py")]
         sitemaps = [f"{home}/sitemap.xml" for home in world.homes()]
         self.roles = {"crawler": Role("crawler", [*program, "spider", str(folder), self.redis.url, *sitemaps])}
         for number in range(1, workers + 1):
@@ -42,7 +41,7 @@ class Plain(Roles):
         """Nothing: the spider gets everything on its command line."""
 
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": f"{PEERS}:{TESTS}"}
+        return {**os.environ, "PYTHONPATH": str(TESTS)}
 
     def ended_well(self, role: Role) -> bool:
         """The spider ends when it believes that it has seen everything."""

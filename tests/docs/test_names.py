@@ -17,7 +17,7 @@ FOREIGN = """
 EventSource bm25 cache_size checkpoint_timeout contentless_delete custom_settings data_files default_toast_compression
 depends_on enqueue_at enqueue_in
 gin_fuzzy_search_limit html_clean http_proxy https_proxy load_dataset maintenance_work_mem map_from_entries max_wal_size mmap_size pg_dump
-pg_restore prune_xpath random_page_cost read_parquet ts_rank user_data_dir wal_autocheckpoint wal_compression
+pg_restore prune_xpath random_page_cost read_parquet shared_buffers ts_rank user_data_dir wal_autocheckpoint wal_compression
 """
 
 

@@ -1,9 +1,12 @@
-"""The peer everything is held against: Scrapy and trafilatura in one process, writing JSON lines. No queue, archive or database.
+"""The peers with Scrapy: a pipeline in one process for throughput.py, and the fetching alone for crawling.py.
 
-    python scrapy_inline.py OUT.jsonl HOMEPAGE...
+    python peers.py inline OUT.jsonl HOMEPAGE...
+    python peers.py fetch DELAY PAGES HOST:PORT...
 
-A spider as one would write it in an afternoon: sitemaps from robots.txt, links of the front page and the sections, each page cleaned
-in the callback. Politeness is off and bodies are decompressed by Scrapy, as by default.
+`inline` is a spider as one would write it in an afternoon: sitemaps from robots.txt, links of the front page and the sections, and each
+page extracted with trafilatura in the callback, without a queue, an archive or a database. Politeness is off, and Scrapy decompresses
+bodies, as by default. `fetch` fetches each page of each host politely and discards it, with Scrapy's default settings but for the number
+of requests in flight, which must be wide enough for that many hosts.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import scrapy
@@ -89,7 +92,34 @@ class Inline(SitemapSpider):
         self.out.close()
 
 
+FETCH_SETTINGS = {
+    "CONCURRENT_REQUESTS": 256,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+    "LOG_LEVEL": "WARNING",
+    "USER_AGENT": "scrapy-fetch",
+}
+
+
+class Fetch(scrapy.Spider):
+    """Fetches every page of every host, in turns as a crawler meets them."""
+
+    name = "fetch"
+
+    async def start(self) -> AsyncIterator[scrapy.Request]:
+        for page in range(self.pages):
+            for host in self.hosts:
+                yield scrapy.Request(f"http://{host}/a/{page}.html", self.parse)
+
+    def parse(self, response: Response) -> None:
+        """A page that a program would now read: its text, decoded."""
+        self.characters = len(response.text)
+
+
 if __name__ == "__main__":
-    process = CrawlerProcess(SETTINGS)
-    process.crawl(Inline, homepages=sys.argv[2:], out=sys.argv[1])
+    if sys.argv[1] == "inline":
+        process = CrawlerProcess(SETTINGS)
+        process.crawl(Inline, out=sys.argv[2], homepages=sys.argv[3:])
+    else:
+        process = CrawlerProcess(FETCH_SETTINGS | {"DOWNLOAD_DELAY": float(sys.argv[2])})
+        process.crawl(Fetch, pages=int(sys.argv[3]), hosts=sys.argv[4:])
     process.start()

@@ -1,6 +1,6 @@
 """Whether the bound of `newsmill/completeness.py` holds: simulated days of sources whose hidden articles are known.
 
-    python benchmarks/completeness.py --days 500 --seed 1
+    python tests/completeness_days.py --days 500 --seed 1
 
 Each day has sections, hours by a daily rhythm, and listings that overlap by one of the mechanisms of MECHANISMS. For each mechanism, and
 for all together, it prints how often the bound holds the true share of missed articles, how wide it is, and how often it is unknown.
