@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "be
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
     """Warnings are missing pages, links or anchors, and pages that the navigation does not name. With --quiet none would count."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's note on its successor; docs/decisions/testing.md
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's note on its successor, Zensical, which reads the same pages
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     built = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
