@@ -160,7 +160,7 @@ def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, en
         for process, event in zip(pair, begun, strict=True):
             assert event.wait(60)
             if is_killed:
-                time.sleep(chance.uniform(0, 0.1 + kills / 50))  # the slower the machine, the later
+                time.sleep(chance.uniform(0, 0.1 + kills / 10))  # the slower the machine, the later
                 process.kill()
                 kills += 1
             process.join()
