@@ -29,7 +29,6 @@ from newsmill.model import Author, AuthorType, Block, BlockType
 
 MAX_NAME_CHARACTERS = 60  # characters of one name; longer texts are sentences
 MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on many pages of a site, and several times on each
-MAX_PLACE_WORDS = 3  # words of a place beside a name: "Rio de Janeiro"
 MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
@@ -109,7 +108,6 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _WORD_JOINER.sub("", unescape_html(_HTML_TAG.sub(" ", text)))
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", text)
     text = _ASIAN_BRACKETS.sub(" ", _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text))))
-    text = _remove_place(text)
     names: list[str] = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
@@ -125,16 +123,6 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
         if _is_name(name) and not (names and _JOB_TITLES.search(name)):
             names.append(name)
     return tuple(dict.fromkeys(names))
-
-
-def _remove_place(text: str) -> str:
-    """Return the byline without the place between a full name and the date: "Jane Doe | Port Bay | 24 Nov 2026"."""
-    parts = text.split("|")
-    for at in range(1, min(len(parts) - 1, MAX_BYLINE_NAMES)):
-        before, place, behind = parts[at - 1].split(), parts[at].split(), parts[at + 1]
-        if len(before) > 1 and len(place) <= MAX_PLACE_WORDS and _DATE.search(behind) and not _DATE.search("|".join(parts[: at + 1])):
-            return "|".join((*parts[:at], *parts[at + 1 :]))
-    return text
 
 
 def _is_name(name: str) -> bool:
