@@ -220,17 +220,6 @@ JANE = ([("Jane Doe", "person")], "json-ld")
         # a user name in the data, a name in the byline
         ('<meta name="author" content="jdoe">', '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
         ('<meta name="author" content="jdoe">', "", ([("jdoe", "person")], "meta")),
-        # the owner of the copyright in the data, a person in the byline; the owner may be the author
-        (
-            '<meta name="author" content="Big House"><meta name="copyright" content="Copyright © 2026 Big House">',
-            '<p class="byline">By Jane Doe</p>',
-            ([("Jane Doe", "person")], "dom"),
-        ),
-        (
-            '<meta name="author" content="Jane Doe"><meta name="copyright" content="© Jane Doe">',
-            "",
-            ([("Jane Doe", "person")], "meta"),
-        ),
         # the name of a host counts less than any other
         (
             '<meta name="author" content="paper.example.jp">',

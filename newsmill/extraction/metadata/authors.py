@@ -193,7 +193,6 @@ _BY_LINE = re.compile(
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _USER_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _GAP = "· · ·"
-_COPYRIGHT_WORDS = re.compile(r"©|\(c\)|\bcopyright\b|\ball rights reserved\b|\balle rechte vorbehalten\b|\b(?:19|20)\d{2}\b|\bby\b", re.I)
 Authors = tuple[Author, ...]
 
 
@@ -202,7 +201,7 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
 
     JSON-LD, <meta>, the byline and the listing are searched in this order for a person, and for an organisation only if none names a
     person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
-    The owner of the copyright that <meta> names, and the name of a host, count only if no other source has an author.
+    The name of a host counts only if no other source has an author.
     """
 
     def select_authors(authors: Iterable[Author]) -> Authors:
@@ -219,14 +218,12 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
         (select_authors(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
         (select_authors(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
     ]
-    owner = _find_copyright_owner(page)
-    if not any(_has_names(authors, owner) for authors, _ in found):  # a search in the visible page costs more than one in the data
+    if not any(_has_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
         found.append((select_authors(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
         found.append((select_authors(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
     found = [(_drop_publishers(authors), source) for authors, source in found]
     kinds: tuple[Callable[[Authors], object], ...] = (
-        partial(_has_names, owner=owner),
         _has_names,
         _list_person_names,
         _has_more_than_hosts,
@@ -243,19 +240,13 @@ def _drop_publishers(authors: Authors) -> Authors:
     return tuple(author for author in authors if author.type is AuthorType.PERSON or is_agency(author.name))
 
 
-def _has_names(authors: Authors, owner: str | None = None) -> bool:
-    """True if a person is named, and not only by a user name such as "jdoe" or by `owner`, the joined letters of a name."""
-    people = (author.name for author in authors if author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name))
-    return any(owner is None or join_letters(name) != owner for name in people)
+def _has_names(authors: Authors) -> bool:
+    """True if a person is named, and not only by a user name such as "jdoe"."""
+    return any(author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name) for author in authors)
 
 
 def _has_more_than_hosts(authors: Authors) -> bool:
     return any(_HOST_NAME.fullmatch(author.name) is None for author in authors)
-
-
-def _find_copyright_owner(page: StructuredData) -> str | None:
-    """Return the joined letters of the owner in <meta name=copyright>, without "©", "Copyright" and years; None if there is none."""
-    return join_letters(_COPYRIGHT_WORDS.sub(" ", page.first("copyright", "dc.rights", "dcterms.rightsholder") or "")) or None
 
 
 def _list_person_names(authors: Authors) -> frozenset[str]:
