@@ -257,13 +257,6 @@ JANE = ([("Jane Doe", "person")], "json-ld")
             "",
             ([("Jane Doe", "person")], "meta"),
         ),
-        # a sentence about the author
-        ("", '<div class="author-bio"><p>Jane Doe is a reporter with The Paper. She lives in town.</p></div>', None),
-        (
-            "",
-            '<div class="author"><h4>Jane Doe</h4><p>Jane Doe is a reporter with The Paper.</p></div>',
-            ([("Jane Doe", "person")], "dom"),
-        ),
         ("", '<p class="byline">By Jane Doe and John Roe.</p>', ([("Jane Doe", "person"), ("John Roe", "person")], "dom")),
         # names that are somebody else's
         ("", '<div class="comments"><span class="comment-author">Ben</span><span class="comment-author">Tom</span></div>', None),

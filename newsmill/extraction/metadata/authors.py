@@ -407,18 +407,13 @@ def _read_names(element: HtmlElement) -> list[str]:
         return []
     names: list[str] = []
     for piece in pieces:
-        found = [] if _is_prose(piece) else split_names(piece)
+        found = split_names(piece)
         if names and not all(_FULL_NAME.match(name) for name in found):
             break
         if names and not found and len(piece.split()) > MAX_WORDS_BETWEEN:
             break
         names += found
     return names
-
-
-def _is_prose(piece: str) -> bool:
-    """True for a sentence about an author ("Jane Doe is a reporter."), in which a name would end with a word in lower case."""
-    return piece.rstrip().endswith((".", "!", "?")) and any(name.split()[-1].islower() for name in split_names(piece))
 
 
 def _list_pieces(element: HtmlElement) -> Iterator[str]:
