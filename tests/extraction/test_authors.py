@@ -147,14 +147,6 @@ def test_names(text: str, names: list[str]) -> None:
         ("Anna Berger", "person"),
         ("Reuters", "organisation"),
         ("Muster Medien GmbH & Co. KG", "organisation"),
-        ("Example Publishing", "organisation"),
-        ("Ediciones Ejemplo S.L.", "organisation"),
-        ("株式会社例", "organisation"),
-        ("読売新聞社", "organisation"),
-        ("Редакция", "organisation"),
-        ("example.jp", "organisation"),
-        ("jane.doe", "person"),
-        ("Se Ri Pak", "person"),
     ],
 )
 def test_types(name: str, kind: str) -> None:
@@ -220,13 +212,6 @@ JANE = ([("Jane Doe", "person")], "json-ld")
         # a user name in the data, a name in the byline
         ('<meta name="author" content="jdoe">', '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
         ('<meta name="author" content="jdoe">', "", ([("jdoe", "person")], "meta")),
-        # the name of a host counts less than any other
-        (
-            '<meta name="author" content="paper.example.jp">',
-            '<p class="byline">By Town Choir Group</p>',
-            ([("Town Choir Group", "organisation")], "dom"),
-        ),
-        ('<meta name="author" content="paper.example.jp">', "", ([("paper.example.jp", "organisation")], "meta")),
         # a line without a mark in Chinese, Japanese and Korean
         ("", "<div>記者林美麗／高雄報導</div>", ([("林美麗", "person")], "dom")),
         ("", "<div>山田太郎 記者</div>", ([("山田太郎", "person")], "dom")),

@@ -87,15 +87,6 @@ _ORGANISATION = re.compile(
     r"\.(?:com|de|org|net|co|at|ch|fr|it|es|news|eu|info|uk|tr|tv)$",
     re.IGNORECASE,
 )
-# The legal form of a company: "Muster Medien GmbH & Co. KG", "Редакция", "読売新聞社". Case counts for those that are also words or names.
-_COMPANY = re.compile(
-    r"\b(?:(?:gmbh|ltd|llc|llp|plc|inc|corp|pty|holding|(?:zeitungs)?verlag\w*|publish(?:ing|ers)|publications?|éditions|media\w*gruppe|"
-    r"ооо|издательство|видавництво|редакция|редакція|газета)\b|"
-    r"(?:s\.?p\.?a|s\.?r\.?[lo]|s\.?a\.?s|sp\. z o\.\s?o|d\.o\.o|s\.l\.u?)\.?$"
-    r"|(?-i:AG|KG|SE|AB|AS|Oy|SA|SL|NV|BV|B\.V|N\.V|Kft|Zrt|A/S|Co)\b\.?$)|[聞闻報报]社$|株式会社|有限公司|주식회사|通信社$|通[讯訊]社$|신문사?$",
-    re.IGNORECASE,
-)
-_HOST_NAME = re.compile(r"(?:[\w-]+\.)+(?:com|org|net|info|news|[a-z]{2})", re.IGNORECASE)
 
 
 def split_names(text: str) -> list[str]:
@@ -140,8 +131,7 @@ def is_agency(name: str) -> bool:
 @lru_cache(maxsize=512)
 def classify_author(name: str) -> AuthorType:
     """Return ORGANISATION for agencies, desks, newspapers and words that are not names of people, otherwise PERSON."""
-    is_organisation = is_agency(name) or _ORGANISATION.search(name) or _COMPANY.search(name) or _HOST_NAME.fullmatch(name)
-    return AuthorType.ORGANISATION if is_organisation else AuthorType.PERSON
+    return AuthorType.ORGANISATION if is_agency(name) or _ORGANISATION.search(name) else AuthorType.PERSON
 
 
 # ---- the authors of a page ----------------------------------------------------------------------------------------------------
@@ -201,7 +191,6 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
 
     JSON-LD, <meta>, the byline and the listing are searched in this order for a person, and for an organisation only if none names a
     person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
-    The name of a host counts only if no other source has an author.
     """
 
     def select_authors(authors: Iterable[Author]) -> Authors:
@@ -223,12 +212,7 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
         found.append((select_authors(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
     found = [(_drop_publishers(authors), source) for authors, source in found]
-    kinds: tuple[Callable[[Authors], object], ...] = (
-        _has_names,
-        _list_person_names,
-        _has_more_than_hosts,
-        bool,
-    )
+    kinds: tuple[Callable[[Authors], object], ...] = (_has_names, _list_person_names, bool)
     chosen = next(((authors, source) for is_kind in kinds for authors, source in found if is_kind(authors)), None)
     return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
 
@@ -243,10 +227,6 @@ def _drop_publishers(authors: Authors) -> Authors:
 def _has_names(authors: Authors) -> bool:
     """True if a person is named, and not only by a user name such as "jdoe"."""
     return any(author.type is AuthorType.PERSON and not _USER_NAME.fullmatch(author.name) for author in authors)
-
-
-def _has_more_than_hosts(authors: Authors) -> bool:
-    return any(_HOST_NAME.fullmatch(author.name) is None for author in authors)
 
 
 def _list_person_names(authors: Authors) -> frozenset[str]:
