@@ -331,27 +331,6 @@ def test_a_date_in_microdata_is_found_whether_the_page_s_bytes_are_asked_first_o
         assert read_structured_data(tree, None, html.encode()).marks.dates == read_structured_data(tree).marks.dates
 
 
-@pytest.mark.parametrize(
-    ("meta", "hint", "instant"),
-    [
-        ("2026-11-24T11:30:15+02:00", None, "2026-11-24T09:30:15"),  # the meta element has the offset of summer
-        ("2026-11-24T09:30:15Z", None, "2026-11-24T09:30:15"),
-        (None, "2026-11-24T09:30:15", "2026-11-24T09:30:15"),  # the date of the feed
-        ("2026-11-24T10:30:15Z", "2026-11-24T09:30:15", "2026-11-24T10:30:15"),  # the page itself says that it is UTC
-        ("2026-11-24T09:37:15Z", None, "2026-11-24T10:30:15"),  # no offset of a time zone
-        ("2026-11-24", None, "2026-11-24T10:30:15"),
-    ],
-)
-def test_a_time_without_zone_gets_the_offset_that_another_shows(meta: str | None, hint: str | None, instant: str) -> None:
-    data = '{"@type": "NewsArticle", "datePublished": "2026-11-24 10:30:15"}'
-    element = "" if meta is None else f'<meta name="date" content="{meta}">'
-    tree = parse_html(f'<html><head>{element}<script type="application/ld+json">{data}</script></head><body><p>Text</p></body></html>').tree
-    assert tree is not None
-    found = find_published(read_structured_data(tree, None), "https://paper.example/", NOW, hint=None if hint is None else at(hint))
-    assert found is not None
-    assert (found.at, found.day) == (at(instant), "2026-11-24")
-
-
 OWN = "https://a.example/2026/ferry"
 DAY = "20 November 2026"
 SELF = f'<a href="{OWN}"><time datetime="2026-11-20T10:30:15+01:00">{DAY}</time></a>'

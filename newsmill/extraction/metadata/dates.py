@@ -110,24 +110,7 @@ def find_published(
         )
     if found is None:
         return None
-    return _correct_day(_correct_zone(found, page, latest, hint), page, url, latest, hint, find_shown)
-
-
-def _correct_zone(found: Timestamp, page: StructuredData, latest: datetime, hint: datetime | date | None) -> Timestamp:
-    """Return the instant of a time without zone, if a time in <meta> or in the listing shows the offset of the site.
-
-    n-tv.de has "2026-11-03 09:20:08" in JSON-LD and "2026-11-03T10:20:08+02:00" in <meta>: the first is a time at an offset of one hour.
-    A date of the listing may be that of another event, so both must have the same seconds.
-    """
-    if found.zone != "none" or found.precision == "day":
-        return found
-    declared = [parse_timestamp(value, "meta", latest) for value in _list_meta_values(page, _PUBLISHED_META)]
-    declared.append(make_timestamp(hint, "feed", latest))
-    zoned = [one for one in declared if one is not None and one.zone != "none" and one.precision != "day"]
-    if any(one.at == found.at for one in zoned):
-        return found
-    at = next((one.at for one in zoned if _is_zone_offset(one.at - found.at, timedelta(seconds=1))), None)
-    return found if at is None else replace(found, at=at, zone="local")
+    return _correct_day(found, page, url, latest, hint, find_shown)
 
 
 def _find_by_headline(
@@ -307,10 +290,10 @@ def _list_timestamps(page: StructuredData) -> Iterator[object]:
     yield from (element.get("datetime") for element in page.times)
 
 
-def _is_zone_offset(gap: timedelta, tolerance: timedelta = _SAME_EVENT) -> bool:
-    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes and less than `tolerance`."""
+def _is_zone_offset(gap: timedelta) -> bool:
+    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes and less than a minute and a half."""
     seconds = abs(gap.total_seconds())
-    return 0 < seconds <= 14 * 3600 and seconds % 900 < tolerance.total_seconds()
+    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()
 
 
 def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
