@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,7 @@ from newsmill import lazy_re as re
 from newsmill.extraction.metadata.date_parsers import find_written_dates
 from newsmill.extraction.metadata.other_articles import find_headline, find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
-from newsmill.extraction.metadata.titles import find_section_names, join_letters
+from newsmill.extraction.metadata.titles import join_letters
 from newsmill.extraction.normalise import WORD_MARKS, cache_short_texts, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Block, BlockType
@@ -190,18 +190,12 @@ def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[s
     """Return the authors in page order and their provenance, or None if no source names one.
 
     JSON-LD, <meta>, the byline and the listing are searched in this order for a person, and for an organisation only if none names a
-    person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
+    person: sites put their own name into the data of articles with a byline.
     """
 
     def select_authors(authors: Iterable[Author]) -> Authors:
-        """Return each author once, without names of sections; an author with the name of the site is an organisation."""
-        return tuple(_correct_type(author, site_names) for author in _remove_duplicates(authors) if not is_section_name(author.name))
-
-    def is_section_name(name: str) -> bool:
-        """True for a single word that names a section of the page; full names of people are titles of columns as well."""
-        return " " not in name and (letters := join_letters(name)) not in site_names and letters in find_sections()
-
-    find_sections = cache(partial(find_section_names, page))  # computed on demand, because few authors have only one name
+        """Return each author once; an author with the name of the site is an organisation."""
+        return tuple(_correct_type(author, site_names) for author in _remove_duplicates(authors))
 
     found = [
         (select_authors(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),

@@ -18,7 +18,6 @@ from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata import authors, dates, language, titles
 from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, find_written_dates, parse_timestamp
 from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, StructuredData, as_list, get_types, read_text, unescape_html
-from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
@@ -27,6 +26,7 @@ from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
 _HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)
 # Folders of all articles of a site, which generators declare as the section: they tell the kind of a page and not its subject.
 _ARTICLE_FOLDERS = frozenset("post posts article articles artikel story stories entry entries beitrag beitraege beiträge".split())  # noqa: SIM905
+_SECTION_META = ("article:section", "articlesection", "section", "parsely-section", "cxenseparse:section", "dc.subject")
 MAX_TAGS = 50  # a longer list consists of keywords for search engines
 
 
@@ -159,7 +159,7 @@ def _find_description(structured: StructuredData) -> tuple[str, str] | None:
 
 
 def _find_section(structured: StructuredData) -> tuple[str, str] | None:
-    meta = structured.first(*SECTION_META)
+    meta = structured.first(*_SECTION_META)
     for found, source in (
         (read_text((structured.article or {}).get("articleSection")), "json-ld"),
         (meta and normalise_line(unescape_html(meta)), "meta"),
@@ -174,8 +174,13 @@ def _find_breadcrumb(structured: StructuredData) -> str | None:
     """Return the first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
     node = next((node for node in structured.nodes if "BreadcrumbList" in get_types(node)), None)
     steps = node.get("itemListElement") if node is not None else None
-    names = [read_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    names = [_read_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return names[1] if len(names) >= 3 else None
+
+
+def _read_step_name(step: Mapping[str, Any]) -> str | None:
+    item = step.get("item")
+    return read_text(step.get("name")) or (read_text(item.get("name")) if isinstance(item, dict) else None)
 
 
 _JOINED_TAGS = re.compile(r",(?=[^\s\d])")  # "Spain,Europe" are two tags, "Paris, Texas" and "1,000 words" one

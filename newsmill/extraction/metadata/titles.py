@@ -1,14 +1,9 @@
-"""The headline, chosen from the titles of the page, without the name of the site; and the names of the site and its sections. Pure."""
+"""The headline, chosen from the titles of the page, without the name of the site; and the names of the site. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Any
-from urllib.parse import urlsplit
-
-from lxml.html import HtmlElement
 
 from newsmill import lazy_re as re
 from newsmill import urls
@@ -17,13 +12,11 @@ from newsmill.extraction.metadata.structured_data import (
     MAX_TITLE_CHARACTERS,
     Heading,
     StructuredData,
-    as_list,
     get_types,
     read_text,
     unescape_html,
 )
 from newsmill.extraction.normalise import cache_short_texts, fold, normalise_line
-from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
@@ -39,12 +32,7 @@ _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArt
 MIN_COMMON_SHARE = 0.2  # share of common words from which a heading matches the other titles; below it, it belongs to the site or a box
 MIN_PART_WORDS = 5  # words of a heading that is half of <title> or more; shorter ones are names of the site or of a box
 TitleAndSource = tuple[str, str]  # text, provenance
-SECTION_META = ("article:section", "articlesection", "section", "parsely-section", "cxenseparse:section", "dc.subject")
 LAYER = "rules"
-MAX_SECTION_LINKS = 5_000  # links examined for names of sections; the largest of 1,582 measured pages has 3,400
-MAX_SECTION_NAME_CHARACTERS = 40  # characters of the text of a link that may be the name of a section
-# Folders of a site in which each page lists the articles of one section or topic.
-_LIST_FOLDER = re.compile(rf"/(?:{build_alternation('topic_folder')})/[^/]+/?$", re.IGNORECASE)
 
 
 def find_title(page: StructuredData, url: str, hint: str | None = None) -> TitleAndSource | None:
@@ -246,55 +234,3 @@ def remove_headline(blocks: Sequence[Block], title: str | None) -> tuple[Block, 
         return tuple(blocks)
     removed = replace(blocks[kept[0]], kept=False, layer=LAYER, reason="headline repeated")
     return (*blocks[: kept[0]], removed, *blocks[kept[0] + 1 :])
-
-
-# ---- names of sections ------------------------------------------------------------------------------------------------------------
-
-
-def find_section_names(page: StructuredData) -> frozenset[str]:
-    """Return the letters (`join_letters`) of every section name and topic name on the page. Templates also name sections as authors.
-
-    These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links to the list of a category or tag. Such
-    links are identified by `rel` (HTML standard 4.6.7, microformats) or by URL.
-    """
-    named = (*_list_declared(page), *_list_linked(page.marks.tree))
-    return frozenset(letters for name in named if name and (letters := join_letters(name)))
-
-
-def _list_declared(page: StructuredData) -> Iterator[str | None]:
-    for value in as_list((page.article or {}).get("articleSection")):
-        yield read_text(value)
-    for name in SECTION_META:
-        yield from map(unescape_html, page.meta.get(name, ()))
-    for node in page.nodes:
-        if "BreadcrumbList" in get_types(node):
-            yield from map(read_step_name, as_list(node.get("itemListElement")))
-
-
-def read_step_name(step: Any) -> str | None:
-    """Return the name of one step of a breadcrumb trail, or None."""
-    if not isinstance(step, dict):
-        return None
-    item = step.get("item")
-    return read_text(step.get("name")) or (read_text(item.get("name")) if isinstance(item, dict) else None)
-
-
-def _list_linked(tree: HtmlElement) -> Iterator[str]:
-    for link in islice(tree.iter("a"), MAX_SECTION_LINKS):
-        if _is_section_link(link):
-            text = "".join(link.itertext()).strip()
-            if len(text) <= MAX_SECTION_NAME_CHARACTERS:
-                yield text
-
-
-def _is_section_link(link: HtmlElement) -> bool:
-    rel = link.get("rel", "").lower().split()
-    if "author" in rel:
-        return False
-    if "tag" in rel or "category" in rel:
-        return True
-    try:
-        path = urlsplit(link.get("href", "")).path
-    except ValueError:
-        return False
-    return _LIST_FOLDER.search(path) is not None or any(box.tag == "nav" for box in link.iterancestors("nav"))
