@@ -1,17 +1,15 @@
 """The publication date and the last change of a page: the choice between its timestamps. An unknown date is None, never the current date.
 
-A timestamp in UTC may be on the day before or after the day of the site. The day that the page displays decides between them.
-Dates are written in every language, so only their numbers are read: a short text in <time> or in datePublished of microdata.
+A timestamp in UTC may be on the day before or after the day of the site, which another timestamp or the URL tells.
 Class names such as "date" are not evidence: mastheads show the current date, and teasers show those of other articles.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import cache
 from itertools import islice
 
 from lxml import etree
@@ -37,7 +35,6 @@ from newsmill.extraction.vocabulary import build_alternation
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import BlockType
 
-MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer texts contain other dates too
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
 # <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
@@ -65,13 +62,9 @@ _MODIFIED_META = (
     "dcterms.modified",
     "dc.date.modified",
 )
-_OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 MAX_REQUEST_GAP = timedelta(seconds=60)  # between the fetch and a timestamp that is the time of the request; clocks differ
 _SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
-_CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
-_NUMBER = re.compile(r"\d+")
 _DATE_CLASS = re.compile(r"date|time|publish", re.IGNORECASE)
-FindShownDate = Callable[[HtmlElement], "HeadlineDate | None"]  # finds the date that a tree of the page displays beside its headline
 
 
 def find_published(
@@ -88,9 +81,6 @@ def find_published(
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
     latest = now + MAX_AHEAD
-    find_shown = cache(
-        lambda tree: find_headline_date(_get_layout(page, tree), _get_title(page, url), language or parse_language_tag(page.lang))
-    )
     article = page.article or {}
     json_ld = _parse_first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     standard = _parse_first(_list_meta_values(page, _STANDARD_META), "meta", latest)
@@ -103,22 +93,23 @@ def find_published(
         web_page = _parse_first((node.get("datePublished") for node in page.nodes if "WebPage" in get_types(node)), "json-ld", latest)
         permalink = _find_permalink_time(page, url, latest)
         declared = (json_ld, meta, microdata, web_page, permalink, make_timestamp(hint, "feed", latest))
+        title, language = _get_title(page, url), language or parse_language_tag(page.lang)
+        date_shown = find_headline_date(_get_layout(page, page.marks.tree), title, language)
         found = (
-            _find_by_headline(page, url, latest, declared, find_shown)
+            _find_by_headline(url, latest, declared, date_shown)
             or next(filter(None, declared), None)
-            or _find_by_htmldate(page, url, now, find_shown)
+            or _find_by_htmldate(page, url, now, date_shown)
         )
     if found is None:
         return None
-    return _correct_day(found, page, url, latest, hint, find_shown)
+    return _correct_day(found, page, url, latest, hint)
 
 
 def _find_by_headline(
-    page: StructuredData, url: str, latest: datetime, declared: Sequence[Timestamp | None], find_shown: FindShownDate
+    url: str, latest: datetime, declared: Sequence[Timestamp | None], date_shown: HeadlineDate | None
 ) -> Timestamp | None:
     """Return the day of the date beside the headline or of the URL, with the time of a declared timestamp of that day."""
     url_day = find_url_day(url, latest)
-    date_shown = find_shown(page.marks.tree)
     days = () if date_shown is None or date_shown.updated else date_shown.days
     near = next((one for day in days for one in (*declared, url_day) if one is not None and one.day == day), None)
     if near is not None:
@@ -148,7 +139,7 @@ def _find_permalink_time(page: StructuredData, url: str, latest: datetime) -> Ti
     return None
 
 
-def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown: FindShownDate) -> Timestamp | None:
+def _find_by_htmldate(page: StructuredData, url: str, now: datetime, date_shown: HeadlineDate | None) -> Timestamp | None:
     """Return the day that htmldate finds in other <meta> names and in elements marked as dates, outside comments and teasers.
 
     If a <time> has this day, its time is returned.
@@ -166,7 +157,6 @@ def _find_by_htmldate(page: StructuredData, url: str, now: datetime, find_shown:
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
-    date_shown = find_shown(page.marks.tree)
     changed = {
         moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
     }
@@ -255,32 +245,20 @@ def _get_title(page: StructuredData, url: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _correct_day(
-    found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | date | None, find_shown: FindShownDate
-) -> Timestamp:
-    """Return the same instant with the day that readers of the site see.
+def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | date | None) -> Timestamp:
+    """Return the same instant with the day of the site. A timestamp in UTC may be on the day before or after it.
 
-    A UTC timestamp may be on the day before or after the day of the site. Another timestamp of the same instant with an offset gives the
-    day of the site. The other sources are the URL, a timestamp without zone a few hours apart, and displayed dates.
+    Another timestamp of the same instant with an offset gives the day of the site, otherwise the URL.
     """
     if found.zone != "utc" or found.precision == "day":
         return found
     stated = (*(parse_timestamp(value, "dom", latest) for value in _list_timestamps(page)), make_timestamp(hint, "feed", latest))
-    timestamps = [moment for moment in stated if moment is not None and moment.precision != "day"]
-    local = next((moment.day for moment in timestamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
+    timed = (moment for moment in stated if moment is not None and moment.zone == "local" and moment.precision != "day")
+    local = next((moment.day for moment in timed if abs(moment.at - found.at) <= _SAME_EVENT), None)
     url_date = find_url_day(url, latest)
     if local is None and url_date is not None and abs(date.fromisoformat(url_date.day) - date.fromisoformat(found.day)).days == 1:
         local = url_date.day
-    if local is None:
-        local = next((moment.day for moment in timestamps if moment.zone == "none" and _is_zone_offset(moment.at - found.at)), None)
-    local = local or find_displayed_day((*page.times, *page.marks.dated), found) or _find_adjacent_day(find_shown(page.marks.part), found)
     return found if local is None else replace(found, day=local)
-
-
-def _find_adjacent_day(date_shown: HeadlineDate | None, found: Timestamp) -> str | None:
-    """Return the day beside the headline if it is adjacent to the day of the timestamp and possible in some time zone."""
-    days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
-    return next((day for day in days if day in list_possible_days(found.at)), None)
 
 
 def _list_timestamps(page: StructuredData) -> Iterator[object]:
@@ -288,28 +266,6 @@ def _list_timestamps(page: StructuredData) -> Iterator[object]:
     yield from _list_meta_values(page, _PUBLISHED_META)
     yield from page.marks.dates
     yield from (element.get("datetime") for element in page.times)
-
-
-def _is_zone_offset(gap: timedelta) -> bool:
-    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes and less than a minute and a half."""
-    seconds = abs(gap.total_seconds())
-    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()
-
-
-def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
-    """Return the ISO day that the page displays: that of the timestamp, or an adjacent day that is possible in some time zone.
-
-    Return None if no day is displayed. `dated` are the elements of the page that are marked as dates. If the page shows the day of the
-    timestamp anywhere, that day is returned.
-    """
-    own = date.fromisoformat(moment.day)
-    near = [day for iso in list_possible_days(moment.at) if (day := date.fromisoformat(iso)) != own]
-    found = None
-    for numbers in _read_numbers(dated):
-        if _matches_day(numbers, own):
-            return moment.day
-        found = found or next((day.isoformat() for day in near if _matches_day(numbers, day)), None)
-    return found
 
 
 def list_possible_days(at: datetime) -> tuple[str, ...]:
@@ -320,20 +276,6 @@ def list_possible_days(at: datetime) -> tuple[str, ...]:
     """
     shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
     return tuple(dict.fromkeys(shown))
-
-
-def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
-    """Yield the numbers in the text of each dated element, without times of day."""
-    shown = (element for element in dated if not any(box.tag in _OUTSIDE_TAGS for box in element.iterancestors()))
-    for element in islice(shown, MAX_DATED_ELEMENTS):
-        text = " ".join("".join(element.itertext()).split())
-        if 0 < len(text) <= MAX_DATE_CHARACTERS:
-            yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
-
-
-def _matches_day(numbers: set[int], day: date) -> bool:
-    """True if the numbers contain the year and the day, and, for a numeric date, the month."""
-    return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)
 
 
 # ---- the date beside the headline, which readers take for the day of publication ----------------------------------------------
