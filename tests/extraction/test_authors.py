@@ -245,12 +245,6 @@ JANE = ([("Jane Doe", "person")], "json-ld")
         ("", '<p class="byline">By Jane Doe and John Roe.</p>', ([("Jane Doe", "person"), ("John Roe", "person")], "dom")),
         # names that are somebody else's
         ("", '<div class="comments"><span class="comment-author">Ben</span><span class="comment-author">Tom</span></div>', None),
-        (
-            "",
-            '<figure><span class="author">Photo Person</span></figure>'
-            '<aside><span class="author">Other One</span><span class="author">Third</span></aside>',
-            None,
-        ),
         ("", "", None),
     ],
 )

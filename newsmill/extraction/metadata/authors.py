@@ -157,20 +157,12 @@ _META_NAMES = (
 )
 _SURNAME_FIRST = re.compile(r"\s*([^,;]+),\s*([^,;]+)$")  # "Doe, Jane", one author in each <meta> of Highwire Press
 _AUTHOR_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
-# Boxes with names that are not authors of this article: other articles, photographers. Only whole words of a class or id count
-# ("vcard" is not "card").
-_OTHER_BOX = re.compile(
-    r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widgets?|most-?read|cards?|captions?|credits?|photos?|images?|avatar|"
-    r"copyright|newsletter|menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
-    re.IGNORECASE,
-)
 # Parts of a byline beside the name: the role of the author, the source of a picture or text, and the time.
 _BESIDE_NAME = re.compile(
     r"(?:^|[\s_-])(?:credits?|roles?|jobs?|job-?titles?|occupation|affiliation|dates?|timestamp)(?:$|[\s_-])",
     re.IGNORECASE,
 )
 _COMMENT_BOX = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
-_OUTSIDE_TAGS = frozenset({"aside", "nav", "figure", "figcaption", "form", "button"})
 _LINE_TAGS = frozenset(("p", "span", "div", "a", "address", "strong", "em", "li"))
 _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg"))
 _BUTTON_ROLES = frozenset(("button", "menuitem", "navigation", "tab"))
@@ -281,21 +273,18 @@ def _split_meta(name: str, value: str) -> list[str]:
 def find_bylines(page: StructuredData) -> list[str]:
     """Return the names in the byline nearest to the headline: that in the smallest box around both.
 
-    Menus and lists of other articles have bylines too. Where no element is marked, a bare "By …" line below the headline counts, and then
-    a name that all marked elements of the page share.
+    Menus and lists of other articles have bylines too. Where no element is marked, a bare "By …" line below the headline counts.
     """
     tree = page.marks.tree
-    around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]
     headline = find_headline(tree, [title for title in (page.title, page.first("og:title")) if title])
     distance = {} if headline is None else {box: number for number, box in enumerate(headline.iterancestors())}
     by_distance: dict[int, list[HtmlElement]] = {}
     for element in marked:
-        if _is_inside(element, around):
-            nearest = next((distance[box] for box in element.iterancestors() if box in distance), len(distance))
-            by_distance.setdefault(nearest, []).append(element)
+        nearest = next((distance[box] for box in element.iterancestors() if box in distance), len(distance))
+        by_distance.setdefault(nearest, []).append(element)
     names = next(filter(None, (_find_marked_names(by_distance[number]) for number in sorted(by_distance))), [])
-    return names or _find_bare_line(headline, tree, page.marks.titles) or _find_only_name(marked)
+    return names or _find_bare_line(headline, tree, page.marks.titles)
 
 
 def _find_marked_names(marked: list[HtmlElement]) -> list[str]:
@@ -309,27 +298,12 @@ def _find_marked_names(marked: list[HtmlElement]) -> list[str]:
     return next(filter(None, map(_find_first_group, groups)), [])
 
 
-def _find_only_name(marked: list[HtmlElement]) -> list[str]:
-    names = {name for element in marked for name in _read_names(element)}
-    return list(names) if len(names) == 1 else []
-
-
 def _is_in_comment(element: HtmlElement) -> bool:
     return any(
         _COMMENT_BOX.search(f"{box.get('class', '')} {box.get('id', '')}")
         for box in (element, *list(element.iterancestors())[:6])
         if box.tag != "body"
     )
-
-
-def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bool:
-    """False in boxes for other content than the byline of this article; boxes that also contain the headline do not count."""
-    for box in (element, *list(element.iterancestors())[:6]):
-        if box in around or box.tag in ("body", "html"):
-            return True
-        if box.tag in _OUTSIDE_TAGS or _is_button(box) or _OTHER_BOX.search(f"{box.get('class', '')} {box.get('id', '')}"):
-            return False
-    return True
 
 
 def _find_first_group(elements: list[HtmlElement]) -> list[str]:
@@ -359,7 +333,7 @@ def _find_bare_line(headline: HtmlElement | None, tree: HtmlElement, titles: Col
     below = (element for element in headline.xpath("following::*") if element.tag in _LINE_TAGS)
     for line in islice(below, _MAX_LINES_BELOW):
         text = " ".join((line.text_content() if len(line) < 6 else "").split())
-        if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line) and not _is_in_sentence(line):
+        if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text) and not _is_in_sentence(line):
             if line in find_teaser_parts(tree, (line,), titles):
                 continue
             return [name for name in _read_names(line) if " " not in name or not name.islower()]
