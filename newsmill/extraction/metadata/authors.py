@@ -74,8 +74,6 @@ _JOB_TITLES = re.compile(rf"\b(?:{build_alternation('job_title')})s\b", re.IGNOR
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
-_BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
-_COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
 _OTHER_LABEL = re.compile(
     rf"^(?:{build_alternation('photo_label')}|责任编辑|責任編輯|编辑|編輯|责编|責編|校对|校對|审核)\s*[:：]", re.IGNORECASE
 )
@@ -119,7 +117,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
 def _is_name(name: str) -> bool:
     if not 1 < len(name) <= MAX_NAME_CHARACTERS or len(name.split()) > MAX_NAME_WORDS or not any(char.isalpha() for char in name):
         return False
-    whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNTED_THINGS, _MONTH))
+    whole = any(pattern.match(name) for pattern in (_NOBODY, _MONTH))
     return not (whole or _LABEL_END.search(name) or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
 
 
@@ -165,7 +163,6 @@ _BESIDE_NAME = re.compile(
 _COMMENT_BOX = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
 _LINE_TAGS = frozenset(("p", "span", "div", "a", "address", "strong", "em", "li"))
 _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg"))
-_BUTTON_ROLES = frozenset(("button", "menuitem", "navigation", "tab"))
 _BY_LINE = re.compile(
     rf"^(?:{build_alternation('byline')})[:：\s]\s*\S|"
     # Chinese, Japanese and Korean: "記者林美麗／高雄報導", "文・佐藤健", "山田太郎 記者", "서울=김철수 기자"
@@ -276,7 +273,7 @@ def find_bylines(page: StructuredData) -> list[str]:
     Menus and lists of other articles have bylines too. Where no element is marked, a bare "By …" line below the headline counts.
     """
     tree = page.marks.tree
-    marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]
+    marked = [element for element in page.marks.bylines if not _is_in_comment(element)]
     headline = find_headline(tree, [title for title in (page.title, page.first("og:title")) if title])
     distance = {} if headline is None else {box: number for number, box in enumerate(headline.iterancestors())}
     by_distance: dict[int, list[HtmlElement]] = {}
@@ -395,12 +392,7 @@ def _list_texts(element: HtmlElement) -> Iterator[str]:
 
 
 def _is_beside(part: HtmlElement) -> bool:
-    return part.tag in _NAMELESS_TAGS or _is_button(part) or _BESIDE_NAME.search(part.get("class", "")) is not None
-
-
-def _is_button(element: HtmlElement) -> bool:
-    """True for a button by tag or role; the class does not count, because many sites style the link to an author as a button."""
-    return element.tag == "button" or element.get("role") in _BUTTON_ROLES
+    return part.tag in _NAMELESS_TAGS or _BESIDE_NAME.search(part.get("class", "")) is not None
 
 
 # ---- bylines and datelines in the text ----------------------------------------------------------------------------------------
