@@ -104,7 +104,7 @@ def test_paragraphs_about_the_authors_go_from_the_end_of_a_news_article_only() -
         ("23 พฤศจิกายน 2569", "th", None),
         ("۲ آذر ۱۴۰۵", "fa", None),
         ("令和8年11月23日", "ja", None),
-        ("〔記者林美麗／高雄報導〕", "zh-TW", "林美麗"),
+        ("記者林美麗／高雄報導", "zh-TW", "林美麗"),
         ("서울=김철수 기자", "ko", "김철수"),
     ],
 )

@@ -40,7 +40,6 @@ _JOINED_ROLE = re.compile(
 )
 # behind the name: "홍길동 기자 외 1명", "山田太郎 記者", "李明 报道"
 _ROLE_BEHIND = re.compile(r"\s(?:(?:\w{0,4}기자|특파원|논설위원|칼럼니스트|앵커)(?:\s외\s\d+명)?|[记記]者|特派員|編集委員|報導|报道|報道)$")
-_ASIAN_BRACKETS = re.compile("[【】〔〕]")  # around a whole byline: "〔記者林美麗／高雄報導〕"
 _NOBODY = re.compile(rf"^(?:{build_alternation('not_an_author')})$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
 _SEPARATOR = re.compile(
@@ -48,9 +47,7 @@ _SEPARATOR = re.compile(
     r"|\si\s(?=\S+\s\S)|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
-_KOREAN_BRACKETS = re.compile(r"\[([^\[\]]*기자)\]")
 _HTML_TAG = re.compile(r"<[^<>]*>")
-_ASIAN_DATE = re.compile(r"\s+(?:19|20)\d{2}\s?[年년].*$")  # behind the name, in the same element
 _SPACE = re.compile(r"\s+")
 _WORD_JOINER = re.compile("[\u200b\u2060\ufeff]")  # without a width, also beside the words that separate names
 _LINE_END = re.compile("[\n\u2028]")
@@ -96,11 +93,11 @@ def split_names(text: str) -> list[str]:
 def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _WORD_JOINER.sub("", unescape_html(_HTML_TAG.sub(" ", text)))
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", text)
-    text = _ASIAN_BRACKETS.sub(" ", _CONTACT.sub(" ", _BRACKETS.sub("", _KOREAN_BRACKETS.sub(r"\1", text))))
+    text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
     names: list[str] = []
     labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
-        name = _ASIAN_DATE.sub("", normalise_line(part)).removesuffix(" &")
+        name = normalise_line(part).removesuffix(" &")
         credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
@@ -166,7 +163,7 @@ _NAMELESS_TAGS = frozenset(("button", "label", "time", "script", "style", "svg")
 _BY_LINE = re.compile(
     rf"^(?:{build_alternation('byline')})[:：\s]\s*\S|"
     # Chinese, Japanese and Korean: "記者林美麗／高雄報導", "文・佐藤健", "山田太郎 記者", "서울=김철수 기자"
-    r"^[〔【]?(?:本[报報])?[记記]者\s?[\u4e00-\u9fff]{2,4}(?:\W|$)|^文[・=＝]|^[^\s\W]{2,12}\s(?:[记記]者|기자)$|^[가-힣]{1,10}=[가-힣]{2,4}\s기자$",
+    r"^(?:本[报報])?[记記]者\s?[\u4e00-\u9fff]{2,4}(?:\W|$)|^文[・=＝]|^[^\s\W]{2,12}\s(?:[记記]者|기자)$|^[가-힣]{1,10}=[가-힣]{2,4}\s기자$",
     re.IGNORECASE,
 )
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
