@@ -32,8 +32,6 @@ MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on m
 MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
-_LABEL = re.compile(r"^[^:：]{1,30}(?::\s+|：\s*)(?=\S)")  # "Text und Interview: …", "Autor/in: …", "撰文：…"
-_LABEL_END = re.compile(r"\s(?:by|von|par|por|door|av|af)$", re.IGNORECASE)  # "Ein Kommentar von": the name stands in the next element
 # Chinese, Japanese and Korean join the role to the name: "记者张三", "글=홍길동 기자", "홍길동 기자 외 1명" ("and one more").
 _JOINED_ROLE = re.compile(
     r"^(?:[\u4e00-\u9fff]{2,8}\s)?(?:本[报報])?[记記]者(?=[\u4e00-\u9fff]{2,4}$)|^[\uac00-\ud7a3]{1,10}=(?=[\uac00-\ud7a3])|^文[・=＝](?=\w)"
@@ -71,9 +69,6 @@ _JOB_TITLES = re.compile(rf"\b(?:{build_alternation('job_title')})s\b", re.IGNOR
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
-_OTHER_LABEL = re.compile(
-    rf"^(?:{build_alternation('photo_label')}|责任编辑|責任編輯|编辑|編輯|责编|責編|校对|校對|审核)\s*[:：]", re.IGNORECASE
-)
 _AGENCY = re.compile(rf"^(?:{build_alternation('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -95,14 +90,11 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", text)
     text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
     names: list[str] = []
-    labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = normalise_line(part).removesuffix(" &")
-        credited = _OTHER_LABEL.match(name) is not None and not labelled
         while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
-        labelled = not name
-        name = "" if credited else _ROLE_BEHIND.sub("", _JOINED_ROLE.sub("", _LABEL.sub("", name)))
+        name = _ROLE_BEHIND.sub("", _JOINED_ROLE.sub("", name))
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         first, _, rest = name.partition(" ")
         name = rest if first in _CONJUNCTIONS else name  # behind a comma: "Jane Doe, John Roe, and Max Moe"
@@ -114,8 +106,9 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
 def _is_name(name: str) -> bool:
     if not 1 < len(name) <= MAX_NAME_CHARACTERS or len(name.split()) > MAX_NAME_WORDS or not any(char.isalpha() for char in name):
         return False
-    whole = any(pattern.match(name) for pattern in (_NOBODY, _MONTH))
-    return not (whole or _LABEL_END.search(name) or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
+    if ":" in name or "：" in name:  # the credit of a picture, or another label
+        return False
+    return not (_NOBODY.match(name) or _MONTH.match(name) or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
 
 
 def is_agency(name: str) -> bool:
