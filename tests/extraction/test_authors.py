@@ -80,7 +80,7 @@ from newsmill.model import Author, AuthorType
         ("Marie Dupont, journaliste", ["Marie Dupont"]),
         ("Ana García, corresponsal en Lima", ["Ana García"]),
         ("Иван Петров, корреспондент", ["Иван Петров"]),
-        ("The Paper's Editors", ["The Paper's Editors"]),
+        ("Staff reporter", ["Staff reporter"]),
         ("Photo: Jane Doe", []),
         # roles of Chinese, Japanese and Korean; labels in other languages
         ("山田太郎 記者", ["山田太郎"]),

@@ -62,10 +62,9 @@ _WEEKDAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so|
 _MONTH = re.compile(rf"^(?:on\s)?(?:{_WEEKDAYS}|(?:\d{{1,2}}\.?\s)?(?:{_MONTHS})\.?\s*\d{{0,2}}(?:st|nd|rd|th)?)$", re.IGNORECASE)
 _JOB_TITLE = re.compile(
     r"^(?:ph\.?\s?d\.?|m\.?d\.?|r\.?d\.?n?\.?|m\.?s\.?c?\.?|b\.?a\.?|m\.?a\.?|mba|cpa|jr\.?|sr\.?|esq\.?)$|"
-    rf"\b(?:{build_alternation('job_title')})\b",
+    rf"\b(?:{build_alternation('job_title')})s?\b",
     re.IGNORECASE,
-)
-_JOB_TITLES = re.compile(rf"\b(?:{build_alternation('job_title')})s\b", re.IGNORECASE)  # of several people, whose names stand before it
+)  # only behind a name, because some authors sign with their job
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "și", "şi", "và", "и", "і", "та", "και", "with", "mit", "avec")
 )  # lower case only, because "Dan" is a name
@@ -98,7 +97,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
         name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         first, _, rest = name.partition(" ")
         name = rest if first in _CONJUNCTIONS else name  # behind a comma: "Jane Doe, John Roe, and Max Moe"
-        if _is_name(name) and not (names and _JOB_TITLES.search(name)):
+        if _is_name(name) and not (names and _JOB_TITLE.search(name)):
             names.append(name)
     return tuple(dict.fromkeys(names))
 
@@ -108,7 +107,7 @@ def _is_name(name: str) -> bool:
         return False
     if ":" in name or "：" in name:  # the credit of a picture, or another label
         return False
-    return not (_NOBODY.match(name) or _MONTH.match(name) or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
+    return not (_NOBODY.match(name) or _MONTH.match(name) or name in _CONJUNCTIONS or _DATE.search(name))
 
 
 def is_agency(name: str) -> bool:
@@ -342,7 +341,7 @@ def _read_names(element: HtmlElement) -> list[str]:
         return []
     names: list[str] = []
     for piece in pieces:
-        found = split_names(piece)
+        found = [name for name in split_names(piece) if not (names and _JOB_TITLE.search(name))]
         if names and not all(_FULL_NAME.match(name) for name in found):
             break
         if names and not found and len(piece.split()) > MAX_WORDS_BETWEEN:
