@@ -319,18 +319,11 @@ def _find_bare_line(headline: HtmlElement | None, tree: HtmlElement, titles: Col
     below = (element for element in headline.xpath("following::*") if element.tag in _LINE_TAGS)
     for line in islice(below, _MAX_LINES_BELOW):
         text = " ".join((line.text_content() if len(line) < 6 else "").split())
-        if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text) and not _is_in_sentence(line):
+        if (3 if not text.isascii() else 5) < len(text) <= 80 and _BY_LINE.match(text):
             if line in find_teaser_parts(tree, (line,), titles):
                 continue
             return [name for name in _read_names(line) if " " not in name or not name.islower()]
     return []
-
-
-def _is_in_sentence(element: HtmlElement) -> bool:
-    """True for an element that a word stands directly before, such as the link in "On our <a>About page</a>"."""
-    before = element.getprevious()
-    text = element.getparent().text if before is None else before.tail
-    return any(char.isalnum() for char in text or "")
 
 
 def _read_names(element: HtmlElement) -> list[str]:
