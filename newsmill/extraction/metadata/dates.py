@@ -17,7 +17,7 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
 from newsmill.extraction.body.prompts import replace_elements
-from newsmill.extraction.body.teasers import find_comments, find_teasers, is_link_to_page
+from newsmill.extraction.body.teasers import find_comments, find_teasers
 from newsmill.extraction.metadata.date_parsers import (
     MAX_AHEAD,
     Timestamp,
@@ -77,7 +77,6 @@ def find_published(
     JSON-LD is used at once if <meta> or microdata name the same day, or if no other source has a date. A standard <meta> is used alone.
     A time of the request in microdata or another <meta> is none: some sites write the current time there.
     If these disagree or are absent, the date beside the headline decides, then the URL, then the sources by rank, with the listing last.
-    The <time> in a link to the page itself ranks before the listing: many publishing programs show the date as the permanent link.
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
     latest = now + MAX_AHEAD
@@ -91,8 +90,7 @@ def find_published(
         found = standard
     if found is None:
         web_page = _parse_first((node.get("datePublished") for node in page.nodes if "WebPage" in get_types(node)), "json-ld", latest)
-        permalink = _find_permalink_time(page, url, latest)
-        declared = (json_ld, meta, microdata, web_page, permalink, make_timestamp(hint, "feed", latest))
+        declared = (json_ld, meta, microdata, web_page, make_timestamp(hint, "feed", latest))
         title, language = _get_title(page, url), language or parse_language_tag(page.lang)
         date_shown = find_headline_date(_get_layout(page, page.marks.tree), title, language)
         found = (
@@ -125,18 +123,6 @@ def _find_by_headline(
 
 def _drop_request_time(found: Timestamp | None, now: datetime) -> Timestamp | None:
     return None if found is not None and found.precision != "day" and abs(found.at - now) <= MAX_REQUEST_GAP else found
-
-
-def _find_permalink_time(page: StructuredData, url: str, latest: datetime) -> Timestamp | None:
-    """Return the time of the first <time> inside or around a link to the page itself. The link of a comment has a fragment."""
-    for element in page.marks.tree.iter("time"):
-        around = (element.find("a"), *islice(element.iterancestors(), 2))
-        link = next((near for near in around if near is not None and near.tag == "a"), None)
-        if link is not None and "#" not in link.get("href", "") and is_link_to_page(link.get("href"), url):
-            found = parse_timestamp(element.get("datetime"), "dom", latest)
-            if found is not None:
-                return found
-    return None
 
 
 def _find_by_htmldate(page: StructuredData, url: str, now: datetime, date_shown: HeadlineDate | None) -> Timestamp | None:
