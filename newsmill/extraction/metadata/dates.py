@@ -274,11 +274,6 @@ MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press
 MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
 MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more, or ends with "。"
 _OTHER_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
-_OTHER_BOX = re.compile(
-    r"(?:^|[\s_-])(?:(?:image|photo|picture|video|media|wp)[_-]captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])",
-    re.IGNORECASE,
-)
-_CAPTION = re.compile(r"(?:^|[\s_-])captions?(?:$|[\s_-])", re.IGNORECASE)  # of a picture, or of the headline
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
 _UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
 
@@ -373,17 +368,7 @@ def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
 
 def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
     """Whether no box of a block is for other content. Boxes `around` the headline do not count, as some pages are one form."""
-    boxes = (box for box in block.box.ancestors() if box.index not in around)
-    return not any(
-        box.tag in _OTHER_TAGS or _OTHER_BOX.search(box.names) or (_CAPTION.search(box.names) and _is_by_picture(box.element))
-        for box in boxes
-    )
-
-
-def _is_by_picture(element: HtmlElement) -> bool:
-    """Whether an element or the one before it holds a picture or a player."""
-    near = (element, element.getprevious())
-    return any(next(one.iter("img", "picture", "video", "iframe"), None) is not None for one in near if one is not None)
+    return not any(box.tag in _OTHER_TAGS for box in block.box.ancestors() if box.index not in around)
 
 
 def _remove_dates(text: str, dates: Sequence[WrittenDate]) -> str:
