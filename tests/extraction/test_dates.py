@@ -154,6 +154,17 @@ def meta(stamp: str) -> str:
             "dom",
         ),
         ("", "", "https://a.example/2026/11/24/x", "2026-11-24T00:00:00", "2026-11-24", "url"),
+        # a stamp in UTC, and the day that the page shows its readers beside it; its own day comes first
+        (
+            json_ld("2026-11-23T23:15:0Z") + meta("2026-11-23T23:15:0Z"),
+            '<p itemprop="datePublished">24 Novembre 2026</p>',
+            "",
+            "2026-11-23T23:15:00",
+            "2026-11-24",
+            "json-ld",
+        ),
+        (meta("2026-11-24T02:15:00Z"), "<time>24.11.2026</time><time>23.11.2026</time>", "", "2026-11-24T02:15:00", "2026-11-24", "meta"),
+        (meta("2026-11-24T15:15:00Z"), "<time>23.11.2026</time>", "", "2026-11-24T15:15:00", "2026-11-24", "meta"),
         # the same instant in UTC and with the site's offset: the site's day
         (
             json_ld("2026-11-24T02:11:03Z"),

@@ -1,6 +1,6 @@
 """The publication date and the last change of a page: the choice between its timestamps. An unknown date is None, never the current date.
 
-A timestamp in UTC may be on the day before or after the day of the site, which another timestamp or the URL tells.
+A timestamp in UTC may be on the day before or after the day of the site, which another timestamp, the URL or a <time> tells.
 Class names such as "date" are not evidence: mastheads show the current date, and teasers show those of other articles.
 """
 
@@ -79,7 +79,7 @@ def find_published(
     If these disagree or are absent, the date beside the headline decides, then the URL, then the sources by rank, with the listing last.
     htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
-    latest = now + MAX_AHEAD
+    latest, language = now + MAX_AHEAD, language or parse_language_tag(page.lang)
     article = page.article or {}
     json_ld = _parse_first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     standard = _parse_first(_list_meta_values(page, _STANDARD_META), "meta", latest)
@@ -91,8 +91,7 @@ def find_published(
     if found is None:
         web_page = _parse_first((node.get("datePublished") for node in page.nodes if "WebPage" in get_types(node)), "json-ld", latest)
         declared = (json_ld, meta, microdata, web_page, make_timestamp(hint, "feed", latest))
-        title, language = _get_title(page, url), language or parse_language_tag(page.lang)
-        date_shown = find_headline_date(_get_layout(page, page.marks.tree), title, language)
+        date_shown = find_headline_date(_get_layout(page, page.marks.tree), _get_title(page, url), language)
         found = (
             _find_by_headline(url, latest, declared, date_shown)
             or next(filter(None, declared), None)
@@ -100,7 +99,7 @@ def find_published(
         )
     if found is None:
         return None
-    return _correct_day(found, page, url, latest, hint)
+    return _correct_day(found, page, url, latest, hint, language)
 
 
 def _find_by_headline(
@@ -231,10 +230,12 @@ def _get_title(page: StructuredData, url: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | date | None) -> Timestamp:
+def _correct_day(
+    found: Timestamp, page: StructuredData, url: str, latest: datetime, hint: datetime | date | None, language: str | None
+) -> Timestamp:
     """Return the same instant with the day of the site. A timestamp in UTC may be on the day before or after it.
 
-    Another timestamp of the same instant with an offset gives the day of the site, otherwise the URL.
+    Another timestamp of the same instant with an offset gives the day of the site, otherwise the URL, otherwise a <time>.
     """
     if found.zone != "utc" or found.precision == "day":
         return found
@@ -244,7 +245,15 @@ def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datet
     url_date = find_url_day(url, latest)
     if local is None and url_date is not None and abs(date.fromisoformat(url_date.day) - date.fromisoformat(found.day)).days == 1:
         local = url_date.day
+    local = local or _find_displayed_day(page, found, language)
     return found if local is None else replace(found, day=local)
+
+
+def _find_displayed_day(page: StructuredData, found: Timestamp, language: str | None) -> str | None:
+    """Return the day of the instant in some time zone that a <time> or microdata display; the day of the timestamp comes first."""
+    texts = ("".join(element.itertext()) for element in islice((*page.times, *page.marks.dated), MAX_DATED_ELEMENTS))
+    shown = {day for text in texts for one in find_written_dates(text, language) for day in one.days}
+    return next((day for day in (found.day, *list_possible_days(found.at)) if day in shown), None)
 
 
 def _list_timestamps(page: StructuredData) -> Iterator[object]:

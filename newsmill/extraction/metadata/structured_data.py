@@ -109,14 +109,19 @@ class MarkedElements:
         return _find_items(self.tree, self._html, self.titles)
 
     @cached_property
-    def dates(self) -> tuple[str, ...]:
-        """Microdata: the content, datetime or text of the elements with itemprop="datePublished" of the article."""
+    def dated(self) -> tuple[HtmlElement, ...]:
+        """Microdata: elements with itemprop="datePublished" of the article."""
         if self._html is not None and not _may_have_dates(self._html):
             return ()
         found = _DATE_ELEMENTS(self.tree)
         elements = found if isinstance(found, list) else []
         dated = [element for element in elements if isinstance(element, HtmlElement) and _is_date(element)]
-        return tuple(_read_item_date(element) for element in dated if not self.items.is_in_other(element))
+        return tuple(element for element in dated if not self.items.is_in_other(element))
+
+    @cached_property
+    def dates(self) -> tuple[str, ...]:
+        """The content, datetime or text of the elements in `dated`."""
+        return tuple(map(_read_item_date, self.dated))
 
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
