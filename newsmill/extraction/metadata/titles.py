@@ -1,4 +1,4 @@
-"""The headline, chosen from the titles of the page, without the name of the site; and the names of the site. Pure."""
+"""The headline, chosen from the titles of the page without the name of the site, and the names of the site. Pure."""
 
 from __future__ import annotations
 
