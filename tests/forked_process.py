@@ -18,6 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from newsmill.exceptions import ServiceError
+from newsmill.storage.database import connect, writing
+
 
 class ForkedProcess:
     """A process that runs a function with options; the result is its exit code. The interface is that of subprocess.Popen.
@@ -51,6 +54,22 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def freeze(self, database_url: str) -> None:
+        """SIGSTOP between two transactions: the locks of one would freeze the other processes too."""
+        engine = connect(database_url, busy_seconds=0.2)
+        while True:
+            self.send_signal(signal.SIGSTOP)
+            while " T " not in Path(f"/proc/{self.pid}/stat").read_text():  # a signal arrives a moment later
+                time.sleep(0.001)
+            try:
+                with writing(engine) as conn:  # nobody else has the lock of SQLite
+                    if engine.dialect.name == "postgresql":
+                        conn.exec_driver_sql("LOCK TABLE ledger IN EXCLUSIVE MODE NOWAIT")
+                    break
+            except ServiceError:
+                self.send_signal(signal.SIGCONT)
+        engine.dispose()
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

@@ -46,6 +46,9 @@ def obey(
         case "slow":
             time.sleep(float(argument))
             return _stored(page, argument, version)
+        case "signed":
+            time.sleep(0.05)
+            return _stored(page, f"read by {os.getpid()}", version)
         case "allocate":
             allocated.append(b"x" * (2 << 30))
         case "grow":

@@ -5,38 +5,19 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_site import Farm
-from forked_process import ForkedProcess
 from world import World, now
 
 from crawler.downloader import CappedProtocol
 from crawler.throttle import LEASE_CHECKS, LeaseLostError
-from newsmill.exceptions import ServiceError
-from newsmill.storage.database import connect, writing
 
 DELAY = 0.5
 LEASE_SECONDS = 1.5
 TOLERANCE = 0.05  # seconds; two processes send, and one thread reads
 HOSTS = 6  # each is a chance to see a request of the woken crawler
-
-
-def freeze(world: World, crawler: ForkedProcess) -> None:
-    """Freeze a crawler between two transactions: the lock of SQLite would freeze the other one too."""
-    engine = connect(world.database_url, busy_seconds=0.2)
-    while True:
-        crawler.send_signal(signal.SIGSTOP)
-        while " T " not in Path(f"/proc/{crawler.pid}/stat").read_text():  # a signal arrives a moment later
-            time.sleep(0.001)
-        try:
-            with writing(engine):
-                break
-        except ServiceError:
-            crawler.send_signal(signal.SIGCONT)
-    engine.dispose()
 
 
 def test_two_crawlers_keep_the_delay_of_a_host_after_one_was_frozen(sites: Farm, world: World) -> None:
@@ -51,7 +32,7 @@ def test_two_crawlers_keep_the_delay_of_a_host_after_one_was_frozen(sites: Farm,
         return all(len(site.log) >= count + 2 for site, count in zip(farm, requests, strict=True))
 
     for frozen in (*crawlers, crawlers[0]):
-        freeze(world, frozen)
+        frozen.freeze(world.database_url)
         time.sleep(LEASE_SECONDS)
         world.wait(partial(has_served, [len(site.log) for site in farm]))
         frozen.send_signal(signal.SIGCONT)
