@@ -13,26 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
-from newsmill.model import Source
 from newsmill.queue.redis_socket import find_socket
 from newsmill.redaction import redact
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
-from newsmill.storage.documents import Documents
-from newsmill.storage.fingerprints import NearDuplicates
-from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.private_files import DATABASE, make_private_folder
-from newsmill.storage.profiles import FastPathStats, Profiles
-from newsmill.storage.tokens import Tokens
 
 if TYPE_CHECKING:
+    from newsmill.archive.archive import Archive
+    from newsmill.model import Source
     from newsmill.queue.queue import Queue
     from newsmill.search.search import Search
+    from newsmill.storage.documents import Documents
+    from newsmill.storage.fingerprints import NearDuplicates
+    from newsmill.storage.ledger import Ledger
+    from newsmill.storage.ledger.takedowns import Takedowns
+    from newsmill.storage.profiles import FastPathStats, Profiles
+    from newsmill.storage.tokens import Tokens
 
 MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
 QUEUE_DEPTH_SECONDS = 3.0  # for which an answer of Redis is reused
@@ -74,6 +74,15 @@ def build_context(
     now: Callable[[], datetime] | None = None,
 ) -> AppContext:
     """The context over an engine whose schema was checked. Without `now` it has the clock of the database."""
+    # the store costs 0.3 s of CPU to import, which `newsmill health` need not spend
+    from newsmill.archive.archive import Archive
+    from newsmill.storage.documents import Documents
+    from newsmill.storage.fingerprints import NearDuplicates
+    from newsmill.storage.ledger import Ledger
+    from newsmill.storage.ledger.takedowns import Takedowns
+    from newsmill.storage.profiles import FastPathStats, Profiles
+    from newsmill.storage.tokens import Tokens
+
     return AppContext(
         settings or Settings(),
         engine,
@@ -207,6 +216,8 @@ def upgrade_database(engine: Engine, settings: Settings) -> None:
     """
 
     def refuse_filled_archive() -> None:
+        from newsmill.archive.archive import Archive
+
         archive = archive_url(settings)
         if not Archive(archive).is_empty():
             raise ConfigError(

@@ -88,7 +88,7 @@ COMMANDS = {
     "web": Command(PROCESSES, f"{PACKAGE}.processes:web", "Serve the web pages and the HTTP API"),
     "health": Command(
         PROCESSES,
-        f"{PACKAGE}.processes:health",
+        f"{PACKAGE}.health:health",
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
     ),
     "settings": Command(

@@ -1,7 +1,5 @@
 """The commands that run processes: `newsmill up` runs all of them and restarts those that end; `crawler`, `worker`, `scheduler` and `web`
 run one.
-
-`newsmill health` checks one, for the health checks of containers.
 """
 
 from __future__ import annotations
@@ -9,7 +7,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -22,15 +19,15 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
-from newsmill.cli.terminal import Interrupt, complete_from, format_count, note, now, program_name
+from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, MovedFileError, NewsmillError
+from newsmill.exceptions import MovedFileError, NewsmillError
 from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.database import describe_location
 from newsmill.storage.moved_file import OpenFile
-from newsmill.storage.processes import list_live_processes, make_owner_id
+from newsmill.storage.processes import make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.version import __version__
 from newsmill.web.config import WebConfig
@@ -205,8 +202,6 @@ def load_sources(store: AppContext, settings: Settings) -> None:
 
 # ---- single processes --------------------------------------------------------------------------------------------------------
 
-ROLES = ("crawler", "worker", "scheduler", "web")
-
 
 def open_process_context(settings: Settings, *, supervised: bool) -> AbstractContextManager[AppContext]:
     """The context of a crawler or worker. It makes a data folder with its own database; that of DATABASE_URL is made by `db upgrade`."""
@@ -264,26 +259,6 @@ def scheduler(supervised: Supervised = False) -> None:
             load_sources(app, settings)
         log_start("scheduler", app)
         raise typer.Exit(run(app))
-
-
-def health(
-    role: Annotated[str, typer.Argument(metavar="ROLE", autocompletion=complete_from(ROLES), help="crawler, worker, scheduler or web")],
-) -> None:
-    """Exit 0 if a process with this ROLE is alive on this machine; for container health checks.
-
-    Alive means that its loop has reached the database within the last 90 seconds.
-    """
-    if role not in ROLES:
-        raise ConfigError(f"expected one of {', '.join(ROLES)}, not {role!r}")
-    with context.open_context(configuration.load()) as app:
-        live = [
-            process
-            for process in list_live_processes(app.engine, now=now())
-            if process.role == role and process.machine == socket.gethostname()
-        ]
-    if not live:
-        raise NewsmillError(f"no live {role} on this machine")
-    note(f"{role} is alive: {', '.join(f'{process.name} at {process.beat_at:%H:%M:%S}' for process in live)}")
 
 
 # ---- the web server ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ LIMITS = {
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
     # of a process when it starts: modules loaded and regular expressions compiled
+    "modules, health": 232,
+    "patterns, health": 54,
     "modules, status": 340,
     "patterns, status": 109,
     "modules, crawl": 535,

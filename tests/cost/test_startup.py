@@ -25,7 +25,8 @@ import {modules}
 print(json.dumps([sum(map(is_counted, sys.modules)), sum(is_counted(name) for name, *_ in compiled)]))
 """
 PROCESSES = {
-    "status": "newsmill.cli.status",
+    "health": "newsmill.cli.health",
+    "status": "newsmill.cli.status, newsmill.archive.archive, newsmill.storage.ledger.takedowns, newsmill.storage.tokens",
     "crawl": "newsmill.cli.crawl, workers.scheduler, workers.worker",
     "worker": "newsmill.cli.processes, workers.worker",
     "crawler": "newsmill.cli.processes, crawler.process",
