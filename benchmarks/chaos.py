@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent / "tests")]  # the package tests/chaos must come
 
 from chaos.backlog import backlog  # noqa: E402
 from chaos.installation import Plan, free_port  # noqa: E402
-from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
+from chaos.killer import FREEZES, OUTAGES, TARGETS, intents  # noqa: E402
 from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
 from chaos.site import ORDERS, World  # noqa: E402
@@ -35,10 +35,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=2000)
     parser.add_argument("--sites", type=int, default=8)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--what", default="", help=f"processes to kill, separated by commas: {','.join(TARGETS)} (default: all)")
+    parser.add_argument(
+        "--what",
+        default="",
+        help=f"processes to kill, separated by commas: {','.join((*TARGETS, *FREEZES))} (default: the first {len(TARGETS)})",
+    )
     parser.add_argument("--outages", default="", help=f"also once each: {','.join(OUTAGES)}, or any of the above")
-    parser.add_argument("--outage", type=float, default=10.0, help="duration of an outage or an out-of-memory episode in seconds")
+    parser.add_argument("--outage", type=float, default=10.0, help="duration of an outage, freeze or out-of-memory episode in seconds")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--crawlers", type=int, default=1)
     parser.add_argument("--poison", type=int, default=0, help="every N-th article crashes its extraction process (0: none)")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between two requests to one site")
     parser.add_argument("--high-water", type=int, default=10, help="segments above which the crawler pauses")
@@ -57,8 +62,8 @@ def main() -> int:
     options = arguments()
     targets = [name for name in options.what.split(",") if name]
     extra = [name for name in options.outages.split(",") if name]
-    if unknown := {*targets, *extra} - {*TARGETS, *OUTAGES}:
-        sys.exit(f"unknown target: {', '.join(sorted(unknown))}; expected {', '.join((*TARGETS, *OUTAGES))}")
+    if unknown := {*targets, *extra} - {*TARGETS, *FREEZES, *OUTAGES}:
+        sys.exit(f"unknown target: {', '.join(sorted(unknown))}; expected {', '.join((*TARGETS, *FREEZES, *OUTAGES))}")
     targets = targets or [name for name in TARGETS if name != "oom" and (name != "database" or options.database == "postgres")]
     world = World(free_port(), options.sites, options.pages, options.poison, options.kinds)
     head = f"{time.strftime('%Y-%m-%d')}, seed {options.seed}, {{}}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -73,6 +78,7 @@ def main() -> int:
     plan = Plan(
         options.database,
         options.workers,
+        options.crawlers,
         options.delay,
         lease=options.lease,
         reader="chaos.reader:read" if options.poison else None,

@@ -49,6 +49,7 @@ class Plan:
 
     database: str = "sqlite"
     workers: int = 2
+    crawlers: int = 1
     delay: float = 0.0
     concurrency: int = 2
     lease: float | None = None
@@ -164,7 +165,10 @@ class Installation(Roles):
         database.upgrade(self.engine)
         self.ledger, self.documents = Ledger(self.engine), Documents(self.engine)
         self.archive = Archive(str(folder / "archive"))
-        names = ["crawler", "scheduler", "web", *(f"worker-{number + 1}" for number in range(plan.workers))]
+        several = [
+            f"{role}-{number + 1}" for role, count in (("crawler", plan.crawlers), ("worker", plan.workers)) for number in range(count)
+        ]
+        names = ["scheduler", "web", *several]
         self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}
 
     def prepare(self) -> None:

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from chaos.installation import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "web", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
+FREEZES = ("freeze-worker", "freeze-crawler", "freeze-scheduler")
 HUNT = 5.0  # seconds for which a strike without a target is tried again: a process that was just killed is started again soon
 
 
@@ -60,21 +61,21 @@ class Killer:
     """Carries the plan out against an installation."""
 
     def __init__(self, installation: Roles, plan: Sequence[Intent], hold: float) -> None:
-        """`hold`: seconds an outage or an out-of-memory episode takes."""
+        """`hold`: seconds an outage, a freeze or an out-of-memory episode takes."""
         self.installation, self.waiting, self.hold = installation, list(plan), hold
         self.strikes: list[Strike] = []
         self.missed = 0  # nobody of that kind was there to be killed
         self.last = time.monotonic()
         self.due_at: float | None = None
         self.hunting = 0.0  # since when
-        self.relief: list[tuple[float, str]] = []
+        self.relief: list[tuple[float, Callable[[], bool]]] = []  # when, and what must succeed
 
     def look(self, stored: int) -> None:
         """Called often. Strikes at most once."""
         now = time.monotonic()
         for entry in [entry for entry in self.relief if entry[0] <= now]:
             self.relief.remove(entry)
-            if not self._unlimit():
+            if not entry[1]():
                 self.relief.append((now + 0.5, entry[1]))
         if not self.waiting:
             return
@@ -111,8 +112,10 @@ class Killer:
             case "oom":
                 if not _redis(lambda: self.installation.redis.limit(1)):
                     return None
-                self.relief.append((now + self.hold, "oom"))
+                self.relief.append((now + self.hold, self._unlimit))
                 return now + self.hold
+            case target if target in FREEZES:
+                return self._freeze(self.installation.running(target.removeprefix("freeze-")), intent.dice)
             case "database":
                 return self._kill_database(intent.dice)
             case "outage-database":
@@ -140,8 +143,23 @@ class Killer:
         threading.Thread(target=_hold_lock, args=(path, self.hold), daemon=True).start()
         return now + self.hold
 
+    def _freeze(self, pids: Sequence[int], dice: float) -> float | None:
+        """Freeze a process with its children, as `docker pause` does."""
+        if not pids:
+            return None
+        pid, over = pids[int(dice * len(pids)) % len(pids)], time.monotonic() + self.hold
+        os.killpg(pid, signal.SIGSTOP)
+        self.relief.append((over, lambda: _wake(pid)))
+        return over
+
     def _unlimit(self) -> bool:
         return _redis(lambda: self.installation.redis.limit(0))
+
+
+def _wake(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGCONT)
+    return True
 
 
 def _hold_lock(path: Path, seconds: float) -> None:
