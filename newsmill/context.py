@@ -21,6 +21,7 @@ from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
 from newsmill.storage.private_files import DATABASE, make_private_folder
+from newsmill.storage.processes import list_live_processes
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive
@@ -63,6 +64,10 @@ class AppContext:
         from newsmill.search.search import Search
 
         return Search(self.engine)
+
+    def is_running(self, role: str) -> bool:
+        """Whether a process with this role is alive on any machine. Raises ServiceError."""
+        return any(process.role == role for process in list_live_processes(self.engine, now=self.now()))
 
 
 def build_context(

@@ -27,7 +27,6 @@ from newsmill.extraction.decode import HTML_TYPES, decode_body, detect_non_html
 from newsmill.model import Page, PageStatus, WarcCounts
 from newsmill.redaction import redact
 from newsmill.storage.ledger import ArchivedRow
-from newsmill.storage.processes import list_live_processes
 from newsmill.submission import MAX_TEXT_CHARACTERS, encode_item, limit_time, make_enqueue, open_target, store_pages
 from newsmill.urls import make_key
 
@@ -148,7 +147,7 @@ class WarcSubmission:
         """Wait while live workers are far behind. Without a worker nothing would end the wait."""
         limit = max(1, self._app.settings.high_water // BACKLOG_SHARE)
         while len(self._app.ledger.pending_segments(now=self._app.now(), limit=limit)) >= limit:
-            if not any(process.role == "worker" for process in list_live_processes(self._app.engine, now=self._app.now())):
+            if not self._app.is_running("worker"):
                 return
             if self._sleep(BACKLOG_POLL_SECONDS):
                 return

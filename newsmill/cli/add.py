@@ -16,7 +16,7 @@ import typer
 
 from newsmill import context, site_inspection
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Interrupt, format_count, note, now, print_json, printable
+from newsmill.cli.terminal import Interrupt, format_count, note, note_next_step, now, print_json, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, describe_failure
@@ -338,7 +338,7 @@ class AddRun:
             for failure in self.failures:
                 note(printable(f"  {failure}"))
         if self.results[Action.NEW] or self.results[Action.EXTENDED]:
-            note("run `newsmill up` to fetch it, if no crawler is running")
+            note_next_step(self.store, "crawler", "fetch it")
             note("`newsmill backfill NAME --since 2024-01` fetches older articles")
 
 
@@ -383,7 +383,7 @@ def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
             store.ledger.put_source(source, now=now())
             start = source.homepage or source.spider or "its listings"
             note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
-    note("run `newsmill up` to fetch it, if no crawler is running")
+        note_next_step(store, "crawler", "fetch it")
 
 
 def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:

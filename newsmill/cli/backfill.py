@@ -23,7 +23,6 @@ from newsmill.discovery.dates import Period, make_archive_urls
 from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Backfill, PendingBackfill, Trace
-from newsmill.storage.processes import list_live_processes
 
 POLL_SECONDS = 5.0
 MAX_SHOWN = 30  # archives in a dry run
@@ -148,7 +147,7 @@ def watch(store: AppContext, source: Source) -> None:
                 note(last := line)
             if found.ended_at is not None:
                 return
-            if not any(process.role == "crawler" for process in list_live_processes(store.engine, now=store.now())):
+            if not store.is_running("crawler"):
                 note("no crawler is running: run `newsmill up` to continue the backfill")
                 return
             if interrupt.wait(POLL_SECONDS):

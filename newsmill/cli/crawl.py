@@ -521,6 +521,7 @@ def demo(
     with fork_children(1) as forked, serve_newspaper(port) as running:
         note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
         source = Source(DEMO_SOURCE, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
+        forget_other_demo(settings, source)
         summary = run(settings, environ, source, processes=1, forked=forked)
     with context.open_context(settings) as store:
         store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
@@ -541,6 +542,16 @@ def serve_newspaper(port: int) -> Iterator[Newspaper]:
         except OSError as error:
             raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
         yield running
+
+
+def forget_other_demo(settings: Settings, source: Source) -> None:
+    """Remove the source of a demo on another port, whose server has stopped, with its pending URLs. Its documents stay."""
+    if not context.has_store(settings):
+        return
+    with context.open_context(settings) as store:
+        earlier = store.ledger.source(source.name)
+        if earlier is not None and earlier.homepage != source.homepage:
+            SourceChanges(store.engine).remove(source.name, now=now(), keep_documents=True)
 
 
 def make_demo_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,18 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.documents import find_trace, finish_index, trace
 from newsmill.cli.processes import LINK_HOURS, add_link, make_web_config
-from newsmill.cli.terminal import Json, complete_from, complete_sources, count_progress, format_count, note, now, print_json, print_table
+from newsmill.cli.terminal import (
+    Json,
+    complete_from,
+    complete_sources,
+    count_progress,
+    format_count,
+    note,
+    note_next_step,
+    now,
+    print_json,
+    print_table,
+)
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.message_signatures import (
@@ -61,14 +72,13 @@ def retry(
             context.find_source(store, source)
         urls = [add_scheme(url) for url in urls or ()]
         count = store.ledger.retry(now=now(), urls=urls, outcome=selected, source=source, refetch=refetch)
-        if not count:
+        if count:
+            note(f"{format_count(count, 'URL')} requeued")
+            note_next_step(store, "worker", "process")
+        else:
             for url in urls:
                 find_trace(store, url)  # an unknown URL is an error
-    note(
-        f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
-        if count
-        else "No finished URL matches; nothing is requeued"
-    )
+            note("No finished URL matches; nothing is requeued")
     if not count:
         raise typer.Exit(1)
 
@@ -123,13 +133,13 @@ def retry_quarantined(
     with context.open_context(configuration.load()) as store:
         chosen = map(add_scheme, urls) if urls else (trace.url for trace in iterate_quarantined(store))
         count = store.ledger.retry_quarantined([*chosen], now=now())
-        if not count:
+        if count:
+            note(f"{format_count(count, 'page')} requeued")
+            note_next_step(store, "worker", "process")
+        else:
             for url in urls or ():
                 find_trace(store, url)  # an unknown URL is an error
-    if count:
-        note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process, if no worker is running")
-    else:
-        note("no quarantined page matches; nothing is requeued" if urls else "no page is in quarantine")
+            note("no quarantined page matches; nothing is requeued" if urls else "no page is in quarantine")
     if urls and not count:
         raise typer.Exit(1)
 

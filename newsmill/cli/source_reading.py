@@ -26,7 +26,6 @@ from newsmill.listing_schedule import ListingSchedule, describe_times, describe_
 from newsmill.model import Outcome, OutcomeRecord, Profile, Source, State, describe_failure
 from newsmill.settings import Settings
 from newsmill.sources.table import format_duration, format_suggestion
-from newsmill.storage.processes import list_live_processes
 from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def poll_source(name: Name) -> None:
             raise ConfigError(f"source {name} is paused; run `newsmill sources resume {name}` first")
         begun_at, deadline = store.now(), time.monotonic() + MAX_POLL_SECONDS
         store.ledger.read_listings(name, now=begun_at)
-        if not any(process.role == "crawler" for process in list_live_processes(store.engine, now=begun_at)):
+        if not store.is_running("crawler"):
             raise NewsmillError(f"no crawler runs; the listings of {name} are due, and `newsmill up` reads them")
         waiting = {
             trace.id

@@ -25,6 +25,7 @@ from newsmill.cli.terminal import (
     format_size,
     format_time_left,
     note,
+    note_next_step,
     now,
     print_json,
     printable,
@@ -80,16 +81,17 @@ def submit(
             context.find_source(store, source)
         found = name_invalid(map(add_scheme, read_urls(urls or [], file)))
         counts = add_urls(store.ledger, found, now=now(), source=source, again=again)
-    if as_json:
-        print_json(counts)
-    else:
-        known = f", {counts.again:,} known queued again" if counts.again else ""
-        if unchanged := counts.known - counts.again:
-            known += f", {unchanged:,} {'known unchanged' if again else 'already known'}"
-        invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
-        note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
-        if counts.new or counts.known:
-            note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
+        if as_json:
+            print_json(counts)
+        else:
+            known = f", {counts.again:,} known queued again" if counts.again else ""
+            if unchanged := counts.known - counts.again:
+                known += f", {unchanged:,} {'known unchanged' if again else 'already known'}"
+            invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
+            note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
+            if counts.new or counts.known:
+                note_next_step(store, "crawler", "fetch")
+                note("`newsmill trace URL` shows the result")
     if counts.bad_url and not counts.new and not counts.known:
         raise typer.Exit(1)
 
@@ -116,21 +118,21 @@ def submit_warc(names: Sequence[str], *, source: str | None, again: bool, is_wan
                 sleep=progress.wait,
             )
             read_files(run, names, progress)
-    counts = run.counts
-    if messages.left_out:
-        note(f"{format_count(messages.left_out, 'further message')} left out")
-    if as_json:
-        print_json(counts)
-    else:
-        note(describe_warc_counts(counts))
-    if interrupt.is_set:
-        note("stopped; the same command continues")
-        raise typer.Exit(130)
-    if counts.queued and not as_json:
-        note("run `newsmill up` to extract the pages, if no worker is running")
-    if replace(counts, damaged=0) == WarcCounts():
-        note("the files have no readable WARC record")
-        raise typer.Exit(1)
+        counts = run.counts
+        if messages.left_out:
+            note(f"{format_count(messages.left_out, 'further message')} left out")
+        if as_json:
+            print_json(counts)
+        else:
+            note(describe_warc_counts(counts))
+        if interrupt.is_set:
+            note("stopped; the same command continues")
+            raise typer.Exit(130)
+        if counts.queued and not as_json:
+            note_next_step(store, "worker", "extract the pages")
+        if replace(counts, damaged=0) == WarcCounts():
+            note("the files have no readable WARC record")
+            raise typer.Exit(1)
 
 
 def read_files(run: WarcSubmission, names: Sequence[str], progress: WarcProgress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -24,6 +25,8 @@ from newsmill.exceptions import NewsmillError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from newsmill.context import AppContext
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FILE_WIDTH = 240  # of a table that no terminal shows
@@ -41,12 +44,18 @@ def note(text: str) -> None:
 
 
 def program_name() -> str:
-    """The name to call this program by: `newsmill`, or its path if it is not the one on PATH."""
-    on_path = shutil.which("newsmill")
-    called = Path(sys.argv[0])
-    if called.name != "newsmill" or (on_path and Path(on_path).resolve() == called.resolve()):
+    """The name to call this program by: `newsmill`, or its path if it is neither the one on PATH nor that of the active environment."""
+    called, active = Path(sys.argv[0]), os.environ.get("VIRTUAL_ENV")
+    known = (shutil.which("newsmill"), active and f"{active}/bin/newsmill")
+    if called.name != "newsmill" or any(path and Path(path).resolve() == called.resolve() for path in known):
         return "newsmill"
     return str(called)
+
+
+def note_next_step(store: AppContext, role: str, purpose: str) -> None:
+    """Name the command that starts the processes, unless one with this role runs."""
+    if not store.is_running(role):
+        note(f"run `{program_name()} up` to {purpose}")
 
 
 def print_json(value: object) -> None:

@@ -20,16 +20,18 @@ from types import SimpleNamespace
 
 import pytest
 from command_result import CommandResult, Newsmill
-from rows import FULL, SOURCE, Mill, insert_documents, links, saved
+from rows import FULL, NOON, SOURCE, Mill, good, insert_documents, links, saved
 from sqlalchemy import make_url
 
+from newsmill.cli.crawl import forget_other_demo
 from newsmill.cli.processes import only_one_up
 from newsmill.cli.supervisor import RedactingFormatter
 from newsmill.context import open_context
-from newsmill.model import Kind, Rendering, Segment
+from newsmill.model import Kind, Rendering, Segment, State
 from newsmill.search import indexer
 from newsmill.settings import load
 from newsmill.storage import database, fingerprints
+from newsmill.storage.processes import Heartbeat
 
 PAGE = (
     "<html lang='en'><head><title>Bridge closed</title></head><body><article><h1>Bridge closed</h1>"
@@ -121,6 +123,27 @@ def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "not a URL that can be fetched: 'nonsense'" in nonsense.err and "'ftp://example.org/'" in nonsense.err
     assert newsmill("submit", "--file", "missing.txt").code == 2
     assert newsmill("submit", "https://example.org/5", "--source", "nobody").code == 2
+
+
+@pytest.mark.parametrize(("role", "command"), [("crawler", "submit"), ("crawler", "add --no-check"), ("worker", "retry")])
+def test_the_next_step_is_named_unless_it_is_under_way(newsmill: Newsmill, role: str, command: str) -> None:
+    with open_context(load(), create=True) as store:
+        mill, (first, second) = Mill(store.ledger), links(2)
+        if command == "retry":
+            mill.store(*map(good, mill.fetch(first, second)))
+        assert "run `newsmill up` to" in newsmill(*command.split(), first.url).err
+        Heartbeat(store.engine, role=role).beat(store.now())
+        done = newsmill(*command.split(), second.url.replace("paper", "other") if role == "crawler" else second.url)
+        assert (done.code, "newsmill up" in done.err) == (0, False)
+
+
+def test_a_demo_on_another_port_leaves_nothing_pending_of_the_one_before(newsmill: Newsmill) -> None:
+    before = replace(SOURCE, name="demo", homepage="http://127.0.0.1:8000/", feeds=("http://127.0.0.1:8000/feed",))
+    with open_context(load(), create=True) as store:
+        store.ledger.put_source(before, now=NOON)
+        for homepage, pending in ((before.homepage, 2), ("http://127.0.0.1:8001/", 0)):
+            forget_other_demo(load(), replace(before, homepage=homepage))
+            assert store.ledger.progress().listings.get(State.DUE, 0) == pending
 
 
 def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, *lines: object, processes: int = 1) -> CommandResult:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from newsmill.cli.sources import COLUMNS
-from newsmill.cli.terminal import _wrap_table, format_blocks, format_count, format_lines, format_seconds, needed_width
+from newsmill.cli.terminal import _wrap_table, format_blocks, format_count, format_lines, format_seconds, needed_width, program_name
 
 ROWS = [["example-org", "blocked: HTTP 403 since 13:33 UTC", "every 15m", 120, 80, 30, 10, 0], ["other", "ok", "every 2h", 1, 1, 0, 0, 0]]
 
@@ -65,6 +65,21 @@ def test_a_span_has_one_unit(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 pages"), (1, "1 page"), (2000, "2,000 pages")])
 def test_numbers_agree_with_their_nouns(count: int, text: str) -> None:
     assert format_count(count, "page") == text
+
+
+def test_the_program_is_called_by_its_name_where_the_shell_or_the_environment_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "env" / "bin" / "newsmill"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    names = []
+    for path, active in (("/nowhere", ""), (str(program.parent), ""), ("/nowhere", str(tmp_path / "env"))):
+        monkeypatch.setattr(sys, "argv", [str(program)])
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.setenv("VIRTUAL_ENV", active)
+        names.append(program_name())
+    assert names == [str(program), "newsmill", "newsmill"]
 
 
 def test_a_closed_standard_output_is_the_null_device(tmp_path: Path) -> None:
