@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair; at full load the longest wait was 1.8 s
 POOL_SIZE = 5  # connections per process: one thread writes and a few read
 CONNECT_SECONDS = 10
+# A machine that disappears or freezes inside its transaction holds its locks until Postgres notices: two hours with TCP's defaults.
+IDLE_TRANSACTION_SECONDS = 60
 MIN_POSTGRES_VERSION = 15
 SERVICE_STATES = ("42P01", "42501")  # SQLSTATEs of a missing table, which is a missing upgrade, and of a missing right
 READ_ONLY_STATE = "25006"  # the SQLSTATE of a change in a read-only transaction
@@ -158,6 +160,11 @@ def _postgres(url: URL, read_only: bool) -> Engine:
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", "client_encoding": "UTF8", **options},
     )
     _refuse_unknown_options(url)
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi: Any, _record: object) -> None:
+        dbapi.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * IDLE_TRANSACTION_SECONDS)}")
+        dbapi.commit()
 
     @event.listens_for(engine, "handle_error")
     def drop_connections(context: ExceptionContext) -> None:

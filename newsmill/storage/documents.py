@@ -224,9 +224,7 @@ _STAMPS = union_all(
     select(func.max(documents.c.stored_at).label("stamp")), select(func.max(removed_documents.c.removed_at).label("stamp"))
 ).subquery()
 _LAST_STAMP = select(func.max(_STAMPS.c.stamp))
-# A machine that disappears inside its transaction holds the horizon back until the server notices: two hours with TCP's defaults.
-_ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
-pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
+_ANNOUNCE = text("""SELECT pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
 FROM (SELECT CAST(extract(epoch FROM coalesce(
 greatest((SELECT max(stored_at) FROM documents), (SELECT max(removed_at) FROM removed_documents)), 'epoch')) * 1000000 AS bigint) AS stamp)
 AS last""")

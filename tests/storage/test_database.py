@@ -405,6 +405,24 @@ def test_a_limit_of_postgres_is_named_with_its_setting(postgres_url: str) -> Non
     server.dispose()
 
 
+def test_a_process_frozen_in_its_transaction_loses_its_locks(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "IDLE_TRANSACTION_SECONDS", 0.2)
+    frozen, other = database.connect(postgres_url), database.connect(postgres_url)
+    lock = text("SELECT pg_advisory_xact_lock(7)")
+    try:
+        with pytest.raises(ServiceError, match="idle-in-transaction"), writing(frozen) as conn:
+            conn.execute(lock)
+            with writing(other) as conn_of_other:
+                conn_of_other.execute(text("SET LOCAL lock_timeout = '5s'"))
+                conn_of_other.execute(lock)
+            conn.execute(lock)
+        with writing(frozen) as conn:
+            conn.execute(lock)
+    finally:
+        frozen.dispose()
+        other.dispose()
+
+
 def test_a_failover_is_over_when_a_server_accepts_changes(postgres_url: str) -> None:
     """A connection to the server that became a standby answers every ping, and refuses every change."""
     server = database.connect(postgres_url)
