@@ -18,10 +18,7 @@ from newsmill.extraction.metadata.structured_data import (
     ARTICLE_TYPES,
     LIST_TYPES,
     StructuredData,
-    get_types,
     make_comparable,
-    read_text,
-    unescape_html,
 )
 from newsmill.extraction.normalise import count_line_words, count_words, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
@@ -50,9 +47,6 @@ _PUBLISHER_URL = re.compile(
     re.IGNORECASE,
 )
 _NEWSLETTER_URL = re.compile(r"https?://[^?#]{0,500}/newsletters?/[^/?#]", re.IGNORECASE)  # an issue of a newsletter is longer
-# A match (SportsEvent) is left out, because reports and live tickers declare the match that they report on.
-_OFFER_TYPE = re.compile(r"Product(?:Group|Model)?|JobPosting|(?!Sports)\w{0,40}Event")
-_OFFER_OG_TYPE = re.compile(r"(?:og:)?product(?:\.(?:item|group))?|event")
 _AUDIO_TYPES = frozenset({"AudioObject", "PodcastEpisode", "RadioEpisode"})
 _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
@@ -96,8 +90,6 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
     if not evidence.is_article and evidence.words < MAX_STUB_WORDS and _NEWSLETTER_URL.match(url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page of {evidence.words} words about a newsletter, by its URL")
-    if (offer := _find_offer(page, url)) is not None:
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a page about one product, event or job: {offer}")
     if _is_locked_by_ghost(page):
         return OutcomeRecord(Outcome.PAYWALL, f"{evidence.words} words, then Ghost's notice for subscribers")
     if evidence.words < MAX_WALL_WORDS:
@@ -183,31 +175,6 @@ def _detect_consent_wall(evidence: _Evidence) -> OutcomeRecord | None:
     mentions = [match.group().lower() for match in CONSENT_WORDS.finditer(" ".join((*_list_h1(evidence.page)[:1], evidence.text)))]
     if len(set(mentions)) >= 2 and len(mentions) * 25 >= evidence.words:
         return OutcomeRecord(Outcome.CONSENT_WALL, f"{evidence.words} words, all about cookies and consent")
-    return None
-
-
-def _find_offer(page: StructuredData, url: str) -> str | None:
-    """Return how the page declares itself the page of one product, event or job, or None.
-
-    Articles name products and events too. So a node of JSON-LD counts if it has the URL or the headline of the page, and if the page
-    declares no article. The reviews of customers below a product are not an article, unless `og:type` says so: then it is a test report.
-    """
-    kinds = set() if page.article is None else set(get_types(page.article)) & set(ARTICLE_TYPES)
-    if kinds - {"Review"} or "article:published_time" in page.meta:
-        return None
-    kind = (page.first("og:type") or "").strip().lower()
-    if _OFFER_OG_TYPE.fullmatch(kind):
-        return f"og:type is {kind!r}"
-    if kinds and kind == "article":
-        return None
-    headlines = {text.casefold() for text in _list_h1(page)}
-    own_url = make_comparable(url)
-    for node in page.nodes:
-        offers = [kind for kind in get_types(node) if _OFFER_TYPE.fullmatch(kind)]
-        names = (read_text(node.get(key)) or "" for key in ("name", "title"))  # a JobPosting has a title
-        is_named = any(unescape_html(name).casefold() in headlines for name in names)
-        if offers and (is_named or make_comparable(read_text(node.get("url")) or "") == own_url):
-            return f"JSON-LD calls it {offers[0]}"
     return None
 
 
