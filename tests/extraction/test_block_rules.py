@@ -123,13 +123,6 @@ def test_labels_go_wherever_they_stand(inside: str, reason: str | None):
     assert block_rules.find_refused(stats, frozenset({0, 1, 2})) == ({} if reason is None else {1: reason})
 
 
-def test_a_block_that_is_the_whole_article_once_more_goes():
-    paragraphs = [f"The council of town {n} voted on day {n} to keep bridge {n} open to people on foot and on horses." for n in range(20)]
-    own = "".join(f"<p>{text}</p>" for text in paragraphs)
-    stats = view_of(f"{own}<div>{' '.join(paragraphs)}</div><p>{'Another long paragraph of words that occur nowhere else. ' * 60}</p>")
-    assert block_rules.find_refused(stats, frozenset(range(22))) == {20: "repeats the text"}
-
-
 @pytest.mark.parametrize("line", ["___", "* * *", "-----", "•••"])
 def test_a_separator_stays_between_two_kept_blocks(line: str):
     stats = view_of(f"{PROSE}<p>{line}</p>{PROSE.replace('town', 'city')}<p>{line}</p><p>Five bridges to see</p>")

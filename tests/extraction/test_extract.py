@@ -197,18 +197,6 @@ def kept(inside: str) -> list[str]:
     return [block.text for block in extract_body(page(inside), None).blocks if block.kept]
 
 
-def test_what_stands_in_for_something_that_did_not_load_goes():
-    gap = "<div class='embed-gap'><p>Your privacy settings keep us from showing the content of another site at this place.</p></div>"
-    inside = "".join(f"<p>{sentence}</p>{gap}" for sentence in SENTENCES)
-    assert kept(inside) == list(SENTENCES)
-
-
-def test_a_refrain_stays():
-    refrain = "And the river ran on, ran on below the bridge that night."
-    text = kept("".join(f"<p>{sentence}</p><p>{refrain}</p>" for sentence in SENTENCES))
-    assert text.count(refrain) == len(SENTENCES)
-
-
 def test_invitations_to_read_on_and_credits_go_wherever_they_stand():
     more = '<p>Read more: <a href="/mayor">The mayor whom the bridge made famous in the whole region</a></p>'
     credit = "<p>Photo: Jane Doe / The Paper</p>"
@@ -300,25 +288,6 @@ def test_the_declared_steps_of_a_recipe_stay(data: dict[str, object]):
 
 def keeps_all() -> bodies.block_model.BlockModel:
     return bodies.block_model.BlockModel(features=("heading",), trees=(5.0,), threshold=0.5, version="keeps")
-
-
-def test_a_quotation_that_repeats_a_part_of_the_text_goes_and_another_stays():
-    pulled = "its middle pier stands on wood that has begun to rot"
-    features = "We have loved this bridge since we were children, all of us."
-    inside = paragraphs().replace(
-        f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{features}</blockquote><p>{SENTENCES[3]}</p>"
-    )
-    found = extract_body(page(inside), None, model=keeps_all()).blocks
-    assert {block.text: block.reason for block in found if block.text == pulled.title()} == {pulled.title(): "quoted from the text"}
-    assert features in [block.text for block in found if block.kept]
-
-
-def test_a_heading_goes_with_the_section_below_it():
-    form = '<aside class="newsletter"><p>Your e-mail</p></aside>'
-    inside = f"<p>{SENTENCES[0]}</p><p>{SENTENCES[1]}</p><h3>Stay informed</h3>{form}<h3>What it costs</h3><p>{SENTENCES[2]}</p>"
-    text = kept_by(keeps_all(), inside)
-    assert "What it costs" in text
-    assert "Stay informed" not in text
 
 
 def test_a_line_of_signs_stays_only_as_a_separator():

@@ -3,7 +3,6 @@
 `find_reason` names why a person would remove a block. It only explains the decisions of the block model.
 As a second filter it cost 0.2 points of F1 on guides and gained nothing on news.
 `find_settled`, `find_refused` and `find_restored` override the model: a headline is a field, and comments are not the article.
-Equal text in several boxes is a placeholder for content that did not load.
 The functions have no side effects.
 """
 
@@ -11,19 +10,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import islice, pairwise
-from statistics import fmean
+from itertools import islice
 
 from newsmill import lazy_re as re
 from newsmill.extraction.body import trailing_lines
-from newsmill.extraction.body.align import HALF, SHINGLE_WORDS
+from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, is_displayed
 from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
 from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
 from newsmill.model import BlockType
 
 HEADLINE_REPEATED = "headline repeated"
-BESIDE_TEXT, EMPTY_SECTION, NOT_DISPLAYED = "beside the text", "heading of a section that is left out", "not displayed"
+BESIDE_TEXT, NOT_DISPLAYED = "beside the text", "not displayed"
 MIN_ALL_LINK_SHARE = 0.9  # share of a block's characters inside links
 LINK_WORDS = range(3, 40)  # words; a shorter link may be a heading, a longer one is prose inside a link
 MAX_KEPT_WORDS_ABOVE = 60  # words; a headline after more kept words is not the page's own
@@ -31,8 +29,6 @@ MAX_SHORT_WORDS = 25  # words; the maximum of a byline or prompt
 MAX_PROMPT_WORDS = 60  # words; a newsletter box including its small print
 MAX_BIOGRAPHY_WORDS = 150  # words of a box about the author
 FIRST_BLOCKS = 3  # kept blocks that may include the page's headline; a later h1 is part of the text
-MIN_COPIES = 3  # equal blocks in separate boxes; two may be a teaser and its text
-MIN_PLACEHOLDER_WORDS = 8  # words; shorter texts repeat for many reasons
 MAX_CREDIT_WORDS = 12  # words of a photo credit
 MIN_PARAGRAPH_WORDS = 25  # words; teasers and labels are shorter
 MAX_LABEL_WORDS = 8  # words of a heading of other articles
@@ -40,11 +36,6 @@ MAX_PARAGRAPH_LINK_SHARE = 0.2  # share of a paragraph's words in links; a block
 MIN_PATH_BLOCKS = 4  # kept blocks of a path that belongs to the article
 MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
 STEP_RUN_WORDS = 8  # consecutive words that identify a step
-PULL_QUOTE_WORDS = range(6, 61)  # words; a shorter quotation may occur twice by chance
-MIN_COPY_WORDS = 300  # words of a block that may be a copy of the whole article; a shorter one may be a summary
-MIN_COPY_SHARE = 0.7  # share of its shingles that shorter blocks contain; those across two paragraphs are missing
-MAX_COMPARED_WORDS = 50_000  # kept words of a page; the shingles of more need too much memory
-MAX_PULL_QUOTES = 30  # per page; more are the text itself, and the comparison takes quadratic time
 _GROUP_BITS = {group: 1 << bit for bit, group in enumerate(CLASS_GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
@@ -86,18 +77,12 @@ def find_separators(stats: PageStats, kept: frozenset[int]) -> frozenset[int]:
 
 def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
     """Return the kept blocks that the rules remove, each with its reason."""
-    repeated = _find_repeated_paths(stats)
-    found = {i: reason for i in kept if (reason := _find_refusal(stats, i, repeated)) is not None}
-    found |= dict.fromkeys(_find_pull_quotes(stats, kept - found.keys()), "quoted from the text")
-    found |= dict.fromkeys(_find_whole_copies(stats, kept - found.keys()), "repeats the text")
-    found |= dict.fromkeys(_find_empty_sections(stats, kept - found.keys()), EMPTY_SECTION)
+    found = {i: reason for i in kept if (reason := _find_refusal(stats, i)) is not None}
     first = sorted(kept - found.keys())[:FIRST_BLOCKS]
     return found | {i: HEADLINE_REPEATED for i in first if stats.blocks[i].box.tag == "h1" and find_rule(stats, i) == HEADLINE_REPEATED}
 
 
-def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
-    if stats.of_path[i] in repeated and len(stats.blocks[i].words) >= MIN_PLACEHOLDER_WORDS:
-        return "placeholder"
+def _find_refusal(stats: PageStats, i: int) -> str | None:
     if not is_displayed(stats.blocks[i]):
         return NOT_DISPLAYED
     if is_in_biography(stats, i):
@@ -121,50 +106,6 @@ def _find_label(text: str) -> str | None:
     if trailing_lines.is_comment_count(text):
         return "number of comments"
     return "time of reading" if trailing_lines.is_reading_time(text) else None
-
-
-def _find_repeated_paths(stats: PageStats) -> Set[int]:
-    """Return the paths of several blocks with identical text, such as "your settings keep us from showing this video"."""
-    words_by_path: dict[int, list[str]] = {}
-    different = set[int]()
-    for block, path in zip(stats.blocks, stats.of_path, strict=True):
-        if path not in different and words_by_path.setdefault(path, block.words) != block.words:
-            different.add(path)
-    return {path for path in words_by_path.keys() - different if stats.paths.blocks[path] >= MIN_COPIES}
-
-
-def _find_pull_quotes(stats: PageStats, kept: Set[int]) -> list[int]:
-    """Return the quotations that repeat part of another kept block word for word (4 of 987 pages better, none worse)."""
-    quotes = [i for i in kept if stats.blocks[i].type is BlockType.QUOTE and stats.own.words[i] in PULL_QUOTE_WORDS]
-    if not quotes or len(quotes) > MAX_PULL_QUOTES:
-        return []
-    text = {i: f" {' '.join(stats.blocks[i].words)} " for i in kept}
-    return [i for i in quotes if any(text[i] in other and len(text[i]) < len(other) for other in text.values())]
-
-
-def _find_whole_copies(stats: PageStats, kept: Set[int]) -> list[int]:
-    """Return the long blocks whose words are those of the shorter ones: the whole article once more, without its paragraphs.
-
-    Pages have such copies for other readers, such as applications and lists of articles to read next.
-    """
-    long = [i for i in kept if stats.own.words[i] >= MIN_COPY_WORDS]
-    if not long or sum(stats.own.words[i] for i in kept) > MAX_COMPARED_WORDS:
-        return []
-    text = {run for i in kept if stats.own.words[i] < MIN_COPY_WORDS for run in _list_runs(stats.blocks[i].words, SHINGLE_WORDS)}
-    return [i for i in long if fmean(run in text for run in _list_runs(stats.blocks[i].words, SHINGLE_WORDS)) >= MIN_COPY_SHARE]
-
-
-def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
-    """Return the headings whose section was removed: the next kept block is a heading of the same or a higher level.
-
-    The rule improved 2 pages and made none worse.
-    """
-    found = []
-    for i, following in pairwise(sorted(kept)):
-        heading, after = stats.blocks[i].box.tag, stats.blocks[following].box.tag
-        if following > i + 1 and heading in SUBHEADING_TAGS and after in HEADING_TAGS and after <= heading:
-            found.append(i)
-    return found
 
 
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:

@@ -225,9 +225,7 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
     odds = earlier | {i: fmean((value, earlier.get(i, value))) for i, value in odds.items()}
     kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
     kept |= block_rules.find_restored(stats, chosen, kept) | sure
-    refused = {
-        i: reason for i, reason in block_rules.find_refused(stats, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION
-    }
+    refused = block_rules.find_refused(stats, kept)
     kept -= refused.keys()
     expected = _estimate_f1(stats, odds, kept, sure)
     kept |= block_rules.find_separators(stats, kept)
