@@ -101,28 +101,6 @@ def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     assert not any(block_rules.is_in_biography(article, i) for i in range(12))
 
 
-@pytest.mark.parametrize(
-    ("inside", "reason"),
-    [
-        ("<h3>Related articles</h3>", "list of other articles"),
-        ("<p>Das könnte Sie auch interessieren:</p>", "list of other articles"),
-        ("<p>5 min read</p>", "time of reading"),
-        ("<div>Advertisement</div>", "advertisement"),
-        ("<p>- Anzeige -</p>", "advertisement"),
-        ("<div>広告</div>", "advertisement"),
-        ("<p>Advertisement - story continues below</p>", "advertisement"),
-        ("<h3>Advertising</h3>", None),
-        ("<p>Werbung für die Brücke</p>", None),
-        ("<p>Lesezeit: 3 Minuten</p>", "time of reading"),
-        ("<h3>Latest news from the bridge were bad</h3>", None),
-        ("<p>It took her 5 minutes to read the report.</p>", None),
-    ],
-)
-def test_labels_go_wherever_they_stand(inside: str, reason: str | None):
-    stats = view_of(PROSE + inside + PROSE.replace("town", "city"))
-    assert block_rules.find_refused(stats, frozenset({0, 1, 2})) == ({} if reason is None else {1: reason})
-
-
 @pytest.mark.parametrize("line", ["___", "* * *", "-----", "•••"])
 def test_a_separator_stays_between_two_kept_blocks(line: str):
     stats = view_of(f"{PROSE}<p>{line}</p>{PROSE.replace('town', 'city')}<p>{line}</p><p>Five bridges to see</p>")

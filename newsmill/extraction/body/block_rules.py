@@ -29,9 +29,7 @@ MAX_SHORT_WORDS = 25  # words; the maximum of a byline or prompt
 MAX_PROMPT_WORDS = 60  # words; a newsletter box including its small print
 MAX_BIOGRAPHY_WORDS = 150  # words of a box about the author
 FIRST_BLOCKS = 3  # kept blocks that may include the page's headline; a later h1 is part of the text
-MAX_CREDIT_WORDS = 12  # words of a photo credit
 MIN_PARAGRAPH_WORDS = 25  # words; teasers and labels are shorter
-MAX_LABEL_WORDS = 8  # words of a heading of other articles
 MAX_PARAGRAPH_LINK_SHARE = 0.2  # share of a paragraph's words in links; a block with more is a list of links
 MIN_PATH_BLOCKS = 4  # kept blocks of a path that belongs to the article
 MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
@@ -89,23 +87,7 @@ def _find_refusal(stats: PageStats, i: int) -> str | None:
         return "about the author"
     if stats.link_share[i] >= HALF and is_read_more(stats, i) and trailing_lines.is_invitation(stats.blocks[i].text):
         return "read-more line"
-    if stats.blocks[i].type is BlockType.PARAGRAPH and trailing_lines.is_advert_label(stats.blocks[i].text):
-        return "advertisement"
-    if stats.own.words[i] <= MAX_LABEL_WORDS and (reason := _find_label(stats.blocks[i].text)) is not None:
-        return reason
-    return "photo credit" if stats.own.words[i] <= MAX_CREDIT_WORDS and trailing_lines.is_photo_credit(stats.blocks[i].text) else None
-
-
-def _find_label(text: str) -> str | None:
-    """Return why a short text does not belong to the article: the heading of other articles, a number of comments, or the time of reading.
-
-    2 of 168 such headings near the text of 987 gold pages are in the gold, and 1 of 30 times of reading.
-    """
-    if "\n" not in text and trailing_lines.is_most_read(text):
-        return "list of other articles"
-    if trailing_lines.is_comment_count(text):
-        return "number of comments"
-    return "time of reading" if trailing_lines.is_reading_time(text) else None
+    return None
 
 
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:

@@ -50,10 +50,8 @@ _CONTRIBUTORS = re.compile(build_alternation("contributors"), re.IGNORECASE)
 _COMMENTS = re.compile(rf"^\W*(?:\d[\d.,]*\s+)?(?:{build_alternation('comments_label')})(?:\s*\(?\d+\)?)?\W*$", re.IGNORECASE)
 _TAGS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('tags_label')})\s*[:：]", re.IGNORECASE)
 _DATE_LINE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('date_label')})\b.{{0,30}}\d", re.IGNORECASE)
-_READING_TIME = re.compile(rf"^(?:{build_alternation('reading_time')})\W*$", re.IGNORECASE)
 _SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
-_ADVERT_LABEL = re.compile(rf"^[^\w\n]*(?:{build_alternation('advert_label')})\W*$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
 _PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo_label')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
 # The maximum number of words of each kind. A reprint notice is a long sentence, an invitation a short one; longer lines are prose.
@@ -214,29 +212,9 @@ def is_invitation(line: str) -> bool:
     return _INVITATION.match(line.strip()) is not None
 
 
-def is_photo_credit(line: str) -> bool:
-    """True for "Photo: Jane Doe", "Bild: dpa": a label, a mark and a name."""
-    return _PHOTO.match(line.strip()) is not None
-
-
 def is_most_read(text: str) -> bool:
     """True for a list with the heading "Most read", in any language."""
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None
-
-
-def is_advert_label(text: str) -> bool:
-    """True for "Advertisement", "- Anzeige -": nothing but the label of an advertisement."""
-    return _ADVERT_LABEL.match(text) is not None
-
-
-def is_comment_count(text: str) -> bool:
-    """True for "(30 comments)", "Comments (3)": nothing but the number of readers' comments."""
-    return any(map(str.isdigit, text)) and _COMMENTS.match(text) is not None
-
-
-def is_reading_time(text: str) -> bool:
-    """True for "5 min read", "Lesezeit: 3 Minuten": nothing but how long reading takes."""
-    return _READING_TIME.match(text.strip()) is not None
 
 
 def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
