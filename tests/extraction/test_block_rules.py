@@ -99,15 +99,3 @@ def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}
     article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
     assert not any(block_rules.is_in_biography(article, i) for i in range(12))
-
-
-@pytest.mark.parametrize("line", ["___", "* * *", "-----", "•••"])
-def test_a_separator_stays_between_two_kept_blocks(line: str):
-    stats = view_of(f"{PROSE}<p>{line}</p>{PROSE.replace('town', 'city')}<p>{line}</p><p>Five bridges to see</p>")
-    assert block_rules.find_separators(stats, frozenset({0, 2})) == {1}  # nothing kept follows the second one
-
-
-@pytest.mark.parametrize("inside", ["<h2>___</h2>", "<p>|</p>", "<p>★★★★★</p>", "<p>*-*-*</p>", "<p>--</p>"])
-def test_headings_of_signs_ratings_and_single_signs_are_no_separators(inside: str):
-    stats = view_of(PROSE + inside + PROSE.replace("town", "city"))
-    assert block_rules.find_separators(stats, frozenset({0, 2})) == frozenset()

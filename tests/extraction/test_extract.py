@@ -274,14 +274,3 @@ def test_the_declared_steps_of_a_recipe_stay(data: dict[str, object]):
     found = [block.text for block in extract_body(inside, None, model=drops_last).blocks if block.kept]
     assert not set(STEPS) & set(without)
     assert [text for text in found if text in (*STEPS, OTHER)] == list(STEPS)
-
-
-def keeps_all() -> bodies.block_model.BlockModel:
-    return bodies.block_model.BlockModel(features=("heading",), trees=(5.0,), threshold=0.5, version="keeps")
-
-
-def test_a_line_of_signs_stays_only_as_a_separator():
-    text = kept_by(keeps_all(), f"<p>___</p><p>{SENTENCES[0]}</p><p>___</p>{paragraphs()}<p>|</p><p>{SENTENCES[1]}</p><p>___</p>")
-    assert text[:2] == [SENTENCES[0], "___"]
-    assert text.count("___") == 1
-    assert "|" not in text

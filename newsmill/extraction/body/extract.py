@@ -228,7 +228,6 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
     refused = block_rules.find_refused(stats, kept)
     kept -= refused.keys()
     expected = _estimate_f1(stats, odds, kept, sure)
-    kept |= block_rules.find_separators(stats, kept)
     return _Selection(found, stats, model, odds, rows, kept, sure, expected, {**settled, **refused})
 
 
