@@ -117,18 +117,6 @@ def test_where_trafilatura_missed_most_of_the_text_the_choice_of_the_model_is_th
     assert [block.layer for block in found.blocks if block.text in SENTENCES] == [None, *["model"] * 4, "trafilatura"]
 
 
-@pytest.mark.parametrize(("odds", "found"), [(-0.9, SENTENCES), (-1.1, SENTENCES[:5])])
-def test_where_the_model_is_nearly_undecided_the_mean_of_two_passes_decides(
-    odds: float, found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-):
-    """The first pass keeps five paragraphs of six. The second starts from them and keeps the sixth."""
-    monkeypatch.setattr(bodies, "run_trafilatura", lambda *_: SimpleNamespace(text="\n".join(SENTENCES[:3]), body=None))
-    trees = ((0, 0.5, (1, 2.5, 3.0, odds, 0.0), 3.0, 0.0),)
-    model = bodies.block_model.BlockModel(("kept", "kept_before"), trees, threshold=0.5, version="two more")
-    body = extract_body(page(paragraphs()), None, model=model)
-    assert [block.text for block in body.blocks if block.kept] == list(found)
-
-
 @pytest.mark.parametrize(
     ("block", "stands"),
     [

@@ -1,8 +1,7 @@
 """Body extraction: the module aligns trafilatura's text with the page's blocks, then the block model keeps or removes each block.
 
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
-Where the model is nearly undecided about a block, a further pass starts from its own choice, and the mean of both decides.
-If trafilatura missed most of the text, the choice alone is the start.
+If trafilatura missed most of the text, a further pass starts from the model's own choice.
 In two cases the body is trafilatura's own text.
 Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
 `convert_captions` treats picture galleries, whose text is in the captions.
@@ -16,7 +15,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby, islice
-from statistics import fmean
 
 import trafilatura
 from lxml import etree
@@ -43,7 +41,6 @@ TRAFILATURA = f"trafilatura {version('trafilatura')}"
 MANY_BLOCKS = 10_000
 MIN_LEFT_SHARE = 0.4  # share of trafilatura's words that the model must keep; without it single pages lost all text
 MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
-UNDECIDED_LOG_ODDS = 1.0  # distance from even odds below which a decision about a block is open (0.27 to 0.73)
 MIN_VISIBLE_WORDS = 40  # words; if a page has fewer, the text of its scripts is used instead, if there is any
 SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
@@ -104,10 +101,6 @@ class _Selection:
     def found_blocks(self) -> frozenset[int]:
         """Return the blocks that trafilatura kept."""
         return frozenset(i for i, share in enumerate(self.found) if share >= HALF)
-
-    def is_undecided(self) -> bool:
-        """Return True if the model is nearly undecided about a block."""
-        return any(abs(value) < UNDECIDED_LOG_ODDS for value in self.odds.values())
 
     def is_mostly_won_back(self) -> bool:
         """Return True if trafilatura removed most words that the model keeps."""
@@ -181,32 +174,20 @@ def _extract_visible(tree: HtmlElement, url: str | None, page: _Page, *, kept_on
 
 
 def _reconsider(page: _Page, selection: _Selection) -> _Selection:
-    """Return the selection, or that of a pass from another start where trafilatura's choice is a wrong account of the page.
+    """Return the selection, or that of a pass that starts from the model's choice, if most of the text was won back.
 
-    If the model is nearly undecided about a block, the mean of two passes decides about it; the second starts from the choice of the
-    first. That made 8 of 1,580 gold pages exact and none inexact; 63 others became better and 54 worse, and the mean F1 of no set fell.
-    Blocks that are clear after the first pass are not looked at again: the mean changed no exact page and cost 9 % of the CPU time.
-    If most of the text was won back, the model's own choice is the start. That made 3 of 36 such gold pages exact, 3 more better and 4
-    worse, and brought their mean confidence from 0.72 to 0.86, with a mean F1 of 0.85.
+    That made 3 of 36 such gold pages exact, 3 more better and 4 worse, and brought their mean confidence from 0.72 to 0.86, with a mean F1
+    of 0.85.
     """
-
-    def start_from_choice(averaged_with: _Selection | None = None) -> _Selection:
-        choice = [float(block.index in selection.kept) for block in page.layout.blocks]
-        return _select_blocks(page, selection.found, choice, averaged_with)
-
-    best = selection
-    if selection.expected_or_zero >= DOUBTFUL_CONFIDENCE and selection.is_undecided():
-        best = start_from_choice(selection)
-    if selection.is_mostly_won_back() and (again := start_from_choice()).expected_or_zero > best.expected_or_zero:
-        best = again
-    return best
+    if not selection.is_mostly_won_back():
+        return selection
+    choice = [float(block.index in selection.kept) for block in page.layout.blocks]
+    again = _select_blocks(page, selection.found, choice)
+    return again if again.expected_or_zero > selection.expected_or_zero else selection
 
 
-def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float], averaged_with: _Selection | None = None) -> _Selection:
-    """Let the model decide. `found` are the shares that trafilatura kept, `shares` those that the statistics start from.
-
-    With an earlier pass, the mean of both decides about each block about which the earlier pass was undecided.
-    """
+def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float]) -> _Selection:
+    """Let the model decide. `found` are the shares that trafilatura kept, `shares` those that the statistics start from."""
     stats, model = PageStats(page.stats, shares), page.model
     near = stats.find_near_blocks()
     prompts = page.prompts.reasons
@@ -214,15 +195,8 @@ def _select_blocks(page: _Page, found: Sequence[float], shares: Sequence[float],
     sure = _find_sure(stats, near, settled, page.is_sure_text) if page.is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
-    earlier = {i: averaged_with.odds[i] for i in chosen if i in averaged_with.odds} if averaged_with else {}
-    rows = {i: averaged_with.rows[i] for i in earlier} if averaged_with else {}
-    open_blocks = [i for i in chosen if abs(earlier.get(i, 0.0)) < UNDECIDED_LOG_ODDS]
-    odds: dict[int, float] = {}
-    if open_blocks:
-        made = model.make_rows(compute_features(stats, open_blocks))
-        rows |= zip(open_blocks, made, strict=True)
-        odds |= zip(open_blocks, model.compute_odds(made), strict=True)
-    odds = earlier | {i: fmean((value, earlier.get(i, value))) for i, value in odds.items()}
+    rows = dict(zip(chosen, model.make_rows(compute_features(stats, chosen)), strict=True)) if chosen else {}
+    odds = dict(zip(chosen, model.compute_odds(list(rows.values())), strict=True))
     kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
     kept |= block_rules.find_restored(stats, chosen, kept) | sure
     refused = block_rules.find_refused(stats, kept)
