@@ -26,7 +26,7 @@ from newsmill.charset import to_text
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import compute_features
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.page_stats import LayoutStats, PageStats, clear_comments, read_facts
+from newsmill.extraction.body.page_stats import LayoutStats, PageStats, read_facts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
 
@@ -76,7 +76,7 @@ def look(page: GoldPage) -> list[Seen]:
     layout = segment(tree)
     if not layout.blocks:
         return []
-    facts = read_facts(read_structured_data(tree, page.url or None))
+    stats = LayoutStats(layout, read_facts(read_structured_data(tree, page.url or None)))
     gold = align(page.gold["text"].split("\n"), layout.blocks).shares
     free = page.gold.get("optional") or []
     optional = align([page.gold["paragraphs"][number] for number in free], layout.blocks).shares if free else (0.0,) * len(gold)
@@ -85,7 +85,7 @@ def look(page: GoldPage) -> list[Seen]:
     for fast in (True, False):
         found = trafilatura.bare_extraction(tree, url=page.url or None, include_comments=False, fast=fast)
         lines = ((found.text if found else None) or "").split("\n")
-        view = PageStats(LayoutStats(layout, facts), clear_comments(layout, align(lines, layout.blocks).shares, facts))
+        view = PageStats(stats, stats.clear_comments(align(lines, layout.blocks).shares))
         chosen = [i for i in view.find_near_blocks() if optional[i] < HALF]
         if chosen:
             table = compute_features(view, chosen)

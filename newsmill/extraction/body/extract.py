@@ -24,10 +24,10 @@ from trafilatura.settings import MANUALLY_CLEANED, MANUALLY_STRIPPED, Document
 from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, compute_features, to_probability
-from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.fast_pass import run_fast_pass
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
-from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats, clear_comments, find_title_block, read_facts
+from newsmill.extraction.body.page_stats import LayoutStats, PageFacts, PageStats, read_facts
 from newsmill.extraction.body.prompts import Prompts, find_prompts, replace_elements
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.teasers import find_cut_teasers, find_hidden_articles, find_teasers
@@ -72,8 +72,7 @@ class _Page:
 
     def clear(self, shares: Sequence[float]) -> list[float]:
         """Return the shares with 0 for the blocks of readers' comments and of prompts."""
-        shares = clear_comments(self.layout, shares, self.facts)
-        return [0.0 if i in self.prompts.reasons else share for i, share in enumerate(shares)]
+        return [0.0 if i in self.prompts.reasons else share for i, share in enumerate(self.stats.clear_comments(shares))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +227,7 @@ def _find_fallback(page: _Page, selection: _Selection, url: str | None) -> froze
     found = selection.found_blocks()
     if selection.count_words(selection.kept):
         return found
-    headline = find_title_block(page.layout, set(split_words(page.facts.title)))
+    headline = page.stats.title_at
     teasers = {box.index for box in find_teasers(page.layout, headline, url)} if headline >= 0 else set[int]()
     inside: list[bool] = []  # of each box, whether it or one around it is a teaser
     for box in page.layout.boxes:

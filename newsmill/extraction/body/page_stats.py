@@ -162,35 +162,6 @@ def find_title_block(layout: Layout, title_words: Set[str]) -> int:
     return found if found >= 0 else next((i for i, block in enumerate(layout.blocks) if block.box.tag == "h1"), -1)
 
 
-def clear_comments(layout: Layout, shares: Sequence[float], facts: PageFacts) -> list[float]:
-    """Return the shares with 0 for the blocks in readers' comments below the article.
-
-    Below a short article trafilatura sometimes keeps the comments. They would become the main part of the page.
-    Boxes count as comments if several with the same path have a name for one: a single box may hold a commentary, which is the article.
-    They do not contain the headline, and the text above them must have MIN_TEXT_WORDS kept words.
-    """
-    named = {box.index for box in layout.boxes if has_comment_name(box)}
-    if not named:
-        return list(shares)
-    title_at = find_title_block(layout, set(split_words(facts.title)))
-    around = {box.index for box in layout.blocks[title_at].box.ancestors()} if title_at >= 0 else set[int]()
-    named -= around
-    alike = Counter(box.path_key for box in layout.boxes if box.index in named)
-    inside = [False] * len(layout.boxes)
-    for box in layout.boxes:
-        if box.parent is not None:
-            inside[box.index] = inside[box.parent.index] or (box.index in named and alike[box.path_key] > 1)
-    above = 0
-    cleared = list(shares)
-    for i in range(max(title_at, 0), len(shares)):
-        block = layout.blocks[i]
-        if not inside[block.box.index]:
-            above += len(block.words) if shares[i] >= HALF else 0
-        elif around and above >= MIN_TEXT_WORDS:
-            cleared[i] = 0.0
-    return cleared
-
-
 class LayoutStats:
     """The statistics that do not depend on the kept shares. All passes over a page share them.
 
@@ -214,6 +185,7 @@ class LayoutStats:
         self.title_words = set(split_words(facts.title))
         self.title_at = find_title_block(layout, self.title_words)
         self._number_articles()
+        self._comments = self._find_comments()
 
     def _sum_blocks(self) -> None:
         """Compute the totals of each block and the running totals."""
@@ -312,6 +284,36 @@ class LayoutStats:
         self.article_prose = [0] * (self.articles + 1)
         for at, prose in zip(self._box_of, self.own.prose, strict=True):
             self.article_prose[self.article_of[at]] += prose
+
+    def _find_comments(self) -> frozenset[int]:
+        """Return the blocks in boxes with a name for comments, below the headline and not around it.
+
+        Several boxes with the same path must have such a name: a single one may hold a commentary, which is the article.
+        """
+        named = [box for box in self.all_boxes if has_comment_name(box)]
+        if not named or self.title_at < 0:
+            return frozenset()
+        around = {box.index for box in self.blocks[self.title_at].box.ancestors()}
+        named = [box for box in named if box.index not in around]
+        alike = Counter(box.path_key for box in named)
+        comments = {box.index for box in named if alike[box.path_key] > 1}
+        inside = [False] * len(self.all_boxes)
+        for box in self.all_boxes:
+            inside[box.index] = box.parent is not None and (box.index in comments or inside[box.parent.index])
+        return frozenset(i for i in range(self.title_at, len(self.blocks)) if inside[self._box_of[i]])
+
+    def clear_comments(self, shares: Sequence[float]) -> list[float]:
+        """Return the kept shares with 0 for readers' comments below a text of MIN_TEXT_WORDS kept words.
+
+        Below a short article trafilatura sometimes keeps the comments. They would become the main part of the page.
+        """
+        cleared, above = list(shares), 0
+        for i in range(self.title_at, len(shares)) if self._comments else ():
+            if i not in self._comments:
+                above += self.own.words[i] if shares[i] >= HALF else 0
+            elif above >= MIN_TEXT_WORDS:
+                cleared[i] = 0.0
+        return cleared
 
     def find_first(self, words: Sequence[str]) -> int:
         """Return the index of the first block with exactly these words. Raises KeyError if no block has them."""
