@@ -66,18 +66,6 @@ def test_a_menu_is_beside_the_text_although_trafilatura_has_its_words():
     assert block_rules.find_settled(stats, 0) == block_rules.BESIDE_TEXT
 
 
-@pytest.mark.parametrize(("later", "stays"), [(PROSE.replace("town", "port"), True), ("", False)])
-def test_a_paragraph_behind_a_widget_stays_when_text_of_its_path_surrounds_it(later: str, stays: bool):
-    """Neither trafilatura nor the model kept it."""
-    long = PROSE.replace("<p>", "<p>After many weeks in which nobody spoke of anything else, ")
-    layout = segment(
-        lxml.html.document_fromstring(f"<html><body><main>{PROSE * 4}<div>Most popular</div>{long}{later}</main></body></html>")
-    )
-    rest = [i for i in range(len(layout.blocks)) if i not in (4, 5)]
-    stats = PageStats(LayoutStats(layout, PageFacts()), [1.0 if i in rest else 0.0 for i in range(len(layout.blocks))])
-    assert block_rules.find_restored(stats, range(len(layout.blocks)), frozenset(rest)) == (frozenset({5}) if stays else frozenset())
-
-
 @pytest.mark.parametrize(
     ("inside", "stays"),
     [
@@ -92,10 +80,3 @@ def test_code_in_the_text_stays(inside: str, stays: bool):
     kept = frozenset(block.index for block in blocks if len(block.words) > 5)
     (code,) = (block.index for block in blocks if block.box.tag == "pre")
     assert block_rules.find_restored(view_of(inside, kept=False), range(len(blocks)), kept) == (frozenset({code}) if stays else frozenset())
-
-
-def test_a_biography_goes_even_if_it_is_all_that_was_taken():
-    stats = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
-    assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}
-    article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
-    assert not any(block_rules.is_in_biography(article, i) for i in range(12))

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from newsmill.extraction.body.trailing_lines import classify_trailing_line
 from newsmill.extraction.normalise import count_line_words, count_words, measure_mojibake
 from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.profile import PageBlocks, remove_copies
@@ -60,35 +59,6 @@ def test_a_list_of_headlines_is_no_article(text: str) -> None:
     items = "".join(f"<div>{text.format(f'<a href=/n/{number}.html>{line}</a>', line)}</div>" for number, line in enumerate(HEADLINES))
     found = read(page(html(f"<main><h1>新闻</h1>{items}</main>", lang="zh"), "https://paper.example/news/"))
     assert found.ending.outcome is Outcome.NOT_ARTICLE
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "关注我们的环境，就是关注我们的未来，市长在会后对记者说，她希望所有市民都能参与讨论。",
-        "作家协会在声明中说，该公司在网站上标注“版权所有”，却从未向作者支付任何报酬，法院将于下月开庭审理此案。",
-        "写真の無断転載をめぐり、撮影した男性が会社を相手に損害賠償を求める訴えを起こした。",
-        "작가회의는 소설의 무단 전재를 막기 위해 소송을 냈다.",
-        "标签：" + "这不是一行标签，而是一段很长的正文，" * 6,
-    ],
-)
-def test_a_sentence_at_the_end_stays(line: str) -> None:
-    assert classify_trailing_line(line) is None
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "关注我们，获取更多新闻",
-        "江城日报社版权所有，未经许可不得使用",
-        "無断転載・複製を禁じます",
-        "※記事・写真の無断転載を禁じます。",
-        "ⓒ 강북일보, 무단 전재 및 재배포 금지",
-        "标签：大桥 市议会",
-    ],
-)
-def test_a_notice_at_the_end_goes(line: str) -> None:
-    assert classify_trailing_line(line) is not None
 
 
 def test_one_lost_character_is_one_unreadable_word() -> None:

@@ -59,50 +59,11 @@ OTHERS = [
     ("— Reuters", "agency credit"),
     ("© dpa-infocom, dpa:220112-99-678901/3", "agency credit"),
     ("Mit Agenturen", "agency credit"),
-    ("© 2026 The Paper. All rights reserved.", "reprint notice"),
-    ("Alle Rechte vorbehalten. Nachdruck nur mit Genehmigung des Verlags.", "reprint notice"),
-    ("This article was originally published on The Conversation. Read the original article.", "reprint notice"),
-    ("The post Ten bridges appeared first on Paper.", "reprint notice"),
-    ("Reprinted with permission.", "reprint notice"),
     ("Read more: Ten bridges that closed", "read-more line"),
     ("Lesen Sie auch: Zehn Brücken", "read-more line"),
     ("Lire aussi : Dix ponts", "read-more line"),
     ("Читайте также: Десять мостов", "read-more line"),
-    ("Sign up for our daily newsletter and get the news in your inbox", "sign-up line"),
-    ("Folgen Sie uns auf Facebook", "sign-up line"),
-    ("For the latest news from the valley, sign up for our newsletters", "sign-up line"),
-    ("Follow The Valley Paper on Google News and add us as a preferred source", "sign-up line"),
-    ("Folgst du der Talzeitung schon auf WhatsApp?", "sign-up line"),
-    ("Do you have a story to tell? Email: desk@paper.example", "line to the readers"),
-    ("Got a story? Get in touch with our news team", "line to the readers"),
-    ("Get in touch with our news team by emailing us at desk@paper.example.", "line to the readers"),
-    ("For more stories like this, check our news page.", "line to the readers"),
-    ("Haben Sie einen Hinweis für unsere Redaktion? Schreiben Sie uns", "line to the readers"),
-    ("We are committed to printing letters. We'd like to hear what you think about this article.", "line to the readers"),
-    ("This is a developing story. More details to follow.", "line to the readers"),
-    ("Dieser Artikel wird laufend aktualisiert.", "line to the readers"),
-    ("First published in The Valley Paper.", "reprint notice"),
-    ("(Reporting by Jane Doe and Max Roe; editing by Ann Poe.)", "contributor credit"),
-    ("With reporting by Valley News writer Jane Doe", "contributor credit"),
-    ("Jane Doe contributed reporting from Rome.", "contributor credit"),
-    ("— Valley News writers Jane Doe in Rome and Max Roe in Bern contributed to this report.", "contributor credit"),
-    ("Mitarbeit: Max Mustermann", "contributor credit"),
-    ("An diesem Text haben Max Mustermann und Erika Beispiel mitgearbeitet.", "contributor credit"),
-    ("12 Comments", "heading of comments"),
-    ("comments", "heading of comments"),
-    ("Leave a reply", "heading of comments"),
-    ("Kommentare (3)", "heading of comments"),
-    ("Tags: bridges, Valley, traffic", "tags"),
-    ("Schlagwörter: Brücken, Tal", "tags"),
-    ("Updated at 1:23 p.m.", "date line"),
-    ("Last updated: August 28th, 2026", "date line"),
-    ("Zuletzt aktualisiert: 3. Mai 2026, 12:00 Uhr", "date line"),
-    ("Be sure to follow me on Instagram", "sign-up line"),
     ("Also see: Ten bridges that closed", "read-more line"),
-    ("Facebook Twitter WhatsApp", "share line"),
-    ("Teilen", "share line"),
-    ("Foto: Max Mustermann/dpa", "photo credit"),
-    ("Photo credit: Jane Doe", "photo credit"),
     ("* * *", "only punctuation at the end"),
     (".", "only punctuation at the end"),
 ]
@@ -119,27 +80,8 @@ SENTENCES = [
     "Источники в правительстве подтвердили эти сведения.",
     "AP style asks for a comma here.",
     "Reuters reported the figures first.",
-    "The novel was first published in 1922.",
-    "The report was published on Monday.",
-    "First published in 1922, the novel sold well.",
-    "Reporting by the paper had shown that the bridge was unsafe.",
-    "The dry summer contributed to the losses.",
-    "The list was updated on Monday after the mayor had counted 12 bridges.",
-    "Topics such as this one need time.",
-    "Der Stand von 2024 ist überholt.",
-    "The mayor said the comments were wrong.",
-    "She had no comment on the report.",
-    "An der Mitarbeit der Bürger fehlt es nicht.",
     "Read more books, she told the children.",
-    "Share of the market: nine per cent",
     "Related to this is the question of who pays.",
-    "He said the photos may not be published.",
-    "Join us next week, she said.",
-    "Members can sign up for the newsletter of the club, she said.",
-    "Did you like this story, the teacher asked.",
-    "He has got a story to tell.",
-    "Get in touch with us to find out how we can help your company.",
-    "“We will be back.”",
     "Mehr dazu sagte er nicht.",
 ]
 
@@ -205,7 +147,7 @@ BODY = ("The first paragraph of the article says what happened.", "The second sa
         (". source site-40",),
         ("source site-40",),
         ("Quelle: dpa",),
-        ("Foto: dpa", "Quelle: dpa", "© 2026 Paper. Alle Rechte vorbehalten."),
+        ("Lesen Sie auch: Zehn Brücken", "Quelle: dpa", "(dpa/afp)"),
     ],
 )
 def test_the_footer_goes_and_says_why(tail: tuple[str, ...]) -> None:
@@ -223,13 +165,6 @@ def test_the_footer_inside_the_last_paragraph(tail: str) -> None:
 def test_rules_act_at_the_end_only() -> None:
     texts = ("Quelle: dpa", "Source: Reuters", *BODY, "And a last paragraph.")
     assert kept(remove_trailing_lines(blocks(*texts))) == list(texts)
-
-
-def test_lists_of_other_articles_end_the_body_whatever_is_behind_them() -> None:
-    found = remove_trailing_lines(
-        [*blocks(*BODY, ".", "source site-40"), Block(BlockType.LIST, "Most read\nTen bridges that closed\nA ferry for the children")]
-    )
-    assert kept(found) == list(BODY)
 
 
 def test_an_operators_lines() -> None:

@@ -2,15 +2,13 @@
 
 `find_reason` names why a person would remove a block. It only explains the decisions of the block model.
 As a second filter it cost 0.2 points of F1 on guides and gained nothing on news.
-`find_settled`, `find_refused` and `find_restored` override the model: a headline is a field, and comments are not the article.
+`find_settled`, `find_refused` and `find_restored` override the model, for example because comments are not the article.
 The functions have no side effects.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from newsmill import lazy_re as re
 from newsmill.extraction.body import trailing_lines
@@ -27,17 +25,9 @@ LINK_WORDS = range(3, 40)  # words; a shorter link may be a heading, a longer on
 MAX_KEPT_WORDS_ABOVE = 60  # words; a headline after more kept words is not the page's own
 MAX_SHORT_WORDS = 25  # words; the maximum of a byline or prompt
 MAX_PROMPT_WORDS = 60  # words; a newsletter box including its small print
-MAX_BIOGRAPHY_WORDS = 150  # words of a box about the author
-FIRST_BLOCKS = 3  # kept blocks that may include the page's headline; a later h1 is part of the text
-MIN_PARAGRAPH_WORDS = 25  # words; teasers and labels are shorter
-MAX_PARAGRAPH_LINK_SHARE = 0.2  # share of a paragraph's words in links; a block with more is a list of links
-MIN_PATH_BLOCKS = 4  # kept blocks of a path that belongs to the article
-MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
-STEP_RUN_WORDS = 8  # consecutive words that identify a step
 _GROUP_BITS = {group: 1 << bit for bit, group in enumerate(CLASS_GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
-_BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-]*(?:bio|biography|vita)(?=$|[\s_-])", re.IGNORECASE)
 _BYLINE = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
 
 
@@ -60,45 +50,22 @@ def find_settled(stats: PageStats, i: int) -> str | None:
 
 def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
     """Return the kept blocks that the rules remove, each with its reason."""
-    found = {i: reason for i in kept if (reason := _find_refusal(stats, i)) is not None}
-    first = sorted(kept - found.keys())[:FIRST_BLOCKS]
-    return found | {i: HEADLINE_REPEATED for i in first if stats.blocks[i].box.tag == "h1" and find_rule(stats, i) == HEADLINE_REPEATED}
+    return {i: reason for i in kept if (reason := _find_refusal(stats, i)) is not None}
 
 
 def _find_refusal(stats: PageStats, i: int) -> str | None:
     if not is_displayed(stats.blocks[i]):
         return NOT_DISPLAYED
-    if is_in_biography(stats, i):
-        return "about the author"
     if stats.link_share[i] >= HALF and is_read_more(stats, i) and trailing_lines.is_invitation(stats.blocks[i].text):
         return "read-more line"
     return None
 
 
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
-    """Return the blocks to keep although the model removed them: paragraphs, steps of a recipe, code, and subheadings.
-
-    A paragraph qualifies if most text with exactly its path is kept, and either trafilatura kept it, or text with its path stands before it
-    and a sibling after it.
-    A widget inside an article makes the text after it resemble the rest of the page. The path shows that it belongs to the article.
-    """
-    like = Counter(stats.of_path[i] for i in kept)
-    words, left = Counter[int](), Counter[int]()
-    for i in chosen:
-        words[stats.of_path[i]] += stats.own.words[i]
-        left[stats.of_path[i]] += stats.own.words[i] if i in kept else 0
-    article = {path for path, count in like.items() if count >= MIN_PATH_BLOCKS and left[path] >= MIN_PATH_KEPT_SHARE * words[path]}
-    starts = {stats.of_path[i]: i for i in sorted(kept, reverse=True)}
-    ends = {_find_parent(stats, i): i for i in sorted(kept)}
-
-    def is_in_text(i: int) -> bool:
-        return stats.shares[i] >= HALF or starts[stats.of_path[i]] < i < ends.get(_find_parent(stats, i), -1)
-
-    paragraphs = {i for i in chosen if i not in kept and stats.of_path[i] in article and _is_paragraph(stats, i) and is_in_text(i)}
-    paragraphs |= _find_declared_steps(stats, chosen) - kept
-    paragraphs |= {i for i in chosen if i not in kept and _is_code_in_text(stats, i, kept)}
-    text = kept | paragraphs
-    return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(stats, i, text)})
+    """Return the blocks to keep although the model removed them: code and subheadings."""
+    code = {i for i in chosen if i not in kept and _is_code_in_text(stats, i, kept)}
+    text = kept | code
+    return frozenset(code | {i for i in chosen if i not in text and _is_subheading(stats, i, text)})
 
 
 def _is_code_in_text(stats: PageStats, i: int, text: Set[int]) -> bool:
@@ -109,25 +76,6 @@ def _is_code_in_text(stats: PageStats, i: int, text: Set[int]) -> bool:
     return stats.blocks[i].type is BlockType.CODE and any(i - step in text for step in (1, 2)) and any(i + step in text for step in (1, 2))
 
 
-def _find_declared_steps(stats: PageStats, chosen: Sequence[int]) -> set[int]:
-    """Return the blocks that contain only text which the page's data declares as steps of its recipe or guide."""
-    step_runs = set(_list_runs(stats.facts.steps))
-    return {
-        i for i in chosen if step_runs and len(words := stats.blocks[i].words) >= STEP_RUN_WORDS and step_runs.issuperset(_list_runs(words))
-    }
-
-
-def _list_runs(words: Sequence[str], length: int = STEP_RUN_WORDS) -> Iterator[tuple[str, ...]]:
-    """Yield every run of `length` consecutive words."""
-    return (tuple(words[at : at + length]) for at in range(len(words) - length + 1))
-
-
-def _find_parent(stats: PageStats, i: int) -> int:
-    """Return the index of the box around the box of block i, or -1."""
-    parent = stats.blocks[i].box.parent
-    return parent.index if parent is not None else -1
-
-
 def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
     """Return True for a heading without a link directly between two blocks of text (10 of 987 pages better, none worse).
 
@@ -136,10 +84,6 @@ def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
     above = i - 2 if i > 1 and i - 1 not in text and stats.link_share[i - 1] >= MIN_ALL_LINK_SHARE else i - 1
     tags = [stats.blocks[j].box.tag if j in text else "h1" for j in (above, i + 1)]
     return stats.blocks[i].box.tag in SUBHEADING_TAGS and not stats.link_share[i] and HEADING_TAGS.isdisjoint(tags)
-
-
-def _is_paragraph(stats: PageStats, i: int) -> bool:
-    return stats.own.words[i] >= MIN_PARAGRAPH_WORDS and stats.link_share[i] < MAX_PARAGRAPH_LINK_SHARE
 
 
 def find_reason(stats: PageStats, i: int) -> str | None:
@@ -211,12 +155,6 @@ def is_in_comments(stats: PageStats, i: int) -> bool:
 def is_beside_text(stats: PageStats, i: int) -> bool:
     """Return True if block i is in an element for secondary content (HTML standard, section 4.3), inside its part of the page."""
     return bool(stats.find_apart_bits(stats.blocks[i].box) & BESIDE_BIT)
-
-
-def is_in_biography(stats: PageStats, i: int) -> bool:
-    """Return True if one of the block's three nearest boxes is small and has a name for the author's biography."""
-    near = islice(stats.blocks[i].box.ancestors(), 3)
-    return any(_BIOGRAPHY.search(box.names) is not None and stats.boxes.words[box.index] <= MAX_BIOGRAPHY_WORDS for box in near)
 
 
 def _has_group(stats: PageStats, i: int, group: str) -> bool:

@@ -14,8 +14,7 @@ from itertools import accumulate
 
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, is_hidden, split_words
-from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
-from newsmill.extraction.normalise import normalise
+from newsmill.extraction.metadata.structured_data import StructuredData, read_text
 from newsmill.extraction.vocabulary import find_class_groups
 
 # Blocks on each side of a kept one that get features.
@@ -36,9 +35,6 @@ _NEWS_ARTICLE_TYPES = (
 NEWS_TYPES = frozenset((*_NEWS_ARTICLE_TYPES, "LiveBlogPosting"))
 PLAIN_ARTICLE_TYPES = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
 GUIDE_TYPES = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
-STEP_PROPERTIES = {"Recipe": "recipeInstructions", "HowTo": "step"}  # property that holds the steps of the type (schema.org)
-MAX_STEP_CHARACTERS = 100_000  # characters of all steps; recipes have some thousand
-_TAG = re.compile(r"<[^<>]*>")
 
 # tags around a block, inside its part of the main box, as bits of features
 _ENCLOSING_TAGS = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
@@ -78,7 +74,6 @@ class PageFacts:
     is_article: bool = False
     is_guide: bool = False
     is_og_article: bool = False
-    steps: tuple[str, ...] = ()  # the words of the declared steps of a recipe or guide
 
 
 def read_facts(page: StructuredData) -> PageFacts:
@@ -91,25 +86,7 @@ def read_facts(page: StructuredData) -> PageFacts:
         is_article=bool(types & PLAIN_ARTICLE_TYPES),
         is_guide=bool(types & GUIDE_TYPES),
         is_og_article=(page.first("og:type") or "").strip().lower() == "article",
-        steps=_read_steps(page),
     )
-
-
-def _read_steps(page: StructuredData) -> tuple[str, ...]:
-    """Return the words of the steps that the page's data declares (schema.org, Recipe and HowTo)."""
-    found = list[str]()
-    left = MAX_STEP_CHARACTERS
-    waiting = [node.get(STEP_PROPERTIES[kind]) for node in page.nodes for kind in get_types(node) if kind in STEP_PROPERTIES][::-1]
-    while waiting and left > 0:  # steps are strings or nodes with a text, in lists and sections
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += reversed(value)
-        elif isinstance(value, dict):
-            waiting += (value.get("itemListElement"), value.get("text"))
-        elif isinstance(value, str):
-            found += split_words(normalise(unescape_html(_TAG.sub(" ", value[:left]))))
-            left -= len(value)
-    return tuple(found)
 
 
 class GroupTotals:

@@ -1,4 +1,4 @@
-"""Removal of lines at the end of a body that are not part of it: source credits, sign-up and share lines, and `drop_lines` of a source.
+"""Removal of lines at the end of a body that are not part of it: credits, invitations to read on or to subscribe, and `drop_lines`.
 
 The rules examine only the last lines of the body, because a short line further up is a heading, a list or a quotation.
 Each rule needs a form (short, not a sentence) and a word of vocabulary.toml. Each removed piece becomes a block with a reason.
@@ -18,6 +18,7 @@ from newsmill.model import Block, BlockType
 LAYER = "rules"
 MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules examine
 MAX_TAIL_LINES = 8  # lines removed at most; a footer with more lines is text
+MAX_READ_MORE_WORDS, MAX_PAYWALL_WORDS = 25, 40  # words; a longer line is prose
 MAX_LINE_CHARACTERS = 600  # characters of a footer line; the longest reprint notices have 400
 MAX_ENDING_CHARACTERS = 500  # characters at the end of a body in which a paywall notice is searched
 _TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
@@ -40,34 +41,9 @@ _AGENCY_END = re.compile(
     re.IGNORECASE,
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
-_REPRINT = re.compile(build_alternation("reprint"), re.IGNORECASE)
 _PAYWALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
-_SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
-_TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('reader_appeal')})", re.IGNORECASE)
-_CONTRIBUTORS = re.compile(build_alternation("contributors"), re.IGNORECASE)
-_COMMENTS = re.compile(rf"^\W*(?:\d[\d.,]*\s+)?(?:{build_alternation('comments_label')})(?:\s*\(?\d+\)?)?\W*$", re.IGNORECASE)
-_TAGS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('tags_label')})\s*[:：]", re.IGNORECASE)
-_DATE_LINE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('date_label')})\b.{{0,30}}\d", re.IGNORECASE)
-_SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
-_SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
-_MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
-_PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo_label')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
-# The maximum number of words of each kind. A reprint notice is a long sentence, an invitation a short one; longer lines are prose.
-_LINE_RULES = (
-    (60, _REPRINT, "reprint notice"),
-    (40, _PAYWALL, "paywall line"),
-    (25, _READ_MORE, "read-more line"),
-    (30, _SIGN_UP, "sign-up line"),
-    (45, _TO_READERS, "line to the readers"),
-    (60, _CONTRIBUTORS, "contributor credit"),
-    (6, _COMMENTS, "heading of comments"),
-    (40, _TAGS, "tags"),
-    (8, _DATE_LINE, "date line"),
-    (15, _SHARE, "share line"),
-    (14, _PHOTO, "photo credit"),
-)
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？؟।]['\"”’»«)\]]*$")
 # A word that is a name: it contains a digit or a mark ("site-40", "dpa.de"), or begins with a capital. Case-sensitive.
 _NAME_LIKE = re.compile(r"^(?:[^\W\d_]*[\d.\-/@][\w.\-/@]*|[A-ZÀ-ÞΑ-ΩА-Я&][\w.&'’-]*)$")
@@ -127,9 +103,6 @@ def _split_tail(tail: list[Block]) -> list[list[Block]]:
     lines_left = MAX_TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
-        if "\n" in block.text and is_most_read(block.text):
-            pieces[at] = [_make_removed(block, block.text, "list of other articles")]
-            continue
         lines = block.text.split("\n")
         removed: list[Block] = []
         while lines and lines_left:
@@ -171,7 +144,6 @@ def classify_trailing_line(line: str, above: str = "") -> str | None:
     line = line.strip()
     if len(line) > MAX_LINE_CHARACTERS:
         return None
-    words = count_line_words(line)
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
     if _ONLY_MARKS.match(line) is not None:
         return "only punctuation at the end"
@@ -181,7 +153,10 @@ def classify_trailing_line(line: str, above: str = "") -> str | None:
         return "agency credit"
     if _READ_MORE.match(line) is not None and _ENDS_SENTENCE.search(line) is not None and _INVITATION.match(line) is None:
         return None  # "Read more books, she told the children."
-    return next((reason for most, shape, reason in _LINE_RULES if words <= most and shape.search(line)), None)
+    words = count_line_words(line)
+    if words <= MAX_PAYWALL_WORDS and _PAYWALL.search(line):
+        return "paywall line"
+    return "read-more line" if words <= MAX_READ_MORE_WORDS and _READ_MORE.match(line) else None
 
 
 def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
@@ -210,11 +185,6 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
 def is_invitation(line: str) -> bool:
     """True for "Read more: …", "Lesen Sie auch: …": the words with a mark after them, which excludes sentences."""
     return _INVITATION.match(line.strip()) is not None
-
-
-def is_most_read(text: str) -> bool:
-    """True for a list with the heading "Most read", in any language."""
-    return _MOST_READ.match(text.split("\n")[0].strip()) is not None
 
 
 def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.extraction.body import block_rules, extract, trailing_lines
+from newsmill.extraction.body import block_rules, extract
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
 from newsmill.web.pages import charts, document, rendering, source, translations
@@ -25,11 +25,11 @@ def test_both_catalogues_have_the_same_keys_and_places() -> None:
 
 
 def test_reasons_that_the_extractor_gives_are_translated() -> None:
-    line_rules = [name for _, _, name in trailing_lines._LINE_RULES]
     for reason in (
         *block_rules.RULES,
         *block_rules.HINTS,
-        *line_rules,
+        "source credit",
+        "agency credit",
         "outside the article",
         "beside the text",
         apply_profile.REPEATED_LIST,
