@@ -1,8 +1,8 @@
-"""Inflected forms of words: lemmas by language, and the table of the forms that documents have. The only module that knows simplemma.
+"""Inflected forms of words: lemmas by language, and the table of the forms that documents have.
 
 simplemma's dictionaries keep words apart that a stemmer joins: "news" and "new", "generation" and "generate", "organization" and "organ".
-A dictionary is loaded when the first text of its language is indexed, and stays: 3 MB and 0.1 s for English, 16 MB and 0.4 s for German,
-48 MB and 1.2 s for Polish, one of the largest. A search needs a dictionary only for words that no document has (`load_forms`).
+A dictionary is opened when the first text of its language is indexed (`dictionary_files`). A search needs a dictionary only for words that
+no document has (`load_forms`).
 
 The table is written with the index, and read to expand a query, to highlight, and to suggest another spelling.
 """
@@ -123,9 +123,10 @@ def _load_strategy() -> LemmatizationStrategy:
     """The dictionaries alone. simplemma's rules and its decomposition of unknown words found other lemmas for 1 of 1,000 words in articles
     of 19 languages, and took a tenth of the time."""
     from simplemma.strategies import DictionaryLookupStrategy  # only who indexes needs it
-    from simplemma.strategies.dictionaries import LOW_MEMORY_DICTIONARY_FACTORY
 
-    return DictionaryLookupStrategy(LOW_MEMORY_DICTIONARY_FACTORY)
+    from newsmill.search.dictionary_files import DictionaryFiles
+
+    return DictionaryLookupStrategy(DictionaryFiles())
 
 
 # ---- the table of forms ---------------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def _is_in_dictionary(word: str, lemmatizer: str) -> bool:
 
 
 def load_dictionaries(conn: Connection) -> None:
-    """Load the dictionaries that `load_forms` needs: 0.1 to 1.2 s of CPU for each language."""
+    """Load the dictionaries that `load_forms` needs. A language that no process of the user has indexed costs 0.3 to 6 s of CPU."""
     for lemmatizer in conn.execute(_COMMON_LEMMATIZERS).scalars():
         find_form("word", lemmatizer)
 
