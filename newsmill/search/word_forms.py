@@ -114,8 +114,8 @@ def find_form(word: str, lemmatizer: str) -> Form | None:
     if not lemmatizer or len(folded) < MIN_WORD_CHARACTERS or any(map(str.isdigit, word)):
         return Form(folded, folded, is_known=False)
     found = _load_strategy().get_lemma(word, lemmatizer)
-    lemma = fold(found or word)[:MAX_WORD_CHARACTERS]
-    return Form(folded, lemma if is_word(lemma) else folded, is_known=found is not None)
+    lemma = folded if found is None or found == word else fold(found)[:MAX_WORD_CHARACTERS]
+    return Form(folded, lemma if lemma == folded or is_word(lemma) else folded, is_known=found is not None)
 
 
 @cache

@@ -18,7 +18,7 @@ LIMITS = {
     # of a worker, for each new document
     "statements, sqlite": 1.75,
     "statements, postgresql": 1.65,
-    "store calls, sqlite": 3530,
+    "store calls, sqlite": 3020,
     "store calls, postgresql": 3430,
     "splits into words, sqlite": 10,
     "splits into words, postgresql": 10,
