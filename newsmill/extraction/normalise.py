@@ -111,7 +111,9 @@ def _is_normal(text: str) -> bool:
     if not text.isprintable() or "  " in text or text[:1] == " " or text[-1:] == " ":
         return False
     return text.isascii() or (
-        unicodedata.is_normalized("NFC", text) and _MAYBE_MOJIBAKE.search(text) is None and _INVISIBLE_LETTER.search(text) is None
+        unicodedata.is_normalized("NFC", text)
+        and _INVISIBLE_LETTER.search(text) is None
+        and (_MAYBE_MOJIBAKE.search(text) is None or not _is_bad(text))
     )
 
 

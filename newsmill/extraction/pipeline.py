@@ -241,10 +241,10 @@ def _extract_pruned(request: _Request, lazy_page: _LazyPage) -> ExtractionResult
     if tree is not None and len(elements) <= MAX_ELEMENTS:
         if doubtful := pruner.find_doubtful(tree):
             pruner.record_misplaced(doubtful)
-        else:
+        elif (body := fast_path.extract_fast_body(tree, profile, pruner=pruner)) is not None:
             structured = read_structured_data(tree, request.page.url, lazy_page.markup.html, partial(_get_whole_tree, lazy_page, tree))
             build_result = partial(_build_result, request, tree, structured, lazy_page.markup.warnings, ())
-            result = _accept_fast_body(build_result, fast_path.extract_fast_body(tree, profile, pruner=pruner), profile)
+            result = _accept_fast_body(build_result, body, profile)
     pruner.record(gained=result is not None and not lazy_page.is_parsed)
     return result
 

@@ -18,7 +18,7 @@ LONG_LINE_WORDS = 25  # words; a longer line must be on two other pages to count
 MAX_TAIL_LINES = 8  # kept lines at the end of a text, where footers are; at most half of the text
 INNER_BOXES = 4  # innermost boxes of a path that form a position; outer boxes have classes of a section or of a single article
 MAX_KEY_CHARACTERS = 160  # maximum length of a line key in characters; a digest replaces the rest
-MAX_KEY_PREFIX_CHARACTERS = 100  # characters; a shortened key keeps at least as many
+MAX_KEY_PREFIX_CHARACTERS = MAX_KEY_CHARACTERS - 21  # a shortened key keeps as many
 MAX_PATH_CHARACTERS = 1500  # characters of a path; the longest on 60 real sites have 700
 # Words at the end of a line that have a key of their own. With it "… is our reporter in Rome" repeats for any name.
 ENDING_WORDS = (
