@@ -131,10 +131,17 @@ def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Frequent words. Related languages share some: Dutch has "was", "had" and "of", Danish "den".
+# Frequent words. Related languages share some: Dutch has "was", "had" and "of", Danish "den", Luxembourgish "der", "den", "dem" and "bei".
 _COMMON_WORDS = {
-    "en": _word_set("the of and to that with was were has had have this from which their they would been by his after"),
-    "de": _word_set("der die das und ist nicht mit dem den eine einen einem einer von zu sich auf für als auch wird wurde hat nach bei"),
+    "en": _word_set(
+        "the of and to that with was were has had have this from which their they would been by his after it he she not but who can could "
+        "should more than about into when where while before during between because said says told our your some any other first year "
+        "years people"
+    ),
+    "de": _word_set(
+        "der die das und ist nicht mit dem den eine einen einem einer von zu sich auf für als auch wird wurde hat nach bei dass aber oder "
+        "wenn noch nur über ihre seine sind waren werden worden haben hatte durch gegen unter zwischen mehr wir ich vom"
+    ),
 }
 MIN_COMMON_WORDS = 5  # different ones in the first LONG_TEXT_CHARACTERS; a related language has three, whatever it repeats
 
