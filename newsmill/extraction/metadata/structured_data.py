@@ -237,7 +237,7 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
     if content is None:
         return
     content = content[:MAX_META_CHARACTERS]
-    for name in {name for attribute in _NAME_ATTRIBUTES if (name := (element.get(attribute) or "").strip().lower())}:
+    for name in {name for attribute, value in element.items() if attribute in _NAME_ATTRIBUTES and (name := value.strip().lower())}:
         name = name.removeprefix("og:") if name.startswith("og:article:") else name  # some plug-ins write both
         values = meta.setdefault(name, [])
         if len(values) < MAX_META_VALUES:
