@@ -23,7 +23,7 @@ from newsmill.model import Source
 from newsmill.outage_log import OutageLog
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
-from newsmill.storage import fingerprints
+from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.alarms import read_open
 from newsmill.storage.completeness import update_completeness
 from newsmill.storage.database import reading
@@ -45,6 +45,7 @@ ORPHAN_AGE = timedelta(hours=1)  # of a file that no row names: its crawler was 
 MAX_QUEUE_FOR_REEXTRACTION = 20  # jobs on the queue; with more, no document is extracted again
 MAX_INDEXED_PER_PASS = 2000  # documents, about 2 s: an upgrade may leave a million to index, and ticks must not wait for them
 MAX_FINGERPRINTS_PER_PASS = 10_000  # documents; a fingerprint takes a tenth of the time
+MAX_GROUPED_PER_PASS = 2000  # documents, about 1 s
 MAX_ENQUEUED_PER_PASS = 1000  # segments: twice the crawler's high-water mark
 
 
@@ -62,6 +63,7 @@ class SchedulerContext:
     learning: SiteLearning | None = None
     index: Callable[[], int] | None = None  # indexes some documents that an older version stored; returns how many
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
+    group: Callable[[], int] | None = None  # finds the copies of new and changed documents; returns how many it compared
     outage: OutageLog = field(default_factory=lambda: OutageLog(log, "all services answer again"))
     orphans: frozenset[str] = frozenset()  # found by the last sweep; one sweep is not enough, because the clock may have been set forward
 
@@ -96,6 +98,7 @@ def open_scheduler(context: AppContext, redis: RedisServer, *, interval: float =
             learning=SiteLearning(context.profiles) if settings.learn else None,
             index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
+            group=lambda: copy_groups.catch_up(engine, MAX_GROUPED_PER_PASS),
         )
 
 
@@ -134,6 +137,8 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
         log.info("indexed %d documents that an older version stored or indexed", indexed)
     if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
+    if context.group is not None and (compared := context.group()):
+        log.debug("compared %d new or changed documents with others to find copies", compared)
     check_sources(context.app, now)
     context.ensure_redis()
     if context.learning is not None:

@@ -43,7 +43,7 @@ from newsmill.model import Outcome
 from newsmill.settings import Settings
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.table import format_suggestion
-from newsmill.storage import database, fingerprints
+from newsmill.storage import copy_groups, database, fingerprints
 from newsmill.storage.copies import back_up
 from newsmill.storage.database import Engine
 from newsmill.storage.doctor import Doctor
@@ -173,18 +173,23 @@ def upgrade() -> None:
         context.upgrade_database(engine, settings)
         database.check_schema(engine)
         finish_index(engine)
-        finish_fingerprints(engine)
+        finish_copies(engine)
     finally:
         engine.dispose()
     note("the schema of the database is up to date")
 
 
-def finish_fingerprints(engine: Engine) -> None:
-    """Make the missing fingerprints, so that copies of older documents are found."""
+def finish_copies(engine: Engine) -> None:
+    """Make the missing fingerprints, and find the copies of older documents."""
     waiting = fingerprints.pending(engine)
     if waiting:
         with count_progress("fingerprints", total=waiting) as advance:
             while done := fingerprints.catch_up(engine):
+                advance(done)
+    waiting = copy_groups.pending(engine)
+    if waiting:
+        with count_progress("documents compared to find copies", total=waiting) as advance:
+            while done := copy_groups.catch_up(engine):
                 advance(done)
 
 
@@ -211,7 +216,7 @@ def copy_database() -> None:
         with count_progress("rows", total=count_rows(source)) as advance:
             transfer(source, target, advance)
         finish_index(target)
-        finish_fingerprints(target)
+        finish_copies(target)
     finally:
         source.dispose()
         target.dispose()

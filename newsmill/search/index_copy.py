@@ -23,7 +23,7 @@ _CREATE_TERMS = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_terms USING fts5
 # Lemmas (U+E006), common bigrams (from U+E100 on) and `title_term`. FTS5 splits other facets: their names have an underscore.
 _TERMS = f"""SELECT term, doc, col FROM temp.search_terms WHERE term >= '\ue006' AND term <= '\uf8ff\uffff'
 AND (col <> 'facets' OR term GLOB '{title_term("")[:-1]}*') AND doc BETWEEN :first AND :last"""
-_CHUNK = text("""SELECT document_id, moment FROM search_entries AS e WHERE moment > :after
+_CHUNK = text("""SELECT document_id, moment, copy_group FROM search_entries AS e WHERE moment > :after
 AND NOT EXISTS (SELECT 1 FROM search_pending WHERE document_id = e.document_id) ORDER BY moment LIMIT :chunk""")
 
 Terms = tuple[list[str], ...]  # of each column
@@ -36,12 +36,13 @@ def iterate_entries(conn: Connection) -> Iterator[tuple[Any, ...]]:
     last = -1
     while indexed := conn.execute(_CHUNK, {"after": last, "chunk": CHUNK_DOCUMENTS}).all():
         first, last = indexed[0].moment, indexed[-1].moment
-        terms, moments = _read_terms(conn, first, last), {row.document_id: row.moment for row in indexed}
+        terms, entries = _read_terms(conn, first, last), {row.document_id: row for row in indexed}
         for start in range(0, len(indexed), BATCH_DOCUMENTS):
             ids = [row.document_id for row in indexed[start : start + BATCH_DOCUMENTS]]
             marked = read_marks(conn, ids)
             for row in read_documents(conn, ids):
-                entry = build_vector(build_entry(row, marked[row["id"]], terms[moments[row["id"]]]))
+                known = entries[row["id"]]
+                entry = {**build_vector(build_entry(row, marked[row["id"]], terms[known.moment])), "copy_group": known.copy_group}
                 yield tuple(entry[name] for name in ENTRY_COLUMNS)
 
 

@@ -284,6 +284,10 @@ _PUT = text(f"""INSERT INTO search_entries (document_id, {", ".join(_COLUMNS)})
 VALUES (:document_id, {", ".join(f":{name}" for name in _COLUMNS[:-1])}, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}""")
 
+_RESTORE_COPY_GROUPS = text("""UPDATE search_entries SET copy_group = (SELECT g.group_id FROM documents AS d
+JOIN copy_groups AS g ON g.ledger_id = d.ledger_id AND g.document_id = d.id WHERE d.id = search_entries.document_id)
+WHERE document_id IN :b_ids""").bindparams(_IDS)
+
 _CODE_COLUMNS = tuple(column.name for column in search_codes.c)
 _PUT_CODES = text(f"""INSERT INTO search_codes ({", ".join(_CODE_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _CODE_COLUMNS)})
 ON CONFLICT (document_id) DO UPDATE SET lemmatizer = excluded.lemmatizer, codes = excluded.codes""")
@@ -326,6 +330,7 @@ def index_pending(engine: Engine, max_documents: int = BATCH_DOCUMENTS) -> int:
 def index_ids(conn: Connection, ids: Sequence[str]) -> None:
     """Index these documents as they and their marks are stored now, at most BATCH_DOCUMENTS."""
     _write_entries(conn, read_documents(conn, ids))
+    restore_copy_groups(conn, {"b_ids": ids})
     conn.execute(_DELETE_PENDING, {"b_ids": ids})
 
 
@@ -337,13 +342,20 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
     marked = read_marks(conn, ids["b_ids"])
     entries = sorted((build_entry(row, marked[row["id"]]) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
     if conn.dialect.name == "sqlite":
-        _delete_entries(conn, ids)
+        was_indexed = _delete_entries(conn, ids)
         _insert_entries(conn, entries)
+        if was_indexed:
+            restore_copy_groups(conn, ids)
     else:
         conn.execute(_PUT, [build_vector(entry) for entry in entries])
     write_codes(conn, entries)
     register_forms(conn, {(form.word, entry.lemmatizer, form.lemma) for entry in entries for form in entry.forms})
     conn.execute(_DELETE_PENDING, ids)
+
+
+def restore_copy_groups(conn: Connection, ids: Mapping[str, Any]) -> None:
+    """Give entries that were written anew the groups of copies that storage/copy_groups.py has decided."""
+    conn.execute(_RESTORE_COPY_GROUPS, ids)
 
 
 def read_marks(conn: Connection, ids: Sequence[str]) -> Mapping[str, list[Any]]:
@@ -384,10 +396,13 @@ def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
 # ---- SQLite ------------------------------------------------------------------------------------------------------------------
 
 
-def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> None:
-    for row in conn.execute(_INDEXED, ids).all():
+def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> bool:
+    """Whether there were some."""
+    indexed = conn.execute(_INDEXED, ids).all()
+    for row in indexed:
         conn.execute(_DELETE, {"moment": row.moment})
     conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
+    return bool(indexed)
 
 
 def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:

@@ -397,10 +397,17 @@ search_entries = Table(
     Column("type", StorableText),
     Column("site", StorableText),
     Column("vector", Vector),
+    Column("copy_group", Id),  # copy_groups.group_id; NULL: the document has no copies
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
     Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(
         dialect="postgresql"
+    ),
+    Index(
+        "ix_search_entries_copy_group",
+        "copy_group",
+        sqlite_where=text("copy_group IS NOT NULL"),
+        postgresql_where=text("copy_group IS NOT NULL"),
     ),
     sqlite_with_rowid=False,
 )
@@ -469,6 +476,22 @@ fingerprints = Table(
 
 # Documents without a fingerprint of their current text; filled by triggers on `documents`.
 fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
+# The groups of copies, one row per page; storage/copy_groups.py.
+copy_groups = Table(
+    "copy_groups",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    Column("document_id", String(64), nullable=False),
+    Column("second", Id, nullable=False),  # the document's time, copies.OrderKey
+    Column("group_id", Id),  # the page of the group's first document; NULL: the document has no copies
+    Column("is_due", Boolean, nullable=False),  # the first document of its group has changed
+    Index("ix_copy_groups_group", "group_id", sqlite_where=text("group_id IS NOT NULL"), postgresql_where=text("group_id IS NOT NULL")),
+    Index("ix_copy_groups_due", "ledger_id", sqlite_where=text("is_due"), postgresql_where=text("is_due")),
+)
+
+# Pages whose document is new, changed or removed since its group was decided; filled by triggers on `documents`.
+copies_due = Table("copies_due", metadata, Column("ledger_id", Id, primary_key=True, autoincrement=False))
 
 # Site profiles, one row per version. A page is read with the newest version that is valid for its fetch time.
 profiles = Table(

@@ -149,6 +149,7 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         patch.setattr("newsmill.storage.revisions.keep_replaced", lambda conn, rows: None)
         patch.setattr("newsmill.search.indexer.write_codes", lambda conn, entries: None)
+        patch.setattr("newsmill.search.indexer.restore_copy_groups", lambda conn, ids: None)
         (claim,) = mill.fetch(*links(1))
         mill.store(good(claim))
         mill.ledger.add(links(1), now=mill.now, again=True)
