@@ -17,7 +17,7 @@ from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Near, Node, NoneOf
 from newsmill.search.positions import IndexPosition, Span
 from newsmill.storage.database import reading, translate_errors
 
-FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site")
+FACET_COLUMNS = ("moment", "document_id", "source", "language", "section", "authors", "type", "site", "copy_group")
 
 
 class StatementTimeoutError(Exception):
@@ -84,6 +84,10 @@ class Backend(ABC):
         """Matches per source: (source or None, n)."""
 
     @abstractmethod
+    def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
+        """The matches that are in a group of copies: (moment, document_id, source, copy_group)."""
+
+    @abstractmethod
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
     ) -> Sequence[Row[Any]]:
@@ -108,6 +112,10 @@ _SQLITE_MATCH_TIMES = f"SELECT rowid AS moment FROM search_words WHERE {_SQLITE_
 _SQLITE_MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROSS JOIN search_words ON search_words.rowid = m.value
 WHERE search_words MATCH :match"""
 
+_GROUPED = "SELECT moment, document_id, source, copy_group FROM search_entries"
+# The set of these moments is built once: to look each match up in search_entries would take five times as long.
+_SQLITE_GROUPED_MATCHES = f"""{_GROUPED} WHERE moment IN (SELECT rowid FROM search_words WHERE {_SQLITE_MATCH_IN_SPAN} AND +rowid IN
+(SELECT moment FROM search_entries WHERE copy_group IS NOT NULL AND {_SQLITE_IN_SPAN}))"""
 _SQLITE_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id IN (SELECT value FROM json_each(:ids))"
 
 
@@ -193,6 +201,10 @@ class SqliteBackend(Backend):
     def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:
         statement = f"""SELECT e.source, count(*) AS n FROM ({_select_entry_times(match)}) AS f
 JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
+        return conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)).all()
+
+    def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
+        statement = f"{_GROUPED} WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL" if match is None else _SQLITE_GROUPED_MATCHES
         return conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)).all()
 
     def newest_facets(
@@ -321,6 +333,11 @@ class PostgresBackend(Backend):
     def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:
         statement = f"SELECT source, count(*) AS n FROM ({_select_matches('source', match, span)}) AS f GROUP BY 1"
         return conn.execute(text(statement), _pg_parameters(match, span)).all()
+
+    def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
+        matches = _select_matches("moment, document_id, source, copy_group", match, span)
+        with statement_timeout(conn, seconds):
+            return conn.execute(text(f"{matches} AND copy_group IS NOT NULL"), _pg_parameters(match, span)).all()
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None

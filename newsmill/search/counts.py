@@ -21,6 +21,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine
 
 from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
+from newsmill.search.folding import count_buckets_folded, fold_copies
 from newsmill.search.index_query import IndexQuery, prepare_query
 from newsmill.search.parsed_query import span_of_query
 from newsmill.search.positions import MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
@@ -68,16 +69,20 @@ def count_facets(
     limit: int = MAX_FACET_VALUES,
     matches: int = FACET_MATCHES,
     seconds: float | None = None,
+    without_copies: bool = False,
 ) -> Facets:
     """The facets of a query: `limit` values of each, counted among the newest `matches` for at most `seconds` (None: as long as needed).
 
-    `user`: whose marks the query is about. Raises ServiceError.
+    `user`: whose marks the query is about. `without_copies`: of a group of copies, one match is counted. Raises ServiceError.
     """
     parsed, backend = parse_query(query, user=user), backend_of(engine)
     with read_connection(engine) as conn:
-        index_query = prepare_query(conn, backend, parsed.node)
+        index_query, span = prepare_query(conn, backend, parsed.node), span_of_query(parsed)
         until = inf if seconds is None else index_query.deadline(seconds)
-        rows, is_complete = _newest_rows(index_query, span_of_query(parsed), matches, until)
+        rows, is_complete = _newest_rows(index_query, span, matches, until)
+        if without_copies:
+            kept = fold_copies(index_query, span, [(row.moment, row.document_id) for row in rows if row.copy_group is not None])
+            rows = [row for row in rows if row.copy_group is None or (row.moment, row.document_id) in kept]
     return Facets(dict(_count_values(rows, limit)), len(rows), is_complete)
 
 
@@ -257,17 +262,21 @@ def _choose_step(since: datetime, until: datetime, step: TimelineStep | None) ->
     return "week" if step == "day" and days > MAX_DAY_BARS else step
 
 
-def count_timeline(engine: Engine, query: str, period: Period, *, user: str = "", seconds: float | None = None) -> Timeline:
+def count_timeline(
+    engine: Engine, query: str, period: Period, *, user: str = "", seconds: float | None = None, without_copies: bool = False
+) -> Timeline:
     """The timeline of a query, counted for at most `seconds` (None: as long as needed). Raises ServiceError.
 
-    `user`: whose marks the query is about.
+    `user`: whose marks the query is about. `without_copies`: of a group of copies, one match is counted.
     """
     parsed, backend = parse_query(query, user=user), backend_of(engine)
     with read_connection(engine) as conn:
         index_query = prepare_query(conn, backend, parsed.node)
         until = inf if seconds is None else index_query.deadline(seconds)
         span = span_of_query(parsed).limit_to_times(period.since, period.until)
-        counts = index_query.scan_buckets(span, MOMENTS_PER_DAY, until)
+        count = index_query.count_chunk(MOMENTS_PER_DAY)
+        count = count_buckets_folded(index_query, MOMENTS_PER_DAY, count) if without_copies else count
+        counts = index_query.scan_buckets(span, count, until)
     days = {to_time(number * MOMENTS_PER_DAY): n for number, n in counts.buckets.items()}
     counted_since = period.since if counts.lower == span.lower else to_time(counts.lower[0]) + timedelta(seconds=1)
     return build_timeline(period, days, counted_since)

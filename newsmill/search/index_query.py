@@ -316,6 +316,10 @@ class IndexQuery:
         """The newest matches of a span with the values that facets count, newest first."""
         return self.backend.newest_facets(self.conn, self._match_within(span), span, limit, seconds)
 
+    def grouped(self, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
+        """The matches of a span that are in a group of copies: (moment, document_id, source, copy_group)."""
+        return self.backend.grouped(self.conn, self._match_within(span), span, seconds)
+
     def restrict_to_titles(self) -> IndexQuery | None:
         """The query for the matches that have all its words in the title; None without words."""
         node = None if self.node is None else _require_title(self.node, self.forms)
@@ -366,12 +370,16 @@ class IndexQuery:
         """Matches per source: (source or None, n)."""
         return self.backend.count_per_source(self.conn, self._match_within(span), span)
 
-    def scan_buckets(self, span: Span, bucket: int, until: float) -> BucketCounts:
-        """Matches per time bucket, as far as there is time; see `count_buckets`."""
+    def count_chunk(self, bucket: int) -> CountBuckets:
+        """The function that counts the matches of a chunk per time bucket, for `scan_buckets`."""
 
         def count(chunk: Span, seconds: float | None) -> Sequence[Row[Any]]:
             return self.backend.count_per_bucket(self.conn, self._match_within(chunk), chunk, bucket, seconds)
 
+        return count
+
+    def scan_buckets(self, span: Span, count: CountBuckets, until: float) -> BucketCounts:
+        """Matches per time bucket, as far as there is time; see `count_buckets`."""
         return count_buckets(self._index(), count, span, until=until)
 
     def _reads_matches_only(self) -> bool:

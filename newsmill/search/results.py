@@ -56,6 +56,7 @@ class Hit:
     snippet: Snippet
     gone_at: datetime | None = None
     score: MatchScore | None = None  # where a search was asked to explain the order
+    copies: int = 0  # other matches of its group of copies, for which it stands
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
-from newsmill.search.backend import Backend, backend_of, read_connection
+from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
+from newsmill.search.folding import fold_copies, list_copies, subtract_copies
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
@@ -27,7 +28,7 @@ from newsmill.search.positions import (
     to_time,
 )
 from newsmill.search.query import parse_query
-from newsmill.search.ranked import RankCursor, decode_rank_cursor, make_ranked_query
+from newsmill.search.ranked import RankCursor, RankedBlock, decode_rank_cursor, make_ranked_query
 from newsmill.search.relevance import MatchScore
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
 from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
@@ -36,6 +37,7 @@ from newsmill.storage.documents import STAMP_RESOLUTION, check_position, decode_
 from newsmill.storage.schema import documents, search_entries
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
+MAX_FOLDED = 1000  # matches read at a time to fill a page without copies
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
 COUNT_OVERTIME_SECONDS = 0.020  # after PAGE_SECONDS, when counting must end; ranking and fetching a page take 10 ms of them
 _STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": MOMENTS_PER_DAY}
@@ -57,13 +59,18 @@ class _Page:
     rest: Span | None  # the span that was not scanned; None: all was, so `found` is the total
     is_cut: bool = False  # the page is short because the time was up
     explain: Callable[[], Mapping[str, MatchScore]] = dict  # the scores by document; none in another order than by relevance
+    copies: Mapping[IndexPosition, int] = field(default_factory=dict)  # of the hits that stand for their copies
 
 
 _FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
+_Fold = Callable[[Sequence[IndexPosition]], Mapping[IndexPosition, int]]  # the matches that are shown, with the number of their copies
 
 
 class Search:
-    """Reads only. Every call may raise ServiceError. `user`: whose marks the filters is:, has:, tag: and note: are about."""
+    """Reads only. Every call may raise ServiceError. `user`: whose marks the filters is:, has:, tag: and note: are about.
+
+    With `fold`, the earliest match of each group of copies stands for all of them.
+    """
 
     def __init__(self, engine: Engine, user: str = "") -> None:
         self._engine, self._user = engine, user
@@ -79,6 +86,7 @@ class Search:
         wait: bool = False,
         count: bool = True,
         explain: bool = False,
+        fold: bool = False,
     ) -> SearchResults:
         """One page of matches. Without words to weigh, the newest are the most relevant. Raises CursorError.
 
@@ -90,13 +98,18 @@ class Search:
         until = inf if wait else self._backend.clock() + PAGE_SECONDS
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            page = self._page_finder(parsed, order)(index_query, parsed, limit, cursor, until)
+            page = self._page_finder(parsed, order, fold)(index_query, parsed, limit, cursor, until)
             hits = load_hits(conn, page.positions, terms, index_query.forms)
+            if page.copies:
+                copies = {document: n for (_, document), n in page.copies.items()}
+                hits = tuple(replace(hit, copies=copies.get(hit.id, 0)) for hit in hits)
             if explain:
                 scores = page.explain()
                 hits = tuple(replace(hit, score=scores.get(hit.id)) for hit in hits)
             count_until = (inf if wait else until + COUNT_OVERTIME_SECONDS) if count else -inf
             total = self._total(index_query, parsed, page, cursor is None, count_until)
+            if fold and total:
+                total = _subtract_copies(index_query, parsed, total, count_until)
             notes: tuple[QueryNote, ...] = ()
             if cursor is None:
                 notes = (
@@ -112,11 +125,13 @@ class Search:
         reached = to_time(max(page.rest.upper, DATED.lower)[0]) if page.is_cut and page.rest else None
         return SearchResults(hits, page.cursor, total, reached, notes, remedies, suggestion)
 
-    def find_ids(self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance") -> tuple[list[str], str | None]:
+    def find_ids(
+        self, query: str, *, limit: int, cursor: str | None = None, order: Order = "relevance", fold: bool = False
+    ) -> tuple[list[str], str | None]:
         """The ids of one page of matches, however long that takes, and the cursor of the next page. Raises CursorError."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            page = self._page_finder(parsed, order)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
+            page = self._page_finder(parsed, order, fold)(prepare_query(conn, self._backend, parsed.node), parsed, limit, cursor, inf)
         return [document for _, document in page.positions], page.cursor
 
     def check(self, query: str) -> tuple[QueryNote, ...]:
@@ -142,32 +157,39 @@ class Search:
             forms = prepare_query(conn, self._backend, parsed.node).forms
         return Highlighter(positive_terms(parsed.node), forms, lemmatizer_of(language))
 
-    def count(self, query: str = "", *, max_count: int = MAX_TOTAL) -> int:
-        """How many documents match; `max_count + 1` if more than `max_count` do."""
+    def count(self, query: str = "", *, max_count: int = MAX_TOTAL, fold: bool = False) -> int:
+        """How many documents match; `max_count + 1` if more than `max_count` do, with `fold` before copies are left out."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
-            return prepare_query(conn, self._backend, parsed.node).count(span_of_query(parsed), max_count)
+            index_query = prepare_query(conn, self._backend, parsed.node)
+            found = index_query.count(span_of_query(parsed), max_count)
+            return found - len(list_copies(index_query.grouped(span_of_query(parsed)))) if fold and found <= max_count else found
 
     def count_over_time(
-        self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
+        self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None, fold: bool = False
     ) -> tuple[tuple[datetime, int], ...]:
         """How many dated documents match per hour or day (UTC, named by its start), in order, without empty ones."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             span = span_of_query(parsed).limit_to_times(since, until).intersect(DATED.lower)
-            rows = index_query.count_per_bucket(span, _STEP_MOMENTS[step])
-        return tuple((to_time(row.bucket * _STEP_MOMENTS[step]), row.n) for row in rows)
+            counts = {row.bucket: row.n for row in index_query.count_per_bucket(span, _STEP_MOMENTS[step])}
+            if fold:
+                counts = subtract_copies(counts, (row.moment // _STEP_MOMENTS[step] for row in list_copies(index_query.grouped(span))))
+        return tuple((to_time(bucket * _STEP_MOMENTS[step]), n) for bucket, n in counts.items())
 
     def count_by_source(
-        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, fold: bool = False
     ) -> tuple[tuple[str, int], ...]:
         """How many documents match per source, the largest first; "" stands for documents without one."""
         parsed = self._parse(query)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
-            rows = index_query.count_per_source(span_of_query(parsed).limit_to_times(since, until))
-        return _largest_first({row.source or "": row.n for row in rows})
+            span = span_of_query(parsed).limit_to_times(since, until)
+            counts = {row.source or "": row.n for row in index_query.count_per_source(span)}
+            if fold:
+                counts = subtract_copies(counts, (row.source or "" for row in list_copies(index_query.grouped(span))))
+        return _largest_first(counts)
 
     def load_language_data(self) -> None:
         """Load what the first search would load and all later ones use: the dictionaries of the most common languages, and their names."""
@@ -179,13 +201,14 @@ class Search:
         """Seconds, as time limits are measured: CPU time of this thread on SQLite, elapsed time on Postgres."""
         return self._backend.clock()
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None, fold: bool = False) -> Iterator[StoredHit]:
         """Every match in the order of storage, streamed: memory use does not grow. A changed document comes again, at its new place.
 
         `since` is a `StoredHit.cursor`, or a time (stored then or later). What is stored meanwhile comes after the cursor of the last hit:
-        nothing is missed and nothing comes twice. Raises CursorError.
+        nothing is missed and nothing comes twice. `fold` leaves out what is known to be a copy when its page of documents is read. Raises
+        CursorError.
         """
-        return iterate_stored(self._engine, self._backend, self._parse(query), since)
+        return iterate_stored(self._engine, self._backend, self._parse(query), since, fold=fold)
 
     def filter_ids(self, query: str, ids: Sequence[str]) -> list[str]:
         """Those of the documents that match the query, in the same order."""
@@ -205,6 +228,7 @@ class Search:
         previous: str | None = None,
         order: Order = "relevance",
         limit: int,
+        fold: bool = False,
     ) -> Neighbours:
         """The documents before and behind one on the page of `limit` results with that cursor, or on the page after it. Raises CursorError.
 
@@ -212,7 +236,7 @@ class Search:
         The document may be on no such page, because others have come since.
         """
         parsed = self._parse(query)
-        until, find_page = self._backend.clock() + PAGE_SECONDS, self._page_finder(parsed, order)
+        until, find_page = self._backend.clock() + PAGE_SECONDS, self._page_finder(parsed, order, fold)
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
 
@@ -230,43 +254,53 @@ class Search:
         yield from check_period(conn, self._backend, parsed, datetime.now(UTC))
         yield from check_values(conn, self._backend, parsed)
 
-    def _page_finder(self, parsed: Query, order: Order) -> _FindPage:
+    def _page_finder(self, parsed: Query, order: Order, fold: bool) -> _FindPage:
         has_words = parsed.node is not None and positive_terms(parsed.node)
-        return self._ranked_page if order == "relevance" and has_words else self._newest_page
+        return partial(self._ranked_page if order == "relevance" and has_words else self._newest_page, fold)
 
-    def _newest_page(self, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
+    def _newest_page(self, fold: bool, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
         moment, document = MAX_POSITION if cursor is None else decode_cursor("newest", cursor, int, str)
-        span = span_of_query(parsed).intersect(upper=(int(moment), str(document)))
-        scanned = index_query.scan_newest(span, limit + 1, enough=limit + 1, until=until)
-        found = scanned.positions
-        if len(found) > limit:
-            last = found[limit - 1]
-            return _Page(found[:limit], encode_cursor("newest", *last), limit, scanned, span.intersect(upper=last))
-        if scanned.lower == MIN_POSITION:
-            return _Page(found, None, len(found), scanned, None)
-        rest = span.intersect(upper=scanned.lower)
-        return _Page(found, encode_cursor("newest", *scanned.lower), len(found), scanned, rest, is_cut=True)
+        span, shown, matches, size = span_of_query(parsed), dict[IndexPosition, int](), 0, limit + 1
+        rest = span.intersect(upper=(int(moment), str(document)))
+        while True:
+            scanned = index_query.scan_newest(rest, size, enough=size, until=until)
+            shown |= _fold(fold, index_query, span, scanned.positions)
+            matches, found, is_last = matches + len(scanned.positions), list(shown), scanned.lower == MIN_POSITION
+            rest = rest.intersect(upper=scanned.lower)
+            if len(found) > limit:
+                following = encode_cursor("newest", *found[limit - 1])
+                return _Page(found[:limit], following, matches, scanned, None if is_last else rest, copies=shown)
+            if is_last:
+                return _Page(found, None, matches, scanned, None, copies=shown)
+            if len(scanned.positions) < size:
+                return _Page(found, encode_cursor("newest", *scanned.lower), matches, scanned, rest, is_cut=True, copies=shown)
+            size = min(2 * size, MAX_FOLDED)
 
-    def _ranked_page(self, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        ranked = make_ranked_query(index_query, span_of_query(parsed))
+    def _ranked_page(self, fold: bool, index_query: IndexQuery, parsed: Query, limit: int, cursor: str | None, until: float) -> _Page:
+        span = span_of_query(parsed)
+        ranked = make_ranked_query(index_query, span)
         start = RankCursor(to_moment(datetime.now(UTC))) if cursor is None else decode_rank_cursor(cursor)
         positions: list[IndexPosition] = []
+        copies: dict[IndexPosition, int] = {}
         matches = 0
         while True:
             block = ranked.read_block(start, until)
             left, matches = limit - len(positions), matches + len(block.scanned.positions)
+            if fold:
+                block, more = _fold_block(index_query, span, block, left + 1)
+                copies |= more
             positions += [position for _, position in block.matches[:left]]
             lower = block.cursor.lower or MIN_POSITION
-            is_last, rest = lower == MIN_POSITION, span_of_query(parsed).intersect(upper=lower)
+            is_last, rest = lower == MIN_POSITION, span.intersect(upper=lower)
             explain = partial(ranked.explain, block.cursor, positions)
             if len(block.matches) > left:
-                following = block.after(left) if left else start
-                return _Page(positions, following.encode(), matches, block.scanned, None if is_last else rest, explain=explain)
+                following = (block.after(left) if left else start).encode()
+                return _Page(positions, following, matches, block.scanned, None if is_last else rest, explain=explain, copies=copies)
             if is_last:
-                return _Page(positions, None, matches, block.scanned, None, explain=explain)
+                return _Page(positions, None, matches, block.scanned, None, explain=explain, copies=copies)
             start = block.next_block()
             if block.scanned.is_cut:
-                return _Page(positions, start.encode(), matches, block.scanned, rest, is_cut=True, explain=explain)
+                return _Page(positions, start.encode(), matches, block.scanned, rest, is_cut=True, explain=explain, copies=copies)
 
     def _total(self, index_query: IndexQuery, parsed: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of_query(parsed))
@@ -277,6 +311,34 @@ class Search:
         return found if found <= MAX_TOTAL else None
 
 
+def _fold(fold: bool, index_query: IndexQuery, span: Span, positions: Sequence[IndexPosition]) -> Mapping[IndexPosition, int]:
+    """The positions that are shown, in order, with the number of their copies."""
+    return fold_copies(index_query, span, positions) if fold else dict.fromkeys(positions, 0)
+
+
+def _fold_block(index_query: IndexQuery, span: Span, block: RankedBlock, size: int) -> tuple[RankedBlock, Mapping[IndexPosition, int]]:
+    """The block with the first `size` of its matches that stand for their copies, and the number of these."""
+    shown: dict[IndexPosition, int] = {}
+    at = 0
+    while len(shown) < size and at < len(block.matches):
+        some = [position for _, position in block.matches[at : at + 2 * size]]
+        shown |= fold_copies(index_query, span, some)
+        at += len(some)
+    kept = [match for match in block.matches[:at] if match[1] in shown][:size]
+    return replace(block, matches=kept), shown
+
+
+def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: float) -> int | None:
+    """The number of matches without the copies for which others stand; None if the time is up."""
+    seconds = until - index_query.backend.clock()
+    if seconds <= 0:
+        return None
+    try:
+        return total - len(list_copies(index_query.grouped(span_of_query(parsed), None if seconds == inf else seconds)))
+    except StatementTimeoutError:
+        return None
+
+
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -284,16 +346,18 @@ def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 # ---- documents in the order they were stored, a page at a time ---------------------------------------------------------------
 
 
-def iterate_stored(engine: Engine, backend: Backend, query: Query, since: str | datetime | None) -> Iterator[StoredHit]:
+def iterate_stored(
+    engine: Engine, backend: Backend, query: Query, since: str | datetime | None, *, fold: bool = False
+) -> Iterator[StoredHit]:
     """Every match, from the first one stored after `since` on (a cursor or a time). Raises CursorError, ServiceError."""
     if since is None:
-        return _iterate_pages(engine, backend, query, None)
+        return _iterate_pages(engine, backend, query, None, fold)
     if isinstance(since, datetime):
-        return _iterate_pages(engine, backend, query, (since, ""))
+        return _iterate_pages(engine, backend, query, (since, ""), fold)
     place = _decode_position(since)
     with reading(engine) as conn:
         check_position(conn, place[0])
-    return _iterate_pages(engine, backend, query, place)
+    return _iterate_pages(engine, backend, query, place, fold)
 
 
 def end_cursor(engine: Engine) -> str:
@@ -307,14 +371,14 @@ def _decode_position(cursor: str) -> tuple[datetime, str]:
     return parse_time(at, cursor), str(document)
 
 
-def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[datetime, str] | None) -> Iterator[StoredHit]:
+def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[datetime, str] | None, fold: bool) -> Iterator[StoredHit]:
     with reading(engine) as conn:
         horizon = documents.c.stored_at <= find_horizon(conn)
     while not query.matches_nothing:
         after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
         with read_connection(engine) as conn:
             page = conn.execute(select(*_ORDER).where(horizon, *after).order_by(*_ORDER).limit(PAGE_DOCUMENTS)).all()
-            rows = _load_matching(conn, backend, query, [row.id for row in page])
+            rows = _load_matching(conn, backend, query, [row.id for row in page], fold)
         places = {row.id: row.stored_at for row in page}
         # A document that changed since its page was read has moved behind the horizon. Its cursor would omit what was stored before it.
         for row in (row for row in rows if row["stored_at"] == places[row["id"]]):
@@ -324,18 +388,22 @@ def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[d
         last = (page[-1].stored_at, page[-1].id)
 
 
-def _load_matching(conn: Connection, backend: Backend, query: Query, ids: Sequence[str]) -> Sequence[Any]:
-    ids = _filter_ids(conn, backend, query, ids)
+def _load_matching(conn: Connection, backend: Backend, query: Query, ids: Sequence[str], fold: bool) -> Sequence[Any]:
+    ids = _filter_ids(conn, backend, query, ids, fold)
     return conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all() if ids else []
 
 
-def _filter_ids(conn: Connection, backend: Backend, query: Query, ids: Sequence[str]) -> list[str]:
+def _filter_ids(conn: Connection, backend: Backend, query: Query, ids: Sequence[str], fold: bool = False) -> list[str]:
+    """Those that match. With `fold`, also those that are not indexed yet, if the query has no conditions."""
     if query.matches_nothing or not ids:
         return []
-    if query.node is None and query.since is None and query.until is None:
+    has_conditions = query.node is not None or query.since is not None or query.until is not None
+    if not has_conditions and not fold:
         return list(ids)
-    span = span_of_query(query)
-    positions = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})]
-    positions = [position for position in positions if span.lower <= position < span.upper]
-    matching = {document for _, document in prepare_query(conn, backend, query.node).filter(positions)}
-    return [document for document in ids if document in matching]
+    span, index_query = span_of_query(query), prepare_query(conn, backend, query.node)
+    indexed = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})]
+    found = index_query.filter([position for position in indexed if span.lower <= position < span.upper])
+    kept = {document for _, document in _fold(fold, index_query, span, sorted(found))}
+    if not has_conditions:
+        kept |= set(ids) - {document for _, document in indexed}
+    return [document for document in ids if document in kept]

@@ -170,6 +170,16 @@ def insert_documents(engine: Engine, *found: Document) -> None:
         conn.execute(insert(documents), [{**to_row(document), "ledger_id": number, "stored_at": NOON} for document in found])
 
 
+def insert_pages(engine: Engine, *found: Document) -> None:
+    """The same, each document with a page of its own."""
+    page = {"host": "h", "kind": "page", "found_by": "feed", "state": "done", "first_seen_at": NOON, "next_at": NOON}
+    with writing(engine) as conn:
+        for document in found:
+            values = {**page, "url_key": document.id, "url": document.url}
+            number = conn.execute(insert(ledger).values(**values)).inserted_primary_key[0]
+            conn.execute(insert(documents).values({**to_row(document), "ledger_id": number, "stored_at": document.fetched_at}))
+
+
 def page_of(url: str, body: bytes = b"<html>", **fields: object) -> Page:
     page = Page(url, url, NOON, 200, (("Content-Type", "text/html"),), body)
     return replace(page, **fields)

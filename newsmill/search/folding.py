@@ -1,0 +1,101 @@
+"""Folding: of each group of copies, the earliest match stands for all.
+
+Which matches are left out depends on the query, the groups and the times alone, not on the order of results: pages, counts, facets and
+timelines of one query leave out the same documents, and a group with a match never disappears, whatever a query excludes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, bindparam, select
+
+from newsmill.search.index_query import IndexQuery
+from newsmill.search.positions import FIRST_DATED_MOMENT, IndexPosition, Span
+from newsmill.storage.schema import search_entries
+
+MAX_COMPARED = 200  # of a group's earliest members; the others are compared only if none of these matches
+
+_GROUPS: BindParameter[Any] = bindparam("b_groups", expanding=True)
+_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
+_COPY_GROUP = search_entries.c.copy_group
+_IN_GROUPS = select(search_entries.c.document_id, _COPY_GROUP).where(search_entries.c.document_id.in_(_IDS), _COPY_GROUP.is_not(None))
+_MEMBERS = select(search_entries.c.moment, search_entries.c.document_id, _COPY_GROUP).where(_COPY_GROUP.in_(_GROUPS))
+
+
+@dataclass(frozen=True, slots=True)
+class BucketCount:
+    """The matches of one time bucket, or a correction of their number."""
+
+    bucket: int
+    n: int
+
+
+def precedence(position: IndexPosition) -> tuple[bool, IndexPosition]:
+    """The order in which members stand for their group: by time, undated documents last."""
+    return position[0] < FIRST_DATED_MOMENT, position
+
+
+def fold_copies(index: IndexQuery, span: Span, positions: Sequence[IndexPosition]) -> dict[IndexPosition, int]:
+    """The positions that stand for their groups, in the same order, each with the number of other matches of its group.
+
+    `positions` match the query within `span`. MAX_COMPARED limits the numbers.
+    """
+    ids = [document for _, document in positions]
+    groups = {row.document_id: row.copy_group for row in index.conn.execute(_IN_GROUPS, {"b_ids": ids})} if ids else {}
+    if not groups:
+        return dict.fromkeys(positions, 0)
+    members = defaultdict[int, list[IndexPosition]](list)
+    for moment, document, group in index.conn.execute(_MEMBERS, {"b_groups": sorted(set(groups.values()))}):
+        if span.lower <= (moment, document) < span.upper:
+            members[group].append((moment, document))
+    for found in members.values():
+        found.sort(key=precedence)
+    matches = index.filter([position for found in members.values() for position in found[:MAX_COMPARED]])
+    if rest := [position for found in members.values() if matches.isdisjoint(found) for position in found[MAX_COMPARED:]]:
+        matches |= index.filter(rest)
+    matching = {group: [position for position in found if position in matches] for group, found in members.items()}
+    return {
+        position: max(0, len(matching.get(group, ())) - 1) if group is not None else 0
+        for position in positions
+        if (group := groups.get(position[1])) is None or not matching.get(group) or matching[group][0] == position
+    }
+
+
+def list_copies(rows: Iterable[Any]) -> list[Any]:
+    """Of the matches that are in groups, those that folding leaves out. `rows` have moment, document_id and copy_group."""
+    groups = defaultdict[int, list[Any]](list)
+    for row in rows:
+        groups[row.copy_group].append(row)
+    return [row for found in groups.values() for row in sorted(found, key=_precedence_of)[1:]]
+
+
+def count_buckets_folded(
+    index: IndexQuery, bucket: int, count: Callable[[Span, float | None], Sequence[Any]]
+) -> Callable[[Span, float | None], Sequence[Any]]:
+    """`count` for the chunks of a scan from the newest on, with corrections for copies in this chunk and in earlier ones."""
+    earliest: dict[int, int] = {}  # group → the moment of its earliest match so far
+
+    def count_folded(chunk: Span, seconds: float | None) -> Sequence[Any]:
+        counts = Counter[int]({row.bucket: row.n for row in count(chunk, seconds)})
+        for row in sorted(index.grouped(chunk, seconds), key=_precedence_of, reverse=True):
+            if row.copy_group in earliest:
+                counts[earliest[row.copy_group] // bucket] -= 1
+            earliest[row.copy_group] = row.moment
+        return [BucketCount(number, n) for number, n in counts.items()]
+
+    return count_folded
+
+
+def subtract_copies(counts: Mapping[Any, int], copies: Iterable[Any]) -> dict[Any, int]:
+    """Counts by value without those of copies; values that are left without documents are left out."""
+    left = Counter(dict(counts))
+    left.subtract(Counter(copies))
+    return {value: n for value, n in left.items() if n > 0}
+
+
+def _precedence_of(row: Any) -> tuple[bool, IndexPosition]:
+    return precedence((row.moment, row.document_id))
