@@ -131,7 +131,7 @@ def python() -> str:
     from newsmill import exceptions
     from newsmill.client import corpus
     from newsmill.client.corpus import Corpus
-    from newsmill.model import DocumentMarks, NearDuplicate, Revision, RevisionSummary
+    from newsmill.model import CopyGroup, DocumentCopy, DocumentMarks, NearDuplicate, Revision, RevisionSummary
     from newsmill.site_inspection import FoundListing, SampleArticle, SiteInspection
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]
@@ -141,7 +141,17 @@ def python() -> str:
     ]
     returned = [corpus.SearchHit, corpus.QueryCheck, corpus.FacetCounts, corpus.FacetCount, corpus.TimelineBar, corpus.UnusualTerm]
     returned += [corpus.Change, corpus.Removal, corpus.SourceSummary, corpus.UrlOutcome]
-    returned += [NearDuplicate, RevisionSummary, Revision, DocumentMarks, SiteInspection, FoundListing, SampleArticle]
+    returned += [
+        NearDuplicate,
+        CopyGroup,
+        DocumentCopy,
+        RevisionSummary,
+        Revision,
+        DocumentMarks,
+        SiteInspection,
+        FoundListing,
+        SampleArticle,
+    ]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]
     parts.append("## Errors\n\n" + table("error", "raised when", rows=[f"| `{e.__name__}` | {unraised(e.__doc__ or '')} |" for e in tree]))

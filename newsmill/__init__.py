@@ -32,7 +32,18 @@ if TYPE_CHECKING:
         UnusualTerm,
         UrlOutcome,
     )
-    from newsmill.model import Document, DocumentMarks, Listing, NearDuplicate, Revision, RevisionSummary, SubmissionCounts, WarcCounts
+    from newsmill.model import (
+        CopyGroup,
+        Document,
+        DocumentCopy,
+        DocumentMarks,
+        Listing,
+        NearDuplicate,
+        Revision,
+        RevisionSummary,
+        SubmissionCounts,
+        WarcCounts,
+    )
     from newsmill.site_inspection import SiteInspection
 
 _CORPUS_TYPES = frozenset(
@@ -51,14 +62,27 @@ _CORPUS_TYPES = frozenset(
     }
 )
 _MODEL_TYPES = frozenset(
-    {"Document", "DocumentMarks", "Listing", "NearDuplicate", "Revision", "RevisionSummary", "SubmissionCounts", "WarcCounts"}
+    {
+        "CopyGroup",
+        "Document",
+        "DocumentCopy",
+        "DocumentMarks",
+        "Listing",
+        "NearDuplicate",
+        "Revision",
+        "RevisionSummary",
+        "SubmissionCounts",
+        "WarcCounts",
+    }
 )
 _MODULES = frozenset({"exceptions", "model"})
 
 __all__ = [
     "Change",
+    "CopyGroup",
     "Corpus",
     "Document",
+    "DocumentCopy",
     "DocumentMarks",
     "FacetCount",
     "FacetCounts",

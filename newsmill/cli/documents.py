@@ -52,6 +52,7 @@ QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin
 author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default:
 the newest documents. Write -- before a query that begins with a minus."""
 REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
+MAX_COUNTED_DOCUMENTS = 10_000_000
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
 
@@ -71,6 +72,7 @@ def search(
     facets: Annotated[bool, typer.Option("--facets", help="Print counts by language, source, section, author, type and site.")] = False,
     timeline: Annotated[bool, typer.Option("--timeline", help="Print counts per day, week or month of after: and before:.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print the parts of each score.")] = False,
+    fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Of a group of copies, show and count the earliest match only.")] = True,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Search documents. Exits with 1 if none matches."""
@@ -79,10 +81,10 @@ def search(
     with context.open_context(configuration.load()) as store:
         finish_index(store.engine)
         if facets or timeline:
-            print_counts(store, query, limit, user, as_json=as_json, facets=facets, timeline=timeline)
+            print_counts(store, query, limit, user, as_json=as_json, facets=facets, timeline=timeline, fold=fold)
             return
         order: Order = "newest" if newest else "relevance"
-        results = Search(store.engine, user).search(query, limit=limit, order=order, wait=True, explain=explain)
+        results = Search(store.engine, user).search(query, limit=limit, order=order, wait=True, explain=explain, fold=fold)
         if chosen is not None:
             documents = (document for hit in results.hits if (document := store.documents.get(hit.id)) is not None)
             for piece in chosen.encode(documents, ()):
@@ -111,12 +113,12 @@ def write_piece(piece: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_json: bool, facets: bool, timeline: bool) -> None:
+def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_json: bool, facets: bool, timeline: bool, fold: bool) -> None:
     """Print the counts of a query instead of its matches. Exits with 1 if there are none."""
     print_notes(Search(store.engine, user).check(query))
     rows: list[list[object]]
     if facets:
-        found = count_facets(store.engine, query, user=user, limit=limit, matches=MAX_FACET_MATCHES)
+        found = count_facets(store.engine, query, user=user, limit=limit, matches=MAX_FACET_MATCHES, without_copies=fold)
         counts = list(list_counts(found))
         if as_json:
             for facet, one in counts:
@@ -130,7 +132,7 @@ def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_jso
             raise typer.Exit(1)
     if timeline:
         period = choose_period(query, store.now())
-        counted = count_timeline(store.engine, query, period, user=user)
+        counted = count_timeline(store.engine, query, period, user=user, without_copies=fold)
         bars = counted.bars
         if as_json:
             for bar in bars:
@@ -138,7 +140,7 @@ def print_counts(store: AppContext, query: str, limit: int, user: str, *, as_jso
         else:
             rows = [[f"{bar.start:%Y-%m-%d}", f"{bar.end:%Y-%m-%d}", bar.n or 0] for bar in bars]
             print_table(("from", "before", "documents"), rows)
-        has_others = Search(store.engine, user).count(query, max_count=counted.total) > counted.total
+        has_others = Search(store.engine, user).count(query, max_count=MAX_COUNTED_DOCUMENTS, fold=fold) > counted.total
         if has_others:
             days = f"{period.since:%Y-%m-%d} to {period.last:%Y-%m-%d} (UTC)"
             note(f"These are the matches of {days}, and there are others; after: and before: choose another time")
@@ -167,6 +169,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
             hit.language,
             format_count(hit.word_count, "word"),
             "doubtful" if hit.doubtful else None,
+            format_copies(hit.copies) if hit.copies else None,
         ]
         facts += [author.name for author in hit.authors[:3]]
         text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
@@ -178,6 +181,11 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
             console.print(Text(printable(format_score(hit.score)), style="dim"), soft_wrap=True)
         console.print(Text(printable(hit.url), style="dim"), soft_wrap=True)
         console.print()
+
+
+def format_copies(copies: int) -> str:
+    """How many matches a hit stands for, besides its own."""
+    return f"and {copies:,} copies" if copies > 1 else "and 1 copy"
 
 
 def format_score(score: MatchScore) -> str:
@@ -199,7 +207,9 @@ def print_total(store: AppContext, query: str, results: SearchResults) -> None:
     """Print the number of matches, or what to do if there is none."""
     if results.hits:
         total = "very many documents" if results.total is None else format_count(results.total, "document")
-        note(f"{len(results.hits):,} of {total}" + ("; use --limit for more" if results.cursor else ""))
+        remarks = ["use --limit for more"] if results.cursor else []
+        remarks += ["--no-fold lists copies too"] if any(hit.copies for hit in results.hits) else []
+        note("; ".join([f"{len(results.hits):,} of {total}", *remarks]))
     elif results.suggestion is not None:
         note(f"No document matches {printable(query)}; did you mean {printable(results.suggestion)}?")
     elif store.search.count(max_count=1) == 0:

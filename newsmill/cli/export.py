@@ -21,7 +21,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import USER_HELP, finish_index
+from newsmill.cli.documents import MAX_COUNTED_DOCUMENTS, USER_HELP, finish_index
 from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError
@@ -51,7 +51,6 @@ from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 
 MAX_SAMPLE = 100_000  # documents in memory: about 1 GB
-MAX_COUNTED_DOCUMENTS = 10_000_000  # for the progress bar
 MARKED_BATCH = 200  # documents whose marks are read at once
 TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -115,6 +114,7 @@ def export(
     ] = None,
     source: Annotated[str | None, typer.Option("--source", autocompletion=complete_sources, help="Only documents of this source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIME_FORMATS, help="Only documents stored since (UTC).")] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Of a group of copies, export the earliest match only.")] = False,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help=USER_HELP)] = "",
 ) -> None:
     """Export documents with all their fields. A file appears when it is complete; an interrupted export with --to resumes."""
@@ -125,6 +125,8 @@ def export(
     fields = tuple(dict.fromkeys(include or ()))
     if to is not None and (user or "marks" in fields):
         raise ConfigError("--user and --include marks write one file and do not work with --to: a mark does not change its document")
+    if fold and to is not None:
+        raise ConfigError("--fold writes one file and does not work with --to: a document may become a copy of one that is stored later")
     table = choose_table(output_format, keyword, has_other_options=bool(to or names or fields))
     if sample is not None and to is not None:
         raise ConfigError("--sample writes one file and does not work with --to, which adds to an export later; use -o FILE")
@@ -135,14 +137,15 @@ def export(
         search = Search(store.engine, user)
         if source is not None:
             context.find_source(store, source)
-        if plan.query:
+        if plan.query or fold:
             finish_index(store.engine)
         for one in search.check(plan.query):
             note(printable(one.message))
         if to is not None:
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
-            documents, total = find_documents(search, plan.query, after) if query else list_documents(store, source, after)
+            is_search = bool(query) or fold
+            documents, total = find_documents(search, plan.query, after, fold) if is_search else list_documents(store, source, after)
             form = table or find_format(output_format, names, include=fields, live_updates=live_updates)
             if sample is not None:
                 documents, total = draw_sample(documents, total, sample, seed)
@@ -195,10 +198,10 @@ def list_documents(store: AppContext, source: str | None, after: datetime | None
     return store.documents.iterate(source, after), store.documents.count(source, after)
 
 
-def find_documents(search: Search, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+def find_documents(search: Search, query: str, after: datetime | None, fold: bool) -> tuple[Iterator[Document], int | None]:
     """The documents that match, in the order they were stored, and their number if it is known."""
-    total = None if after else count_matches(search, query)
-    return (stored.document for stored in search.iterate(query, since=after)), total or None
+    total = None if after else count_matches(search, query, fold)
+    return (stored.document for stored in search.iterate(query, since=after, fold=fold)), total or None
 
 
 def draw_sample(documents: Iterator[Document], total: int | None, size: int, seed: int) -> tuple[Iterator[Document], int]:
@@ -221,9 +224,9 @@ def add_marks(marks: Marks, documents: Iterator[Document]) -> Iterator[Document]
         yield from (MarkedDocument.of(document, found.get(document.id)) for document in batch)
 
 
-def count_matches(search: Search, query: str) -> int | None:
+def count_matches(search: Search, query: str, fold: bool = False) -> int | None:
     """The number of matches; None if it is above MAX_COUNTED_DOCUMENTS."""
-    count = search.count(query, max_count=MAX_COUNTED_DOCUMENTS)
+    count = search.count(query, max_count=MAX_COUNTED_DOCUMENTS, fold=fold)
     return count if count <= MAX_COUNTED_DOCUMENTS else None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.sampling import sample_documents
-from newsmill.model import Author, Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
+from newsmill.model import Author, CopyGroup, Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
 from newsmill.model.display import format_html, format_line
 from newsmill.version import install_hint
 
@@ -46,6 +46,7 @@ class SearchHit:
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
     gone_at: datetime | None = None
     published_precision: str | None = None  # second, minute, day; an older server does not say
+    copies: int = 0  # other matches of its group of copies, for which it stands where a search folds
 
     def __repr__(self) -> str:
         return format_line("SearchHit", self.title, (*self._list_facts(), self.url))
@@ -174,11 +175,12 @@ class Corpus(ABC):
     """
 
     @abstractmethod
-    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+    def documents(self, query: str = "", *, since: datetime | str | None = None, fold: bool = False) -> Iterator[Document]:
         """Yields every document that matches, in the order of storage. Memory use does not depend on their number.
 
         `query` is a search query; by default all documents match. `since` is an aware time or the cursor of a `Change`; only documents
-        stored later are yielded. Over an API, the documents of a query come newest first.
+        stored later are yielded. Over an API, the documents of a query come newest first. With `fold`, the earliest match of each group of
+        copies stands for all of them.
         """
 
     def sample(self, size: int, query: str = "", *, seed: int = 0, since: datetime | str | None = None) -> list[Document]:
@@ -192,25 +194,34 @@ class Corpus(ABC):
         return sample_documents(self.documents(query, since=since), size, seed)
 
     @abstractmethod
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
-        """Returns the best or the newest matches."""
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
+        """Returns the best or the newest matches. With `fold`, the earliest match of each group of copies stands for all of them."""
 
     @abstractmethod
     def check_query(self, query: str) -> QueryCheck:
         """Says what is wrong with a query: every input is one, and a mistake, such as a date that does not exist, finds nothing."""
 
     @abstractmethod
-    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
-        """Counts the matches by language, source, section, author, type and site; returns `limit` values of each, largest first."""
+    def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
+        """Counts the matches by language, source, section, author, type and site; returns `limit` values of each, largest first.
+
+        With `fold`, the earliest match of each group of copies is counted.
+        """
 
     @abstractmethod
     def timeline(
-        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+        self,
+        query: str = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: TimelineStep | None = None,
+        fold: bool = False,
     ) -> list[TimelineBar]:
         """Counts the matches per day, week (from Monday) or month, oldest first, with bars that are zero.
 
         The period is given by aware times, else by the query's after: and before:, else the last 30 days; at most ten years.
-        In a period of more than 400 days, days become weeks.
+        In a period of more than 400 days, days become weeks. With `fold`, the earliest match of each group of copies is counted.
         """
 
     @abstractmethod
@@ -242,6 +253,14 @@ class Corpus(ABC):
 
         `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
         at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
+        """
+
+    @abstractmethod
+    def copies(self, id_or_url: str) -> CopyGroup | None:
+        """Returns the group of copies that a document is in, or None for an unknown document.
+
+        Exact and near copies of one text are a group, whatever their source. Its documents come in the order of time, at most 100, each
+        with the number of words that it adds to the first one and leaves out. A document without copies is alone in its group.
         """
 
     @abstractmethod

@@ -39,7 +39,7 @@ from newsmill.client.corpus import (
     list_strings,
 )
 from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
-from newsmill.model import Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 from newsmill.redaction import redact
 from newsmill.version import __version__
 
@@ -319,6 +319,7 @@ _REMOVED = TypeAdapter(_Removed)
 _HIT = TypeAdapter(SearchHit)
 _OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
+_COPIES = TypeAdapter(CopyGroup)
 _REVISION = TypeAdapter(Revision)
 _SUMMARY = TypeAdapter(RevisionSummary)
 _SOURCE = TypeAdapter(SourceSummary)
@@ -335,26 +336,26 @@ class HttpCorpus(ApiConnection, Corpus):
     def __repr__(self) -> str:
         return f"<corpus {self._base}>"
 
-    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+    def documents(self, query: str = "", *, since: datetime | str | None = None, fold: bool = False) -> Iterator[Document]:
         check_text("query", query)
         check_time("since", since, may_be_cursor=True)
-        if query:
-            return self._matching(query, since)
+        if query or fold:
+            return self._matching(query, since, fold)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
         return (self.read(_DOCUMENT, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE_DOCUMENTS))
 
-    def _matching(self, query: str, since: datetime | str | None) -> Iterator[Document]:
+    def _matching(self, query: str, since: datetime | str | None, fold: bool) -> Iterator[Document]:
         if isinstance(since, str):
-            raise ConfigError("over an API, since= beside a query is a time; a cursor belongs to all documents")
-        found = self._pages("search/documents", {"q": query, "order": "newest"}, PAGE_DOCUMENTS)
+            raise ConfigError("over an API, since= beside a query or fold= is a time; a cursor belongs to all documents")
+        found = self._pages("search/documents", {"q": query, "order": "newest", "fold": _format_flag(fold)}, PAGE_DOCUMENTS)
         return (self.read(_DOCUMENT, item) for item in found if since is None or self.read(_TIME, item.get("stored_at")) >= since)
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
         check_text("query", query)
         check_choice("order", order, get_args(Order))
         check_range("limit", limit, 1)
         found: list[SearchHit] = []
-        for item in self._pages("search", {"q": query, "order": order}, min(limit, 200)):
+        for item in self._pages("search", {"q": query, "order": order, "fold": _format_flag(fold)}, min(limit, 200)):
             if len(found) >= limit:
                 break
             found.append(self.read(_HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
@@ -365,20 +366,26 @@ class HttpCorpus(ApiConnection, Corpus):
         found = self.read(_CHECK, self.get("search", {"q": query, "limit": 1}))
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
-    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+    def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
         check_text("query", query)
         check_range("limit", limit, 1)
-        found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": min(limit, 100)}))
+        found = self.read(_FACETS, self.get("search/facets", {"q": query, "limit": min(limit, 100), "fold": _format_flag(fold)}))
         return FacetCounts(found.items, found.counted, found.is_complete)
 
     def timeline(
-        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+        self,
+        query: str = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: TimelineStep | None = None,
+        fold: bool = False,
     ) -> list[TimelineBar]:
         check_text("query", query)
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
-        bounds = {"since": _format_time(since), "until": _format_time(until)}
+        bounds = {"since": _format_time(since), "until": _format_time(until), "fold": _format_flag(fold)}
         return self.read(_TIMELINE, self.get("search/timeline", {"q": query, "step": step, **bounds})).items
 
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
@@ -446,6 +453,11 @@ class HttpCorpus(ApiConnection, Corpus):
         )
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
 
+    def copies(self, id_or_url: str) -> CopyGroup | None:
+        check_text("id_or_url", id_or_url)
+        found = self.get(f"{self._document_path(id_or_url)}/copies", {}, may_be_missing=True)
+        return None if found is None else self.read(_COPIES, found)
+
     def _document_path(self, id_or_url: str) -> str:
         """The path of a document, which may not exist."""
         document = self.document(id_or_url) if "://" in id_or_url else None
@@ -499,7 +511,7 @@ class HttpCorpus(ApiConnection, Corpus):
 
     def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
-        found = (self.read(_SOURCE_COUNT, item) for item in self._pages("search/by-source", {}, None))
+        found = (self.read(_SOURCE_COUNT, item) for item in self._pages("search/by-source", {"fold": "false"}, None))
         counts = {count.source: count.n for count in found}
         return [
             self.read(_SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
@@ -546,3 +558,7 @@ def _join_snippet(snippet: Any) -> str:
 
 def _format_time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
+
+
+def _format_flag(flag: bool) -> str:
+    return "true" if flag else "false"

@@ -33,12 +33,13 @@ from newsmill.client.corpus import (
     list_strings,
 )
 from newsmill.exceptions import NewsmillError, UrlError
-from newsmill.model import Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
+from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
 from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
 from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
+from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.documents import ChangePosition, Changes, Documents, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
@@ -90,19 +91,19 @@ class LocalCorpus(Corpus):
         """A process that gets a copy, such as one of multiprocessing, opens the database itself."""
         return LocalCorpus, (self._url,)
 
-    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+    def documents(self, query: str = "", *, since: datetime | str | None = None, fold: bool = False) -> Iterator[Document]:
         check_text("query", query)
         check_time("since", since, may_be_cursor=True)
-        return (stored.document for stored in self._search.iterate(query, since=since))
+        return (stored.document for stored in self._search.iterate(query, since=since, fold=fold))
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance", fold: bool = False) -> list[SearchHit]:
         check_text("query", query)
         check_choice("order", order, get_args(Order))
         check_range("limit", limit, 1)
         found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
-            page = self._search.search(query, limit=min(PAGE_HITS, limit - len(found)), cursor=cursor, order=order, wait=True)
+            page = self._search.search(query, limit=min(PAGE_HITS, limit - len(found)), cursor=cursor, order=order, wait=True, fold=fold)
             found += map(_to_search_hit, page.hits)
             if (cursor := page.cursor) is None:
                 break
@@ -113,23 +114,29 @@ class LocalCorpus(Corpus):
         found = self._search.search(query, limit=1)
         return QueryCheck(tuple(note.message for note in found.notes), found.suggestion)
 
-    def facets(self, query: str = "", *, limit: int = 10) -> FacetCounts:
+    def facets(self, query: str = "", *, limit: int = 10, fold: bool = False) -> FacetCounts:
         check_text("query", query)
         check_range("limit", limit, 1)
-        found = count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES)
+        found = count_facets(self._engine, query, limit=limit, matches=FACET_MATCHES, without_copies=fold)
         counts = tuple(FacetCount(facet, one.value, one.n, one.filter) for facet, one in list_counts(found))
         return FacetCounts(counts, found.counted, found.is_complete)
 
     def timeline(
-        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, step: TimelineStep | None = None
+        self,
+        query: str = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: TimelineStep | None = None,
+        fold: bool = False,
     ) -> list[TimelineBar]:
         check_text("query", query)
         check_choice("step", step, get_args(TimelineStep))
         check_time("since", since)
         check_time("until", until)
         period = choose_period(query, database.read_clock(self._engine), since=since, until=until, step=step)
-        bars = count_timeline(self._engine, query, period).bars
-        whole = count_timeline(self._engine, "", period).bars
+        bars = count_timeline(self._engine, query, period, without_copies=fold).bars
+        whole = count_timeline(self._engine, "", period, without_copies=fold).bars
         return [TimelineBar(bar.start, bar.end, bar.n, all_.n, bar.share_of(all_)) for bar, all_ in zip(bars, whole, strict=True)]
 
     def unusual_terms(self, language: str | None = None) -> list[UnusualTerm]:
@@ -171,6 +178,11 @@ class LocalCorpus(Corpus):
         check_range("limit", limit, 1)
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
+
+    def copies(self, id_or_url: str) -> CopyGroup | None:
+        check_text("id_or_url", id_or_url)
+        document = self._documents.get(id_or_url)
+        return None if document is None else DocumentCopies(self._engine).of(document.id)
 
     def revisions(self, id_or_url: str) -> list[RevisionSummary]:
         check_text("id_or_url", id_or_url)

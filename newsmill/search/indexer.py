@@ -355,7 +355,8 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
 
 def restore_copy_groups(conn: Connection, ids: Mapping[str, Any]) -> None:
     """Give entries that were written anew the groups of copies that storage/copy_groups.py has decided."""
-    conn.execute(_RESTORE_COPY_GROUPS, ids)
+    if ids["b_ids"]:
+        conn.execute(_RESTORE_COPY_GROUPS, ids)
 
 
 def read_marks(conn: Connection, ids: Sequence[str]) -> Mapping[str, list[Any]]:

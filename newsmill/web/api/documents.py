@@ -22,7 +22,8 @@ from newsmill import reextract, urls
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
-from newsmill.model import DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
+from newsmill.model import CopyGroup, DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
+from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
@@ -183,6 +184,16 @@ def list_near_duplicates(
     if found is None:
         raise HTTPException(404, f"document {id!r} does not exist")
     return ItemList(items=found, next=None)
+
+
+@router.get("/documents/{id}/copies", responses=error_responses(404))
+def show_copies(context: Context, id: Id) -> CopyGroup:
+    """Show the group of copies that a document is in: the first document, the agency that the copies credit, and up to 100 documents,
+    the earliest first, with the number of words that each adds to the first one and leaves out. A document without copies is alone."""
+    found = DocumentCopies(context.engine).of(id)
+    if found is None:
+        raise HTTPException(404, f"document {id!r} does not exist")
+    return found
 
 
 @router.get("/documents/{id}/revisions", responses=error_responses(404))

@@ -91,6 +91,9 @@ class SourceCount(BaseModel):
     n: int
 
 
+Fold = Annotated[bool, Query(description="Of a group of copies, count and list the earliest match only.")]
+
+
 @router.get("/search")
 def search(
     context: Context,
@@ -100,9 +103,11 @@ def search(
     limit: Limit = 20,
     cursor: Cursor = None,
     explain: Annotated[bool, Query(description="Give each item the parts of its score; only in the order of relevance.")] = False,
+    fold: Fold = True,
 ) -> SearchResponse:
-    """Search documents. Each piece of a snippet states whether it matches the query."""
-    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order, explain=explain)
+    """Search documents. Each piece of a snippet states whether it matches the query. `copies`: the other matches of a group of copies,
+    which are left out."""
+    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order, explain=explain, fold=fold)
     return SearchResponse(
         items=results.hits,
         next=results.cursor,
@@ -121,19 +126,20 @@ def count_over_time(
     step: Literal["hour", "day"] = "day",
     since: Timestamp | None = None,
     until: Timestamp | None = None,
+    fold: Fold = True,
 ) -> ItemList[HourCount]:
     """Count the matches per hour or day (UTC), without hours or days that have none."""
-    return complete_list(HourCount(at=at, n=n) for at, n in Search(context.engine, user).count_over_time(q, step, since=since, until=until))
+    counts = Search(context.engine, user).count_over_time(q, step, since=since, until=until, fold=fold)
+    return complete_list(HourCount(at=at, n=n) for at, n in counts)
 
 
 @router.get("/search/by-source")
 def count_by_source(
-    context: Context, user: User, q: SearchQuery = "", since: Timestamp | None = None, until: Timestamp | None = None
+    context: Context, user: User, q: SearchQuery = "", since: Timestamp | None = None, until: Timestamp | None = None, fold: Fold = True
 ) -> ItemList[SourceCount]:
     """Count the matches per source, largest count first."""
-    return complete_list(
-        SourceCount(source=source, n=n) for source, n in Search(context.engine, user).count_by_source(q, since=since, until=until)
-    )
+    counts = Search(context.engine, user).count_by_source(q, since=since, until=until, fold=fold)
+    return complete_list(SourceCount(source=source, n=n) for source, n in counts)
 
 
 @router.get("/search/documents", response_model=ItemList[DocumentResponse])
@@ -145,9 +151,10 @@ def search_documents(
     limit: Limit = 50,
     cursor: Cursor = None,
     include: Include = [],  # noqa: B006  # FastAPI copies it
+    fold: Fold = False,
 ) -> Response:
-    """Search documents and get them with all fields."""
-    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order, wait=True)
+    """Search documents and get them with all fields, copies too."""
+    results = Search(context.engine, user).search(q, limit=limit, cursor=cursor, order=order, wait=True, fold=fold)
     by_id = {document.id: document for document in Changes(context.engine).get_many([hit.id for hit in results.hits])}
     found = [by_id[hit.id] for hit in results.hits if hit.id in by_id]  # one may be deleted by now
     items = to_responses(context, user, found, include)
@@ -170,11 +177,12 @@ def export_search(
     order: Literal["relevance", "newest"] = "relevance",
     limit: Annotated[int, Query(ge=1, le=MAX_EXPORTED_DOCUMENTS, description="The maximum number of documents.")] = MAX_EXPORTED_DOCUMENTS,
     include: Include = [],  # noqa: B006
+    fold: Fold = False,
 ) -> StreamingResponse:
     """Download matches as one file with all fields, at most 10,000. `newsmill export` writes more.
 
     A file that ends early is not complete: the connection then breaks instead of ending."""
-    documents = find_documents(context, q, user=user, order=order, limit=limit, with_marks="marks" in include)
+    documents = find_documents(context, q, user=user, order=order, limit=limit, with_marks="marks" in include, fold=fold)
     return stream_documents(format, documents, include, name=q, now=context.now())
 
 
@@ -198,12 +206,19 @@ def make_file_name(name: str, now: datetime) -> str:
 
 
 def find_documents(
-    context: AppContext, query: str, *, user: str, order: Order = "relevance", limit: int = MAX_EXPORTED_DOCUMENTS, with_marks: bool = False
+    context: AppContext,
+    query: str,
+    *,
+    user: str,
+    order: Order = "relevance",
+    limit: int = MAX_EXPORTED_DOCUMENTS,
+    with_marks: bool = False,
+    fold: bool = False,
 ) -> Iterator[Document]:
     """The first `limit` matches, in the order of the list of results."""
     index, cursor, left = Search(context.engine, user), None, limit
     while left > 0:
-        ids, cursor = index.find_ids(query, limit=min(EXPORTED_AT_ONCE, left), cursor=cursor, order=order)
+        ids, cursor = index.find_ids(query, limit=min(EXPORTED_AT_ONCE, left), cursor=cursor, order=order, fold=fold)
         yield from load_documents(context, ids, user=user, with_marks=with_marks)
         left -= len(ids)
         if cursor is None:
@@ -294,10 +309,10 @@ class TermList(ItemList[TermItem]):
 
 @router.get("/search/facets")
 def list_facets(
-    context: Context, user: User, q: SearchQuery = "", limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES
+    context: Context, user: User, q: SearchQuery = "", limit: Annotated[int, Query(ge=1, le=100)] = MAX_FACET_VALUES, fold: Fold = True
 ) -> FacetList:
     """Count the matches by language, source, section, author, type and site, at most `limit` values of each."""
-    found = count_facets(context.engine, q, user=user, limit=limit, matches=MAX_FACET_MATCHES, seconds=COUNT_SECONDS)
+    found = count_facets(context.engine, q, user=user, limit=limit, matches=MAX_FACET_MATCHES, seconds=COUNT_SECONDS, without_copies=fold)
     items = tuple(FacetItem(facet=facet, value=one.value, n=one.n, filter=one.filter) for facet, one in list_counts(found))
     return FacetList(items=items, next=None, counted=found.counted, is_complete=found.is_complete)
 
@@ -310,11 +325,12 @@ def show_timeline(
     step: Annotated[TimelineStep | None, Query(description=STEP_DESCRIPTION)] = None,
     since: Annotated[Timestamp | None, Query(description="By default that of the query, or 30 days before `until`.")] = None,
     until: Annotated[Timestamp | None, Query(description="By default that of the query, or the end of today.")] = None,
+    fold: Fold = True,
 ) -> TimelineList:
     """Count the matches, and all documents, per day, week (from Monday) or month (UTC), for at most ten years."""
     period = choose_period(q, context.now(), since=since, until=until, step=step)
-    timeline = count_timeline(context.engine, q, period, user=user, seconds=COUNT_SECONDS)
-    whole = count_timeline(context.engine, "", period, seconds=COUNT_SECONDS)
+    timeline = count_timeline(context.engine, q, period, user=user, seconds=COUNT_SECONDS, without_copies=fold)
+    whole = count_timeline(context.engine, "", period, seconds=COUNT_SECONDS, without_copies=fold)
     items = tuple(
         TimelineItem(start=bar.start, end=bar.end, n=bar.n, all_documents=all_.n, share=bar.share_of(all_))
         for bar, all_ in zip(timeline.bars, whole.bars, strict=True)

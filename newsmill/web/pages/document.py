@@ -22,6 +22,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult, Page
 from newsmill.search.search import Search
+from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import FormatName, load_documents, stream_documents
@@ -36,7 +37,7 @@ MAX_BLOCK_CHARACTERS = 400  # of a block in the explanation
 MIN_RUN_BLOCKS = 3  # removed one after the other for one reason, which the explanation shows as one line
 MAX_LEAD_CHARACTERS = 600
 MAX_UPDATES = 60  # of a live blog
-MAX_COPIES = 10
+MAX_NEAR_DUPLICATES = 10
 MAX_IMAGES = 20
 MAX_TAGS = 50  # suggested
 MAX_MAPPING_ITEMS = 12  # of a field that is a mapping
@@ -84,11 +85,14 @@ def render_text(request: Request, document: Document, blocks: Sequence[Block], p
     part = min(max(part, 1), max(1, len(parts)))
     context: AppContext = request.app.state.context
     index, query, kept = Search(context.engine, view.user), place.query, place.parameters
+    group = DocumentCopies(context.engine).of(document.id) if part == 1 else None
+    near = context.near_duplicates.of(document.id, limit=MAX_NEAR_DUPLICATES) or () if part == 1 else ()
+    copies = {copy.id for copy in group.documents} if group else set()
     return view.page(
         "document.html",
         here=here,
         origin=kept,
-        place={"q": place.query, "order": place.order, "id": document.id} if place.order else None,
+        place={"q": place.query, "order": place.order, "id": document.id, "fold": None if place.fold else 0} if place.order else None,
         neighbours=place.find_neighbours(index, document.id),
         own_marks=view.marks([document.id]).get(document.id),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
@@ -100,7 +104,8 @@ def render_text(request: Request, document: Document, blocks: Sequence[Block], p
         updates=document.live_updates[:MAX_UPDATES] if part == 1 and here == "text" else (),
         fields=list(list_fields(document)) if part == 1 else (),
         images=document.images[:MAX_IMAGES] if part == 1 else (),
-        near_duplicates=request.app.state.context.near_duplicates.of(document.id, limit=MAX_COPIES) or () if part == 1 else (),
+        group=group if group and group.total > 1 else None,
+        near_duplicates=[one for one in near if one.id not in copies],
         earlier=params({"part": part - 1, **kept}) if part > 1 else None,
         later=params({"part": part + 1, **kept}) if part < len(parts) else None,
     )

@@ -1,4 +1,4 @@
-"""The revisions of a document: the list, and what one changed, with the words removed and added."""
+"""The revisions of a document: the list, and what one changed, with the words removed and added; and how two documents differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from markupsafe import escape
 from starlette.exceptions import HTTPException
 
-from newsmill.model import LiveUpdate, Revision, RevisionSummary
+from newsmill.model import Document, LiveUpdate, Revision, RevisionSummary
 from newsmill.revision_comparison import (
     SEPARATOR,
     ChangeKind,
@@ -77,12 +77,35 @@ def show_revisions(request: Request, document_id: str, old: Number = None, new: 
         listed=listed,
         old=first,
         new=second,
+        is_single=second.revision == first.revision,
         cause=find_cause(first, second) if second.revision != first.revision else None,
         changed=list_changed_fields(first, second),
         is_cut=first.text != second.text and max(len(first.text), len(second.text)) > MAX_COMPARED_CHARACTERS,
         sections=list(list_sections(parts[part - 1])) if parts else (),
         earlier=params({**query, "part": part - 1}) if part > 1 else None,
         later=params({**query, "part": part + 1}) if part < last else None,
+    )
+
+
+@router.get("/{document_id}/differences/{other_id}")
+def show_differences(request: Request, document_id: str, other_id: str, part: int = 1) -> Response:
+    """What the text of a document adds to another document's, and what it leaves out. Raises HTTPException 404."""
+    view, document, other = PageView(request), get_document(request, document_id), get_document(request, other_id)
+    parts = group_by_size(list_paragraphs(other, document), lambda item: measure(item[1]), MAX_PART_CHARACTERS)
+    last = max(1, len(parts))
+    part = min(max(part, 1), last)
+    return view.page(
+        "differences.html",
+        here="differences",
+        document=document,
+        other=other,
+        is_single=False,
+        changed=(other.title, other.description, other.authors, other.text)
+        != (document.title, document.description, document.authors, document.text),
+        is_cut=other.text != document.text and max(len(other.text), len(document.text)) > MAX_COMPARED_CHARACTERS,
+        sections=list(list_sections(parts[part - 1])) if parts else (),
+        earlier=params({"part": part - 1}) if part > 1 else None,
+        later=params({"part": part + 1}) if part < last else None,
     )
 
 
@@ -101,7 +124,7 @@ def find_compared(
     return found[0], found[1]
 
 
-def list_paragraphs(old: Revision, new: Revision) -> Iterator[tuple[str, ParagraphChange]]:
+def list_paragraphs(old: Revision | Document, new: Revision | Document) -> Iterator[tuple[str, ParagraphChange]]:
     """The fields that differ, and always the text: (name, paragraph) in the order of a page."""
     lines = {
         "title": (old.title or "", new.title or ""),

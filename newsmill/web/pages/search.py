@@ -81,6 +81,7 @@ def show_search(
     previous: str | None = None,
     format: FormatName | None = None,
     marks: bool = False,
+    fold: bool = True,
 ) -> Response:
     """The matches of a query. Any text is a query; a cursor of another query starts at the first page, and the page says so.
 
@@ -97,23 +98,30 @@ def show_search(
     ends_at = index.read_clock() + MAX_QUERY_SECONDS
     cursor, is_restarted = cursor or None, False
     try:
-        results = index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
+        results = index.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None, fold=fold)
     except CursorError:
         cursor, is_restarted = None, True
-        results = index.search(query, limit=MAX_HITS, order=order, count=False)
+        results = index.search(query, limit=MAX_HITS, order=order, count=False, fold=fold)
     period = choose_period(query, view.now, step=step)
     has_counts = not cursor and bool(results.hits)
     left = FACET_TIME_SHARE * (ends_at - index.read_clock())
     facets = (
-        count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES + 1, seconds=left) if has_counts and left > 0 else None
+        count_facets(context.engine, query, user=view.user, limit=MAX_FACET_VALUES + 1, seconds=left, without_copies=fold)
+        if has_counts and left > 0
+        else None
     )
-    timeline = count_timeline(context.engine, query, period, user=view.user, seconds=CHART_SECONDS) if has_counts else None
+    timeline = (
+        count_timeline(context.engine, query, period, user=view.user, seconds=CHART_SECONDS, without_copies=fold) if has_counts else None
+    )
+    unfolded = None if fold else 0
     title = view.words(f"timeline.title.{period.step}")
     filtered = FilteredQuery(query)
     return view.page(
         "search.html",
         q=query,
         order=order,
+        fold=fold,
+        unfolded=unfolded,
         results=results,
         total=facets.counted if facets and facets.is_complete else results.total,
         at_least=facets.counted if facets else 0,
@@ -131,8 +139,16 @@ def show_search(
         facets=list_facets(facets, filtered) if facets else (),
         facet_sample=facets.counted if facets and not facets.is_complete else None,
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
-        later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE}) if results.cursor else None,
-        place={"q": query, "order": order if order == "newest" else None, "page": cursor, "previous": previous if cursor else None},
+        later=params({"q": query, "order": order, "cursor": results.cursor, "previous": cursor or FIRST_PAGE, "fold": unfolded})
+        if results.cursor
+        else None,
+        place={
+            "q": query,
+            "order": order if order == "newest" else None,
+            "page": cursor,
+            "previous": previous if cursor else None,
+            "fold": unfolded,
+        },
         marks=view.marks(hit.id for hit in results.hits),
         tags=[one.tag for one in Marks(context.engine, view.user).list_tags()[:MAX_TAGS]],
         max_exported=MAX_EXPORTED_DOCUMENTS,
@@ -226,8 +242,14 @@ class Place:
     """The list of results that a document was opened from: its query, and the cursors of its page and the page before. It is in the URL."""
 
     def __init__(
-        self, q: str = "", order: Literal["relevance", "newest"] | None = None, page: str | None = None, previous: str | None = None
+        self,
+        q: str = "",
+        order: Literal["relevance", "newest"] | None = None,
+        page: str | None = None,
+        previous: str | None = None,
+        fold: bool = True,
     ) -> None:
+        self.fold = fold
         self.query, self.page, self.previous = q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip(), page, previous
         self.order: Literal["relevance", "newest"] | None = order or ("relevance" if self.query else None)  # None: not from a list
 
@@ -235,7 +257,7 @@ class Place:
     def parameters(self) -> dict[str, str]:
         """The parameters of a URL, without empty ones."""
         order, cursors = ("newest" if self.order == "newest" else None), {"page": self.page, "previous": self.previous}
-        values = {"q": self.query, "order": order, **(cursors if self.order else {})}
+        values = {"q": self.query, "order": order, **(cursors if self.order else {}), "fold": None if self.fold else "0"}
         return {name: value for name, value in values.items() if value}
 
     def find_neighbours(self, index: Search, document_id: str) -> Neighbours:
@@ -243,8 +265,8 @@ class Place:
         if self.order is None:
             return Neighbours()
         try:
-            place = {"cursor": self.page, "previous": self.previous}
-            return index.neighbours(self.query, document_id, **place, order=self.order, limit=MAX_HITS)
+            cursors = {"cursor": self.page, "previous": self.previous}
+            return index.neighbours(self.query, document_id, **cursors, order=self.order, limit=MAX_HITS, fold=self.fold)
         except CursorError:
             return Neighbours()
 
