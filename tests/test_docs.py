@@ -138,7 +138,11 @@ def test_every_option_named_in_the_docs_exists() -> None:
             continue
         count = 1 if (words[0],) in commands else 2
         assert tuple(words[:count]) in commands, f"{page}: newsmill {' '.join(words)} does not exist"
-        known = {option for parameter in commands[tuple(words[:count])].params for option in getattr(parameter, "opts", ())}
+        known = {
+            option
+            for parameter in commands[tuple(words[:count])].params
+            for option in (*getattr(parameter, "opts", ()), *getattr(parameter, "secondary_opts", ()))
+        }
         options = words[count : words.index("--")] if "--" in words else words[count:]
         unknown = {word for word in options if word.startswith("-")} - known - {"-", "--help"}
         assert not unknown, f"{page}: newsmill {' '.join(words)} has no {unknown}"

@@ -111,6 +111,15 @@ def try_pass(context: SchedulerContext, now: datetime) -> None:
         context.outage.report_failure(error)
 
 
+def try_grouping(context: SchedulerContext) -> None:
+    """Find the copies of the last documents of a crawl that ends. If the database is away, the next scheduler does."""
+    try:
+        if context.group is not None:
+            context.group()
+    except ServiceError as error:
+        context.outage.report_failure(error)
+
+
 def run_pass(context: SchedulerContext, now: datetime) -> None:
     """Do what is due. Ticks come first: they need no Redis, so its outage delays no source. Raises ServiceError."""
     ledger, archive = context.app.ledger, context.app.archive

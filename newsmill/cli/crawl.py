@@ -296,6 +296,7 @@ class Crew:
             self._run_pass = lambda: scheduler.try_pass(opened, self.store.now())
             self._pass_seconds = scheduler.EMBEDDED_PASS_SECONDS
             yield
+            scheduler.try_grouping(opened)
 
     def watch(self, supervisor: Supervisor) -> None:
         """Make a pass of the scheduler, and add a worker, if it is time."""

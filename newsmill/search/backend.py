@@ -113,9 +113,8 @@ _SQLITE_MATCH_AT = """SELECT search_words.rowid FROM json_each(:times) AS m CROS
 WHERE search_words MATCH :match"""
 
 _GROUPED = "SELECT moment, document_id, source, copy_group FROM search_entries"
-# The set of these moments is built once: to look each match up in search_entries would take five times as long.
-_SQLITE_GROUPED_MATCHES = f"""{_GROUPED} WHERE moment IN (SELECT rowid FROM search_words WHERE {_SQLITE_MATCH_IN_SPAN} AND +rowid IN
-(SELECT moment FROM search_entries WHERE copy_group IS NOT NULL AND {_SQLITE_IN_SPAN}))"""
+_SQLITE_GROUPED_MATCHES = f"""SELECT e.moment, e.document_id, e.source, e.copy_group FROM search_words
+CROSS JOIN search_entries AS e ON e.moment = search_words.rowid WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL"""
 _SQLITE_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id IN (SELECT value FROM json_each(:ids))"
 
 

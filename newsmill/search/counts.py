@@ -24,7 +24,7 @@ from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, 
 from newsmill.search.folding import count_buckets_folded, fold_copies
 from newsmill.search.index_query import IndexQuery, prepare_query
 from newsmill.search.parsed_query import span_of_query
-from newsmill.search.positions import MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
+from newsmill.search.positions import MAX_POSITION, MIN_POSITION, MOMENTS_PER_DAY, IndexPosition, Span, to_time
 from newsmill.search.query import parse_query
 from newsmill.search.tokens import fold
 
@@ -81,7 +81,10 @@ def count_facets(
         until = inf if seconds is None else index_query.deadline(seconds)
         rows, is_complete = _newest_rows(index_query, span, matches, until)
         if without_copies:
-            kept = fold_copies(index_query, span, [(row.moment, row.document_id) for row in rows if row.copy_group is not None])
+            matches_read = [(row.moment, row.document_id) for row in rows]
+            complete = span if is_complete else span.intersect(matches_read[-1]) if rows else Span(MAX_POSITION)
+            grouped = [(row.moment, row.document_id) for row in rows if row.copy_group is not None]
+            kept = fold_copies(index_query, span, grouped, complete, matches_read)
             rows = [row for row in rows if row.copy_group is None or (row.moment, row.document_id) in kept]
     return Facets(dict(_count_values(rows, limit)), len(rows), is_complete)
 

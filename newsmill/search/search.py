@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
-from newsmill.search.folding import fold_copies, list_copies, subtract_copies
+from newsmill.search.folding import count_copies, fold_copies, list_copies, subtract_copies
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
@@ -163,7 +163,7 @@ class Search:
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             found = index_query.count(span_of_query(parsed), max_count)
-            return found - len(list_copies(index_query.grouped(span_of_query(parsed)))) if fold and found <= max_count else found
+            return found - count_copies(index_query.grouped(span_of_query(parsed))) if fold and found <= max_count else found
 
     def count_over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None, fold: bool = False
@@ -264,7 +264,8 @@ class Search:
         rest = span.intersect(upper=(int(moment), str(document)))
         while True:
             scanned = index_query.scan_newest(rest, size, enough=size, until=until)
-            shown |= _fold(fold, index_query, span, scanned.positions)
+            complete = rest.intersect(scanned.lower)
+            shown |= _fold(fold, index_query, span, scanned.positions, complete)
             matches, found, is_last = matches + len(scanned.positions), list(shown), scanned.lower == MIN_POSITION
             rest = rest.intersect(upper=scanned.lower)
             if len(found) > limit:
@@ -311,18 +312,20 @@ class Search:
         return found if found <= MAX_TOTAL else None
 
 
-def _fold(fold: bool, index_query: IndexQuery, span: Span, positions: Sequence[IndexPosition]) -> Mapping[IndexPosition, int]:
-    """The positions that are shown, in order, with the number of their copies."""
-    return fold_copies(index_query, span, positions) if fold else dict.fromkeys(positions, 0)
+def _fold(
+    fold: bool, index_query: IndexQuery, span: Span, positions: Sequence[IndexPosition], complete: Span
+) -> Mapping[IndexPosition, int]:
+    """The positions that are shown, in order, with the number of their copies. They are all matches within `complete`."""
+    return fold_copies(index_query, span, positions, complete, positions) if fold else dict.fromkeys(positions, 0)
 
 
 def _fold_block(index_query: IndexQuery, span: Span, block: RankedBlock, size: int) -> tuple[RankedBlock, Mapping[IndexPosition, int]]:
     """The block with the first `size` of its matches that stand for their copies, and the number of these."""
     shown: dict[IndexPosition, int] = {}
-    at = 0
+    complete, at = span.intersect(block.cursor.lower or MIN_POSITION, block.cursor.upper), 0
     while len(shown) < size and at < len(block.matches):
         some = [position for _, position in block.matches[at : at + 2 * size]]
-        shown |= fold_copies(index_query, span, some)
+        shown |= fold_copies(index_query, span, some, complete, block.scanned.positions)
         at += len(some)
     kept = [match for match in block.matches[:at] if match[1] in shown][:size]
     return replace(block, matches=kept), shown
@@ -334,7 +337,7 @@ def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: 
     if seconds <= 0:
         return None
     try:
-        return total - len(list_copies(index_query.grouped(span_of_query(parsed), None if seconds == inf else seconds)))
+        return total - count_copies(index_query.grouped(span_of_query(parsed), None if seconds == inf else seconds))
     except StatementTimeoutError:
         return None
 
@@ -403,7 +406,7 @@ def _filter_ids(conn: Connection, backend: Backend, query: Query, ids: Sequence[
     span, index_query = span_of_query(query), prepare_query(conn, backend, query.node)
     indexed = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})]
     found = index_query.filter([position for position in indexed if span.lower <= position < span.upper])
-    kept = {document for _, document in _fold(fold, index_query, span, sorted(found))}
+    kept = {document for _, document in _fold(fold, index_query, span, sorted(found), Span(MAX_POSITION))}
     if not has_conditions:
         kept |= set(ids) - {document for _, document in indexed}
     return [document for document in ids if document in kept]

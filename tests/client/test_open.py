@@ -26,7 +26,7 @@ from newsmill.client import local as module
 from newsmill.client.corpus import Corpus, FacetCount, QueryCheck
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, SchemaError, UrlError
 from newsmill.model import Document, Link, Outcome, State
-from newsmill.storage import database
+from newsmill.storage import copy_groups, database
 from newsmill.storage.ledger import Ledger
 from newsmill.web.config import WebConfig
 
@@ -157,10 +157,14 @@ def test_a_source_is_added_to_a_store(tmp_path: Path) -> None:
             corpus.inspect_site("no URL")
 
 
-def test_near_duplicates(tmp_path: Path) -> None:
+def test_near_duplicates_and_copies(tmp_path: Path) -> None:
     shared_text = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
-    made = [document_of(f"https://{HOST}/{name}", text=f"{name} {shared_text}", title=name) for name in ("a", "b")]
+    made = [
+        document_of(f"https://{HOST}/{name}", text=f"{name} {shared_text}", title=name, published_at=NOON - timedelta(hours=2 - number))
+        for number, name in enumerate(("a", "b"))
+    ]
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
+    copy_groups.catch_up(database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}"))
     door = open_door(tmp_path, WebConfig())
     with served(door) as url:
         for place in (tmp_path, url):
@@ -169,6 +173,16 @@ def test_near_duplicates(tmp_path: Path) -> None:
                 assert [found] == corpus.near_duplicates(made[0].id, least=0.9, limit=1)
                 assert (found.id, found.title, found.first_seen_at) == (made[1].id, "b", NOON) and 0.9 < found.similarity < 1
                 assert corpus.near_duplicates(made[0].id, least=1) == []
+                group = corpus.copies(made[1].id)
+                assert group is not None and (group.duplicate_of, group.total, group.wire_agency) == (made[0].id, 2, None)
+                assert [(one.title, one.words_added, one.words_removed) for one in group.documents] == [("a", 0, 0), ("b", 1, 1)]
+                assert corpus.copies("0" * 32) is None
+                (only,) = corpus.search("harbour", fold=True)
+                assert (only.title, only.copies) == ("a", 1) and len(corpus.search("harbour")) == 2
+                assert [one.title for one in corpus.documents("harbour", fold=True)] == ["a"] and len(list(corpus.documents())) == 2
+                assert [one.title for one in corpus.documents(fold=True)] == ["a"]
+                assert corpus.facets("harbour", fold=True).counted == 1 and corpus.facets("harbour").counted == 2
+                assert sum(bar.n or 0 for bar in corpus.timeline("harbour", since=NOON - timedelta(days=9), fold=True)) == 1
     door.close()
 
 

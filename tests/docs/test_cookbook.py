@@ -202,7 +202,7 @@ def query(kitchen: Kitchen, printed: str) -> None:
 def copies(kitchen: Kitchen, printed: str) -> None:
     groups = kitchen.lines("copies.txt")
     assert len(groups) >= 17 * 3, "every article of one site stands on the other"
-    assert "100%" in groups[2]
+    assert "+0 -0" in groups[2]
 
 
 def rules(kitchen: Kitchen, printed: str) -> None:

@@ -18,7 +18,7 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Block, BlockType, Kind, Link, Markup, Outcome, OutcomeRecord, TextLink
 from newsmill.search.counts import MAX_DAY_BARS
 from newsmill.site_inspection import SiteInspection
-from newsmill.storage import fingerprints
+from newsmill.storage import copy_groups, fingerprints
 from newsmill.storage.ledger import Ended
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.web.config import WebConfig
@@ -111,6 +111,27 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
     assert "Near duplicates" in web.browser().get(f"/documents/{copy.id}").text
     alone = stock(web, text="Something else.")[0].id
     assert "Near duplicates" not in web.browser().get(f"/documents/{alone}").text
+    copy_groups.catch_up(web.context.engine)
+    group = web.stranger.get(f"{API}/documents/{copy.id}/copies").json()
+    first, second = group["documents"]
+    assert ((group["total"], group["wire_agency"]) == (2, "dpa") and {group["duplicate_of"], copy.id} == {one.id, copy.id}) or first[
+        "id"
+    ] == copy.id
+    assert {first["words_added"], first["words_removed"], second["words_added"] + second["words_removed"]} == {0, 2}
+    assert web.stranger.get(f"{API}/documents/{alone}/copies").json()["total"] == 1
+    assert web.stranger.get(f"{API}/documents/{'0' * 32}/copies").status_code == 404
+    page = web.browser().get(f"/documents/{one.id}").text
+    assert "Near duplicates" not in page and f'href="/documents/{one.id}/differences/{copy.id}"' in page and "<bdi>dpa</bdi>" in page
+    difference = web.browser().get(f"/documents/{copy.id}/differences/{one.id}").text
+    assert "<ins>BERLIN (dpa) - </ins>" in difference and "only here" in difference
+    assert web.browser().get(f"/documents/{copy.id}/differences/{'0' * 32}").status_code == 404
+    hits = web.stranger.get(f"{API}/search", params={"q": "ferry"}).json()
+    assert [hit["copies"] for hit in hits["items"]] == [1] and hits["total"] == 1
+    assert web.stranger.get(f"{API}/search", params={"q": "ferry", "fold": "false"}).json()["total"] == 2
+    assert web.stranger.get(f"{API}/search/facets", params={"q": "ferry"}).json()["counted"] == 1
+    assert len(web.stranger.get(f"{API}/search/documents", params={"q": "ferry"}).json()["items"]) == 2
+    shown = web.browser().get("/search?q=ferry").text
+    assert "and 1 copy" in shown and "and 1 copy" not in web.browser().get("/search?q=ferry&fold=0").text
 
 
 def test_the_revisions_of_a_document(web: RunningApp) -> None:
