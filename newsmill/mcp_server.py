@@ -44,6 +44,7 @@ class DocumentSummary:
     authors: tuple[Author, ...]
     words: int
     snippet: str
+    copies: int = 0  # other documents with the same text, which a search leaves out
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ class Tools:
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
 
-    def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance") -> SearchResult:
-        """Find documents, the best or the newest first. `read` gives a whole text."""
+    def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance", fold: bool = True) -> SearchResult:
+        """Find documents, the best or the newest first. `read` gives a whole text. Of documents with the same text, the earliest is listed
+        with the number of its copies; `fold` false lists all."""
         with reported_errors():
-            found = tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order)))
+            found = tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order, fold=fold)))
             check = self._corpus.check_query(query)
             return SearchResult(found, check.notes, None if found else check.suggestion)
 
@@ -184,7 +186,7 @@ def _parse_time(text: str) -> datetime | None:
 
 def _summarize_hit(hit: SearchHit) -> DocumentSummary:
     about = (hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors)
-    return DocumentSummary(*about, hit.word_count, hit.snippet)
+    return DocumentSummary(*about, hit.word_count, hit.snippet, hit.copies)
 
 
 def _summarize_document(document: Document) -> DocumentSummary:

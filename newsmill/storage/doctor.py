@@ -58,6 +58,14 @@ _UNINDEXED = (
     "FROM documents d WHERE NOT EXISTS (SELECT 1 FROM search_entries e WHERE e.document_id = d.id)"
     " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id)"
 )
+# The document has no group, or is in one whose head is in another; or the index has another group.
+_UNGROUPED = (
+    "FROM documents d LEFT JOIN copy_groups g ON g.ledger_id = d.ledger_id LEFT JOIN copy_groups h ON h.ledger_id = g.group_id"
+    " LEFT JOIN search_entries e ON e.document_id = d.id WHERE NOT EXISTS (SELECT 1 FROM copies_due c WHERE c.ledger_id = d.ledger_id)"
+    " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id) AND (g.ledger_id IS NULL"
+    " OR (g.document_id = d.id AND NOT g.is_due AND ((g.group_id IS NOT NULL AND COALESCE(h.group_id, -1) <> g.group_id)"
+    " OR (e.document_id IS NOT NULL AND COALESCE(e.copy_group, -1) <> COALESCE(g.group_id, -1)))))"
+)
 
 _ORPHANS = "moves segments to the folder unknown/ of the archive, and deletes unfinished files"
 _FETCH_AGAIN = (
@@ -123,6 +131,13 @@ CHECKS = (
         f"SELECT d.id {_UNINDEXED}",
         "has them indexed",
         f"INSERT INTO search_pending (document_id) SELECT d.id {_UNINDEXED}",
+    ),
+    Check(
+        "copies",
+        "documents are in no group of copies or in a wrong one, and do not wait to be compared",
+        f"SELECT d.id {_UNGROUPED}",
+        "has them compared again",
+        f"INSERT INTO copies_due (ledger_id) SELECT DISTINCT d.ledger_id {_UNGROUPED}",
     ),
     Check(
         "archive_damaged",

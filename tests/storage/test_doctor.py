@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from newsmill.archive.archive import Archive
 from newsmill.model import ClaimedPage, Outcome, State
+from newsmill.storage import copy_groups
 from newsmill.storage.database import writing
 from newsmill.storage.doctor import Doctor, Finding
 from newsmill.storage.ledger import Fetched, Ledger
@@ -102,6 +103,11 @@ def unindexed(store: Store) -> None:
     store.sql("DELETE FROM search_pending")
 
 
+def ungrouped(store: Store) -> None:
+    copy_groups.catch_up(store.engine)
+    store.sql("UPDATE copy_groups SET group_id = 999 + ledger_id")
+
+
 MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("dead_lease", lease_forgotten, 1),
     ("far_future", next_year, 1),
@@ -111,6 +117,7 @@ MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("archive_damaged", damaged, 1),
     ("counts", miscounted, 2),
     ("not_indexed", unindexed, 3),
+    ("copies", ungrouped, 3),
     ("orphan_file", orphan, 2),
 ]
 
