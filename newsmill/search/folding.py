@@ -15,7 +15,7 @@ from sqlalchemy import BindParameter, bindparam, select
 
 from newsmill.search.index_query import IndexQuery
 from newsmill.search.positions import FIRST_DATED_MOMENT, IndexPosition, Span
-from newsmill.storage.schema import search_entries
+from newsmill.storage.schema import copy_groups, search_entries
 
 MAX_COMPARED = 200  # of a group's earliest members; the others are compared only if none of these matches
 
@@ -23,7 +23,11 @@ _GROUPS: BindParameter[Any] = bindparam("b_groups", expanding=True)
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _COPY_GROUP = search_entries.c.copy_group
 _IN_GROUPS = select(search_entries.c.document_id, _COPY_GROUP).where(search_entries.c.document_id.in_(_IDS), _COPY_GROUP.is_not(None))
-_MEMBERS = select(search_entries.c.moment, search_entries.c.document_id, _COPY_GROUP).where(_COPY_GROUP.in_(_GROUPS))
+_MEMBERS = (
+    select(search_entries.c.moment, search_entries.c.document_id, copy_groups.c.group_id)
+    .join_from(copy_groups, search_entries, search_entries.c.document_id == copy_groups.c.document_id)
+    .where(copy_groups.c.group_id.in_(_GROUPS))
+)
 
 
 @dataclass(frozen=True, slots=True)

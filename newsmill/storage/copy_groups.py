@@ -95,15 +95,16 @@ def pending(engine: Engine) -> int:
 
 def catch_up(engine: Engine, limit: int = BATCH_SIZE) -> int:
     """Decide at least `limit` documents if there are as many, unless another process does so. Returns their number."""
-    done = 0
+    done, before = 0, set[int]()
     while done < limit:
         with writing(engine) as conn:
             if engine.dialect.name == "postgresql" and not conn.execute(_TRY_LOCK, {"lock": _LOCK}).scalar_one():
                 return done
             noted = conn.execute(_LOCK_NOTED).scalars().all()
-            pages = {*noted, *conn.execute(_RELEASED).scalars()}
-            if not pages:
+            released = set(conn.execute(_RELEASED).scalars())
+            if not noted and released == before:  # none is left, or others write their entries of the index just now
                 return done
+            pages, before = {*noted, *released}, released
             _Decisions(conn).decide(pages)
             conn.execute(_DELETE_NOTED, {"b_ids": noted})
         done += len(pages)

@@ -397,17 +397,12 @@ search_entries = Table(
     Column("type", StorableText),
     Column("site", StorableText),
     Column("vector", Vector),
-    Column("copy_group", Id),  # copy_groups.group_id; NULL: the document has no copies
+    # copy_groups.group_id; NULL: the document has no copies. In no index: Postgres would index the vector again with each change.
+    Column("copy_group", Id),
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
     Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(
         dialect="postgresql"
-    ),
-    Index(
-        "ix_search_entries_copy_group",
-        "copy_group",
-        sqlite_where=text("copy_group IS NOT NULL"),
-        postgresql_where=text("copy_group IS NOT NULL"),
     ),
     sqlite_with_rowid=False,
 )

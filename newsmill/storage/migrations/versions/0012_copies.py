@@ -8,7 +8,7 @@ from newsmill.storage.columns import Id
 revision = "0012"
 down_revision = "0011"
 
-IN_GROUP, IS_DUE, HAS_COPIES = text("group_id IS NOT NULL"), text("is_due"), text("copy_group IS NOT NULL")
+IN_GROUP, IS_DUE = text("group_id IS NOT NULL"), text("is_due")
 # What a group depends on.
 FIELDS = ("text", "ledger_id", "published_at", "published_precision", "first_seen_at")
 CHANGED = " OR ".join(f"old.{name} IS NOT new.{name}" for name in FIELDS)
@@ -51,7 +51,6 @@ def upgrade() -> None:
         PrimaryKeyConstraint("ledger_id", name="pk_copies_due"),
     )
     op.add_column("search_entries", Column("copy_group", Id, nullable=True))
-    op.create_index("ix_search_entries_copy_group", "search_entries", ["copy_group"], sqlite_where=HAS_COPIES, postgresql_where=HAS_COPIES)
     for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRES:
         op.execute(statement)
     op.execute("INSERT INTO copies_due (ledger_id) SELECT DISTINCT ledger_id FROM documents")
