@@ -52,7 +52,7 @@ QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin
 author: section: title: site: type: is_free: doubtful: dated: after:2026-01-31 before:yesterday is:starred is:unread tag: note:. Default:
 the newest documents. Write -- before a query that begins with a minus."""
 REMEDIES = {"filters": "remove a filter", "words": "use fewer words, or OR between them"}
-MAX_COUNTED_DOCUMENTS = 10_000_000
+MAX_COUNTED_DOCUMENTS = 10_000_000  # of all matches
 USER_HELP = "Whose stars, tags and notes is:, has:, tag: and note: are about: the name of a token; default: those made without a token."
 
 

@@ -63,7 +63,6 @@ class _Page:
 
 
 _FindPage = Callable[[IndexQuery, Query, int, "str | None", float], _Page]
-_Fold = Callable[[Sequence[IndexPosition]], Mapping[IndexPosition, int]]  # the matches that are shown, with the number of their copies
 
 
 class Search:

@@ -162,8 +162,8 @@ def test_a_clock_that_jumps_delays_nothing_and_loses_no_segment(
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(
     context: SchedulerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    left, bare = [1200, 0], [300, 0]
-    context.index, context.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
+    left, bare, ungrouped = [1200, 0], [300, 0], [300, 0]
+    context.index, context.fingerprint, context.group = lambda: left.pop(0), lambda: bare.pop(0), lambda: ungrouped.pop(0)
     with caplog.at_level("INFO"):
         run_pass(context, NOW)
         run_pass(context, NOW)
@@ -171,3 +171,4 @@ def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprint
         "indexed 1200 documents that an older version stored or indexed",
         "made the fingerprints of 300 documents that an older version stored",
     ]
+    assert not ungrouped
