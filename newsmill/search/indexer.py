@@ -287,7 +287,6 @@ ON CONFLICT (document_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" f
 _RESTORE_COPY_GROUPS = text("""UPDATE search_entries SET copy_group = (SELECT g.group_id FROM documents AS d
 JOIN copy_groups AS g ON g.ledger_id = d.ledger_id AND g.document_id = d.id WHERE d.id = search_entries.document_id)
 WHERE document_id IN :b_ids""").bindparams(_IDS)
-
 _CODE_COLUMNS = tuple(column.name for column in search_codes.c)
 _PUT_CODES = text(f"""INSERT INTO search_codes ({", ".join(_CODE_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _CODE_COLUMNS)})
 ON CONFLICT (document_id) DO UPDATE SET lemmatizer = excluded.lemmatizer, codes = excluded.codes""")
@@ -399,8 +398,7 @@ def _row_values(entry: IndexEntry, moment: int) -> dict[str, Any]:
 
 def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> bool:
     """Whether there were some."""
-    indexed = conn.execute(_INDEXED, ids).all()
-    for row in indexed:
+    for row in (indexed := conn.execute(_INDEXED, ids).all()):
         conn.execute(_DELETE, {"moment": row.moment})
     conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
     return bool(indexed)
