@@ -195,9 +195,9 @@ def test_facets_are_of_the_newest_matches(engine: Engine, monkeypatch: pytest.Mo
 
 def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found(engine: Engine, search: Search) -> None:
     store(engine, *(article(n, "word" if n else "rare") for n in range(9)))
-    assert search.search("rare", limit=5, count=False).total == 1
-    assert search.search("word", limit=5, order="newest", count=False).total is None
-    assert search.search("word", limit=5, order="newest").total == 8
+    assert search.search("rare", limit=5, count=False, wait=True).total == 1
+    assert search.search("word", limit=5, order="newest", count=False, wait=True).total is None
+    assert search.search("word", limit=5, order="newest", wait=True).total == 8
 
 
 def test_counts_of_a_period_store_no_matches(postgres_url: str) -> None:
