@@ -83,8 +83,11 @@ def scale_seconds(method: Callable[..., Any], factor: float) -> Callable[..., An
 
 def install_in_crawler(clock: SimulatedClock) -> None:
     """Keep Retry-After in real seconds, let robots.txt age by the simulated clock, and shorten the waits of the loops."""
-    from crawler import crawl_state, frontier, page_writer, response_policy
-    from crawler.throttle import HostThrottle
+    from crawler.frontier import frontier
+    from crawler.politeness import response_policy
+    from crawler.politeness.throttle import HostThrottle
+    from crawler.segments import page_writer
+    from crawler.state import crawl_state
 
     parse, set_robots = response_policy.parse_retry_after, HostThrottle.set_robots
 

@@ -20,13 +20,13 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
-from crawler.crawl_state import LEASE_SECONDS
-from crawler.downloader import make_downloader
-from crawler.frontier import DocumentLimit, Frontier
-from crawler.renderer import RENDER_JOB
-from crawler.robots import product_name
+from crawler.browser.renderer import RENDER_JOB
+from crawler.fetching.downloader import make_downloader
+from crawler.fetching.robots import product_name
+from crawler.frontier.frontier import DocumentLimit, Frontier
+from crawler.politeness.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopRequestedError, StopSignal
 from crawler.settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
-from crawler.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopRequestedError, StopSignal
+from crawler.state.crawl_state import LEASE_SECONDS
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError

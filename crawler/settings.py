@@ -29,7 +29,7 @@ from newsmill.settings import Settings, read_scrapy_table
 
 DEADLINE_SECONDS = 30.0  # for one URL, redirects included
 MAX_BODY_BYTES = 10 * 1024 * 1024  # on the wire; `newsmill.extraction.decode` has the same limit for the unpacked body
-HANDLER = "crawler.downloader.CappedHandler"
+HANDLER = "crawler.fetching.downloader.CappedHandler"
 HANDLERS = {"http": HANDLER, "https": HANDLER, "file": None, "ftp": None, "s3": None, "data": None}
 
 
@@ -48,7 +48,10 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
     Setting("TELNETCONSOLE_ENABLED", False, 1, "a shell on a port"),
     Setting("REMOTE_CONTROL_ENABLED", False, True, "a socket that runs Python"),
     Setting(
-        "TWISTED_DNS_RESOLVER", "crawler.downloader.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
+        "TWISTED_DNS_RESOLVER",
+        "crawler.fetching.downloader.GuardedResolver",
+        "scrapy.resolver.CachingThreadedResolver",
+        "no private IP addresses",
     ),
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
     Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "only http and https, with a limit on headers and checked proxies"),
@@ -74,7 +77,7 @@ CRAWL_SETTINGS: tuple[Setting, ...] = (
     Setting("LOG_INSTALL_ROOT_HANDLER", False, True, "the command sets up logging for all processes alike"),
     Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
     Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
-    # Concurrency. Politeness is in crawler/throttle.py; these limits only have to be high enough for it.
+    # Concurrency. Politeness is in crawler/politeness/throttle.py; these limits only have to be high enough for it.
     Setting("CONCURRENT_REQUESTS", 256, 16, "the real limit is the number of leased hosts times their concurrency"),
     Setting("CONCURRENT_REQUESTS_PER_DOMAIN", 16, 8, "the most a source may set, and the connections kept open to one host"),
     Setting("DOWNLOAD_DELAY_JITTER", 0, 0.5, "the slot's delay is 0 and stays 0"),
@@ -162,7 +165,7 @@ CAPPED = (
 MIDDLEWARES: Mapping[str, tuple[str, int]] = {
     "HTTPAUTH_USER": ("scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware", 300),
     "DEFAULT_REQUEST_HEADERS": ("scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware", 400),
-    "COOKIES_ENABLED": ("crawler.cookies.BoundedCookiesMiddleware", 700),
+    "COOKIES_ENABLED": ("crawler.network.cookies.BoundedCookiesMiddleware", 700),
     "HTTPPROXY_ENABLED": ("scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware", 750),
 }
 # Sets the User-Agent header where no middleware of the user did.
@@ -364,7 +367,7 @@ def exit_with_message() -> Iterator[None]:
         sys.exit(2)
 
 
-MIDDLEWARE = "crawler.spider_hosts.SpiderMiddleware"
+MIDDLEWARE = "crawler.spider_runs.spider_hosts.SpiderMiddleware"
 MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
 
 

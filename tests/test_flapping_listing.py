@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from rows import page_of
 
-from crawler.response_policy import RetryAt, decide_response
+from crawler.politeness.response_policy import RetryAt, decide_response
 from newsmill.discovery.schedule import ListingFacts, PublicationRates, SourcePattern, plan_poll
 from newsmill.health.assessment import decide_state, judge
 from newsmill.health.causes import Finding, HealthState, ListingRecord, Observation

@@ -277,7 +277,7 @@ def test_pure_packages_do_not_read_the_clock() -> None:
 
 # What unpacks, decodes or parses bytes of other people takes seconds for a hostile body.
 BODY_READERS = {"decode_body", "to_utf8", "to_text", "tell_body_kind", "read_feed", "read_homepage", "read_section", "SitemapReader"}
-NOT_ON_THE_LOOP = {"crawler.listings", "crawler.site_inspector"}  # a child process, and a program that fetches one site
+NOT_ON_THE_LOOP = {"crawler.listings.parser", "crawler.inspection.site_inspector"}  # a child process, and a program that fetches one site
 
 
 def calls(tree: ast.AST) -> set[str]:
@@ -288,12 +288,12 @@ def test_the_crawlers_event_loop_reads_no_body() -> None:
     """A function that does is only handed to a thread by its name, never called."""
     readers, wrong = set(), []
     for path in MODULES:
-        if path.parts[-2] != "crawler" or f"crawler.{path.stem}" in NOT_ON_THE_LOOP:
+        if not is_in(name_of(path), "crawler") or name_of(path) in NOT_ON_THE_LOOP:
             continue
         tree = ast.parse(path.read_text("utf-8"))
         own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and calls(node) & BODY_READERS}
         others = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name in own)]
-        wrong += [f"{path.stem}: {sorted(called)}" for node in others if (called := calls(node) & (BODY_READERS | own))]
+        wrong += [f"{name_of(path)}: {sorted(called)}" for node in others if (called := calls(node) & (BODY_READERS | own))]
         readers |= own
     assert not wrong
     assert {"_decode", "_response_of_page"} <= readers

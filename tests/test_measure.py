@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.listings import HANDLER, LIMITS
+from crawler.listings.parser import HANDLER, LIMITS
 from newsmill.sandbox.parent import ChildProcess
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

@@ -390,7 +390,7 @@ def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:
     """Raise ConfigError for an argument that a source's spider does not take. A spider that only the crawlers may have is noted."""
     for source in sources:
         # Scrapy costs 0.5 s of CPU, which sources without a spider need not spend
-        from crawler.source_spider import check_arguments, load_spider
+        from crawler.spider_runs.source_spider import check_arguments, load_spider
 
         try:
             spider_class = load_spider(settings, source)

@@ -1,7 +1,7 @@
 """`newsmill backfill`: fetch the older articles of a source, behind everything that is new.
 
-It finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest (`crawler.listing_task`):
-parts of sitemap indexes, next pages of sections, and pages of the wanted days.
+It finds the listings that lead into the archive of the source, and makes them due. The crawler does the rest
+(`crawler.frontier.listing_task`): parts of sitemap indexes, next pages of sections, and pages of the wanted days.
 """
 
 from __future__ import annotations

@@ -565,7 +565,7 @@ def fetch_page(url: str) -> PageResponse | OutcomeRecord:
 
 
 def _run_fetch(url: str) -> dict[str, Any] | OutcomeRecord:
-    command = [sys.executable, "-P", "-m", "crawler.page_fetch", url]
+    command = [sys.executable, "-P", "-m", "crawler.inspection.page_fetch", url]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MAX_FETCH_SECONDS, check=False, encoding="utf-8"

@@ -3,7 +3,7 @@
 A child is an ordinary `newsmill crawler|worker|scheduler --supervised`. It has its own session, so that Ctrl-C reaches only the parent.
 Its standard input is a pipe of the parent: the pipe ends with the parent, even after SIGKILL, and the child stops (`stop_with_parent`).
 
-The log has one line per event on standard error: `2026-11-25T13:52:21.401Z INFO crawler.host_worker …`.
+The log has one line per event on standard error: `2026-11-25T13:52:21.401Z INFO crawler.frontier.host_worker …`.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ def fork_children(worker_count: int) -> Iterator[dict[str, ForkedProcess]]:
     if sys.platform == "linux" and threading.active_count() == 1:
         from newsmill.sandbox.pages import start_fork_server
 
-        start_fork_server("crawler.listings")  # it imports the extractors beside the imports of worker and crawler
+        start_fork_server("crawler.listings.parser")  # it imports the extractors beside the imports of worker and crawler
         # all these processes need them; the other commands of these modules need not spend their 0.15 s of CPU
         import workers.scheduler
         import workers.worker  # noqa: F401

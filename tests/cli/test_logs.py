@@ -12,9 +12,9 @@ from command_result import Newsmill
 from newsmill.cli import logs
 
 CRAWLER = """\
-2026-12-01T10:00:01.000Z INFO crawler.failure_log source paper: feed https://paper.example/rss failed: blocked: HTTP 403
-2026-12-01T10:00:03.000Z INFO crawler.failure_log source paper.de: feed https://paper.example/rss failed: timeout
-2026-12-01T10:00:05.000Z INFO crawler.failure_log source paper: feed https://paper.example/rss works again
+2026-12-01T10:00:01.000Z INFO crawler.frontier.failure_log source paper: feed https://paper.example/rss failed: blocked: HTTP 403
+2026-12-01T10:00:03.000Z INFO crawler.frontier.failure_log source paper.de: feed https://paper.example/rss failed: timeout
+2026-12-01T10:00:05.000Z INFO crawler.frontier.failure_log source paper: feed https://paper.example/rss works again
 """
 SCHEDULER = """\
 2026-12-01T10:00:04.000Z WARNING workers.scheduler source paper: alarm: the site refuses access since 2026-12-01T09:00+00:00
@@ -33,7 +33,7 @@ def test_logs_of_all_processes_in_the_order_of_time(newsmill: Newsmill, tmp_path
     assert "has no logs; `newsmill up`" in newsmill("logs").err
     folder = tmp_path / "logs"
     folder.mkdir()
-    write(folder, "crawler.log.1", "2026-12-01T09:00:00.000Z INFO crawler.frontier older\n")
+    write(folder, "crawler.log.1", "2026-12-01T09:00:00.000Z INFO crawler.frontier.frontier older\n")
     write(folder, "crawler.log", CRAWLER)
     write(folder, "scheduler.log", SCHEDULER)
     write(folder, "web.log", "2026-12-01T10:00:02.000Z INFO newsmill.web.middleware GET / 200 3 ms\n")
@@ -48,7 +48,7 @@ def test_logs_of_all_processes_in_the_order_of_time(newsmill: Newsmill, tmp_path
         write(folder, "worker-1.log", "2026-12-01T10:00:06.000Z INFO workers.jobs source paper: page https://paper.example/1 fai")
         time.sleep(0.1)
         write(folder, "worker-1.log", "led: timeout\n")
-        (folder / "crawler.log").write_text("2026-12-01T10:00:07.000Z INFO crawler.frontier cut\n")
+        (folder / "crawler.log").write_text("2026-12-01T10:00:07.000Z INFO crawler.frontier.frontier cut\n")
 
     waits = iter([False] * 20 + [True])
     monkeypatch.setattr(logs.Interrupt, "wait", lambda self, seconds: bool(time.sleep(seconds)) or next(waits))
@@ -58,5 +58,5 @@ def test_logs_of_all_processes_in_the_order_of_time(newsmill: Newsmill, tmp_path
     thread.join()
     assert [line.partition(" | ")[2].partition(" INFO ")[2] for line in followed[1:]] == [
         "workers.jobs source paper: page https://paper.example/1 failed: timeout",
-        "crawler.frontier cut",
+        "crawler.frontier.frontier cut",
     ]

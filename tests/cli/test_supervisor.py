@@ -156,7 +156,9 @@ def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:
         assert running.last_log_line() == "no process has written to its log"
 
 
-@pytest.mark.parametrize(("name", "is_logged"), [("scrapy.middleware", True), ("scrapy.core.engine", False), ("crawler.frontier", True)])
+@pytest.mark.parametrize(
+    ("name", "is_logged"), [("scrapy.middleware", True), ("scrapy.core.engine", False), ("crawler.frontier.frontier", True)]
+)
 def test_the_log_names_the_components_that_scrapy_enables(name: str, is_logged: bool) -> None:
     record = logging.LogRecord(name, logging.INFO, __file__, 1, "Enabled", (), None)
     assert supervisor.should_log(record) == is_logged

@@ -93,7 +93,7 @@ class Engine:
 
     def fetch(self, url: str, **fields: Any) -> Any:
         """Through the real Downloader, following every redirect."""
-        from crawler.downloader import Downloader, FetchRequest
+        from crawler.fetching.downloader import Downloader, FetchRequest
         from newsmill.address_guard import Guard
 
         async def download(request: Any) -> Any:
@@ -119,7 +119,7 @@ def engine(authority: Authority) -> Iterator[Engine]:
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> float:
     """Two seconds for one URL instead of thirty."""
-    monkeypatch.setattr("crawler.downloader.DEADLINE_SECONDS", 2.0)
+    monkeypatch.setattr("crawler.fetching.downloader.DEADLINE_SECONDS", 2.0)
     return 2.0
 
 

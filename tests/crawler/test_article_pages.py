@@ -82,7 +82,7 @@ def test_articles_on_several_pages(sites: Farm, world: World) -> None:
     def is_fetched() -> bool:
         return all(world.trace(url).state is State.FETCHED for url in urls.values())
 
-    with Sandbox() as sandbox, world.crawler(patch={"crawler.page_writer.MAX_SEGMENT_SECONDS": 0.1}):
+    with Sandbox() as sandbox, world.crawler(patch={"crawler.segments.page_writer.MAX_SEGMENT_SECONDS": 0.1}):
         world.wait(is_fetched)
         site.log.clear()
         work(app, sandbox)

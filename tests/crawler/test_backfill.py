@@ -11,8 +11,8 @@ import pytest
 from fake_site import Farm
 from world import World, now
 
-from crawler.listing_task import ListingTask
-from crawler.listings import ParsedLinks
+from crawler.frontier.listing_task import ListingTask
+from crawler.listings.parser import ParsedLinks
 from newsmill.cli import main
 from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
@@ -61,7 +61,7 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     context = build_context(world.engine, str(world.data))
 
     # Without a backfill, the old parts of the index are left; the section is read as far as it has unknown links.
-    world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
+    world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert world.trace(index).detail is not None and "4 older parts left to a backfill" in str(world.trace(index).detail)
     assert [world.ledger.trace(url) for url in (*parts, changed, *wanted)] == [None] * 9
     assert world.outcome(other[2]) is State.FETCHED
@@ -73,11 +73,11 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     assert found.get("paper") == backfill and found.count_pending(["paper"])["paper"].total == 0
     assert found.end_finished(now=now()) == []  # the index and the section have not been read
     # What is stopped in the middle goes on: the first crawler reads the index and the section, the second one the rest.
-    world.crawl(done=lambda: world.ledger.trace(parts[0]) is not None, patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
+    world.crawl(done=lambda: world.ledger.trace(parts[0]) is not None, patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     world.ledger.add([Link(site.article("/2026/11/26/news"), Kind.PAGE, "paper", "feed")], now=now())
     again = start_backfill(context, source, plan)
     assert again.started_at == backfill.started_at and found.end_finished(now=now()) == []
-    world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
+    world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert [world.outcome(url) for url in (*wanted[:2], *wanted[3:])] == [State.FETCHED] * 4
     assert [world.ledger.trace(url) for url in (other[0], other[1], wanted[2], parts[1], parts[2], changed)] == [None] * 6
     assert site.hits("/news/page/4") == []  # all of page 3 is older
@@ -86,12 +86,12 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     assert state is not None and (state.listings, state.pages) == (3, 4) and found.count_pending(["paper"])["paper"].total == 0
     reads = len(site.hits("/part-2024-01.xml"))
     start_backfill(context, source, plan)
-    world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
+    world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert (reads, len(site.hits("/part-2024-01.xml"))) == (1, 1)
 
     # Another period reads the listings again; a finished one is not read any more.
     wider = start_backfill(context, source, plan_backfill(context, source, Period(date(2023, 12, 1), date(2024, 1, 31))))
-    world.crawl(patch={"crawler.listing_task.MAX_SECTION_DEPTH": 0})
+    world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert wider.started_at > backfill.started_at and world.outcome(other[0]) is State.FETCHED
     assert found.end_finished(now=now()) == ["paper"] and found.end_finished(now=now()) == []
     for variable, value in world.environ().items():

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, cast
 from fake_site import Farm
 from world import World
 
-from crawler.crawl_state import MAX_ROBOTS_CHARACTERS, HostLeases
-from crawler.fetch_task import MAX_PATTERN_SECONDS, find_pattern_refusal
-from crawler.host_worker import MAX_BATCH_ROWS
-from crawler.throttle import MAX_CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, StopSignal
+from crawler.frontier.fetch_task import MAX_PATTERN_SECONDS, find_pattern_refusal
+from crawler.frontier.host_worker import MAX_BATCH_ROWS
+from crawler.politeness.throttle import MAX_CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, StopSignal
+from crawler.state.crawl_state import MAX_ROBOTS_CHARACTERS, HostLeases
 from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt
 from newsmill.model import Outcome, OutcomeRecord, Source, State
 
 if TYPE_CHECKING:
-    from crawler.crawl_state import CrawlState
+    from crawler.state.crawl_state import CrawlState
 
 WILDCARDS = "".join(f"Disallow: *a${n}\n" for n in range(25_000))
 ROWS = 1_000

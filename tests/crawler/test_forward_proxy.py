@@ -12,7 +12,7 @@ import pytest
 from fake_site import Farm, Hit, Response, Site
 from payloads import payloads
 
-from crawler.forward_proxy import ForwardProxy, ProxyAccount, ProxyLimits
+from crawler.browser.forward_proxy import ForwardProxy, ProxyAccount, ProxyLimits
 from newsmill.address_guard import Guard
 
 GUARD = Guard.from_networks(["127.0.0.0/24"])
@@ -257,7 +257,7 @@ def test_other_requests_are_refused(line: str) -> None:
     "data", [b"\x16\x03\x01\x02\x00", b"GET " + b"a" * 200_000, b"\r\n" * 40_000, b"GET http://x/ HTTP/1.1\r\nA: b\x00c\r\n\r\n"]
 )
 def test_what_is_not_http_ends_the_connection(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.forward_proxy.HEAD_SECONDS", 1.0)
+    monkeypatch.setattr("crawler.browser.forward_proxy.HEAD_SECONDS", 1.0)
     assert status(run(lambda proxy: send(proxy, data + b"\r\n\r\n"))) in (0, 407)
 
 

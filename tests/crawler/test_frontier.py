@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from crawler.frontier import Frontier
-from crawler.host_worker import HostWorker
-from crawler.throttle import StopSignal
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.host_worker import HostWorker
+from crawler.politeness.throttle import StopSignal
 
 HOST = "paper.example"
 

@@ -11,8 +11,8 @@ import pytest
 from fake_site import Farm
 from world import World, now
 
-from crawler.downloader import CappedProtocol
-from crawler.throttle import LEASE_CHECKS, LeaseLostError
+from crawler.fetching.downloader import CappedProtocol
+from crawler.politeness.throttle import LEASE_CHECKS, LeaseLostError
 
 DELAY = 0.5
 LEASE_SECONDS = 1.5

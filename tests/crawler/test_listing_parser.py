@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from services import is_running
 
-from crawler.listings import (
+from crawler.listings.parser import (
     LIMITS,
     MAX_CPU_SECONDS,
     MAX_INDEX_SITEMAPS,

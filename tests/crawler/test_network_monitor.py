@@ -10,8 +10,8 @@ from fake_site import Farm
 from sqlalchemy import update
 from world import World, now
 
-from crawler import network_monitor
-from crawler.network_monitor import MIN_FAILED_SITES, UNANSWERED, NetworkMonitor
+from crawler.state import network_monitor
+from crawler.state.network_monitor import MIN_FAILED_SITES, UNANSWERED, NetworkMonitor
 from newsmill.model import Outcome, OutcomeRecord, State
 from newsmill.storage.database import writing
 from newsmill.storage.schema import hosts
@@ -84,7 +84,7 @@ def test_a_crawl_without_network_goes_on_when_it_is_back(sites: Farm, world: Wor
     (world.data / "config").mkdir()
     (world.data / "config" / "resolver_of_tests.py").write_text(RESOLVER.format(outage=str(outage), ip=site.ip))
     how: dict[str, Any] = {"config": str(world.data / "config"), "scrapy_settings": "resolver_of_tests", "delay": 0.0}
-    how |= {"patch": {"crawler.network_monitor.MIN_WAIT_SECONDS": 1.0}}
+    how |= {"patch": {"crawler.state.network_monitor.MIN_WAIT_SECONDS": 1.0}}
 
     def count_fetched(path: str) -> int:
         return sum(world.trace(name + path).state is State.FETCHED for name in names)

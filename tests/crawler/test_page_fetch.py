@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crawler.downloader import CheckRedirect, FetchRequest
-from crawler.page_fetch import PoliteFetcher
+from crawler.fetching.downloader import CheckRedirect, FetchRequest
+from crawler.inspection.page_fetch import PoliteFetcher
 from newsmill.model import Outcome, OutcomeRecord, Page
 
 SITE = "https://paper.example"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from crawler import page_writer as module
-from crawler.page_writer import PageWriter, Spool
-from crawler.throttle import StopSignal
+from crawler.politeness.throttle import StopSignal
+from crawler.segments import page_writer as module
+from crawler.segments.page_writer import PageWriter, Spool
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Page, Segment
 

@@ -11,7 +11,7 @@ import pytest
 from fake_site import Farm, Hit, Response, Site, farm
 from world import World, now
 
-from crawler.throttle import HostThrottle, StopSignal
+from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Kind, Link, Outcome, State
 
@@ -75,7 +75,7 @@ def hosts(redis_url: str, authority: object, tmp_path_factory: pytest.TempPathFa
     with farm() as sites:
         world = World(Path(tmp_path_factory.mktemp("hosts")), redis_url)
         hosts = Hosts(sites, world)
-        world.crawl(done=hosts.done, seconds=60, patch={"crawler.frontier.GRACE_SECONDS": 1.0})
+        world.crawl(done=hosts.done, seconds=60, patch={"crawler.frontier.frontier.GRACE_SECONDS": 1.0})
         yield hosts
         world.close()
 

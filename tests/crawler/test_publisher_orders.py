@@ -12,9 +12,9 @@ from typing import Any
 from fake_site import Farm
 from world import World, now
 
-from crawler.downloader import Downloader
-from crawler.robots import fetch_robots
-from crawler.throttle import ORDER_LOOKUPS, STOPPED_BY_OWNER, HostThrottle, StopSignal
+from crawler.fetching.downloader import Downloader
+from crawler.fetching.robots import fetch_robots
+from crawler.politeness.throttle import ORDER_LOOKUPS, STOPPED_BY_OWNER, HostThrottle, StopSignal
 from newsmill.address_guard import Guard
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.storage.ledger import FROM_BACKFILL
@@ -27,7 +27,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
     moving = site.page("/moving", redirect="/moved")
     publishers = Publishers(world.engine)
     world.submit(*pages)
-    with world.crawler(delay=0.3, patch={"crawler.response_policy.STOPPED_HOST_PAUSE_SECONDS": 0.5}):
+    with world.crawler(delay=0.3, patch={"crawler.politeness.response_policy.STOPPED_HOST_PAUSE_SECONDS": 0.5}):
         world.wait(lambda: len(site.log) >= 3)
         publishers.give_order(site.host, is_stopped=True, delay=None, now=now())
         in_flight = len(site.log) + 1  # a request whose order was looked up before
@@ -36,7 +36,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
         world.ledger.add([Link(site.url(path), kind, None, FROM_BACKFILL) for kind, path in listings.items()], now=now())
         world.submit(redirecting)
         world.wait(lambda: world.outcome(redirecting) is Outcome.REDIRECTED)
-        command = [sys.executable, "-P", "-m", "crawler.page_fetch", pages[0]]
+        command = [sys.executable, "-P", "-m", "crawler.inspection.page_fetch", pages[0]]
         done = subprocess.run(command, env={**os.environ, **world.environ()}, capture_output=True, check=True, timeout=60)
         assert json.loads(done.stdout) == {"outcome": STOPPED_BY_OWNER.outcome, "detail": STOPPED_BY_OWNER.detail}
         assert len(site.log) <= in_flight

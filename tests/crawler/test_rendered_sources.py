@@ -15,7 +15,7 @@ from forked_process import ForkedProcess
 from services import is_running
 from world import World
 
-from crawler.renderer import SAMPLE_RATE
+from crawler.browser.renderer import SAMPLE_RATE
 from newsmill.context import build_context
 from newsmill.model import Outcome, Render, Rendering, State
 from newsmill.sandbox.pages import Sandbox
@@ -175,7 +175,7 @@ def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox,
     url = add_app(site, 0)
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.submit(url, source="paper")
-    world.crawl(seconds=60, patch={"crawler.browser.PROGRAMS": ["no-such-browser"]})
+    world.crawl(seconds=60, patch={"crawler.browser.handler.PROGRAMS": ["no-such-browser"]})
     assert world.trace(url).rendering is Rendering.FAILED
     assert world.log().count("source paper asks for rendering: Chromium is not installed") == 1
     work(world, sandbox)
@@ -189,7 +189,7 @@ def start_rendering(world: World, site: Site, script: str) -> tuple[ForkedProces
     site.page("/called", "x")
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.submit(url, source="paper")
-    crawler = world.start(patch={"crawler.frontier.GRACE_SECONDS": 1.0})
+    crawler = world.start(patch={"crawler.frontier.frontier.GRACE_SECONDS": 1.0})
     world.wait(lambda: bool(site.hits("/called")), 60)
     return crawler, url
 
@@ -228,6 +228,6 @@ def descendants(root: int) -> list[int]:
 
 
 def test_nothing_of_the_browser_is_loaded_without_a_page_to_render() -> None:
-    code = "import sys, crawler.process, crawler.downloader; print([m for m in sys.modules if 'playwright' in m])"
+    code = "import sys, crawler.process, crawler.fetching.downloader; print([m for m in sys.modules if 'playwright' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

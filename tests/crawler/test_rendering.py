@@ -18,7 +18,7 @@ from fake_site import Farm, Hit, Response, Site
 from services import eventually
 from world import AGENT
 
-from crawler.renderer import Renderer, needs_rendering
+from crawler.browser.renderer import Renderer, needs_rendering
 from newsmill.address_guard import Guard
 from newsmill.extraction.pipeline import read
 from newsmill.model import Kind, LeasedUrl, Page, Render, Source
@@ -212,7 +212,7 @@ def test_nothing_is_sent_over_udp(engine: Any, renderer: Renderer, site: Site, c
 
 
 def test_a_page_that_is_never_quiet_is_read_anyway(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 2.0)
+    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 2.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/noisy", app("setInterval(() => fetch('/api/article'), 100); fetch('/slow');")))
     assert "the end" in dom(page)
@@ -221,7 +221,7 @@ def test_a_page_that_is_never_quiet_is_read_anyway(engine: Any, renderer: Render
 @pytest.mark.parametrize("script", ["while (true) {}", "setTimeout(() => { while (true) {} }, 200)"])
 def test_a_script_that_never_ends(engine: Any, renderer: Renderer, site: Site, script: str) -> None:
     with pytest.MonkeyPatch.context() as patch:  # the page after it has its whole time on a busy machine
-        patch.setattr("crawler.browser.MAX_PAGE_SECONDS", 4.0)
+        patch.setattr("crawler.browser.handler.MAX_PAGE_SECONDS", 4.0)
         page = render(engine, renderer, site.page("/loop", app(script)))
     assert page.rendered is None and page.rendering_failure == "no DOM after 4 s"
     assert TEXT in dom(render(engine, renderer, site.page("/story", APP)))  # the next page is fine
@@ -237,8 +237,8 @@ def test_a_script_that_never_ends(engine: Any, renderer: Renderer, site: Site, s
     ids=["buffers", "objects", "elements"],
 )
 def test_a_page_that_eats_memory(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr("crawler.browser.MAX_PROCESS_BYTES", 400 << 20)
-    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 30.0)
+    monkeypatch.setattr("crawler.browser.handler.MAX_PROCESS_BYTES", 400 << 20)
+    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 30.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/greedy", app(script + "fetch('/slow');")))
     assert page.rendered is None and page.rendering_failure is not None
@@ -264,8 +264,8 @@ def test_a_dom_that_is_too_large(engine: Any, renderer: Renderer, site: Site, mo
 def test_a_script_does_not_cost_the_article_of_its_page(
     engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 3.0)
-    monkeypatch.setattr("crawler.browser.QUIET_SECONDS", 0.5)
+    monkeypatch.setattr("crawler.browser.handler.MAX_PAGE_SECONDS", 3.0)
+    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 0.5)
     text = f"<article><h1>The bridge of the town</h1>{f'<p>{TEXT} It took until midnight, and all spoke.</p>' * 12}</article>"
     page = render(engine, renderer, site.page("/exploding", f"<title>The bridge</title><body>{text}<script>{script}</script>"))
     document = read(page).document
@@ -274,7 +274,7 @@ def test_a_script_does_not_cost_the_article_of_its_page(
 
 
 def test_a_page_gets_no_more_than_its_requests(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser.MAX_REQUESTS", 20)
+    monkeypatch.setattr("crawler.browser.handler.MAX_REQUESTS", 20)
     site.fallback = lambda _: Response(200, (), b"x")
     page = render(engine, renderer, site.page("/many", app("for (let i = 0; i < 200; i++) fetch('/' + i);")))
     assert "the end" in dom(page) and len(site.log) < 25
@@ -320,9 +320,9 @@ def test_which_pages_are_rendered() -> None:
 
 
 def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crawler import downloader
+    from crawler.fetching import downloader
 
-    monkeypatch.setattr("crawler.browser.MAX_CONTEXTS", 2)
+    monkeypatch.setattr("crawler.browser.handler.MAX_CONTEXTS", 2)
     url = site.page("/story", APP)
     for number in range(3):
         assert TEXT in dom(render(engine, renderer, url, replace(PAPER, name=f"source-{number}")))
@@ -334,8 +334,8 @@ def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer
 def test_the_start_of_the_browser_is_not_the_time_of_a_page(
     engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crawler import downloader
-    from crawler.browser import GuardedBrowserProvider
+    from crawler.browser.handler import GuardedBrowserProvider
+    from crawler.fetching import downloader
 
     url = site.page("/story", APP)
     render(engine, renderer, url)
@@ -346,16 +346,16 @@ def test_the_start_of_the_browser_is_not_the_time_of_a_page(
 
     async def launch_slowly(provider: GuardedBrowserProvider) -> Any:
         browser = await launch(provider)
-        monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 30.0)
+        monkeypatch.setattr("crawler.browser.handler.MAX_PAGE_SECONDS", 30.0)
         return browser
 
-    monkeypatch.setattr("crawler.browser.MAX_PAGE_SECONDS", 0.0)
+    monkeypatch.setattr("crawler.browser.handler.MAX_PAGE_SECONDS", 0.0)
     monkeypatch.setattr(GuardedBrowserProvider, "launch_browser", launch_slowly)
     assert TEXT in dom(render(engine, renderer, url))
 
 
 def test_a_killed_browser_is_started_again(engine: Any, renderer: Renderer, site: Site) -> None:
-    from crawler.browser import find_browser_processes
+    from crawler.browser.handler import find_browser_processes
 
     url = site.page("/story", APP)
     render(engine, renderer, url)
@@ -380,8 +380,8 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
 
 
 def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
-    from crawler.response_policy import RequestOutcomeError
-    from crawler.throttle import ORDER_LOOKUPS
+    from crawler.politeness.response_policy import RequestOutcomeError
+    from crawler.politeness.throttle import ORDER_LOOKUPS
     from newsmill.storage.publishers import PublisherOrder
 
     open_site, stopped_site = sites.site(), sites.site()

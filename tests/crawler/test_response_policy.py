@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.proxy import make_refusal_outcome
-from crawler.response_policy import RetryAt, decide_failure, decide_response
+from crawler.network.proxy import make_refusal_outcome
+from crawler.politeness.response_policy import RetryAt, decide_failure, decide_response
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -88,7 +88,7 @@ def test_a_module_and_the_table_are_merged_and_the_table_has_priority(config: Pa
     assert user == {"EXTENSIONS": {STATS: 1}, "MY_KEY": 1, "MY_OTHER": 4, "DOWNLOADER_MIDDLEWARES": {STATS: 850}}
     values = crawl_settings(settings, user)
     assert values["DOWNLOADER_MIDDLEWARES"] == {STATS: 850, USER_AGENT_MIDDLEWARE: 500}
-    assert values["TWISTED_DNS_RESOLVER"] == "crawler.downloader.GuardedResolver"
+    assert values["TWISTED_DNS_RESOLVER"] == "crawler.fetching.downloader.GuardedResolver"
 
 
 @pytest.mark.parametrize("setting", [*PROTECTED, *CRAWL_PROTECTED], ids=lambda setting: setting.name)

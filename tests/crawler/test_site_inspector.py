@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.listings import ListingParser
-from crawler.robots import RobotsResponse
-from crawler.site_inspector import SiteInspector, choose_articles, find_refusal, read_article
-from crawler.throttle import HostThrottle, StopSignal
+from crawler.fetching.robots import RobotsResponse
+from crawler.inspection.site_inspector import SiteInspector, choose_articles, find_refusal, read_article
+from crawler.listings.parser import ListingParser
+from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Hint, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import scrapy
 
-from crawler.source_spider import check_arguments
+from crawler.spider_runs.source_spider import check_arguments
 from crawler.spiders.cursor_scroll import CursorScrollSpider
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler import spider_hosts
-from crawler.crawl_state import LedgerCalls
-from crawler.downloader import Downloader
-from crawler.spider_hosts import SpiderHost, SpiderHosts
-from crawler.throttle import StopRequestedError, StopSignal
+from crawler.fetching.downloader import Downloader
+from crawler.politeness.throttle import StopRequestedError, StopSignal
+from crawler.spider_runs import spider_hosts
+from crawler.spider_runs.spider_hosts import SpiderHost, SpiderHosts
+from crawler.state.crawl_state import LedgerCalls
 from newsmill.address_guard import Guard
 from newsmill.model import Outcome, OutcomeRecord, Politeness, Source
 from newsmill.storage.database import connect

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from scrapy.settings import Settings as ScrapySettings
 
-from crawler.downloader import GuardedResolver
+from crawler.fetching.downloader import GuardedResolver
 from crawler.settings import (
     DEADLINE_SECONDS,
     MAX_BODY_BYTES,
@@ -22,8 +22,8 @@ from crawler.settings import (
     fixed_spider_settings,
     list_ignored_settings,
 )
-from crawler.spider_run import PrintingSink, SpiderOutput, SpiderRun, StoringSink
-from crawler.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
+from crawler.spider_runs.spider_run import PrintingSink, SpiderOutput, SpiderRun, StoringSink
+from crawler.spider_runs.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, Source
 from newsmill.scrapy import link

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.page_writer import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
+from crawler.segments.page_writer import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
 from newsmill.model import Hint, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_spool import NOW, PAGE, numbered
-from crawler.page_writer import Spool
+from crawler.segments.page_writer import Spool
 spool = Spool(Path(sys.argv[1]))
 for file in [spool.write(n, n + 1, numbered(n), now=NOW) for n in range(100)][:33]:
     spool.release(file)

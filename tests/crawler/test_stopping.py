@@ -72,7 +72,7 @@ def test_a_stop_does_not_wait_for_a_slow_server(sites: Farm, world: World) -> No
     site = sites.site()
     url = site.page("/a", delay=60)
     world.submit(url)
-    crawler = world.start(patch={"crawler.frontier.GRACE_SECONDS": 1.0})
+    crawler = world.start(patch={"crawler.frontier.frontier.GRACE_SECONDS": 1.0})
     world.wait(lambda: bool(site.hits("/a")))
     assert world.stop(crawler, how=signal.SIGINT) == 0, world.log()
     assert site.hits("/a") and not world.trace(url).fetched_at, "the server responds after a minute, long after the stop"
@@ -210,7 +210,7 @@ def test_a_full_backlog_stops_fetching(sites: Farm, world: World) -> None:
     sites_pages = add_sites(sites, 4, 100)
     world.source()
     world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
-    with world.crawler(high_water=3, patch={"crawler.frontier.MAINTENANCE_INTERVAL_SECONDS": 0.5}):
+    with world.crawler(high_water=3, patch={"crawler.frontier.frontier.MAINTENANCE_INTERVAL_SECONDS": 0.5}):
         world.wait(lambda: len(world.ledger.pending_segments(now=now(), limit=99)) >= 3)
         time.sleep(2)
         backlog = len(world.ledger.pending_segments(now=now(), limit=99))
@@ -245,7 +245,7 @@ def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, wor
     url = site.page("/go", redirect=busy_site.feed("/a"))  # a page would leave its site, and the target would have a row of its own
     assert world.ledger.lease_host(busy_site.host, "another", seconds=60, now=now()) is not None
     world.submit(url, kind=Kind.FEED)
-    with world.crawler(patch={"crawler.fetch_task.BUSY_HOST_PAUSE_SECONDS": 1.0}, delay=0.0):
+    with world.crawler(patch={"crawler.frontier.fetch_task.BUSY_HOST_PAUSE_SECONDS": 1.0}, delay=0.0):
         world.wait(lambda: "a host that another crawler holds" in (world.trace(url).detail or ""))
         assert (busy_site.log, world.trace(url).attempts) == ([], 0)
         world.ledger.release_host(busy_site.host, "another", now=now())

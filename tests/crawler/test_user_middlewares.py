@@ -16,9 +16,9 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response as ScrapyResponse
 from world import World
 
-from crawler.cookies import BoundedCookiesMiddleware
-from crawler.downloader import MiddlewareDownload
-from crawler.renderer import Renderer, RenderingError
+from crawler.browser.renderer import Renderer, RenderingError
+from crawler.fetching.downloader import MiddlewareDownload
+from crawler.network.cookies import BoundedCookiesMiddleware
 from newsmill.address_guard import Guard
 from newsmill.cli.extract import PageResponse, fetch_page
 from newsmill.exceptions import NewsmillError
@@ -351,7 +351,7 @@ def test_cookies_have_bounds_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer("big=" + "x" * 5000, "small=1") == "small=1"
     assert answer(*(f"c{n}=1" for n in range(400))) == ""
     assert answer("small=2") == "small=2"
-    monkeypatch.setattr("crawler.cookies.MAX_COOKIE_JARS", 100)
+    monkeypatch.setattr("crawler.network.cookies.MAX_COOKIE_JARS", 100)
     for n in range(1000):
         middleware.process_request(Request(f"http://h{n}.example/", meta={"cookiejar": f"host h{n}.example"}))
         assert len(middleware.jars) <= 101

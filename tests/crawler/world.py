@@ -17,7 +17,8 @@ from typing import Any
 
 from forked_process import ForkedProcess
 
-from crawler import frontier, process
+from crawler import process
+from crawler.frontier import frontier
 from newsmill.archive.archive import Archive
 from newsmill.context import open_context
 from newsmill.extraction.pipeline import read

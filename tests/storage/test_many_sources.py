@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
-from crawler.frontier import DocumentLimit
+from crawler.frontier.frontier import DocumentLimit
 from newsmill.cli.sources import read_listed
 from newsmill.cli.status import collect, print_status
 from newsmill.context import AppContext, build_context

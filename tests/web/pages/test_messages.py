@@ -51,7 +51,7 @@ PLACES = {
 }
 # Functions whose texts are joined to one detail, so that no call has them as its argument.
 PARTS = {
-    "crawler/listing_task.py": ("run",),
+    "crawler/frontier/listing_task.py": ("run",),
     "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
     "newsmill/web/apprise_child.py": ("find_refusal", "send"),
     "newsmill/web/http_client.py": ("find_target_refusal",),

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from crawler.downloader import Downloader
-from crawler.listings import ListingParser
-from crawler.network_monitor import NetworkMonitor
-from crawler.page_writer import PageWriter
-from crawler.renderer import Renderer
-from crawler.robots import RobotsResponse
-from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
+from crawler.browser.renderer import Renderer
+from crawler.fetching.downloader import Downloader
+from crawler.fetching.robots import RobotsResponse
+from crawler.listings.parser import ListingParser
+from crawler.politeness.throttle import HostThrottle, StopRequestedError, StopSignal
+from crawler.segments.page_writer import PageWriter
+from crawler.state.network_monitor import NetworkMonitor
 from newsmill.archive.archive import MAX_SEGMENT_PAGES
 from newsmill.discovery.source_sites import covers
 from newsmill.exceptions import ServiceError

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from crawler.crawl_state import CrawlState, HostLeases
-from crawler.failure_log import log_ended, log_host_failure
-from crawler.fetch_task import FetchTask, find_refusal, make_outage_pause
-from crawler.response_policy import RetryAt, decide_failure, make_stopped_pause
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError
+from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
+from crawler.frontier.failure_log import log_ended, log_host_failure
+from crawler.frontier.fetch_task import FetchTask, find_refusal, make_outage_pause
+from crawler.politeness.response_policy import RetryAt, decide_failure, make_stopped_pause
+from crawler.politeness.throttle import STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError
+from crawler.state.crawl_state import CrawlState, HostLeases
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed

@@ -1,7 +1,7 @@
 """Renders fetched pages in a browser, for sources that ask for it. Nothing of the browser is imported before the first page.
 
-`crawler.downloader.CappedHandler` hands the request to `crawler.browser`. No middleware sees it: it fetches nothing, because the page has
-been fetched, and a cache would answer it with the response.
+`crawler.fetching.downloader.CappedHandler` hands the request to `crawler.browser.handler`. No middleware sees it:
+it fetches nothing, because the page has been fetched, and a cache would answer it with the response.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scrapy import Request
 from scrapy.exceptions import NotSupported
 from scrapy.http import Response
 
-from crawler.response_policy import RequestOutcomeError
+from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.address_guard import Guard
 from newsmill.model import LeasedUrl, Page, Render, Source
 

@@ -1,7 +1,8 @@
-"""One run of a source's spider, in a process of its own: `python -m crawler.spider_run`, started by a crawler or `newsmill sources test`.
+"""One run of a source's spider, in a process of its own.
 
-The request is the first line of standard input. The run ends when that pipe closes, because then its parent has ended. The report is the
-last line of standard output. A bug, a crash or a limit of the spider ends this process and no other.
+A crawler or `newsmill sources test` starts it with `python -m crawler.spider_runs.spider_run`. The request is the first line of standard
+input. The run ends when that pipe closes, because then its parent has ended. The report is the last line of standard output. A bug, a crash
+or a limit of the spider ends this process and no other.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.settings import Settings as ScrapySettings
 from twisted.python.failure import Failure
 
-from crawler.crawl_state import BACKLOG_POLL_SECONDS, LEASE_SECONDS, LedgerCalls
-from crawler.downloader import Downloader, MiddlewareDownload
-from crawler.robots import product_name
+from crawler.fetching.downloader import Downloader, MiddlewareDownload
+from crawler.fetching.robots import product_name
+from crawler.politeness.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopSignal
 from crawler.settings import default_spider_settings, fixed_spider_settings, list_ignored_settings, load_user_settings
-from crawler.source_spider import check_arguments, find_start_hint, load_spider
-from crawler.spider_hosts import FAILED, HOSTS, RobotsDownload, SpiderHosts, has_spider_middleware
-from crawler.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
-from crawler.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopSignal
+from crawler.spider_runs.source_spider import check_arguments, find_start_hint, load_spider
+from crawler.spider_runs.spider_hosts import FAILED, HOSTS, RobotsDownload, SpiderHosts, has_spider_middleware
+from crawler.spider_runs.spider_worker import REPORT_JSON, REPORT_PREFIX, REQUEST_JSON, OutputCounts, RunReport, RunRequest
+from crawler.state.crawl_state import BACKLOG_POLL_SECONDS, LEASE_SECONDS, LedgerCalls
 from newsmill import settings as configuration
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
@@ -501,8 +502,8 @@ def _run_spider(run: SpiderRun, spider_class: type[scrapy.Spider], settings: Set
 def _limit_memory(megabytes: int) -> None:
     """Limit the address space to what is mapped now and `megabytes` more. Linux only.
 
-    The hard limit stays, because the browser reserves 1 TB of it: crawler/bare_node.sh lifts the limit for its processes, which
-    crawler/browser.py watches.
+    The hard limit stays, because the browser reserves 1 TB of it: crawler/browser/bare_node.sh lifts the limit for its processes, which
+    crawler/browser/handler.py watches.
     """
     if sys.platform == "linux":
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

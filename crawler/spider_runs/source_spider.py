@@ -20,9 +20,9 @@ from scrapy import Request, Spider
 from scrapy.http import Response
 
 import crawler.spiders
-from crawler.listings import ListingParser, ParsedLinks, ParseRequest
+from crawler.listings.parser import ListingParser, ParsedLinks, ParseRequest
 from crawler.settings import import_user_module
-from crawler.spider_worker import RunRequest
+from crawler.spider_runs.spider_worker import RunRequest
 from newsmill.context import data_folder
 from newsmill.discovery.source_sites import list_sites
 from newsmill.exceptions import ConfigError, DecodeError, ListingError

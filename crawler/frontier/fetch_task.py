@@ -7,16 +7,23 @@ from datetime import datetime, timedelta
 
 import regex
 
-from crawler.article_pages import ArticlePages, FailedPart
-from crawler.crawl_state import CrawlState, HostLeases
-from crawler.downloader import PAGE_ACCEPT, CheckRedirect, FetchRequest
-from crawler.failure_log import log_ended, log_postponed, log_success
-from crawler.listing_task import ListingTask, read_pushes
-from crawler.renderer import needs_rendering
-from crawler.response_policy import REFUSAL_STATUSES, RetryAt, decide_failure, decide_response, find_retry_after, make_stopped_pause
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
+from crawler.browser.renderer import needs_rendering
+from crawler.fetching.downloader import PAGE_ACCEPT, CheckRedirect, FetchRequest
+from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
+from crawler.frontier.article_pages import ArticlePages, FailedPart
+from crawler.frontier.failure_log import log_ended, log_postponed, log_success
+from crawler.frontier.listing_task import ListingTask, read_pushes
+from crawler.politeness.response_policy import (
+    REFUSAL_STATUSES,
+    RetryAt,
+    decide_failure,
+    decide_response,
+    find_retry_after,
+    make_stopped_pause,
+)
+from crawler.politeness.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, wait_for_turn
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, wait_for_turn
+from crawler.state.crawl_state import CrawlState, HostLeases
 from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY

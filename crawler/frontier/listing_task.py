@@ -10,10 +10,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from crawler.crawl_state import CrawlState, SectionPage
-from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
-from crawler.robots import robots_url
-from crawler.throttle import HostThrottle, StopRequestedError
+from crawler.fetching.robots import robots_url
+from crawler.listings.parser import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
+from crawler.politeness.throttle import HostThrottle, StopRequestedError
+from crawler.state.crawl_state import CrawlState, SectionPage
 from newsmill import urls
 from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links

@@ -2,8 +2,8 @@
 
 The user's Scrapy settings hold, because a site may be reachable through their proxy only.
 
-`python -m crawler.page_fetch URL` prints one JSON object: url, content_type, content_encoding and body (base64), or outcome and detail.
-`crawler.site_inspector` fetches the pages of a site in the same way.
+`python -m crawler.inspection.page_fetch URL` prints one JSON object: url, content_type, content_encoding and body (base64), or outcome
+and detail. `crawler.inspection.site_inspector` fetches the pages of a site in the same way.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any, Protocol, TypeVar
 from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
-from crawler.downloader import PAGE_ACCEPT, Downloader, FetchRequest, make_downloader
-from crawler.fetch_task import ACCEPT
-from crawler.response_policy import RetryAt, decide_response
-from crawler.robots import RobotsResponse, fetch_robots, product_name
+from crawler.fetching.downloader import PAGE_ACCEPT, Downloader, FetchRequest, make_downloader
+from crawler.fetching.robots import RobotsResponse, fetch_robots, product_name
+from crawler.frontier.fetch_task import ACCEPT
+from crawler.politeness.response_policy import RetryAt, decide_response
+from crawler.politeness.throttle import ORDER_LOOKUPS, FindOrder, HostThrottle, StopSignal, wait_for_turn
 from crawler.settings import (
     MAX_BODY_BYTES,
     check_components_started,
@@ -33,7 +34,6 @@ from crawler.settings import (
     exit_with_message,
     load_user_settings,
 )
-from crawler.throttle import ORDER_LOOKUPS, FindOrder, HostThrottle, StopSignal, wait_for_turn
 from newsmill import settings as configuration
 from newsmill import urls
 from newsmill.context import has_store, open_context

@@ -42,9 +42,9 @@ from scrapy_playwright.handler import (  # type: ignore[import-untyped]
 )
 from scrapy_playwright.page import PageMethod  # type: ignore[import-untyped]
 
-from crawler.forward_proxy import ForwardProxy, ProxyAccount
-from crawler.renderer import RENDER_JOB, RenderingError, RenderJob
-from crawler.throttle import StopRequestedError, is_stopped_by_owner
+from crawler.browser.forward_proxy import ForwardProxy, ProxyAccount
+from crawler.browser.renderer import RENDER_JOB, RenderingError, RenderJob
+from crawler.politeness.throttle import StopRequestedError, is_stopped_by_owner
 from newsmill.address_guard import Guard
 from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError

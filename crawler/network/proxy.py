@@ -39,7 +39,7 @@ from twisted.internet.error import ConnectError
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
-from crawler.response_policy import RequestOutcomeError
+from crawler.politeness.response_policy import RequestOutcomeError
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, WEB_PORTS, Guard, is_answer_of_name_server
 from newsmill.model import Outcome, OutcomeRecord
 

@@ -1,6 +1,6 @@
 """The runs of one source's spider: leased like a host, run in a process of its own, and ended with an outcome or postponed.
 
-The process is `crawler.spider_run`. Its request and its report are JSON on the pipes.
+The process is `crawler.spider_runs.spider_run`. Its request and its report are JSON on the pipes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from crawler.crawl_state import CrawlState
-from crawler.host_worker import CRASH_PAUSE
-from crawler.response_policy import TRANSIENT_FAILURES, TRANSIENT_STATUSES, RetryAt, decide_failure
-from crawler.throttle import StopRequestedError
+from crawler.frontier.host_worker import CRASH_PAUSE
+from crawler.politeness.response_policy import TRANSIENT_FAILURES, TRANSIENT_STATUSES, RetryAt, decide_failure
+from crawler.politeness.throttle import StopRequestedError
+from crawler.state.crawl_state import CrawlState
 from newsmill.exceptions import ServiceError
 from newsmill.model import OUTCOMES, LeasedUrl, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -107,7 +107,7 @@ class SpiderProcess:
 
         `-P` keeps a folder named "crawler" in the working directory out of the import path; in its own session, Ctrl-C spares it.
         """
-        command = (sys.executable, "-P", "-m", "crawler.spider_run")
+        command = (sys.executable, "-P", "-m", "crawler.spider_runs.spider_run")
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, env=os.environ, limit=MAX_LINE_BYTES
         )

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from crawler.crawl_state import CrawlState
-from crawler.downloader import CheckRedirect, FetchRequest
-from crawler.listings import ParseRequest
-from crawler.response_policy import RetryAt, decide_failure, decide_response, make_stopped_pause
+from crawler.fetching.downloader import CheckRedirect, FetchRequest
+from crawler.listings.parser import ParseRequest
+from crawler.politeness.response_policy import RetryAt, decide_failure, decide_response, make_stopped_pause
+from crawler.politeness.throttle import STOPPED_BY_OWNER, HostThrottle, wait_for_turn
 from crawler.settings import MAX_BODY_BYTES
-from crawler.throttle import STOPPED_BY_OWNER, HostThrottle, wait_for_turn
+from crawler.state.crawl_state import CrawlState
 from newsmill import urls
 from newsmill.discovery.article_pages import MAX_ARTICLE_PAGES, find_page_number, is_page_of
 from newsmill.exceptions import DecodeError, ListingError

@@ -23,12 +23,19 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.python import global_object_name
 
-from crawler.crawl_state import LedgerCalls
-from crawler.downloader import Downloader, describe_error
-from crawler.fetch_task import find_robots_refusal
-from crawler.response_policy import RequestOutcomeError
-from crawler.robots import HOST_FAILURES, fetch_robots, restore_throttle
-from crawler.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError, wait_for_turn
+from crawler.fetching.downloader import Downloader, describe_error
+from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
+from crawler.frontier.fetch_task import find_robots_refusal
+from crawler.politeness.response_policy import RequestOutcomeError
+from crawler.politeness.throttle import (
+    FIRST_PAUSE_SECONDS,
+    STOPPED_BY_OWNER,
+    HostThrottle,
+    LeaseLostError,
+    StopRequestedError,
+    wait_for_turn,
+)
+from crawler.state.crawl_state import LedgerCalls
 from newsmill import urls
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.exceptions import ServiceError, UrlError

@@ -48,12 +48,12 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 from twisted.web.http_headers import InvalidHeaderName
 
-from crawler.certificates import CertificateRefusedError, VerifyingContextFactory
-from crawler.proxy import ProxyClient, ProxyError, make_refusal_outcome
-from crawler.renderer import PLAYWRIGHT, RENDER_JOB, RenderingError
-from crawler.response_policy import RequestOutcomeError
+from crawler.browser.renderer import PLAYWRIGHT, RENDER_JOB, RenderingError
+from crawler.network.certificates import CertificateRefusedError, VerifyingContextFactory
+from crawler.network.proxy import ProxyClient, ProxyError, make_refusal_outcome
+from crawler.politeness.response_policy import RequestOutcomeError
+from crawler.politeness.throttle import LEASE_CHECKS, STOPPED_BY_OWNER, LeaseLostError, StopRequestedError, is_stopped_by_owner
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from crawler.throttle import LEASE_CHECKS, STOPPED_BY_OWNER, LeaseLostError, StopRequestedError, is_stopped_by_owner
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, REMEDY, Guard, make_guarded_getaddrinfo
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
@@ -131,7 +131,7 @@ class Downloader:
     ) -> None:
         """`max_body` (bytes) and `max_seconds` lower the limits of a request. `has_middlewares`: `download` runs middlewares of the
         user, which may change headers and answer requests themselves; with `keeps_cookies`, one of them keeps cookies. `render` takes the
-        requests of `crawler.renderer`."""
+        requests of `crawler.browser.renderer`."""
         self.download = download
         self.render = render or download
         self.guard = guard
@@ -529,7 +529,7 @@ def _find_browser_handler(crawler: Crawler) -> Any:
     """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
     if crawler not in _BROWSER_HANDLERS:
         try:
-            from crawler.browser import BrowserHandler  # loads Playwright, which few crawlers need
+            from crawler.browser.handler import BrowserHandler  # loads Playwright, which few crawlers need
         except ImportError as error:
             raise NotSupported(f"the extra is not installed ({error}): {install_hint('render')}") from error
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)

@@ -1,7 +1,7 @@
 """Inspects a site before it is followed: its listings, robots.txt, declarations, and three articles with the text that would be stored.
 
-`python -m crawler.site_inspector URL [DELAY]` prints one JSON object (`newsmill.site_inspection.SiteInspection`). The requests are few and
-polite: one after the other, at the pace that robots.txt asks for. Listings and articles are parsed in child processes.
+`python -m crawler.inspection.site_inspector URL [DELAY]` prints one JSON object (`newsmill.site_inspection.SiteInspection`). The requests
+are few and polite: one after the other, at the pace that robots.txt asks for. Listings and articles are parsed in child processes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from scrapy import Spider
 
-from crawler.listings import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest
-from crawler.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
-from crawler.robots import robots_url
+from crawler.fetching.robots import robots_url
+from crawler.inspection.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
+from crawler.listings.parser import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest
 from crawler.settings import exit_with_message
 from newsmill import site_inspection, urls
 from newsmill.discovery.html_listings import make_well_known_links

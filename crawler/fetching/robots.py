@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from crawler.downloader import Downloader, FetchRequest
-from crawler.throttle import STOPPED_BY_OWNER, FindOrder, HostThrottle, wait_for_turn
+from crawler.fetching.downloader import Downloader, FetchRequest
+from crawler.politeness.throttle import STOPPED_BY_OWNER, FindOrder, HostThrottle, wait_for_turn
 from newsmill import urls
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.robots import RobotsTxt

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from crawler.crawl_state import CrawlState, HostLeases
-from crawler.downloader import Downloader
-from crawler.host_worker import HostWorker
-from crawler.page_writer import PageWriter, Spool, recover_spool
-from crawler.spider_worker import SpiderWorker
-from crawler.throttle import LeaseLostError, StopRequestedError, StopSignal
+from crawler.fetching.downloader import Downloader
+from crawler.frontier.host_worker import HostWorker
+from crawler.politeness.throttle import LeaseLostError, StopRequestedError, StopSignal
+from crawler.segments.page_writer import PageWriter, Spool, recover_spool
+from crawler.spider_runs.spider_worker import SpiderWorker
+from crawler.state.crawl_state import CrawlState, HostLeases
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger

@@ -237,7 +237,7 @@ def _attribute(request: ParseRequest, link: Link) -> Link:
 
 # ---- the parent of the child process
 
-HANDLER = "crawler.listings:make_handler"
+HANDLER = "crawler.listings.parser:make_handler"
 # CPU time of one listing: all hosts share the child. Three times the cost of the largest honest listings: 6.5 s for a news sitemap of
 # 50 MB with 48,000 entries; 0.8 s for a feed, a section or a homepage of 10 MB.
 MAX_SITEMAP_CPU_SECONDS, MAX_CPU_SECONDS = 20.0, 5.0

@@ -24,7 +24,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from crawler.throttle import StopRequestedError, StopSignal
+from crawler.politeness.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Page
