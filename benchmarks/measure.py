@@ -77,7 +77,7 @@ def kind_of(command_line: str) -> str:
         return "redis"
     if words[0].startswith(("postgres:", "nginx:")) or Path(words[0]).name in ("postgres", "nginx"):
         return "postgres" if "postgres" in words[0] else "nginx"
-    if any(word.startswith("crawler.listings.parser:") for word in words):  # the child that parses listings
+    if any(word.startswith("crawler.listings.reader:") for word in words):  # the child that parses listings
         return "crawler"
     named = [word for word in words if word in ("crawler", "worker", "scheduler")]
     return named[0] if named else "command"

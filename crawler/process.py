@@ -24,9 +24,13 @@ from crawler.browser.renderer import RENDER_JOB
 from crawler.fetching.downloader import make_downloader
 from crawler.fetching.robots import product_name
 from crawler.frontier.frontier import DocumentLimit, Frontier
-from crawler.politeness.throttle import LEASE_CHECKS, ORDER_LOOKUPS, StopRequestedError, StopSignal
-from crawler.settings import check_components_started, check_protection, crawl_settings, exit_with_message, load_user_settings
-from crawler.state.crawl_state import LEASE_SECONDS
+from crawler.politeness.publisher_orders import LEASE_CHECKS, ORDER_LOOKUPS
+from crawler.politeness.throttle import StopRequestedError, StopSignal
+from crawler.state.ledger_calls import LEASE_SECONDS
+from crawler.user_settings.components import check_components_started
+from crawler.user_settings.exit_message import exit_with_message
+from crawler.user_settings.merge import crawl_settings, load_user_settings
+from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
@@ -99,9 +103,6 @@ def make_enqueue(queue: Queue) -> Callable[[str], bool]:
         return True
 
     return enqueue
-
-
-# ---- the spider -----------------------------------------------------------------------------------------------------------------
 
 
 class NewsSpider(Spider):
@@ -189,9 +190,6 @@ class NewsSpider(Spider):
         return await engine.download_async(request)
 
 
-# ---- the crawl of `newsmill crawler`
-
-
 def run(
     context: AppContext,
     *,
@@ -232,9 +230,6 @@ def run(
     if user:
         check_components_started(task)
     return 0 if isinstance(crawler.spider, NewsSpider) and crawler.spider.has_run else 1
-
-
-# ---- the crawl of `scrapy crawl news`
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def outcomes() -> str:
 
 def scrapy_protected() -> str:
     """One row per Scrapy setting that an administrator cannot change."""
-    from crawler.settings import CRAWL_PROTECTED, PROTECTED
+    from crawler.user_settings.protection import CRAWL_PROTECTED, PROTECTED
 
     parts = (("every spider", PROTECTED), ("the continuous crawl", CRAWL_PROTECTED))
     rows = [f"| `{item.name}` | {where} | {item.reason} | {item.remedy} |" for where, items in parts for item in items]
@@ -94,7 +94,7 @@ def scrapy_protected() -> str:
 
 def scrapy_middlewares() -> str:
     """One row per Scrapy setting that brings a middleware."""
-    from crawler.settings import MIDDLEWARES
+    from crawler.user_settings.components import MIDDLEWARES
 
     rows = [f"| `{name}` | `{path.rpartition('.')[2]}` | {number} |" for name, (path, number) in MIDDLEWARES.items()]
     return table("setting", "middleware", "priority", rows=rows)

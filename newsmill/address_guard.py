@@ -2,7 +2,7 @@
 
 `getaddrinfo` sees host names and IP literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
 IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler
-(crawler/fetching/downloader.py) and the webhooks (newsmill/web) connect through it.
+(crawler/network/guarded_resolver.py) and the webhooks (newsmill/web) connect through it.
 
 A submitted URL is checked first as far as that needs no connection, so that the submitter gets an error at once.
 """

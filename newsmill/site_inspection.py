@@ -1,6 +1,6 @@
 """The inspection of a site before it is followed: what it offers, what three of its articles look like, and the plan that follows from it.
 
-The fetches run in a process of their own (`crawler.inspection.site_inspector`), so that a command or a web server without Scrapy
+The fetches run in a process of their own (`crawler.inspection.inspection_process`), so that a command or a web server without Scrapy
 can ask for them.
 """
 
@@ -263,7 +263,7 @@ def inspect_site(
 
 
 def _run(url: str, delay: float | None, on_start: OnStart | None, on_finding: OnFinding | None) -> SiteInspection:
-    command = [sys.executable, "-P", "-m", "crawler.inspection.site_inspector", url, *([] if delay is None else [str(delay)])]
+    command = [sys.executable, "-P", "-m", "crawler.inspection.inspection_process", url, *([] if delay is None else [str(delay)])]
     result, started_at = b"", time.monotonic()
     with (
         tempfile.TemporaryFile() as errors,

@@ -277,7 +277,7 @@ def test_pure_packages_do_not_read_the_clock() -> None:
 
 # What unpacks, decodes or parses bytes of other people takes seconds for a hostile body.
 BODY_READERS = {"decode_body", "to_utf8", "to_text", "tell_body_kind", "read_feed", "read_homepage", "read_section", "SitemapReader"}
-NOT_ON_THE_LOOP = {"crawler.listings.parser", "crawler.inspection.site_inspector"}  # a child process, and a program that fetches one site
+NOT_ON_THE_LOOP = {"crawler.listings.reader", "crawler.inspection.site_inspector"}  # a child process, and a program that fetches one site
 
 
 def calls(tree: ast.AST) -> set[str]:

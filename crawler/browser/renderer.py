@@ -1,6 +1,6 @@
 """Renders fetched pages in a browser, for sources that ask for it. Nothing of the browser is imported before the first page.
 
-`crawler.fetching.downloader.CappedHandler` hands the request to `crawler.browser.handler`. No middleware sees it:
+`crawler.network.download_handler.CappedHandler` hands the request to `crawler.browser.handler`. No middleware sees it:
 it fetches nothing, because the page has been fetched, and a cache would answer it with the response.
 """
 

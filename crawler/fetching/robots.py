@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from crawler.fetching.downloader import Downloader, FetchRequest
-from crawler.politeness.throttle import STOPPED_BY_OWNER, FindOrder, HostThrottle, wait_for_turn
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, FindOrder, wait_for_turn
+from crawler.politeness.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.robots import RobotsTxt

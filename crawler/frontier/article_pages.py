@@ -10,9 +10,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from crawler.fetching.downloader import CheckRedirect, FetchRequest
-from crawler.listings.parser import ParseRequest
+from crawler.listings.messages import ParseRequest
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, wait_for_turn
 from crawler.politeness.response_policy import RetryAt, decide_failure, decide_response, make_stopped_pause
-from crawler.politeness.throttle import STOPPED_BY_OWNER, HostThrottle, wait_for_turn
+from crawler.politeness.throttle import HostThrottle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.state.crawl_state import CrawlState
 from newsmill import urls

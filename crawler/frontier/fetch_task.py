@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import regex
-
 from crawler.browser.renderer import needs_rendering
 from crawler.fetching.downloader import PAGE_ACCEPT, CheckRedirect, FetchRequest
 from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.frontier.article_pages import ArticlePages, FailedPart
 from crawler.frontier.failure_log import log_ended, log_postponed, log_success
 from crawler.frontier.listing_task import ListingTask, read_pushes
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, wait_for_turn
 from crawler.politeness.response_policy import (
     REFUSAL_STATUSES,
     RetryAt,
@@ -21,18 +20,19 @@ from crawler.politeness.response_policy import (
     find_retry_after,
     make_stopped_pause,
 )
-from crawler.politeness.throttle import FIRST_PAUSE_SECONDS, STOPPED_BY_OWNER, HostThrottle, LeaseLostError, wait_for_turn
+from crawler.politeness.throttle import FIRST_PAUSE_SECONDS, HostThrottle, LeaseLostError
+from crawler.politeness.url_refusals import find_pattern_refusal, find_robots_refusal
 from crawler.settings import MAX_BODY_BYTES
-from crawler.state.crawl_state import CrawlState, HostLeases
+from crawler.state.crawl_state import CrawlState
+from crawler.state.host_leases import HostLeases
 from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
-from newsmill.discovery.source_sites import covers, is_hint_trusted, list_sites
-from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render, Source
+from newsmill.discovery.source_sites import is_hint_trusted, list_sites
+from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render
 from newsmill.storage.ledger import Ended, Postponed
 
-MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
@@ -148,8 +148,6 @@ class FetchTask:
         max_body = MAX_SITEMAP_BYTES if leased_url.kind is Kind.SITEMAP else MAX_BODY_BYTES
         return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, max_body, cookiejar)
 
-    # ---- redirects
-
     async def _check_redirect(self, _: str, target: str) -> OutcomeRecord | None:
         """Wait for the throttle of the target's host; an outcome if the redirect may not be followed. Raises HostBusyError.
 
@@ -234,8 +232,6 @@ class FetchTask:
         """When the host that a redirect leads to may be free. A longer pause ends before the wait of a row that fails."""
         now = self.state.now()
         return min(max(now + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS), busy.paused_until or now), now + MAX_RETRY_DELAY)
-
-    # ---- results
 
     async def _save(self, page: Page, request: FetchRequest) -> FailedPart | None:
         """Save a page or the links of a listing. An article waits for a further page that may come later; that page is returned."""
@@ -349,47 +345,3 @@ class FetchTask:
 def make_outage_pause(failure: OutcomeRecord, until: datetime) -> RetryAt:
     """The pause of a host during an outage of the network."""
     return RetryAt(until, f"the network of the crawler does not answer ({failure.outcome})", until)
-
-
-def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
-    """The outcome of a URL that may not be fetched, by robots.txt or by the source's patterns. None: it may be."""
-    refusal = find_robots_refusal(leased_url.url, source, throttle)
-    return find_pattern_refusal(leased_url.url, source, throttle) if refusal is None and leased_url.kind is Kind.PAGE else refusal
-
-
-def find_robots_refusal(url: str, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
-    """The outcome of a URL that its host's robots.txt forbids, or may forbid. None: it is allowed, or the source need not obey.
-
-    The permission of a source's publisher holds for the sites of the source.
-    """
-    if source is not None and not source.robots and covers(source, url):
-        return None
-    decision = throttle.decide(url)
-    if decision.is_allowed:
-        return None
-    return OutcomeRecord(
-        Outcome.ROBOTS_DISALLOWED, None if decision.is_complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
-    )
-
-
-def find_pattern_refusal(url: str, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
-    """The outcome of a URL that the source's allow and deny patterns leave out; deny wins. None: it may be fetched.
-
-    A pattern can backtrack for years on a URL made for it. After MAX_PATTERN_SECONDS the URL is left out, and its host is charged.
-    """
-    if source is None:
-        return None
-    pattern = ""
-    try:
-        for pattern in source.deny:
-            if regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS):
-                return OutcomeRecord(Outcome.DENIED, f"deny {pattern!r}")
-        for pattern in source.allow:
-            if regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS):
-                return None
-    except TimeoutError:
-        throttle.charge_cpu(MAX_PATTERN_SECONDS)
-        return OutcomeRecord(
-            Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one"
-        )
-    return OutcomeRecord(Outcome.DENIED, "matches no allow pattern") if source.allow else None

@@ -17,9 +17,11 @@ from pathlib import Path
 from crawler.fetching.downloader import Downloader
 from crawler.frontier.host_worker import HostWorker
 from crawler.politeness.throttle import LeaseLostError, StopRequestedError, StopSignal
-from crawler.segments.page_writer import PageWriter, Spool, recover_spool
+from crawler.segments.page_writer import PageWriter, recover_spool
+from crawler.segments.spool import Spool
 from crawler.spider_runs.spider_worker import SpiderWorker
-from crawler.state.crawl_state import CrawlState, HostLeases
+from crawler.state.crawl_state import CrawlState
+from crawler.state.host_leases import HostLeases
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger
@@ -187,8 +189,6 @@ class Frontier:
         if state.is_page_limit_reached:
             return True
         return not await state.call_ledger(lambda now: state.ledger.is_fetch_due(state.only_source, until=now + MAX_IDLE_WAIT))
-
-    # ---- workers
 
     async def _lease_hosts(self) -> bool:
         """Lease hosts up to `max_hosts`, and runs of spiders up to MAX_SPIDER_RUNS, and start a worker for each. Whether there were any."""

@@ -12,10 +12,13 @@ from itertools import takewhile
 
 from crawler.fetching.robots import HOST_FAILURES, fetch_robots, restore_throttle
 from crawler.frontier.failure_log import log_ended, log_host_failure
-from crawler.frontier.fetch_task import FetchTask, find_refusal, make_outage_pause
+from crawler.frontier.fetch_task import FetchTask, make_outage_pause
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER
 from crawler.politeness.response_policy import RetryAt, decide_failure, make_stopped_pause
-from crawler.politeness.throttle import STOPPED_BY_OWNER, HostThrottle, LeaseLostError, StopRequestedError
-from crawler.state.crawl_state import CrawlState, HostLeases
+from crawler.politeness.throttle import HostThrottle, LeaseLostError, StopRequestedError
+from crawler.politeness.url_refusals import find_refusal
+from crawler.state.crawl_state import CrawlState
+from crawler.state.host_leases import CRASH_PAUSE, HostLeases
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -27,7 +30,6 @@ MAX_BATCH_SECONDS = 30.0  # a batch may take at the host's delay: the rows of a 
 MAX_HOST_ROWS = 500  # then the host is released, so that every host gets its turn
 MAX_HOST_SECONDS = 300.0
 REFUSED_BATCH_ROWS = 500  # postponed or ended at a time where nothing may be fetched
-CRASH_PAUSE = timedelta(minutes=10)  # of a host that shows a bug of the crawler
 
 
 class HostWorker:
@@ -110,8 +112,6 @@ class HostWorker:
         self._pending = deque(listings)
         return listings
 
-    # ---- robots
-
     async def _fetch_robots(self, rows: list[LeasedUrl]) -> bool:
         """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended.
 
@@ -152,8 +152,6 @@ class HostWorker:
             await self._write(ended, postponed)
             self._pending.clear()
             await self._lease_rows(REFUSED_BATCH_ROWS)
-
-    # ---- rows
 
     async def _end_refused(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
         """End the rows that may not be fetched, in one commit, and return the others. A batch without any takes the time of one request."""
@@ -207,8 +205,6 @@ class HostWorker:
                 self._extend_pause(pause)
                 await self._save_pause()
 
-    # ---- pauses
-
     def _find_pause(self) -> RetryAt | None:
         """The pause of the host; None without one. A redirect of another host may have led to a page that calls for one."""
         if (seconds := self.throttle.pause_seconds) > 0:
@@ -228,8 +224,6 @@ class HostWorker:
             await self.state.call_ledger(
                 lambda now: self.state.ledger.pause_host(self.host, self.state.owner, until=until, failures=failures, now=now)
             )
-
-    # ---- results and release
 
     async def _write(self, ended: list[Ended], postponed: list[Postponed]) -> None:
         ledger = self.state.ledger

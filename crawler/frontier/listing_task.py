@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from crawler.fetching.robots import robots_url
-from crawler.listings.parser import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
+from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
 from crawler.politeness.throttle import HostThrottle, StopRequestedError
 from crawler.state.crawl_state import CrawlState, SectionPage
 from newsmill import urls
@@ -153,8 +153,6 @@ class ListingTask:
         shown = hash(frozenset(link.url for link in links.pages))
         return None if shown == before.shown_before else before._replace(depth=before.depth + 1, shown_before=shown)
 
-    # ---- the archive
-
     async def _find_backfill(self) -> Backfill | None:
         """The backfill of this source, if one is in progress. A listing that an ended one has left over is not read any more."""
         if self.source is None or self.leased_url.kind not in (Kind.SITEMAP, Kind.SECTION):
@@ -201,8 +199,6 @@ class ListingTask:
                 self.state.set_section_page(links.next_pages, following)
                 await self._backfill_listings(links.next_pages)
         return added
-
-    # ---- what is polled
 
     async def _add_listings(self, links: Sequence[Link], *, refetch: bool) -> None:
         if links:

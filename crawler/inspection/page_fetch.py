@@ -3,7 +3,7 @@
 The user's Scrapy settings hold, because a site may be reachable through their proxy only.
 
 `python -m crawler.inspection.page_fetch URL` prints one JSON object: url, content_type, content_encoding and body (base64), or outcome
-and detail. `crawler.inspection.site_inspector` fetches the pages of a site in the same way.
+and detail. `crawler.inspection.inspection_process` fetches the pages of a site in the same way.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from crawler.fetching.downloader import PAGE_ACCEPT, Downloader, FetchRequest, make_downloader
 from crawler.fetching.robots import RobotsResponse, fetch_robots, product_name
 from crawler.frontier.fetch_task import ACCEPT
+from crawler.politeness.publisher_orders import ORDER_LOOKUPS, FindOrder, wait_for_turn
 from crawler.politeness.response_policy import RetryAt, decide_response
-from crawler.politeness.throttle import ORDER_LOOKUPS, FindOrder, HostThrottle, StopSignal, wait_for_turn
-from crawler.settings import (
-    MAX_BODY_BYTES,
-    check_components_started,
-    check_protection,
-    crawl_settings,
-    exit_with_message,
-    load_user_settings,
-)
+from crawler.politeness.throttle import HostThrottle, StopSignal
+from crawler.settings import MAX_BODY_BYTES
+from crawler.user_settings.components import check_components_started
+from crawler.user_settings.exit_message import exit_with_message
+from crawler.user_settings.merge import crawl_settings, load_user_settings
+from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
 from newsmill import urls
 from newsmill.context import has_store, open_context

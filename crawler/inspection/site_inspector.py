@@ -1,28 +1,19 @@
-"""Inspects a site before it is followed: its listings, robots.txt, declarations, and three articles with the text that would be stored.
-
-`python -m crawler.inspection.site_inspector URL [DELAY]` prints one JSON object (`newsmill.site_inspection.SiteInspection`). The requests
-are few and polite: one after the other, at the pace that robots.txt asks for. Listings and articles are parsed in child processes.
-"""
+"""Fetches what an inspection of a site needs: its listings, robots.txt, declarations, three articles."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
-import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
-from scrapy import Spider
-
 from crawler.fetching.robots import robots_url
-from crawler.inspection.page_fetch import DELAY_SECONDS, PoliteFetcher, make_fetcher, run_spider
-from crawler.listings.parser import MAX_INDEX_SITEMAPS, ListingParser, ParseRequest
-from crawler.settings import exit_with_message
+from crawler.inspection.page_fetch import PoliteFetcher
+from crawler.inspection.samples import choose_articles, sort_date
+from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParseRequest
+from crawler.listings.parser import ListingParser
 from newsmill import site_inspection, urls
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.responses import BodyKind, tell_body_kind
@@ -37,30 +28,16 @@ from newsmill.discovery.robots import (
     read_tdmrep,
 )
 from newsmill.discovery.source_sites import list_sites
-from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Document, Kind, Link, Outcome, OutcomeRecord, Page
-from newsmill.sandbox.pages import Sandbox, SandboxCrash
-from newsmill.site_inspection import (
-    MAX_INSPECTION_SECONDS,
-    MIN_ARTICLE_LINKS,
-    FoundListing,
-    Obstacle,
-    RobotsSummary,
-    SampleArticle,
-    SiteInspection,
-    choose_site_url,
-    is_homepage,
-)
+from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
+from newsmill.site_inspection import FoundListing, Obstacle, RobotsSummary, SiteInspection, choose_site_url, is_homepage
 
 MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4
 MAX_GUESSES = 6  # of the usual URLs of feeds and sitemaps, for a site that names none
 MAX_SECTIONS = 40
-SAMPLE_ARTICLES = 3
 MAX_TRIED_SECTIONS = 3  # of a homepage that leads to nothing else
-SAMPLE_CHARACTERS = 600  # of an article's text
 GUESSED_SITEMAPS = ("/news-sitemap.xml", "/sitemap_news.xml", "/sitemap.xml", "/sitemap_index.xml")
 
 LISTING_KINDS = {BodyKind.FEED: Kind.FEED, BodyKind.SITEMAP: Kind.SITEMAP}
@@ -107,8 +84,6 @@ class SiteInspector:
         if self.found.obstacle is None:
             await self._fetch_articles()
             await self._read_declarations(page, body if kind is BodyKind.HTML else b"")
-
-    # ---- listings
 
     async def _inspect_listing(self, page: Page, kind: Kind) -> None:
         self._add(await self._read_listing(Link(self.found.url, kind, found_by="given"), page))
@@ -242,8 +217,6 @@ class SiteInspector:
             return listings, pages, OutcomeRecord(Outcome(error.outcome), str(error))
         return listings, pages[: site_inspection.MAX_COUNTED_PAGES], None
 
-    # ---- robots.txt and declarations
-
     def _summarise_robots(self) -> RobotsSummary | None:
         throttle = self.fetcher.get_throttle(self.found.url)
         if (robots := throttle.robots) is None:
@@ -285,8 +258,6 @@ class SiteInspector:
             return []
         return read_tdmrep(body, url) if path == TDMREP_PATH else read_ai_txt(body, page.header("Content-Type"), url)
 
-    # ---- articles
-
     async def _fetch_articles(self) -> None:
         listings = {urls.make_key(url) for url in self.found.sections}  # a sitemap may have the sections of its site as well
         for link in choose_articles(link for link in self._links if urls.make_key(link.url) not in listings):
@@ -319,146 +290,3 @@ def _is_feed_of(section: str, url: str) -> bool:
 
 def _make_guess(path: str, base: str) -> Link:
     return Link(urls.normalize(path, base), Kind.SITEMAP, found_by="guess")
-
-
-# ---- samples: the articles that an inspection shows, and what Newsmill would store of them
-
-
-def choose_articles(links: Iterable[Link]) -> list[Link]:
-    """The links to sample: the newest with a date, else the first; each URL once, with a date if one of its links has one.
-
-    >>> [link.url for link in choose_articles([Link("https://a.example/1"), Link("https://a.example/2"), Link("https://a.example/1")])]
-    ['https://a.example/1', 'https://a.example/2']
-    """
-    unique: dict[str, Link] = {}
-    for link in links:
-        key = urls.make_key(link.url)
-        if key not in unique or (not _get_date(unique[key]) and _get_date(link)):
-            unique[key] = link
-    return sorted(unique.values(), key=_get_date, reverse=True)[:SAMPLE_ARTICLES]
-
-
-def _get_date(link: Link) -> float:
-    return sort_date(link.hint.published_at or link.hint.modified_at)
-
-
-def sort_date(date: datetime | None) -> float:
-    """The key that sorts by date; what has none comes before every date."""
-    return 0.0 if date is None else date.timestamp()
-
-
-def is_article(sandbox: Sandbox, page: Page, found: SiteInspection) -> bool:
-    """Whether the given page is one article: by its URL or for want of links to others, and by its text."""
-    if score_article_url(page.url) < MIN_ARTICLE_SCORE and found.article_links >= MIN_ARTICLE_LINKS:
-        return False
-    return read_article(sandbox, page.url, page).outcome is Outcome.STORED
-
-
-def find_refusal(sandbox: Sandbox, page: Page) -> OutcomeRecord | None:
-    """The consent dialog or the bot filter that a page with HTTP status 200 is; None for any other page."""
-    result = sandbox.read(page, brief=True)
-    if isinstance(result, SandboxCrash) or result.ending.outcome not in (Outcome.CONSENT_WALL, Outcome.BLOCKED):
-        return None
-    return result.ending
-
-
-def read_article(sandbox: Sandbox, url: str, page: Page | OutcomeRecord) -> SampleArticle:
-    """The sample of a fetched article, or the outcome that its fetch or its extraction ended with.
-
-    The sample has the URL to which `url` redirects: the links of some feeds lead to a service that counts clicks.
-    """
-    if isinstance(page, OutcomeRecord):
-        return SampleArticle(url, page.outcome, page.detail)
-    url = page.url
-    result = sandbox.read(page, brief=True)
-    if isinstance(result, SandboxCrash):
-        return SampleArticle(url, Outcome.DIED, result.reason)
-    if result.document is None:
-        return SampleArticle(url, result.ending.outcome, result.ending.detail)
-    return make_sample(url, result.document)
-
-
-def make_sample(url: str, document: Document) -> SampleArticle:
-    """The fields of a document that are shown."""
-    return SampleArticle(
-        url,
-        Outcome.STORED,
-        None,
-        document.title,
-        document.published_at,
-        document.published_day,
-        document.authors,
-        document.language,
-        document.text[:SAMPLE_CHARACTERS],
-        document.word_count,
-        document.confidence,
-    )
-
-
-# ---- the process
-
-
-class InspectionSpider(Spider):
-    """Runs one SiteInspector in Scrapy's engine."""
-
-    name = "site_inspection"
-
-    def __init__(self, url: str, delay: float, values: Mapping[str, Any], has_middlewares: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.url, self.delay, self.values, self.has_middlewares = url, delay, values, has_middlewares
-        self.inspector: SiteInspector | None = None
-
-    async def start(self) -> AsyncIterator[Any]:
-        parser = ListingParser()
-        inspector = self.inspector = SiteInspector(self.url, make_fetcher(self, self.delay), parser, print_finding)
-        try:
-            async with asyncio.timeout(MAX_INSPECTION_SECONDS):
-                await inspector.run()
-        except TimeoutError:
-            inspector.found = replace(inspector.found, note=f"the inspection ended after {MAX_INSPECTION_SECONDS:.0f} s")
-        finally:
-            await parser.close()
-        inspector.found = replace(inspector.found, requests=inspector.fetcher.requests)
-        return
-        yield  # makes start() the generator that Scrapy expects; it yields no requests
-
-
-def inspect(url: str, delay: float | None) -> SiteInspection:
-    """The inspection of a URL in normal form. Runs Scrapy's reactor, so a process calls it once."""
-    spider = run_spider(InspectionSpider, url=url, delay=DELAY_SECONDS if delay is None else delay)
-    inspector = spider.inspector
-    if inspector is None:
-        return SiteInspection(url, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.CONNECTION, "the fetch was interrupted"))
-    found = inspector.found
-    if found.obstacle is None and found.kind is None:  # the time ended before the page was read
-        found = replace(found, obstacle=Obstacle.UNREACHABLE, failure=OutcomeRecord(Outcome.TIMEOUT, found.note or "no page"))
-    elif found.obstacle is None:
-        with Sandbox() as sandbox:
-            samples = tuple(
-                read_article(sandbox, article_url, page)
-                for article_url, page in zip(inspector.article_urls, inspector.articles, strict=False)
-            )
-            found = replace(found, articles=samples)
-            if inspector.given is not None and found.kind is Kind.SECTION and is_article(sandbox, inspector.given, found):
-                found = replace(found, obstacle=Obstacle.ARTICLE)
-            elif inspector.given is not None and site_inspection.find_obstacle(found) is Obstacle.NO_LINKS:
-                refusal = find_refusal(sandbox, inspector.given)
-                found = found if refusal is None else replace(found, obstacle=Obstacle.UNREACHABLE, failure=refusal)
-    return site_inspection.complete(found, delay=delay)
-
-
-def print_finding(finding: FoundListing) -> None:
-    """Print a line about what was just fetched, for the process that waits."""
-    sys.stdout.buffer.write(site_inspection.dump_finding(finding))
-    sys.stdout.buffer.flush()
-
-
-def main() -> None:
-    """Print the findings and the inspection of the URL of the command line."""
-    delay = float(sys.argv[2]) if len(sys.argv) > 2 else None
-    with exit_with_message():
-        sys.stdout.buffer.write(site_inspection.dump_inspection(inspect(sys.argv[1], delay)))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from scrapy.exceptions import IgnoreRequest
 
-from crawler.politeness.throttle import STOPPED_BY_OWNER
+from crawler.politeness.publisher_orders import STOPPED_BY_OWNER
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import NETWORK_FAILURES, Kind, Outcome, OutcomeRecord, Page

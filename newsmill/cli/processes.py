@@ -105,7 +105,7 @@ def check_scrapy_settings(settings: Settings) -> None:
     has_table = settings.sources_file is not None and bool(configuration.read_scrapy_table(settings.sources_file))
     if has_table or settings.scrapy_settings is not None:
         # Scrapy costs 0.5 s of CPU, which a start without such settings need not spend
-        from crawler.settings import load_user_settings
+        from crawler.user_settings.merge import load_user_settings
 
         load_user_settings(settings)
 

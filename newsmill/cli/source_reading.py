@@ -29,7 +29,7 @@ from newsmill.sources.table import format_duration, format_suggestion
 from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
-    from crawler.spider_runs.spider_worker import RunRequest
+    from crawler.spider_runs.run_report import RunRequest
     from newsmill.reextract import ReextractionDiff
 
 Name = Annotated[
@@ -234,7 +234,7 @@ def test_source(
             with context.open_context(configuration.load(), create=True):
                 pass
         # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
-        from crawler.spider_runs.source_spider import make_test_request
+        from crawler.spider_runs.listings_spider import make_test_request
 
         results, outcome = asyncio.run(run_test(make_test_request(source, limit), as_json))
     if as_json:
@@ -251,7 +251,9 @@ def test_source(
 
 async def run_test(request: RunRequest, as_json: bool) -> tuple[list[dict[str, Any]], OutcomeRecord]:
     """The results of a test run, and its outcome. JSON lines are printed as they come."""
-    from crawler.spider_runs.spider_worker import RunReport, SpiderProcess, describe_run
+    from crawler.spider_runs.run_outcome import describe_run
+    from crawler.spider_runs.run_report import RunReport
+    from crawler.spider_runs.spider_process import SpiderProcess
 
     results: list[dict[str, Any]] = []
     report = RunReport("crashed")

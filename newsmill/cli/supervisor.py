@@ -330,7 +330,7 @@ def fork_children(worker_count: int) -> Iterator[dict[str, ForkedProcess]]:
     if sys.platform == "linux" and threading.active_count() == 1:
         from newsmill.sandbox.pages import start_fork_server
 
-        start_fork_server("crawler.listings.parser")  # it imports the extractors beside the imports of worker and crawler
+        start_fork_server("crawler.listings.reader")  # it imports the extractors beside the imports of worker and crawler
         # all these processes need them; the other commands of these modules need not spend their 0.15 s of CPU
         import workers.scheduler
         import workers.worker  # noqa: F401

@@ -34,7 +34,7 @@ LIMITS = {
     "modules, worker": 505,
     "patterns, worker": 144,
     "modules, crawler": 725,
-    "patterns, crawler": 216,
+    "patterns, crawler": 200,
     "modules, page readers": 570,
     "patterns, page readers": 490,
 }

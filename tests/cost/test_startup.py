@@ -30,7 +30,7 @@ PROCESSES = {
     "crawl": "newsmill.cli.crawl, workers.scheduler, workers.worker",
     "worker": "newsmill.cli.processes, workers.worker",
     "crawler": "newsmill.cli.processes, crawler.process",
-    "page readers": "newsmill.sandbox.preload, newsmill.sandbox.pages, crawler.listings.parser",
+    "page readers": "newsmill.sandbox.preload, newsmill.sandbox.pages, crawler.listings.reader",
 }
 
 

@@ -14,6 +14,6 @@ def find_runs(parent: int) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(fields[1]) == parent and fields[0] != "Z" and b"crawler.spider_runs.spider_run" in command:
+        if int(fields[1]) == parent and fields[0] != "Z" and b"crawler.spider_runs.run_process" in command:
             runs.append(int(folder.name))
     return runs

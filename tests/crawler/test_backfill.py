@@ -12,7 +12,7 @@ from fake_site import Farm
 from world import World, now
 
 from crawler.frontier.listing_task import ListingTask
-from crawler.listings.parser import ParsedLinks
+from crawler.listings.messages import ParsedLinks
 from newsmill.cli import main
 from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 from fake_site import Farm
 from world import World
 
-from crawler.frontier.fetch_task import MAX_PATTERN_SECONDS, find_pattern_refusal
 from crawler.frontier.host_worker import MAX_BATCH_ROWS
 from crawler.politeness.throttle import MAX_CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, StopSignal
-from crawler.state.crawl_state import MAX_ROBOTS_CHARACTERS, HostLeases
+from crawler.politeness.url_refusals import MAX_PATTERN_SECONDS, find_pattern_refusal
+from crawler.state.host_leases import MAX_ROBOTS_CHARACTERS, HostLeases
 from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt
 from newsmill.model import Outcome, OutcomeRecord, Source, State
 

@@ -12,7 +12,8 @@ import pytest
 from fake_site import Farm, Hit, Response, Site
 from payloads import payloads
 
-from crawler.browser.forward_proxy import ForwardProxy, ProxyAccount, ProxyLimits
+from crawler.browser.forward_proxy import ForwardProxy
+from crawler.browser.proxy_account import ProxyAccount, ProxyLimits
 from newsmill.address_guard import Guard
 
 GUARD = Guard.from_networks(["127.0.0.0/24"])

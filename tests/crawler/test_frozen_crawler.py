@@ -11,8 +11,9 @@ import pytest
 from fake_site import Farm
 from world import World, now
 
-from crawler.fetching.downloader import CappedProtocol
-from crawler.politeness.throttle import LEASE_CHECKS, LeaseLostError
+from crawler.network.header_limit import CappedProtocol
+from crawler.politeness.publisher_orders import LEASE_CHECKS
+from crawler.politeness.throttle import LeaseLostError
 
 DELAY = 0.5
 LEASE_SECONDS = 1.5

@@ -17,17 +17,9 @@ from typing import Any
 import pytest
 from services import is_running
 
-from crawler.listings.parser import (
-    LIMITS,
-    MAX_CPU_SECONDS,
-    MAX_INDEX_SITEMAPS,
-    MAX_SITEMAP_CPU_SECONDS,
-    MAX_UNDATED_SITEMAPS,
-    ListingParser,
-    ParsedLinks,
-    ParseRequest,
-    cpu_limit,
-)
+from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
+from crawler.listings.parser import LIMITS, MAX_CPU_SECONDS, MAX_SITEMAP_CPU_SECONDS, ListingParser, cpu_limit
+from crawler.listings.reader import MAX_UNDATED_SITEMAPS
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import Limits, limit_cpu

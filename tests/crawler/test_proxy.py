@@ -192,7 +192,7 @@ def test_names_go_to_a_proxy_that_resolves_them(naming: ProxiedEngine, site: Sit
     site.page("/named", b"named")
     proxy.names["inside.example"] = site.ip
     assert naming.fetch(f"http://inside.example:{site.port}/named", proxy.url).outcome is Outcome.SSRF_BLOCKED
-    monkeypatch.setattr("crawler.network.proxy.WEB_PORTS", frozenset({site.port}))
+    monkeypatch.setattr("crawler.network.proxy_route.WEB_PORTS", frozenset({site.port}))
     page = naming.fetch(f"http://inside.example:{site.port}/named", proxy.url)
     assert isinstance(page, Page)
     assert (page.body, page.ip) == (b"named", None)

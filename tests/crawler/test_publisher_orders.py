@@ -14,7 +14,8 @@ from world import World, now
 
 from crawler.fetching.downloader import Downloader
 from crawler.fetching.robots import fetch_robots
-from crawler.politeness.throttle import ORDER_LOOKUPS, STOPPED_BY_OWNER, HostThrottle, StopSignal
+from crawler.politeness.publisher_orders import ORDER_LOOKUPS, STOPPED_BY_OWNER
+from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.address_guard import Guard
 from newsmill.model import Kind, Link, Outcome, State
 from newsmill.storage.ledger import FROM_BACKFILL

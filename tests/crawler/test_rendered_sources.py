@@ -175,7 +175,7 @@ def test_a_page_that_cannot_be_rendered_says_why(world: World, sandbox: Sandbox,
     url = add_app(site, 0)
     world.source("paper", homepage=site.url("/"), render=Render.ALWAYS)
     world.submit(url, source="paper")
-    world.crawl(seconds=60, patch={"crawler.browser.handler.PROGRAMS": ["no-such-browser"]})
+    world.crawl(seconds=60, patch={"crawler.browser.chromium.PROGRAMS": ["no-such-browser"]})
     assert world.trace(url).rendering is Rendering.FAILED
     assert world.log().count("source paper asks for rendering: Chromium is not installed") == 1
     work(world, sandbox)

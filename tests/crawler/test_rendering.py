@@ -212,7 +212,7 @@ def test_nothing_is_sent_over_udp(engine: Any, renderer: Renderer, site: Site, c
 
 
 def test_a_page_that_is_never_quiet_is_read_anyway(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 2.0)
+    monkeypatch.setattr("crawler.browser.page_rendering.QUIET_SECONDS", 2.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/noisy", app("setInterval(() => fetch('/api/article'), 100); fetch('/slow');")))
     assert "the end" in dom(page)
@@ -237,8 +237,8 @@ def test_a_script_that_never_ends(engine: Any, renderer: Renderer, site: Site, s
     ids=["buffers", "objects", "elements"],
 )
 def test_a_page_that_eats_memory(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr("crawler.browser.handler.MAX_PROCESS_BYTES", 400 << 20)
-    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 30.0)
+    monkeypatch.setattr("crawler.browser.memory_watch.MAX_PROCESS_BYTES", 400 << 20)
+    monkeypatch.setattr("crawler.browser.page_rendering.QUIET_SECONDS", 30.0)
     site.page("/slow", "x", delay=60)
     page = render(engine, renderer, site.page("/greedy", app(script + "fetch('/slow');")))
     assert page.rendered is None and page.rendering_failure is not None
@@ -265,7 +265,7 @@ def test_a_script_does_not_cost_the_article_of_its_page(
     engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     monkeypatch.setattr("crawler.browser.handler.MAX_PAGE_SECONDS", 3.0)
-    monkeypatch.setattr("crawler.browser.handler.QUIET_SECONDS", 0.5)
+    monkeypatch.setattr("crawler.browser.page_rendering.QUIET_SECONDS", 0.5)
     text = f"<article><h1>The bridge of the town</h1>{f'<p>{TEXT} It took until midnight, and all spoke.</p>' * 12}</article>"
     page = render(engine, renderer, site.page("/exploding", f"<title>The bridge</title><body>{text}<script>{script}</script>"))
     document = read(page).document
@@ -274,7 +274,7 @@ def test_a_script_does_not_cost_the_article_of_its_page(
 
 
 def test_a_page_gets_no_more_than_its_requests(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.browser.handler.MAX_REQUESTS", 20)
+    monkeypatch.setattr("crawler.browser.page_rendering.MAX_REQUESTS", 20)
     site.fallback = lambda _: Response(200, (), b"x")
     page = render(engine, renderer, site.page("/many", app("for (let i = 0; i < 200; i++) fetch('/' + i);")))
     assert "the end" in dom(page) and len(site.log) < 25
@@ -320,13 +320,13 @@ def test_which_pages_are_rendered() -> None:
 
 
 def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crawler.fetching import downloader
+    from crawler.network import download_handler
 
     monkeypatch.setattr("crawler.browser.handler.MAX_CONTEXTS", 2)
     url = site.page("/story", APP)
     for number in range(3):
         assert TEXT in dom(render(engine, renderer, url, replace(PAPER, name=f"source-{number}")))
-    (handler,) = downloader._BROWSER_HANDLERS.values()
+    (handler,) = download_handler._BROWSER_HANDLERS.values()
     assert len(handler.context_wrappers) <= 2
     assert TEXT in dom(render(engine, renderer, url, replace(PAPER, name="source-0")))
 
@@ -334,12 +334,12 @@ def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer
 def test_the_start_of_the_browser_is_not_the_time_of_a_page(
     engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crawler.browser.handler import GuardedBrowserProvider
-    from crawler.fetching import downloader
+    from crawler.browser.chromium import GuardedBrowserProvider
+    from crawler.network import download_handler
 
     url = site.page("/story", APP)
     render(engine, renderer, url)
-    (handler,) = downloader._BROWSER_HANDLERS.values()
+    (handler,) = download_handler._BROWSER_HANDLERS.values()
     engine.run(handler._close_browser())
     eventually(lambda: not hasattr(handler, "browser"))
     launch = GuardedBrowserProvider.launch_browser
@@ -355,7 +355,7 @@ def test_the_start_of_the_browser_is_not_the_time_of_a_page(
 
 
 def test_a_killed_browser_is_started_again(engine: Any, renderer: Renderer, site: Site) -> None:
-    from crawler.browser.handler import find_browser_processes
+    from crawler.browser.memory_watch import find_browser_processes
 
     url = site.page("/story", APP)
     render(engine, renderer, url)
@@ -380,8 +380,8 @@ def test_a_request_of_a_spider_goes_through_the_guard_too(engine: Any, site: Sit
 
 
 def test_no_part_of_a_page_comes_from_a_stopped_host(engine: Any, renderer: Renderer, sites: Farm, site: Site) -> None:
+    from crawler.politeness.publisher_orders import ORDER_LOOKUPS
     from crawler.politeness.response_policy import RequestOutcomeError
-    from crawler.politeness.throttle import ORDER_LOOKUPS
     from newsmill.storage.publishers import PublisherOrder
 
     open_site, stopped_site = sites.site(), sites.site()

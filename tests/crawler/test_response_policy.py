@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.network.proxy import make_refusal_outcome
+from crawler.network.proxy_route import make_refusal_outcome
 from crawler.politeness.response_policy import RetryAt, decide_failure, decide_response
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 

@@ -12,24 +12,10 @@ import scrapy.settings
 from scrapy.settings import default_settings
 from scrapy.utils.misc import load_object
 
-from crawler.settings import (
-    CAPPED,
-    CRAWL_PROTECTED,
-    MAX_BODY_BYTES,
-    MIDDLEWARES,
-    PLAYWRIGHT_HANDLER,
-    PROTECTED,
-    SETTINGS,
-    UNUSED_COMPONENTS,
-    USER_AGENT_MIDDLEWARE,
-    Protected,
-    Setting,
-    check_user_settings,
-    crawl_settings,
-    find_changed_protection,
-    load_user_settings,
-    make_settings,
-)
+from crawler.settings import MAX_BODY_BYTES, SETTINGS, Setting, make_settings
+from crawler.user_settings.components import MIDDLEWARES, UNUSED_COMPONENTS, USER_AGENT_MIDDLEWARE
+from crawler.user_settings.merge import PLAYWRIGHT_HANDLER, check_user_settings, crawl_settings, load_user_settings
+from crawler.user_settings.protection import CAPPED, CRAWL_PROTECTED, PROTECTED, Protected, find_changed_protection
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings, load
 
@@ -88,7 +74,7 @@ def test_a_module_and_the_table_are_merged_and_the_table_has_priority(config: Pa
     assert user == {"EXTENSIONS": {STATS: 1}, "MY_KEY": 1, "MY_OTHER": 4, "DOWNLOADER_MIDDLEWARES": {STATS: 850}}
     values = crawl_settings(settings, user)
     assert values["DOWNLOADER_MIDDLEWARES"] == {STATS: 850, USER_AGENT_MIDDLEWARE: 500}
-    assert values["TWISTED_DNS_RESOLVER"] == "crawler.fetching.downloader.GuardedResolver"
+    assert values["TWISTED_DNS_RESOLVER"] == "crawler.network.guarded_resolver.GuardedResolver"
 
 
 @pytest.mark.parametrize("setting", [*PROTECTED, *CRAWL_PROTECTED], ids=lambda setting: setting.name)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crawler.fetching.robots import RobotsResponse
-from crawler.inspection.site_inspector import SiteInspector, choose_articles, find_refusal, read_article
+from crawler.inspection.samples import choose_articles, find_refusal, read_article
+from crawler.inspection.site_inspector import SiteInspector
 from crawler.listings.parser import ListingParser
 from crawler.politeness.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt

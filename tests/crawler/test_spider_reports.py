@@ -13,17 +13,16 @@ from typing import Any, cast
 import pytest
 from scrapy.settings import Settings as ScrapySettings
 
-from crawler.fetching.downloader import GuardedResolver
-from crawler.settings import (
-    DEADLINE_SECONDS,
-    MAX_BODY_BYTES,
-    MIDDLEWARE,
-    default_spider_settings,
-    fixed_spider_settings,
-    list_ignored_settings,
-)
-from crawler.spider_runs.spider_run import PrintingSink, SpiderOutput, SpiderRun, StoringSink
-from crawler.spider_runs.spider_worker import OutputCounts, RunReport, SpiderWorker, describe_run
+from crawler.network.guarded_resolver import GuardedResolver
+from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
+from crawler.spider_runs.printing_sink import PrintingSink
+from crawler.spider_runs.run_outcome import describe_run
+from crawler.spider_runs.run_report import OutputCounts, RunReport
+from crawler.spider_runs.spider_output import SpiderOutput
+from crawler.spider_runs.spider_run import SpiderRun
+from crawler.spider_runs.spider_worker import SpiderWorker
+from crawler.spider_runs.storing_sink import StoringSink
+from crawler.user_settings.spider_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, Source
 from newsmill.scrapy import link

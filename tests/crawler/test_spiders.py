@@ -20,7 +20,7 @@ from spider_scenarios import Paper, Scenario, Steps, run_scenarios
 from spider_sites import add_articles, serve_login
 from world import World, now
 
-from crawler.spider_runs.spider_run import MAX_BATCH_SECONDS
+from crawler.spider_runs.storing_sink import MAX_BATCH_SECONDS
 from newsmill.model import Outcome, SpiderLimits, State
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.publishers import Publishers
@@ -363,7 +363,7 @@ def failures(
         folder = world.data / "config"
         (folder / "spiders").mkdir(parents=True)
         (folder / "sources.toml").write_text('[scrapy.DEFAULT_REQUEST_HEADERS]\nX-Reader = "desk"\n')
-        config = {"patch": {"crawler.spider_runs.spider_worker.KILL_AFTER_SECONDS": 40}, "config": str(folder)}
+        config = {"patch": {"crawler.spider_runs.spider_process.KILL_AFTER_SECONDS": 40}, "config": str(folder)}
         yield run_scenarios(world, sites, SCENARIOS, seconds=500, **config)
         world.close()
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.segments.page_writer import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
+from crawler.segments.spool import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
 from newsmill.model import Hint, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from scrapy.http import Response as ScrapyResponse
 from world import World
 
 from crawler.browser.renderer import Renderer, RenderingError
-from crawler.fetching.downloader import MiddlewareDownload
+from crawler.fetching.middleware_download import MiddlewareDownload
 from crawler.network.cookies import BoundedCookiesMiddleware
 from newsmill.address_guard import Guard
 from newsmill.cli.extract import PageResponse, fetch_page
