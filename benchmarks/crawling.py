@@ -31,11 +31,11 @@ import measure
 import world as worlds
 from sqlalchemy import func, insert, select
 
-from newsmill import urls
 from newsmill.model import Kind, Link, Politeness, Source
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import ledger as rows
+from newsmill.text import urls
 
 HERE = Path(__file__).resolve().parent
 FEEDS_PER_LIVE_FEED = 50  # one of them changes

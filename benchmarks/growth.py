@@ -30,7 +30,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
 
-from newsmill import near_duplicates, urls
 from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
 from newsmill.search import indexer, word_forms
 from newsmill.search.indexer import (
@@ -42,6 +41,7 @@ from newsmill.search.indexer import (
 from newsmill.search.search import Search
 from newsmill.search.tokens import ENGLISH
 from newsmill.search.word_forms import register_forms
+from newsmill.similarity import near_duplicates
 from newsmill.storage import database
 from newsmill.storage import fingerprints as fingerprint_rows
 from newsmill.storage.columns import Json, dump_json
@@ -50,6 +50,7 @@ from newsmill.storage.documents import Documents, to_row
 from newsmill.storage.fingerprints import BANDS, NearDuplicates
 from newsmill.storage.ledger import Fetched, Ledger, Result
 from newsmill.storage.schema import documents, fingerprints, hosts, ledger, search_entries, segments
+from newsmill.text import urls
 
 STEP = 2000  # documents per commit while filling
 ROUNDS = 5  # rounds of measured pages, with PAGES in each

@@ -28,7 +28,6 @@ from measure import TICK, descendants, run
 from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
 
-from newsmill import urls
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, Document, Page, Source
 from newsmill.search.indexer import index_changed
@@ -36,6 +35,7 @@ from newsmill.storage import database
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
+from newsmill.text import urls
 from newsmill.web.config import WebConfig
 from newsmill.web.server import create_app
 

@@ -40,7 +40,7 @@ from newsmill.extraction.page_type import MIN_TEXT_WORDS
 from newsmill.extraction.pipeline import join_text, read
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
-from newsmill.urls import get_site
+from newsmill.text.urls import get_site
 
 # The published measure of each set, and the best published figure of any open system on all of its pages;
 # trafilatura-eval, fundus-parser: the best known figure is trafilatura's own

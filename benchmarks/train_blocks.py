@@ -22,13 +22,13 @@ import numpy as np
 import trafilatura
 from quality import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
-from newsmill.charset import to_text
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import compute_features
 from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.body.page_stats import LayoutStats, PageStats, read_facts
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.text.charset import to_text
 
 MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "extraction" / "body" / "block_model.json"
 CAP = 0.2  # share of the gold's words; a very long block must not outweigh a page

@@ -34,7 +34,7 @@ from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.outage_log import OutageLog
+from newsmill.health.outage_log import OutageLog
 from newsmill.spider_logs import spider_log
 from newsmill.storage.processes import Heartbeat
 

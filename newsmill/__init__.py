@@ -144,7 +144,7 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     from newsmill.exceptions import ExtractionError
     from newsmill.extraction.pipeline import read
     from newsmill.model import Page
-    from newsmill.redaction import redact
+    from newsmill.text.redaction import redact
 
     _check_page(html, url=url, content_type=content_type or "", language=language or "")
     if isinstance(html, str):
@@ -168,7 +168,7 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
     from newsmill.discovery.html_listings import read_homepage
-    from newsmill.urls import normalize
+    from newsmill.text.urls import normalize
 
     _check_page(html, url=url, content_type=content_type or "")
     normalize(url)
@@ -204,7 +204,7 @@ def submit(
     Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown, `urls` is one string, or `where` cannot be
     written to.
     """
-    from newsmill import submission
+    from newsmill.intake import submission
 
     return submission.submit(urls, source, again, where)
 
@@ -232,7 +232,7 @@ def submit_warc(
     Returns what became of the records. A damaged record is counted and logged, and does not end the call.
     Raises ConfigError where `source` is unknown or a file or `where` cannot be used, and ServiceError where the store cannot be written to.
     """
-    from newsmill import warc_submission
+    from newsmill.intake import warc_submission
 
     return warc_submission.submit_warc(files, source, again, is_wanted, where)
 

@@ -17,9 +17,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
+from newsmill.text import urls
 
 IPNetwork = IPv4Network | IPv6Network
 

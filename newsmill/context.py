@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.queue.redis_socket import find_socket
-from newsmill.redaction import redact
 from newsmill.settings import Settings
 from newsmill.sources.table import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
 from newsmill.storage.private_files import DATABASE, make_private_folder
 from newsmill.storage.processes import list_live_processes
+from newsmill.text.redaction import redact
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive

@@ -32,8 +32,7 @@ from newsmill import context
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES
 from newsmill.client.http import ApiConnection, ErrorResponse, InvalidRequest
 from newsmill.exceptions import AuthenticationError, ConfigError, NewsmillError, ServiceError, UrlError
-from newsmill.model import Document, Link, Page, PageReceipt, PageStatus
-from newsmill.scrapy_items import (
+from newsmill.intake.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
     LinkItem,
     PageItem,
@@ -44,8 +43,7 @@ from newsmill.scrapy_items import (
     make_page,
     page,
 )
-from newsmill.settings import Settings
-from newsmill.submission import (
+from newsmill.intake.submission import (
     MAX_REQUEST_PAGES,
     PagesRequest,
     encode_item,
@@ -54,6 +52,8 @@ from newsmill.submission import (
     make_item_page,
     store_pages,
 )
+from newsmill.model import Document, Link, Page, PageReceipt, PageStatus
+from newsmill.settings import Settings
 
 __all__ = ["LinkItem", "NewsmillMiddleware", "NewsmillPipeline", "PageItem", "extract", "link", "page"]
 

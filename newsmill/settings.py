@@ -24,8 +24,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from newsmill.discovery.schedule import DEFAULT_FRESHNESS
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.redaction import redact
 from newsmill.sources.table import parse_duration, parse_freshness, parse_source
+from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from newsmill import urls
 from newsmill.discovery.robots import Declaration
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Author, Kind, Outcome, OutcomeRecord, get_refusal
+from newsmill.text import urls
 
 MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
 MAX_PROCESS_SECONDS = 240.0  # the process with its start, and with three articles that take their whole time

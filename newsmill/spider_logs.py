@@ -15,8 +15,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from newsmill.context import logs_folder
-from newsmill.redaction import redact
 from newsmill.settings import Settings
+from newsmill.text.redaction import redact
 
 MAX_LOG_BYTES = 1_000_000  # of one file; a run may write two
 MAX_SHOWN_BYTES = 16_000  # of the end of a log, on a page

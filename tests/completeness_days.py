@@ -1,4 +1,4 @@
-"""Whether the bound of `newsmill/completeness.py` holds: simulated days of sources whose hidden articles are known.
+"""Whether the bound of `newsmill/health/completeness.py` holds: simulated days of sources whose hidden articles are known.
 
     python tests/completeness_days.py --days 500 --seed 1
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 
-from newsmill.completeness import SeenArticle, estimate
+from newsmill.health.completeness import SeenArticle, estimate
 
 RHYTHM = (1, 1, 1, 1, 2, 4, 7, 9, 10, 10, 9, 9, 9, 9, 9, 9, 9, 8, 7, 6, 5, 4, 3, 2)  # articles by hour
 SECTIONS = ("politics", "world", "business", "sport", "culture", "science")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lxml import html
 
-from newsmill import urls
 from newsmill.model import Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
+from newsmill.text import urls
 
 allocated: list[bytes] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from completeness_days import simulate
 
-from newsmill.completeness import Completeness, SeenArticle, Unknown, estimate, group_kinds
+from newsmill.health.completeness import Completeness, SeenArticle, Unknown, estimate, group_kinds
 
 
 def articles(**counts: int) -> list[SeenArticle]:

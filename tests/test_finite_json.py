@@ -11,8 +11,8 @@ import pytest
 import newsmill
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.robots import read_tdmrep
-from newsmill.finite_json import DECODER, NUMBERS, read_integer
 from newsmill.storage.columns import dump_json
+from newsmill.text.finite_json import DECODER, NUMBERS, read_integer
 
 FIELDS = ("datePublished", "headline", "author", "keywords", "articleSection", "license", "image", "isAccessibleForFree", "inLanguage")
 TEXT = "<p>The council met on Monday to talk about the bridge over the river and its price. </p>" * 9

@@ -22,13 +22,10 @@ LAYERS = (
     (
         "newsmill.context",
         "newsmill.listing_schedule",
-        "newsmill.reextract",
-        "newsmill.submission",
-        "newsmill.warc_submission",
+        "newsmill.intake",
         "newsmill.spider_logs",
         "newsmill.message_signatures",
         "newsmill.scrapy",
-        "newsmill.scrapy_items",
         "newsmill.scrapy_poet",
         "newsmill",
     ),
@@ -47,25 +44,14 @@ LAYERS = (
     (
         "newsmill.extraction",
         "newsmill.discovery",
-        "newsmill.near_duplicates",
-        "newsmill.copies",
-        "newsmill.revision_comparison",
-        "newsmill.completeness",
+        "newsmill.similarity",
         "newsmill.address_guard",
     ),
     (
-        "newsmill.urls",
+        "newsmill.text",
         "newsmill.model",
         "newsmill.exceptions",
         "newsmill.version",
-        "newsmill.lazy_re",
-        "newsmill.charset",
-        "newsmill.combining_marks",
-        "newsmill.language_tags",
-        "newsmill.finite_json",
-        "newsmill.redaction",
-        "newsmill.outage_log",
-        "newsmill.failure_log",
         "newsmill.health",
     ),
 )
@@ -73,16 +59,13 @@ SEPARATE = LAYERS[1]  # packages of one layer that never import one another
 PURE = (
     "newsmill.discovery",
     "newsmill.extraction",
-    "newsmill.near_duplicates",
-    "newsmill.copies",
-    "newsmill.revision_comparison",
-    "newsmill.completeness",
+    "newsmill.similarity",
     *LAYERS[-1],
 )
 
 # One package each knows a third-party system.
 OWNERS = {
-    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
+    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.intake.scrapy_items", "newsmill.scrapy_poet"),
     "twisted": ("crawler", "newsmill.scrapy"),  # a crawl of others may run without asyncio, so its pipeline waits with Deferreds
     "playwright": ("crawler",),
     "scrapy_playwright": ("crawler",),
@@ -326,8 +309,8 @@ def test_the_rules_see_what_they_forbid() -> None:
     assert broken_rule("newsmill.extraction.pipeline", "redis")
     assert broken_rule("newsmill.discovery.robots", "socket")
     assert broken_rule("newsmill.exports.formats", "sqlalchemy")
-    assert broken_rule("newsmill.urls", "newsmill.discovery.feeds")
-    assert broken_rule("newsmill.extraction.pipeline", "newsmill.urls") is None
+    assert broken_rule("newsmill.text.urls", "newsmill.discovery.feeds")
+    assert broken_rule("newsmill.extraction.pipeline", "newsmill.text.urls") is None
     assert broken_rule("workers.jobs", "newsmill.sandbox.parent") is None
 
 
@@ -337,12 +320,12 @@ def test_a_package_is_called_without_init() -> None:
 
 def test_the_rules_see_what_a_file_does(tmp_path: Path) -> None:
     source = """import redis
-import newsmill.urls as addresses
+import newsmill.text.urls as addresses
 from newsmill.extraction import pipeline
 def run(): return read(pipeline, urls=addresses), os.environ["A"], os.getenv("B"), datetime.now()
 """
     assert parse_source(ROOT / "newsmill" / "example.py", source) == Module(
-        imports=(("redis", 1), ("newsmill.urls", 2), ("newsmill.extraction.pipeline", 3)),
+        imports=(("redis", 1), ("newsmill.text.urls", 2), ("newsmill.extraction.pipeline", 3)),
         passed_modules=(("pipeline", 4), ("addresses", 4)),
         environment_reads=(4, 4),
         clock_reads=(4,),

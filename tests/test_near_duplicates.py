@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.near_duplicates import (
+from newsmill.similarity.near_duplicates import (
     BANDS,
     BITS_PER_POINT,
     MAX_LOST_SHARE,
@@ -74,7 +74,7 @@ def test_a_fingerprint_is_these_numbers_on_every_machine_and_for_all_time() -> N
     """Databases hold them: a change of the function needs all of them made again."""
     text = " ".join(map(str, range(100)))
     assert fingerprint(text) == NUMBERS
-    program = f"import sys; from newsmill.near_duplicates import fingerprint; print(fingerprint({text!r}))"
+    program = f"import sys; from newsmill.similarity.near_duplicates import fingerprint; print(fingerprint({text!r}))"
     for seed in ("1", "2"):
         run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True)
         assert run.stdout.strip() == str(fingerprint(text)), run.stderr

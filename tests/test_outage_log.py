@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from newsmill.outage_log import MAX_REASONS, OutageLog
+from newsmill.health.outage_log import MAX_REASONS, OutageLog
 
 
 def test_an_outage_is_a_line_for_each_reason_and_one_for_its_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
 PASSWORD = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C"), exclude_characters="\"'<>"), min_size=4, max_size=20)
 SCHEME = st.sampled_from(["postgresql://", "postgresql+psycopg://", "redis://", "rediss://", "s3://", "ftp://", "unix://"])

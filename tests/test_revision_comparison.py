@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.revision_comparison import (
+from newsmill.similarity.revision_comparison import (
     SEPARATOR,
     ChangeKind,
     ParagraphChange,

@@ -16,9 +16,9 @@ from scrapy.http import HtmlResponse
 import newsmill
 from newsmill.exceptions import ExtractionError, UrlError
 from newsmill.extraction.pipeline import read
+from newsmill.intake.scrapy_items import find_unreadable_dates, make_article_item, make_link, make_page
 from newsmill.model import ArticleItem, Hint
 from newsmill.scrapy import LinkItem, PageItem, extract, link, page
-from newsmill.scrapy_items import find_unreadable_dates, make_article_item, make_link, make_page
 
 URL = "https://paper.example/a"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

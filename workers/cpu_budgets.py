@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from newsmill.model import ClaimedPage
-from newsmill.urls import get_host
+from newsmill.text.urls import get_host
 
 FREE_SECONDS = 0.1  # of each page, not charged; on a busy machine an ordinary page takes 0.07 s
 SHARE = 0.05  # of a worker's time, which refills the budget of each source

@@ -13,18 +13,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.context import AppContext
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, SlowCommitError
 from newsmill.extraction.document_identity import has_same_content, shows_same_article
-from newsmill.failure_log import format_failure, format_name, is_failed
+from newsmill.health.failure_log import format_failure, format_name, is_failed
+from newsmill.intake import submission
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Render, Source
 from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Result
-from newsmill.urls import MAX_URL_CHARACTERS, get_host
+from newsmill.text.urls import MAX_URL_CHARACTERS, get_host
 from workers import site_learning
 from workers.cpu_budgets import CpuBudgets, get_owner
 from workers.process import SegmentState, WorkerContext, find_profile, find_source

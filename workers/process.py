@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
+from newsmill.health.outage_log import OutageLog
 from newsmill.model import ExtractionPath, Page, Profile, Source
-from newsmill.outage_log import OutageLog
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import ProfileVersion
-from newsmill.urls import get_profile_site
+from newsmill.text.urls import get_profile_site
 from workers.cpu_budgets import CpuBudgets
 
 log = logging.getLogger(__name__)

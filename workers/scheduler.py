@@ -19,8 +19,8 @@ from newsmill.exceptions import ServiceError
 from newsmill.extraction.site_profile import apply_profile
 from newsmill.health.assessment import judge
 from newsmill.health.causes import CAUSE_NAMES, Cause, LayoutFit, Observation
+from newsmill.health.outage_log import OutageLog
 from newsmill.model import Source
-from newsmill.outage_log import OutageLog
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import copy_groups, fingerprints

@@ -15,11 +15,11 @@ from crawler.fetching.failures import DOWNLOAD_ERRORS, failure_outcome
 from crawler.fetching.middleware_download import MiddlewareDownload
 from crawler.politeness.response_policy import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
-from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
-from newsmill.redaction import redact
+from newsmill.text import urls
+from newsmill.text.redaction import redact
 
 MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from crawler.fetching.downloader import Downloader, FetchRequest
 from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, FindOrder, wait_for_turn
 from crawler.politeness.throttle import HostThrottle
-from newsmill import urls
 from newsmill.discovery.responses import RETRY_AFTER_STATUSES, parse_retry_after
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.storage.ledger import HostLease
+from newsmill.text import urls
 
 MAX_ROBOTS_AGE = timedelta(hours=6)  # RFC 9309 section 2.4 allows 24 hours; with six hours a changed robots.txt counts the same day
 ROBOTS_ACCEPT = "text/plain,*/*;q=0.5"

@@ -16,10 +16,10 @@ from crawler.politeness.response_policy import RetryAt, decide_failure, decide_r
 from crawler.politeness.throttle import HostThrottle
 from crawler.settings import MAX_BODY_BYTES
 from crawler.state.crawl_state import CrawlState
-from newsmill import urls
 from newsmill.discovery.article_pages import MAX_ARTICLE_PAGES, find_page_number, is_page_of
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page
+from newsmill.text import urls
 
 Download = Callable[[FetchRequest, CheckRedirect], Awaitable[Page | OutcomeRecord]]
 

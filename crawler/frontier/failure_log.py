@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from crawler.politeness.response_policy import RetryAt
-from newsmill.failure_log import format_failure, format_name, is_failed
+from newsmill.health.failure_log import format_failure, format_name, is_failed
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Outcome, OutcomeRecord, State
 from newsmill.storage.ledger import Ended, Postponed
 from newsmill.storage.ledger.priority import FROM_PLAN

@@ -25,13 +25,13 @@ from crawler.politeness.url_refusals import find_pattern_refusal, find_robots_re
 from crawler.settings import MAX_BODY_BYTES
 from crawler.state.crawl_state import CrawlState
 from crawler.state.host_leases import HostLeases
-from newsmill import urls
 from newsmill.discovery.responses import compute_fresh_seconds
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.discovery.source_sites import is_hint_trusted, list_sites
 from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Render
 from newsmill.storage.ledger import Ended, Postponed
+from newsmill.text import urls
 
 BUSY_HOST_PAUSE_SECONDS = 30.0  # a worker holds a host for up to five minutes, most for a few seconds
 LISTING_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING})

@@ -14,7 +14,6 @@ from crawler.fetching.robots import robots_url
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest
 from crawler.politeness.throttle import HostThrottle, StopRequestedError
 from crawler.state.crawl_state import CrawlState, SectionPage
-from newsmill import urls
 from newsmill.discovery.dates import Period, find_newest_day, is_page_wanted, is_part_wanted
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.responses import compute_fresh_seconds, find_announcement
@@ -24,6 +23,7 @@ from newsmill.model import Kind, LeasedUrl, Link, Listing, Outcome, OutcomeRecor
 from newsmill.site_inspection import choose_site_url, is_homepage
 from newsmill.storage.ledger import FROM_BACKFILL, Added, Backfill, Ended
 from newsmill.storage.websub import Push
+from newsmill.text import urls
 
 MAX_WARNINGS = 10  # of one listing, in its outcome; a reader has a sentence for each kind of oddity
 MAX_BACKFILL_DEPTH = 2_000  # next pages of one section in a backfill: a loop of pages that differ in a parameter must end

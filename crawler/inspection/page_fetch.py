@@ -33,13 +33,13 @@ from crawler.user_settings.exit_message import exit_with_message
 from crawler.user_settings.merge import crawl_settings, load_user_settings
 from crawler.user_settings.protection import check_protection
 from newsmill import settings as configuration
-from newsmill import urls
 from newsmill.context import has_store, open_context
 from newsmill.discovery.sitemaps import MAX_SITEMAP_BYTES
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 from newsmill.settings import Settings
 from newsmill.storage.publishers import PublisherOrder
+from newsmill.text import urls
 
 DELAY_SECONDS = 1.0  # between robots.txt and the page, as for a source without a delay of its own
 MAX_WAIT_SECONDS = 10.0  # for a Retry-After; after a longer one, the host gets no further request

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.model import Document, Link, Outcome, OutcomeRecord, Page
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
 from newsmill.site_inspection import MIN_ARTICLE_LINKS, SampleArticle, SiteInspection
+from newsmill.text import urls
 
 SAMPLE_ARTICLES = 3
 SAMPLE_CHARACTERS = 600  # of an article's text

@@ -14,7 +14,7 @@ from crawler.inspection.page_fetch import PoliteFetcher
 from crawler.inspection.samples import choose_articles, sort_date
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, ParseRequest
 from crawler.listings.parser import ListingParser
-from newsmill import site_inspection, urls
+from newsmill import site_inspection
 from newsmill.discovery.html_listings import make_well_known_links
 from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.robots import (
@@ -32,6 +32,7 @@ from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.site_inspection import FoundListing, Obstacle, RobotsSummary, SiteInspection, choose_site_url, is_homepage
+from newsmill.text import urls
 
 MAX_FEEDS = 4  # fetched; a site names one for each section
 MAX_SITEMAPS = 4

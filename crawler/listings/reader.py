@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from crawler.listings.messages import MAX_INDEX_SITEMAPS, REQUEST_JSON, RESPONSE_JSON, ParsedLinks, ParseRequest, ParseResponse
-from newsmill import urls
 from newsmill.discovery.article_pages import find_next_page_of
 from newsmill.discovery.dates import Period, find_last_day, is_part_wanted
 from newsmill.discovery.feeds import read_feed
@@ -18,6 +17,7 @@ from newsmill.discovery.url_patterns import is_crawler_trap
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing
+from newsmill.text import urls
 
 CHUNK_BYTES = 64 * 1024  # of a sitemap, read at a time
 BATCH_LINKS = 500  # per ledger transaction: 9 MB where URLs and hints are as long as they may be

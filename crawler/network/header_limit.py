@@ -17,7 +17,7 @@ from twisted.web.http_headers import InvalidHeaderName
 
 from crawler.politeness.publisher_orders import LEASE_CHECKS
 from crawler.politeness.throttle import LeaseLostError
-from newsmill import urls
+from newsmill.text import urls
 
 MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
 MAX_HEADER_LINE_BYTES = 64 * 1024  # Twisted's 16 KB are less than the longest policies; with more, slow bytes cost much CPU

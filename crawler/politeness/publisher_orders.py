@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 from scrapy.crawler import Crawler
 
 from crawler.politeness.throttle import HostThrottle
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
 from newsmill.storage.publishers import PublisherOrder
+from newsmill.text import urls
 
 FindOrder = Callable[[str], Awaitable[PublisherOrder | None]]  # host → its order; may raise StopRequestedError
 

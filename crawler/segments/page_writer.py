@@ -17,8 +17,8 @@ from crawler.politeness.throttle import StopRequestedError, StopSignal
 from crawler.segments.spool import Spool, SpooledPage, SpoolFile, orphaned_spools
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.exceptions import ServiceError
+from newsmill.health.outage_log import OutageLog
 from newsmill.model import LeasedUrl, Page
-from newsmill.outage_log import OutageLog
 from newsmill.storage.ledger import Fetched, Ledger
 
 log = logging.getLogger(__name__)

@@ -32,10 +32,10 @@ from crawler.user_settings.spider_settings import default_spider_settings, fixed
 from newsmill import settings as configuration
 from newsmill.context import open_context
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.intake.submission import make_enqueue
 from newsmill.sandbox.child import die_with_parent, restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.spider_logs import configure_spider_log
-from newsmill.submission import make_enqueue
 
 log = logging.getLogger(__name__)
 

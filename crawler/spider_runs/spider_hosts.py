@@ -20,10 +20,10 @@ from crawler.politeness.publisher_orders import STOPPED_BY_OWNER, wait_for_turn
 from crawler.politeness.throttle import FIRST_PAUSE_SECONDS, HostThrottle, LeaseLostError
 from crawler.politeness.url_refusals import find_robots_refusal
 from crawler.state.ledger_calls import LedgerCalls
-from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import HostLease
+from newsmill.text import urls
 
 log = logging.getLogger(__name__)
 

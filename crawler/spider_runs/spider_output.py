@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from crawler.spider_runs.run_report import OutputCounts
 from newsmill.exceptions import UrlError
-from newsmill.model import Link, Page
-from newsmill.scrapy_items import (
+from newsmill.intake.scrapy_items import (
     UNREADABLE_DATE_MESSAGE,
     LinkItem,
     PageItem,
@@ -19,7 +18,8 @@ from newsmill.scrapy_items import (
     make_link,
     make_page,
 )
-from newsmill.submission import make_item_page
+from newsmill.intake.submission import make_item_page
+from newsmill.model import Link, Page
 
 log = logging.getLogger(__name__)
 

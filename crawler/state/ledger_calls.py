@@ -14,7 +14,7 @@ from typing import TypeVar
 from crawler.fetching.robots import RobotsResponse
 from crawler.politeness.throttle import HostThrottle, StopRequestedError, StopSignal
 from newsmill.exceptions import ServiceError
-from newsmill.outage_log import OutageLog
+from newsmill.health.outage_log import OutageLog
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import make_owner_id
 from newsmill.storage.publishers import PublisherOrder

@@ -10,10 +10,10 @@ import logging
 import time
 from datetime import timedelta
 
-from newsmill import urls
 from newsmill.exceptions import ServiceError
+from newsmill.health.outage_log import OutageLog
 from newsmill.model import Outcome, OutcomeRecord
-from newsmill.outage_log import OutageLog
+from newsmill.text import urls
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from newsmill.archive import warc
 from newsmill.archive.object_store import TEMPORARY_SUFFIX, DiskUsage, open_object_store
 from newsmill.exceptions import ArchiveDamaged, ServiceError
 from newsmill.model import Page, Segment
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
 SEGMENTS_FOLDER = "segments"
 UNKNOWN_FOLDER = "unknown"  # segments that the ledger does not name

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 from newsmill.version import install_hint
 
 T = TypeVar("T")

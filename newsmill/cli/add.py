@@ -35,7 +35,7 @@ from newsmill.site_inspection import (
 from newsmill.sources.additions import Action, Addition, SourceIndex, plan_addition
 from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, add_sources, extend_source, read_list, render_table
 from newsmill.sources.table import make_name, parse_source
-from newsmill.urls import get_host, normalize
+from newsmill.text.urls import get_host, normalize
 
 MAX_BATCH_SITES = 100  # that are added at once without an inspection: sources.toml is read, checked and written once for them
 FAILED = "failed"  # of `results`, beside the actions

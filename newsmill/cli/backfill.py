@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from newsmill import context, urls
+from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Interrupt, format_count, format_seconds, note, print_json, printable
 from newsmill.context import AppContext
@@ -23,6 +23,7 @@ from newsmill.discovery.dates import Period, make_archive_urls
 from newsmill.exceptions import ConfigError
 from newsmill.model import Kind, Link, Outcome, Source
 from newsmill.storage.ledger import FROM_BACKFILL, Backfill, PendingBackfill, Trace
+from newsmill.text import urls
 
 POLL_SECONDS = 5.0
 MAX_SHOWN = 30  # archives in a dry run

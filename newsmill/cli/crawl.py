@@ -45,7 +45,7 @@ from newsmill.storage.ledger import Progress
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_health import SourceHealthReader
 from newsmill.storage.statistics import Statistics
-from newsmill.urls import make_key, normalize
+from newsmill.text.urls import make_key, normalize
 
 if TYPE_CHECKING:
     from newsmill.demo import Newspaper

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.text import Text
 
 import newsmill
-from newsmill import context, mcp_server, reextract
+from newsmill import context, mcp_server
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, now, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.formats import STREAMED_FORMATS, StreamedFormat
 from newsmill.exports.records import to_record
+from newsmill.intake import reextract
 from newsmill.model import (
     OUTCOMES,
     Author,
@@ -35,13 +36,13 @@ from newsmill.model import (
     State,
     describe_failure,
 )
-from newsmill.revision_comparison import ChangeKind, ParagraphChange, compare_texts, compare_words
 from newsmill.search import indexer
 from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
 from newsmill.search.parsed_query import QueryNote
 from newsmill.search.relevance import MatchScore
 from newsmill.search.results import Hit, Order, SearchResults
 from newsmill.search.search import Search
+from newsmill.similarity.revision_comparison import ChangeKind, ParagraphChange, compare_texts, compare_words
 from newsmill.site_inspection import add_scheme
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace

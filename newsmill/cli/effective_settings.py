@@ -13,9 +13,9 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, note, print_json, print_table
-from newsmill.redaction import MASK, redact
 from newsmill.settings import Settings
 from newsmill.sources.table import format_duration
+from newsmill.text.redaction import MASK, redact
 
 COLUMNS = ("setting", "value", "from")
 SERVICE_URLS = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_SMTP_URL"})  # secrets that are shown without their password

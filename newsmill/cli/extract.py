@@ -32,11 +32,11 @@ from newsmill.cli.terminal import complete_from, note, now, printable, to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports.formats import FORMATS
 from newsmill.exports.records import FIELDS, to_record
-from newsmill.finite_json import read_float
+from newsmill.intake.reextract import profile_site_of
 from newsmill.model import OUTCOMES, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, describe_failure
-from newsmill.redaction import redact
-from newsmill.reextract import profile_site_of
 from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
+from newsmill.text.finite_json import read_float
+from newsmill.text.redaction import redact
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks
@@ -336,7 +336,7 @@ def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
 def make_sent_page(record: dict[str, Any], now: datetime) -> Page:
     """The page of a line in the format of POST /api/v1/pages. Raises ValueError."""
     # pydantic and what else it loads cost 0.2 s of CPU, which other lines need not spend
-    from newsmill.submission import PagesRequest
+    from newsmill.intake.submission import PagesRequest
 
     if ("page" in record) == ("item" in record):
         raise ValueError('expected either "page" or "item"')
@@ -430,8 +430,8 @@ def _read_warc(name: str, inputs: Inputs) -> Iterator[dict[str, Any]]:
     """A line for each page of a WARC file, made when it is read. Damaged records are named on standard error. Raises ConfigError."""
     # the readers of WARC files and what they load cost 0.2 s of CPU, which other inputs need not spend
     from newsmill.archive.captures import Skipped, read_captures
-    from newsmill.submission import encode_item, encode_page
-    from newsmill.warc_submission import find_refusal, open_warc
+    from newsmill.intake.submission import encode_item, encode_page
+    from newsmill.intake.warc_submission import find_refusal, open_warc
 
     with open_warc(name) as files:
         for warc, capture in ((file, capture) for file in files for capture in read_captures(file.file)):

@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from newsmill.cli.terminal import printable
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 GETTING_STARTED = "Getting started"

@@ -22,13 +22,13 @@ from newsmill.cli.supervisor import Child, Supervised, Supervisor, prepare
 from newsmill.cli.terminal import Interrupt, format_count, note, now, program_name
 from newsmill.context import AppContext
 from newsmill.exceptions import MovedFileError, NewsmillError
-from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.database import describe_location
 from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.processes import make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
+from newsmill.text.redaction import redact
 from newsmill.version import __version__
 from newsmill.web.config import WebConfig
 

@@ -30,7 +30,7 @@ from newsmill.storage.profiles import FastPathCounts
 
 if TYPE_CHECKING:
     from crawler.spider_runs.run_report import RunRequest
-    from newsmill.reextract import ReextractionDiff
+    from newsmill.intake.reextract import ReextractionDiff
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", autocompletion=complete_sources, help="Name of the source, as in `newsmill sources list`.")
@@ -298,7 +298,7 @@ def preview_rules(
     Extracts archived pages with the rules in use and with those of the file, and stores nothing.
     """
     # the sandbox and its pipes cost 0.04 s of CPU to import, which `status` need not spend
-    from newsmill import reextract
+    from newsmill.intake import reextract
 
     settings = configuration.load()
     with context.open_context(settings) as store:

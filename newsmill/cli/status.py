@@ -14,9 +14,9 @@ from newsmill.cli import backfill, source_reading
 from newsmill.cli.searches import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, ListedSource, read_listed, to_alarm_record, to_health_record, to_row
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
-from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.health.completeness import Unknown
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week

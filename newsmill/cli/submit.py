@@ -32,11 +32,11 @@ from newsmill.cli.terminal import (
     to_json,
 )
 from newsmill.exceptions import ConfigError
+from newsmill.intake.submission import add_urls, is_url, make_enqueue
+from newsmill.intake.warc_submission import WARC_SUFFIXES, WarcInput, WarcSubmission, make_filter, measure_warc, open_warc
 from newsmill.model import WarcCounts
-from newsmill.redaction import redact
 from newsmill.site_inspection import add_scheme
-from newsmill.submission import add_urls, is_url, make_enqueue
-from newsmill.warc_submission import WARC_SUFFIXES, WarcInput, WarcSubmission, make_filter, measure_warc, open_warc
+from newsmill.text.redaction import redact
 
 MAX_NAMED_URLS = 10  # invalid ones, of which a file that is not a list has thousands
 MAX_MESSAGES = 20  # about records of WARC files

@@ -30,12 +30,12 @@ import typer
 from newsmill import settings as configuration
 from newsmill.cli.terminal import printable
 from newsmill.exceptions import MovedFileError, NewsmillError
-from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.sandbox.parent import share_fork_server
 from newsmill.settings import Settings
 from newsmill.storage.moved_file import HANDLERS
 from newsmill.storage.private_files import make_private_file
+from newsmill.text.redaction import redact
 
 GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its page, which may take 30 s
 STABLE_SECONDS = 60.0  # of uptime that reset a child's count of restarts

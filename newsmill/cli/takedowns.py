@@ -14,7 +14,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection import add_scheme
 from newsmill.storage.ledger.takedowns import Erasure, TakedownResult
-from newsmill.urls import make_key
+from newsmill.text.urls import make_key
 
 app = typer.Typer(
     no_args_is_help=True, help="Remove articles at somebody's demand from database, search index and archive, and list what was removed."

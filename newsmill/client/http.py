@@ -40,7 +40,7 @@ from newsmill.client.corpus import (
 )
 from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 if TYPE_CHECKING:

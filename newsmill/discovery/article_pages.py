@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
 
-from newsmill import lazy_re as re
-from newsmill import urls
-from newsmill.charset import to_text
 from newsmill.discovery.html_listings import PageLinks, extract_links, resolve_base
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.exceptions import UrlError
+from newsmill.text import lazy_re as re
+from newsmill.text import urls
+from newsmill.text.charset import to_text
 
 MAX_ARTICLE_PAGES = 20  # of one article; a longer series of numbers is a calendar, a thread or a trap
 MAX_LABEL_CHARACTERS = 30  # of a link to another page; a headline is longer

@@ -13,8 +13,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from newsmill import lazy_re as re
 from newsmill.model import Hint
+from newsmill.text import lazy_re as re
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # an earlier date is a zero read as Unix time
 _MAX_AHEAD = timedelta(hours=24)  # a wrong time zone explains a day; a later date is not a publication date

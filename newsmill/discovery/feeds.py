@@ -9,16 +9,16 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from newsmill import urls
-from newsmill.charset import to_text
 from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_time, to_time
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, TITLE_FIELDS, RawEntry, TitleForm, find_update_interval, read_xml
 from newsmill.discovery.xml_scanner import collapse_whitespace, decode_references
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.finite_json import DECODER
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
+from newsmill.text import urls
+from newsmill.text.charset import to_text
+from newsmill.text.finite_json import DECODER
+from newsmill.text.language_tags import parse_language_tag
 
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
 _PARENTHESES = re.compile(r"\(([^()]*)\)")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from html import unescape
 from urllib.parse import parse_qsl, urlsplit
 
-from newsmill import lazy_re as re
-from newsmill import urls
-from newsmill.charset import to_text
 from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_category, is_crawler_trap, is_never_article, score_article_url
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
+from newsmill.text import lazy_re as re
+from newsmill.text import urls
+from newsmill.text.charset import to_text
+from newsmill.text.language_tags import parse_language_tag
 
 MAX_PAGES = 1_000  # links to articles on one page; a front page has 60 to 250
 

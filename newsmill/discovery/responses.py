@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from newsmill import urls
-from newsmill.charset import to_text
 from newsmill.discovery.xml_elements import resolve
 from newsmill.exceptions import UrlError
 from newsmill.model import Listing
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.text import urls
+from newsmill.text.charset import to_text
+from newsmill.text.urls import MAX_URL_CHARACTERS
 
 # ---- the kind of a body ----------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-from newsmill.charset import to_text
 from newsmill.discovery.html_listings import read_attributes
-from newsmill.finite_json import NUMBERS
+from newsmill.text.charset import to_text
+from newsmill.text.finite_json import NUMBERS
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309 section 2.5 asks for at least 500 KiB; the rest is ignored
 MAX_SEARCHES = 2_000  # for one URL; the most wildcards in 451 files of large sites are 352 rules of 2 parts each

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
-from newsmill import urls
-from newsmill.charset import find_codec, find_xml_label, to_text
 from newsmill.discovery.dates import get_precision, parse_date, parse_day_or_time, to_time
 from newsmill.discovery.responses import GZIP_MAGIC
 from newsmill.discovery.url_patterns import is_never_article
@@ -28,9 +26,11 @@ from newsmill.discovery.xml_scanner import (
     read_attributes,
 )
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.text import urls
+from newsmill.text.charset import find_codec, find_xml_label, to_text
+from newsmill.text.language_tags import parse_language_tag
+from newsmill.text.urls import MAX_URL_CHARACTERS
 
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; sitemaps.org: at most 50 MB
 _BLOCK_BYTES = 64 * 1024  # decoded at once

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from newsmill import urls
 from newsmill.model import Source
+from newsmill.text import urls
 
 # `Link.found_by` of what a listing or a robots.txt names. Anyone writes these; the others are an operator's, a program's or a spider's.
 LISTED_BY = frozenset({"feed", "sitemap", "section", "homepage", "robots", "backfill"})

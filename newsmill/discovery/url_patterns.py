@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from newsmill import lazy_re as re
-from newsmill import urls
 from newsmill.exceptions import UrlError
+from newsmill.text import lazy_re as re
+from newsmill.text import urls
 
 # ruff: noqa: SIM905 - word lists of quoted strings are hard to read and to extend
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import ada_url
 
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.text.urls import MAX_URL_CHARACTERS
 
 MAX_DEPTH = 256  # open elements; a feed has about 6, and XHTML inside it a dozen
 _MAX_PREFIXES = 64  # namespaces in force at one place

@@ -26,7 +26,7 @@ from newsmill.discovery.xml_elements import (
     resolve,
 )
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, decode_references, read_attributes
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.text.urls import MAX_URL_CHARACTERS
 
 # Elements of a feed that say how often it changes: RSS 2.0, and the syndication module of RSS 1.0.
 UPDATE_ELEMENTS = frozenset({"ttl", "sy:updateperiod", "sy:updatefrequency"})

@@ -23,9 +23,9 @@ from pydantic import TypeAdapter, ValidationError
 from newsmill.archive.object_store import EXPECTED, TEMPORARY_SUFFIX, open_object_store
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
-_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.make_key
+_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.text.urls.make_key
 # The data has its own folder: pandas and datasets read every file of a folder, and the manifest is not data.
 DATA_FOLDER, INDEX_FOLDER, REMOVED_FOLDER = "data", "index", "removed"
 _PART = r"part-(\d{5,})\.[a-z.]+"

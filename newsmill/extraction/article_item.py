@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.document_identity import hash_text, make_document_id
@@ -17,8 +16,9 @@ from newsmill.extraction.metadata.authors import classify_author
 from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make_timestamp
 from newsmill.extraction.metadata.language import detect_language
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page
+from newsmill.text import urls
+from newsmill.text.language_tags import parse_language_tag
 
 _ITEM: TypeAdapter[ArticleItem] = TypeAdapter(ArticleItem)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from newsmill import urls
 from newsmill.discovery.article_pages import find_page_number
 from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import hash_text
 from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionResult, Image, Page
+from newsmill.text import urls
 
 MAX_SHOWN_URL = 500  # characters of a URL in a warning
 MAX_TEXT_CHARACTERS = 2_000_000  # of all pages together, as of one

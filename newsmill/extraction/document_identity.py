@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionResult
+from newsmill.text import urls
 
 OtherContent = tuple[tuple[str | None, ...], ...]  # what a reader sees beside title and text
 

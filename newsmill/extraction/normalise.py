@@ -19,8 +19,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TypeVar
 
-from newsmill import lazy_re as re
-from newsmill.combining_marks import limit_marks
+from newsmill.text import lazy_re as re
+from newsmill.text.combining_marks import limit_marks
 
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Invisible characters. There are two classes, because a class with several planes is ten times slower in the regex engine of Python.

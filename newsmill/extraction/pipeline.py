@@ -11,7 +11,6 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.charset import to_utf8
 from newsmill.discovery.article_pages import NextPage, find_next_page_of
 from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, score_article_url
 from newsmill.exceptions import DecodeError
@@ -35,6 +34,7 @@ from newsmill.extraction.rendered_page import choose_body, warn_of_failed_render
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
+from newsmill.text.charset import to_utf8
 
 MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000

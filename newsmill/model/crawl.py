@@ -95,7 +95,7 @@ class Kind(StrEnum):
     SITEMAP = "sitemap"
     SECTION = "section"
     HOMEPAGE = "homepage"
-    SPIDER = "spider"  # a run of the source's spider; its URL is newsmill.urls.make_spider_url
+    SPIDER = "spider"  # a run of the source's spider; its URL is newsmill.text.urls.make_spider_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def is_doubtful(confidence: float | None) -> bool:
 class Document:
     """An article as stored and exported. An unknown value is None, never a guess."""
 
-    id: str  # newsmill.urls.make_key(canonical_url or url)
+    id: str  # newsmill.text.urls.make_key(canonical_url or url)
     url: str  # final URL
     requested_url: str
     canonical_url: str | None

@@ -24,7 +24,7 @@ from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job
 
 from newsmill.exceptions import ServiceError
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
 EXTRACT_SEGMENT = "workers.jobs.extract_segment"
 LEARN_SITE = "workers.jobs.learn_site"

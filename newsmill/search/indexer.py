@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
-from newsmill import lazy_re as re
 from newsmill.model import Document, MarkKind, is_doubtful
 from newsmill.search.positions import FIRST_DATED_MOMENT, MOMENTS_PER_SECOND, find_moment
 from newsmill.search.relevance import encode_words
@@ -26,6 +25,7 @@ from newsmill.search.word_forms import Form, find_forms, lemmatizer_of, register
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, marks, search_codes, search_entries, search_pending
+from newsmill.text import lazy_re as re
 
 # ---- index entries, made from rows of `documents`, and their order by time; pure, and the same for both databases ---------------
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from newsmill import lazy_re as re
-from newsmill.combining_marks import limit_marks
+from newsmill.text import lazy_re as re
+from newsmill.text.combining_marks import limit_marks
 
 MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike
 

@@ -8,10 +8,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from newsmill import urls
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources.table import make_name, parse_source
+from newsmill.text import urls
 
 LISTING_FIELDS = ("feeds", "sitemaps", "sections")
 MAX_CACHED_URLS = 50_000

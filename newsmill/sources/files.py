@@ -23,12 +23,12 @@ from xml.sax.saxutils import quoteattr
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from newsmill.charset import to_text
 from newsmill.discovery.responses import BodyKind, tell_body_kind
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.sources.table import NAME, format_duration, parse_source, spider_table
+from newsmill.text.charset import to_text
 
 MAX_INLINE_CHARACTERS = 100  # of a list; a longer one has one value on each line
 

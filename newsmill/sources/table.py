@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from newsmill.discovery import schedule
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Politeness, Render, Rules, Source, SpiderLimits
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w:-][\w.:-]{0,99}", re.ASCII)  # safe in tables, file names, metric labels and URLs, where ".." has a meaning
@@ -30,7 +30,7 @@ def make_name(url: str) -> str:
     >>> make_name("https://www.example.org/news"), make_name("http://127.0.0.1:8707/")
     ('example-org', '127-0-0-1-8707')
     """
-    from newsmill import urls  # loads the public suffix list, which only sources need
+    from newsmill.text import urls  # loads the public suffix list, which only sources need
 
     host = urls.get_host(url).removeprefix("www.")
     return re.sub(r"[^a-z0-9_]+", "-", host.lower()).strip("-")[:100] or "source"
@@ -69,7 +69,7 @@ def format_duration(span: timedelta) -> str:
 
 
 def _check_url(value: str) -> str:
-    from newsmill import urls  # loads the public suffix list, which only sources need
+    from newsmill.text import urls  # loads the public suffix list, which only sources need
 
     try:
         urls.normalize(value)

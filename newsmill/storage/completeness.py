@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, bindparam, literal_column, or_, select
 
-from newsmill.completeness import SeenArticle, Unknown, estimate
+from newsmill.health.completeness import SeenArticle, Unknown, estimate
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import completeness, documents, ledger, sightings, sources
 from newsmill.storage.statements import LIMIT, NOW, AnyRow, Upsert

@@ -1,4 +1,4 @@
-"""The groups of copies: which document of a group is the first, and which are its copies (newsmill.copies has the rules).
+"""The groups of copies: which document of a group is the first, and which are its copies (newsmill.similarity.copies has the rules).
 
 Triggers note documents that are new, changed or removed in `copies_due`, in the commit that writes them. `catch_up` decides them some
 seconds later, in a transaction of its own. It then sees what all workers have committed, so two copies that are stored at once find one
@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, bindparam, delete, exists, func, literal_column, select, text
 
-from newsmill.copies import ComparedText, OrderKey, may_be_copies, order_key
-from newsmill.near_duplicates import Fingerprint
 from newsmill.search.positions import document_time
+from newsmill.similarity.copies import ComparedText, OrderKey, may_be_copies, order_key
+from newsmill.similarity.near_duplicates import Fingerprint
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import copies_due, copy_groups, documents, fingerprints, fingerprints_due, search_entries

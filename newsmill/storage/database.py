@@ -23,11 +23,11 @@ from sqlalchemy import Engine as Engine  # re-exported: other packages pass an e
 from sqlalchemy.engine import URL, ExceptionContext
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
-from newsmill.redaction import redact
 from newsmill.storage.columns import dump_json
 from newsmill.storage.moved_file import OpenFile
 from newsmill.storage.private_files import make_private_file
 from newsmill.storage.schema import metadata
+from newsmill.text.redaction import redact
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, bindparam, func, select
 
-from newsmill.copies import find_wire_agency
 from newsmill.model import Author, AuthorType, CopyGroup, DocumentCopy
-from newsmill.revision_comparison import count_changed_words
+from newsmill.similarity.copies import find_wire_agency
+from newsmill.similarity.revision_comparison import count_changed_words
 from newsmill.storage.database import reading
 from newsmill.storage.schema import copy_groups, documents
 

@@ -31,7 +31,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from newsmill import urls
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.exceptions import CursorError, UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, Outcome, is_doubtful
@@ -40,6 +39,7 @@ from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger, removed_documents
 from newsmill.storage.statements import Upsert
 from newsmill.storage.url_parameters import drop_useless_from
+from newsmill.text import urls
 
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
 PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements

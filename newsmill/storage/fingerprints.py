@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exists, func, select, text
 
-from newsmill import near_duplicates
 from newsmill.model import NearDuplicate
+from newsmill.similarity import near_duplicates
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, or_, select
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Outcome
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import ledger, publisher_claims, publisher_orders
 from newsmill.storage.statements import AnyRow, Upsert
+from newsmill.text import urls
 
 PROOF_LIFETIME = timedelta(days=30)  # then it must be shown again
 MAX_DELAY_SECONDS = 3600.0

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, RowMapping, Text, bindparam, cast, delete, func, insert, select, union_all
 
 from newsmill.model import Revision, RevisionCause, RevisionSummary
-from newsmill.revision_comparison import count_changed_words, list_changed_fields
+from newsmill.similarity.revision_comparison import count_changed_words, list_changed_fields
 from newsmill.storage.columns import make_storable
 from newsmill.storage.database import reading
 from newsmill.storage.documents import decode_cursor, encode_cursor

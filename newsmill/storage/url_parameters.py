@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import MAX_PARAMETERS, drop_parameters, find_differences, find_session_place, list_parameter_names
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Kind, Link, Outcome
 from newsmill.storage.schema import ledger, url_parameters
 from newsmill.storage.statements import AnyRow, Upsert, state_is
+from newsmill.text import urls
 
 MIN_COPIES = 3  # one article may have two numbers by mistake
 MIN_COPIED_PERCENT = 75  # of the articles whose own URL has the parameter: an id in the URL of each, and two ids of some by mistake

@@ -21,10 +21,10 @@ from urllib.parse import unquote, urlsplit
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.redaction import redact
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.saved_searches import Alert, Channel
 from newsmill.storage.tokens import Scope
+from newsmill.text.redaction import redact
 from newsmill.version import install_hint
 from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
 from newsmill.web.http_client import DeliveryError, build_headers, find_target_refusal, post

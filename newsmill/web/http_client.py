@@ -19,10 +19,10 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import h11
 from standardwebhooks.webhooks import Webhook as Signer
 
-from newsmill import urls
 from newsmill.address_guard import Guard, make_guarded_getaddrinfo, refusal_reason
 from newsmill.exceptions import UrlError
-from newsmill.redaction import redact
+from newsmill.text import urls
+from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
 MAX_POST_SECONDS = 10.0  # for connection, request and status line

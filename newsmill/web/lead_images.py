@@ -26,13 +26,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ServiceError, UrlError
-from newsmill.redaction import redact
 from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.publishers import PublisherOrder
 from newsmill.storage.tokens import Scope
+from newsmill.text import urls
+from newsmill.text.redaction import redact
 from newsmill.web.auth import require_scope
 from newsmill.web.http_client import FetchError, Hop, fetch_hop
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 
 from newsmill.exceptions import ServiceError
-from newsmill.outage_log import OutageLog
+from newsmill.health.outage_log import OutageLog
 
 ROUND_SECONDS = 2.0  # between two rounds
 STOP_SECONDS = 15.0  # for what is running to end

@@ -28,7 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.outage_log import OutageLog
+from newsmill.health.outage_log import OutageLog
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__

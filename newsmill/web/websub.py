@@ -17,10 +17,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
-from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.storage.websub import LEASE_SECONDS, HubRequest, PushResult, Subscription, WebSubRequests
+from newsmill.text import urls
 from newsmill.web.config import WEBSUB_PATH
 from newsmill.web.http_client import DeliveryError, post
 from newsmill.web.round_thread import RoundThread

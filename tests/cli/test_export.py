@@ -23,7 +23,6 @@ from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
 import newsmill as newsmill_package
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.cli.export import open_output
 from newsmill.exceptions import ConfigError
@@ -32,6 +31,7 @@ from newsmill.model import Document, Link
 from newsmill.search.query import restrict_to_source
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 
 def store(folder: Path, *documents: Document, minute: int = 0) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.charset import to_utf8
 from newsmill.extraction.html import parse_source, prepare_html
 from newsmill.extraction.metadata.dates import find_published
 from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.text.charset import to_utf8
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; all are older
 MIN_RIGHT, MAX_WRONG = 0.91, 0.05  # shares of the pages of a set

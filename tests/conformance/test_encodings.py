@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.charset import decode, find_codec, to_text
 from newsmill.extraction.normalise import normalise
+from newsmill.text.charset import decode, find_codec, to_text
 
 FLOOR = 0.97
 MIN_HIGH = 10  # characters beyond ASCII; a page with fewer does not test detection

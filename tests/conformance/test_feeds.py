@@ -18,11 +18,11 @@ from feedparser.datetimes import _parse_date
 from lxml import html
 from rates import Result
 
-from newsmill import urls
 from newsmill.discovery.dates import parse_date
 from newsmill.discovery.feeds import FeedEntries, FeedEntry, read_entries
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
+from newsmill.text import urls
 
 URL = "https://news.example/feeds/all.xml"
 FEEDPARSER_URL = "http://127.0.0.1:8097/"  # where feedparser's suite serves its files

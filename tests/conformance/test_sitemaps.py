@@ -11,12 +11,12 @@ from typing import Any
 import rates
 from rates import Case, Result
 
-from newsmill import urls
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.url_patterns import is_never_article
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.model import Hint, Kind, Link
+from newsmill.text import urls
 
 URL = "https://news.example/sitemap.xml"
 

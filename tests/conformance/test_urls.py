@@ -9,8 +9,8 @@ from typing import Any
 import rates
 from rates import Result
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
+from newsmill.text import urls
 
 
 def key_or_none(url: str, base: str | None = None) -> str | None:

@@ -14,7 +14,7 @@ from re import _compiler
 compiled, compile_ = set(), _compiler.compile
 def count(pattern, flags=0):
     frame = sys._getframe(1)
-    while frame.f_globals["__name__"].partition(".")[0] in ("re", "newsmill.lazy_re"):
+    while frame.f_globals["__name__"].partition(".")[0] in ("re", "newsmill.text.lazy_re"):
         frame = frame.f_back
     compiled.add((frame.f_globals["__name__"], pattern, flags))
     return compile_(pattern, flags)

@@ -18,7 +18,7 @@ from newsmill.settings import Settings
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger import Trace
 from newsmill.storage.schema import ledger
-from newsmill.urls import make_spider_url
+from newsmill.text.urls import make_spider_url
 
 POLL_SECONDS = 0.2
 HEAD = """import scrapy

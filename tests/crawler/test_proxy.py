@@ -202,7 +202,7 @@ def test_names_go_to_a_proxy_that_resolves_them(naming: ProxiedEngine, site: Sit
 @pytest.mark.parametrize("host", ["127.66.6.6", METADATA, "[::1]", "localhost", "a.localhost.", "0x7f.66.6.6"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_literal_private_addresses_are_refused_there_too(naming: ProxiedEngine, proxy: Proxy, canary: Site, scheme: str, host: str) -> None:
-    from newsmill import urls
+    from newsmill.text import urls
 
     url = urls.normalize(f"{scheme}://{host}/")  # as the ledger has it
     assert naming.fetch(url, proxy.url).outcome is Outcome.SSRF_BLOCKED

@@ -22,7 +22,7 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings, load
 from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.ledger.sources import MIN_SCRIPT_PAGES
-from newsmill.urls import make_spider_url
+from newsmill.text.urls import make_spider_url
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
 

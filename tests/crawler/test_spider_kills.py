@@ -23,7 +23,7 @@ from world import World, now
 from newsmill.model import Outcome, State
 from newsmill.storage.processes import is_dead
 from newsmill.storage.schema import documents, ledger, segments
-from newsmill.urls import make_spider_url
+from newsmill.text.urls import make_spider_url
 
 ARTICLES = 30
 KILLS = int(os.environ.get("NEWSMILL_SPIDER_KILLS") or 3)  # of each example; a nightly run of CI makes more

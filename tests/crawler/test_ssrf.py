@@ -10,10 +10,10 @@ from fake_site import Farm, Site
 from payloads import payloads
 from world import World, now
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Source, State
 from newsmill.storage.ledger import Trace
+from newsmill.text import urls
 
 # The outcomes that a URL into a private network may have.
 HARMLESS = {Outcome.SSRF_BLOCKED, Outcome.BAD_URL, Outcome.BAD_REDIRECT, Outcome.DNS}

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.discovery.feeds import read_entries, read_feed
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
 from newsmill.storage.columns import dump_hint, load_hint
 from newsmill.storage.ledger.links import _merge_hints
+from newsmill.text import urls
 
 URL = "https://news.example/feeds/all.xml"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from newsmill import urls
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Link, Listing
+from newsmill.text import urls
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 URL = "https://paper.example/list"

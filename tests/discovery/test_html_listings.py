@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.discovery.html_listings import MAX_LINKS, extract_links, is_feed_url, make_well_known_links, read_homepage, read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
+from newsmill.text import urls
 
 URL = "https://www.news.example/politics/"
 PAGE = """<!doctype html><html lang="en"><head><title>Politics</title>

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.discovery import sitemaps
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import ListingError
 from newsmill.model import Hint, Kind, Link
+from newsmill.text import urls
 
 URL = "https://news.example/sitemap.xml"
 NS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'

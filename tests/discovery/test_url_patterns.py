@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import (
     LIST_SCORE,
     MIN_ARTICLE_SCORE,
@@ -22,6 +21,7 @@ from newsmill.discovery.url_patterns import (
     score_article_url,
 )
 from newsmill.exceptions import UrlError
+from newsmill.text import urls
 
 SITE = "https://news.example"
 

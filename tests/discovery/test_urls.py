@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
+from newsmill.text import urls
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from html_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
 from newsmill.extraction.pipeline import count_words, read
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import Document, Hint, Image, Profile
+from newsmill.text.language_tags import parse_language_tag
 
 
 def document(head: str = "", body: str = "", url: str = URL, hint: Hint | None = None, language: str | None = None) -> Document:

@@ -17,8 +17,8 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[impo
 
 from newsmill.extraction.metadata.language import ARRAYS, LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language, load_detector
 from newsmill.extraction.pipeline import read
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint
+from newsmill.text.language_tags import parse_language_tag
 
 
 @pytest.mark.parametrize(

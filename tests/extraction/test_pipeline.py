@@ -12,11 +12,11 @@ from html_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill import urls
 from newsmill.extraction import pipeline
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.pipeline import join_text, read
 from newsmill.model import BlockType, Outcome, Page, Rules
+from newsmill.text import urls
 
 CREDITS = [
     "<p>.<br>source site-40</p>",

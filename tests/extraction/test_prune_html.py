@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml.html import HtmlElement
 
-from newsmill.charset import to_utf8
 from newsmill.extraction.body.blocks import make_signature
 from newsmill.extraction.html import HtmlSource, parse_source, prepare_html
 from newsmill.extraction.site_profile.fast_path import NESTED_TAGS, HtmlPruner
+from newsmill.text.charset import to_utf8
 
 SIGNS = frozenset(("div.x", "aside", "footer.x", "nav.menu", "section.x", "header.x"))
 READ = ("h1", "h2", "time", "figcaption", "meta", "link", "base")

@@ -13,9 +13,7 @@ from functools import cache
 from typing import TypeVar
 
 from fuzz.target import Target
-from newsmill import urls
 from newsmill.archive.captures import read_captures
-from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import MAX_FEEDS, MAX_PAGES, MAX_SECTIONS, read_homepage, read_section
 from newsmill.discovery.responses import MAX_RETRY_AFTER_SECONDS, parse_retry_after
@@ -28,12 +26,14 @@ from newsmill.extraction.metadata.fields import MAX_TAGS
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
-from newsmill.near_duplicates import fingerprint
 from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
 from newsmill.search.backend import SqliteBackend
 from newsmill.search.parsed_query import Terms, positive_terms
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, parse_query
 from newsmill.search.tokens import fold
+from newsmill.similarity.near_duplicates import fingerprint
+from newsmill.text import urls
+from newsmill.text.charset import to_utf8
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -15,8 +15,6 @@ import pytest
 from growth.measure import MOST, TIMES, growth
 from growth.page_shapes import SENTENCE, THAI, page, repeated
 
-from newsmill import urls
-from newsmill.charset import to_utf8
 from newsmill.discovery.article_pages import find_next_page_of
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.html_listings import read_homepage, read_section
@@ -43,15 +41,17 @@ from newsmill.model import (
     Page,
     TableCell,
 )
-from newsmill.near_duplicates import fingerprint, shingles, similarity
-from newsmill.redaction import redact
-from newsmill.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.search import tokens as search_words
 from newsmill.search.parsed_query import Terms
 from newsmill.search.query import parse_query
 from newsmill.search.results import Highlighter
+from newsmill.similarity.near_duplicates import fingerprint, shingles, similarity
+from newsmill.similarity.revision_comparison import compare_texts, compare_words, count_changed_words
 from newsmill.sources.additions import SourceIndex, plan_addition
 from newsmill.sources.files import read_list
+from newsmill.text import urls
+from newsmill.text.charset import to_utf8
+from newsmill.text.redaction import redact
 from newsmill.web.pages.document import add_stand_in_style, decode_page, disable_preconnects
 
 BEGINNING = Terms(("a",), exact=True, prefix=True, runs=("a",))

@@ -7,10 +7,10 @@ from dataclasses import replace
 from rows import SITE, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.model import Document
 from newsmill.search.search import Search
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 
 def article(number: int, text: str = "", **fields: object) -> Document:

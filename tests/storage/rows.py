@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, insert
 
-from newsmill import urls
 from newsmill.extraction.document_identity import hash_text
 from newsmill.model import (
     Author,
@@ -32,6 +31,7 @@ from newsmill.storage.database import writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
 from newsmill.storage.schema import documents, ledger
+from newsmill.text import urls
 
 NewDatabase = Callable[..., str]  # () or (empty=True) → the URL of a fresh database
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -14,11 +14,11 @@ from functools import cache
 import pytest
 from rows import NOON, Mill, good, page_of
 
-from newsmill import urls
 from newsmill.extraction.pipeline import read
 from newsmill.model import ClaimedPage, Document, Link
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 WORDS = """council bridge river mayor budget tunnel engine harbour winter report minister police village railway market doctor
 teacher farmer island museum energy forest border summer garden student airport factory window theatre""".split()  # noqa: SIM905

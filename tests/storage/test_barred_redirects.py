@@ -10,10 +10,10 @@ from rows import NOON, SITE, after, page_of
 from sqlalchemy import Engine
 
 from newsmill.context import build_context
+from newsmill.intake.submission import store_pages
 from newsmill.model import Page, PageStatus
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.takedowns import Takedowns
-from newsmill.submission import store_pages
 
 BARRED = f"{SITE}/barred?utm_source=feed"
 ASKED, FINAL = f"{SITE}/asked", f"{SITE}/final"

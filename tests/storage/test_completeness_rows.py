@@ -9,7 +9,7 @@ from rows import NOON, SITE, SOURCE, Mill, after, document_of, good
 from sqlalchemy import Engine, insert, select, update
 
 from newsmill.cli.status import describe_missed
-from newsmill.completeness import Unknown
+from newsmill.health.completeness import Unknown
 from newsmill.model import Kind, Link
 from newsmill.storage import schema
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week, update_completeness

@@ -11,11 +11,11 @@ import pytest
 from rows import NOON, document_of, insert_pages
 from sqlalchemy import Engine, delete, select, update
 
-from newsmill.copies import ComparedText, find_wire_agency, may_be_copies, order_key
 from newsmill.model import Author, AuthorType, Document
-from newsmill.near_duplicates import fingerprint
 from newsmill.search.indexer import index_pending
 from newsmill.search.positions import document_time
+from newsmill.similarity.copies import ComparedText, find_wire_agency, may_be_copies, order_key
+from newsmill.similarity.near_duplicates import fingerprint
 from newsmill.storage import copy_groups, fingerprints, schema
 from newsmill.storage.database import reading, writing
 

@@ -22,7 +22,6 @@ from rows import NOON, SITE, Mill, NewDatabase, document_of, good, insert_docume
 from schemas import filled_by_this_program, upgrade_to
 from sqlalchemy import Engine, exc, make_url, text
 
-from newsmill import urls
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
 from newsmill.search.indexer import count_pending, index_pending
@@ -33,6 +32,7 @@ from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import documents, metadata
+from newsmill.text import urls
 
 
 def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:

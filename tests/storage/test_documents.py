@@ -15,7 +15,6 @@ from rows import FULL, NOON, SITE, Mill, NewDatabase, after, document_of, good, 
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.exc import DBAPIError
 
-from newsmill import urls
 from newsmill.model import Block, BlockType, Document, ListItem, Markup, Outcome, TableCell, TextLink
 from newsmill.storage import documents as module
 from newsmill.storage import schema
@@ -23,6 +22,7 @@ from newsmill.storage.columns import make_storable, make_storable_json
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Documents, to_row
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 
 def store(ledger: Ledger, *found: Document) -> None:

@@ -13,12 +13,12 @@ from urllib.parse import quote
 import pytest
 from rows import HOST, NOON, SITE, Mill
 
-from newsmill import urls
 from newsmill.archive import warc
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged, UrlError
 from newsmill.model import Hint, Link, Page
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 Read = Callable[[str], list[dict[str, Any]]]
 

@@ -8,12 +8,12 @@ import pytest
 from rows import HOST, NOON, SITE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, text
 
-from newsmill import urls
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import Outcome, State
 from newsmill.storage.database import reading
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 
 def state_of(ledger: Ledger, url: str) -> tuple[State, Outcome | None]:

@@ -9,13 +9,13 @@ import pytest
 from rows import NOON, SITE, Mill, document_of, good, insert_documents, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from newsmill import near_duplicates as newsmill_near_duplicates
-from newsmill import urls
 from newsmill.model import Document
+from newsmill.similarity import near_duplicates as newsmill_near_duplicates
 from newsmill.storage import fingerprints, schema
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS, NearDuplicates, catch_up, pending
 from newsmill.storage.ledger import Ledger
+from newsmill.text import urls
 
 FOOT = "\n\nRead more in our newsletter, every morning at seven."
 

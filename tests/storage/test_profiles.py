@@ -13,7 +13,7 @@ from newsmill.model import LineStats, Outcome, PathStats, Profile, State
 from newsmill.storage.documents import ArchivedPage, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, ProfileVersion
-from newsmill.urls import get_profile_site
+from newsmill.text.urls import get_profile_site
 
 PROFILE = Profile(
     HOST,

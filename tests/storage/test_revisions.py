@@ -8,7 +8,6 @@ import pytest
 from rows import NOON, SITE, SOURCE, Mill, document_of, good, links
 from sqlalchemy import Engine, func, select
 
-from newsmill import urls
 from newsmill.exceptions import CursorError
 from newsmill.model import Author, Document, RevisionCause, RevisionSummary
 from newsmill.storage.database import reading
@@ -18,6 +17,7 @@ from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.revisions import MAX_CHARACTERS, MAX_REVISIONS, Revisions
 from newsmill.storage.schema import ledger as ledger_rows
 from newsmill.storage.schema import revisions
+from newsmill.text import urls
 
 URL = f"{SITE}/0"
 ID = urls.make_key(URL)

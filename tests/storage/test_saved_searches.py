@@ -9,7 +9,6 @@ import pytest
 from rows import NOON, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.exceptions import ConfigError
 from newsmill.search.search import Search
 from newsmill.storage.documents import Changes
@@ -29,6 +28,7 @@ from newsmill.storage.saved_searches import (
     make_schedule,
 )
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS
+from newsmill.text import urls
 
 
 @pytest.fixture

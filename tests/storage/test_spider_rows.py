@@ -10,7 +10,7 @@ import pytest
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Source, State
 from newsmill.storage.ledger import Ended, Ledger
-from newsmill.urls import make_spider_host, make_spider_url
+from newsmill.text.urls import make_spider_host, make_spider_url
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PAPER = Source("paper", feeds=("https://paper.example/feed",), spider="paper:PaperSpider")

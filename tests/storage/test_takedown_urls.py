@@ -12,7 +12,6 @@ from rows import NOON, SITE, SOURCE
 from sqlalchemy import Engine, select, update
 from takedown_store import REASON, Store, check_counters, erase_archived_pages, make_link, make_store, take_down
 
-from newsmill import urls
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
 from newsmill.storage import doctor
@@ -20,6 +19,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.barred_urls import make_text_key
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, takedowns
+from newsmill.text import urls
 
 LIST = f"{SITE}/news/all"
 

@@ -15,9 +15,9 @@ from sqlalchemy import Engine, select
 from takedown_store import REASON, SECRET, URL, Store, check_counters, erase_archived_pages, make_store, take_down
 from warcio.archiveiterator import ArchiveIterator
 
-from newsmill import urls
 from newsmill.archive.warc import make_filler
 from newsmill.exceptions import ArchiveDamaged, ConfigError, UrlError
+from newsmill.intake.submission import PageStatus, store_pages
 from newsmill.model import Link, Outcome, Page, State
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
@@ -29,7 +29,7 @@ from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.private_files import make_image_mark, make_image_name
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.schema import metadata, takedowns
-from newsmill.submission import PageStatus, store_pages
+from newsmill.text import urls
 
 
 @pytest.fixture

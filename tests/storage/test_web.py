@@ -11,7 +11,6 @@ import pytest
 from rows import NOON, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
@@ -25,6 +24,7 @@ from newsmill.storage.saved_searches import Alerts, SavedSearches
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, WebhookEvent, Webhooks
 from newsmill.storage.websub import WebSubRequests
+from newsmill.text import urls
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rows import document_of
 from sample_pages import ENGLISH, NOON, PAYLOADS, earlier_version, extremes, page_at
 from sqlalchemy import update
 
-from newsmill import demo, urls
+from newsmill import demo
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.pages import Sandbox
@@ -29,6 +29,7 @@ from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import ANYONE, Alerts, Channel, SavedSearch, SavedSearches, make_schedule
 from newsmill.storage.schema import saved_searches
+from newsmill.text import urls
 from newsmill.web.message_senders import AlertSender
 from workers import jobs, site_learning
 from workers.process import WorkerContext

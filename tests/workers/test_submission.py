@@ -19,12 +19,12 @@ from workers_world import WorkersWorld
 
 from newsmill.archive.archive import MAX_SEGMENT_PAGES, Archive
 from newsmill.context import build_context
+from newsmill.intake.reextract import explain
+from newsmill.intake.submission import make_enqueue, make_item_page, store_pages
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, PageReceipt, PageStatus, Segment, Source, State
-from newsmill.reextract import explain
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
-from newsmill.submission import make_enqueue, make_item_page, store_pages
 from workers.jobs import extract_claimed_pages, extract_page, read_archived_pages
 from workers.process import WorkerContext
 

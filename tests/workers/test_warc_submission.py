@@ -16,11 +16,11 @@ from warc_records import record
 from workers_world import WorkersWorld
 
 from newsmill.archive.warc import write_page, write_warcinfo
+from newsmill.intake.submission import make_enqueue, make_item_page
+from newsmill.intake.warc_submission import WarcInput, WarcSubmission, make_filter, open_warc
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, Source, WarcCounts
 from newsmill.storage.ledger import Ended
 from newsmill.storage.processes import Heartbeat
-from newsmill.submission import make_enqueue, make_item_page
-from newsmill.warc_submission import WarcInput, WarcSubmission, make_filter, open_warc
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from forked_process import ForkedProcess
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.context import AppContext, open_context
 from newsmill.model import Link, Page
@@ -24,6 +23,7 @@ from newsmill.sandbox.child import Limits
 from newsmill.settings import load
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
+from newsmill.text import urls
 from workers import deferred_reader, scheduler, worker
 
 TESTS = Path(__file__).resolve().parents[1]

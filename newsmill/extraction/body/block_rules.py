@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 
-from newsmill import lazy_re as re
 from newsmill.extraction.body import trailing_lines
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CAPTION_TAGS, HEADING_TAGS, SUBHEADING_TAGS, is_displayed
 from newsmill.extraction.body.page_stats import BESIDE_BIT, COMMENTS_BIT, PageStats
 from newsmill.extraction.vocabulary import CLASS_GROUPS, build_alternation
 from newsmill.model import BlockType
+from newsmill.text import lazy_re as re
 
 HEADLINE_REPEATED = "headline repeated"
 BESIDE_TEXT, NOT_DISPLAYED = "beside the text", "not displayed"

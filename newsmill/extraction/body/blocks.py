@@ -15,8 +15,8 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill import lazy_re as re
 from newsmill.model import BlockType
+from newsmill.text import lazy_re as re
 
 # Block-level elements of the HTML standard's default stylesheet (section 15.3), and button and label,
 # because their text is never part of a sentence.

@@ -19,7 +19,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import CELL_TAGS, HEADING_TAGS, ITEM_TAGS, Box, TextBlock
 from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType, ListItem, Markup, TableCell, TextLink
-from newsmill.urls import MAX_URL_CHARACTERS
+from newsmill.text.urls import MAX_URL_CHARACTERS
 
 LIST_TAGS = frozenset(("ul", "ol", "dl", "menu", "dir"))
 LINK_SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow these, and none of them executes code

@@ -25,8 +25,8 @@ from newsmill.extraction.body.page_stats import MIN_PROSE_WORDS
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.vocabulary import find_class_groups
-from newsmill.finite_json import DECODER
 from newsmill.model import Block, BlockType
+from newsmill.text.finite_json import DECODER
 
 LAYER, REASON = "script", "stands in a script only"
 MIN_STRING_CHARACTERS = 300  # characters; a string with a text is longer, and most strings of a script are shorter

@@ -12,7 +12,7 @@ from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.body.page_stats import LayoutStats, find_title_block, has_comment_name
 from newsmill.extraction.metadata.structured_data import make_comparable, names_author
 from newsmill.model import BlockType
-from newsmill.urls import find_site
+from newsmill.text.urls import find_site
 
 MIN_CUT_TEASERS = 3  # side by side; fewer may be paragraphs that end so by chance
 MIN_TEXT_CHARACTERS = 100  # of a block beside them; a page without one is a list of articles

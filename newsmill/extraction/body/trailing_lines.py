@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from newsmill import lazy_re as re
 from newsmill.extraction.body.markup import cut_block
 from newsmill.extraction.normalise import count_line_words
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
+from newsmill.text import lazy_re as re
 
 LAYER = "rules"
 MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules examine

@@ -16,7 +16,6 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill import lazy_re as re
 from newsmill.extraction.metadata.date_parsers import find_written_dates
 from newsmill.extraction.metadata.other_articles import find_headline, find_teaser_parts
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
@@ -24,6 +23,7 @@ from newsmill.extraction.metadata.titles import join_letters
 from newsmill.extraction.normalise import WORD_MARKS, cache_short_texts, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Block, BlockType
+from newsmill.text import lazy_re as re
 
 # ---- the names in a byline ----------------------------------------------------------------------------------------------------
 

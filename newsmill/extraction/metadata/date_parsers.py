@@ -18,8 +18,8 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
 
-from newsmill import lazy_re as re
 from newsmill.extraction.normalise import normalise_line
+from newsmill.text import lazy_re as re
 
 # ---- timestamps ---------------------------------------------------------------------------------------------------------------
 

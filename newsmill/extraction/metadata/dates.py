@@ -32,8 +32,8 @@ from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, Structur
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.vocabulary import build_alternation
-from newsmill.language_tags import parse_language_tag
 from newsmill.model import BlockType
+from newsmill.text.language_tags import parse_language_tag
 
 MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC

@@ -11,7 +11,6 @@ from urllib.parse import urljoin, urlsplit
 
 from lxml.html import HtmlElement
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.body.markup import resolve_url
@@ -21,6 +20,7 @@ from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, Structur
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author, AuthorType, Hint, Image, LiveUpdate, Page
+from newsmill.text import urls
 
 # Also of a language: /de/, /en-gb/, /fr/index.html.
 _HOMEPAGE = re.compile(r"https?://[^/]+(?:/[a-z]{2}(?:[-_][a-z]{2})?)?/?(?:(?:index|default|home)(?:\.\w{2,5})?/?)?", re.IGNORECASE)

@@ -21,7 +21,7 @@ import langcodes
 import platformdirs
 
 from newsmill.extraction.metadata.structured_data import StructuredData
-from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
+from newsmill.text.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
 SAMPLE_CHARACTERS = 4000  # characters of a text that are examined
 LONG_TEXT_CHARACTERS = 200  # characters from which MIN_PROBABILITY is enough

@@ -17,7 +17,7 @@ from newsmill.extraction.body.blocks import Layout, segment
 from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.metadata.other_articles import MicrodataItems, find_items, find_teaser_parts
 from newsmill.extraction.normalise import normalise_line
-from newsmill.finite_json import DECODER
+from newsmill.text.finite_json import DECODER
 
 # schema.org types of one article, by priority; a page without them may still be an article.
 ARTICLE_TYPES = (

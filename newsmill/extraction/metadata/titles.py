@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from newsmill import lazy_re as re
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.metadata.structured_data import (
     MAX_TITLE_CHARACTERS,
@@ -18,6 +16,8 @@ from newsmill.extraction.metadata.structured_data import (
 )
 from newsmill.extraction.normalise import cache_short_texts, fold, normalise_line
 from newsmill.model import Block, BlockType
+from newsmill.text import lazy_re as re
+from newsmill.text import urls
 
 # " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
 # Chinese, Japanese and Korean titles need no white space; they also have the name of the site in brackets at either end.

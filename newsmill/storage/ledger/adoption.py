@@ -18,7 +18,6 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal, or_, select, update
 
-from newsmill import urls
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted, list_sites
 from newsmill.model import Kind
 from newsmill.storage.columns import load_source
@@ -27,6 +26,7 @@ from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, NEVER_REQUEUED, RE
 from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.schema import documents, ledger, listing_schedules, sources
 from newsmill.storage.statements import FOUND, NOW, AnyRow, CounterUpdates
+from newsmill.text import urls
 
 ENDED = frozenset({"done", "dropped", "failed"})  # quarantine holds pages that crash their extraction, whoever lists them
 RESTARTED = ENDED | {"due", "fetching"}  # at the same URL; a page that was fetched there is extracted

@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import drop_each_parameter, find_edition, find_plain_url, is_same_edition
 from newsmill.exceptions import UrlError
 from newsmill.extraction.document_identity import OtherContent, list_other_content
 from newsmill.model import SPIDER, Document, Outcome, OutcomeRecord, is_doubtful
-from newsmill.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
+from newsmill.similarity.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
 from newsmill.storage import fingerprints
 from newsmill.storage.columns import make_storable
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.schema import documents
 from newsmill.storage.statements import AnyRow
+from newsmill.text import urls
 
 # ---- two pages compared: no SQL
 

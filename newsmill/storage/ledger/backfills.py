@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
-from newsmill import urls
 from newsmill.model import Kind, Link, Outcome
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import ended_rows
@@ -24,6 +23,7 @@ from newsmill.storage.ledger.links import Added
 from newsmill.storage.ledger.priority import FROM_BACKFILL, RANK_BACKFILL
 from newsmill.storage.schema import backfills, documents, ledger
 from newsmill.storage.statements import IN_FLIGHT, IS_LISTING, AnyRow, Upsert, state_is, uncount
+from newsmill.text import urls
 
 _NAME: Any = bindparam("b_name")
 _ONE = select(backfills).where(backfills.c.source == _NAME)

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import fold_path
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
 from newsmill.storage.statements import Upsert
+from newsmill.text import urls
 
 TEXT_KEY = "text "  # the beginning of such a key; a URL's key is a hash
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters

@@ -39,7 +39,7 @@ from newsmill.storage.statements import (
     is_failure,
     state_is,
 )
-from newsmill.urls import SPIDER_HOST_PREFIX
+from newsmill.text.urls import SPIDER_HOST_PREFIX
 
 # ---- hosts
 

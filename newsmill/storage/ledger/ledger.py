@@ -46,7 +46,7 @@ from newsmill.storage.ledger.source_changes import apply_moves, move_listing
 from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
 from newsmill.storage.publishers import PublisherOrder, find_order, list_orders
 from newsmill.storage.websub import Push
-from newsmill.urls import make_key
+from newsmill.text.urls import make_key
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)

@@ -10,12 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from newsmill import urls
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
 from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
-from newsmill.redaction import redact
 from newsmill.storage.columns import dump_hint, make_storable
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.adoption import adopt, read_sites
@@ -25,6 +23,8 @@ from newsmill.storage.ledger.priority import RANK_RECENT, REQUESTED_BY, rank
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import FOUND, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.storage.url_parameters import drop_useless
+from newsmill.text import urls
+from newsmill.text.redaction import redact
 
 REOPEN_AFTER = timedelta(days=1)  # a page that a listing still shows is tried again so long after its last failure
 # The same for HTTP 404 and a page that says so, but at least as long as the page is known: some sites list an article before all of their

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select, update
 from newsmill.storage.ledger.ended_rows import batches
 from newsmill.storage.schema import documents, ledger, sightings
 from newsmill.storage.statements import NOW, AnyRow, Upsert, state_is
-from newsmill.urls import make_key
+from newsmill.text.urls import make_key
 
 FREE_REVISITS = 3  # of a source, before its sitemaps have been right once
 EARNED_REVISITS = 2  # by a change that was announced

@@ -21,7 +21,7 @@ from newsmill.storage.columns import load_hint
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, publisher_orders, sightings, sources
 from newsmill.storage.statements import IS_LISTING, LIMIT, NOW, AnyRow, Upsert, state_is
-from newsmill.urls import make_key
+from newsmill.text.urls import make_key
 
 SITEMAP_NEWS_AGE = timedelta(days=7)  # of the pages in sitemaps whose sightings are recorded: older ones say nothing about polls
 RECENT = timedelta(days=7)  # a part of a sitemap index that showed a new page since then is polled like other listings

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, bindparam, case, func, not_, select
 
-from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome, OutcomeRecord, Rendering, State
 from newsmill.storage.ledger.links import make_bad_key
@@ -18,6 +17,7 @@ from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
 from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.storage.url_parameters import drop_useless_from
+from newsmill.text import urls
 
 By = Literal["day", "source", "kind", "outcome"]
 

@@ -9,12 +9,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
-from newsmill import urls
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.model import Link
 from newsmill.storage.ledger import links
 from newsmill.storage.schema import ledger, sightings
 from newsmill.storage.statements import Upsert
+from newsmill.text import urls
 
 _KEY = ledger.c.url_key == bindparam("b_key")
 _BEFORE = select(ledger.c.found_on).where(_KEY, ledger.c.kind == literal_column("'page'"))

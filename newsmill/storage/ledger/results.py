@@ -40,7 +40,7 @@ from newsmill.storage.ledger.takedown_check import refuse_removed
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is
 from newsmill.storage.url_parameters import Copy
-from newsmill.urls import find_site, get_profile_site
+from newsmill.text.urls import find_site, get_profile_site
 
 _ROWS = (
     select(

@@ -44,7 +44,7 @@ from newsmill.storage.schema import (
     webhooks,
 )
 from newsmill.storage.statements import IS_LISTING, CounterUpdates, uncount
-from newsmill.urls import get_host, make_key, make_spider_url
+from newsmill.text.urls import get_host, make_key, make_spider_url
 
 BATCH_ROWS = 500
 

@@ -22,7 +22,7 @@ from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN, RANK_LIST
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import FOUND, IS_LISTING, NOW, AnyRow, CounterUpdates, Upsert, state_is
-from newsmill.urls import make_spider_url
+from newsmill.text.urls import make_spider_url
 
 FOUND_ON_SITE = ("homepage", "robots")  # `found_by` of the listings that `discover` finds
 RETIRED_DETAIL = "no longer in the source's plan"

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
-from newsmill import urls
 from newsmill.discovery.url_patterns import drop_each_parameter, find_plain_url
 from newsmill.exceptions import UrlError
 from newsmill.model import Document, Outcome, OutcomeRecord
@@ -26,6 +25,7 @@ from newsmill.storage.ledger.barred_urls import BarredUrl, bar, find_barred, for
 from newsmill.storage.ledger.claims import Result
 from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, repeats_removed_article, shows_removed_article
 from newsmill.storage.statements import AnyRow
+from newsmill.text import urls
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
-from newsmill import near_duplicates
 from newsmill.model import Document
+from newsmill.similarity import near_duplicates
 
 # Of the 18 points of a fingerprint: at a similarity of 0.5, one edited copy in 1,500 agrees at fewer, at 0.3 one in 17. Texts that share
 # one of twenty paragraphs agree at three in one of 100 cases, unrelated texts (1 / 1,024 at each point) in one of a million.

@@ -23,7 +23,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, literal_column, or_, select, update
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.discovery.article_pages import list_first_pages
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
@@ -39,6 +38,7 @@ from newsmill.storage.schema import documents, ledger, revisions, segments, take
 from newsmill.storage.statements import FREE, NOW, AnyRow, CounterUpdates, state_is
 from newsmill.storage.webhooks import remove_from_deliveries
 from newsmill.storage.websub import empty_pushes
+from newsmill.text import urls
 
 MAX_FETCH_TIME = timedelta(minutes=15)  # after which a fetch that was running at the takedown has ended and its page is in the archive
 

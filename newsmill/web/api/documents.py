@@ -18,10 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
-from newsmill import reextract, urls
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
+from newsmill.intake import reextract
 from newsmill.model import CopyGroup, DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
@@ -29,6 +29,7 @@ from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.tokens import Scope
+from newsmill.text import urls
 from newsmill.web.auth import is_still_allowed, require_scope
 from newsmill.web.responses import (
     Context,

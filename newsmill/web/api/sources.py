@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 
 from newsmill import address_guard
 from newsmill.address_guard import Guard
-from newsmill.completeness import Unknown
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.health.assessment import weigh
 from newsmill.health.causes import REMEDIES, Cause, Finding, HealthState
+from newsmill.health.completeness import Unknown
 from newsmill.listing_schedule import Why, describe_why, read_schedule
 from newsmill.model import Kind, Outcome, Source, describe_failure
 from newsmill.search.indexer import index_pending

@@ -13,16 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from newsmill import address_guard, urls
+from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.archive.warc import read_responses
 from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
+from newsmill.intake.submission import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.model import Page, PageReceipt, PageStatus
 from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.submission import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
+from newsmill.text import urls
 from newsmill.web.auth import Caller, require_scope
 from newsmill.web.http_client import find_target_refusal
 from newsmill.web.responses import MAX_ERRORS, Context, Id, QueryText, RequestErrors, Url, describe_error, error_responses

@@ -23,7 +23,6 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import urls
 from newsmill.address_guard import Guard, refusal_reason
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
@@ -37,6 +36,7 @@ from newsmill.message_signatures import (
     sign_directory,
 )
 from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publishers, make_proof
+from newsmill.text import urls
 from newsmill.web.auth import require_csrf
 from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH
 from newsmill.web.http_client import FetchError, fetch_hop

@@ -17,9 +17,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
+from newsmill.intake import reextract
 from newsmill.model import Block, Document, ExtractionResult, Page
 from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
@@ -306,8 +306,8 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
 
 def decode_page(page: Page) -> str:
     """The HTML that the extraction reads, as text, decompressed up to its size limits; the JSON of an item as HTML. Raises DecodeError."""
-    from newsmill.charset import to_text  # imports the tables of all encodings, which other pages do not need
     from newsmill.extraction.decode import decode_body
+    from newsmill.text.charset import to_text  # imports the tables of all encodings, which other pages do not need
 
     if page.is_item:
         return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"

@@ -12,7 +12,7 @@ from markupsafe import escape
 from starlette.exceptions import HTTPException
 
 from newsmill.model import Document, LiveUpdate, Revision, RevisionSummary
-from newsmill.revision_comparison import (
+from newsmill.similarity.revision_comparison import (
     SEPARATOR,
     ChangeKind,
     ParagraphChange,

@@ -15,14 +15,15 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import address_guard, reextract, urls
+from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.site_profile import apply_profile
+from newsmill.intake import reextract
+from newsmill.intake.reextract import ReextractionDiff
 from newsmill.listing_schedule import ListingSchedule, read_schedule
 from newsmill.model import ArticleNorm, Kind, Outcome, Profile, Render, Rules, Source
-from newsmill.reextract import ReextractionDiff
 from newsmill.site_inspection import add_scheme
 from newsmill.sources.additions import find_follower
 from newsmill.sources.table import format_duration, parse_source, spider_table
@@ -31,6 +32,7 @@ from newsmill.storage.completeness import CompletenessReader, choose_week
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
+from newsmill.text import urls
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView

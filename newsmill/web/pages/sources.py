@@ -36,7 +36,7 @@ from newsmill.sources.files import render_table
 from newsmill.sources.table import make_name, parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
-from newsmill.urls import normalize
+from newsmill.text.urls import normalize
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages.rendering import PageView, shorten
 from newsmill.web.pages.source import check_urls

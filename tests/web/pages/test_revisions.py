@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newsmill.revision_comparison import ChangeKind, ParagraphChange, Piece, restore_new
+from newsmill.similarity.revision_comparison import ChangeKind, ParagraphChange, Piece, restore_new
 from newsmill.web.pages.revisions import MAX_PART_CHARACTERS, cut, list_runs, measure
 
 

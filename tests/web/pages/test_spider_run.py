@@ -14,7 +14,7 @@ from newsmill.settings import Settings
 from newsmill.spider_logs import spider_log
 from newsmill.storage.ledger import Ended
 from newsmill.storage.tokens import Scope
-from newsmill.urls import make_spider_host
+from newsmill.text.urls import make_spider_host
 
 SPIDER = Source("paper", spider="paper:PaperSpider", spider_args={"password": "hush"})
 DETAIL = "the run took longer than 1800 s; spider_limits.time raises the limit"

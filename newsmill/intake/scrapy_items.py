@@ -14,7 +14,7 @@ from scrapy.http import Response
 
 from newsmill.discovery.dates import get_precision, parse_day_or_time, to_time
 from newsmill.model import ArticleItem, Hint, Link, Page
-from newsmill.urls import normalize
+from newsmill.text.urls import normalize
 
 # Names of a field in items, Newsmill's own first. The others are those of zyte-common-items and of schema.org.
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {

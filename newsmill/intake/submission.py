@@ -29,7 +29,7 @@ from newsmill.model import ArticleItem, Hint, Kind, Link, Page, PageReceipt, Pag
 from newsmill.settings import Settings, load
 from newsmill.storage.ledger import ArchivedRow, Ledger, SubmittedFetch
 from newsmill.storage.private_files import make_private_folder
-from newsmill.urls import find_site, make_key, normalize
+from newsmill.text.urls import find_site, make_key, normalize
 
 log = logging.getLogger(__name__)
 

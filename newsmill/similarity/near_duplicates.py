@@ -22,7 +22,7 @@ from math import comb
 from struct import pack, unpack
 from zlib import crc32
 
-from newsmill import lazy_re as re
+from newsmill.text import lazy_re as re
 
 MAX_TEXT_CHARACTERS = 100_000  # compared: twenty long articles
 WINDOW_CHARACTERS = 4  # a shingle of such words is eight characters, in Chinese about five words

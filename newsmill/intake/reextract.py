@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from newsmill import urls
 from newsmill.exceptions import ArchiveDamaged, NewsmillError
 from newsmill.model import Document, ExtractionResult, Outcome, Page, Rules, Source
 from newsmill.sandbox.pages import Sandbox, SandboxCrash
+from newsmill.text import urls
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 
-from newsmill import lazy_re as re
 from newsmill.extraction.vocabulary import build_alternation
 from newsmill.model import Author
-from newsmill.near_duplicates import (
+from newsmill.similarity.near_duplicates import (
     MAX_TEXT_CHARACTERS,
     Fingerprint,
     Shingle,
@@ -26,6 +25,7 @@ from newsmill.near_duplicates import (
     shingles,
     similarity,
 )
+from newsmill.text import lazy_re as re
 
 MIN_SIMILARITY = 0.7  # fingerprints find 92 % of the pairs at 0.7 and 99 % at 0.8; pairs of one event that are rewritten have less than 0.6
 MIN_NUMBERS = 3  # with fewer numbers in one of the texts, numbers say nothing

@@ -9,7 +9,7 @@ from itertools import chain
 
 import webencodings  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill import lazy_re as re
+from newsmill.text import lazy_re as re
 
 PRESCAN_BYTES = 1024  # searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
 LATE_PRESCAN_BYTES = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before detection

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from newsmill import lazy_re as re
 from newsmill.model import Revision
-from newsmill.near_duplicates import SIGNS, UNSPACED
+from newsmill.similarity.near_duplicates import SIGNS, UNSPACED
+from newsmill.text import lazy_re as re
 
 FIELDS = ("title", "description", "text", "authors", "live_updates")  # that a reader sees, in the order of a page
 MAX_GAP = 2_500  # pairs of elements that difflib compares between two aligned ones: 50 on either side

@@ -24,11 +24,11 @@ from newsmill.archive.captures import Capture, IsWanted, Skipped, read_captures
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, DecodeError, UrlError
 from newsmill.extraction.decode import HTML_TYPES, decode_body, detect_non_html
+from newsmill.intake.submission import MAX_TEXT_CHARACTERS, encode_item, limit_time, make_enqueue, open_target, store_pages
 from newsmill.model import Page, PageStatus, WarcCounts
-from newsmill.redaction import redact
 from newsmill.storage.ledger import ArchivedRow
-from newsmill.submission import MAX_TEXT_CHARACTERS, encode_item, limit_time, make_enqueue, open_target, store_pages
-from newsmill.urls import make_key
+from newsmill.text.redaction import redact
+from newsmill.text.urls import make_key
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import ada_url
 
 from newsmill.exceptions import UrlError
-from newsmill.redaction import redact
+from newsmill.text.redaction import redact
 
 if TYPE_CHECKING:
     import tldextract

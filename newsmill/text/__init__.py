@@ -1,0 +1,1 @@
+"""Characters, URLs and words: what every other package may use. Pure."""
