@@ -11,10 +11,10 @@ from collections.abc import Mapping
 LIMITS = {
     # CPU of the page reader divided by that of `trafilatura.bare_extraction` on the same pages
     "reader, unknown sites": 1.2,
-    "reader, known sites": 0.58,
+    "reader, known sites": 0.52,
     # function calls of the page reader, for each page
-    "reader calls, unknown sites": 78_000,
-    "reader calls, known sites": 19_200,
+    "reader calls, unknown sites": 76_600,
+    "reader calls, known sites": 17_000,
     # of a worker, for each new document
     "statements, sqlite": 1.75,
     "statements, postgresql": 1.65,
