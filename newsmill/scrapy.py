@@ -237,7 +237,7 @@ class Submitter:
         try:
             self._count(await run_in_thread(self._store, pages, links))
             is_stored = True
-        except Exception as error:
+        except Exception as error:  # the border to Scrapy, which would log an error and end the crawl as finished
             reason = find_finish_reason(error)
             has_traceback = reason == FAILED  # of a bug
             message = f"Newsmill has failed: {type(error).__name__}: {error}" if has_traceback else error
