@@ -31,13 +31,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
 
 from newsmill.model import Author, Block, BlockType, Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
-from newsmill.search import indexer, word_forms
-from newsmill.search.indexer import (
-    build_entry,
-    build_vector,  # the measured data are those that these functions write
-    index_changed,
-    write_codes,
-)
+from newsmill.search import pending_list, word_forms
+from newsmill.search.index_entry import build_entry
+from newsmill.search.index_rows import build_vector  # the measured data are those that these functions write
+from newsmill.search.indexer import index_changed, write_codes
 from newsmill.search.search import Search
 from newsmill.search.tokens import ENGLISH
 from newsmill.search.word_forms import register_forms
@@ -401,9 +398,8 @@ def _copy(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
             writer.write_row([dump_json(row[name]) if name in json and row[name] is not None else row[name] for name in names])
 
 
-PAGES = (
-    indexer.MAX_LISTED_DOCUMENTS
-)  # pages of a round: a process merges GIN's pending list after this number, so each round includes one merge
+# Pages of a round: a process merges GIN's pending list after this number, so each round includes one merge.
+PAGES = pending_list.MAX_LISTED_DOCUMENTS
 SEGMENT, COMMIT = 32, 16  # pages that a crawler saves together, and that a worker stores together
 
 

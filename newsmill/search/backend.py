@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, exc, text
 
 from newsmill.exceptions import ServiceError
-from newsmill.search.indexer import EVERY_ENTRY, facet_term
+from newsmill.search.index_terms import EVERY_ENTRY, facet_term
 from newsmill.search.parsed_query import AllOf, AnyOf, Facet, Near, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.positions import IndexPosition, Span
 from newsmill.storage.database import reading, translate_errors

@@ -12,7 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from newsmill.search.indexer import BATCH_DOCUMENTS, build_entry, build_vector, read_documents, read_marks, title_term
+from newsmill.search.index_entry import build_entry
+from newsmill.search.index_rows import build_vector
+from newsmill.search.index_terms import title_term
+from newsmill.search.indexer import BATCH_DOCUMENTS, read_documents, read_marks
 from newsmill.storage.schema import search_entries
 
 CHUNK_DOCUMENTS = 50_000  # the terms of the whole index are read for each chunk, and those of the chunk kept: 2 kB a document

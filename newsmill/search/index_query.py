@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from newsmill.search.backend import Backend, StatementTimeoutError
-from newsmill.search.indexer import covering_terms, facet_term, lemma_term
+from newsmill.search.index_terms import facet_term, lemma_term
 from newsmill.search.parsed_query import (
     AllOf,
     AnyOf,
@@ -30,6 +30,7 @@ from newsmill.search.parsed_query import (
     reads_matches_only,
 )
 from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
+from newsmill.search.time_buckets import covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.search.word_forms import Forms, WordForms, load_forms
 
@@ -102,7 +103,7 @@ def _require_title(node: Node, forms: Forms) -> Node | None:
 
 
 def _list_variants(node: Terms, forms: Forms) -> list[tuple[str, ...]]:
-    """The words as they are; and the lemmas of a single word, which stand for all its forms (`indexer.title_term`)."""
+    """The words as they are; and the lemmas of a single word, which stand for all its forms (`index_terms.title_term`)."""
     if node.exact:
         return [node.words]
     lemmas = {lemma for by_lemma in forms.get(node.words[0], WordForms()).lemmas.values() for lemma in by_lemma}

@@ -165,7 +165,7 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticTerm:
-    """A term that no text contains (`indexer.IndexEntry.synthetic`), anywhere or in one part of the document."""
+    """A term that no text contains (`index_entry.IndexEntry.synthetic`), anywhere or in one part of the document."""
 
     term: str
     part: Part = ""

@@ -12,7 +12,7 @@ from functools import cache
 from babel import Locale, UnknownLocaleError
 
 from newsmill.model import MarkKind
-from newsmill.search.indexer import mark_value, whole_value
+from newsmill.search.index_terms import mark_value, whole_value
 from newsmill.search.parsed_query import (
     DATE_EXAMPLES,
     FILTER_EXAMPLES,

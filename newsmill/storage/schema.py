@@ -388,10 +388,10 @@ search_entries = Table(
     "search_entries",
     metadata,
     Column("document_id", String(64), nullable=False),
-    Column("moment", Id, nullable=False),  # search.indexer.moment
+    Column("moment", Id, nullable=False),  # search.positions.find_moment
     Column("source", StorableText),
     Column("lemmatizer", String(8), nullable=False),  # of its language; "" for none
-    Column("language", StorableText),  # this and the next four: what facets count; indexer.FacetValues
+    Column("language", StorableText),  # this and the next four: what facets count; index_entry.FacetValues
     Column("section", StorableText),
     Column("authors", StorableText),  # names, one a line
     Column("type", StorableText),
@@ -445,7 +445,7 @@ search_endings = Table(
 # Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
-# Stars, read documents, tags and notes: one row for each, of each user. The index holds them as terms (search.indexer.mark_value).
+# Stars, read documents, tags and notes: one row for each, of each user. The index holds them as terms (search.index_terms.mark_value).
 marks = Table(
     "marks",
     metadata,

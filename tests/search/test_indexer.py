@@ -10,7 +10,8 @@ import services
 from rows import Mill, document_of, good, links
 from sqlalchemy import Engine, text, update
 
-from newsmill.search.indexer import MAX_LISTED_DOCUMENTS, PendingList, index_pending
+from newsmill.search.indexer import index_pending
+from newsmill.search.pending_list import MAX_LISTED_DOCUMENTS, PendingList
 from newsmill.search.search import Search
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing

@@ -18,9 +18,9 @@ from newsmill.search import search as search_module
 from newsmill.search.backend import PostgresBackend, SqliteBackend, StatementTimeoutError, read_connection, statement_timeout
 from newsmill.search.counts import Period, count_facets, count_timeline
 from newsmill.search.index_query import ScannedIndex, scan_matches
-from newsmill.search.indexer import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
 from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
 from newsmill.search.search import Search
+from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage import database
 from newsmill.storage.database import reading

@@ -17,7 +17,8 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Segment, Source
-from newsmill.search.indexer import PendingList, split_ahead
+from newsmill.search.index_entry import split_ahead
+from newsmill.search.pending_list import PendingList
 from newsmill.storage import processes, websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import (

@@ -630,7 +630,7 @@ POSTGRES = (
     END IF; RETURN NULL; END $$""",
     """CREATE CONSTRAINT TRIGGER counts_moved AFTER INSERT OR UPDATE OR DELETE ON counts DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION newsmill_counts_moved()""",
-    # kB. search.indexer empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
+    # kB. search.pending_list empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
     # commit sorts it when it is full: 900 documents in 1 to 2 s.
     "CREATE INDEX ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)",
     # Vectors do not compress: Postgres tried with each, in vain for 971 of 973 real texts, for 0.06 ms a document.
