@@ -3,68 +3,38 @@
 All classes are frozen, and lists are tuples, so that an object can be shared between steps. All datetimes are timezone-aware UTC.
 """
 
-from newsmill.model.crawl import (
-    NETWORK_FAILURES,
-    OUTCOMES,
+from newsmill.model.blocks import Block, BlockType, ListItem, Markup, TableCell, TextLink
+from newsmill.model.copies import CopyGroup, DocumentCopy, NearDuplicate
+from newsmill.model.documents import (
+    DOUBTFUL_CONFIDENCE,
+    MIN_UPDATE_CHARACTERS,
+    Author,
+    AuthorType,
+    Document,
+    DocumentMarks,
+    Image,
+    LiveUpdate,
+    MarkKind,
+    is_doubtful,
+)
+from newsmill.model.links import Hint, Kind, Link, Listing, SubmissionCounts, WarcCounts
+from newsmill.model.outcomes import NETWORK_FAILURES, OUTCOMES, Outcome, OutcomeRecord, State, describe_failure, get_refusal
+from newsmill.model.pages import (
     RENDERED_TYPE,
     SPIDER,
     ArticleItem,
     ClaimedPage,
-    Hint,
-    Kind,
     LeasedUrl,
-    Link,
-    Listing,
-    Outcome,
-    OutcomeRecord,
     Page,
     PageReceipt,
     PageStatus,
-    Politeness,
-    Render,
     Rendering,
-    Rules,
     Segment,
-    Source,
-    SpiderLimits,
-    State,
-    SubmissionCounts,
-    WarcCounts,
-    describe_failure,
-    get_refusal,
 )
-from newsmill.model.documents import (
-    DOUBTFUL_CONFIDENCE,
-    MIN_UPDATE_CHARACTERS,
-    POSITION_FIELDS,
-    ArticleNorm,
-    Author,
-    AuthorType,
-    Block,
-    BlockType,
-    CopyGroup,
-    Document,
-    DocumentCopy,
-    DocumentMarks,
-    ExtractionPath,
-    ExtractionResult,
-    FieldStats,
-    Image,
-    LineStats,
-    ListItem,
-    LiveUpdate,
-    MarkKind,
-    Markup,
-    NearDuplicate,
-    PathStats,
-    Profile,
-    Revision,
-    RevisionCause,
-    RevisionSummary,
-    TableCell,
-    TextLink,
-    is_doubtful,
-)
+from newsmill.model.results import ExtractionPath, ExtractionResult
+from newsmill.model.revisions import Revision, RevisionCause, RevisionSummary
+from newsmill.model.site_profiles import POSITION_FIELDS, ArticleNorm, FieldStats, LineStats, PathStats, Profile
+from newsmill.model.sources import Politeness, Render, Rules, Source, SpiderLimits
 
 __all__ = [
     "DOUBTFUL_CONFIDENCE",

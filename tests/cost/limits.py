@@ -33,7 +33,7 @@ LIMITS = {
     "patterns, crawl": 175,
     "modules, worker": 505,
     "patterns, worker": 144,
-    "modules, crawler": 725,
+    "modules, crawler": 740,
     "patterns, crawler": 200,
     "modules, page readers": 570,
     "patterns, page readers": 490,
