@@ -356,8 +356,8 @@ def check_schema(engine: Engine) -> None:
 
 
 def _list_missing_columns(conn: Connection) -> list[str]:
-    """The columns of `schema.py` that the database lacks, as "table.column". SQLite cannot open a virtual table while another process
-    changes it, and `schema.py` has none."""
+    """The columns of `schema` that the database lacks, as "table.column". SQLite cannot open a virtual table while another process
+    changes it, and `schema` has none."""
     sqlite, postgres = (
         "SELECT tables.name, columns.name FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns"
         " WHERE tables.type = 'table' AND tables.sql NOT LIKE 'CREATE VIRTUAL TABLE%'",
@@ -365,7 +365,7 @@ def _list_missing_columns(conn: Connection) -> list[str]:
         " WHERE pg_table_is_visible(attrelid) AND attnum > 0 AND NOT attisdropped",
     )
     found = {f"{table}.{column}" for table, column in conn.execute(text(sqlite if conn.dialect.name == "sqlite" else postgres))}
-    return [str(column) for table in metadata.tables.values() for column in table.columns if str(column) not in found]
+    return [str(column) for _, table in sorted(metadata.tables.items()) for column in table.columns if str(column) not in found]
 
 
 def upgrade(engine: Engine, before_creation: Callable[[], None] = lambda: None) -> tuple[str | None, str]:

@@ -1,0 +1,146 @@
+"""The tables of documents: their revisions, removals and copies."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, text
+
+from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime
+from newsmill.storage.schema.registry import metadata
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", StorableString(64), primary_key=True),
+    Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
+    Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
+    Column("site", StorableText),  # the key of its site profile; urls.get_profile_site
+    Column("url", StorableText, nullable=False),
+    Column("requested_url", StorableText, nullable=False),
+    Column("canonical_url", StorableText),
+    Column("source", StorableText),
+    Column("site_name", StorableText),
+    Column("title", StorableText),
+    Column("description", StorableText),
+    Column("text", StorableText, nullable=False),
+    Column("blocks", Json, nullable=False),
+    Column("authors", Json, nullable=False),
+    Column("published_at", UtcDateTime),
+    Column("modified_at", UtcDateTime),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("published_source", StorableText),
+    Column("published_precision", StorableText),
+    Column("published_day", StorableText),
+    Column("gone_at", UtcDateTime),
+    Column("language", StorableText),
+    Column("section", StorableText),
+    Column("tags", Json, nullable=False),
+    Column("image", StorableText),
+    Column("images", Json, nullable=False),
+    Column("article_type", StorableText),
+    Column("live_updates", Json, nullable=False),
+    Column("is_free", Boolean),
+    Column("is_free_reason", StorableText),
+    Column("license", StorableText),
+    Column("rights", Json, nullable=False),
+    Column("word_count", Integer, nullable=False),
+    Column("extractor", StorableText, nullable=False),
+    Column("profile_version", Integer),
+    Column("confidence", Float),
+    Column("warnings", Json, nullable=False),
+    Column("content_hash", StorableText, nullable=False),
+    Column("provenance", Json, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("archive_ref", StorableText),
+    Index("ix_documents_order", "first_seen_at", "id"),
+    Index("ix_documents_source", "source", "first_seen_at", "id"),
+    Index("ix_documents_stored", "stored_at", "id"),
+    Index("ix_documents_ledger", "ledger_id"),
+    Index("ix_documents_site", "site", "id"),
+    Index("ix_documents_confidence", "confidence"),
+    Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
+)
+
+# The contents that a new revision of their document replaced; storage/revisions.py. Columns are those of `documents` at that time.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("document_id", StorableString(64), ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("characters", Integer, nullable=False),  # of text, blocks and live updates, which the limit of a document counts
+    Column("stored_at", UtcDateTime, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("modified_at", UtcDateTime),
+    Column("word_count", Integer, nullable=False),
+    Column("content_hash", StorableText, nullable=False),
+    Column("extractor", StorableText, nullable=False),
+    Column("profile_version", Integer),
+    Column("archive_ref", StorableText),
+    Column("title", StorableText),
+    Column("description", StorableText),
+    Column("authors", Json, nullable=False),
+    Column("live_updates", Json, nullable=False),
+    Column("text", StorableText, nullable=False),
+    Column("blocks", Json, nullable=False),
+)
+
+# Documents that were removed, so that readers of changes remove them too. One that is stored again keeps its row, which is before it in the
+# order of storage.
+removed_documents = Table(
+    "removed_documents",
+    metadata,
+    Column("id", StorableString(64), primary_key=True),
+    Column("removed_at", UtcDateTime, nullable=False),  # in the order of `documents.stored_at`
+    Column("source", StorableText),
+    Index("ix_removed_documents_order", "removed_at", "id"),
+)
+
+# URLs whose documents were removed at somebody's demand; ledger/takedowns.py.
+takedowns = Table(
+    "takedowns",
+    metadata,
+    Column("url_key", String(64), primary_key=True),
+    Column("url", StorableText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("document_id", String(64)),
+    Column("erase_after", UtcDateTime),  # when its pages in the archive can be erased; NULL: they are erased
+    Column("erased_pages", Integer, nullable=False),
+    Column("evidence", Json),  # ledger/takedown_evidence.py; NULL: nothing is known of the text
+    Column("image", String(32)),  # of the removed document: the name of its file in images/
+    Index(
+        "ix_takedowns_erase",
+        "erase_after",
+        sqlite_where=text("erase_after IS NOT NULL"),
+        postgresql_where=text("erase_after IS NOT NULL"),
+    ),
+)
+
+# Fingerprints of the texts, by which near duplicates are found. The key is the ledger's id: every index on SQLite holds the key, and a
+# document's id would take five times the space.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # near_duplicates.BANDS
+    *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
+)
+
+# Documents without a fingerprint of their current text; filled by triggers on `documents`.
+fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
+# The groups of copies, one row per page; storage/copy_groups.py.
+copy_groups = Table(
+    "copy_groups",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    Column("document_id", String(64), nullable=False),
+    Column("second", Id, nullable=False),  # the document's time, copies.OrderKey
+    Column("group_id", Id),  # the page of the group's first document; NULL: the document has no copies
+    Column("is_due", Boolean, nullable=False),  # the first document of its group has changed
+    Index("ix_copy_groups_group", "group_id", sqlite_where=text("group_id IS NOT NULL"), postgresql_where=text("group_id IS NOT NULL")),
+    Index("ix_copy_groups_due", "ledger_id", sqlite_where=text("is_due"), postgresql_where=text("is_due")),
+)
+
+# Pages whose document is new, changed or removed since its group was decided; filled by triggers on `documents`.
+copies_due = Table("copies_due", metadata, Column("ledger_id", Id, primary_key=True, autoincrement=False))
