@@ -30,7 +30,7 @@ from newsmill.storage.database import reading
 from newsmill.storage.listing_plans import plan_listings
 from newsmill.storage.processes import Heartbeat, is_dead
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.source_health import CheckResult, SourceAlarms
+from newsmill.storage.source_checks import CheckResult, SourceAlarms
 from newsmill.storage.source_observations import CheckHistory, observe, read_histories
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning

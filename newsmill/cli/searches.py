@@ -12,18 +12,9 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.storage.saved_searches import (
-    ANYONE,
-    Alert,
-    Alerts,
-    AlertState,
-    Channel,
-    Frequency,
-    SavedSearch,
-    SavedSearches,
-    Schedule,
-    make_schedule,
-)
+from newsmill.storage.alert_schedule import Frequency, Schedule, make_schedule
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
+from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 
 searches = typer.Typer(no_args_is_help=True, help="List, add, rename and remove saved searches.")
 alerts = typer.Typer(no_args_is_help=True, help="List, add, test, pause, resume and remove alerts on saved searches.")
@@ -136,7 +127,7 @@ def add_alert(
     Prints the ID of the alert, and for a web hook the secret that verifies its messages, which is not shown again.
     """
     # the web package costs 0.9 s of CPU, which the other commands need not spend
-    from newsmill.web.alert_channels import check_target
+    from newsmill.notifications.channels.targets import check_target
 
     if language not in ("en", "de"):
         raise ConfigError(f"--language: expected en or de, not {language[:20]!r}")
@@ -154,12 +145,12 @@ def add_alert(
 def test_alert(alert_id: AlertId) -> None:
     """Send a test message now. Exits with 1 if it does not arrive."""
     # the web package costs 0.9 s of CPU, which the other commands need not spend
-    from newsmill.web.message_senders import TestSender
+    from newsmill.web.senders import make_test_sender
 
     settings = configuration.load()
     with context.open_context(settings) as store:
         alert = find_alert(store, alert_id)
-        problem = TestSender(store, settings.web_url).send(alert)
+        problem = make_test_sender(store, settings.web_url).send(alert)
     if problem is not None:
         raise NewsmillError(f"the test message to {alert.shown_target} did not arrive: {problem}")
     note(f"the test message was handed over to {alert.shown_target}")

@@ -37,7 +37,8 @@ from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.ledger import Progress, Trace
 from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, poll, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)

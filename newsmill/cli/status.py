@@ -19,12 +19,12 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.completeness import Unknown
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
+from newsmill.storage.alerts import Alerts
 from newsmill.storage.completeness import CompletenessReader, WeekCompleteness, choose_week
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.publishers import Publishers
-from newsmill.storage.saved_searches import Alerts
-from newsmill.storage.source_health import SourceAlarms
-from newsmill.storage.websub import WebSubRequests
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.websub_requests import WebSubRequests
 
 T = TypeVar("T")
 COMPLETENESS_COLUMNS = ("source", "week from", "articles listed", "in no listing (95 %)", "found late")

@@ -1,4 +1,4 @@
-"""Alarms of sources: how one is stored, begun and ended, and the messages about it. `newsmill.web.message_senders` sends them.
+"""Alarms of sources: how one is stored, begun and ended, and the messages about it. `newsmill.notifications.alarms` sends them.
 
 Of one cause a source has at most one open alarm. A unique index ensures it: of two processes that find a cause at once, one begins the
 alarm. There is one message for each beginning, end and target. It is recorded before it is sent, with an ID that is the same in each try.

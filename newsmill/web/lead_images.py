@@ -34,7 +34,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.text import urls
 from newsmill.text.redaction import redact
 from newsmill.web.auth import require_scope
-from newsmill.web.http_client import FetchError, Hop, fetch_hop
+from newsmill.web.http_get import FetchError, Hop, fetch_hop
 
 MAX_CACHE_BYTES = 200_000_000  # about 2,000 images
 KEPT_SHARE = 0.8  # of the cache, after the oldest images were deleted

@@ -29,6 +29,8 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
+from newsmill.notifications.loop import RoundThread
+from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
@@ -41,10 +43,8 @@ from newsmill.web.api import sources as sources_api
 from newsmill.web.api import submissions as submissions_api
 from newsmill.web.api import webhooks as webhooks_api
 from newsmill.web.api.submissions import request_schemas
-from newsmill.web.api.webhooks import WebhookSender
-from newsmill.web.config import WebConfig
+from newsmill.web.config import WEBSUB_PATH, WebConfig
 from newsmill.web.lead_images import LeadImages
-from newsmill.web.message_senders import AlarmSender, AlertSender, TestSender
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages import (
     api_reference,
@@ -63,8 +63,7 @@ from newsmill.web.pages import (
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.responses import check_query_parameters, error_responses, install_error_handlers, problem_schemas
-from newsmill.web.round_thread import RoundThread
-from newsmill.web.websub import WebSubSubscriber
+from newsmill.web.senders import make_alarm_sender, make_alert_sender, make_test_sender, make_webhook_sender
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
@@ -151,7 +150,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # generated clients name their functions after it
     )
     app.state.context, app.state.config = context, config
-    app.state.test_sender = TestSender(context, config.url)
+    app.state.test_sender = make_test_sender(context, config.url)
     app.state.streams = set[object]()
     app.state.lead_images = None  # where they are off
     install_error_handlers(app)
@@ -194,9 +193,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
     senders: list[RoundThread] = []
     if config.sends_webhooks:
-        senders += [WebhookSender(context, config.allow_nets), AlertSender(context, config.url), AlarmSender(context, config.url)]
+        senders += [
+            make_webhook_sender(context, config.allow_nets),
+            make_alert_sender(context, config.url),
+            make_alarm_sender(context, config.url),
+        ]
     if config.public_url is not None:
-        senders.append(WebSubSubscriber(context, config.public_url, config.allow_nets))
+        senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))
     for sender in senders:
         sender.start()
     try:

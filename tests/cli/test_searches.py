@@ -15,8 +15,8 @@ from rows import Mill, document_of, good, links
 from newsmill import settings
 from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
-from newsmill.storage.saved_searches import Schedule, make_schedule
-from newsmill.web.message_senders import AlertSender
+from newsmill.storage.alert_schedule import Schedule, make_schedule
+from newsmill.web.senders import make_alert_sender
 
 
 def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
             mill = Mill(store.ledger, now=store.now())
             (claim,) = mill.fetch(*links(1))
             mill.store(good(claim, document_of(claim.url, title="Harbour", first_seen_at=store.now())))
-            assert AlertSender(replace(store, now=lambda: store.now() + timedelta(days=1))).round(pool) == 1
+            assert make_alert_sender(replace(store, now=lambda: store.now() + timedelta(days=1))).round(pool) == 1
     (listed,) = newsmill("alerts", "list", "--json").json
     assert (listed["attempts"], listed["detail"], "secret" in listed) == (1, "the receiver answered 500", False)
     status = newsmill("status")

@@ -14,7 +14,7 @@ from world import World, now
 
 from newsmill.model import Outcome
 from newsmill.storage.documents import Documents
-from newsmill.storage.source_health import SourceAlarms
+from newsmill.storage.source_checks import SourceAlarms
 
 WORDS = "council bridge river mayor budget garden engine harbour winter report minister police village railway market doctor".split()  # noqa: SIM905
 

@@ -15,7 +15,7 @@ from newsmill.queue.queue import Queue, connect_redis
 from newsmill.storage.database import writing
 from newsmill.storage.ledger.takedowns import Takedowns
 from newsmill.storage.schema import ledger
-from newsmill.storage.source_health import SourceAlarms
+from newsmill.storage.source_checks import SourceAlarms
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:

@@ -23,7 +23,8 @@ from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import Kind, Link, Outcome
 from newsmill.settings import load
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger
-from newsmill.storage.source_health import SourceAlarms, SourceHealthReader
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealthReader
 from newsmill.web.api.operations import read_metrics
 from newsmill.web.config import WebConfig
 from newsmill.web.pages.source_health_view import list_problems

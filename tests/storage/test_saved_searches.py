@@ -11,22 +11,11 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import ConfigError
 from newsmill.search.search import Search
+from newsmill.storage.alert_schedule import Frequency, Schedule, make_schedule
+from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.saved_searches import (
-    LEASE,
-    MATCH_AGE,
-    MIN_INTERVAL,
-    Alerts,
-    AlertState,
-    Channel,
-    Frequency,
-    MatchedPage,
-    SavedSearch,
-    SavedSearches,
-    Schedule,
-    make_schedule,
-)
+from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS
 from newsmill.text import urls
 

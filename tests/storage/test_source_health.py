@@ -31,7 +31,8 @@ from newsmill.model import (
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.source_observations import CheckHistory, read_histories, write_histories
 from workers.scheduler import check_sources
 

@@ -16,12 +16,12 @@ from newsmill.context import build_context
 from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
+from newsmill.notifications.webhooks import WebhookSender
 from newsmill.search.search import Search
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, find_horizon, make_stamp
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.web.api.webhooks import WebhookSender
 
 JUMPS = [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)]
 PAGE = "SELECT documents.stored_at, documents.id"  # the beginning of the statement that reads a page of results

@@ -16,14 +16,15 @@ from newsmill.exceptions import CursorError
 from newsmill.model import State
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
+from newsmill.storage.alerts import Alerts
 from newsmill.storage.documents import ChangePosition, Changes, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.marks import MarkChange, Marks
-from newsmill.storage.saved_searches import Alerts, SavedSearches
+from newsmill.storage.saved_searches import SavedSearches
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, WebhookEvent, Webhooks
-from newsmill.storage.websub import WebSubRequests
+from newsmill.storage.websub_requests import WebSubRequests
 from newsmill.text import urls
 
 

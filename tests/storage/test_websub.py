@@ -16,7 +16,8 @@ from newsmill.storage import websub
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.websub import MAX_CANCELLATIONS, MAX_WAITING_PUSHES, PushResult, Subscription, SubscriptionState, WebSubRequests
+from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState
+from newsmill.storage.websub_requests import MAX_CANCELLATIONS, PushResult, WebSubRequests
 
 HUB, TOPIC, PUBLIC = "https://hub.example/", "https://paper.example/rss?full", "https://news.example"
 HOUR = timedelta(hours=1)

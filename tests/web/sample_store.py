@@ -23,14 +23,16 @@ from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
+from newsmill.storage.alert_schedule import make_schedule
+from newsmill.storage.alerts import Alerts, Channel
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
-from newsmill.storage.saved_searches import ANYONE, Alerts, Channel, SavedSearch, SavedSearches, make_schedule
+from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 from newsmill.storage.schema import saved_searches
 from newsmill.text import urls
-from newsmill.web.message_senders import AlertSender
+from newsmill.web.senders import make_alert_sender
 from workers import jobs, site_learning
 from workers.process import WorkerContext
 
@@ -133,7 +135,7 @@ def fill_alerts(world: SampleStore, search: SavedSearch) -> None:
         alerts.add(search, channel, target, schedule, now=NOON) for (channel, target), schedule in zip(targets, schedules, strict=True)
     )
     end = Changes(context.engine).end()
-    AlertSender(context).match(end, NOON)
+    make_alert_sender(context).match(end, NOON)
     alerts.begin_due(end, now=NOON)
     for alert in alerts.claim_due(now=NOON, limit=9):
         alerts.mark_failed(alert, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)

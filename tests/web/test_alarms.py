@@ -18,11 +18,12 @@ from site_of_tests import RunningApp, stock
 from newsmill import settings
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.notifications.channels.command import run_command
+from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.storage.ledger import Ended
 from newsmill.storage.webhooks import make_secret
 from newsmill.web.config import WebConfig
-from newsmill.web.http_client import DeliveryError
-from newsmill.web.message_senders import AlarmSender, run_command
+from newsmill.web.senders import make_alarm_sender
 from workers.scheduler import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"
@@ -35,7 +36,7 @@ class Installation:
         self.start, self.ahead = web.context.now(), timedelta()
         given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
         self.context = replace(web.context, settings=given, now=lambda: self.start + self.ahead)
-        self.sender = AlarmSender(self.context, "https://news.example.org/")
+        self.sender = make_alarm_sender(self.context, "https://news.example.org/")
         self.context.ledger.put_source(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
 
     def poll(self, hours: float, outcome: Outcome, detail: str | None = None) -> None:

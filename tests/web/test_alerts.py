@@ -25,15 +25,17 @@ from starlette.testclient import TestClient
 from newsmill import settings
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
+from newsmill.notifications.alerts import AlertSender
+from newsmill.notifications.channels import mail
+from newsmill.notifications.channels.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.notifications.channels.targets import check_target
 from newsmill.search.indexer import index_pending
+from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.saved_searches import ANYONE, LEASE, MIN_INTERVAL, Alerts, AlertState, Channel, SavedSearches
-from newsmill.web import alert_channels
-from newsmill.web.alert_channels import check_target
-from newsmill.web.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.storage.saved_searches import ANYONE, SavedSearches
 from newsmill.web.config import WebConfig
-from newsmill.web.message_senders import AlertSender, TestSender
+from newsmill.web.senders import make_alert_sender, make_test_sender
 
 API = "/api/v1"
 HOSTILE = "Harbour <b>opens</b>\r\nBcc: evil@example.org"
@@ -66,8 +68,8 @@ def make_harness(make_web: Callable[..., RunningApp]) -> Callable[..., AlertHarn
         clock = web.context.now
         given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
         web.context = replace(web.context, settings=given, now=lambda: clock() + made.ahead)
-        web.app.state.context, web.app.state.test_sender = web.context, TestSender(web.context)
-        made.sender = AlertSender(web.context, "https://news.example.org/")
+        web.app.state.context, web.app.state.test_sender = web.context, make_test_sender(web.context)
+        made.sender = make_alert_sender(web.context, "https://news.example.org/")
         return made
 
     return make
@@ -205,7 +207,7 @@ def test_a_bug_in_a_message_is_logged(
     harness = make_harness()
     save(harness.web.program("admin"), channel="webhook", target="https://reader.example.org/")
     harness.stock()
-    monkeypatch.setattr("newsmill.web.message_senders.send_alert", lambda *_: 1 / 0)
+    monkeypatch.setattr("newsmill.notifications.alerts.send_alert", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         harness.round()
     assert harness.round() == 0
@@ -218,7 +220,7 @@ def test_a_password_is_not_sent_without_encryption(
     harness = make_harness(NEWSMILL_SMTP_URL=mailbox.url, NEWSMILL_MAIL_FROM="news@example.org")
     client = harness.web.program("admin")
     _, alert = save(client, channel="email", target="ann@example.org")
-    monkeypatch.setattr(alert_channels, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
+    monkeypatch.setattr(mail, "is_this_machine", lambda host: False)  # the server is elsewhere, and offers no STARTTLS
     assert "offers no encryption" in client.post(f"{API}/alerts/{alert['id']}/test").json()["problem"]
     assert mailbox.logins == mailbox.got == []
 
@@ -288,10 +290,10 @@ from concurrent.futures import ThreadPoolExecutor
 from newsmill import settings
 from newsmill.context import build_context
 from newsmill.storage import database
-from newsmill.web.message_senders import AlertSender
+from newsmill.web.senders import make_alert_sender
 context = build_context(database.connect(sys.argv[1]), sys.argv[2], settings=settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2"}))
 with ThreadPoolExecutor(4) as pool:
-    AlertSender(context).round(pool)
+    make_alert_sender(context).round(pool)
 """
 
 
@@ -387,7 +389,7 @@ def test_a_service_leads_nowhere_else() -> None:
 LIMITED = """
 import socket, subprocess, sys
 from newsmill.address_guard import Guard
-from newsmill.web.apprise_child import limit_connections
+from newsmill.notifications.channels.apprise_child import limit_connections
 limit_connections(Guard(), None)
 port = int(sys.argv[1])
 for attempt in (

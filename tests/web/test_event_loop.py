@@ -12,7 +12,8 @@ from sqlalchemy import event
 
 from newsmill.model import Source
 from newsmill.storage.database import reading
-from newsmill.storage.websub import WebSubRequests, find_of_listing
+from newsmill.storage.websub import find_of_listing
+from newsmill.storage.websub_requests import WebSubRequests
 
 FEED, PUBLIC = "https://paper.example/feed", "https://news.example.org"
 

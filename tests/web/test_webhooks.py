@@ -20,11 +20,12 @@ from site_of_tests import RunningApp, stock
 from standardwebhooks.webhooks import Webhook
 
 from newsmill.address_guard import Guard
+from newsmill.notifications.channels.http_post import DeliveryError, build_headers, post
+from newsmill.notifications.webhooks import WebhookSender
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
-from newsmill.web.api.webhooks import WebhookSender
 from newsmill.web.config import WebConfig
-from newsmill.web.http_client import DeliveryError, build_headers, post
+from newsmill.web.senders import make_webhook_sender
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
@@ -52,7 +53,7 @@ def context(make_web: Callable[..., RunningApp]) -> SenderHarness:
     def now() -> datetime:
         return clock() + made.ahead
 
-    made.sender = WebhookSender(replace(web.context, now=now), NETS)
+    made.sender = make_webhook_sender(replace(web.context, now=now), NETS)
     return made
 
 
@@ -211,7 +212,7 @@ def test_a_submission_sends_its_webhook_when_all_urls_have_an_outcome(make_web: 
 
 
 def test_open_submissions_do_not_hide_a_finished_one(context: SenderHarness, inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("newsmill.storage.webhooks", "newsmill.web.api.webhooks"):
+    for module in ("newsmill.storage.webhooks", "newsmill.notifications.webhooks"):
         monkeypatch.setattr(f"{module}.MAX_UNNOTIFIED", 2)
     writer = context.web.program("write")
     for url in ("https://paper.example/a", "https://paper.example/b", "https://paper.example/c", "no URL"):
@@ -273,7 +274,7 @@ def test_no_payload_connects_from_here(make_web: Callable[..., RunningApp], shar
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, WebhookEvent.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        sender, sent = WebhookSender(replace(web.context, now=lambda: now), ()), 0  # time stands still: no second try
+        sender, sent = make_webhook_sender(replace(web.context, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
             while done := sender.round(pool):
                 sent += done

@@ -26,12 +26,13 @@ from starlette.testclient import TestClient
 from newsmill import settings as configuration
 from newsmill.context import open_context
 from newsmill.model import Source
+from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage import websub
 from newsmill.storage.database import reading
 from newsmill.storage.publishers import Publishers
-from newsmill.storage.websub import SubscriptionState, WebSubRequests
-from newsmill.web.config import WebConfig
-from newsmill.web.websub import WebSubSubscriber
+from newsmill.storage.websub import SubscriptionState
+from newsmill.storage.websub_requests import WebSubRequests
+from newsmill.web.config import WEBSUB_PATH, WebConfig
 
 FEED = "https://paper.example/feed"
 PUBLIC = "https://news.example.org"
@@ -55,7 +56,7 @@ def announce(web: RunningApp, hub: str) -> int:
 
 def make_round(web: RunningApp, nets: tuple[str, ...] = NETS, public_url: str = PUBLIC) -> None:
     with ThreadPoolExecutor(2) as pool:
-        WebSubSubscriber(web.context, public_url, nets).make_round(pool)
+        WebSubSubscriber(web.context, public_url, WEBSUB_PATH, nets).make_round(pool)
 
 
 def find(web: RunningApp, listing: int) -> websub.Subscription:

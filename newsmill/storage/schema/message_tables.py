@@ -47,16 +47,16 @@ alerts = Table(
     metadata,
     Column("id", StorableString(16), primary_key=True),
     Column("search", String(16), ForeignKey("saved_searches.id"), nullable=False),
-    Column("channel", String(8), nullable=False),  # storage.saved_searches.Channel
+    Column("channel", String(8), nullable=False),  # storage.alerts.Channel
     Column("target", StorableText, nullable=False),  # e-mail address or URL; that of a service holds its password
     Column("secret", StorableText),  # signs messages to a webhook
-    Column("schedule", String(8), nullable=False),  # alerts.Frequency
+    Column("schedule", String(8), nullable=False),  # storage.alert_schedule.Frequency
     Column("hour", Integer, nullable=False),
     Column("weekday", Integer, nullable=False),
     Column("zone", StorableText, nullable=False),
     Column("language", String(8), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("state", String(8), nullable=False),  # storage.saved_searches.AlertState
+    Column("state", String(8), nullable=False),  # storage.alerts.AlertState
     Column("notified", Id, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),  # no message is begun earlier
     Column("delivery", String(40)),  # the message in progress: the same ID in every try

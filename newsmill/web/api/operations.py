@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.model import OUTCOMES, Outcome, State
+from newsmill.storage.alerts import Alerts
 from newsmill.storage.ledger import By, CounterRow, Trace
 from newsmill.storage.processes import Process, list_live_processes
-from newsmill.storage.saved_searches import Alerts
-from newsmill.storage.source_health import SourceAlarms
+from newsmill.storage.source_checks import SourceAlarms
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.version import __version__

@@ -11,21 +11,13 @@ from starlette.exceptions import HTTPException
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.notifications.channels.targets import check_target, find_needed_scope
 from newsmill.search.check import check_saved_query
+from newsmill.storage.alert_schedule import Frequency, make_schedule
+from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
 from newsmill.storage.documents import Changes
-from newsmill.storage.saved_searches import (
-    MAX_NAME_CHARACTERS,
-    Alert,
-    Alerts,
-    AlertState,
-    Channel,
-    Frequency,
-    SavedSearch,
-    SavedSearches,
-    make_schedule,
-)
+from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.alert_channels import check_target, find_needed_scope
 from newsmill.web.api.search import Note
 from newsmill.web.auth import SAFE_METHODS, Caller, check_origin, require_scope
 from newsmill.web.responses import Context, Id, ItemList, Limit, QueryText, complete_list, error_responses

@@ -31,7 +31,8 @@ from newsmill.storage.alarms import SourceAlarm
 from newsmill.storage.completeness import CompletenessReader
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.auth import Caller, require_scope

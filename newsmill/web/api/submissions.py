@@ -20,12 +20,12 @@ from newsmill.context import AppContext
 from newsmill.exceptions import UrlError
 from newsmill.intake.submission import MAX_REQUEST_PAGES, PagesRequest, limit_time, make_enqueue, store_pages
 from newsmill.model import Page, PageReceipt, PageStatus
+from newsmill.notifications.channels.http_post import find_target_refusal
 from newsmill.storage.ledger.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.text import urls
 from newsmill.web.auth import Caller, require_scope
-from newsmill.web.http_client import find_target_refusal
 from newsmill.web.responses import MAX_ERRORS, Context, Id, QueryText, RequestErrors, Url, describe_error, error_responses
 
 router = APIRouter(tags=["submissions"])

@@ -39,7 +39,7 @@ from newsmill.storage.publishers import MAX_DELAY_SECONDS, PROOF_LIFETIME, Publi
 from newsmill.text import urls
 from newsmill.web.auth import require_csrf
 from newsmill.web.config import DIRECTORY_PATH, OWNER_PATH
-from newsmill.web.http_client import FetchError, fetch_hop
+from newsmill.web.http_get import FetchError, fetch_hop
 from newsmill.web.middleware import RequestCounter
 from newsmill.web.pages.rendering import PageView
 

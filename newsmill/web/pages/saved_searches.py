@@ -11,12 +11,15 @@ from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
+from newsmill.notifications.channels.mail import mail_server
+from newsmill.notifications.channels.targets import check_target, find_needed_scope
 from newsmill.search.check import check_saved_query
 from newsmill.search.search import Search
+from newsmill.storage.alert_schedule import WEEKDAYS, Frequency, make_schedule
+from newsmill.storage.alerts import Alert, Alerts, Channel
 from newsmill.storage.documents import Changes
-from newsmill.storage.saved_searches import WEEKDAYS, Alert, Alerts, Channel, Frequency, SavedSearch, SavedSearches, make_schedule
+from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.alert_channels import check_target, find_needed_scope, mail_server
 from newsmill.web.api.searches import find_alert, find_search, save_search
 from newsmill.web.auth import Caller, require_csrf, require_scope
 from newsmill.web.pages.rendering import PageView, params

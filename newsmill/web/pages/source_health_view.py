@@ -10,7 +10,8 @@ from newsmill.context import AppContext
 from newsmill.health.assessment import weigh
 from newsmill.health.causes import Finding, HealthState, ValueFormat, choose_evidence_text, format_values, summarize
 from newsmill.model import Kind, Outcome, OutcomeRecord, Source, get_refusal
-from newsmill.storage.source_health import SourceAlarms, SourceHealth, SourceHealthReader
+from newsmill.storage.source_checks import SourceAlarms
+from newsmill.storage.source_health import SourceHealth, SourceHealthReader
 from newsmill.web.pages.translations import Translations, translate_message
 
 MAX_PROBLEMS = 5  # on the home page

@@ -43,8 +43,10 @@ PLACES = {
     "newsmill/text/urls.py": CALLS,
     "newsmill/sources/table.py": CALLS,
     "newsmill/intake/reextract.py": PAGE_CALLS,
-    "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
-    "newsmill/web/alert_channels.py": CALLS,
+    "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response"),
+    "newsmill/notifications/**/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
+    "newsmill/notifications/channels/targets.py": CALLS,
+    "newsmill/storage/alert*.py": CALLS,
     "newsmill/storage/marks.py": CALLS,
     "newsmill/storage/saved_searches.py": CALLS,
     "newsmill/web/pages/*.py": PAGE_CALLS,
@@ -53,8 +55,8 @@ PLACES = {
 PARTS = {
     "crawler/frontier/listing_task.py": ("run",),
     "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
-    "newsmill/web/apprise_child.py": ("find_refusal", "send"),
-    "newsmill/web/http_client.py": ("find_target_refusal",),
+    "newsmill/notifications/channels/apprise_child.py": ("find_refusal", "send"),
+    "newsmill/notifications/channels/http_post.py": ("find_target_refusal",),
     "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip", "warnings"),
 }
 # The same in every language.

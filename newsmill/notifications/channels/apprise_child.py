@@ -1,4 +1,6 @@
-"""Sends one message through Apprise in a process of its own: `python -m newsmill.web.apprise_child`, JSON on standard input and output.
+"""Sends one message through Apprise in a process of its own.
+
+`python -m newsmill.notifications.channels.apprise_child` reads JSON from standard input and writes JSON to standard output.
 
 The process has a time limit and no environment. It connects only to public IP addresses on ports 80 and 443, or to a host that the
 administrator has named: a service's URL is written by a user, and Apprise speaks to any host. An audit hook sees every connection.
@@ -44,7 +46,7 @@ def run_apprise(message: AppriseMessage) -> str | None:
     """Check the URL of a service and send the message; what went wrong, or None."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "newsmill.web.apprise_child"],
+            [sys.executable, "-m", "newsmill.notifications.channels.apprise_child"],
             input=json.dumps(asdict(message)),
             capture_output=True,
             text=True,

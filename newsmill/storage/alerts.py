@@ -1,0 +1,253 @@
+"""Alerts on saved searches, which follow the numbers of the matches.
+
+An alert has at most one message at a time, which `newsmill.notifications.alerts` sends. `begin_due` fixes the ID and the matches of a
+message in one transaction, before it is sent. A message that was interrupted is sent again with the same ID.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine, Select, and_, delete, func, literal_column, or_, select, update
+
+from newsmill.exceptions import ConfigError
+from newsmill.storage.alert_schedule import Frequency, Schedule
+from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import ChangePosition
+from newsmill.storage.processes import CLOCK_SLACK
+from newsmill.storage.saved_searches import SavedSearch, to_saved_search
+from newsmill.storage.schema import alerts, saved_searches
+from newsmill.storage.webhooks import MAX_WAIT, make_secret, next_try
+
+MAX_ALERTS = 20  # of one search
+LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any channel may take
+MIN_INTERVAL = timedelta(minutes=5)  # between two messages at once to a person
+MAX_WEBHOOK_DOCUMENTS = 50  # in one message
+MAX_DETAIL_CHARACTERS = 500
+
+
+class Channel(StrEnum):
+    """How an alert is sent."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    APPRISE = "apprise"
+
+
+class AlertState(StrEnum):
+    """Whether an alert sends messages."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"  # by its user
+    DEAD = "dead"  # its target failed too often, or wants no more messages
+
+
+# From one message to the next, with a change of clocks. A later time was written by a clock that was ahead.
+LONGEST_WAITS = {
+    Frequency.AT_ONCE: MIN_INTERVAL,
+    Frequency.HOURLY: timedelta(hours=1),
+    Frequency.DAILY: timedelta(hours=25),
+    Frequency.WEEKLY: timedelta(days=7, hours=1),
+}
+
+IS_ACTIVE = alerts.c.state == literal_column("'active'")  # a literal, which SQLite needs to use the partial index
+_COLUMNS = [*alerts.c, *(column.label(f"search_{column.name}") for column in saved_searches.c)]
+_WITH_SEARCH: Select[Any] = select(*_COLUMNS).join(saved_searches, saved_searches.c.id == alerts.c.search)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Where, how and when the new matches of a saved search are announced."""
+
+    id: str
+    search: SavedSearch
+    channel: Channel
+    target: str
+    secret: str | None
+    schedule: Schedule
+    language: str
+    created_at: datetime
+    state: AlertState
+    notified: int
+    due_at: datetime
+    delivery: str | None
+    until: int | None
+    attempts: int
+    next_at: datetime | None
+    failing_since: datetime | None
+    detail: str | None
+    sent_at: datetime | None
+
+    @property
+    def shown_target(self) -> str:
+        """The target without passwords: of a service, only its scheme."""
+        return f"{self.target.partition(':')[0]}://…" if self.channel is Channel.APPRISE else self.target
+
+
+class Alerts:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, search: SavedSearch, channel: Channel, target: str, schedule: Schedule, *, now: datetime, language: str = "en") -> Alert:
+        """A new alert on the matches from now on. `target` was checked. A webhook gets a secret. Raises ConfigError."""
+        alert_id = secrets.token_hex(8)
+        with writing(self._engine) as conn:
+            current = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == search.id)).scalar()
+            if current is None:
+                raise ConfigError(f"the saved search {search.name!r} does not exist any more")
+            if conn.execute(select(func.count()).select_from(alerts).where(alerts.c.search == search.id)).scalar_one() >= MAX_ALERTS:
+                raise ConfigError(f"the saved search {search.name!r} has {MAX_ALERTS} alerts; remove one first")
+            row = {
+                "id": alert_id,
+                "search": search.id,
+                "channel": channel.value,
+                "target": target,
+                "secret": make_secret() if channel is Channel.WEBHOOK else None,
+                "schedule": schedule.frequency.value,
+                "hour": schedule.hour,
+                "weekday": schedule.weekday,
+                "zone": schedule.zone,
+                "language": language,
+                "created_at": now,
+                "state": AlertState.ACTIVE.value,
+                "notified": current,
+                "due_at": schedule.next_after(now),
+                "attempts": 0,
+            }
+            conn.execute(alerts.insert(), row)
+        added = self.get(alert_id)
+        if added is None:
+            raise ConfigError(f"the saved search {search.name!r} does not exist any more")
+        return added
+
+    def list_all(self, *, user: str | None = None, search: str | None = None) -> list[Alert]:
+        """The alerts of a user, of a search, or all, oldest first."""
+        wanted = [] if user is None else [saved_searches.c.user_name == user]
+        wanted += [] if search is None else [alerts.c.search == search]
+        return self._read(_WITH_SEARCH.where(*wanted).order_by(alerts.c.created_at, alerts.c.id))
+
+    def get(self, alert_id: str, user: str | None = None) -> Alert | None:
+        """The alert with this ID; None if it does not exist or belongs to another user."""
+        wanted = [alerts.c.id == alert_id, *([] if user is None else [saved_searches.c.user_name == user])]
+        return next(iter(self._read(_WITH_SEARCH.where(*wanted))), None)
+
+    def remove(self, alert_id: str) -> bool:
+        """Delete an alert. False: it does not exist."""
+        with writing(self._engine) as conn:
+            return conn.execute(delete(alerts).where(alerts.c.id == alert_id)).rowcount == 1
+
+    def pause(self, alert_id: str) -> bool:
+        """Send no messages until `resume`. False: it does not exist."""
+        with writing(self._engine) as conn:
+            return conn.execute(update(alerts).where(alerts.c.id == alert_id).values(state=AlertState.PAUSED.value)).rowcount == 1
+
+    def resume(self, alert_id: str, *, now: datetime) -> bool:
+        """Continue where the alert stopped; a message in progress is tried at once. False: it does not exist."""
+        values = {"state": AlertState.ACTIVE.value, "attempts": 0, "next_at": now, "failing_since": None, "detail": None}
+        with writing(self._engine) as conn:
+            return conn.execute(update(alerts).where(alerts.c.id == alert_id).values(**values)).rowcount == 1
+
+    def list_failing(self) -> list[Alert]:
+        """Alerts whose last try failed, also those that are dead."""
+        return self._read(_WITH_SEARCH.where(alerts.c.failing_since.is_not(None)).order_by(alerts.c.failing_since, alerts.c.id))
+
+    # ---- messages
+
+    def begin_due(self, end: ChangePosition, *, now: datetime) -> int:
+        """Begin a message of each alert that is due and has matches to tell; returns how many.
+
+        A digest waits until all documents before `end` were matched. Without matches, it is due at its next time.
+        """
+        waits = LONGEST_WAITS.items()
+        is_wrong = or_(*(and_(alerts.c.schedule == name.value, alerts.c.due_at > now + wait + CLOCK_SLACK) for name, wait in waits))
+        is_due = and_(IS_ACTIVE, or_(alerts.c.due_at <= now, is_wrong), alerts.c.delivery.is_(None))
+        is_at_once = alerts.c.schedule == Frequency.AT_ONCE.value
+        is_ready = or_(
+            and_(is_at_once, saved_searches.c.matches > alerts.c.notified), and_(~is_at_once, saved_searches.c.seen_at >= end.stored_at)
+        )
+        found = self._read(_WITH_SEARCH.where(is_due, is_ready))
+        if not found:  # nearly always: no write lock is needed
+            return 0
+        begun = 0
+        with writing(self._engine) as conn:
+            for alert in sorted(found, key=lambda alert: alert.id):
+                pending = alert.search.matches - alert.notified
+                if pending == 0:
+                    values: dict[str, Any] = {"due_at": alert.schedule.next_after(now)}
+                else:
+                    most = MAX_WEBHOOK_DOCUMENTS if alert.channel is Channel.WEBHOOK else pending
+                    values = {"delivery": f"msg_{secrets.token_hex(12)}", "until": alert.notified + min(most, pending), "next_at": now}
+                is_unchanged = and_(alerts.c.id == alert.id, alerts.c.delivery.is_(None), alerts.c.notified == alert.notified)
+                begun += bool(conn.execute(update(alerts).where(is_unchanged).values(**values)).rowcount and pending)
+        return begun
+
+    def claim_due(self, *, now: datetime, limit: int, skipped: Sequence[str] = ()) -> list[Alert]:
+        """Claim messages whose next try is due, for the time LEASE; not those of the alerts `skipped`."""
+        is_time = or_(alerts.c.next_at <= now, alerts.c.next_at > now + max(MAX_WAIT, LEASE))
+        wanted = and_(IS_ACTIVE, alerts.c.delivery.is_not(None), is_time, alerts.c.id.not_in(skipped))
+        found = self._read(_WITH_SEARCH.where(wanted).order_by(alerts.c.next_at, alerts.c.id).limit(limit))
+        if not found:
+            return []
+        with writing(self._engine) as conn:
+            return [alert for alert in found if conn.execute(_same_try(alert).values(next_at=now + LEASE)).rowcount == 1]
+
+    def mark_sent(self, alert: Alert, *, now: datetime) -> None:
+        """Record that the message in progress arrived. The next is due at the next time of the schedule.
+
+        A webhook continues at once while matches are left.
+        """
+        due_at = alert.schedule.next_after(now)
+        if alert.channel is not Channel.WEBHOOK:
+            due_at = max(due_at, now + MIN_INTERVAL)
+        with writing(self._engine) as conn:
+            matches = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == alert.search.id)).scalar() or 0
+            if alert.channel is Channel.WEBHOOK and matches > (alert.until or 0):
+                due_at = now
+            done = {"notified": alert.until, "delivery": None, "until": None, "next_at": None, "attempts": 0}
+            conn.execute(_message(alert).values(**done, failing_since=None, detail=None, sent_at=now, due_at=due_at))
+
+    def mark_failed(self, alert: Alert, detail: str, *, now: datetime, is_gone: bool = False) -> None:
+        """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or if the target is gone, the alert is dead."""
+        attempts = alert.attempts + 1
+        values: dict[str, Any] = {
+            "attempts": attempts,
+            "detail": detail[:MAX_DETAIL_CHARACTERS],
+            "failing_since": func.coalesce(alerts.c.failing_since, now),
+        }
+        if is_gone or (next_at := next_try(attempts, now)) is None:
+            values["state"] = AlertState.DEAD.value
+        else:
+            values["next_at"] = next_at
+        with writing(self._engine) as conn:
+            conn.execute(_message(alert).where(IS_ACTIVE).values(**values))
+
+    def _read(self, statement: Select[Any]) -> list[Alert]:
+        with reading(self._engine) as conn:
+            return [_to_alert(row) for row in conn.execute(statement).mappings()]
+
+
+def _message(alert: Alert) -> Any:
+    """An update of the alert while its message is the one that the caller sends."""
+    return update(alerts).where(alerts.c.id == alert.id, alerts.c.delivery == alert.delivery)
+
+
+def _same_try(alert: Alert) -> Any:
+    return _message(alert).where(alerts.c.next_at == alert.next_at, IS_ACTIVE)
+
+
+def _to_alert(row: Any) -> Alert:
+    names = (
+        *("id", "target", "secret", "language", "created_at", "notified", "due_at", "delivery", "until"),
+        *("attempts", "next_at", "failing_since", "detail", "sent_at"),
+    )
+    search = to_saved_search({name: row[f"search_{name}"] for name in saved_searches.c.keys()})  # noqa: SIM118
+    schedule = Schedule(Frequency(row["schedule"]), row["hour"], row["weekday"], row["zone"])
+    state, channel = AlertState(row["state"]), Channel(row["channel"])
+    return Alert(search=search, channel=channel, schedule=schedule, state=state, **{name: row[name] for name in names})
