@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from time import monotonic, thread_time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, exc, text
+from sqlalchemy import Connection, CursorResult, Engine, Row, exc, text
 
 from newsmill.exceptions import ServiceError
 from newsmill.search.index_terms import EVERY_ENTRY, facet_term
@@ -88,10 +88,19 @@ class Backend(ABC):
         """The matches that are in a group of copies: (moment, document_id, source, copy_group)."""
 
     @abstractmethod
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
+        """The matches that are in a group of copies, newest first: (copy_group, moment). Up to all documents, so they are plain tuples."""
+
+    @abstractmethod
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
     ) -> Sequence[Row[Any]]:
         """The newest matches, newest first, with the values that facets count: FACET_COLUMNS."""
+
+
+def fetch_tuples(result: CursorResult[Any]) -> Sequence[tuple[Any, ...]]:
+    """The rows as plain tuples: Row objects double the time of some 100,000 rows."""
+    return result.cursor.fetchall() if result.cursor is not None else []
 
 
 # ---- SQLite ------------------------------------------------------------------------------------------------------------------
@@ -115,6 +124,12 @@ WHERE search_words MATCH :match"""
 _GROUPED = "SELECT moment, document_id, source, copy_group FROM search_entries"
 _SQLITE_GROUPED_MATCHES = f"""SELECT e.moment, e.document_id, e.source, e.copy_group FROM search_words
 CROSS JOIN search_entries AS e ON e.moment = search_words.rowid WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL"""
+_SQLITE_GROUPED_TIMES = (
+    f"SELECT copy_group, moment FROM search_entries WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL ORDER BY moment DESC"
+)
+_SQLITE_GROUPED_MATCH_TIMES = f"""SELECT e.copy_group, e.moment FROM search_words
+CROSS JOIN search_entries AS e ON e.moment = search_words.rowid
+WHERE {_SQLITE_MATCH_IN_SPAN} AND e.copy_group IS NOT NULL ORDER BY search_words.rowid DESC"""
 _SQLITE_CODES = "SELECT document_id, lemmatizer, codes FROM search_codes WHERE document_id IN (SELECT value FROM json_each(:ids))"
 
 
@@ -205,6 +220,10 @@ JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
     def grouped(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[Row[Any]]:
         statement = f"{_GROUPED} WHERE {_SQLITE_IN_SPAN} AND copy_group IS NOT NULL" if match is None else _SQLITE_GROUPED_MATCHES
         return conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)).all()
+
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
+        statement = _SQLITE_GROUPED_TIMES if match is None else _SQLITE_GROUPED_MATCH_TIMES
+        return fetch_tuples(conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)))
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
@@ -337,6 +356,11 @@ class PostgresBackend(Backend):
         matches = _select_matches("moment, document_id, source, copy_group", match, span)
         with statement_timeout(conn, seconds):
             return conn.execute(text(f"{matches} AND copy_group IS NOT NULL"), _pg_parameters(match, span)).all()
+
+    def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
+        statement = f"{_select_matches('copy_group, moment', match, span)} AND copy_group IS NOT NULL {_PG_ORDER}"
+        with statement_timeout(conn, seconds):
+            return fetch_tuples(conn.execute(text(statement), _pg_parameters(match, span)))
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None

@@ -77,17 +77,20 @@ def fold_copies(
     }
 
 
-def list_copies(rows: Iterable[Any]) -> list[Any]:
-    """Of the matches that are in groups, those that folding leaves out. `rows` have moment, document_id and copy_group."""
-    groups = defaultdict[int, list[Any]](list)
-    for row in rows:
-        groups[row.copy_group].append(row)
-    return [row for found in groups.values() for row in sorted(found, key=_precedence_of)[1:]]
+def count_copies(times: Sequence[tuple[int, int]]) -> int:
+    """How many of the matches that are in groups folding leaves out. `times` as in `fold_buckets`."""
+    return len(times) - len(dict(times))
 
 
-def count_copies(rows: Sequence[Any]) -> int:
-    """How many of the matches that are in groups folding leaves out."""
-    return len(rows) - len({row.copy_group for row in rows})
+def fold_buckets(counts: Mapping[int, int], times: Sequence[tuple[int, int]], bucket: int) -> Counter[int]:
+    """The matches per time bucket of `bucket` units without copies.
+
+    `times`: (copy_group, moment) of the dated matches that are in groups, newest first.
+    """
+    folded = Counter(dict(counts))
+    folded.subtract(Counter([moment // bucket for _, moment in times]))
+    folded.update(Counter([moment // bucket for moment in dict(times).values()]))  # the last moment of each group: its earliest
+    return folded
 
 
 def count_buckets_folded(
@@ -97,27 +100,28 @@ def count_buckets_folded(
     earliest: dict[int, int] = {}  # group → the moment of its earliest match so far
 
     def count_folded(chunk: Span, seconds: float | None) -> Sequence[Any]:
-        counts = Counter[int]({row.bucket: row.n for row in count(chunk, seconds)})
-        first: dict[int, int] = {}
-        for row in index.grouped(chunk, seconds):
-            moment, group = row.moment, row.copy_group
-            counts[moment // bucket] -= 1
-            first[group] = min(moment, first.get(group, moment))
-        for group, moment in first.items():
-            if group in earliest:
-                counts[earliest[group] // bucket] -= 1
-            counts[moment // bucket] += 1
+        counts = {row.bucket: row.n for row in count(chunk, seconds)}
+        times = index.grouped_times(chunk, seconds)
+        folded, first = fold_buckets(counts, times, bucket), dict(times)
+        for group in first.keys() & earliest.keys():
+            folded[earliest[group] // bucket] -= 1
         earliest.update(first)
-        return [BucketCount(number, n) for number, n in counts.items()]
+        return [BucketCount(number, n) for number, n in folded.items()]
 
     return count_folded
 
 
-def subtract_copies(counts: Mapping[Any, int], copies: Iterable[Any]) -> dict[Any, int]:
-    """Counts by value without those of copies; values that are left without documents are left out."""
+def fold_sources(counts: Mapping[str, int], grouped: Iterable[Any]) -> dict[str, int]:
+    """The matches per source without copies; sources that are left without documents are left out.
+
+    `grouped`: the matches that are in groups, with moment, document_id, source and copy_group.
+    """
+    groups = defaultdict[int, list[Any]](list)
+    for row in grouped:
+        groups[row.copy_group].append(row)
     left = Counter(dict(counts))
-    left.subtract(Counter(copies))
-    return {value: n for value, n in left.items() if n > 0}
+    left.subtract(Counter([row.source or "" for found in groups.values() for row in sorted(found, key=_precedence_of)[1:]]))
+    return {source: n for source, n in left.items() if n > 0}
 
 
 def _precedence_of(row: Any) -> tuple[bool, IndexPosition]:

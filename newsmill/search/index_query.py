@@ -321,6 +321,10 @@ class IndexQuery:
         """The matches of a span that are in a group of copies: (moment, document_id, source, copy_group)."""
         return self.backend.grouped(self.conn, self._match_within(span), span, seconds)
 
+    def grouped_times(self, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
+        """The matches of a span that are in a group of copies, newest first: (copy_group, moment)."""
+        return self.backend.grouped_times(self.conn, self._match_within(span), span, seconds)
+
     def restrict_to_titles(self) -> IndexQuery | None:
         """The query for the matches that have all its words in the title; None without words."""
         node = None if self.node is None else _require_title(self.node, self.forms)

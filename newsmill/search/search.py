@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 
 from newsmill.search.backend import Backend, StatementTimeoutError, backend_of, read_connection
 from newsmill.search.check import check_names, check_period, check_values, list_spellings, suggest_query
-from newsmill.search.folding import count_copies, fold_copies, list_copies, subtract_copies
+from newsmill.search.folding import count_copies, fold_buckets, fold_copies, fold_sources
 from newsmill.search.index_query import IndexQuery, ScanResult, prepare_query
 from newsmill.search.parsed_query import Query, QueryNote, list_remedies, positive_terms, span_of_query
 from newsmill.search.positions import (
@@ -162,7 +162,7 @@ class Search:
         with read_connection(self._engine) as conn:
             index_query = prepare_query(conn, self._backend, parsed.node)
             found = index_query.count(span_of_query(parsed), max_count)
-            return found - count_copies(index_query.grouped(span_of_query(parsed))) if fold and found <= max_count else found
+            return found - count_copies(index_query.grouped_times(span_of_query(parsed))) if fold and found <= max_count else found
 
     def count_over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None, fold: bool = False
@@ -174,7 +174,8 @@ class Search:
             span = span_of_query(parsed).limit_to_times(since, until).intersect(DATED.lower)
             counts = {row.bucket: row.n for row in index_query.count_per_bucket(span, _STEP_MOMENTS[step])}
             if fold:
-                counts = subtract_copies(counts, (row.moment // _STEP_MOMENTS[step] for row in list_copies(index_query.grouped(span))))
+                folded = fold_buckets(counts, index_query.grouped_times(span), _STEP_MOMENTS[step])
+                counts = {bucket: n for bucket, n in folded.items() if n > 0}
         return tuple((to_time(bucket * _STEP_MOMENTS[step]), n) for bucket, n in counts.items())
 
     def count_by_source(
@@ -187,7 +188,7 @@ class Search:
             span = span_of_query(parsed).limit_to_times(since, until)
             counts = {row.source or "": row.n for row in index_query.count_per_source(span)}
             if fold:
-                counts = subtract_copies(counts, (row.source or "" for row in list_copies(index_query.grouped(span))))
+                counts = fold_sources(counts, index_query.grouped(span))
         return _largest_first(counts)
 
     def load_language_data(self) -> None:
@@ -336,7 +337,7 @@ def _subtract_copies(index_query: IndexQuery, parsed: Query, total: int, until: 
     if seconds <= 0:
         return None
     try:
-        return total - count_copies(index_query.grouped(span_of_query(parsed), None if seconds == inf else seconds))
+        return total - count_copies(index_query.grouped_times(span_of_query(parsed), None if seconds == inf else seconds))
     except StatementTimeoutError:
         return None
 
