@@ -98,7 +98,7 @@ class Backend(ABC):
         """The newest matches, newest first, with the values that facets count: FACET_COLUMNS."""
 
 
-def fetch_tuples(result: CursorResult[Any]) -> Sequence[tuple[Any, ...]]:
+def _fetch_tuples(result: CursorResult[Any]) -> Sequence[tuple[Any, ...]]:
     """The rows as plain tuples: Row objects double the time of some 100,000 rows."""
     return result.cursor.fetchall() if result.cursor is not None else []
 
@@ -223,7 +223,7 @@ JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
 
     def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
         statement = _SQLITE_GROUPED_TIMES if match is None else _SQLITE_GROUPED_MATCH_TIMES
-        return fetch_tuples(conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)))
+        return _fetch_tuples(conn.execute(text(statement), _sqlite_parameters(match, span, _NO_LIMIT)))
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
@@ -358,9 +358,12 @@ class PostgresBackend(Backend):
             return conn.execute(text(f"{matches} AND copy_group IS NOT NULL"), _pg_parameters(match, span)).all()
 
     def grouped_times(self, conn: Connection, match: str | None, span: Span, seconds: float | None = None) -> Sequence[tuple[int, int]]:
-        statement = f"{_select_matches('copy_group, moment', match, span)} AND copy_group IS NOT NULL {_PG_ORDER}"
+        rows = f"{_select_matches('copy_group, moment', match, span)} AND copy_group IS NOT NULL ORDER BY moment DESC"
+        # as two arrays: that is a third faster than some 100,000 rows
+        statement = f"SELECT array_agg(copy_group) AS groups, array_agg(moment) AS moments FROM ({rows}) AS f"
         with statement_timeout(conn, seconds):
-            return fetch_tuples(conn.execute(text(statement), _pg_parameters(match, span)))
+            found = conn.execute(text(statement), _pg_parameters(match, span)).one()
+        return list(zip(found.groups or (), found.moments or (), strict=True))
 
     def newest_facets(
         self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None
