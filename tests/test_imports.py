@@ -77,7 +77,7 @@ OWNERS = {
     "psycopg": ("newsmill.storage",),
     "fastwarc": ("newsmill.archive",),
     "fsspec": ("newsmill.archive",),
-    "pyarrow": ("newsmill.exports.formats",),
+    "pyarrow": ("newsmill.exports.parquet",),
     "trafilatura": ("newsmill.extraction", "newsmill.sandbox"),
     "mcp": ("newsmill.mcp_server",),
     "xlsxwriter": ("newsmill.exports.spreadsheet",),

@@ -20,8 +20,8 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, now, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.exports.formats import STREAMED_FORMATS, StreamedFormat
 from newsmill.exports.records import to_record
+from newsmill.exports.streams import STREAMED_FORMATS, StreamedFormat
 from newsmill.intake import reextract
 from newsmill.model import (
     OUTCOMES,

@@ -27,19 +27,13 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError
 from newsmill.exports.concordance import build_pattern, write_keyword_lines, write_word_counts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
-from newsmill.exports.records import PEER_FORMATS, MarkedDocument
+from newsmill.exports.layouts import Layout, one_file_layout, partitioned_layout, text_files_layout, warc_layout
+from newsmill.exports.manifest import ExportedWeek, ExportPlan, ExportPosition, Manifest
+from newsmill.exports.peer_formats import PEER_FORMATS
+from newsmill.exports.records import MarkedDocument
 from newsmill.exports.sampling import sample_documents
-from newsmill.exports.target import ExportedWeek, ExportPlan, ExportPosition, ExportTarget, Manifest
-from newsmill.exports.writer import (
-    Export,
-    ExportScan,
-    Layout,
-    begin_export,
-    one_file_layout,
-    partitioned_layout,
-    text_files_layout,
-    warc_layout,
-)
+from newsmill.exports.target import ExportTarget
+from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search.query import restrict_to_source
 from newsmill.search.search import Search

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from newsmill.exports.target import ExportPlan, Manifest
+from newsmill.exports.manifest import ExportPlan, Manifest
 
 CODEBOOK_NAME = "README.md"
 MAX_LISTED_COUNTS = 20  # sources or languages; manifest.json has all

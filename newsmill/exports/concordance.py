@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.formats import encode_csv_row, format_cell
+from newsmill.exports.cells import format_cell
+from newsmill.exports.csv_tables import encode_csv_row
 from newsmill.model import Document
 
 CONTEXT_CHARACTERS = 80  # on either side of a keyword

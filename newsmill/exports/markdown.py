@@ -113,9 +113,6 @@ def _render_code(text: str) -> str:
     return f"{fence}\n{text}\n{fence}" if text.strip() else ""
 
 
-# ---- lists -----------------------------------------------------------------------------------------------------------------------
-
-
 def _render_lists(blocks: Sequence[Block]) -> str:
     """Lists that follow one another. A list inside an item of the one before is a separate block, and continues with that item's indent."""
     lines: list[str] = []
@@ -152,9 +149,6 @@ def _list_items(block: Block) -> Sequence[ListItem]:
     return (block.markup or _NO_MARKUP).items or [ListItem(start, end) for start, end in _line_spans(block.text, 0, len(block.text))]
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------------------------
-
-
 def _render_table(block: Block) -> str:
     """A table. One with a single column becomes paragraphs."""
     cells = (block.markup or _NO_MARKUP).cells or _split_cells(block.text)
@@ -188,9 +182,6 @@ def _split_cells(text: str) -> tuple[TableCell, ...]:
             found.append(TableCell(at, at + len(cell), row, min(column, MAX_TABLE_COLUMNS - 1)))
             at += len(cell) + 3
     return tuple(found)
-
-
-# ---- text and links --------------------------------------------------------------------------------------------------------------
 
 
 def _render_lines(block: Block, start: int = 0, end: int | None = None) -> list[str]:

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.exports.cells import format_text, list_cells, list_columns
+from newsmill.model import Document
 from newsmill.version import install_hint
 
 # Limits of the format, https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
@@ -59,3 +61,13 @@ def write_workbook(out: BinaryIO, names: Sequence[str], rows: Iterable[Sequence[
 def _cut(text: str) -> str:
     text = text.encode("utf-8", "backslashreplace").decode()  # a file name may not be UTF-8
     return text if len(text) <= MAX_CELL_CHARACTERS else f"{text[: MAX_CELL_CHARACTERS - 1]}…"
+
+
+def write_xlsx(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+    """Write one workbook with the columns of CSV. `include`: optional fields."""
+    rows = ([_to_excel(cell) for cell in list_cells(document, include)] for document in documents)
+    write_workbook(out, list_columns(include), rows)
+
+
+def _to_excel(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, datetime)) else format_text(value)

@@ -21,7 +21,7 @@ import newsmill
 from newsmill import mcp_server
 from newsmill.client import http
 from newsmill.exceptions import AuthenticationError, ConfigError, ServiceError
-from newsmill.exports.formats import encode_json_line
+from newsmill.exports.json_lines import encode_json_line
 from newsmill.storage.tokens import Scope
 from newsmill.web.config import WebConfig
 

@@ -27,31 +27,11 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import writer
 from newsmill.exports.codebook import FIELD_TEXTS, compute_digest
 from newsmill.exports.formats import find_format
+from newsmill.exports.layouts import Layout, one_file_layout, partitioned_layout, text_files_layout, warc_layout
+from newsmill.exports.manifest import MANIFEST_NAME, MAX_DISTINCT_VALUES, ExportedWeek, ExportPlan, Manifest, parse_manifest
 from newsmill.exports.records import FIELDS
-from newsmill.exports.target import (
-    MANIFEST_NAME,
-    MAX_DISTINCT_VALUES,
-    ExportedWeek,
-    ExportPlan,
-    ExportTarget,
-    Manifest,
-    format_article_name,
-    format_partition_name,
-    format_text_name,
-    parse_manifest,
-)
-from newsmill.exports.writer import (
-    LONG_SCAN_SECONDS,
-    Export,
-    ExportPosition,
-    ExportScan,
-    Layout,
-    begin_export,
-    one_file_layout,
-    partitioned_layout,
-    text_files_layout,
-    warc_layout,
-)
+from newsmill.exports.target import ExportTarget, format_article_name, format_partition_name, format_text_name
+from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search.results import StoredHit
 from newsmill.storage.documents import ChangePosition, RemovedDocument

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from rows import FULL
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports import formats, records
-from newsmill.exports.formats import encode_json_line
+from newsmill.exports import cells, formats, news_article, peer_formats
+from newsmill.exports.json_lines import encode_json_line
 from newsmill.model import Block, BlockType, Document, LiveUpdate, Markup, TextLink
 
 EMPTY = replace(
@@ -57,20 +57,20 @@ def test_a_line_is_one_line_to_every_reader() -> None:
 
 
 def test_zyte_leaves_out_what_is_not_known() -> None:
-    record = records.as_zyte(FULL)
+    record = peer_formats.as_zyte(FULL)
     assert record["headline"] == FULL.title
     assert record["datePublished"] == "2026-11-24T23:59:59Z"
     assert record["authors"] == [{"name": "Ann"}, {"name": "Agency"}]
     assert (record["inLanguage"], record["mainImage"], record["breadcrumbs"]) == ("cs", {"url": FULL.image}, [{"name": "Sport"}])
     assert record["metadata"] == {"dateDownloaded": "2026-11-25T12:00:01Z", "probability": 0.1}
-    assert set(records.as_zyte(EMPTY)) == {"url", "articleBody", "metadata"}
+    assert set(peer_formats.as_zyte(EMPTY)) == {"url", "articleBody", "metadata"}
 
 
 def test_news_please_has_the_keys_of_its_dictionary() -> None:
     # newsplease/NewsArticle.py, get_dict
     keys = """authors date_download date_modify date_publish description filename image_url language localpath maintext source_domain text
     title title_page title_rss url"""
-    record = records.as_newsplease(FULL)
+    record = peer_formats.as_newsplease(FULL)
     assert list(record) == keys.split()
     assert (record["date_publish"], record["date_modify"], record["authors"]) == ("2026-11-24 23:59:59", None, ["Ann"])
     assert (record["maintext"].count("\n"), record["source_domain"]) == (1, "paper.example")
@@ -81,19 +81,19 @@ def test_trafilatura_has_the_keys_of_its_own_output() -> None:
         "<html><head><title>T</title></head><body><article>" + "<p>Words enough to count as a text.</p>" * 20 + "</article></body></html>"
     )
     theirs = json.loads(trafilatura.extract(page, url="https://a.example/b", output_format="json", with_metadata=True) or "")
-    assert set(records.as_trafilatura(FULL)) == set(theirs)
-    assert set(records.as_trafilatura(EMPTY)) == set(theirs)
-    ours = records.as_trafilatura(FULL)
+    assert set(peer_formats.as_trafilatura(FULL)) == set(theirs)
+    assert set(peer_formats.as_trafilatura(EMPTY)) == set(theirs)
+    ours = peer_formats.as_trafilatura(FULL)
     assert (ours["date"], ours["author"], ours["tags"], ours["filedate"]) == ("2026-11-24", "Ann; Agency", "one;two", "2026-11-25")
 
 
 def test_schema_org() -> None:
-    record = records.as_news_article(replace(FULL, license="https://creativecommons.org/licenses/by/4.0/"))
+    record = news_article.as_news_article(replace(FULL, license="https://creativecommons.org/licenses/by/4.0/"))
     assert record["@type"] == ["NewsArticle", "LiveBlogPosting"]
     assert record["author"] == [{"@type": "Person", "name": "Ann"}, {"@type": "Organization", "name": "Agency"}]
     assert (record["isAccessibleForFree"], record["license"][:5], record["publisher"]["name"]) == (False, "https", "The Paper")
     assert record["image"] == [{"@type": "ImageObject", "url": FULL.image, "caption": "c"}]
-    small = records.as_news_article(replace(EMPTY, license="All rights reserved", article_type="Evil"))
+    small = news_article.as_news_article(replace(EMPTY, license="All rights reserved", article_type="Evil"))
     assert (small["@type"], small["copyrightNotice"], small["publisher"]["name"]) == ("NewsArticle", "All rights reserved", "paper.example")
     assert not {"datePublished", "author", "image", "keywords", "isAccessibleForFree", "license"} & set(small)
 
@@ -101,8 +101,8 @@ def test_schema_org() -> None:
 def test_csv_reads_back() -> None:
     nasty = replace(FULL, title='=HYPERLINK("https://evil.example")', text='a "quoted"\nline', tags=("-1", "two"), confidence=-0.5)
     rows = list(csv.DictReader(io.StringIO(written("csv", nasty, EMPTY).decode(), newline="")))
-    assert tuple(rows[0]) == formats.CSV_COLUMNS
-    assert set(formats.CSV_COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
+    assert tuple(rows[0]) == cells.CSV_COLUMNS
+    assert set(cells.CSV_COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
     assert rows[0]["title"] == "'" + (nasty.title or "")
     assert (rows[0]["text"], rows[0]["authors"], rows[0]["tags"], rows[0]["confidence"]) == (nasty.text, "Ann; Agency", "'-1; two", "-0.5")
     assert json.loads(rows[0]["rights"]) == FULL.rights
@@ -146,8 +146,8 @@ def test_an_update_that_the_text_holds_is_not_said_twice() -> None:
 )
 def test_every_format_that_carries_text_takes_the_updates(name: str, names: str | None, field: str) -> None:
     found = json.loads(written(name, LIVE, names=names, live_updates="in-text"))[field]
-    assert found in (IN_TEXT, records.remove_blank_lines(IN_TEXT))
-    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, records.remove_blank_lines(LIVE.text))
+    assert found in (IN_TEXT, peer_formats.remove_blank_lines(IN_TEXT))
+    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, peer_formats.remove_blank_lines(LIVE.text))
 
 
 def test_texts_tables_and_markdown_take_the_updates() -> None:
@@ -186,7 +186,7 @@ def unescape_formula(cell: str) -> str:
 
 @given(st.text(alphabet=st.sampled_from("'=+-@\t\r\n aＡ＝｜|"), max_size=8))
 def test_no_cell_is_a_formula_and_each_can_be_read_back(text: str) -> None:
-    cell = formats.escape_formula(text)
+    cell = cells.escape_formula(text)
     assert not cell.lstrip(" \t\r\n").startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r"))
     assert unescape_formula(cell) == text
@@ -215,6 +215,6 @@ def test_what_is_not_a_format_is_said() -> None:
 
 def test_times_are_utc() -> None:
     assert (
-        records.as_newsplease(replace(FULL, published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))["date_publish"]
+        peer_formats.as_newsplease(replace(FULL, published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))["date_publish"]
         == "2026-01-02 03:04:05"
     )

@@ -22,7 +22,7 @@ from newsmill.discovery.responses import compute_fresh_seconds, parse_retry_afte
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.exports import formats, records
+from newsmill.exports import csv_tables, json_lines, news_article, parquet, peer_formats
 from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.article_parts import join_parts
 from newsmill.extraction.decode import decode_body
@@ -97,10 +97,10 @@ def _document() -> Document:
 
 
 def _export(document: Document) -> None:
-    for shape in (records.as_zyte, records.as_newsplease, records.as_trafilatura, records.as_news_article):
-        formats.encode_json_line(shape(document))
-    formats.write_csv(io.BytesIO(), [document])
-    formats.write_parquet(io.BytesIO(), [document])
+    for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, news_article.as_news_article):
+        json_lines.encode_json_line(shape(document))
+    csv_tables.write_csv(io.BytesIO(), [document])
+    parquet.write_parquet(io.BytesIO(), [document])
 
 
 def _show_archived(body: bytes) -> None:

@@ -12,8 +12,8 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field, TypeAdapter
 
 from newsmill.context import AppContext
-from newsmill.exports.formats import STREAMED_FORMATS
 from newsmill.exports.records import MarkedDocument
+from newsmill.exports.streams import STREAMED_FORMATS
 from newsmill.model import Document
 from newsmill.search.counts import (
     MAX_DAY_BARS,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
-from newsmill.exports.formats import format_cell
+from newsmill.exports.cells import format_cell
 from newsmill.search.counts import Period, Timeline, TimelineBar, TimelineStep, choose_period, count_timeline
 from newsmill.search.parsed_query import QueryNote
 from newsmill.search.query import MAX_QUERY_CHARACTERS
