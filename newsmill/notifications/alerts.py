@@ -18,7 +18,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.channels.targets import AlertContent, TargetGoneError, send_alert
-from newsmill.notifications.loop import RoundThread
+from newsmill.notifications.round_thread import RoundThread
 from newsmill.search.search import Search
 from newsmill.storage.alerts import Alert, Alerts
 from newsmill.storage.documents import ChangePosition, Changes

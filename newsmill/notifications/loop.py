@@ -1,59 +1,147 @@
-"""A thread that makes one round of work after another, as the senders of webhooks and alerts do."""
+"""The loop of the web process that sends messages of every kind, round after round.
+
+Each round of a sender records the messages that became due, and starts those whose next try is due. A slow target uses one of a few threads
+of its sender for a limited time and holds no other message up. When the database is not available, or after a bug, one line is logged, and
+a later round does the work.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
+from newsmill.notifications.channels.http_post import DeliveryError
 
-ROUND_SECONDS = 2.0  # between two rounds
+ROUND_SECONDS = 2.0  # between two rounds, unless a message ends meanwhile
 STOP_SECONDS = 15.0  # for what is running to end
 
 log = logging.getLogger(__name__)
 
 
-class RoundThread(ABC):
-    """When the database is not available, one line is logged, and a later round does the work. So it is after a bug, with its traceback."""
+class Job(Protocol):
+    """A message that a sender has claimed. `id` is the same in each try."""
 
-    def __init__(self, name: str, max_concurrent: int) -> None:
-        """`max_concurrent` is the number of threads in the pool of a round."""
-        self._name, self._max_concurrent = name, max_concurrent
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._outage = OutageLog(log, f"{name}: works again")
+    @property
+    def id(self) -> str: ...
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+class Sender(ABC, Generic[AnyJob]):
+    """What is to be sent of one kind, and how. Every method may raise ServiceError."""
+
+    name: ClassVar[str]
+    max_concurrent: ClassVar[int] = 4  # messages at once
+
+    def prepare(self, now: datetime) -> None:
+        """Record the messages that became due."""
 
     @abstractmethod
-    def make_round(self, pool: ThreadPoolExecutor) -> bool:
-        """Make one round; whether the next one follows at once. Raises ServiceError."""
+    def claim(self, now: datetime, limit: int) -> Sequence[AnyJob]:
+        """Claim messages whose next try is due; no other process gets them during the claim."""
+
+    @abstractmethod
+    def send(self, job: AnyJob) -> int | None:
+        """Send a message; the status of the answer, if there is one. Raises DeliveryError."""
+
+    @abstractmethod
+    def mark_sent(self, job: AnyJob, status: int | None, now: datetime) -> None:
+        """Record that a message arrived."""
+
+    @abstractmethod
+    def mark_failed(self, job: AnyJob, error: DeliveryError, now: datetime) -> None:
+        """Record a failed try."""
+
+
+class _Lane:
+    """A sender with the messages that are being sent."""
+
+    def __init__(self, sender: Sender[Any]) -> None:
+        self.sender = sender
+        self.running: dict[str, Future[None]] = {}
+        self.outage = OutageLog(log, f"{sender.name}: works again")
+
+
+class SenderLoop:
+    """The thread of all senders. Tests call `run_round` instead of `start`."""
+
+    def __init__(self, senders: Sequence[Sender[Any]], now: Callable[[], datetime]) -> None:
+        self._lanes, self._now = [_Lane(sender) for sender in senders], now
+        self._wake, self._is_stopping = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """Begin no more rounds, and wait a while for what is running."""
-        self._stop.set()
+        self._is_stopping = True
+        self._wake.set()
         self._thread.join(STOP_SECONDS)
 
-    def _run(self) -> None:
-        with ThreadPoolExecutor(self._max_concurrent, thread_name_prefix=self._name) as pool:
-            while not self._stop.is_set():
-                if not self._try_round(pool):
-                    self._stop.wait(ROUND_SECONDS)
+    def run_round(self) -> int:
+        """One round, to its end; the number of messages tried."""
+        with self._make_pool() as pool:
+            return len(self._start_round(pool))
 
-    def _try_round(self, pool: ThreadPoolExecutor) -> bool:
+    def _run(self) -> None:
+        with self._make_pool() as pool:
+            while not self._is_stopping:
+                self._start_round(pool)
+                self._wake.wait(ROUND_SECONDS)
+                self._wake.clear()
+
+    def _make_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(sum(lane.sender.max_concurrent for lane in self._lanes), thread_name_prefix="sender")
+
+    def _start_round(self, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        return [future for lane in self._lanes for future in self._start_messages(lane, pool)]
+
+    def _start_messages(self, lane: _Lane, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        """Start the messages of one sender that are due. Neither an outage nor a bug of one sender stops the others."""
+        lane.running = {job_id: future for job_id, future in lane.running.items() if not future.done()}
         try:
-            has_more = self.make_round(pool)
+            jobs = self._claim(lane)
         except ServiceError as problem:
-            if self._outage.is_new(str(problem)):
-                log.warning("%s: %s", self._name, problem)
-            return False
+            if lane.outage.is_new(str(problem)):
+                log.warning("%s: %s", lane.sender.name, problem)
+            return []
         except Exception as problem:  # the border of a thread: without it nothing more would be sent, and nobody would know
-            if self._outage.is_new(repr(problem)):
-                log.exception("%s failed; the next round follows", self._name)
-            return False
-        self._outage.report_success()
-        return has_more
+            if lane.outage.is_new(repr(problem)):
+                log.exception("%s failed; the next round follows", lane.sender.name)
+            return []
+        lane.outage.report_success()
+        started = {job.id: pool.submit(self._deliver, lane.sender, job) for job in jobs}
+        lane.running |= started
+        for future in started.values():
+            future.add_done_callback(lambda _: self._wake.set())
+        return list(started.values())
+
+    def _claim(self, lane: _Lane) -> list[Job]:
+        now = self._now()
+        lane.sender.prepare(now)
+        free = lane.sender.max_concurrent - len(lane.running)
+        claimed = lane.sender.claim(now, free) if free > 0 else []
+        return [job for job in claimed if job.id not in lane.running]  # a process that was frozen still sends one whose lease has ended
+
+    def _deliver(self, sender: Sender[Any], job: Job) -> None:
+        """Send one message and store the result. Without a stored result, it is tried again when the lease ends."""
+        try:
+            try:
+                status = sender.send(job)
+            except DeliveryError as error:
+                sender.mark_failed(job, error, self._now())
+            else:
+                sender.mark_sent(job, status, self._now())
+        except ServiceError as error:
+            log.warning("%s, message %s: %s", sender.name, job.id, error)
+        except Exception:  # the border of a thread: nobody waits for the result
+            log.exception("%s, message %s: failed", sender.name, job.id)

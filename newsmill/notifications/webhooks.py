@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.notifications.channels.http_post import DeliveryError, build_headers, post
-from newsmill.notifications.loop import RoundThread
+from newsmill.notifications.round_thread import RoundThread
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.notifications.channels.http_post import DeliveryError, post
-from newsmill.notifications.loop import RoundThread
+from newsmill.notifications.round_thread import RoundThread
 from newsmill.storage.websub_requests import LEASE_SECONDS, HubRequest, WebSubRequests
 from newsmill.text import urls
 

@@ -1,31 +1,28 @@
-"""Alarms of sources: how one is stored, begun and ended, and the messages about it. `newsmill.notifications.alarms` sends them.
+"""Alarms of sources: how one is stored, begun and ended, and the messages about it.
 
 Of one cause a source has at most one open alarm. A unique index ensures it: of two processes that find a cause at once, one begins the
-alarm. There is one message for each beginning, end and target. It is recorded before it is sent, with an ID that is the same in each try.
-A target gets that about the end after that about the beginning. An alarm that ended before its first message has none.
+alarm. There is one message for each beginning, end and target. A target has a queue for each alarm, so it gets the message about the end
+after that about the beginning. An alarm that ended before its first message has none.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, and_, bindparam, exists, not_, or_, select, update
+from sqlalchemy import Connection, Engine, String, and_, bindparam, cast, delete, or_, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import alarm_messages, source_alarms
+from newsmill.storage.outbox import MessageKind, add_message, delete_messages
+from newsmill.storage.schema import source_alarms
 from newsmill.storage.statements import AnyRow, Upsert
-from newsmill.storage.webhooks import MAX_WAIT, next_try
 
-LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any channel may take
 MAX_ALARMS = 100  # prepared in one transaction
-MAX_DETAIL_CHARACTERS = 500
 
 _EVIDENCE = TypeAdapter(Evidence)
 _IS_OPEN = source_alarms.c.until.is_(None)
@@ -102,8 +99,6 @@ def to_alarm(row: AnyRow) -> SourceAlarm:
     return SourceAlarm(row.id, row.source, finding, row.begun_at, row.until, Notified(row.notified))
 
 
-# ---- messages
-
 _NOT_NOTIFIED = (
     select(source_alarms)
     .where(
@@ -120,100 +115,38 @@ _MARK_NOTIFIED = (
     .where(source_alarms.c.id == bindparam("b_id"), source_alarms.c.notified == bindparam("b_before"))
     .values(notified=bindparam("b_notified"))
 )
-_ADD = Upsert(alarm_messages, ("alarm", "event", "target"))
-_FIRST = alarm_messages.alias("first")
-# The message about the end of an alarm, while its target waits for that about the beginning.
-_IS_EARLY = and_(
-    alarm_messages.c.event == Notified.END.value,
-    exists().where(
-        _FIRST.c.alarm == alarm_messages.c.alarm,
-        _FIRST.c.target == alarm_messages.c.target,
-        _FIRST.c.event == Notified.BEGIN.value,
-        _FIRST.c.next_at.is_not(None),
-    ),
-)
-_IS_THIS = and_(
-    alarm_messages.c.id == bindparam("b_id"), alarm_messages.c.next_at == bindparam("b_seen", type_=alarm_messages.c.next_at.type)
-)
-_CLAIM = update(alarm_messages).where(_IS_THIS).values(next_at=bindparam("b_next", type_=alarm_messages.c.next_at.type))
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmMessage:
-    """A message in progress. `event`: whether it reports the beginning or the end of the alarm."""
-
-    id: str
-    alarm: SourceAlarm
-    event: Notified
-    target: str
-    attempts: int
-    next_at: datetime
-
-
-class AlarmMessages:
-    """Every call may raise ServiceError."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def prepare(self, targets: Sequence[str], *, now: datetime) -> int:
-        """Record the messages that are to be sent to these targets; returns how many. Each beginning and end is prepared once."""
-        with reading(self._engine) as conn:
-            waiting = [to_alarm(row) for row in conn.execute(_NOT_NOTIFIED)]
-        if not waiting:  # nearly always: no write lock is needed
-            return 0
-        prepared = 0
-        with writing(self._engine) as conn:
+def prepare_messages(engine: Engine, targets: Sequence[str], *, now: datetime) -> None:
+    """Record the messages that are to be sent to these targets. Each beginning and end is prepared once. Raises ServiceError."""
+    with reading(engine) as conn:
+        waiting = [to_alarm(row) for row in conn.execute(_NOT_NOTIFIED)]
+    if waiting:  # nearly never: no write lock is needed
+        with writing(engine) as conn:
             for alarm in waiting:
-                prepared += _prepare(conn, alarm, targets, now)
-        return prepared
-
-    def claim_due(self, *, now: datetime, limit: int) -> list[AlarmMessage]:
-        """Claim messages whose next try is due, for the time LEASE."""
-        is_due = or_(alarm_messages.c.next_at <= now, alarm_messages.c.next_at > now + max(MAX_WAIT, LEASE))
-        columns = [column.label(f"message_{column.name}") for column in alarm_messages.c]
-        wanted = (
-            select(*source_alarms.c, *columns)
-            .join(alarm_messages, alarm_messages.c.alarm == source_alarms.c.id)
-            .where(alarm_messages.c.next_at.is_not(None), is_due, not_(_IS_EARLY))
-            .order_by(alarm_messages.c.next_at)
-            .limit(limit)
-        )
-        with reading(self._engine) as conn:
-            found = [_to_message(row) for row in conn.execute(wanted)]
-        if not found:
-            return []
-        with writing(self._engine) as conn:
-            values = [{"b_id": message.id, "b_seen": message.next_at, "b_next": now + LEASE} for message in found]
-            return [message for message, row in zip(found, values, strict=True) if conn.execute(_CLAIM, row).rowcount == 1]
-
-    def mark_sent(self, message: AlarmMessage, *, now: datetime) -> None:
-        """Record that a message arrived."""
-        self._update(message, sent_at=now, next_at=None, detail=None)
-
-    def mark_failed(self, message: AlarmMessage, detail: str, *, now: datetime) -> None:
-        """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, the message is given up."""
-        attempts = message.attempts + 1
-        self._update(message, attempts=attempts, next_at=next_try(attempts, now), detail=detail[:MAX_DETAIL_CHARACTERS])
-
-    def _update(self, message: AlarmMessage, **values: object) -> None:
-        with writing(self._engine) as conn:
-            conn.execute(update(alarm_messages).where(alarm_messages.c.id == message.id).values(**values))
+                _prepare(conn, alarm, targets, now)
 
 
-def _prepare(conn: Connection, alarm: SourceAlarm, targets: Sequence[str], now: datetime) -> int:
+def find_alarm(engine: Engine, alarm_id: str) -> SourceAlarm | None:
+    """The alarm with this ID, which owns a message. Raises ServiceError."""
+    with reading(engine) as conn:
+        row = conn.execute(select(source_alarms).where(source_alarms.c.id == int(alarm_id))).one_or_none()
+    return None if row is None else to_alarm(row)
+
+
+def delete_alarms(conn: Connection, source: str) -> None:
+    """Delete the alarms of a source with their messages."""
+    its_alarms = source_alarms.c.source == source
+    delete_messages(conn, MessageKind.ALARM, select(cast(source_alarms.c.id, String)).where(its_alarms))
+    conn.execute(delete(source_alarms).where(its_alarms))
+
+
+def _prepare(conn: Connection, alarm: SourceAlarm, targets: Sequence[str], now: datetime) -> None:
     """Of two processes, the one whose update changes the alarm adds the messages."""
     event = Notified.BEGIN if alarm.until is None else Notified.END
-    if conn.execute(_MARK_NOTIFIED, {"b_id": alarm.id, "b_before": alarm.notified.value, "b_notified": event.value}).rowcount != 1:
-        return 0
-    if event is Notified.END and alarm.notified is Notified.NOTHING:
-        return 0
-    row = {"alarm": alarm.id, "event": event.value, "attempts": 0, "next_at": now, "sent_at": None, "detail": None}
-    _ADD.run(conn, [{**row, "target": target, "id": f"msg_{secrets.token_hex(12)}"} for target in targets])
-    return len(targets)
-
-
-def _to_message(row: AnyRow) -> AlarmMessage:
-    return AlarmMessage(
-        row.message_id, to_alarm(row), Notified(row.message_event), row.message_target, row.message_attempts, row.message_next_at
-    )
+    values = {"b_id": alarm.id, "b_before": alarm.notified.value, "b_notified": event.value}
+    is_first = conn.execute(_MARK_NOTIFIED, values).rowcount == 1
+    if is_first and not (event is Notified.END and alarm.notified is Notified.NOTHING):
+        for target in targets:
+            payload = {"event": event.value, "target": target}
+            add_message(conn, MessageKind.ALARM, str(alarm.id), payload, now, queue=f"alarm {alarm.id} {target}")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsmill.context import AppContext
+from newsmill.notifications.alarms import AlarmMessage
 from newsmill.notifications.channels.mail import one_line
 from newsmill.notifications.channels.targets import AlertContent
-from newsmill.storage.alarms import AlarmMessage, Notified
+from newsmill.storage.alarms import Notified
 from newsmill.web.api.sources import to_alarm
 from newsmill.web.pages.rendering import shorten, template_environment
 from newsmill.web.pages.source_health_view import describe_cause

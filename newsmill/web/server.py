@@ -29,7 +29,9 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
-from newsmill.notifications.loop import RoundThread
+from newsmill.notifications.health_watch import HealthWatch
+from newsmill.notifications.loop import SenderLoop
+from newsmill.notifications.round_thread import RoundThread
 from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
@@ -191,12 +193,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.host_proofs = HostProofs(Guard.from_networks(config.allow_nets), settings.agent)
     if config.shows_images:
         app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
-    senders: list[RoundThread] = []
+    senders: list[RoundThread | SenderLoop] = []
     if config.sends_webhooks:
         senders += [
             make_webhook_sender(context, config.allow_nets),
             make_alert_sender(context, config.url),
-            make_alarm_sender(context, config.url),
+            SenderLoop([HealthWatch(context), make_alarm_sender(context, config.url)], context.now),
         ]
     if config.public_url is not None:
         senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))

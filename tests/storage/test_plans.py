@@ -13,10 +13,11 @@ from sqlalchemy import Engine, event, text
 from newsmill.context import build_context
 from newsmill.model import ExtractionPath, Kind, Link, Outcome, Profile
 from newsmill.storage import database
-from newsmill.storage.alarms import AlarmMessages
+from newsmill.storage.alarms import prepare_messages
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import FROM_BACKFILL, Ledger, Postponed
 from newsmill.storage.listing_plans import plan_listings
+from newsmill.storage.outbox import MessageKind, Outbox
 from newsmill.storage.profiles import FastPathStats, Profiles
 from newsmill.storage.source_health import SourceHealthReader
 from workers.scheduler import check_sources
@@ -117,8 +118,8 @@ def a_day(ledger: Ledger) -> None:
     ledger.set_enabled("paper", False, now=mill.now)
     SourceHealthReader(ledger._engine).read_all(ledger.sources(), now=NOON)
     app.documents.newest_time()
-    AlarmMessages(ledger._engine).prepare([], now=NOON)
-    AlarmMessages(ledger._engine).claim_due(now=NOON, limit=5)
+    prepare_messages(ledger._engine, [], now=NOON)
+    Outbox(ledger._engine, MessageKind.ALARM).claim_due(now=NOON, limit=5)
     ledger.move_listing("paper", f"{SITE}/rss", f"{SITE}/new", now=NOON)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,8 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.notifications.channels.command import run_command
 from newsmill.notifications.channels.http_post import DeliveryError
+from newsmill.notifications.health_watch import HealthWatch
+from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.ledger import Ended
 from newsmill.storage.webhooks import make_secret
 from newsmill.web.config import WebConfig
@@ -36,7 +37,8 @@ class Installation:
         self.start, self.ahead = web.context.now(), timedelta()
         given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
         self.context = replace(web.context, settings=given, now=lambda: self.start + self.ahead)
-        self.sender = make_alarm_sender(self.context, "https://news.example.org/")
+        self.watch, self.sender = HealthWatch(self.context), make_alarm_sender(self.context, "https://news.example.org/")
+        self.loop = SenderLoop([self.watch, self.sender], self.context.now)
         self.context.ledger.put_source(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
 
     def poll(self, hours: float, outcome: Outcome, detail: str | None = None) -> None:
@@ -54,10 +56,9 @@ class Installation:
         self.send()
 
     def send(self) -> None:
-        self.sender._next_watch = self.sender._next_ping = 0.0
-        with ThreadPoolExecutor(2) as pool:
-            while self.sender.round(pool):
-                pass
+        self.watch._next_watch = self.watch._next_ping = 0.0
+        while self.loop.run_round():
+            pass
 
 
 def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Callable[..., RunningApp], tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
         mill.context.ledger.set_enabled("alarm", False, now=mill.context.now())
         mill.ahead = timedelta(hours=9)
         assert check_sources(mill.context, mill.context.now()) == 1
-        assert mill.sender.alarms.list_open() == []
+        assert mill.watch.alarms.list_open() == []
         mill.send()
     begun, ended, again = (json.loads(body) for _, body in hook.got[1:])
     assert again["type"] == "source.alarm.begun", "a source that was paused does not work again"
@@ -160,7 +161,7 @@ def test_an_output_that_is_no_longer_watched_has_no_alarm(make_web: Callable[...
             mill = Installation(web, NEWSMILL_HEALTH_ALERTS=hook.url, NEWSMILL_HEALTH_SILENCE=silence)
             mill.ahead = timedelta(hours=7)
             mill.send()
-            assert (len(mill.sender.alarms.list_open()), len(hook.got)) == (1 if silence else 0, 1)
+            assert (len(mill.watch.alarms.list_open()), len(hook.got)) == (1 if silence else 0, 1)
 
 
 def test_a_command_is_bounded_and_its_failure_is_a_reason() -> None:

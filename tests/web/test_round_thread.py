@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from newsmill.exceptions import ServiceError
-from newsmill.notifications import loop
-from newsmill.notifications.loop import RoundThread
+from newsmill.notifications import round_thread
+from newsmill.notifications.round_thread import RoundThread
 
 
 class Sender(RoundThread):
@@ -30,7 +30,7 @@ class Sender(RoundThread):
 
 def test_neither_the_database_nor_a_bug_ends_a_sender(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Otherwise nothing more would be sent by a web server that looks healthy."""
-    monkeypatch.setattr(loop, "ROUND_SECONDS", 0.01)
+    monkeypatch.setattr(round_thread, "ROUND_SECONDS", 0.01)
     sender = Sender()
     with caplog.at_level(logging.WARNING):
         sender.start()

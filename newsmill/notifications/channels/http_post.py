@@ -23,13 +23,23 @@ from newsmill.text import urls
 from newsmill.text.redaction import redact
 from newsmill.version import __version__
 
+GONE = 410
 MAX_POST_SECONDS = 10.0  # for connection, request and status line
 MAX_STATUS_LINE_BYTES = 8_192
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
 
 
 class DeliveryError(Exception):
-    """Raised when a message was not delivered; its text is the reason."""
+    """Raised when a message was not delivered; its text is the reason. `status` is that of the answer."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the receiver wants no more messages."""
+        return self.status == GONE
 
 
 def find_target_refusal(url: str, guard: Guard) -> str | None:
@@ -50,6 +60,13 @@ def build_headers(delivery_id: str, secret: str | None, body: bytes, now: dateti
     if secret is not None:
         headers["webhook-signature"] = Signer(secret).sign(delivery_id, now.astimezone(UTC), body.decode())
     return headers
+
+
+def check_status(who: str, status: int) -> int:
+    """The status of an answer that accepts a message. Raises DeliveryError."""
+    if not 200 <= status < 300:
+        raise DeliveryError(f"the {who} answered {status}", status)
+    return status
 
 
 @dataclass(frozen=True, slots=True)

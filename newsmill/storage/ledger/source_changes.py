@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
-from newsmill.storage.alarms import begin_alarms
+from newsmill.storage.alarms import begin_alarms, delete_alarms
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import make_stamp, remove
 from newsmill.storage.ledger import sources as ledger_sources
@@ -29,7 +29,6 @@ from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.links import insert_hosts, insert_rows, make_row
 from newsmill.storage.ledger.orphaned_copies import requeue_copies
 from newsmill.storage.schema import (
-    alarm_messages,
     backfills,
     completeness,
     count_totals,
@@ -116,9 +115,7 @@ class SourceChanges:
             conn.execute(delete(sources).where(sources.c.name == name))
             conn.execute(delete(backfills).where(backfills.c.source == name))
             conn.execute(delete(source_checks).where(source_checks.c.source == name))
-            its_alarms = select(source_alarms.c.id).where(source_alarms.c.source == name)
-            conn.execute(delete(alarm_messages).where(alarm_messages.c.alarm.in_(its_alarms)))
-            conn.execute(delete(source_alarms).where(source_alarms.c.source == name))
+            delete_alarms(conn, name)
         removed = 0 if keep_documents else self._remove_documents(name, now)
         urls = self._remove_rows(name) + self._remove_rows(name)
         with writing(self._engine) as conn:

@@ -16,9 +16,9 @@ from newsmill.storage.schema.document_tables import (
 from newsmill.storage.schema.host_tables import hosts, processes, profiles, publisher_claims, publisher_orders, url_parameters
 from newsmill.storage.schema.ledger_tables import count_totals, counts, ledger, segments, submissions, submitted_urls
 from newsmill.storage.schema.message_tables import (
-    alarm_messages,
     alerts,
     deliveries,
+    outbox,
     source_alarms,
     source_checks,
     webhooks,
@@ -31,7 +31,6 @@ from newsmill.storage.schema.source_tables import backfills, completeness, listi
 from newsmill.storage.schema.user_tables import marks, saved_searches, search_matches, tokens
 
 __all__ = [
-    "alarm_messages",
     "alerts",
     "backfills",
     "completeness",
@@ -48,6 +47,7 @@ __all__ = [
     "listing_schedules",
     "marks",
     "metadata",
+    "outbox",
     "processes",
     "profiles",
     "publisher_claims",

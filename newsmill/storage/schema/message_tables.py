@@ -99,19 +99,28 @@ source_alarms = Table(
     ),
 )
 
-# Messages about alarms, one for each beginning and end and each target.
-alarm_messages = Table(
-    "alarm_messages",
+# Messages that wait to be sent, or were sent. Those of one queue are sent in the order of their numbers.
+outbox = Table(
+    "outbox",
     metadata,
-    Column("id", String(40), nullable=False, unique=True),  # the same in every try
-    Column("alarm", Id, primary_key=True, autoincrement=False),
-    Column("event", String(8), primary_key=True),  # alarms.Notified
-    Column("target", StorableText, primary_key=True),  # an entry of NEWSMILL_HEALTH_ALERTS, or "command"
+    Column("number", Id, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),  # the same in every try, so that a receiver recognises a repeated message
+    Column("kind", String(8), nullable=False),  # storage.outbox.MessageKind
+    Column("owner", String(32), nullable=False),  # the alarm that the message is about
+    Column("queue", StorableText),  # NULL: it waits for no other message
+    Column("payload", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),  # storage.outbox.MessageState
     Column("attempts", Integer, nullable=False),
-    Column("next_at", UtcDateTime),  # of the next try; NULL: sent, or given up
-    Column("sent_at", UtcDateTime),
+    Column("next_at", UtcDateTime, nullable=False),  # of the next try, or the end of the sender's lease
+    Column("failing_since", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("status", Integer),  # of the last response
     Column("detail", StorableText),  # why the last try failed
-    Index("ix_alarm_messages_due", "next_at", sqlite_where=text("next_at IS NOT NULL"), postgresql_where=text("next_at IS NOT NULL")),
+    Index("ix_outbox_due", "kind", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_outbox_queue", "queue", "number", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_outbox_owner", "owner", "number"),
+    Index("ix_outbox_ended", "ended_at"),
 )
 
 # WebSub: the hubs that feeds announce, one row per feed, and the subscriptions there. `hub` and `topic` are as announced.
