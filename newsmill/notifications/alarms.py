@@ -12,7 +12,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.notifications.channels.command import run_command
 from newsmill.notifications.channels.http_post import DeliveryError
-from newsmill.notifications.channels.targets import AlertContent, AlertTarget, check_target, send_message
+from newsmill.notifications.channels.targets import MessageContent, check_target, send_message
 from newsmill.notifications.loop import Sender
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import Notified, SourceAlarm, find_alarm, prepare_messages
@@ -33,7 +33,7 @@ class AlarmMessage:
     event: Notified
 
 
-AlarmWriter = Callable[[AlarmMessage], AlertContent]
+AlarmWriter = Callable[[AlarmMessage], MessageContent]
 
 
 class AlarmSender(Sender[Message]):
@@ -63,7 +63,7 @@ class AlarmSender(Sender[Message]):
         if target == COMMAND:
             run_command(settings.health_command or (), json.dumps(content.payload, ensure_ascii=False).encode())
         else:
-            send_message(self.context, AlertTarget(choose_channel(target), target, settings.health_secret), content)
+            send_message(self.context, choose_channel(target), target, content, settings.health_secret)
 
     def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
         self.outbox.mark_sent(job, now=now)

@@ -74,7 +74,7 @@ class HealthWatch(Sender[Ping]):
 
     def send(self, job: Ping) -> int:
         guard = Guard.from_networks(map(str, self.context.settings.allow_nets))
-        return check_status("service", post(job.url, b"", {"User-Agent": self.context.settings.agent}, guard))
+        return check_status(post(job.url, b"", {"User-Agent": self.context.settings.agent}, guard))
 
     def mark_sent(self, job: Ping, status: int | None, now: datetime) -> None:
         self._problem = None

@@ -7,28 +7,37 @@ message in one transaction, before it is sent. A message that was interrupted is
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, delete, func, literal_column, or_, select, update
+from sqlalchemy import Connection, Engine, Select, and_, delete, func, literal_column, or_, select, update
 
 from newsmill.exceptions import ConfigError
 from newsmill.storage.alert_schedule import Frequency, Schedule
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition
+from newsmill.storage.outbox import (
+    Message,
+    MessageKind,
+    MessageState,
+    Outbox,
+    add_message,
+    delete_messages,
+    make_message_id,
+    record_failure,
+    record_sent,
+    retry_messages,
+)
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
-from newsmill.storage.schema import alerts, saved_searches
-from newsmill.storage.webhooks import MAX_WAIT, make_secret, next_try
+from newsmill.storage.schema import alerts, outbox, saved_searches
+from newsmill.storage.webhooks import make_secret
 
 MAX_ALERTS = 20  # of one search
-LEASE = timedelta(minutes=5)  # of a message that is being sent: more than any channel may take
 MIN_INTERVAL = timedelta(minutes=5)  # between two messages at once to a person
 MAX_WEBHOOK_DOCUMENTS = 50  # in one message
-MAX_DETAIL_CHARACTERS = 500
 
 
 class Channel(StrEnum):
@@ -56,13 +65,21 @@ LONGEST_WAITS = {
 }
 
 IS_ACTIVE = alerts.c.state == literal_column("'active'")  # a literal, which SQLite needs to use the partial index
-_COLUMNS = [*alerts.c, *(column.label(f"search_{column.name}") for column in saved_searches.c)]
-_WITH_SEARCH: Select[Any] = select(*_COLUMNS).join(saved_searches, saved_searches.c.id == alerts.c.search)
+_OF_MESSAGE = [outbox.c[name] for name in ("payload", "attempts", "next_at", "failing_since", "detail")]
+_COLUMNS = [*alerts.c, *_OF_MESSAGE, *(column.label(f"search_{column.name}") for column in saved_searches.c)]
+_WITH_SEARCH: Select[Any] = (
+    select(*_COLUMNS)
+    .select_from(alerts.outerjoin(outbox, outbox.c.id == alerts.c.delivery))
+    .join(saved_searches, saved_searches.c.id == alerts.c.search)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Where, how and when the new matches of a saved search are announced."""
+    """Where, how and when the new matches of a saved search are announced.
+
+    `delivery` is the ID of the message in progress, which has the matches after `notified` up to `until`.
+    """
 
     id: str
     search: SavedSearch
@@ -94,6 +111,7 @@ class Alerts:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.outbox = Outbox(engine, MessageKind.ALERT, outbox.c.owner.in_(select(alerts.c.id).where(IS_ACTIVE)))
 
     def add(self, search: SavedSearch, channel: Channel, target: str, schedule: Schedule, *, now: datetime, language: str = "en") -> Alert:
         """A new alert on the matches from now on. `target` was checked. A webhook gets a secret. Raises ConfigError."""
@@ -119,7 +137,6 @@ class Alerts:
                 "state": AlertState.ACTIVE.value,
                 "notified": current,
                 "due_at": schedule.next_after(now),
-                "attempts": 0,
             }
             conn.execute(alerts.insert(), row)
         added = self.get(alert_id)
@@ -141,6 +158,7 @@ class Alerts:
     def remove(self, alert_id: str) -> bool:
         """Delete an alert. False: it does not exist."""
         with writing(self._engine) as conn:
+            delete_messages(conn, MessageKind.ALERT, [alert_id])
             return conn.execute(delete(alerts).where(alerts.c.id == alert_id)).rowcount == 1
 
     def pause(self, alert_id: str) -> bool:
@@ -150,15 +168,13 @@ class Alerts:
 
     def resume(self, alert_id: str, *, now: datetime) -> bool:
         """Continue where the alert stopped; a message in progress is tried at once. False: it does not exist."""
-        values = {"state": AlertState.ACTIVE.value, "attempts": 0, "next_at": now, "failing_since": None, "detail": None}
         with writing(self._engine) as conn:
-            return conn.execute(update(alerts).where(alerts.c.id == alert_id).values(**values)).rowcount == 1
+            retry_messages(conn, and_(outbox.c.kind == MessageKind.ALERT.value, outbox.c.owner == alert_id), now)
+            return conn.execute(update(alerts).where(alerts.c.id == alert_id).values(state=AlertState.ACTIVE.value)).rowcount == 1
 
     def list_failing(self) -> list[Alert]:
         """Alerts whose last try failed, also those that are dead."""
-        return self._read(_WITH_SEARCH.where(alerts.c.failing_since.is_not(None)).order_by(alerts.c.failing_since, alerts.c.id))
-
-    # ---- messages
+        return self._read(_WITH_SEARCH.where(outbox.c.failing_since.is_not(None)).order_by(outbox.c.failing_since, alerts.c.id))
 
     def begin_due(self, end: ChangePosition, *, now: datetime) -> int:
         """Begin a message of each alert that is due and has matches to tell; returns how many.
@@ -175,79 +191,63 @@ class Alerts:
         found = self._read(_WITH_SEARCH.where(is_due, is_ready))
         if not found:  # nearly always: no write lock is needed
             return 0
-        begun = 0
         with writing(self._engine) as conn:
-            for alert in sorted(found, key=lambda alert: alert.id):
-                pending = alert.search.matches - alert.notified
-                if pending == 0:
-                    values: dict[str, Any] = {"due_at": alert.schedule.next_after(now)}
-                else:
-                    most = MAX_WEBHOOK_DOCUMENTS if alert.channel is Channel.WEBHOOK else pending
-                    values = {"delivery": f"msg_{secrets.token_hex(12)}", "until": alert.notified + min(most, pending), "next_at": now}
-                is_unchanged = and_(alerts.c.id == alert.id, alerts.c.delivery.is_(None), alerts.c.notified == alert.notified)
-                begun += bool(conn.execute(update(alerts).where(is_unchanged).values(**values)).rowcount and pending)
-        return begun
+            return sum(_begin(conn, alert, now) for alert in sorted(found, key=lambda alert: alert.id))
 
-    def claim_due(self, *, now: datetime, limit: int, skipped: Sequence[str] = ()) -> list[Alert]:
-        """Claim messages whose next try is due, for the time LEASE; not those of the alerts `skipped`."""
-        is_time = or_(alerts.c.next_at <= now, alerts.c.next_at > now + max(MAX_WAIT, LEASE))
-        wanted = and_(IS_ACTIVE, alerts.c.delivery.is_not(None), is_time, alerts.c.id.not_in(skipped))
-        found = self._read(_WITH_SEARCH.where(wanted).order_by(alerts.c.next_at, alerts.c.id).limit(limit))
-        if not found:
-            return []
-        with writing(self._engine) as conn:
-            return [alert for alert in found if conn.execute(_same_try(alert).values(next_at=now + LEASE)).rowcount == 1]
-
-    def mark_sent(self, alert: Alert, *, now: datetime) -> None:
+    def mark_sent(self, message: Message, *, now: datetime) -> None:
         """Record that the message in progress arrived. The next is due at the next time of the schedule.
 
         A webhook continues at once while matches are left.
         """
-        due_at = alert.schedule.next_after(now)
-        if alert.channel is not Channel.WEBHOOK:
-            due_at = max(due_at, now + MIN_INTERVAL)
         with writing(self._engine) as conn:
-            matches = conn.execute(select(saved_searches.c.matches).where(saved_searches.c.id == alert.search.id)).scalar() or 0
-            if alert.channel is Channel.WEBHOOK and matches > (alert.until or 0):
+            alert = next((_to_alert(row) for row in conn.execute(_WITH_SEARCH.where(alerts.c.delivery == message.id)).mappings()), None)
+            if not record_sent(conn, message, now) or alert is None:
+                return
+            due_at = alert.schedule.next_after(now)
+            if alert.channel is not Channel.WEBHOOK:
+                due_at = max(due_at, now + MIN_INTERVAL)
+            elif alert.search.matches > (alert.until or 0):
                 due_at = now
-            done = {"notified": alert.until, "delivery": None, "until": None, "next_at": None, "attempts": 0}
-            conn.execute(_message(alert).values(**done, failing_since=None, detail=None, sent_at=now, due_at=due_at))
+            conn.execute(_of(message).values(notified=alert.until, delivery=None, sent_at=now, due_at=due_at))
 
-    def mark_failed(self, alert: Alert, detail: str, *, now: datetime, is_gone: bool = False) -> None:
-        """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or if the target is gone, the alert is dead."""
-        attempts = alert.attempts + 1
-        values: dict[str, Any] = {
-            "attempts": attempts,
-            "detail": detail[:MAX_DETAIL_CHARACTERS],
-            "failing_since": func.coalesce(alerts.c.failing_since, now),
-        }
-        if is_gone or (next_at := next_try(attempts, now)) is None:
-            values["state"] = AlertState.DEAD.value
-        else:
-            values["next_at"] = next_at
+    def mark_failed(self, message: Message, detail: str, *, now: datetime, is_final: bool = False) -> None:
+        """Record a failed try. If the message is given up, the alert is dead."""
         with writing(self._engine) as conn:
-            conn.execute(_message(alert).where(IS_ACTIVE).values(**values))
+            if record_failure(conn, message, detail, now, is_final=is_final) is MessageState.FAILED:
+                conn.execute(_of(message).where(IS_ACTIVE).values(state=AlertState.DEAD.value))
 
     def _read(self, statement: Select[Any]) -> list[Alert]:
         with reading(self._engine) as conn:
             return [_to_alert(row) for row in conn.execute(statement).mappings()]
 
 
-def _message(alert: Alert) -> Any:
-    """An update of the alert while its message is the one that the caller sends."""
-    return update(alerts).where(alerts.c.id == alert.id, alerts.c.delivery == alert.delivery)
+def _begin(conn: Connection, alert: Alert, now: datetime) -> bool:
+    """Begin a message of the matches that were not announced; False if there are none, or another process was faster."""
+    pending = alert.search.matches - alert.notified
+    is_idle = and_(alerts.c.id == alert.id, alerts.c.delivery.is_(None), alerts.c.notified == alert.notified)
+    if pending == 0:
+        conn.execute(update(alerts).where(is_idle).values(due_at=alert.schedule.next_after(now)))
+        return False
+    message_id = make_message_id()
+    if conn.execute(update(alerts).where(is_idle).values(delivery=message_id)).rowcount != 1:
+        return False
+    until = alert.notified + (min(MAX_WEBHOOK_DOCUMENTS, pending) if alert.channel is Channel.WEBHOOK else pending)
+    add_message(conn, MessageKind.ALERT, alert.id, {"until": until}, now, message_id=message_id)
+    return True
 
 
-def _same_try(alert: Alert) -> Any:
-    return _message(alert).where(alerts.c.next_at == alert.next_at, IS_ACTIVE)
+def _of(message: Message) -> Any:
+    """An update of the alert whose message in progress it is."""
+    return update(alerts).where(alerts.c.delivery == message.id)
 
 
 def _to_alert(row: Any) -> Alert:
     names = (
-        *("id", "target", "secret", "language", "created_at", "notified", "due_at", "delivery", "until"),
-        *("attempts", "next_at", "failing_since", "detail", "sent_at"),
+        *("id", "target", "secret", "language", "created_at", "notified", "due_at", "delivery"),
+        *("next_at", "failing_since", "detail", "sent_at"),
     )
     search = to_saved_search({name: row[f"search_{name}"] for name in saved_searches.c.keys()})  # noqa: SIM118
     schedule = Schedule(Frequency(row["schedule"]), row["hour"], row["weekday"], row["zone"])
     state, channel = AlertState(row["state"]), Channel(row["channel"])
-    return Alert(search=search, channel=channel, schedule=schedule, state=state, **{name: row[name] for name in names})
+    progress: dict[str, Any] = {"until": row["payload"]["until"] if row["payload"] else None, "attempts": row["attempts"] or 0}
+    return Alert(search=search, channel=channel, schedule=schedule, state=state, **progress, **{name: row[name] for name in names})

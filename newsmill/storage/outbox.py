@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, literal_column, or_, select, true, update
 
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import outbox
+from newsmill.storage.schema import alerts, outbox
 
 # Seconds until the next try, after each failed one: the schedule of Standard Webhooks. After the last, the message has failed.
 RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
@@ -36,6 +36,7 @@ class MessageKind(StrEnum):
     """What a message is about. `owner` is the ID of the row that it belongs to."""
 
     ALARM = "alarm"
+    ALERT = "alert"
 
 
 class MessageState(StrEnum):
@@ -92,9 +93,11 @@ class Outbox:
             record_failure(conn, message, detail, now)
 
 
-def add_message(conn: Connection, kind: MessageKind, owner: str, payload: Any, now: datetime, *, queue: str | None = None) -> str:
+def add_message(
+    conn: Connection, kind: MessageKind, owner: str, payload: Any, now: datetime, *, queue: str | None = None, message_id: str | None = None
+) -> str:
     """Record a message that is due now; its ID. Without a queue it waits for no other message."""
-    message_id = make_message_id()
+    message_id = message_id or make_message_id()
     row = {"id": message_id, "kind": kind.value, "owner": owner, "queue": queue, "payload": payload, "created_at": now}
     conn.execute(outbox.insert(), row | {"state": MessageState.DUE.value, "attempts": 0, "next_at": now})
     return message_id
@@ -137,9 +140,11 @@ def delete_messages(conn: Connection, kind: MessageKind, owners: Any) -> None:
 
 
 def delete_old_messages(engine: Engine, *, now: datetime) -> int:
-    """Delete messages that ended longer than MAX_AGE ago; returns how many."""
+    """Delete messages that ended longer than MAX_AGE ago, but not that of a dead alert; returns how many."""
+    in_progress = select(alerts.c.delivery).where(alerts.c.delivery.is_not(None))
     with writing(engine) as conn:
-        return conn.execute(delete(outbox).where(~IS_DUE, outbox.c.ended_at < now - MAX_AGE)).rowcount
+        old = and_(~IS_DUE, outbox.c.ended_at < now - MAX_AGE, outbox.c.id.not_in(in_progress))
+        return conn.execute(delete(outbox).where(old)).rowcount
 
 
 def find_next_try(attempts: int, now: datetime) -> datetime | None:

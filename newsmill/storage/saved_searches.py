@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, and_, delete, func, select, update
 from newsmill.exceptions import ConfigError
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.outbox import MessageKind, delete_messages
 from newsmill.storage.schema import alerts, saved_searches, search_matches
 
 ANYONE = ""  # the user of requests without a token of their own: no token has this name
@@ -115,6 +116,7 @@ class SavedSearches:
     def remove(self, search_id: str) -> bool:
         """Delete a search with its matches and alerts. False: it does not exist."""
         with writing(self._engine) as conn:
+            delete_messages(conn, MessageKind.ALERT, select(alerts.c.id).where(alerts.c.search == search_id))
             conn.execute(delete(alerts).where(alerts.c.search == search_id))
             conn.execute(delete(search_matches).where(search_matches.c.search == search_id))
             return conn.execute(delete(saved_searches).where(saved_searches.c.id == search_id)).rowcount == 1

@@ -8,7 +8,7 @@ from datetime import datetime
 from newsmill.context import AppContext
 from newsmill.notifications.alarms import AlarmMessage
 from newsmill.notifications.channels.mail import one_line
-from newsmill.notifications.channels.targets import AlertContent
+from newsmill.notifications.channels.targets import MessageContent
 from newsmill.storage.alarms import Notified
 from newsmill.web.api.sources import to_alarm
 from newsmill.web.pages.rendering import shorten, template_environment
@@ -26,13 +26,13 @@ class AlarmMessages:
     context: AppContext
     base_url: str | None = None
 
-    def write(self, message: AlarmMessage) -> AlertContent:
+    def write(self, message: AlarmMessage) -> MessageContent:
         """The content of a message about the beginning or the end of an alarm."""
         base = self.base_url.rstrip("/") if self.base_url else None
         return build_alarm_content(message, self.context.settings.health_language, self.context.now(), base=base)
 
 
-def build_alarm_content(message: AlarmMessage, language: str, now: datetime, *, base: str | None) -> AlertContent:
+def build_alarm_content(message: AlarmMessage, language: str, now: datetime, *, base: str | None) -> MessageContent:
     """The message in that language. `base`: the URL of the pages, if it is set."""
     words, alarm = load_translations(language), message.alarm
     name = alarm.source or words("alarmmail.all")
@@ -50,4 +50,4 @@ def build_alarm_content(message: AlarmMessage, language: str, now: datetime, *, 
         "timestamp": now.isoformat(),
         "data": {"source": alarm.source or None, "title": title, "alarm": to_alarm(alarm).model_dump(mode="json"), "id": alarm.id},
     }
-    return AlertContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)
+    return MessageContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)

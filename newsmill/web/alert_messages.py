@@ -12,7 +12,7 @@ from typing import Any
 
 from newsmill.context import AppContext
 from newsmill.notifications.channels.mail import one_line
-from newsmill.notifications.channels.targets import AlertContent
+from newsmill.notifications.channels.targets import MessageContent
 from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Channel
 from newsmill.storage.documents import Changes, StoredDocument
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
@@ -56,29 +56,29 @@ class AlertMessages:
     context: AppContext
     base_url: str | None = None
 
-    def write(self, alert: Alert) -> AlertContent | None:
+    def write(self, alert: Alert) -> MessageContent | None:
         """The message in progress of an alert; None if its documents were removed. Raises ServiceError."""
         until = alert.until or 0
         documents = read_matches(self.context, alert, after=alert.notified, before=until + 1)
         return self._write(alert, str(alert.delivery), documents, until - alert.notified) if documents else None
 
-    def write_test(self, alert: Alert, message_id: str) -> AlertContent:
+    def write_test(self, alert: Alert, message_id: str) -> MessageContent:
         """A message that tests an alert, with some documents that matched before. Raises ServiceError."""
         documents = read_matches(self.context, alert, after=0, before=None, limit=3)
         return self._write(alert, message_id, documents, len(documents), is_test=True)
 
     def _write(
         self, alert: Alert, message_id: str, documents: Sequence[StoredDocument], total: int, *, is_test: bool = False
-    ) -> AlertContent:
+    ) -> MessageContent:
         words, base = load_translations(alert.language), self.base_url.rstrip("/") if self.base_url else None
         return render(AlertMessage(message_id, alert.search, documents, total, self.context.now(), words, base, is_test))
 
 
-def render(message: AlertMessage) -> AlertContent:
+def render(message: AlertMessage) -> MessageContent:
     """The message for every channel."""
     title, rows = title_of(message), [describe(message, document) for document in message.documents]
     html = template_environment().get_template("alert_mail.html").render(t=message.words, message=message, title=title, documents=rows)
-    return AlertContent(message.id, message.at, title, write_text(message), html, payload_of(message))
+    return MessageContent(message.id, message.at, title, write_text(message), html, payload_of(message))
 
 
 def read_matches(context: AppContext, alert: Alert, *, after: int, before: int | None, limit: int | None = None) -> list[StoredDocument]:

@@ -197,8 +197,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     if config.sends_webhooks:
         senders += [
             make_webhook_sender(context, config.allow_nets),
-            make_alert_sender(context, config.url),
-            SenderLoop([HealthWatch(context), make_alarm_sender(context, config.url)], context.now),
+            SenderLoop([HealthWatch(context), make_alarm_sender(context, config.url), make_alert_sender(context, config.url)], context.now),
         ]
     if config.public_url is not None:
         senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))

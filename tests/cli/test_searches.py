@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from rows import Mill, document_of, good, links
 from newsmill import settings
 from newsmill.cli.searches import describe_schedule
 from newsmill.context import open_context
+from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.alert_schedule import Schedule, make_schedule
 from newsmill.web.senders import make_alert_sender
 
@@ -44,11 +44,12 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
         assert (failed.code, "the receiver answered 500" in failed.err) == (1, True)
         assert [newsmill("alerts", do, alert).code for do in ("pause", "resume")] == [0, 0]
         inbox.statuses = [500]
-        with open_context(settings.load()) as store, ThreadPoolExecutor(1) as pool:
+        with open_context(settings.load()) as store:
             mill = Mill(store.ledger, now=store.now())
             (claim,) = mill.fetch(*links(1))
             mill.store(good(claim, document_of(claim.url, title="Harbour", first_seen_at=store.now())))
-            assert make_alert_sender(replace(store, now=lambda: store.now() + timedelta(days=1))).round(pool) == 1
+            tomorrow = replace(store, now=lambda: store.now() + timedelta(days=1))
+            assert SenderLoop([make_alert_sender(tomorrow)], tomorrow.now).run_round() == 1
     (listed,) = newsmill("alerts", "list", "--json").json
     assert (listed["attempts"], listed["detail"], "secret" in listed) == (1, "the receiver answered 500", False)
     status = newsmill("status")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rows import NOON, NewDatabase, after
 from schemas import upgrade_to
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, column, select, table
 
 from newsmill.storage import database
+from newsmill.storage.alerts import Alerts
+from newsmill.storage.columns import UtcDateTime
 from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import (
     LEASE,
@@ -97,26 +100,46 @@ def test_a_time_of_a_clock_that_was_ahead_is_due(engine: Engine) -> None:
     assert [one.id for one in box.claim_due(now=after(seconds=1), limit=9)] == [message.id]
 
 
+def insert(conn: Connection, name: str, row: dict[str, Any], **values: Any) -> None:
+    """Insert a row into a table as an older program knows it."""
+    row = row | values
+    columns = [column(key, UtcDateTime()) if isinstance(value, datetime) else column(key) for key, value in row.items()]
+    conn.execute(table(name, *columns).insert(), row)
+
+
 def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = database.connect(new_database(empty=True))
     upgrade_to("0012", engine, tmp_path, monkeypatch)
+    alarm = {"alarm": 7, "event": "begin", "attempts": 0, "next_at": None, "sent_at": None}
+    search = {"id": "s", "user_name": "ann", "name": "Harbour", "query": "harbour", "created_at": NOON, "seen_at": NOON, "seen_id": ""}
+    alert = {"search": "s", "channel": "email", "target": "a@example.org", "schedule": "hourly", "hour": 8, "weekday": 0, "zone": "UTC"}
+    alert |= {"language": "en", "created_at": NOON, "notified": 3, "due_at": NOON, "until": 5, "next_at": NOON}
+    failing = {"attempts": 8, "failing_since": NOON, "detail": "no answer"}
     with writing(engine) as conn:
-        for message_id, event, target, attempts, next_at, sent_at in (
-            ("msg_1", "begin", "a@example.org", 1, NOON, None),
-            ("msg_2", "end", "a@example.org", 0, NOON, None),
-            ("msg_3", "begin", "b@example.org", 0, None, NOON),
-            ("msg_4", "begin", "c@example.org", 8, None, None),
-        ):
-            row = {"id": message_id, "event": event, "target": target, "attempts": attempts, "next_at": next_at, "sent_at": sent_at}
-            columns = f"INSERT INTO alarm_messages (alarm, {', '.join(row)}) VALUES (7, {', '.join(f':{name}' for name in row)})"
-            conn.execute(text(columns), row)
+        insert(conn, "alarm_messages", alarm, id="msg_1", target="a@example.org", attempts=1, next_at=NOON)
+        insert(conn, "alarm_messages", alarm, id="msg_2", target="a@example.org", event="end", next_at=NOON)
+        insert(conn, "alarm_messages", alarm, id="msg_3", target="b@example.org", sent_at=NOON)
+        insert(conn, "alarm_messages", alarm, id="msg_4", target="c@example.org", attempts=8)
+        insert(conn, "saved_searches", search)
+        insert(conn, "alerts", alert, id="idle", state="active", until=None, next_at=None)
+        insert(conn, "alerts", alert, id="due", state="active", delivery="msg_5")
+        insert(conn, "alerts", alert, id="dead", state="dead", delivery="msg_6", **failing)
     database.upgrade(engine)
-    states = {one.id: (one.owner, one.payload["target"], one.state, one.attempts) for one in read_all(engine)}
-    assert states == {
-        "msg_1": ("7", "a@example.org", "due", 1),
-        "msg_2": ("7", "a@example.org", "due", 0),
-        "msg_3": ("7", "b@example.org", "delivered", 0),
-        "msg_4": ("7", "c@example.org", "failed", 8),
+    assert {one.id: (one.owner, one.state.value, one.attempts) for one in read_all(engine)} == {
+        "msg_1": ("7", "due", 1),
+        "msg_2": ("7", "due", 0),
+        "msg_3": ("7", "delivered", 0),
+        "msg_4": ("7", "failed", 8),
+        "msg_5": ("due", "due", 0),
+        "msg_6": ("dead", "failed", 8),
     }
     assert [one.id for one in Outbox(engine, MessageKind.ALARM).claim_due(now=NOON, limit=9)] == ["msg_1"], "the beginning before the end"
+    alerts = Alerts(engine)
+    assert [(one.id, one.until, one.detail) for one in alerts.list_all()] == [
+        ("dead", 5, "no answer"),
+        ("due", 5, None),
+        ("idle", None, None),
+    ]
+    assert alerts.resume("dead", now=NOON)
+    assert {one.owner for one in alerts.outbox.claim_due(now=NOON, limit=9)} == {"due", "dead"}
     engine.dispose()

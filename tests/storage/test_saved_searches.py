@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from newsmill.exceptions import ConfigError
 from newsmill.search.search import Search
 from newsmill.storage.alert_schedule import Frequency, Schedule, make_schedule
-from newsmill.storage.alerts import LEASE, MIN_INTERVAL, Alerts, AlertState, Channel
+from newsmill.storage.alerts import MIN_INTERVAL, Alerts, AlertState, Channel
 from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.outbox import LEASE, RETRY_DELAYS_SECONDS, delete_old_messages
 from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches
-from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS
 from newsmill.text import urls
 
 
@@ -127,17 +127,16 @@ def test_a_message_has_one_id_in_every_try(mill: Mill, engine: Engine, search: S
     match(engine)
     end, now = changes.end(), after(minutes=1)
     assert (alerts.begin_due(end, now=now), alerts.begin_due(end, now=now)) == (2, 0)
-    claimed = {alert.channel: alert for alert in alerts.claim_due(now=now, limit=9)}
-    assert {channel: alert.until for channel, alert in claimed.items()} == {Channel.EMAIL: 60, Channel.WEBHOOK: 50}
-    assert alerts.claim_due(now=now, limit=9) == [], "leased"
-    again = {alert.channel: alert for alert in alerts.claim_due(now=now + LEASE, limit=9)}
-    assert {alert.delivery for alert in again.values()} == {alert.delivery for alert in claimed.values()}, "their sender died"
-    alerts.mark_sent(again[Channel.WEBHOOK], now=now + LEASE)
-    alerts.mark_sent(again[Channel.EMAIL], now=now + LEASE)
+    claimed = {message.owner: message for message in alerts.outbox.claim_due(now=now, limit=9)}
+    assert {owner: message.payload["until"] for owner, message in claimed.items()} == {mail.id: 60, hook.id: 50}
+    again = {message.owner: message for message in alerts.outbox.claim_due(now=now + LEASE, limit=9)}
+    assert {message.id for message in again.values()} == {message.id for message in claimed.values()}, "their sender died"
+    for message in again.values():
+        alerts.mark_sent(message, now=now + LEASE)
     assert alerts.begin_due(end, now=now + LEASE) == 1
-    (rest,) = alerts.claim_due(now=now + LEASE, limit=9)
-    assert (rest.channel, rest.notified, rest.until) == (Channel.WEBHOOK, 50, 60), "a web hook goes on at once"
-    assert alerts.claim_due(now=now + 2 * LEASE, limit=9, skipped=[rest.id]) == []
+    (rest,) = alerts.outbox.claim_due(now=now + LEASE, limit=9)
+    current = alerts.get(rest.owner)
+    assert current is not None and (current.channel, current.notified, current.until) == (Channel.WEBHOOK, 50, 60), "it goes on at once"
     told = alerts.get(mail.id, "ann")
     assert told is not None and (told.notified, told.delivery, told.due_at) == (60, None, now + LEASE + MIN_INTERVAL)
     assert alerts.get(mail.id, "bea") is None
@@ -151,27 +150,27 @@ def test_a_dead_target_stops_its_own_alert(mill: Mill, engine: Engine, search: S
     stored(mill, 1, "Harbour opens")
     match(engine)
     assert alerts.begin_due(changes.end(), now=now) == 3
-    for alert in alerts.claim_due(now=now, limit=9):
-        if alert.id == good_one.id:
-            alerts.mark_sent(alert, now=now)
+    for message in alerts.outbox.claim_due(now=now, limit=9):
+        if message.owner == good_one.id:
+            alerts.mark_sent(message, now=now)
         else:
-            alerts.mark_failed(alert, "no answer", now=now, is_gone=alert.id == gone.id)
+            alerts.mark_failed(message, "no answer", now=now, is_final=message.owner == gone.id)
     states = {alert.id: alert.state for alert in alerts.list_failing()}
     assert states == {dead.id: AlertState.ACTIVE, gone.id: AlertState.DEAD}
-    for number, wait in enumerate(RETRY_DELAYS_SECONDS):
-        assert alerts.claim_due(now=now + timedelta(seconds=wait - 1), limit=9) == []
+    for wait in RETRY_DELAYS_SECONDS:
         now += timedelta(seconds=wait)
-        (alert,) = alerts.claim_due(now=now, limit=9)
-        assert (alert.id, alert.attempts) == (dead.id, number + 1)
-        alerts.mark_failed(alert, "no answer", now=now)
+        (message,) = alerts.outbox.claim_due(now=now, limit=9)
+        assert message.owner == dead.id
+        alerts.mark_failed(message, "no answer", now=now)
     ended = alerts.get(dead.id)
     assert ended is not None and (ended.state, ended.failing_since, ended.detail) == (AlertState.DEAD, after(hours=1), "no answer")
-    assert alerts.claim_due(now=now + timedelta(days=9), limit=9) == []
+    assert delete_old_messages(engine, now=now + timedelta(days=99)) == 1 and len(alerts.list_failing()) == 2, "they can be resumed"
     assert alerts.resume(dead.id, now=now) and alerts.list_failing()[0].id == gone.id
-    (alert,) = alerts.claim_due(now=now, limit=9)
-    assert (alert.id, alert.attempts, alert.delivery) == (dead.id, 0, ended.delivery)
-    assert alerts.pause(dead.id) and alerts.remove(dead.id) and not alerts.pause(dead.id)
-    alerts.mark_sent(alert, now=now)  # it was removed meanwhile
+    assert alerts.pause(dead.id) and alerts.outbox.claim_due(now=now, limit=9) == [] and alerts.resume(dead.id, now=now)
+    (message,) = alerts.outbox.claim_due(now=now, limit=9)
+    assert (message.owner, message.attempts, message.id) == (dead.id, 0, ended.delivery)
+    assert alerts.remove(dead.id) and not alerts.pause(dead.id)
+    alerts.mark_sent(message, now=now)  # it was removed meanwhile
 
 
 def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: Mill, engine: Engine, search: SavedSearch) -> None:
@@ -188,8 +187,8 @@ def test_a_digest_waits_for_its_time_and_is_sent_once_when_it_was_missed(mill: M
     match(engine)
     assert alerts.begin_due(changes.end(), now=morning + timedelta(hours=23, minutes=59)) == 0
     assert alerts.begin_due(changes.end(), now=late) == 1
-    (alert,) = alerts.claim_due(now=late, limit=9)
-    alerts.mark_sent(alert, now=late)
+    (message,) = alerts.outbox.claim_due(now=late, limit=9)
+    alerts.mark_sent(message, now=late)
     sent = alerts.get(daily.id)
     assert sent is not None and (sent.notified, sent.due_at) == (2, morning + timedelta(days=4))
     assert alerts.begin_due(changes.end(), now=late) == 0
@@ -202,8 +201,8 @@ def test_a_clock_that_was_ahead_silences_no_alert(mill: Mill, engine: Engine, se
     stored(mill, 1, "Harbour opens")
     match(engine)
     assert alerts.begin_due(changes.end(), now=ahead) == 1
-    (alert,) = alerts.claim_due(now=ahead, limit=9)
-    alerts.mark_sent(alert, now=ahead)
+    (message,) = alerts.outbox.claim_due(now=ahead, limit=9)
+    alerts.mark_sent(message, now=ahead)
     stored(mill, 1, "Harbour closes")
     match(engine)
     assert alerts.begin_due(changes.end(), now=ahead + timedelta(seconds=1)) == 0

@@ -6,6 +6,7 @@ message is signed as Standard Webhooks specifies it. No redirect is followed.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from standardwebhooks.webhooks import Webhook as Signer
@@ -62,10 +64,16 @@ def build_headers(delivery_id: str, secret: str | None, body: bytes, now: dateti
     return headers
 
 
-def check_status(who: str, status: int) -> int:
+def post_message(url: str, payload: Any, message_id: str, secret: str | None, guard: Guard, now: datetime) -> int:
+    """Send a message as JSON, signed if there is a secret; the status of the answer. Raises DeliveryError."""
+    body = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return check_status(post(url, body, build_headers(message_id, secret, body, now), guard))
+
+
+def check_status(status: int) -> int:
     """The status of an answer that accepts a message. Raises DeliveryError."""
     if not 200 <= status < 300:
-        raise DeliveryError(f"the {who} answered {status}", status)
+        raise DeliveryError(f"the receiver answered {status}", status)
     return status
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,20 +12,19 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.notifications.channels.apprise_child import AppriseMessage, find_refusal, run_apprise
-from newsmill.notifications.channels.http_post import DeliveryError, build_headers, find_target_refusal, post
+from newsmill.notifications.channels.http_post import DeliveryError, find_target_refusal, post_message
 from newsmill.notifications.channels.mail import Mail, build_mail, mail_server, send_mail
 from newsmill.settings import Settings, is_email_address
-from newsmill.storage.alerts import Alert, Channel
+from newsmill.storage.alerts import Channel
 from newsmill.storage.tokens import Scope
 from newsmill.text.redaction import redact
 from newsmill.version import install_hint
 
 MAX_TARGET_CHARACTERS = 2000
-GONE = 410  # the status of a receiver that wants no more messages
 
 
 @dataclass(frozen=True, slots=True)
-class AlertContent:
+class MessageContent:
     """A message for every channel: text and HTML for people, `payload` (JSON) for programs. `id` is the same in each try."""
 
     id: str
@@ -35,19 +33,6 @@ class AlertContent:
     text: str
     html: str
     payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AlertTarget:
-    """Where a message goes. `secret` signs messages to a web hook; without it they are not signed."""
-
-    channel: Channel
-    target: str
-    secret: str | None
-
-
-class TargetGoneError(DeliveryError):
-    """Raised when a receiver says that it wants no more messages."""
 
 
 def check_target(channel: Channel, target: str, settings: Settings) -> str:
@@ -100,33 +85,26 @@ def check_service(target: str, settings: Settings) -> None:
         raise ConfigError(f"target: {problem}")
 
 
-def send_alert(context: AppContext, alert: Alert, message: AlertContent) -> None:
-    """Send a message to the target of an alert. Raises DeliveryError."""
-    send_message(context, AlertTarget(alert.channel, alert.target, alert.secret), message)
-
-
-def send_message(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
-    """Send a message. Raises DeliveryError.
+def send_message(context: AppContext, channel: Channel, target: str, message: MessageContent, secret: str | None) -> None:
+    """Send a message. `secret` signs one to a web hook; without it that is not signed. Raises DeliveryError.
 
     The target is checked again, because the administrator may have changed what is allowed.
     """
     settings = context.settings
     try:
-        if target.channel is Channel.EMAIL:
-            check_recipient(target.target, settings)
-        elif target.channel is Channel.WEBHOOK:
-            check_webhook(target.target, settings)
+        if channel is Channel.EMAIL:
+            check_recipient(target, settings)
+            send_by_mail(target, message, settings)
+        elif channel is Channel.WEBHOOK:
+            check_webhook(target, settings)
+            post_message(target, message.payload, message.id, secret, Guard.from_networks(map(str, settings.allow_nets)), context.now())
+        else:
+            send_by_apprise(target, message, settings)
     except ConfigError as error:
         raise DeliveryError(str(error)) from None
-    if target.channel is Channel.EMAIL:
-        send_by_mail(target.target, message, settings)
-    elif target.channel is Channel.WEBHOOK:
-        send_by_webhook(context, target, message)
-    else:
-        send_by_apprise(target.target, message, settings)
 
 
-def send_by_mail(recipient: str, message: AlertContent, settings: Settings) -> None:
+def send_by_mail(recipient: str, message: MessageContent, settings: Settings) -> None:
     server = mail_server(settings)
     if server is None:
         raise DeliveryError("e-mail is not set up")
@@ -134,17 +112,7 @@ def send_by_mail(recipient: str, message: AlertContent, settings: Settings) -> N
     send_mail(server, build_mail(mail, server.sender, recipient), recipient)
 
 
-def send_by_webhook(context: AppContext, target: AlertTarget, message: AlertContent) -> None:
-    body = json.dumps(message.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    guard = Guard.from_networks(map(str, context.settings.allow_nets))
-    status = post(target.target, body, build_headers(message.id, target.secret, body, context.now()), guard)
-    if status == GONE:
-        raise TargetGoneError(f"the receiver answered {status}")
-    if not 200 <= status < 300:
-        raise DeliveryError(f"the receiver answered {status}")
-
-
-def send_by_apprise(url: str, message: AlertContent, settings: Settings) -> None:
+def send_by_apprise(url: str, message: MessageContent, settings: Settings) -> None:
     nets = [str(net) for net in settings.allow_nets]
     problem = run_apprise(AppriseMessage(url, settings.apprise, nets, message.title, message.text))
     if problem is not None:

@@ -41,7 +41,7 @@ deliveries = Table(
     Index("ix_deliveries_webhook", "webhook", "created_at"),
 )
 
-# Alerts on saved searches. `notified` is the number of the last match in a message that arrived; one in progress has those up to `until`.
+# Alerts on saved searches. `notified` is the number of the last match in a message that arrived.
 alerts = Table(
     "alerts",
     metadata,
@@ -59,12 +59,7 @@ alerts = Table(
     Column("state", String(8), nullable=False),  # storage.alerts.AlertState
     Column("notified", Id, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),  # no message is begun earlier
-    Column("delivery", String(40)),  # the message in progress: the same ID in every try
-    Column("until", Id),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("next_at", UtcDateTime),  # of the next try, or the end of the sender's lease
-    Column("failing_since", UtcDateTime),
-    Column("detail", StorableText),  # why the last try failed
+    Column("delivery", String(40)),  # the ID of the message in progress in the outbox
     Column("sent_at", UtcDateTime),
     Index("ix_alerts_search", "search"),
     Index("ix_alerts_due", "due_at", sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'")),
@@ -106,7 +101,7 @@ outbox = Table(
     Column("number", Id, primary_key=True, autoincrement=True),
     Column("id", String(40), nullable=False, unique=True),  # the same in every try, so that a receiver recognises a repeated message
     Column("kind", String(8), nullable=False),  # storage.outbox.MessageKind
-    Column("owner", String(32), nullable=False),  # the alarm that the message is about
+    Column("owner", String(32), nullable=False),  # the alarm or alert that the message is of
     Column("queue", StorableText),  # NULL: it waits for no other message
     Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

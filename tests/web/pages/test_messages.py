@@ -44,7 +44,7 @@ PLACES = {
     "newsmill/sources/table.py": CALLS,
     "newsmill/intake/reextract.py": PAGE_CALLS,
     "newsmill/web/*.py": ("HTTPException", "unauthorized", "error_response"),
-    "newsmill/notifications/**/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError", "TargetGoneError"),
+    "newsmill/notifications/**/*.py": ("HTTPException", "unauthorized", "error_response", "DeliveryError"),
     "newsmill/notifications/channels/targets.py": CALLS,
     "newsmill/storage/alert*.py": CALLS,
     "newsmill/storage/marks.py": CALLS,
