@@ -158,7 +158,7 @@ def test_every_command_named_in_the_docs_exists() -> None:
 def test_the_path_of_a_page_is_short_and_exists() -> None:
     section = (ROOT / "docs" / "developer.md").read_text(encoding="utf-8").partition("## The path of a page")[2].partition("\n## ")[0]
     steps = re.findall(r"^\| [^|]+ \| `([\w/.]+)` \| `(\w+)` \|$", section, re.M)
-    assert 10 <= len(steps) <= 15
+    assert 10 <= len(steps) <= 25
     for file, name in steps:
         defined = {node.name for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body if hasattr(node, "name")}
         assert name in defined, f"{file} does not define {name}"
