@@ -83,6 +83,17 @@ def outcomes() -> str:
     return table("outcome", "state", "meaning", rows=[f"| `{outcome}` | {state} | {text} |" for outcome, (state, text) in OUTCOMES.items()])
 
 
+def document_fields() -> str:
+    """One row per field of a document."""
+    from newsmill.model.document_fields import DOCUMENT_FIELDS
+
+    rows = [
+        f"| `{field.name}` | {field.type}{' or null' if field.is_nullable else ''} | {field.meaning[0].upper()}{field.meaning[1:]} |"
+        for field in DOCUMENT_FIELDS
+    ]
+    return table("field", "type", "content", rows=rows)
+
+
 def scrapy_protected() -> str:
     """One row per Scrapy setting that an administrator cannot change."""
     from crawler.user_settings.protection import CRAWL_PROTECTED, PROTECTED
@@ -218,6 +229,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": cli,
     "settings": settings,
     "outcomes": outcomes,
+    "document-fields": document_fields,
     "routes": routes,
     "python": python,
     "decisions": decisions,

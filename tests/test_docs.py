@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
 import shlex
 from pathlib import Path
 
 import generate
 
-from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES, Document
+from newsmill.model import OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -92,15 +91,6 @@ def test_every_queue() -> None:
 def test_every_outcome_with_its_meaning() -> None:
     expected = [f"| `{outcome}` | {state} | {meaning} |" for outcome, (state, meaning) in OUTCOMES.items()]
     assert rows("outcomes.md") == expected, "run `python docs/generate.py`"
-
-
-def test_every_field_of_a_document() -> None:
-    same("document-fields.md", names("document-fields.md", "Fields"), [*(field.name for field in dataclasses.fields(Document)), "doubtful"])
-
-
-def test_the_bound_of_doubtful_documents() -> None:
-    text = (REFERENCE / "document-fields.md").read_text(encoding="utf-8")
-    assert f"| `doubtful` | true where `confidence` is below {DOUBTFUL_CONFIDENCE}:" in text
 
 
 def test_every_finding_of_the_doctor() -> None:

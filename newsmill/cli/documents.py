@@ -36,6 +36,7 @@ from newsmill.model import (
     State,
     describe_failure,
 )
+from newsmill.model.document_fields import Use, list_fields
 from newsmill.search import indexer
 from newsmill.search.counts import choose_period, count_facets, count_timeline, list_counts
 from newsmill.search.parsed_query import QueryNote
@@ -232,27 +233,7 @@ def show(
     print_json(to_record(found)) if as_json else print_document(found)
 
 
-SHOWN_FIELDS = (
-    "url",
-    "source",
-    "site_name",
-    "authors",
-    "published_at",
-    "modified_at",
-    "fetched_at",
-    "gone_at",
-    "language",
-    "section",
-    "tags",
-    "word_count",
-    "confidence",
-    "doubtful",
-    "is_free",
-    "revision",
-    "warnings",
-    "archive_ref",
-    "id",
-)
+SHOWN_FIELDS = list_fields(Use.TERMINAL)
 
 
 def print_document(document: Document) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from itertools import islice
 from math import inf
@@ -12,9 +12,11 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
+from newsmill.exports.cells import CSV_COLUMNS
 from newsmill.exports.sampling import sample_documents
 from newsmill.model import Author, CopyGroup, Document, DocumentMarks, NearDuplicate, Outcome, Revision, RevisionSummary, State
 from newsmill.model.display import format_html, format_line
+from newsmill.model.document_fields import BY_NAME, FieldType, list_fields_of
 from newsmill.version import install_hint
 
 if TYPE_CHECKING:
@@ -157,15 +159,13 @@ class UnusualTerm:
 PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
 TimelineStep = Literal["day", "week", "month"]
-TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at")
-# pandas' types that know missing values, by the annotations of Document
+# pandas' types that know missing values
 FRAME_TYPES = {
-    **dict.fromkeys(("str", "str | None"), "string"),
-    **dict.fromkeys(("int", "int | None"), "Int64"),
-    "bool | None": "boolean",
-    "float | None": "float64",
+    **dict.fromkeys((FieldType.TEXT, FieldType.URL, FieldType.DAY), "string"),
+    FieldType.NUMBER: "Int64",
+    FieldType.FRACTION: "float64",
+    FieldType.FLAG: "boolean",
 }
-FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
 class Corpus(ABC):
@@ -351,25 +351,30 @@ class Corpus(ABC):
             raise ConfigError(f"frame() needs pandas: {install_hint('pandas')}") from None
         if limit is not None:
             check_range("limit", limit, 0)
-        names = [*(field.name for field in fields(Document) if field.name not in FIELDS_NOT_IN_FRAME), "doubtful"]
+        names = list(CSV_COLUMNS)
         rows = [_frame_row(document, names) for document in islice(self.documents(query, since=since), limit)]
         frame = pandas.DataFrame(rows, columns=names)
-        for name in TIME_FIELDS:
+        for name in list_fields_of(FieldType.TIME):
             frame[name] = pandas.to_datetime(frame[name], utc=True)
-        types = {field.name: FRAME_TYPES[kind] for field in fields(Document) if (kind := str(field.type)) in FRAME_TYPES}
-        return frame.astype({name: kind for name, kind in types.items() if name in names} | {"doubtful": "boolean"})
+        return frame.astype({name: FRAME_TYPES[kind] for name in names if (kind := BY_NAME[name].type) in FRAME_TYPES})
 
 
 def _frame_row(document: Document, names: list[str]) -> dict[str, Any]:
-    row = {name: getattr(document, name) for name in names}
-    return row | {
-        "authors": [author.name for author in document.authors],
-        "tags": list(document.tags),
-        "warnings": list(document.warnings),
-        "images": [asdict(image) for image in document.images],
-        "live_updates": [asdict(update) for update in document.live_updates],
-        "rights": document.list_pairs("rights"),
-    }
+    return {name: _frame_value(document, name) for name in names}
+
+
+def _frame_value(document: Document, name: str) -> Any:
+    value = getattr(document, name)
+    match BY_NAME[name].type:
+        case FieldType.AUTHORS:
+            return [author.name for author in value]
+        case FieldType.TEXTS:
+            return list(value)
+        case FieldType.IMAGES | FieldType.UPDATES:
+            return [asdict(item) for item in value]
+        case FieldType.PAIRS:
+            return document.list_pairs(name)
+    return value
 
 
 # ---- checks of arguments, the same for a store and for an API; each raises ConfigError

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from newsmill.exports.records import FIELDS, read_marks, to_record
 from newsmill.model import Document, DocumentMarks
+from newsmill.model.document_fields import Use, list_fields
 
 # Spreadsheets calculate a cell that begins with one of these characters or its full-width form; some first skip tabs and line ends
 # (https://owasp.org/www-community/attacks/CSV_Injection). Leading apostrophes match too, so that a reader can remove
@@ -19,8 +20,7 @@ from newsmill.model import Document, DocumentMarks
 _FORMULA_START = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
-# `blocks` repeats the text, and `provenance` is about extraction: other formats have them.
-CSV_COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
+CSV_COLUMNS = tuple(name for name in FIELDS if name not in list_fields(Use.NO_CELL))
 
 
 def list_columns(include: Sequence[str]) -> list[str]:

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 
 from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.records import FIELDS
+from newsmill.model.document_fields import BY_NAME, Use, list_fields
 
 CODEBOOK_NAME = "README.md"
 MAX_LISTED_COUNTS = 20  # sources or languages; manifest.json has all
@@ -16,50 +18,7 @@ FIELDS_OF_FORMATS: Mapping[str, str] = {
     "markdown": "Each file is one article with its fields before the text; `index/` has its file, id, URL, title, date and checksum.",
     "warc": "The files hold the pages as they were fetched (WARC, ISO 28500).",
 }
-# What each field of a document means; docs/reference/document-fields.md says more.
-FIELD_TEXTS: Mapping[str, str] = {
-    "id": "identity: a hash of the canonical URL",
-    "url": "URL after redirects",
-    "requested_url": "URL that was requested",
-    "canonical_url": "URL that the page states for itself",
-    "source": "name of the source in Newsmill",
-    "site_name": "name of the site on the page",
-    "title": "headline",
-    "description": "summary that the page states",
-    "text": "text of the article, a blank line between paragraphs",
-    "blocks": "parts of the text in order, with their types",
-    "authors": "names, and whether each is a person or an organisation",
-    "published_at": "publication time that the page or its feed states, UTC",
-    "modified_at": "time of the last change that the page states, UTC",
-    "first_seen_at": "time when the URL was first found, UTC",
-    "fetched_at": "time when the page was fetched, UTC",
-    "published_source": "origin of the publication time",
-    "published_precision": "second, minute or day",
-    "language": "language (BCP 47)",
-    "section": "section that the page states",
-    "tags": "keywords that the page states",
-    "image": "URL of the main image",
-    "images": "images with captions and credits",
-    "article_type": "type that the page states",
-    "live_updates": "updates of a live blog",
-    "is_free": "whether everybody may read the article; empty: unknown",
-    "is_free_reason": "how that is known",
-    "license": "licence that the page states",
-    "rights": "what the page and its headers allow robots and text miners",
-    "word_count": "number of words in the text",
-    "extractor": "program version that read the page",
-    "profile_version": "version of the site profile that was used",
-    "confidence": "expected F1 of the text over words, 0 to 1",
-    "warnings": "problems that the extraction noticed",
-    "content_hash": "hash of title and text",
-    "provenance": "origin of each field",
-    "revision": "number of the content, 1 for the first",
-    "archive_ref": "position of the page in the archive",
-    "published_day": "day of publication in the site's time zone",
-    "gone_at": "time when the page was first missing, UTC",
-    "doubtful": "true where the confidence is below 0.85",
-    "markdown": "the text as Markdown",
-}
+FIELD_TEXTS: Mapping[str, str] = {**{name: BY_NAME[name].meaning for name in FIELDS}, "markdown": "the text as Markdown"}
 
 
 def render_codebook(manifest: Manifest) -> str:
@@ -112,6 +71,6 @@ def _render_fields(plan: ExportPlan) -> list[str]:
         return [f"The fields have the names of {plan.names}."]
     if plan.format not in PLAIN_FIELDS:
         return [FIELDS_OF_FORMATS[plan.format]]
-    left_out = {*({"markdown"} - set(plan.include)), *(("blocks", "provenance") if plan.format in ("csv", "xlsx") else ())}
+    left_out = {*({"markdown"} - set(plan.include)), *(list_fields(Use.NO_CELL) if plan.format in ("csv", "xlsx") else ())}
     rows = [f"| `{name}` | {text} |" for name, text in FIELD_TEXTS.items() if name not in left_out]
     return ["A field that is not known is empty, never a guess.", "", "| field | content |", "|---|---|", *rows]

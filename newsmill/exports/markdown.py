@@ -16,12 +16,9 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from newsmill.model import Block, BlockType, Document, ListItem, Markup, TableCell, TextLink
+from newsmill.model.document_fields import Use, list_fields
 
-FRONT_MATTER = (
-    "id", "url", "canonical_url", "title", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at", "language",
-    "source", "site_name", "section", "tags", "description", "image", "article_type", "is_free", "license", "word_count", "confidence",
-    "doubtful", "warnings", "revision", "content_hash", "archive_ref",
-)  # fmt: skip
+FRONT_MATTER = ("id", *(name for name in list_fields(Use.FRONT_MATTER) if name != "id"))
 MAX_LIST_DEPTH = 8  # of lists inside lists, so that indentation stays small
 MAX_TABLE_COLUMNS = 100  # of a table; every row has a cell for each, so that one long row must not make all others long
 _NO_MARKUP = Markup()

@@ -16,13 +16,13 @@ from pydantic import TypeAdapter
 from newsmill.exceptions import ConfigError
 from newsmill.exports.records import FIELDS, to_record
 from newsmill.model import Document
+from newsmill.model.document_fields import BY_NAME, FieldType, list_fields_of
 from newsmill.version import install_hint
 
 MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole
 MAX_GROUP_CHARACTERS = 8_000_000  # of texts; writing a group takes about five times as much memory
 _DOCUMENT = TypeAdapter(Document)  # ten times as fast as dataclasses.asdict
-_TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at", "gone_at")
-_PAIRS = ("rights", "provenance")
+_PAIRS, _DAYS = list_fields_of(FieldType.PAIRS), list_fields_of(FieldType.DAY)
 
 
 def require_pyarrow() -> None:
@@ -57,31 +57,29 @@ def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
     image = pa.struct([("url", words), ("caption", words), ("credit", words)])
     block = pa.struct([("type", words), ("text", words), ("layer", words), ("reason", words), ("path", words), ("markup", markup)])
     pairs = pa.list_(pa.struct([("key", words), ("value", words)]))
-    types = {  # of fields that are not text
-        **dict.fromkeys(_TIMES, at),
-        **dict.fromkeys(_PAIRS, pairs),
-        "published_day": pa.date32(),
-        "blocks": pa.list_(block),
-        "authors": pa.list_(pa.struct([("name", words), ("type", words)])),
-        "tags": pa.list_(words),
-        "warnings": pa.list_(words),
-        "images": pa.list_(image),
-        "live_updates": pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
-        "is_free": pa.bool_(),
-        "doubtful": pa.bool_(),
-        "word_count": pa.int64(),
-        "profile_version": pa.int64(),
-        "revision": pa.int64(),
-        "confidence": pa.float64(),
+    types = {
+        **dict.fromkeys((FieldType.TEXT, FieldType.URL), words),
+        FieldType.TIME: at,
+        FieldType.DAY: pa.date32(),
+        FieldType.NUMBER: pa.int64(),
+        FieldType.FRACTION: pa.float64(),
+        FieldType.FLAG: pa.bool_(),
+        FieldType.TEXTS: pa.list_(words),
+        FieldType.PAIRS: pairs,
+        FieldType.AUTHORS: pa.list_(pa.struct([("name", words), ("type", words)])),
+        FieldType.BLOCKS: pa.list_(block),
+        FieldType.IMAGES: pa.list_(image),
+        FieldType.UPDATES: pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
     }
-    return pa.schema([(name, types.get(name, words)) for name in (*FIELDS, *include)])
+    return pa.schema([*((name, types[BY_NAME[name].type]) for name in FIELDS), *((name, words) for name in include)])
 
 
 def _build_row(document: Document, include: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = to_record(document, include) | _DOCUMENT.dump_python(document)
     for name in _PAIRS:
         row[name] = document.list_pairs(name)
-    row["published_day"] = _parse_date(document.published_day)
+    for name in _DAYS:
+        row[name] = _parse_date(row[name])
     return row
 
 

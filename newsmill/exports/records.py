@@ -8,9 +8,10 @@ from typing import Any
 
 from newsmill.exports.markdown import render_markdown
 from newsmill.model import Document, DocumentMarks
+from newsmill.model.document_fields import DOCUMENT_FIELDS
 
 Record = dict[str, Any]
-FIELDS = (*(field.name for field in fields(Document)), "doubtful")
+FIELDS = (*(field.name for field in fields(Document)), *(field.name for field in DOCUMENT_FIELDS if field.derived))
 _NO_MARKS = DocumentMarks()
 
 

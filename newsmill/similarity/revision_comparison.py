@@ -10,15 +10,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from enum import StrEnum
 
 from newsmill.model import Revision
+from newsmill.model.document_fields import Use, list_fields
 from newsmill.similarity.near_duplicates import SIGNS, UNSPACED
 from newsmill.text import lazy_re as re
 
-FIELDS = ("title", "description", "text", "authors", "live_updates")  # that a reader sees, in the order of a page
+COMPARED = tuple(field.name for field in fields(Revision) if field.name in list_fields(Use.COMPARED))
 MAX_GAP = 2_500  # pairs of elements that difflib compares between two aligned ones: 50 on either side
 MIN_SIMILARITY = 0.5  # share of common words of two paragraphs that are one changed paragraph
 MAX_CANDIDATES = 8  # added paragraphs with which a removed one is compared
@@ -58,8 +59,8 @@ class ParagraphChange:
 
 
 def list_changed_fields(old: Revision, new: Revision) -> tuple[str, ...]:
-    """The names of FIELDS whose values differ."""
-    return tuple(name for name in FIELDS if getattr(old, name) != getattr(new, name))
+    """The names of the compared fields whose values differ."""
+    return tuple(name for name in COMPARED if getattr(old, name) != getattr(new, name))
 
 
 def count_changed_words(old: str, new: str) -> tuple[int, int]:

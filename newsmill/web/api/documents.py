@@ -23,6 +23,7 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
 from newsmill.intake import reextract
 from newsmill.model import CopyGroup, DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
+from newsmill.model.document_fields import Use, list_fields
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
@@ -328,11 +329,7 @@ POLL_SECONDS = 2.0
 KEEPALIVE_SECONDS = 15.0  # without events until a comment is sent; proxies close silent connections
 ACCESS_SECONDS = 15.0  # between two checks of the token
 STREAM_BATCH_SIZE = 50  # documents of one query
-SUMMARY_FIELDS = (
-    *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
-    *("modified_at", "first_seen_at", "stored_at", "word_count", "confidence", "doubtful", "is_free", "content_hash", "revision"),
-    "gone_at",
-)
+SUMMARY_FIELDS = {*list_fields(Use.STREAM), "stored_at"}
 
 STORED_ADAPTER = TypeAdapter(StoredDocument)
 REMOVED_ADAPTER = TypeAdapter(RemovedDocument)
@@ -340,7 +337,7 @@ REMOVED_ADAPTER = TypeAdapter(RemovedDocument)
 
 def summarize(document: StoredDocument) -> dict[str, Any]:
     """The fields of a document without its text and provenance."""
-    summary: dict[str, Any] = STORED_ADAPTER.dump_python(document, mode="json", include=set(SUMMARY_FIELDS))
+    summary: dict[str, Any] = STORED_ADAPTER.dump_python(document, mode="json", include=SUMMARY_FIELDS)
     return summary
 
 
@@ -425,5 +422,5 @@ def format_event(document: StoredDocument | RemovedDocument, full: bool) -> byte
     """One server-sent event. Its JSON contains no line break, so it has one `data` line."""
     if isinstance(document, RemovedDocument):
         return b"event: removed\nid: " + document.cursor.encode() + b"\ndata: " + REMOVED_ADAPTER.dump_json(document) + b"\n\n"
-    data = STORED_ADAPTER.dump_json(document, include=None if full else set(SUMMARY_FIELDS))
+    data = STORED_ADAPTER.dump_json(document, include=None if full else SUMMARY_FIELDS)
     return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"
