@@ -7,14 +7,31 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Integer, String, Text, TypeDecorator, func, type_coerce
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    func,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from newsmill.model import Hint, Source
+from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType, Use
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -104,6 +121,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+COLUMN_TYPES: Mapping[FieldType, Any] = {
+    **dict.fromkeys((FieldType.TEXT, FieldType.URL, FieldType.DAY), StorableText),
+    FieldType.TIME: UtcDateTime,
+    FieldType.NUMBER: Integer,
+    FieldType.FRACTION: Float,
+    FieldType.FLAG: Boolean,
+}
+
+
+def list_document_columns(use: Use = Use.NONE) -> Iterator[Column[Any]]:
+    """A column for each field of a document that has the use, but for its ID, which is a key. Lists and mappings are JSON."""
+    for field in DOCUMENT_FIELDS:
+        if use in field.uses and not field.derived and field.name != "id":
+            yield Column(field.name, COLUMN_TYPES.get(field.type, Json), nullable=field.is_nullable)
 
 
 # ---- hints and sources -------------------------------------------------------------------------------------------------------

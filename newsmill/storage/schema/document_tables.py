@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, text
 
-from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime
+from newsmill.model.document_fields import Use
+from newsmill.storage.columns import Id, Json, StorableString, StorableText, UtcDateTime, list_document_columns
 from newsmill.storage.schema.registry import metadata
 
 documents = Table(
@@ -14,44 +15,7 @@ documents = Table(
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
     Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
     Column("site", StorableText),  # the key of its site profile; urls.get_profile_site
-    Column("url", StorableText, nullable=False),
-    Column("requested_url", StorableText, nullable=False),
-    Column("canonical_url", StorableText),
-    Column("source", StorableText),
-    Column("site_name", StorableText),
-    Column("title", StorableText),
-    Column("description", StorableText),
-    Column("text", StorableText, nullable=False),
-    Column("blocks", Json, nullable=False),
-    Column("authors", Json, nullable=False),
-    Column("published_at", UtcDateTime),
-    Column("modified_at", UtcDateTime),
-    Column("first_seen_at", UtcDateTime, nullable=False),
-    Column("fetched_at", UtcDateTime, nullable=False),
-    Column("published_source", StorableText),
-    Column("published_precision", StorableText),
-    Column("published_day", StorableText),
-    Column("gone_at", UtcDateTime),
-    Column("language", StorableText),
-    Column("section", StorableText),
-    Column("tags", Json, nullable=False),
-    Column("image", StorableText),
-    Column("images", Json, nullable=False),
-    Column("article_type", StorableText),
-    Column("live_updates", Json, nullable=False),
-    Column("is_free", Boolean),
-    Column("is_free_reason", StorableText),
-    Column("license", StorableText),
-    Column("rights", Json, nullable=False),
-    Column("word_count", Integer, nullable=False),
-    Column("extractor", StorableText, nullable=False),
-    Column("profile_version", Integer),
-    Column("confidence", Float),
-    Column("warnings", Json, nullable=False),
-    Column("content_hash", StorableText, nullable=False),
-    Column("provenance", Json, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("archive_ref", StorableText),
+    *list_document_columns(),
     Index("ix_documents_order", "first_seen_at", "id"),
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
@@ -69,19 +33,7 @@ revisions = Table(
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("characters", Integer, nullable=False),  # of text, blocks and live updates, which the limit of a document counts
     Column("stored_at", UtcDateTime, nullable=False),
-    Column("fetched_at", UtcDateTime, nullable=False),
-    Column("modified_at", UtcDateTime),
-    Column("word_count", Integer, nullable=False),
-    Column("content_hash", StorableText, nullable=False),
-    Column("extractor", StorableText, nullable=False),
-    Column("profile_version", Integer),
-    Column("archive_ref", StorableText),
-    Column("title", StorableText),
-    Column("description", StorableText),
-    Column("authors", Json, nullable=False),
-    Column("live_updates", Json, nullable=False),
-    Column("text", StorableText, nullable=False),
-    Column("blocks", Json, nullable=False),
+    *list_document_columns(Use.REVISION),
 )
 
 # Documents that were removed, so that readers of changes remove them too. One that is stored again keeps its row, which is before it in the
