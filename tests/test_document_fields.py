@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from newsmill.client.corpus import SearchHit
 from newsmill.model import Document, Revision
 from newsmill.model.document_fields import BY_NAME, DOCUMENT_FIELDS, FieldType, Use, list_fields
+from newsmill.search.results import Hit
 
 ANNOTATIONS = {
     **dict.fromkeys((FieldType.TEXT, FieldType.URL, FieldType.DAY), "str"),
@@ -37,3 +39,8 @@ def test_the_table_agrees_with_the_document() -> None:
 def test_revisions_have_the_fields_that_the_table_gives_them() -> None:
     kept = {name: kind for name, kind in annotations(Revision).items() if name not in ("document_id", "revision", "stored_at")}
     assert kept == {name: annotations(Document)[name] for name in list_fields(Use.REVISION)}
+
+
+def test_hits_have_the_fields_that_the_table_gives_them() -> None:
+    for shape in (Hit, SearchHit):
+        assert set(list_fields(Use.HIT)) == set(annotations(shape)) & set(BY_NAME)

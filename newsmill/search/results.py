@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from newsmill.model import Author, AuthorType, Document, is_doubtful
+from newsmill.model.document_fields import Use, list_fields
 from newsmill.search.parsed_query import QueryNote, Remedy, Terms
 from newsmill.search.positions import IndexPosition
 from newsmill.search.relevance import MatchScore
@@ -136,22 +137,7 @@ SNIPPET_CHARACTERS = 240  # three lines of a list of results
 SEARCHED_CHARACTERS = 20_000  # of the text
 EDGE_CHARACTERS = 25  # by which a snippet may be shorter or longer, to begin and end with whole words
 
-_HIT_FIELDS = (
-    "id",
-    "url",
-    "title",
-    "source",
-    "site_name",
-    "language",
-    "section",
-    "image",
-    "published_at",
-    "published_precision",
-    "first_seen_at",
-    "word_count",
-    "is_free",
-    "gone_at",
-)
+_HIT_FIELDS = tuple(name for name in list_fields(Use.HIT) if name not in ("authors", "doubtful"))  # those two need a conversion
 _HIT_ROWS = select(
     *(documents.c[name] for name in (*_HIT_FIELDS, "confidence", "authors")),
     func.substr(documents.c.text, 1, SEARCHED_CHARACTERS).label("text"),

@@ -21,6 +21,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
 from newsmill.intake import reextract
 from newsmill.model import Block, Document, ExtractionResult, Page
+from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType
 from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
 from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
@@ -41,12 +42,7 @@ MAX_NEAR_DUPLICATES = 10
 MAX_IMAGES = 20
 MAX_TAGS = 50  # suggested
 MAX_MAPPING_ITEMS = 12  # of a field that is a mapping
-FIELDS = (
-    "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "gone_at", "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "license", "rights",
-    "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
-)  # fmt: skip
-URL_FIELDS = ("url", "canonical_url", "requested_url", "image")
+FIELDS = tuple(field for field in DOCUMENT_FIELDS if field.english is not None)
 SAME_AS_URL = ("canonical_url", "requested_url")  # not shown when equal to the URL
 
 T = TypeVar("T")
@@ -59,10 +55,10 @@ class FieldValue:
     """One field of a document for its table. `origin`: the part of the page, or the layer, that gave the value."""
 
     name: str
+    type: FieldType
     values: tuple[str, ...]
     origin: str | None = None
     at: datetime | None = None
-    is_url: bool = False
 
 
 @router.get("/{document_id}")
@@ -231,16 +227,17 @@ def find_caption(document: Document) -> str | None:
 
 def list_fields(document: Document) -> Iterator[FieldValue]:
     """The fields that have a value, with their origins."""
-    for name in FIELDS:
-        value = getattr(document, name)
+    for field in FIELDS:
+        name, value = field.name, getattr(document, field.name)
         if value is None or value in ((), {}, "") or (name in SAME_AS_URL and value == document.url):
             continue
         origin = document.is_free_reason if name == "is_free" else document.provenance.get(name)
         if isinstance(value, datetime):
-            yield FieldValue(name, (value.isoformat(),), origin, at=value)
+            yield FieldValue(name, field.type, (value.isoformat(),), origin, at=value)
         else:
             values = value if name == "warnings" else _format_value(value)
-            yield FieldValue(name, tuple(values), origin, is_url=name in URL_FIELDS and link(value) is not None)
+            is_broken = field.type is FieldType.URL and link(value) is None
+            yield FieldValue(name, FieldType.TEXT if is_broken else field.type, tuple(values), origin)
 
 
 def _format_value(value: Any) -> list[str]:

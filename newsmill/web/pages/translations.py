@@ -22,6 +22,7 @@ from typing import Any
 from newsmill import listing_schedule
 from newsmill.health import causes
 from newsmill.model import OUTCOMES
+from newsmill.model.document_fields import DOCUMENT_FIELDS
 
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
 LANGUAGES = {"en": "English", "de": "Deutsch"}
@@ -125,9 +126,10 @@ def load_translations(language: str, zone: tzinfo = UTC) -> Translations:
 def _load_texts(language: str) -> Mapping[str, str]:
     is_default = language == DEFAULT_LANGUAGE
     meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()}
+    labels = {f"field.{one.name}": text for one in DOCUMENT_FIELDS if (text := one.english if is_default else one.german) is not None}
     shared = meanings | causes.english_texts() | listing_schedule.english_texts() if is_default else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
-        return shared | dict(_flatten(tomllib.load(file)))
+        return labels | shared | dict(_flatten(tomllib.load(file)))
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

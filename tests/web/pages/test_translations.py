@@ -11,7 +11,7 @@ import pytest
 from newsmill.extraction.body import block_rules, extract
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.web.pages import charts, document, rendering, source, translations
+from newsmill.web.pages import charts, rendering, source, translations
 
 PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -56,7 +56,7 @@ def test_every_origin_of_a_url_has_its_text() -> None:
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
-    files = (*PAGES.glob("*.py"), *PAGES.parent.glob("*_senders.py"), *PAGES.glob("templates/*.html"))
+    files = (*PAGES.glob("*.py"), *PAGES.parent.glob("*_messages.py"), *PAGES.glob("templates/*.html"))
     source = "\n".join(path.read_text() for path in files)
     used = set(re.findall(r"""(?:\bt|words)(?:\.n)?\(\s*f?['"]([\w.-]+)['"]\s*[,)]""", source))
     counted = {key for key in used if f"{key}.one" in EN.texts}
@@ -75,7 +75,6 @@ def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
 def test_outcomes_states_kinds_and_fields_have_texts() -> None:
     wanted = [f"{table}.{outcome}" for outcome in OUTCOMES for table in ("outcome", "meaning")]
     wanted += [f"state.{state}" for state in State] + [f"kind.{kind}" for kind in Kind] + [f"block.{kind}" for kind in BlockType]
-    wanted += [f"field.{name}" for name in document.FIELDS]
     wanted += [
         f"form.{name}.{part}"
         for name in (
