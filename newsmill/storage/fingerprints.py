@@ -7,6 +7,7 @@ changes only which candidates are compared, because every candidate is checked b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,12 +78,23 @@ MAX_NEAR_DUPLICATES = 100  # compared with one document: each costs reading its 
 MAX_IN_BAND = 200  # documents read per band; copies of a text are among the first in every band
 
 # Documents that share most bands come first. Each part has its own limit, so that a band of a million costs as much as one of 200.
-_PART = "SELECT ledger_id FROM (SELECT ledger_id FROM fingerprints WHERE {band} = :{band} LIMIT :in_band) AS {band}s"
-_CANDIDATES = text(
-    f"SELECT ledger_id, {', '.join(BANDS)} FROM fingerprints JOIN (SELECT ledger_id, count(*) AS bands"  # noqa: S608  # names of columns
-    f" FROM ({' UNION ALL '.join(_PART.format(band=band) for band in BANDS)}) AS in_bands"
-    " GROUP BY ledger_id ORDER BY bands DESC, ledger_id LIMIT :most) AS most USING (ledger_id)"
-)
+_PART = "SELECT ledger_id FROM (SELECT ledger_id FROM fingerprints WHERE {band} = {value} LIMIT :in_band) AS {band}s"
+
+
+def _most(value: str) -> str:
+    """A query for the candidates of one fingerprint. `value`: SQL for the number in its band {}."""
+    parts = " UNION ALL ".join(_PART.format(band=band, value=value.format(number)) for number, band in enumerate(BANDS))
+    return f"SELECT ledger_id FROM ({parts}) AS in_bands GROUP BY ledger_id ORDER BY count(*) DESC, ledger_id LIMIT :most"  # noqa: S608
+
+
+_ROW = f"ledger_id, {', '.join(BANDS)}"
+_CANDIDATES = {
+    "sqlite": text(f"""SELECT given.key, {_ROW} FROM json_each(:given) AS given CROSS JOIN fingerprints
+WHERE ledger_id IN ({_most("json_extract(given.value, '$[{}]')")})"""),  # noqa: S608  # names of columns
+    "postgresql": text(f"""SELECT given.key - 1, {_ROW}
+FROM jsonb_array_elements(CAST(:given AS jsonb)) WITH ORDINALITY AS given (value, key)
+CROSS JOIN LATERAL ({_most("CAST(given.value ->> {} AS integer)")}) AS most JOIN fingerprints USING (ledger_id)"""),  # noqa: S608
+}
 _HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "published_precision", "first_seen_at")
 _TEXT = select(documents.c.text).where(documents.c.id == bindparam("b_id"))
 # The fingerprint of a document, if the stored one is certainly of its text.
@@ -103,19 +115,21 @@ _OTHERS = (
 )
 
 
-def find_similar_pages(conn: Connection, text: str) -> list[int]:
-    """The pages (ids of the ledger) of stored documents whose fingerprints are similar to that of a text; none for a short text."""
-    return _find_candidates(conn, near_duplicates.fingerprint(text), MIN_SIMILARITY)
+def find_similar_pages(conn: Connection, texts: Sequence[str]) -> list[list[int]]:
+    """For each text, the pages (ids of the ledger) of stored documents whose fingerprints are similar; none for a short text."""
+    return _find_candidates(conn, [near_duplicates.fingerprint(text) for text in texts], MIN_SIMILARITY)
 
 
-def _find_candidates(conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:
-    if bands is None:
-        return []
+def _find_candidates(conn: Connection, given: Sequence[Fingerprint | None], least: float) -> list[list[int]]:
+    pages: list[list[int]] = [[] for _ in given]
+    if not any(given):
+        return pages
     enough = near_duplicates.min_agreeing_points(least)
-    given = {**dict(zip(BANDS, bands, strict=True)), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
-    return [
-        page for page, *theirs in conn.execute(_CANDIDATES, given) if near_duplicates.count_agreeing_points(bands, tuple(theirs)) >= enough
-    ]
+    values = {"given": json.dumps([bands or () for bands in given]), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
+    for number, page, *theirs in conn.execute(_CANDIDATES[conn.dialect.name], values):
+        if near_duplicates.count_agreeing_points(given[number] or (), tuple(theirs)) >= enough:
+            pages[number].append(page)
+    return pages
 
 
 class NearDuplicates:
@@ -135,7 +149,7 @@ class NearDuplicates:
             if own is None:
                 return None
             page, bands = own
-            pages = [other for other in _find_candidates(conn, bands, least) if other != page]
+            pages = [other for other in _find_candidates(conn, [bands], least)[0] if other != page]
             near = self._near(conn, document_id, pages, least) if pages else []
         return tuple(sorted(near, key=lambda one: (-one.similarity, one.first_seen_at, one.id))[:limit])
 

@@ -16,12 +16,12 @@ LIMITS = {
     "reader calls, unknown sites": 76_600,
     "reader calls, known sites": 17_000,
     # of a worker, for each new document
-    "statements, sqlite": 1.75,
-    "statements, postgresql": 1.65,
-    "store calls, sqlite": 3020,
-    "store calls, postgresql": 3430,
-    "splits into words, sqlite": 10,
-    "splits into words, postgresql": 10,
+    "statements, sqlite": 0.75,
+    "statements, postgresql": 0.65,
+    "store calls, sqlite": 2790,
+    "store calls, postgresql": 3000,
+    "splits into words, sqlite": 9,
+    "splits into words, postgresql": 9,
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
     # of a process when it starts: modules loaded and regular expressions compiled

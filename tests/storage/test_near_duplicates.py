@@ -155,7 +155,7 @@ def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Led
         conn.execute(
             insert(schema.fingerprints), [{**dict.fromkeys(bands, -n), "ledger_id": -n, "band2": bands["band2"]} for n in range(1, 5000)]
         )
-        given = {**bands, "in_band": fingerprints.MAX_IN_BAND, "most": fingerprints.MAX_NEAR_DUPLICATES}
-        candidates = conn.execute(fingerprints._CANDIDATES, given).scalars().all()
-    assert len(candidates) == fingerprints.MAX_NEAR_DUPLICATES and sum(candidate > 0 for candidate in candidates) == 2
+        both = [page for page in fingerprints.find_similar_pages(conn, [body])[0] if page > 0]
+        assert len(both) == 2
+        assert fingerprints.find_similar_pages(conn, ["short", text_of(9), body]) == [[], [], both]
     assert found(near, "a") == ["b"]

@@ -152,17 +152,14 @@ def _find_copied(document: Document, own: str | None, claim_id: int, stored: Map
             return copied
     if document.extractor == SPIDER:  # its spider decides what one item is
         return name
-    ours = _list_shingles(document.text)
-    if len(ours) < MIN_SHINGLES:  # a short text may be on any page
-        return name
-    return next((key for key, page in stored.items() if page.ledger_id != claim_id and _is_copy(document, page, ours)), name)
+    return next((key for key, page in stored.items() if page.ledger_id != claim_id and _is_copy(document, page)), name)
 
 
-def _is_copy(document: Document, page: StoredPage, ours: frozenset[Shingle]) -> bool:
-    """Whether a page shows a stored article of its site at another URL that no spelling connects with it. `ours`: of the document.
+def _is_copy(document: Document, page: StoredPage) -> bool:
+    """Whether a page shows a stored article of its site at another URL that no spelling connects with it.
 
     Either title and text are the same, or the texts are similar, the URLs have one path, slug or article number, and the titles or the
-    times of publication are the same.
+    times of publication are the same. A short text may be on any page.
     """
     has_same_content = document.content_hash == page.content_hash
     is_known = (document.title is not None and document.title == page.title) or _have_same_time(document, page)
@@ -170,9 +167,10 @@ def _is_copy(document: Document, page: StoredPage, ours: frozenset[Shingle]) -> 
         return False
     if find_edition(document.url) != find_edition(page.url):
         return False
-    if has_same_content:
-        return True
-    return _are_related(document.url, page.url) and similarity(ours, _list_shingles(page.text)) >= MIN_COPY_SIMILARITY
+    if not has_same_content and not _are_related(document.url, page.url):
+        return False
+    ours = _list_shingles(document.text)
+    return len(ours) >= MIN_SHINGLES and (has_same_content or similarity(ours, _list_shingles(page.text)) >= MIN_COPY_SIMILARITY)
 
 
 def _is_version(document: Document, page: StoredPage) -> bool:
@@ -280,7 +278,7 @@ _COLUMNS = select(
     func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
 )
 _BY_ID = _COLUMNS.where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
-_URLS = select(documents.c.id, documents.c.url).where(
+_URLS = select(documents.c.id, documents.c.ledger_id, documents.c.url).where(
     documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)),
     documents.c.site.is_not(None),  # items of spiders have none
 )
@@ -308,21 +306,20 @@ def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[i
     # By content too, so that of two copies stored at once the second one finds the first.
     lock_ids(conn, ids | {f"content {document.content_hash}" for document in found})
     stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
-    for result in results:
-        document = result.reading.document
-        if document is None or result.claim.id in owned:
-            continue
-        proposed = stored.get(document.id)
-        if proposed is None or proposed.content_hash != document.content_hash:  # the page may name this id by mistake
-            stored |= _find_similar(conn, document)
-    return stored
+    new = list_documents([result for result in results if result.claim.id not in owned])
+    # A page may name the id of another article by mistake.
+    unknown = [one for one in new if one.id not in stored or stored[one.id].content_hash != one.content_hash]
+    return stored | _find_similar(conn, unknown)
 
 
-def _find_similar(conn: Connection, document: Document) -> dict[str, StoredPage]:
-    """The stored documents of the same site that have a similar text. They are read without a lock: a copy changes nothing of them."""
-    pages = fingerprints.find_similar_pages(conn, document.text)
-    edition = find_edition(document.url)
-    ids = [row.id for row in conn.execute(_URLS, {"b_pages": pages}) if find_edition(row.url) == edition] if pages else []
+def _find_similar(conn: Connection, found: Sequence[Document]) -> dict[str, StoredPage]:
+    """The stored documents that have a similar text on the same site. They are read without a lock: a copy changes nothing of them."""
+    similar = zip(found, fingerprints.find_similar_pages(conn, [document.text for document in found]), strict=True)
+    wanted = {(page, find_edition(document.url)) for document, pages in similar for page in pages}
+    if not wanted:
+        return {}
+    rows = conn.execute(_URLS, {"b_pages": sorted({page for page, _ in wanted})})
+    ids = [row.id for row in rows if (row.ledger_id, find_edition(row.url)) in wanted]
     return {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": ids})} if ids else {}
 
 
