@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select, text, union
+from sqlalchemy import BindParameter, Connection, Engine, and_, bindparam, func, or_, select, text, union
 
 from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, is_word, split_words
 from newsmill.search.variants import COMPOUNDING, MAX_SPELLINGS, find_compounds, find_spellings, register_endings
-from newsmill.storage.schema import search_forms
+from newsmill.storage.schema import removed_documents, search_forms
 
 if TYPE_CHECKING:
     from simplemma.strategies import LemmatizationStrategy
@@ -43,13 +44,13 @@ MAX_DISTINCT_WORDS = 4000  # of a text that are lemmatized; a long article has 1
 CACHED_WORDS = 50_000  # in one process, about 10 MB
 _REGISTER_SQLITE = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows)
-WHERE true ON CONFLICT DO NOTHING RETURNING form, lemmatizer""")
+WHERE true ON CONFLICT DO NOTHING RETURNING form, lemmatizer, lemma""")
 # Sorted, so that two transactions wait for each other in one direction only.
 _REGISTER_POSTGRES = text("""INSERT INTO search_forms (form, lemmatizer, lemma)
 SELECT n.form, n.lemmatizer, n.lemma FROM unnest(CAST(:forms AS text[]), CAST(:lemmatizers AS text[]), CAST(:lemmas AS text[]))
 AS n (form, lemmatizer, lemma) WHERE NOT EXISTS (SELECT 1 FROM search_forms AS f
 WHERE f.form = n.form AND f.lemmatizer = n.lemmatizer AND f.lemma = n.lemma) ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING RETURNING form, lemmatizer""")
+ON CONFLICT DO NOTHING RETURNING form, lemmatizer, lemma""")
 
 _WORDS: BindParameter[Any] = bindparam("b_words", expanding=True)
 _ROW = (search_forms.c.form, search_forms.c.lemmatizer, search_forms.c.lemma)
@@ -73,6 +74,10 @@ _COMMON_LEMMATIZERS = text("""SELECT lemmatizer FROM (SELECT lemmatizer FROM sea
 WHERE lemmatizer <> '' GROUP BY lemmatizer ORDER BY count(*) DESC, lemmatizer LIMIT 4""")
 
 FormRow = tuple[str, str, str]  # word, code of the lemmatizer, lemma
+
+_LAST_REMOVAL = select(func.max(removed_documents.c.removed_at))
+# By database, the time of the last removal and the forms: most words of a document are in the table, and asking it costs 0.5 ms a document.
+_known_forms = WeakKeyDictionary[Engine, tuple[Any, set[FormRow]]]()
 
 
 class Form(NamedTuple):
@@ -149,16 +154,28 @@ Forms = Mapping[str, WordForms]  # by word
 
 
 def register_forms(conn: Connection, rows: Iterable[FormRow]) -> None:
-    """Add the forms that the table does not have."""
-    ordered = sorted(rows)
+    """Add the forms that the table does not have. Call it once in a transaction."""
+    known = _list_known(conn)
+    ordered = sorted({*rows} - known)
     if not ordered:
         return
     if conn.dialect.name == "sqlite":
-        added = conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered)}).all()
+        found = conn.execute(_REGISTER_SQLITE, {"rows": json.dumps(ordered, ensure_ascii=False)})
     else:
         forms, lemmatizers, lemmas = (list(column) for column in zip(*ordered, strict=True))
-        added = conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas}).all()
-    register_endings(conn, {(row.form, row.lemmatizer) for row in added})
+        found = conn.execute(_REGISTER_POSTGRES, {"forms": forms, "lemmatizers": lemmatizers, "lemmas": lemmas})
+    added = {tuple(row) for row in found}
+    register_endings(conn, {(form, lemmatizer) for form, lemmatizer, _ in added})
+    known.update(row for row in ordered if row not in added)  # what this transaction added may still be rolled back
+
+
+def _list_known(conn: Connection) -> set[FormRow]:
+    """The forms that were in the table when this process last registered them. A takedown deletes forms, so none is known behind one."""
+    removed_at = conn.execute(_LAST_REMOVAL).scalar()
+    noted = _known_forms.get(conn.engine)
+    if noted is None or noted[0] != removed_at or len(noted[1]) > CACHED_WORDS:
+        noted = _known_forms[conn.engine] = removed_at, set()
+    return noted[1]
 
 
 def load_forms(conn: Connection, words: Mapping[str, str]) -> Forms:

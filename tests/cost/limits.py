@@ -16,8 +16,8 @@ LIMITS = {
     "reader calls, unknown sites": 76_600,
     "reader calls, known sites": 17_000,
     # of a worker, for each new document
-    "statements, sqlite": 0.75,
-    "statements, postgresql": 0.65,
+    "statements, sqlite": 0.78,
+    "statements, postgresql": 0.69,
     "store calls, sqlite": 2790,
     "store calls, postgresql": 3000,
     "splits into words, sqlite": 9,

@@ -39,6 +39,8 @@ def test_the_words_that_only_the_article_had_are_forgotten(store: Store, engine:
     assert {"ferry", "harbour"} <= list_forms(engine), "other articles have them"
     assert {len(Search(engine).search(word).hits) for word in RARE} == {0}
     assert len(Search(engine).search("harbour").hits) == 20
+    store.show(f"{SITE}/later", RARE[0], "Another article.")
+    assert RARE[0].lower() in list_forms(engine), "although this process has registered the word before the takedown"
 
 
 def test_the_compounds_that_only_the_article_had_are_forgotten(store: Store, engine: Engine) -> None:
