@@ -15,7 +15,7 @@ from newsmill.notifications.loop import Sender
 from newsmill.search.search import Search
 from newsmill.storage.alerts import Alert, Alerts
 from newsmill.storage.documents import ChangePosition, Changes
-from newsmill.storage.outbox import Message, delete_old_messages, make_message_id
+from newsmill.storage.outbox import Message, make_message_id
 from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,6 @@ class AlertSender(Sender[Message]):
         self.alerts.begin_due(end, now=now)
         if time.monotonic() >= self._next_cleanup:
             self.searches.delete_old(now=now)
-            delete_old_messages(self.context.engine, now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
     def claim(self, now: datetime, limit: int) -> list[Message]:

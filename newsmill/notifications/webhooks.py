@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Protocol
 
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.notifications.channels.http_post import DeliveryError, build_headers, post
-from newsmill.notifications.round_thread import RoundThread
+from newsmill.notifications.channels.http_post import DeliveryError, post_message
+from newsmill.notifications.loop import Sender
 from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
-from newsmill.storage.webhooks import MAX_UNNOTIFIED, Delivery, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
+from newsmill.storage.outbox import Message, delete_old_messages
+from newsmill.storage.webhooks import MAX_UNNOTIFIED, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks
 
 CLEANUP_SECONDS = 3600.0  # between two deletions of old deliveries and submissions
-MAX_CONCURRENT = 4  # deliveries at once, each of another webhook
 MAX_DOCUMENTS = 50  # in one message
 MAX_MATCHED_DOCUMENTS = 2000  # that one round compares with the query of one webhook
 MAX_COUNTED_URLS = 10_000  # of a submission
@@ -31,37 +29,46 @@ class ChangeWriter(Protocol):
     def __call__(self, documents: Sequence[StoredDocument], removed: Sequence[RemovedDocument]) -> dict[str, Any]: ...
 
 
-class WebhookSender(RoundThread):
-    """A thread of the web process that creates deliveries of new documents and sends the deliveries that are due.
+class WebhookSender(Sender[Message]):
+    """Creates the messages about new documents and sends them.
 
-    It runs in the web process and not in the scheduler, because a slow receiver must not delay the checks of sources. Several web processes
-    share the work by compare-and-set on each row. Deliveries are stored, so a crash loses none; a receiver may get one twice, with the same
-    ID. Tests call `round` instead of `start`.
+    It runs in the web process and not in the scheduler, because a slow receiver must not delay the checks of sources. Messages are stored,
+    so a crash loses none; a receiver may get one twice, with the same ID.
     """
 
+    name = "webhook-sender"
+
     def __init__(self, context: AppContext, allow_nets: tuple[str, ...], write_changes: ChangeWriter) -> None:
-        super().__init__("webhook-sender", MAX_CONCURRENT)
         self.context, self.write_changes = context, write_changes
         self.webhooks = Webhooks(context.engine)
         self.guard = Guard.from_networks(allow_nets)
         self._next_cleanup = time.monotonic()
         self._last_looked_at: UnnotifiedSubmission | None = None  # None: begin with the oldest
 
-    def make_round(self, pool: ThreadPoolExecutor) -> bool:
-        """One round; whether something was sent, so that more may be due."""
-        return self.round(pool) > 0
-
-    def round(self, pool: ThreadPoolExecutor) -> int:
-        """Create the deliveries of new documents and send those that are due; the number sent. Raises ServiceError."""
-        now = self.context.now()
+    def prepare(self, now: datetime) -> None:
         for webhook in self.webhooks.list_idle():
             self.add_document_delivery(webhook, now)
         self.add_submission_deliveries(now)
         if time.monotonic() >= self._next_cleanup:
-            self.webhooks.delete_old(now=now)
+            delete_old_messages(self.context.engine, now=now)
+            self.webhooks.delete_unused(now=now)
             Submissions(self.context.engine).delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
-        return len(list(pool.map(self.deliver, self.webhooks.claim_due(now=now, limit=MAX_CONCURRENT))))
+
+    def claim(self, now: datetime, limit: int) -> list[Message]:
+        return self.webhooks.outbox.claim_due(now=now, limit=limit)
+
+    def send(self, job: Message) -> int | None:
+        webhook = self.webhooks.get(job.owner)
+        if webhook is None:  # it was removed meanwhile, with its messages
+            return None
+        return post_message(webhook.url, job.payload, job.id, webhook.secret, self.guard, self.context.now())
+
+    def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
+        self.webhooks.mark_sent(job, status, now=now)
+
+    def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
+        self.webhooks.mark_failed(job, error.status, str(error), now=now, is_final=error.is_final)
 
     def add_document_delivery(self, webhook: Webhook, now: datetime) -> None:
         """Create one delivery of up to MAX_DOCUMENTS documents that follow the webhook's position, and of removed ones among them."""
@@ -109,20 +116,6 @@ class WebhookSender(RoundThread):
         outcomes = Counter(str(row.outcome) for row in submissions.rows(submission_id, limit=MAX_COUNTED_URLS))
         data = {"submission": submission_id, "urls": submission.urls, "outcomes": dict(outcomes)}
         self.webhooks.notify_submission(submission_id, webhook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
-
-    def deliver(self, leased: tuple[Delivery, Webhook]) -> None:
-        """Send one delivery and store its result. Raises ServiceError."""
-        delivery, webhook = leased
-        body = json.dumps(delivery.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        try:
-            status = post(webhook.url, body, build_headers(delivery.id, webhook.secret, body, self.context.now()), self.guard)
-        except DeliveryError as error:
-            self.webhooks.mark_failed(delivery, None, str(error), now=self.context.now())
-            return
-        if 200 <= status < 300:
-            self.webhooks.mark_delivered(delivery, status, now=self.context.now())
-        else:
-            self.webhooks.mark_failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
 
 
 def build_message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:

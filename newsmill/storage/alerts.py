@@ -26,6 +26,7 @@ from newsmill.storage.outbox import (
     add_message,
     delete_messages,
     make_message_id,
+    make_secret,
     record_failure,
     record_sent,
     retry_messages,
@@ -33,7 +34,6 @@ from newsmill.storage.outbox import (
 from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
 from newsmill.storage.schema import alerts, outbox, saved_searches
-from newsmill.storage.webhooks import make_secret
 
 MAX_ALERTS = 20  # of one search
 MIN_INTERVAL = timedelta(minutes=5)  # between two messages at once to a person

@@ -7,6 +7,7 @@ compare-and-set on the row. Times of a clock that was ahead are due at once.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ class MessageKind(StrEnum):
 
     ALARM = "alarm"
     ALERT = "alert"
+    WEBHOOK = "webhook"
 
 
 class MessageState(StrEnum):
@@ -150,6 +152,11 @@ def delete_old_messages(engine: Engine, *, now: datetime) -> int:
 def find_next_try(attempts: int, now: datetime) -> datetime | None:
     """When a message is sent again after this number of failed tries; None: it is given up."""
     return None if attempts > len(RETRY_DELAYS_SECONDS) else now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1])
+
+
+def make_secret() -> str:
+    """A new key that signs messages, as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def make_message_id() -> str:

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from newsmill.discovery.schedule import MAX_RETRY_DELAY
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import deliveries, hosts, ledger, listing_schedules, outbox, processes, websub_subscriptions
+from newsmill.storage.schema import hosts, ledger, listing_schedules, outbox, processes, websub_subscriptions
 from newsmill.storage.statements import IN_FLIGHT, NOW, Upsert, state_is
 
 # ---- ids
@@ -198,7 +198,6 @@ _WAITS: tuple[Wait, ...] = (
     (hosts, hosts.c.host, hosts.c.next_fetch_at, true()),
     (listing_schedules, listing_schedules.c.ledger_id, listing_schedules.c.next_poll_at, true()),
     (outbox, outbox.c.number, outbox.c.next_at, outbox.c.state == "due"),
-    (deliveries, deliveries.c.id, deliveries.c.next_at, deliveries.c.state == "due"),
     (websub_subscriptions, websub_subscriptions.c.callback_id, websub_subscriptions.c.next_at, true()),
 )
 _PAST_TIMES = (

@@ -8,11 +8,24 @@ from typing import Any
 from newsmill.context import AppContext
 from newsmill.notifications.alarms import AlarmSender
 from newsmill.notifications.alerts import AlertSender, TestSender
+from newsmill.notifications.health_watch import HealthWatch
+from newsmill.notifications.loop import Sender
 from newsmill.notifications.webhooks import WebhookSender
 from newsmill.storage.documents import RemovedDocument, StoredDocument
 from newsmill.web.alarm_messages import AlarmMessages
 from newsmill.web.alert_messages import AlertMessages
 from newsmill.web.api.documents import RemovedDocumentResponse, summarize
+from newsmill.web.config import WebConfig
+
+
+def make_senders(context: AppContext, config: WebConfig) -> list[Sender[Any]]:
+    """The senders of the web process."""
+    return [
+        HealthWatch(context),
+        make_alarm_sender(context, config.url),
+        make_alert_sender(context, config.url),
+        make_webhook_sender(context, config.allow_nets),
+    ]
 
 
 def make_alert_sender(context: AppContext, base_url: str | None = None) -> AlertSender:

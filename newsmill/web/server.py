@@ -29,7 +29,6 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
-from newsmill.notifications.health_watch import HealthWatch
 from newsmill.notifications.loop import SenderLoop
 from newsmill.notifications.round_thread import RoundThread
 from newsmill.notifications.websub import WebSubSubscriber
@@ -65,7 +64,7 @@ from newsmill.web.pages import (
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.responses import check_query_parameters, error_responses, install_error_handlers, problem_schemas
-from newsmill.web.senders import make_alarm_sender, make_alert_sender, make_test_sender, make_webhook_sender
+from newsmill.web.senders import make_senders, make_test_sender
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
@@ -195,10 +194,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
     senders: list[RoundThread | SenderLoop] = []
     if config.sends_webhooks:
-        senders += [
-            make_webhook_sender(context, config.allow_nets),
-            SenderLoop([HealthWatch(context), make_alarm_sender(context, config.url), make_alert_sender(context, config.url)], context.now),
-        ]
+        senders.append(SenderLoop(make_senders(context, config), context.now))
     if config.public_url is not None:
         senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))
     for sender in senders:

@@ -29,6 +29,7 @@ from newsmill.storage.outbox import (
     to_message,
 )
 from newsmill.storage.schema import outbox
+from newsmill.storage.webhooks import Webhooks
 
 KIND = MessageKind.ALARM
 
@@ -123,6 +124,11 @@ def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase
         insert(conn, "saved_searches", search)
         insert(conn, "alerts", alert, id="idle", state="active", until=None, next_at=None)
         insert(conn, "alerts", alert, id="due", state="active", delivery="msg_5")
+        hook = {"id": "h", "url": "", "secret": "", "event": "ping", "created_at": NOON, "enabled": True, "seen_at": NOON, "seen_id": ""}
+        insert(conn, "webhooks", hook)
+        delivery = {"webhook": "h", "payload": "{}", "created_at": NOON, "state": "due", "attempts": 2, "next_at": NOON}
+        insert(conn, "deliveries", delivery, id="msg_9")
+        insert(conn, "deliveries", delivery, id="msg_8", created_at=after(minutes=1))
         insert(conn, "alerts", alert, id="dead", state="dead", delivery="msg_6", **failing)
     database.upgrade(engine)
     assert {one.id: (one.owner, one.state.value, one.attempts) for one in read_all(engine)} == {
@@ -132,8 +138,11 @@ def test_messages_of_an_older_program_are_carried_over(new_database: NewDatabase
         "msg_4": ("7", "failed", 8),
         "msg_5": ("due", "due", 0),
         "msg_6": ("dead", "failed", 8),
+        "msg_8": ("h", "due", 2),
+        "msg_9": ("h", "due", 2),
     }
     assert [one.id for one in Outbox(engine, MessageKind.ALARM).claim_due(now=NOON, limit=9)] == ["msg_1"], "the beginning before the end"
+    assert [one.id for one in Webhooks(engine).outbox.claim_due(now=NOON, limit=9)] == ["msg_9"], "the older one first"
     alerts = Alerts(engine)
     assert [(one.id, one.until, one.detail) for one in alerts.list_all()] == [
         ("dead", 5, "no answer"),

@@ -22,7 +22,7 @@ from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.health_watch import HealthWatch
 from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.ledger import Ended
-from newsmill.storage.webhooks import make_secret
+from newsmill.storage.outbox import make_secret
 from newsmill.web.config import WebConfig
 from newsmill.web.senders import make_alarm_sender
 from workers.scheduler import check_sources

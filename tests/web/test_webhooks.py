@@ -21,9 +21,11 @@ from standardwebhooks.webhooks import Webhook
 
 from newsmill.address_guard import Guard
 from newsmill.notifications.channels.http_post import DeliveryError, build_headers, post
+from newsmill.notifications.loop import SenderLoop
 from newsmill.notifications.webhooks import WebhookSender
 from newsmill.storage.ledger.source_changes import SourceChanges
-from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
+from newsmill.storage.outbox import RETRY_DELAYS_SECONDS
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
 from newsmill.web.senders import make_webhook_sender
 
@@ -40,8 +42,7 @@ class SenderHarness:
     ahead: timedelta = timedelta()
 
     def round(self) -> int:
-        with ThreadPoolExecutor(4) as pool:
-            return self.sender.round(pool)
+        return SenderLoop([self.sender], self.sender.context.now).run_round()
 
 
 @pytest.fixture
@@ -275,9 +276,8 @@ def test_no_payload_connects_from_here(make_web: Callable[..., RunningApp], shar
             hook = hooks.add(url, WebhookEvent.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
         sender, sent = make_webhook_sender(replace(web.context, now=lambda: now), ()), 0  # time stands still: no second try
-        with ThreadPoolExecutor(4) as pool:
-            while done := sender.round(pool):
-                sent += done
+        while done := SenderLoop([sender], lambda: now).run_round():
+            sent += done
         assert sent == len(tried) > 100
         states = {one.state: one.detail for hook in hooks.list_all() for one in hooks.list_deliveries(hook.id, limit=9)}
         assert set(states) == {"due"}, "none was delivered"

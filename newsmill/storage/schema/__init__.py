@@ -17,7 +17,6 @@ from newsmill.storage.schema.host_tables import hosts, processes, profiles, publ
 from newsmill.storage.schema.ledger_tables import count_totals, counts, ledger, segments, submissions, submitted_urls
 from newsmill.storage.schema.message_tables import (
     alerts,
-    deliveries,
     outbox,
     source_alarms,
     source_checks,
@@ -38,7 +37,6 @@ __all__ = [
     "copy_groups",
     "count_totals",
     "counts",
-    "deliveries",
     "documents",
     "fingerprints",
     "fingerprints_due",

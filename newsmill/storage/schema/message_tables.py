@@ -24,23 +24,6 @@ webhooks = Table(
     Column("seen_id", StorableText, nullable=False),
 )
 
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", String(40), primary_key=True),  # the same in every try, so that a receiver recognises a repeated delivery
-    Column("webhook", String(32), ForeignKey("webhooks.id"), nullable=False),
-    Column("payload", Json, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("state", String(16), nullable=False),  # due, delivered, failed
-    Column("attempts", Integer, nullable=False),
-    Column("next_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-    Column("status", Integer),  # of the last response
-    Column("detail", StorableText),  # why the last try failed
-    Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
-    Index("ix_deliveries_webhook", "webhook", "created_at"),
-)
-
 # Alerts on saved searches. `notified` is the number of the last match in a message that arrived.
 alerts = Table(
     "alerts",
@@ -101,7 +84,7 @@ outbox = Table(
     Column("number", Id, primary_key=True, autoincrement=True),
     Column("id", String(40), nullable=False, unique=True),  # the same in every try, so that a receiver recognises a repeated message
     Column("kind", String(8), nullable=False),  # storage.outbox.MessageKind
-    Column("owner", String(32), nullable=False),  # the alarm or alert that the message is of
+    Column("owner", String(32), nullable=False),  # the alarm, alert or web hook that the message is of
     Column("queue", StorableText),  # NULL: it waits for no other message
     Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
