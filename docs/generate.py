@@ -80,7 +80,8 @@ def outcomes() -> str:
     """One row per outcome."""
     from newsmill.model import OUTCOMES
 
-    return table("outcome", "state", "meaning", rows=[f"| `{outcome}` | {state} | {text} |" for outcome, (state, text) in OUTCOMES.items()])
+    rows = [f"| `{outcome}` | {facts.state} | {facts.meaning} |" for outcome, facts in OUTCOMES.items()]
+    return table("outcome", "state", "meaning", rows=rows)
 
 
 def document_fields() -> str:

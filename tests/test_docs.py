@@ -9,8 +9,6 @@ from pathlib import Path
 
 import generate
 
-from newsmill.model import OUTCOMES
-
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,11 +84,6 @@ def test_every_queue() -> None:
     from newsmill.queue.queue import Queue
 
     same("settings.md", names("settings.md", "Queues"), list(Queue.__init__.__defaults__ or ()))
-
-
-def test_every_outcome_with_its_meaning() -> None:
-    expected = [f"| `{outcome}` | {state} | {meaning} |" for outcome, (state, meaning) in OUTCOMES.items()]
-    assert rows("outcomes.md") == expected, "run `python docs/generate.py`"
 
 
 def test_every_finding_of_the_doctor() -> None:

@@ -19,13 +19,13 @@ def log_ended(row: LeasedUrl, ending: OutcomeRecord) -> None:
     """Log the end of a row if it is a failure, or a success after failures."""
     if has_failed(row, ending.outcome):
         log.info("%s", format_failure(row.source, f"{row.kind} {row.url}", ending))
-    elif OUTCOMES[ending.outcome][0] is State.DONE:
+    elif OUTCOMES[ending.outcome].state is State.DONE:
         log_success(row)
 
 
 def has_failed(row: LeasedUrl, outcome: Outcome) -> bool:
     """Whether a fetch has failed. A listing of the plan should be there; others may be guessed."""
-    is_missing = row.found_by == FROM_PLAN and OUTCOMES[outcome][0] is State.DROPPED and outcome is not Outcome.DENIED
+    is_missing = row.found_by == FROM_PLAN and OUTCOMES[outcome].state is State.DROPPED and outcome is not Outcome.DENIED
     return is_failed(outcome) or is_missing
 
 

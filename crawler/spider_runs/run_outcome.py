@@ -24,7 +24,7 @@ def describe_run(report: RunReport) -> OutcomeRecord:
         *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
         *([f"{_count(counts.unreadable_dates, 'date')} unreadable"] if counts.unreadable_dates else []),
         *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
-        *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)][1]})" for outcome, n in report.refused.items()),
+        *(f"{_count(n, 'request')} refused: {outcome} ({OUTCOMES[Outcome(outcome)].meaning})" for outcome, n in report.refused.items()),
         *(f"{_count(n, 'response')} with HTTP {status}" for status, n in sorted(report.bad_statuses.items())),
         *([f"{_count(report.failed, 'request')} failed, first {report.first_failure}"] if report.failed else []),
         *([f"{_count(report.dropped, 'item')} dropped by pipelines"] if report.dropped else []),

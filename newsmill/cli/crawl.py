@@ -207,7 +207,7 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
         return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
     if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
         detail = f" ({trace.detail})" if trace.detail else ""
-        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome][1]}{detail}"
+        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome].meaning}{detail}"
     if not progress.pages and (other := find_same_homepage(store, source)):
         return f"{source.homepage} belongs to source {other}; crawl it with --name {other}, or remove {source.name}"
     if not progress.pages:
@@ -230,7 +230,7 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
         print_json(summary)
     else:
         if summary.outcomes:
-            rows = [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
+            rows = [[count, name, OUTCOMES[Outcome(name)].meaning] for name, count in summary.outcomes.items()]
             print_table(("pages", "outcome", "meaning"), rows)
         found = [format_count(summary.pages, "new page"), format_count(summary.new_documents, "new document")]
         later = ""

@@ -313,7 +313,7 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
     if trace.outcome and trace.ended_at:
         detail = f" ({trace.detail})" if trace.detail else ""
         document = f"; document {trace.document_id}" if trace.document_id else ""
-        steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome][1]}{detail}{document}"))
+        steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome].meaning}{detail}{document}"))
     if (failure := trace.last_failure) is not None and trace.failed_at is not None:
         since = f", failing since {trace.failing_since:%Y-%m-%d %H:%M:%S}" if trace.failing_since else ""
         steps.append((trace.failed_at, f"failed: {describe_failure(failure)}{since}"))
@@ -366,7 +366,7 @@ PATHS = {
 def print_result(result: ExtractionResult) -> None:
     """Print the outcome, the fields with their provenance, and the blocks in page order."""
     outcome, detail = result.ending.outcome, result.ending.detail
-    typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({result.seconds:.2f} s)")
+    typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome].meaning)}   ({result.seconds:.2f} s)")
     if result.extraction_path is not None:
         typer.echo(f"extracted {PATHS[result.extraction_path]}")
     if result.document is not None:

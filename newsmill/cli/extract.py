@@ -152,7 +152,7 @@ def describe_outcome(record: Mapping[str, Any]) -> str:
     if outcome == BAD_INPUT:
         return str(detail).removeprefix(f"{record['id']}: ")
     if outcome in NO_ARTICLE:
-        return f"no article: {detail or OUTCOMES[Outcome(outcome)][1]}"
+        return f"no article: {detail or OUTCOMES[Outcome(outcome)].meaning}"
     failure = describe_failure(OutcomeRecord(Outcome(outcome), detail))
     return failure if not detail or detail in failure else f"{failure} ({detail})"
 

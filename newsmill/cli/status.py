@@ -155,7 +155,7 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
         print_table(COLUMNS, [to_row(listed) for listed in sources])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
-        print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])
+        print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome].meaning] for outcome, count in outcomes if count])
     if "profiles" in report:
         print_details(report, store.settings.public_url)
 

@@ -11,7 +11,7 @@ FAILED_STATES = (State.FAILED, State.QUARANTINED)
 
 def is_failed(outcome: Outcome) -> bool:
     """Whether a page with this outcome has failed; a page that is no article has not."""
-    return OUTCOMES[outcome][0] in FAILED_STATES
+    return OUTCOMES[outcome].state in FAILED_STATES
 
 
 def format_failure(source: str | None, what: str, failure: OutcomeRecord, next_at: datetime | None = None) -> str:

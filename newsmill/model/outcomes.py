@@ -72,51 +72,126 @@ class Outcome(StrEnum):
     TOO_DEEP = "too_deep"
 
 
-OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
-    Outcome.STORED: (State.DONE, "Document stored"),
-    Outcome.UNCHANGED: (State.DONE, "Fetched again; the content of the document is the same"),
-    Outcome.LISTED: (State.DONE, "Feed, sitemap or section read, or spider run; it has links"),
-    Outcome.NOT_MODIFIED: (State.DONE, "HTTP 304: not modified since the last fetch"),
-    Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read, or spider run; it has no links"),
-    Outcome.DUPLICATE: (State.DROPPED, "Another URL of a stored document (same canonical URL, or same text)"),
-    Outcome.NOT_ARTICLE: (State.DROPPED, "Not an article: an index, tag, author, search or other page (see detail)"),
-    Outcome.NO_TEXT: (State.DROPPED, "The page has no article text"),
-    Outcome.CONSENT_WALL: (State.DROPPED, "The site showed a consent dialog instead of the article"),
-    Outcome.PAYWALL: (State.DROPPED, "Only a teaser is readable; the rest is behind a paywall"),
-    Outcome.SOFT_404: (State.DROPPED, "The page says 'not found' or 'out of order' with HTTP 200"),
-    Outcome.NEEDS_SCRIPT: (State.DROPPED, "The page shows its text only with JavaScript"),
-    Outcome.NOT_HTML: (State.DROPPED, "The body is not HTML (an image, a PDF, a binary file)"),
-    Outcome.GONE: (State.DROPPED, "HTTP 404 or 410: not found"),
-    Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "Blocked by robots.txt"),
-    Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source, or by a middleware"),
-    Outcome.OFF_SITE: (State.DROPPED, "Redirected to a site that does not belong to the source"),
-    Outcome.REDIRECTED: (State.DROPPED, "Redirects to another site, whose URL is fetched in its place (see detail)"),
-    Outcome.DISCARDED: (State.DROPPED, "Dropped from quarantine by a user"),
-    Outcome.TAKEDOWN: (State.DROPPED, "Removed at somebody's demand (see detail); it is not fetched or stored again"),
-    Outcome.BAD_URL: (State.FAILED, "Not an http(s) URL that can be fetched"),
-    Outcome.DNS: (State.FAILED, "Unknown host name"),
-    Outcome.REFUSED: (State.FAILED, "The host refused the connection"),
-    Outcome.TIMEOUT: (State.FAILED, "The response was not complete before the deadline"),
-    Outcome.TLS: (State.FAILED, "The certificate is not valid, or the server refused TLS (see detail)"),
-    Outcome.CONNECTION: (State.FAILED, "The connection broke, or the response was not HTTP"),
-    Outcome.DATA_LOSS: (State.FAILED, "The body was shorter than announced"),
-    Outcome.HTTP_ERROR: (State.FAILED, "HTTP error status (see detail)"),
-    Outcome.BLOCKED: (State.FAILED, "Blocked by a bot filter, twice (see detail)"),
-    Outcome.TOO_LARGE: (State.FAILED, "The body or its document is too large"),
-    Outcome.TOO_MANY_HEADERS: (State.FAILED, "The response has too many header lines"),
-    Outcome.REDIRECT_LOOP: (State.FAILED, "Too many redirects, or a redirect loop"),
-    Outcome.BAD_REDIRECT: (State.FAILED, "Redirect without a valid target"),
-    Outcome.SSRF_BLOCKED: (State.FAILED, "Private IP address; NEWSMILL_ALLOW_NETS permits networks"),
-    Outcome.ROBOTS_UNREACHABLE: (State.FAILED, "robots.txt is unreachable (5xx or no response), so fetching is not allowed (RFC 9309)"),
-    Outcome.PROXY_ERROR: (State.FAILED, "The proxy cannot be used, or refused the connection (see detail)"),
-    Outcome.MIDDLEWARE_ERROR: (State.FAILED, "A Scrapy middleware of yours failed (see detail)"),
-    Outcome.BAD_LISTING: (State.FAILED, "The feed or sitemap is invalid (see detail)"),
-    Outcome.BAD_ENCODING: (State.FAILED, "The compression of the body is broken or unknown"),
-    Outcome.ARCHIVE_DAMAGED: (State.FAILED, "The archived page cannot be read; a retry fetches it again"),
-    Outcome.SPIDER_FAILED: (State.FAILED, "The source's spider crashed, exceeded a limit or had only errors (see detail and the log)"),
-    Outcome.DIED: (State.QUARANTINED, "Extraction crashed three times"),
-    Outcome.DEADLINE: (State.QUARANTINED, "Extraction, or storing the document, exceeded its time limit"),
-    Outcome.TOO_DEEP: (State.QUARANTINED, "The page is nested too deeply to parse"),
+@dataclass(frozen=True, slots=True)
+class OutcomeFacts:
+    """What an outcome means."""
+
+    state: State
+    label: str  # on web pages
+    meaning: str
+    failure: str | None = None  # the failure of a listing in a few words; None: the meaning
+    passes: bool = False  # a failure of the host, the network or the operator's own code, which passes, rather than of the page
+    shows_detail: bool = False  # the detail follows the failure
+
+
+OUTCOMES: Mapping[Outcome, OutcomeFacts] = {
+    Outcome.STORED: OutcomeFacts(State.DONE, "stored", "Document stored"),
+    Outcome.UNCHANGED: OutcomeFacts(State.DONE, "unchanged", "Fetched again; the content of the document is the same"),
+    Outcome.LISTED: OutcomeFacts(State.DONE, "read", "Feed, sitemap or section read, or spider run; it has links"),
+    Outcome.NOT_MODIFIED: OutcomeFacts(State.DONE, "not modified", "HTTP 304: not modified since the last fetch"),
+    Outcome.EMPTY_LISTING: OutcomeFacts(State.DONE, "empty listing", "Feed, sitemap or section read, or spider run; it has no links"),
+    Outcome.DUPLICATE: OutcomeFacts(State.DROPPED, "duplicate", "Another URL of a stored document (same canonical URL, or same text)"),
+    Outcome.NOT_ARTICLE: OutcomeFacts(
+        State.DROPPED,
+        "not an article",
+        "Not an article: an index, tag, author, search or other page (see detail)",
+        failure="pages are not articles",
+    ),
+    Outcome.NO_TEXT: OutcomeFacts(State.DROPPED, "no text", "The page has no article text", failure="pages have no text"),
+    Outcome.CONSENT_WALL: OutcomeFacts(
+        State.DROPPED,
+        "consent wall",
+        "The site showed a consent dialog instead of the article",
+        failure="consent dialog instead of articles",
+    ),
+    Outcome.PAYWALL: OutcomeFacts(State.DROPPED, "paywall", "Only a teaser is readable; the rest is behind a paywall", failure="paywall"),
+    Outcome.SOFT_404: OutcomeFacts(State.DROPPED, "soft 404", "The page says 'not found' or 'out of order' with HTTP 200"),
+    Outcome.NEEDS_SCRIPT: OutcomeFacts(
+        State.DROPPED, "needs JavaScript", "The page shows its text only with JavaScript", failure="pages need JavaScript"
+    ),
+    Outcome.NOT_HTML: OutcomeFacts(State.DROPPED, "not HTML", "The body is not HTML (an image, a PDF, a binary file)"),
+    Outcome.GONE: OutcomeFacts(State.DROPPED, "gone", "HTTP 404 or 410: not found", failure="not found", shows_detail=True),
+    Outcome.ROBOTS_DISALLOWED: OutcomeFacts(
+        State.DROPPED, "blocked by robots.txt", "Blocked by robots.txt", failure="blocked by robots.txt"
+    ),
+    Outcome.DENIED: OutcomeFacts(
+        State.DROPPED, "denied by the source settings", "Excluded by the allow or deny patterns of the source, or by a middleware"
+    ),
+    Outcome.OFF_SITE: OutcomeFacts(
+        State.DROPPED, "off site", "Redirected to a site that does not belong to the source", failure="redirected to another site"
+    ),
+    Outcome.REDIRECTED: OutcomeFacts(
+        State.DROPPED, "redirects to another site", "Redirects to another site, whose URL is fetched in its place (see detail)"
+    ),
+    Outcome.DISCARDED: OutcomeFacts(State.DROPPED, "discarded", "Dropped from quarantine by a user"),
+    Outcome.TAKEDOWN: OutcomeFacts(
+        State.DROPPED, "taken down", "Removed at somebody's demand (see detail); it is not fetched or stored again"
+    ),
+    Outcome.BAD_URL: OutcomeFacts(State.FAILED, "invalid URL", "Not an http(s) URL that can be fetched"),
+    Outcome.DNS: OutcomeFacts(State.FAILED, "unknown host", "Unknown host name", failure="host not found", passes=True),
+    Outcome.REFUSED: OutcomeFacts(
+        State.FAILED, "connection refused", "The host refused the connection", failure="connection refused", passes=True
+    ),
+    Outcome.TIMEOUT: OutcomeFacts(
+        State.FAILED, "timeout", "The response was not complete before the deadline", failure="no response in time", passes=True
+    ),
+    Outcome.TLS: OutcomeFacts(
+        State.FAILED,
+        "no valid TLS connection",
+        "The certificate is not valid, or the server refused TLS (see detail)",
+        passes=True,
+        shows_detail=True,
+    ),
+    Outcome.CONNECTION: OutcomeFacts(
+        State.FAILED, "connection error", "The connection broke, or the response was not HTTP", failure="connection broken", passes=True
+    ),
+    Outcome.DATA_LOSS: OutcomeFacts(
+        State.FAILED, "incomplete body", "The body was shorter than announced", failure="incomplete body", passes=True
+    ),
+    Outcome.HTTP_ERROR: OutcomeFacts(State.FAILED, "HTTP error", "HTTP error status (see detail)", shows_detail=True),
+    Outcome.BLOCKED: OutcomeFacts(
+        State.FAILED, "blocked by a bot filter", "Blocked by a bot filter, twice (see detail)", failure="blocked by a bot filter"
+    ),
+    Outcome.TOO_LARGE: OutcomeFacts(State.FAILED, "too large", "The body or its document is too large", failure="too large"),
+    Outcome.TOO_MANY_HEADERS: OutcomeFacts(State.FAILED, "too many headers", "The response has too many header lines"),
+    Outcome.REDIRECT_LOOP: OutcomeFacts(State.FAILED, "redirect loop", "Too many redirects, or a redirect loop", failure="redirect loop"),
+    Outcome.BAD_REDIRECT: OutcomeFacts(State.FAILED, "invalid redirect", "Redirect without a valid target", failure="invalid redirect"),
+    Outcome.SSRF_BLOCKED: OutcomeFacts(
+        State.FAILED,
+        "private network",
+        "Private IP address; NEWSMILL_ALLOW_NETS permits networks",
+        failure="private network (NEWSMILL_ALLOW_NETS permits networks)",
+    ),
+    Outcome.ROBOTS_UNREACHABLE: OutcomeFacts(
+        State.FAILED,
+        "robots.txt unreachable",
+        "robots.txt is unreachable (5xx or no response), so fetching is not allowed (RFC 9309)",
+        failure="robots.txt unreachable",
+        passes=True,
+        shows_detail=True,
+    ),
+    Outcome.PROXY_ERROR: OutcomeFacts(
+        State.FAILED, "proxy error", "The proxy cannot be used, or refused the connection (see detail)", failure="proxy error", passes=True
+    ),
+    Outcome.MIDDLEWARE_ERROR: OutcomeFacts(
+        State.FAILED, "middleware error", "A Scrapy middleware of yours failed (see detail)", passes=True
+    ),
+    Outcome.BAD_LISTING: OutcomeFacts(
+        State.FAILED, "invalid listing", "The feed or sitemap is invalid (see detail)", failure="invalid feed, sitemap or page"
+    ),
+    Outcome.BAD_ENCODING: OutcomeFacts(State.FAILED, "invalid encoding", "The compression of the body is broken or unknown"),
+    Outcome.ARCHIVE_DAMAGED: OutcomeFacts(State.FAILED, "archive damaged", "The archived page cannot be read; a retry fetches it again"),
+    Outcome.SPIDER_FAILED: OutcomeFacts(
+        State.FAILED,
+        "spider failed",
+        "The source's spider crashed, exceeded a limit or had only errors (see detail and the log)",
+        failure="spider failed",
+    ),
+    Outcome.DIED: OutcomeFacts(State.QUARANTINED, "crashed", "Extraction crashed three times"),
+    Outcome.DEADLINE: OutcomeFacts(
+        State.QUARANTINED, "time limit exceeded", "Extraction, or storing the document, exceeded its time limit"
+    ),
+    Outcome.TOO_DEEP: OutcomeFacts(State.QUARANTINED, "nested too deeply", "The page is nested too deeply to parse"),
 }
 
 
@@ -129,52 +204,8 @@ class OutcomeRecord:
     may_pass: bool = False
 
 
-NETWORK_FAILURES = frozenset(
-    {
-        Outcome.DNS,
-        Outcome.REFUSED,
-        Outcome.TIMEOUT,
-        Outcome.TLS,
-        Outcome.CONNECTION,
-        Outcome.DATA_LOSS,
-        Outcome.ROBOTS_UNREACHABLE,
-        Outcome.PROXY_ERROR,
-        Outcome.MIDDLEWARE_ERROR,
-    }
-)
-"""Failures of the host, the network or the operator's own code, which pass, rather than of the page."""
-
-
+NETWORK_FAILURES = frozenset(outcome for outcome, facts in OUTCOMES.items() if facts.passes)
 _REFUSALS = ("HTTP 401", "HTTP 403", "HTTP 429", "HTTP 451")  # the server does not want this client
-
-
-_SHORT_NAMES = {
-    Outcome.DNS: "host not found",
-    Outcome.REFUSED: "connection refused",
-    Outcome.TIMEOUT: "no response in time",
-    Outcome.CONNECTION: "connection broken",
-    Outcome.DATA_LOSS: "incomplete body",
-    Outcome.BLOCKED: "blocked by a bot filter",
-    Outcome.GONE: "not found",
-    Outcome.ROBOTS_DISALLOWED: "blocked by robots.txt",
-    Outcome.ROBOTS_UNREACHABLE: "robots.txt unreachable",
-    Outcome.SSRF_BLOCKED: "private network (NEWSMILL_ALLOW_NETS permits networks)",
-    Outcome.REDIRECT_LOOP: "redirect loop",
-    Outcome.BAD_REDIRECT: "invalid redirect",
-    Outcome.BAD_LISTING: "invalid feed, sitemap or page",
-    Outcome.OFF_SITE: "redirected to another site",
-    Outcome.TOO_LARGE: "too large",
-    Outcome.SPIDER_FAILED: "spider failed",
-    Outcome.PROXY_ERROR: "proxy error",
-    Outcome.NEEDS_SCRIPT: "pages need JavaScript",
-    Outcome.NOT_ARTICLE: "pages are not articles",
-    Outcome.NO_TEXT: "pages have no text",
-    Outcome.PAYWALL: "paywall",
-    Outcome.CONSENT_WALL: "consent dialog instead of articles",
-}
-
-
-_NAMES_WITH_DETAIL = frozenset({Outcome.HTTP_ERROR, Outcome.GONE, Outcome.ROBOTS_UNREACHABLE, Outcome.TLS})
 
 
 def get_refusal(failure: OutcomeRecord) -> str | None:
@@ -193,7 +224,7 @@ def describe_failure(failure: OutcomeRecord) -> str:
     """
     if (status := get_refusal(failure)) is not None:
         return f"blocked: {status}"
-    name = _SHORT_NAMES.get(failure.outcome)
-    if failure.outcome in _NAMES_WITH_DETAIL and failure.detail:
-        return f"{name}: {failure.detail}" if name else failure.detail
-    return name or OUTCOMES[failure.outcome][1]
+    facts = OUTCOMES[failure.outcome]
+    if facts.shows_detail and failure.detail:
+        return f"{facts.failure}: {failure.detail}" if facts.failure else failure.detail
+    return facts.failure or facts.meaning

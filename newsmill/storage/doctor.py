@@ -275,7 +275,7 @@ def _finding(check: str, found: Sequence[str], says: str, remedy: str | None = N
 def _is_consistent(state: str, outcome: str | None) -> bool:
     if state in OPEN:
         return outcome in (None, *REVISITED)
-    return outcome in set(Outcome) and OUTCOMES[Outcome(outcome)][0].value == state
+    return outcome in set(Outcome) and OUTCOMES[Outcome(outcome)].state.value == state
 
 
 def _times(engine: Engine, **times: datetime) -> dict[str, Any]:

@@ -90,7 +90,7 @@ KEEP_FAILURE: dict[str, Any] = {
 
 def is_failure(kind: str, outcome: Outcome) -> bool:
     """Whether the outcome is a failure: of a page one that the host or the network caused, of a listing also one that drops it."""
-    state = OUTCOMES[outcome][0]
+    state = OUTCOMES[outcome].state
     return state is State.FAILED or (kind != Kind.PAGE and state is State.DROPPED)
 
 

@@ -240,7 +240,7 @@ class OperationStatistics:
 
     def count_by_state(self) -> dict[State, int]:
         """URLs of pages and listings by state: due, in progress or quarantined; revisits too. Reads partial indexes only."""
-        quarantine_outcomes = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+        quarantine_outcomes = [outcome.value for outcome, facts in OUTCOMES.items() if facts.state is State.QUARANTINED]
         in_progress = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
         with reading(self._engine) as conn:
             found = {State(state): n for state, n in conn.execute(in_progress)}
@@ -250,7 +250,7 @@ class OperationStatistics:
 
     def errors(self, since: date) -> list[ErrorGroup]:
         """Failed and quarantined pages and listings since a day (UTC) by outcome, the most frequent first."""
-        errors = [outcome for outcome, (state, _) in OUTCOMES.items() if state in (State.FAILED, State.QUARANTINED)]
+        errors = [outcome for outcome, facts in OUTCOMES.items() if facts.state in (State.FAILED, State.QUARANTINED)]
         statement = (
             select(counts.c.outcome, counts.c.source, func.sum(counts.c.n))
             .where(counts.c.day >= since, counts.c.outcome.in_([outcome.value for outcome in errors]))

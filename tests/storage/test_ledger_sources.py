@@ -237,7 +237,7 @@ def test_which_discovered_listings_come_due_again(ledger: Ledger, outcome: Outco
 def ended_state(outcome: Outcome) -> State:
     from newsmill.model import OUTCOMES
 
-    return OUTCOMES[outcome][0]
+    return OUTCOMES[outcome].state
 
 
 def test_the_plan_s_own_listing_is_tried_again_though_it_was_gone(ledger: Ledger) -> None:

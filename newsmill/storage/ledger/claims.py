@@ -236,7 +236,7 @@ def record_crash(conn: Connection, row: AnyRow, stage: str, reason: str, next_at
 
 def _quarantine(conn: Connection, row: AnyRow, crashes: int, stage: str, reason: str, now: datetime, counters: CounterUpdates) -> None:
     outcome = Outcome.DEADLINE if reason.startswith("deadline") else Outcome.DIED
-    assert OUTCOMES[outcome][0] == "quarantined"
+    assert OUTCOMES[outcome].state == "quarantined"
     if revisits.is_revisit(row):
         revisits.end(conn, [EndedRevisit(row, OutcomeRecord(outcome, reason), has_saved_page=True)], now)
         return

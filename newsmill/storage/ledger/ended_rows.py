@@ -125,7 +125,7 @@ _QUARANTINED = (
 _DISCARD = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
-    .values(state=OUTCOMES[Outcome.DISCARDED][0].value, outcome=Outcome.DISCARDED.value, ended_at=NOW, failing_since=None)
+    .values(state=OUTCOMES[Outcome.DISCARDED].state.value, outcome=Outcome.DISCARDED.value, ended_at=NOW, failing_since=None)
 )
 
 

@@ -464,7 +464,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
 
 def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
     """Whether a failed fetch was to bring the further pages of an article whose first page is archived, and not extracted yet."""
-    return row.parts == [] and row.segment is not None and row.outcome is None and OUTCOMES[outcome][0] is State.FAILED
+    return row.parts == [] and row.segment is not None and row.outcome is None and OUTCOMES[outcome].state is State.FAILED
 
 
 def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
@@ -485,7 +485,7 @@ def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
         "b_id": ended.id,
         "b_fence": ended.fence,
         "b_now": now,
-        "b_state": OUTCOMES[ended.ending.outcome][0].value,
+        "b_state": OUTCOMES[ended.ending.outcome].state.value,
         "b_outcome": ended.ending.outcome.value,
         "b_detail": ended.ending.detail,
         "b_etag": ended.etag,

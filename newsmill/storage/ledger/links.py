@@ -181,7 +181,7 @@ def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
     pages = [key for key, row in rows.items() if row["kind"] == Kind.PAGE]  # a listing stores no text
     for key, reason in find_reasons(conn, pages).items():
-        rows[key] |= {"state": OUTCOMES[Outcome.TAKEDOWN][0].value, "outcome": Outcome.TAKEDOWN.value, "detail": reason}
+        rows[key] |= {"state": OUTCOMES[Outcome.TAKEDOWN].state.value, "outcome": Outcome.TAKEDOWN.value, "detail": reason}
         rows[key] |= {"ended_at": now, "hint": None}
     ordered = [rows[key] for key in sorted(rows)]
     insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
@@ -271,7 +271,7 @@ def _make_bad_row(link: Link, reason: str, now: datetime) -> dict[str, Any]:
         "found_on": link.found_on,
         "hint": None,
         "first_seen_at": now,
-        "state": OUTCOMES[Outcome.BAD_URL][0].value,
+        "state": OUTCOMES[Outcome.BAD_URL].state.value,
         "next_at": now,
         "outcome": Outcome.BAD_URL.value,
         "detail": reason,

@@ -276,7 +276,7 @@ def _by_state(rows: Any) -> dict[State, int]:
 def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
     states: dict[State, int] = {}
     for outcome, n in outcomes.items():
-        state = OUTCOMES[outcome][0]
+        state = OUTCOMES[outcome].state
         states[state] = states.get(state, 0) + n
     return states
 
@@ -315,6 +315,6 @@ def listings(conn: Connection, source: str, limit: int) -> list[Trace]:
 
 
 def quarantined(conn: Connection, limit: int, after: int) -> list[Trace]:
-    quarantine_outcomes = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+    quarantine_outcomes = [outcome.value for outcome, facts in OUTCOMES.items() if facts.state is State.QUARANTINED]
     statement = _PAGE.where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
     return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]

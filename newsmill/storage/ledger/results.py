@@ -97,7 +97,7 @@ _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
     .values(
-        state=case((state_is("done"), OUTCOMES[Outcome.DUPLICATE][0].value), else_=ledger.c.state),
+        state=case((state_is("done"), OUTCOMES[Outcome.DUPLICATE].state.value), else_=ledger.c.state),
         outcome=Outcome.DUPLICATE.value,
         detail=bindparam("b_detail"),
         revisit_at=None,
@@ -325,7 +325,7 @@ def _outcome_values(decision: StoreDecision, row: AnyRow, at: datetime, now: dat
         "b_revisit_at": None if document is None else plans.find_next(row.source, document, now, result),
         "b_id": claim.id,
         "b_fence": claim.fence,
-        "b_state": OUTCOMES[ending.outcome][0].value,
+        "b_state": OUTCOMES[ending.outcome].state.value,
         "b_outcome": ending.outcome.value,
         "b_detail": ending.detail,
         "b_document": decision.document_id,

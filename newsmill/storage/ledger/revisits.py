@@ -228,7 +228,7 @@ def _end_row(conn: Connection, revisit: EndedRevisit, document: AnyRow | None, p
     revisit_at = None if document is None else plans.find_next(row.source, document, now, result)
     if revisit_at is not None and revisit.not_before is not None:
         revisit_at = max(revisit_at, revisit.not_before)
-    values = {"b_id": row.id, "b_state": OUTCOMES[Outcome(row.outcome)][0].value, "b_revisit_at": revisit_at}
+    values = {"b_id": row.id, "b_state": OUTCOMES[Outcome(row.outcome)].state.value, "b_revisit_at": revisit_at}
     if is_success:
         conn.execute(_END, values)
     else:

@@ -82,7 +82,11 @@ _RETIRE = (
     .values(
         **REQUEUED
         | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": bindparam("b_detail")}
-        | {"state": OUTCOMES[Outcome.DENIED][0].value, "ended_at": bindparam("b_now", type_=ledger.c.ended_at.type), "failing_since": None}
+        | {
+            "state": OUTCOMES[Outcome.DENIED].state.value,
+            "ended_at": bindparam("b_now", type_=ledger.c.ended_at.type),
+            "failing_since": None,
+        }
     )
 )
 

@@ -77,7 +77,7 @@ _RETIRE = (
     .values(
         **REQUEUED
         | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": RETIRED_DETAIL}
-        | {"state": OUTCOMES[Outcome.DENIED][0].value, "ended_at": bindparam("b_now"), "failing_since": None}
+        | {"state": OUTCOMES[Outcome.DENIED].state.value, "ended_at": bindparam("b_now"), "failing_since": None}
     )
 )
 

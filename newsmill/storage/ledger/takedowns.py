@@ -82,7 +82,7 @@ _END = (
     .values(
         **FREE,
         **FORGOTTEN,
-        state=OUTCOMES[Outcome.TAKEDOWN][0].value,
+        state=OUTCOMES[Outcome.TAKEDOWN].state.value,
         outcome=Outcome.TAKEDOWN.value,
         detail=bindparam("b_reason"),
         ended_at=NOW,

@@ -76,7 +76,9 @@ def list_counts(
 @ledger_router.get("/outcomes")
 def list_outcomes() -> ItemList[OutcomeDescription]:
     """List the outcomes of a URL and their meanings."""
-    return complete_list(OutcomeDescription(outcome=outcome, state=state, meaning=text) for outcome, (state, text) in OUTCOMES.items())
+    return complete_list(
+        OutcomeDescription(outcome=outcome, state=facts.state, meaning=facts.meaning) for outcome, facts in OUTCOMES.items()
+    )
 
 
 @ledger_router.get("/trace", responses=error_responses(404))

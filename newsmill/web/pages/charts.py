@@ -133,13 +133,13 @@ def sum_by_state(counts: Mapping[Outcome, int]) -> dict[str, int]:
     """Pages per final state, in the order of FINAL_STATES; zeros too."""
     totals = {state.value: 0 for state in FINAL_STATES}
     for outcome, n in counts.items():
-        totals[OUTCOMES[outcome][0].value] += n
+        totals[OUTCOMES[outcome].state.value] += n
     return totals
 
 
 def rank_outcomes(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
     """(outcome, its state, its number), largest number first."""
-    return sorted(((outcome, OUTCOMES[outcome][0].value, n) for outcome, n in counts.items() if n), key=lambda row: (-row[2], row[0]))
+    return sorted(((outcome, OUTCOMES[outcome].state.value, n) for outcome, n in counts.items() if n), key=lambda row: (-row[2], row[0]))
 
 
 def describe_counts(words: Translations, counts: Mapping[Outcome, int]) -> str:

@@ -125,9 +125,10 @@ def load_translations(language: str, zone: tzinfo = UTC) -> Translations:
 @cache
 def _load_texts(language: str) -> Mapping[str, str]:
     is_default = language == DEFAULT_LANGUAGE
-    meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()}
+    outcomes = {f"meaning.{name}": facts.meaning for name, facts in OUTCOMES.items()}
+    outcomes |= {f"outcome.{name}": facts.label for name, facts in OUTCOMES.items()}
     labels = {f"field.{one.name}": text for one in DOCUMENT_FIELDS if (text := one.english if is_default else one.german) is not None}
-    shared = meanings | causes.english_texts() | listing_schedule.english_texts() if is_default else {}
+    shared = outcomes | causes.english_texts() | listing_schedule.english_texts() if is_default else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
         return labels | shared | dict(_flatten(tomllib.load(file)))
 
