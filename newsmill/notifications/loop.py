@@ -79,13 +79,15 @@ class SenderLoop:
         self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if self._lanes:
+            self._thread.start()
 
     def stop(self) -> None:
         """Begin no more rounds, and wait a while for what is running."""
         self._is_stopping = True
         self._wake.set()
-        self._thread.join(STOP_SECONDS)
+        if self._lanes:
+            self._thread.join(STOP_SECONDS)
 
     def run_round(self) -> int:
         """One round, to its end; the number of messages tried."""

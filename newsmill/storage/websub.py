@@ -1,7 +1,7 @@
 """WebSub: the hubs that feeds announce, the subscriptions there, and pushed feeds until the crawler has read them.
 
-`newsmill.web.websub` sends the requests to hubs and answers theirs (`WebSubRequests`). The crawler records announcements and reads pushes,
-and the scheduler asks `list_active` which feeds it need not poll often.
+`newsmill.notifications.websub` sends the requests to hubs, and `newsmill.web.websub` answers theirs (both with `WebSubRequests`). The
+crawler records announcements and reads pushes, and the scheduler asks `list_active` which feeds it need not poll often.
 """
 
 from __future__ import annotations
@@ -103,9 +103,6 @@ def to_subscription(row: Any) -> Subscription:
     return Subscription(**{name: row[name] for name in _NAMES} | {"state": SubscriptionState(row["state"])})
 
 
-# ---- for the schedule
-
-
 def list_active(conn: Connection, listing_ids: Iterable[int], now: datetime) -> dict[int, Subscription]:
     """Of the listings, those with a subscription that is in force, by their ids in the ledger."""
     ids = list(listing_ids)
@@ -114,9 +111,6 @@ def list_active(conn: Connection, listing_ids: Iterable[int], now: datetime) -> 
         for row in conn.execute(_ACTIVE, {"b_ids": ids[start : start + BATCH_IDS], "b_now": now}).mappings():
             found[row["ledger_id"]] = to_subscription(row)
     return found
-
-
-# ---- for the crawler
 
 
 def find_of_listing(conn: Connection, ledger_id: int) -> Subscription | None:

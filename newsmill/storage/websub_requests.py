@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, case, delete, exists, func, not_, or_, select, update
 
 from newsmill.storage.database import reading, writing
+from newsmill.storage.outbox import LEASE, MAX_DETAIL_CHARACTERS, RETRY_DELAYS_SECONDS, find_next_try
 from newsmill.storage.schema import ledger, sources, websub_pushes, websub_subscriptions
 from newsmill.storage.websub import MAX_WAITING_PUSHES, Subscription, SubscriptionState, make_due, to_subscription
 
@@ -23,13 +24,10 @@ LEASE_SECONDS = 10 * 86_400  # that a request names; most hubs give as much
 MIN_LEASE, MAX_LEASE = timedelta(minutes=1), timedelta(days=90)  # that a hub's answer counts for
 RENEWAL_SHARE = 0.8  # of a lease, after which it is renewed: a hub may be away for two of ten days
 MAX_VERIFICATION_WAIT = timedelta(hours=1)  # for the hub to verify a request; another is sent after the delay below
-RETRY_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (5, 30, 2 * 60, 6 * 60, 24 * 60))  # after failed requests in a row
 DENIED_DELAY = timedelta(days=7)
-REQUEST_LEASE = timedelta(minutes=1)  # of a request that is being sent: six times its time limit
 MAX_CANCELLATIONS = 3  # tries; the hub ends the subscription when its lease ends, or when the callback answers 410
 MAX_WAITING_BYTES = 8 << 20  # of the pushes of one feed
 SIGNATURE_METHODS = ("sha1", "sha256", "sha384", "sha512")  # W3C WebSub, section 8
-MAX_DETAIL_CHARACTERS = 500
 
 _IS_WANTED = exists().where(
     ledger.c.id == _TABLE.c.ledger_id, ledger.c.state != "dropped", ledger.c.source == sources.c.name, sources.c.enabled.is_(True)
@@ -52,6 +50,10 @@ class HubRequest:
     subscription: Subscription
     mode: str
 
+    @property
+    def id(self) -> str:
+        return self.subscription.callback_id
+
 
 class WebSubRequests:
     """Requests to hubs, and the answers and pushes of hubs. Several web processes may call every method at once.
@@ -61,8 +63,6 @@ class WebSubRequests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    # ---- requests to hubs
 
     def follow_sources(self, public_url: str, *, now: datetime) -> None:
         """Cancel the subscriptions of feeds and sources that are gone or paused, and request those of resumed sources again.
@@ -101,18 +101,16 @@ class WebSubRequests:
     def mark_accepted(self, request: HubRequest, *, now: datetime) -> None:
         """The hub has accepted a request. Without a verification it is sent again later."""
         own = and_(_own(request.subscription.callback_id), _TABLE.c.awaited == request.mode)  # not if it is verified already
-        values = {"next_at": now + _retry_delay(request), "attempts": _TABLE.c.attempts + 1, "detail": "the hub has not verified it yet"}
+        values = {"next_at": _find_next_try(request, now), "attempts": _TABLE.c.attempts + 1, "detail": "the hub has not verified it yet"}
         with writing(self._engine) as conn:
             conn.execute(update(_TABLE).where(own).values(**values))
 
     def mark_failed(self, request: HubRequest, detail: str, *, now: datetime) -> None:
-        """A request failed. The next is after RETRY_DELAYS."""
+        """A request failed. Another is sent later."""
         own = and_(_own(request.subscription.callback_id), _TABLE.c.awaited == request.mode)
-        values = {"next_at": now + _retry_delay(request), "attempts": _TABLE.c.attempts + 1, "detail": detail[:MAX_DETAIL_CHARACTERS]}
+        values = {"next_at": _find_next_try(request, now), "attempts": _TABLE.c.attempts + 1, "detail": detail[:MAX_DETAIL_CHARACTERS]}
         with writing(self._engine) as conn:
             conn.execute(update(_TABLE).where(own).values(**values, awaited=None, awaited_until=None))
-
-    # ---- answers of hubs
 
     def find(self, callback_id: str) -> Subscription | None:
         """The subscription with this callback."""
@@ -151,8 +149,6 @@ class WebSubRequests:
             own = and_(_own(callback_id), _TABLE.c.topic == topic, _TABLE.c.state.in_(open_states))
             return conn.execute(update(_TABLE).where(own).values(**values)).rowcount == 1
 
-    # ---- pushes
-
     def receive(
         self, subscription: Subscription, body: bytes, content_type: str | None, signature: str | None, *, now: datetime
     ) -> PushResult:
@@ -175,8 +171,6 @@ class WebSubRequests:
             conn.execute(own.values(pushes=_TABLE.c.pushes + 1, last_push_at=now, last_digest=digest))
             make_due(conn, subscription.ledger_id, now)
         return PushResult.STORED
-
-    # ---- counts
 
     def count(self, *, now: datetime) -> tuple[int, int]:
         """(feeds that announce a hub, those of them with a subscription in force)."""
@@ -205,8 +199,9 @@ def _is_orphan() -> Any:
     return and_(_TABLE.c.ledger_id.is_(None), or_(_TABLE.c.verified_at.is_(None), _TABLE.c.state == SubscriptionState.STOPPED.value))
 
 
-def _retry_delay(request: HubRequest) -> timedelta:
-    return RETRY_DELAYS[min(request.subscription.attempts, len(RETRY_DELAYS) - 1)]
+def _find_next_try(request: HubRequest, now: datetime) -> datetime | None:
+    """As for messages, but not after seconds, because the hub may still verify; it is never given up."""
+    return find_next_try(min(request.subscription.attempts + 2, len(RETRY_DELAYS_SECONDS)), now)
 
 
 def _claim(conn: Connection, one: Subscription, public_url: str, now: datetime) -> HubRequest | None:
@@ -217,7 +212,7 @@ def _claim(conn: Connection, one: Subscription, public_url: str, now: datetime) 
         return None
     # A hub cancels the callback that it knows, also after the public URL has changed.
     base = one.public_url if mode == "unsubscribe" and one.public_url is not None else public_url
-    values: dict[str, Any] = {"next_at": now + REQUEST_LEASE, "public_url": base}
+    values: dict[str, Any] = {"next_at": now + LEASE, "public_url": base}
     values |= {"awaited": mode, "awaited_until": now + MAX_VERIFICATION_WAIT}
     seen = and_(_own(one.callback_id), _TABLE.c.next_at == one.next_at, _TABLE.c.state == one.state.value)
     if conn.execute(update(_TABLE).where(seen).values(**values)).rowcount != 1:

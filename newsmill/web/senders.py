@@ -11,21 +11,23 @@ from newsmill.notifications.alerts import AlertSender, TestSender
 from newsmill.notifications.health_watch import HealthWatch
 from newsmill.notifications.loop import Sender
 from newsmill.notifications.webhooks import WebhookSender
+from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage.documents import RemovedDocument, StoredDocument
 from newsmill.web.alarm_messages import AlarmMessages
 from newsmill.web.alert_messages import AlertMessages
 from newsmill.web.api.documents import RemovedDocumentResponse, summarize
-from newsmill.web.config import WebConfig
+from newsmill.web.config import WEBSUB_PATH, WebConfig
 
 
 def make_senders(context: AppContext, config: WebConfig) -> list[Sender[Any]]:
     """The senders of the web process."""
-    return [
-        HealthWatch(context),
-        make_alarm_sender(context, config.url),
-        make_alert_sender(context, config.url),
-        make_webhook_sender(context, config.allow_nets),
-    ]
+    senders: list[Sender[Any]] = []
+    if config.sends_webhooks:
+        senders += [HealthWatch(context), make_alarm_sender(context, config.url), make_alert_sender(context, config.url)]
+        senders.append(make_webhook_sender(context, config.allow_nets))
+    if config.public_url is not None:
+        senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))
+    return senders
 
 
 def make_alert_sender(context: AppContext, base_url: str | None = None) -> AlertSender:

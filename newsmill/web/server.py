@@ -30,8 +30,6 @@ from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.notifications.loop import SenderLoop
-from newsmill.notifications.round_thread import RoundThread
-from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
@@ -44,7 +42,7 @@ from newsmill.web.api import sources as sources_api
 from newsmill.web.api import submissions as submissions_api
 from newsmill.web.api import webhooks as webhooks_api
 from newsmill.web.api.submissions import request_schemas
-from newsmill.web.config import WEBSUB_PATH, WebConfig
+from newsmill.web.config import WebConfig
 from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages import (
@@ -192,19 +190,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.host_proofs = HostProofs(Guard.from_networks(config.allow_nets), settings.agent)
     if config.shows_images:
         app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
-    senders: list[RoundThread | SenderLoop] = []
-    if config.sends_webhooks:
-        senders.append(SenderLoop(make_senders(context, config), context.now))
-    if config.public_url is not None:
-        senders.append(WebSubSubscriber(context, config.public_url, WEBSUB_PATH, config.allow_nets))
-    for sender in senders:
-        sender.start()
+    senders = SenderLoop(make_senders(context, config), context.now)
+    senders.start()
     try:
         yield
     finally:
         stopping.set()
-        for sender in senders:
-            await anyio.to_thread.run_sync(sender.stop)
+        await anyio.to_thread.run_sync(senders.stop)
         executor.close()
         await anyio.to_thread.run_sync(inspections.close)
         if app.state.lead_images is not None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from starlette.testclient import TestClient
 from newsmill import settings as configuration
 from newsmill.context import open_context
 from newsmill.model import Source
+from newsmill.notifications.loop import SenderLoop
 from newsmill.notifications.websub import WebSubSubscriber
 from newsmill.storage import websub
 from newsmill.storage.database import reading
@@ -55,8 +55,7 @@ def announce(web: RunningApp, hub: str) -> int:
 
 
 def make_round(web: RunningApp, nets: tuple[str, ...] = NETS, public_url: str = PUBLIC) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        WebSubSubscriber(web.context, public_url, WEBSUB_PATH, nets).make_round(pool)
+    SenderLoop([WebSubSubscriber(web.context, public_url, WEBSUB_PATH, nets)], web.context.now).run_round()
 
 
 def find(web: RunningApp, listing: int) -> websub.Subscription:
@@ -83,7 +82,7 @@ def test_requests_to_hubs_are_guarded_and_their_failures_recorded(door: RunningA
         make_round(door)
         (form,) = hub.forms
         one = find(door, listing)
-        assert one.detail == "the hub answered 503"
+        assert one.detail == "the receiver answered 503"
         assert form == {
             "hub.callback": f"{PUBLIC}/websub/{one.callback_id}",
             "hub.mode": "subscribe",
