@@ -57,7 +57,7 @@ def install(clock: SimulatedClock) -> None:
     """Give this process the simulated clock wherever it does not come from an AppContext, and keep real times real."""
     from newsmill.cli import terminal
     from newsmill.storage import database, processes
-    from newsmill.storage.ledger import Ledger
+    from newsmill.storage.ledger import Ledger, clock_repair
     from newsmill.storage.ledger.deferred import DeferredPages
 
     terminal.now = clock
@@ -67,7 +67,9 @@ def install(clock: SimulatedClock) -> None:
         for name, method in inspect.getmembers(cls, inspect.isfunction):
             if "seconds" in inspect.signature(method).parameters:
                 setattr(cls, name, scale_seconds(method, clock.speed))
-    for name in ("CLOCK_SLACK", "MAX_LEASE", "MAX_HEARTBEAT_AGE", "BEAT_INTERVAL"):
+    for name in ("CLOCK_SLACK", "MAX_LEASE"):
+        setattr(clock_repair, name, getattr(clock_repair, name) * clock.speed)
+    for name in ("MAX_HEARTBEAT_AGE", "BEAT_INTERVAL"):
         setattr(processes, name, getattr(processes, name) * clock.speed)
 
 

@@ -11,7 +11,7 @@ from newsmill.context import AppContext
 from newsmill.discovery.schedule import MAX_CACHE_SECONDS, Reason, SourcePattern
 from newsmill.model import Kind, Source
 from newsmill.sources.table import format_duration
-from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.listing_plans import SourcePatterns
 
 

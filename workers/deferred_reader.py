@@ -15,7 +15,7 @@ from newsmill.model import ClaimedPage
 from newsmill.sandbox.child import Limits
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.ledger import WaitingOwner
-from newsmill.storage.processes import make_owner_id
+from newsmill.storage.owner_ids import make_owner_id
 from workers import jobs
 from workers.jobs import MAX_BATCH_PAGES
 from workers.process import WorkerContext

@@ -28,7 +28,8 @@ from newsmill.storage.alarms import read_open
 from newsmill.storage.completeness import update_completeness
 from newsmill.storage.database import reading
 from newsmill.storage.listing_plans import plan_listings
-from newsmill.storage.processes import Heartbeat, is_dead
+from newsmill.storage.owner_ids import is_dead
+from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.source_checks import CheckResult, SourceAlarms
 from newsmill.storage.source_observations import CheckHistory, observe, read_histories

@@ -25,17 +25,10 @@ from rq.worker import WorkerStatus
 
 from newsmill.context import AppContext, RedisServer, open_queue, open_redis
 from newsmill.exceptions import ServiceError
-from newsmill.queue.queue import (
-    SERIALIZER,
-    UNREADABLE_JOB_ERRORS,
-    PageJob,
-    Queue,
-    RefusedJobError,
-    translate_redis_errors,
-)
+from newsmill.queue.queue import SERIALIZER, UNREADABLE_JOB_ERRORS, PageJob, Queue, RefusedJobError, translate_redis_errors
 from newsmill.sandbox.child import GC_THRESHOLD, Limits
 from newsmill.sandbox.pages import DEFAULT_READER, Sandbox
-from newsmill.storage.processes import make_owner_id
+from newsmill.storage.owner_ids import make_owner_id
 from workers import jobs
 from workers.deferred_reader import DeferredReader
 from workers.process import LEASE_SECONDS, WorkerContext, open_heartbeat, stop_on_signals

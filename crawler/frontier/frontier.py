@@ -25,7 +25,7 @@ from crawler.state.host_leases import HostLeases
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import is_dead
+from newsmill.storage.owner_ids import is_dead
 
 log = logging.getLogger(__name__)
 

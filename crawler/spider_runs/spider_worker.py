@@ -18,7 +18,7 @@ from crawler.state.host_leases import CRASH_PAUSE
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
 from newsmill.storage.ledger import Ended, HostLease, Postponed
-from newsmill.storage.processes import is_dead
+from newsmill.storage.owner_ids import is_dead
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from crawler.politeness.throttle import HostThrottle, StopRequestedError, StopSi
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import make_owner_id
+from newsmill.storage.owner_ids import make_owner_id
 from newsmill.storage.publishers import PublisherOrder
 
 T = TypeVar("T")

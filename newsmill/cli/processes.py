@@ -26,7 +26,7 @@ from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.database import describe_location
 from newsmill.storage.moved_file import OpenFile
-from newsmill.storage.processes import make_owner_id
+from newsmill.storage.owner_ids import make_owner_id
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.text.redaction import redact
 from newsmill.version import __version__

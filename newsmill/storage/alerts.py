@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, literal_c
 
 from newsmill.exceptions import ConfigError
 from newsmill.storage.alert_schedule import Frequency, Schedule
+from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition
 from newsmill.storage.outbox import (
@@ -31,7 +32,6 @@ from newsmill.storage.outbox import (
     record_sent,
     retry_messages,
 )
-from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
 from newsmill.storage.schema import alerts, outbox, saved_searches
 

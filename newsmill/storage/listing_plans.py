@@ -37,8 +37,8 @@ from newsmill.discovery.schedule import (
 from newsmill.model import Kind, Outcome, Source
 from newsmill.storage import websub
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import polls, sources
-from newsmill.storage.ledger.polls import PolledListing
+from newsmill.storage.ledger import poll_plans, polls, sources
+from newsmill.storage.ledger.poll_plans import PolledListing
 from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN
 from newsmill.storage.schema import documents, sightings, source_patterns
 from newsmill.storage.statements import AnyRow, Upsert
@@ -79,8 +79,8 @@ def plan_listings(
     `freshness`: of sources without this key. Raises ServiceError.
     """
     with reading(engine) as conn:
-        unplanned = sorted(polls.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
-        if not unplanned and not polls.has_due(conn, now):
+        unplanned = sorted(poll_plans.list_unplanned(conn, MAX_PLANNED_PER_PASS), key=lambda listing: listing.source or "")
+        if not unplanned and not poll_plans.has_due(conn, now):
             return {}
     groups = [(name, list(listings)) for name, listings in groupby(unplanned, key=lambda listing: listing.source)]
     while groups:
@@ -90,7 +90,7 @@ def plan_listings(
             while groups and time.monotonic() < until:
                 _plan(conn, *groups.pop(), now, freshness)
     with writing(engine) as conn:
-        due = polls.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
+        due = poll_plans.make_planned_due(conn, count_permitted(now, pass_seconds, polls_per_minute), now)
         for name in due:
             sources.note_polls(conn, name, None, now)
     return due
@@ -108,7 +108,7 @@ def _plan(conn: Connection, name: str | None, unplanned: Sequence[PolledListing]
         _plan_source(conn, *found, unplanned, now, freshness)
         return
     for listing in unplanned:  # of a paused source, or of none
-        polls.plan(conn, listing, None, Reason.FIXED, now)
+        poll_plans.plan(conn, listing, None, Reason.FIXED, now)
 
 
 def _plan_source(
@@ -118,16 +118,16 @@ def _plan_source(
         for listing in unplanned:
             is_failing = listing.failing_since is not None and is_polled(listing, now)
             next_poll = _plan_failing(listing, now) if is_failing else None
-            polls.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
+            poll_plans.plan(conn, listing, next_poll, Reason.FAILING if is_failing else Reason.FIXED, now)
         return
-    listings = {listing.id: listing for listing in polls.list_polled(conn, source.name) if is_polled(listing, now)}
+    listings = {listing.id: listing for listing in poll_plans.list_polled(conn, source.name) if is_polled(listing, now)}
     pushed = {number for number, subscription in websub.list_active(conn, listings, now).items() if subscription.is_proven}
     pattern = _read_pattern(conn, source.name, added_at, list(listings.values()), pushed, now)
     today = compute_today_factor(pattern.rates, _count_recent(conn, source.name, added_at, now), now)
     copies = sum(number not in pattern.shares for number in listings)
     for listing in unplanned:
         if listing.id not in listings:
-            polls.plan(conn, listing, None, Reason.FIXED, now)
+            poll_plans.plan(conn, listing, None, Reason.FIXED, now)
     # The others are planned again: a listing that fails, or shows more than before, changes what the rest is good for.
     new = {listing.id for listing in unplanned}
     plans = {
@@ -148,7 +148,7 @@ def _plan_source(
     for number, next_poll in plans.items():
         listing = listings[number]
         if number in new or (next_poll.at, next_poll.reason) != (listing.next_poll_at, listing.reason):
-            polls.plan(conn, listing, next_poll, next_poll.reason, now)
+            poll_plans.plan(conn, listing, next_poll, next_poll.reason, now)
     sources.note_polls(conn, source.name, min((plan.at for plan in plans.values()), default=None), None)
 
 

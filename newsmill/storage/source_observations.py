@@ -17,21 +17,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, func, select
 
 from newsmill.health.assessment import count_read
-from newsmill.health.causes import (
-    HISTORY,
-    LONGEST_WINDOW,
-    ListingRecord,
-    Observation,
-    OutcomeWindow,
-    PageFailures,
-    Rhythm,
-    build_rhythm,
-)
+from newsmill.health.causes import HISTORY, LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures, Rhythm, build_rhythm
 from newsmill.model import Outcome, OutcomeRecord, Source
 from newsmill.storage.columns import format_hour
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.priority import FROM_PLAN, RANK_RECENT
-from newsmill.storage.ledger.queries import to_trace
+from newsmill.storage.ledger.traces import to_trace
 from newsmill.storage.schema import count_totals, documents, ledger, source_checks, sources
 from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, AnyRow, Upsert, state_is
 

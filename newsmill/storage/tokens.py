@@ -17,7 +17,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.storage.database import reading, writing
-from newsmill.storage.processes import is_dead
+from newsmill.storage.owner_ids import is_dead
 from newsmill.storage.schema import tokens
 
 PREFIX = "nm"  # people and secret scanners recognise it

@@ -25,17 +25,17 @@ LIMITS = {
     "fingerprints, sqlite": 1,
     "fingerprints, postgresql": 1,
     # of a process when it starts: modules loaded and regular expressions compiled
-    "modules, health": 240,
+    "modules, health": 252,
     "patterns, health": 54,
-    "modules, status": 354,
+    "modules, status": 388,
     "patterns, status": 109,
-    "modules, crawl": 550,
+    "modules, crawl": 580,
     "patterns, crawl": 175,
-    "modules, worker": 516,
+    "modules, worker": 545,
     "patterns, worker": 144,
-    "modules, crawler": 760,
+    "modules, crawler": 790,
     "patterns, crawler": 200,
-    "modules, page readers": 570,
+    "modules, page readers": 590,
     "patterns, page readers": 490,
 }
 

@@ -21,7 +21,7 @@ from newsmill.model import Outcome, Render, Rendering, State
 from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import Settings, load
 from newsmill.spider_logs import read_log_end, spider_log
-from newsmill.storage.ledger.sources import MIN_SCRIPT_PAGES
+from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
 from newsmill.text.urls import make_spider_url
 from workers.jobs import extract_claimed_pages
 from workers.process import WorkerContext

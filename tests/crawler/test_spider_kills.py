@@ -21,7 +21,7 @@ from sqlalchemy import func, select, update
 from world import World, now
 
 from newsmill.model import Outcome, State
-from newsmill.storage.processes import is_dead
+from newsmill.storage.owner_ids import is_dead
 from newsmill.storage.schema import documents, ledger, segments
 from newsmill.text.urls import make_spider_url
 

@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 
 from newsmill.discovery import responses, schedule
 from newsmill.model import LeasedUrl, State
+from newsmill.storage.clock import CLOCK_SLACK, MAX_ROW_WAIT
 from newsmill.storage.ledger import HostLease, Ledger, Postponed
 from newsmill.storage.ledger.sources import decide_tick
-from newsmill.storage.processes import BEAT_INTERVAL, CLOCK_SLACK, MAX_HEARTBEAT_AGE, MAX_ROW_WAIT, Heartbeat, list_live_processes
+from newsmill.storage.processes import BEAT_INTERVAL, MAX_HEARTBEAT_AGE, Heartbeat, list_live_processes
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(hours=1), timedelta(days=2)]

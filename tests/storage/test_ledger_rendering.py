@@ -9,7 +9,7 @@ from rows import NOON, SITE, Mill, after, bad, good, links, saved
 
 from newsmill.model import Link, Outcome, Rendering, Segment, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.sources import MIN_SCRIPT_PAGES
+from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from newsmill.storage import listing_plans
 from newsmill.storage.database import writing
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger import Ended, Ledger
-from newsmill.storage.ledger.polls import list_unplanned
+from newsmill.storage.ledger.poll_plans import list_unplanned
 from newsmill.storage.ledger.priority import RANK_NEW, RANK_RECENT
 from newsmill.storage.listing_plans import count_permitted, plan_listings
 from newsmill.storage.schema import documents, hosts, listing_schedules, sightings, source_patterns

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rows import NOON, Mill, after, links
 
-from newsmill.storage import processes
+from newsmill.storage import owner_ids
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import is_dead, make_owner_id
+from newsmill.storage.owner_ids import is_dead, make_owner_id
 
 NAME_AND_WAIT = "from newsmill.storage.processes import make_owner_id; print(make_owner_id(), flush=True); input()"
 
@@ -47,7 +47,7 @@ def test_who_lives_and_is_hidden_is_not_dead(monkeypatch: pytest.MonkeyPatch, tm
     process = subprocess.Popen([sys.executable, "-c", NAME_AND_WAIT], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
     owner = process.stdout.readline().strip()
-    monkeypatch.setattr(processes, "PROC", tmp_path)  # what hidepid leaves of the processes of other users: nothing
+    monkeypatch.setattr(owner_ids, "PROC", tmp_path)  # what hidepid leaves of the processes of other users: nothing
     assert not is_dead(owner)
     process.kill()
     process.communicate()

@@ -6,28 +6,18 @@ the proposal is compared with the documents that are stored. Part of the commit 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, bindparam, func, select, text
-
-from newsmill.discovery.url_patterns import drop_each_parameter, find_edition, find_plain_url, is_same_edition
+from newsmill.discovery.url_patterns import drop_each_parameter, find_edition, find_plain_url
 from newsmill.exceptions import UrlError
-from newsmill.extraction.document_identity import OtherContent, list_other_content
-from newsmill.model import SPIDER, Document, Outcome, OutcomeRecord, is_doubtful
+from newsmill.extraction.document_identity import OtherContent
+from newsmill.model import SPIDER, Document, is_doubtful
 from newsmill.similarity.near_duplicates import MIN_SHINGLES, Shingle, shingles, similarity
-from newsmill.storage import fingerprints
-from newsmill.storage.columns import make_storable
-from newsmill.storage.ledger.claims import Result
-from newsmill.storage.schema import documents
-from newsmill.storage.statements import AnyRow
 from newsmill.text import urls
-
-# ---- two pages compared: no SQL
 
 MIN_SIMILARITY = 0.3  # of the texts before and after an edit; those of two articles share few runs of five words
 MIN_COPY_SIMILARITY = 0.7  # of two texts whose URLs only look alike
@@ -35,7 +25,6 @@ MIN_CONTAINED = 0.5  # share of the runs of words of the shorter text, such as a
 MAX_PUBLICATION_GAP = timedelta(days=1)  # between two pages of one article, of which one may name only the day
 MAX_COMPARED_CHARACTERS = 20_000  # of a text
 MIN_SLUG_WORDS = 3  # of the last part of a path that names one article
-
 
 _NUMBER = re.compile(r"(?<!\d)\d{5,}(?!\d)")
 _DATE_NUMBER = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
@@ -71,7 +60,7 @@ def list_identities(document: Document) -> set[str]:
     """The ids under which the article of a page may be stored already, by its URLs."""
     found = {document.id}
     for url in (document.url, find_plain_url(document.url), *drop_each_parameter(document.url).values()):
-        if url is not None and (key := _make_key(url)) is not None:
+        if url is not None and (key := make_key(url)) is not None:
             found.add(key)
     return found
 
@@ -86,7 +75,7 @@ def identify(document: Document, claim_id: int, stored: Mapping[str, StoredPage]
     `claim_id`: the ledger row of the page. `stored`: documents by id, with those of `list_identities` and those with a similar text.
     `owned`: the documents of ledger rows that have one.
     """
-    own = _make_key(document.url)
+    own = make_key(document.url)
     old = stored.get(document.id)
     if old is not None and old.ledger_id != claim_id and own not in (None, document.id) and not _is_version(document, old):
         document = replace(document, id=own or document.id, canonical_url=None)
@@ -141,12 +130,12 @@ def _find_copied(document: Document, own: str | None, claim_id: int, stored: Map
     name = document.id  # of a new document
     if own == document.id:
         plain = find_plain_url(document.url)
-        key = None if plain is None else _make_key(plain)
+        key = None if plain is None else make_key(plain)
         if key is not None and key not in stored:
             name = key
         elif key is not None and _is_excerpt(document, stored[key]):
             return key
-        keys = (_make_key(url) for url in drop_each_parameter(document.url).values())
+        keys = (make_key(url) for url in drop_each_parameter(document.url).values())
         copied = next((key for key in keys if key is not None and key in stored and is_same_text(document, stored[key])), None)
         if copied is not None:
             return copied
@@ -180,7 +169,7 @@ def _is_version(document: Document, page: StoredPage) -> bool:
     is at the canonical URL, and with the title or the URLs otherwise. Another page of a long article has another text, but the title, the
     day and the path of the first page.
     """
-    is_confirmed = page.is_canonical or _make_key(document.url) == document.id
+    is_confirmed = page.is_canonical or make_key(document.url) == document.id
     has_same_content = document.content_hash == page.content_hash
     if is_confirmed and has_same_content:
         return True
@@ -247,220 +236,8 @@ def _is_part(url: str, whole: str) -> bool:
     return _PART.fullmatch(part.path[len(stem) :]) is not None and {*base.query.split("&")} <= {*part.query.split("&"), ""}
 
 
-def _make_key(url: str) -> str | None:
+def make_key(url: str) -> str | None:
     try:
         return urls.make_key(url)
     except UrlError:
         return None
-
-
-# ---- the stored documents, locked and read
-
-# A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.
-_LOCK_IDS = text("SELECT pg_advisory_xact_lock(id) FROM (SELECT unnest(CAST(:ids AS bigint[])) AS id ORDER BY 1) AS wanted")
-_COLUMNS = select(
-    documents.c.id,
-    documents.c.ledger_id,
-    documents.c.content_hash,
-    documents.c.revision,
-    documents.c.first_seen_at,
-    documents.c.stored_at,
-    documents.c.url,
-    documents.c.requested_url,
-    documents.c.archive_ref,
-    documents.c.authors,
-    documents.c.live_updates,
-    documents.c.gone_at,
-    documents.c.canonical_url,
-    documents.c.title,
-    documents.c.published_at,
-    documents.c.published_precision,
-    func.substr(documents.c.text, 1, MAX_COMPARED_CHARACTERS).label("text"),
-)
-_BY_ID = _COLUMNS.where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
-_URLS = select(documents.c.id, documents.c.ledger_id, documents.c.url).where(
-    documents.c.ledger_id.in_(bindparam("b_pages", expanding=True)),
-    documents.c.site.is_not(None),  # items of spiders have none
-)
-
-
-def list_documents(results: Sequence[Result]) -> list[Document]:
-    return [result.reading.document for result in results if result.reading.document is not None]
-
-
-def lock_ids(conn: Connection, ids: Iterable[str]) -> None:
-    """Wait for transactions that store or take down documents of these ids, and let others wait for this one."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(_LOCK_IDS, {"ids": sorted(map(_lock_number, ids))})
-
-
-def lock_documents(conn: Connection, results: Sequence[Result], owned: Mapping[int, str]) -> dict[str, StoredPage]:
-    """Lock the documents that the results may write; those that are stored, and those with a similar text, by id.
-
-    `owned`: the documents that their rows have, by row.
-    """
-    found = list_documents(results)
-    ids = {document_id for document in found for document_id in list_identities(document)} | {*owned.values()}
-    if not ids:
-        return {}
-    # By content too, so that of two copies stored at once the second one finds the first.
-    lock_ids(conn, ids | {f"content {document.content_hash}" for document in found})
-    stored = {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": sorted(ids)})}
-    new = list_documents([result for result in results if result.claim.id not in owned])
-    # A page may name the id of another article by mistake.
-    unknown = [one for one in new if one.id not in stored or stored[one.id].content_hash != one.content_hash]
-    return stored | _find_similar(conn, unknown)
-
-
-def _find_similar(conn: Connection, found: Sequence[Document]) -> dict[str, StoredPage]:
-    """The stored documents that have a similar text on the same site. They are read without a lock: a copy changes nothing of them."""
-    similar = zip(found, fingerprints.find_similar_pages(conn, [document.text for document in found]), strict=True)
-    wanted = {(page, find_edition(document.url)) for document, pages in similar for page in pages}
-    if not wanted:
-        return {}
-    rows = conn.execute(_URLS, {"b_pages": sorted({page for page, _ in wanted})})
-    ids = [row.id for row in rows if (row.ledger_id, find_edition(row.url)) in wanted]
-    return {row.id: _stored_page(row) for row in conn.execute(_BY_ID, {"b_ids": ids})} if ids else {}
-
-
-def _stored_page(row: AnyRow) -> StoredPage:
-    authors = [(author["name"],) for author in row.authors]
-    updates = [(update.get("title"), update["text"]) for update in row.live_updates]
-    return _make_stored_page(row, row.ledger_id, row.stored_at, (*authors, *updates))
-
-
-def _make_stored_page(document: Document | AnyRow, ledger_id: int, stored_at: datetime, other_content: OtherContent) -> StoredPage:
-    """The page of a document, or of its row."""
-    return StoredPage(
-        ledger_id=ledger_id,
-        content_hash=document.content_hash,
-        revision=document.revision,
-        first_seen_at=document.first_seen_at,
-        stored_at=stored_at,
-        is_canonical=_is_canonical(document.id, document.url) and is_same_edition(document.requested_url, document.url),
-        archive_ref=document.archive_ref,
-        other_content=other_content,
-        gone_at=document.gone_at,
-        title=document.title,
-        text=document.text,
-        canonical_url=document.canonical_url,
-        url=document.url,
-        requested_url=document.requested_url,
-        published_at=document.published_at,
-        published_precision=document.published_precision,
-    )
-
-
-def _lock_number(document_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), signed=True)
-
-
-def _is_canonical(document_id: str, url: str) -> bool:
-    return _make_key(url) == document_id
-
-
-# ---- the owner of each document: no SQL
-
-
-@dataclass(frozen=True, slots=True)
-class StoreDecision:
-    """The rows to write for one result."""
-
-    result: Result
-    record: OutcomeRecord
-    document: Document | None = None  # written if not None
-    stored_at: datetime | None = None
-    document_id: str | None = None  # of a duplicate: the document that its page repeats
-    displaced: int | None = None  # the ledger row that owned the document before
-    copy_of: str | None = None  # of a duplicate with the same text: the URL of the document
-    extracts_displaced: bool = False  # the page of that row is another article, and gets a document of its own
-    discards_history: bool = False  # the revisions before are another host's
-
-
-def decide(
-    results: Sequence[Result], stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str], foreign: Set[int] = frozenset()
-) -> list[StoreDecision]:
-    """One decision per result, in order; each sees what the earlier ones write.
-
-    `stored`, `owned`: see `identify`. `foreign`: the rows that only other sites link to.
-    """
-    stored = {key: replace(page, is_foreign=page.ledger_id in foreign) for key, page in stored.items()}
-    decisions: dict[int, StoreDecision] = {}
-    for result in results:
-        decision = _decide_one(result, stored, now, owned, foreign)
-        _note(decision, stored, foreign)
-        if decision.displaced in decisions:  # by a later result of the same commit: it is not written at all
-            earlier = decisions[decision.displaced]
-            if decision.extracts_displaced:
-                earlier = _decide_one(earlier.result, stored, now, {}, foreign)
-                _note(earlier, stored, foreign)
-            else:
-                earlier = replace(earlier, record=duplicate_of(decision.document_id), document=None)
-            decisions[decision.displaced] = earlier
-            decision = replace(decision, displaced=None)
-        decisions[result.claim.id] = decision
-    return list(decisions.values())
-
-
-def _note(decision: StoreDecision, stored: dict[str, StoredPage], foreign: Set[int]) -> None:
-    """Put the document that a decision writes among the stored ones."""
-    document = decision.document
-    if document is None or decision.stored_at is None:
-        return
-    row = decision.result.claim.id
-    page = _make_stored_page(document, row, decision.stored_at, _list_storable_content(document))
-    stored[document.id] = replace(page, is_foreign=row in foreign)
-
-
-def _list_storable_content(document: Document) -> OtherContent:
-    """The authors and the live updates as the database returns them."""
-    parts = list_other_content(document)
-    return tuple(tuple(None if text is None else make_storable(text) for text in part) for part in parts)
-
-
-def duplicate_of(document_id: str | None) -> OutcomeRecord:
-    return OutcomeRecord(Outcome.DUPLICATE, f"another URL of document {document_id}")
-
-
-def _decide_one(
-    result: Result, stored: Mapping[str, StoredPage], now: datetime, owned: Mapping[int, str], foreign: Set[int]
-) -> StoreDecision:
-    document, record = result.reading.document, result.reading.ending
-    if record.outcome is not Outcome.STORED:
-        return StoreDecision(result, record)
-    if document is None:
-        raise ValueError(f"the result of {result.claim.url} is stored without a document")
-    document = replace(document, archive_ref=document.archive_ref or f"{result.claim.segment}@{result.claim.offset}")
-    document = identify(document, result.claim.id, stored, owned)
-    old = stored.get(document.id)
-    if old is None:
-        return StoreDecision(result, record, replace(document, revision=1), now, document.id)
-    if old.ledger_id == result.claim.id:
-        return _update(result, document, old, now)
-    if _is_canonical(document.id, document.url) and not old.is_canonical:
-        extracts_displaced = displaces_article(document, old)
-        if is_same_edition(document.url, old.requested_url):
-            decision = replace(_update(result, document, old, now), record=record)
-        else:  # whoever writes another host has written neither the first revision nor its date
-            decision = StoreDecision(result, record, replace(document, revision=1), now, document.id, discards_history=True)
-        return replace(decision, displaced=old.ledger_id, extracts_displaced=extracts_displaced)
-    copy_of = old.url if is_same_text(document, old) else None
-    if copy_of is not None and old.is_foreign and result.claim.id not in foreign:  # the site itself links to the page, and not to the copy
-        return replace(_update(result, document, old, now), record=record, displaced=old.ledger_id)
-    return StoreDecision(result, duplicate_of(document.id), document_id=document.id, copy_of=copy_of)
-
-
-def _update(result: Result, document: Document, old: StoredPage, now: datetime) -> StoreDecision:
-    """The document with its new content; a changed content is a new revision."""
-    # Extracted again from the same bytes: the outcome UNCHANGED is for a new fetch.
-    is_same_fetch = old.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
-    changed = document.content_hash != old.content_hash or (not is_same_fetch and _list_storable_content(document) != old.other_content)
-    document = replace(
-        document,
-        revision=old.revision + changed,
-        first_seen_at=min(old.first_seen_at, document.first_seen_at),
-        gone_at=old.gone_at if is_same_fetch else None,
-    )
-    record = result.reading.ending if changed or is_same_fetch else OutcomeRecord(Outcome.UNCHANGED)
-    is_news = changed or document.gone_at != old.gone_at  # readers of changes see that it is back
-    return StoreDecision(result, record, document, now if is_news else old.stored_at, document.id)

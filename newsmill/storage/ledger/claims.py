@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, case, not_, or_, select, update
 
-from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering
 from newsmill.storage.ledger import revisits
-from newsmill.storage.ledger.ended_rows import REEXTRACT, batches
+from newsmill.storage.ledger.ended_rows import REEXTRACT
 from newsmill.storage.ledger.revisits import EndedRevisit
-from newsmill.storage.schema import ledger, segments
-from newsmill.storage.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
+from newsmill.storage.schema import ledger
+from newsmill.storage.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, CounterUpdates, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash
@@ -26,7 +26,6 @@ FIRST_ATTEMPT = "first attempt"  # `stage` of a page that used up the short CPU 
 # `stage` of a page that was deferred before any attempt, because its source has no CPU budget left; with and without REEXTRACT before.
 OVER_BUDGET, REEXTRACT_OVER_BUDGET = "over budget", "reextract over budget"
 _STAGES_BEFORE_ATTEMPT = (FIRST_ATTEMPT, OVER_BUDGET, REEXTRACT_OVER_BUDGET)  # their detail is the reason of the deferral
-OLDER_SEGMENTS = 4  # by which an archive is recognized, of each kind
 WORKER_GONE = "its worker was gone when the lease ended"
 
 COLUMNS = (
@@ -59,11 +58,6 @@ CLAIMABLE_DEFERRED = and_(_UNCLAIMED, IS_DEFERRED)
 _OF_SEGMENT = (ledger.c.segment == bindparam("b_segment"), IN_SEGMENT)
 _CLAIMED_BY_OWNER = (*_OF_SEGMENT, state_is("processing"), ledger.c.owner == OWNER)
 _BY_ID = ledger.c.id == bindparam("b_id")
-
-# A segment's id begins with its time, so the order of ids is that of age.
-_PENDING_SEGMENTS = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)
-_SEGMENT = select(segments).where(segments.c.id == bindparam("b_id"))
-_KNOWN_SEGMENTS = select(segments.c.id).where(segments.c.id.in_(bindparam("b_ids", expanding=True)))
 
 _CLAIMABLE_ROWS = select(*COLUMNS).where(*_OF_SEGMENT, CLAIMABLE).order_by(ledger.c.id).with_for_update(skip_locked=True)
 _CLAIMED_ROW = select(*COLUMNS).where(fenced("processing")).with_for_update()
@@ -136,24 +130,6 @@ class Result:
     retry_at: datetime | None = None
     wants_rendering: bool = False
     wants_parts: bool = False
-
-
-def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:
-    return list(conn.execute(_PENDING_SEGMENTS, {"b_now": now, "b_limit": limit}).scalars())
-
-
-def get_segment(conn: Connection, segment_id: str) -> Segment | None:
-    row = conn.execute(_SEGMENT, {"b_id": segment_id}).one_or_none()
-    return None if row is None else Segment(id=row.id, pages=row.pages, length=row.length, created_at=row.created_at)
-
-
-def select_older_segments(conn: Connection, segment_id: str) -> list[str]:
-    older = select(segments.c.id).where(segments.c.id < segment_id).limit(OLDER_SEGMENTS)  # ids begin with their time
-    return [id_ for order in (segments.c.id, segments.c.id.desc()) for id_ in conn.scalars(older.order_by(order))]
-
-
-def filter_known_segments(conn: Connection, ids: Sequence[str]) -> set[str]:
-    return {known for batch in batches(ids) for known in conn.execute(_KNOWN_SEGMENTS, {"b_ids": batch}).scalars()}
 
 
 def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:

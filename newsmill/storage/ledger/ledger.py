@@ -19,32 +19,45 @@ from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Segment, Source
 from newsmill.search.index_entry import split_ahead
 from newsmill.search.pending_list import PendingList
-from newsmill.storage import processes, websub
+from newsmill.storage import websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import (
     barred_urls,
     claims,
+    clock_repair,
+    counters,
+    dead_leases,
+    due_revisits,
     ended_rows,
-    leases,
+    host_leases,
     modified_pages,
     orphaned_copies,
+    poll_plans,
     polls,
-    queries,
-    revisits,
+    progress,
+    rendering,
+    segments,
     sources,
-    submissions,
+    submitted_pages,
+    traces,
+    url_endings,
+    url_leases,
 )
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger.backfills import Backfills
 from newsmill.storage.ledger.claims import Result
+from newsmill.storage.ledger.counters import By, CounterRow, OutcomeCount
 from newsmill.storage.ledger.deferred import DeferredPages
-from newsmill.storage.ledger.leases import Ended, Fetched, HostLease, Postponed
+from newsmill.storage.ledger.host_leases import HostLease
 from newsmill.storage.ledger.links import Added
-from newsmill.storage.ledger.polls import PolledListing
-from newsmill.storage.ledger.queries import By, CounterRow, OutcomeCount, Progress, Trace, Waiting
-from newsmill.storage.ledger.source_changes import apply_moves, move_listing
-from newsmill.storage.ledger.submissions import ArchivedRow, SubmittedFetch
+from newsmill.storage.ledger.listing_moves import apply_moves, move_listing
+from newsmill.storage.ledger.poll_plans import PolledListing
+from newsmill.storage.ledger.progress import Progress, Waiting
+from newsmill.storage.ledger.submitted_pages import ArchivedRow, SubmittedFetch
+from newsmill.storage.ledger.traces import Trace
+from newsmill.storage.ledger.url_endings import Ended, Postponed
+from newsmill.storage.ledger.url_leases import Fetched
 from newsmill.storage.publishers import PublisherOrder, find_order, list_orders
 from newsmill.storage.websub import Push
 from newsmill.text.urls import make_key
@@ -104,10 +117,10 @@ class Ledger:
     def make_revisits_due(self, *, now: datetime) -> int:
         """Make stored articles due whose revisit has come. Returns their number; only reads if there is none."""
         with reading(self._engine) as conn:
-            if not revisits.is_any_due(conn, now):
+            if not due_revisits.is_any_due(conn, now):
                 return 0
         with writing(self._engine) as conn:
-            return revisits.make_due(conn, now)
+            return due_revisits.make_due(conn, now)
 
     def revisit_modified(self, pages: Mapping[str, datetime], *, now: datetime, listing_id: int) -> int:
         """Plan revisits of stored articles (by URL) that changed by the `lastmod` of a sitemap. Returns their number; mostly only reads."""
@@ -135,18 +148,18 @@ class Ledger:
     def script_sources(self) -> set[str]:
         """The names of sources whose last pages all had their text only in a browser."""
         with reading(self._engine) as conn:
-            return sources.list_script_sources(conn)
+            return rendering.list_script_sources(conn)
 
     def count_script_pages(self, pages: Mapping[str, Sequence[bool]]) -> None:
         """Record by source, for each of its pages with a document in order, whether only a browser showed the text."""
         if pages:
             with writing(self._engine) as conn:
-                sources.count_script_pages(conn, pages)
+                rendering.count_script_pages(conn, pages)
 
     def count_rendered(self, source: str | None = None) -> dict[str, int]:
         """The number of archived pages with a rendered DOM, by source ("" for none)."""
         with reading(self._engine) as conn:
-            return sources.count_rendered(conn, source)
+            return rendering.count_rendered(conn, source)
 
     # ---- links
 
@@ -177,7 +190,7 @@ class Ledger:
     def list_polled(self, source: str) -> list[PolledListing]:
         """The listings of a source that were polled, with their plans."""
         with reading(self._engine) as conn:
-            return polls.list_polled(conn, source)
+            return poll_plans.list_polled(conn, source)
 
     # ---- hosts
 
@@ -190,41 +203,41 @@ class Ledger:
         none of them.
         """
         with writing(self._engine) as conn:
-            return leases.lease_hosts(conn, owner, limit, seconds, now, source, spiders)
+            return host_leases.lease_hosts(conn, owner, limit, seconds, now, source, spiders)
 
     def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
         """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""
         with writing(self._engine) as conn:
-            return leases.lease_host(conn, host, owner, seconds, now)
+            return host_leases.lease_host(conn, host, owner, seconds, now)
 
     def find_pause(self, host: str, *, now: datetime) -> datetime | None:
         """Until when no request may be sent to a host; None: it is not paused."""
         with reading(self._engine) as conn:
-            return leases.find_pause(conn, host, now)
+            return host_leases.find_pause(conn, host, now)
 
     def renew_hosts(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
         """Renew the leases of hosts and of their rows in progress. Returns the hosts still leased; stop fetching from the others."""
         with writing(self._engine) as conn:
-            return leases.renew_hosts(conn, owner, list(names), seconds, now)
+            return host_leases.renew_hosts(conn, owner, list(names), seconds, now)
 
     def release_host(
         self, host: str, owner: str, *, now: datetime, next_fetch_at: datetime | None = None, failures: int | None = None
     ) -> bool:
         """End the lease of a host; it is not leased before next_fetch_at. `failures` (None: unchanged) is for the next owner."""
         with writing(self._engine) as conn:
-            return leases.release_host(conn, host, owner, now, next_fetch_at, failures)
+            return host_leases.release_host(conn, host, owner, now, next_fetch_at, failures)
 
     def pause_host(self, host: str, owner: str, *, until: datetime | None, failures: int, now: datetime) -> bool:
         """Record the politeness state during the lease, so that Retry-After and backoff survive a crash."""
         with writing(self._engine) as conn:
-            return leases.pause_host(conn, host, owner, until, failures, now)
+            return host_leases.pause_host(conn, host, owner, until, failures, now)
 
     def save_robots(
         self, host: str, owner: str, *, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
     ) -> bool:
         """Store robots.txt for the next owner of the host. `status` None: unreachable."""
         with writing(self._engine) as conn:
-            return leases.save_robots(conn, host, owner, status, body, crawl_delay, now)
+            return host_leases.save_robots(conn, host, owner, status, body, crawl_delay, now)
 
     # ---- fetches
 
@@ -234,17 +247,17 @@ class Ledger:
         Empty when the host's lease has ended.
         """
         with writing(self._engine) as conn:
-            return leases.lease_urls(conn, host, owner, limit, seconds, now, source)
+            return url_leases.lease_urls(conn, host, owner, limit, seconds, now, source)
 
     def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
         """Record a segment and make its rows `fetched`, in one commit. Call it when the file is on disk. Returns the rows changed."""
         with writing(self._engine) as conn:
-            return leases.save_segment(conn, segment, rows, now)
+            return url_leases.save_segment(conn, segment, rows, now)
 
     def find_awaited_rows(self, rows: Sequence[tuple[int, int]]) -> set[int]:
         """Of rows (id, fence), the ids that were not leased again, saved or ended since: their pages can still be saved."""
         with reading(self._engine) as conn:
-            return leases.find_awaited_rows(conn, rows)
+            return url_leases.find_awaited_rows(conn, rows)
 
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """Give leased rows their outcomes and count them, in one commit. Returns the rows changed.
@@ -252,12 +265,12 @@ class Ledger:
         A row under a revisit keeps its outcome; what the revisit showed is noted (`revisits`).
         """
         with writing(self._engine) as conn:
-            return leases.end(conn, endings, now)
+            return url_endings.end(conn, endings, now)
 
     def postpone(self, rows: Sequence[Postponed], *, now: datetime) -> int:
         """Make leased rows due at a later time. Returns the rows changed."""
         with writing(self._engine) as conn:
-            return leases.postpone(conn, rows, now)
+            return url_endings.postpone(conn, rows, now)
 
     def publisher_order(self, host: str) -> PublisherOrder | None:
         """The order of the owner of a host. Look before each request: it is obeyed from the next one on."""
@@ -272,12 +285,12 @@ class Ledger:
     def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Release leased rows that were not tried (a clean stop, or pages behind a listing): due at once, no attempt counted."""
         with writing(self._engine) as conn:
-            return leases.release_urls(conn, rows, now)
+            return url_leases.release_urls(conn, rows, now)
 
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""
         with writing(self._engine) as conn:
-            return leases.expire_leases(conn, now)
+            return url_leases.expire_leases(conn, now)
 
     # ---- WebSub
 
@@ -302,7 +315,7 @@ class Ledger:
     def end_pushed(self, ended: Ended, ids: Sequence[int], *, now: datetime) -> int:
         """End a leased listing whose pushes were read, and delete these, in one commit. Returns the rows changed."""
         with writing(self._engine) as conn:
-            changed = leases.end(conn, [ended], now)  # first: like `receive`, it locks the listing before its pushes
+            changed = url_endings.end(conn, [ended], now)  # first: like `receive`, it locks the listing before its pushes
             if changed:
                 websub.delete_pushes(conn, ids)
             return changed
@@ -373,22 +386,22 @@ class Ledger:
     def pending_segments(self, *, now: datetime, limit: int) -> list[str]:
         """Ids of segments with a page that a worker can claim now, oldest first."""
         with reading(self._engine) as conn:
-            return claims.list_pending_segments(conn, now, limit)
+            return segments.list_pending_segments(conn, now, limit)
 
     def segment(self, segment_id: str) -> Segment | None:
         """The segment (without offsets) as it was saved."""
         with reading(self._engine) as conn:
-            return claims.get_segment(conn, segment_id)
+            return segments.get_segment(conn, segment_id)
 
     def known_segments(self, ids: Iterable[str]) -> set[str]:
         """Those of `ids` that were saved; the files of the others can be deleted."""
         with reading(self._engine) as conn:
-            return claims.filter_known_segments(conn, list(ids))
+            return segments.filter_known_segments(conn, list(ids))
 
     def older_segments(self, segment_id: str) -> list[str]:
         """A few segments that were saved before this one: the oldest, and those just before it."""
         with reading(self._engine) as conn:
-            return claims.select_older_segments(conn, segment_id)
+            return segments.select_older_segments(conn, segment_id)
 
     # ---- pages from outside
 
@@ -408,7 +421,7 @@ class Ledger:
     def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
         """Of URL keys, the known rows by key."""
         with reading(self._engine) as conn:
-            return submissions.find_archived_rows(conn, keys)
+            return submitted_pages.find_archived_rows(conn, keys)
 
     def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedFetch], *, now: datetime) -> set[str]:
         """Record a segment and make the rows of its pages `fetched`, in one commit: new rows, or known ones of any state.
@@ -416,24 +429,24 @@ class Ledger:
         Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows; listings' rows do not change.
         """
         with writing(self._engine) as conn:
-            return submissions.save_pages(conn, segment, pages, now)
+            return submitted_pages.save_pages(conn, segment, pages, now)
 
     # ---- queries
 
     def trace(self, url: str) -> Trace | None:
         """The row of a URL in any spelling; None if it has no row. Raises UrlError for an invalid URL that was never submitted."""
         with reading(self._engine) as conn:
-            return queries.trace(conn, url)
+            return traces.trace(conn, url)
 
     def progress(self, *sources: str) -> Progress:
         """Of these sources together, or of everything. It reads the work in progress of all sources, so ask once for several."""
         with reading(self._engine) as conn:
-            return queries.progress(conn, sources or None)
+            return progress.progress(conn, sources or None)
 
     def progress_by_source(self) -> dict[str, Progress]:
         """Of each source that has URLs. As costly as `progress` of one."""
         with reading(self._engine) as conn:
-            return queries.progress_by_source(conn)
+            return progress.progress_by_source(conn)
 
     def waiting(self, *sources: str, until: datetime) -> Waiting:
         """Pending URLs, of these sources together or of all, by whether they are due by `until`.
@@ -441,17 +454,17 @@ class Ledger:
         Counts row by row: call it only when no work is in progress.
         """
         with reading(self._engine) as conn:
-            return queries.waiting(conn, sources or None, until)
+            return progress.waiting(conn, sources or None, until)
 
     def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
         """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""
         with reading(self._engine) as conn:
-            return queries.is_fetch_due(conn, source, until)
+            return progress.is_fetch_due(conn, source, until)
 
     def outcomes(self, since: date | None = None, source: str | None = None) -> list[OutcomeCount]:
         """Counts per day, newest day first."""
         with reading(self._engine) as conn:
-            return queries.outcomes(conn, since, source)
+            return counters.outcomes(conn, since, source)
 
     def sum_counters(
         self,
@@ -465,22 +478,22 @@ class Ledger:
     ) -> list[CounterRow]:
         """Outcome counts added up by one or more of day, source, kind and outcome; newest day first."""
         with reading(self._engine) as conn:
-            return queries.sum_counters(conn, by, since, until, source, limit, offset)
+            return counters.sum_counters(conn, by, since, until, source, limit, offset)
 
     def traces(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows in the order of their ids, from above `after`: of one outcome, of one source, or all."""
         with reading(self._engine) as conn:
-            return queries.traces(conn, outcome, source, limit, after)
+            return traces.traces(conn, outcome, source, limit, after)
 
     def listings(self, source: str, *, limit: int = 500) -> list[Trace]:
         """A source's feeds, sitemaps, sections and home page, each with its last outcome."""
         with reading(self._engine) as conn:
-            return queries.listings(conn, source, limit)
+            return traces.listings(conn, source, limit)
 
     def quarantined(self, *, limit: int = 100, after: int = 0) -> list[Trace]:
         """Quarantined rows in the order of their ids, from above `after`, with stage and reason (`detail`)."""
         with reading(self._engine) as conn:
-            return queries.quarantined(conn, limit, after)
+            return traces.quarantined(conn, limit, after)
 
     # ---- repairs
 
@@ -498,7 +511,7 @@ class Ledger:
 
         An archived page is extracted again without the network, unless `refetch`. The earlier outcome does not count any more.
         """
-        keys = sorted({queries.key_of(url) for url in urls})
+        keys = sorted({traces.key_of(url) for url in urls})
         with writing(self._engine) as conn:
             requeued_rows = sum(ended_rows.retry_keys(conn, batch, now, refetch) for batch in ended_rows.batches(keys))
         last: int | None = 0
@@ -520,20 +533,20 @@ class Ledger:
 
     def retry_quarantined(self, urls: Iterable[str], *, now: datetime) -> int:
         """Requeue those of the rows that are in quarantine. Returns their number."""
-        keys = sorted({queries.key_of(url) for url in urls})
+        keys = sorted({traces.key_of(url) for url in urls})
         with writing(self._engine) as conn:
             return sum(ended_rows.retry_quarantined(conn, batch, now) for batch in ended_rows.batches(keys))
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Give quarantined rows the outcome discarded. Returns their number."""
-        keys = sorted({queries.key_of(url) for url in urls})
+        keys = sorted({traces.key_of(url) for url in urls})
         with writing(self._engine) as conn:
             return sum(ended_rows.discard(conn, batch, now) for batch in ended_rows.batches(keys))
 
     def end_dead_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
         """End the leases of owners for which `is_dead` (processes) is true. Returns the owners. The rows can be leased at once."""
         with writing(self._engine) as conn:
-            return processes.end_leases(conn, is_dead, now)
+            return dead_leases.end_leases(conn, is_dead, now)
 
     def adjust_to_clock(self, *, now: datetime) -> timedelta:
         """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`processes`).
@@ -541,7 +554,7 @@ class Ledger:
         By how much it was set back; zero in nearly every call, which then only reads.
         """
         with reading(self._engine) as conn:
-            if not processes.is_clock_adjustment_needed(conn, now):
+            if not clock_repair.is_clock_adjustment_needed(conn, now):
                 return timedelta()
         with writing(self._engine) as conn:
-            return processes.adjust_to_clock(conn, now)
+            return clock_repair.adjust_to_clock(conn, now)

@@ -23,19 +23,12 @@ from newsmill.storage.columns import make_storable_json
 from newsmill.storage.documents import make_stamp, to_row
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.adoption import read_sites
-from newsmill.storage.ledger.article_identity import (
-    StoreDecision,
-    StoredPage,
-    decide,
-    duplicate_of,
-    is_placeholder,
-    is_same_article,
-    list_documents,
-    lock_documents,
-)
+from newsmill.storage.ledger.article_identity import StoredPage, is_placeholder, is_same_article
 from newsmill.storage.ledger.claims import RENEW, Result
 from newsmill.storage.ledger.ended_rows import REEXTRACT, REQUEUED
 from newsmill.storage.ledger.revisits import EndedRevisit, RevisitPlans
+from newsmill.storage.ledger.store_decisions import StoreDecision, decide, duplicate_of
+from newsmill.storage.ledger.stored_pages import list_documents, lock_documents
 from newsmill.storage.ledger.takedown_check import refuse_removed
 from newsmill.storage.schema import documents, ledger
 from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, Upsert, fenced, is_failure, state_is

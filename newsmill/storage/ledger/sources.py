@@ -1,25 +1,25 @@
-"""Sources: their plans, the listings that a plan names, the ticks that make these listings due, and whose pages need a browser.
+"""Sources: their plans, the listings that a plan names, and the ticks that make these listings due.
 
 A listing that the plan no longer names is retired, with its parts; so are those that were found, where the plan no longer has `discover`.
-A source with `every` or `cron` has ticks, which make all its listings due; the listings
-of an adaptive source are planned one by one (`polls`).
+A source with `every` or `cron` has ticks, which make all its listings due; the listings of an adaptive source are planned one by one
+(`poll_plans`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
+from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.columns import dump_source, load_source
-from newsmill.storage.ledger import polls
+from newsmill.storage.ledger import poll_plans, polls
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.ledger.links import insert_rows, make_row
 from newsmill.storage.ledger.priority import FROM_BACKFILL, FROM_PLAN, RANK_LISTING
-from newsmill.storage.processes import CLOCK_SLACK
 from newsmill.storage.schema import hosts, ledger, listing_schedules, sources
 from newsmill.storage.statements import FOUND, IS_LISTING, NOW, AnyRow, CounterUpdates, Upsert, state_is
 from newsmill.text.urls import make_spider_url
@@ -152,21 +152,21 @@ NextTick = Callable[[Source, datetime], datetime]
 # Errors of time zone and summer time set a clock back by up to this. One that was set back by more had a wrong time of day before.
 MAX_CLOCK_SET_BACK = timedelta(hours=2)
 
-_BY_NAME = sources.c.name == bindparam("b_name")
+BY_NAME = sources.c.name == bindparam("b_name")
 _INSERT = Upsert(sources, ("name",))
 _ALL = select(sources).order_by(sources.c.name)
-_ONE = select(sources).where(_BY_NAME)
+_ONE = select(sources).where(BY_NAME)
 _LOCK = _ONE.with_for_update()
-_CHANGE = update(sources).where(_BY_NAME).values(plan=bindparam("b_plan"), enabled=bindparam("b_enabled"), next_tick_at=bindparam("b_next"))
-_ENABLE = update(sources).where(_BY_NAME).values(enabled=bindparam("b_enabled"))
+_CHANGE = update(sources).where(BY_NAME).values(plan=bindparam("b_plan"), enabled=bindparam("b_enabled"), next_tick_at=bindparam("b_next"))
+_ENABLE = update(sources).where(BY_NAME).values(enabled=bindparam("b_enabled"))
 
 _ENABLED = select(sources).where(sources.c.enabled).order_by(sources.c.name)
 # In the order of its index: by name, SQLite would read all sources.
 _DUE = select(sources).where(sources.c.enabled, sources.c.next_tick_at <= NOW).order_by(sources.c.next_tick_at)
-_NOT_TICKED = and_(_BY_NAME, sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
+_NOT_TICKED = and_(BY_NAME, sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_NOT_TICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
-_NEXT_POLL = update(sources).where(_BY_NAME).values(next_tick_at=bindparam("b_next"))
-_LAST_POLL = update(sources).where(_BY_NAME).values(last_tick_at=NOW)
+_NEXT_POLL = update(sources).where(BY_NAME).values(next_tick_at=bindparam("b_next"))
+_LAST_POLL = update(sources).where(BY_NAME).values(last_tick_at=NOW)
 _RESCHEDULE = update(sources).where(_NOT_TICKED).values(next_tick_at=bindparam("b_next"))
 # A tick leaves out retired listings, and those that discovery found or guessed and that are gone. It also leaves out what a section found
 # (next pages), and the parts of a sitemap index that have shown nothing new lately: an index may name 50,000 of them.
@@ -215,9 +215,9 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         next_at = stored.next_tick_at if same_times else now
         conn.execute(_CHANGE, {"b_name": source.name, "b_plan": plan, "b_enabled": source.enabled, "b_next": next_at})
         if not same_times or (source.enabled and not old.enabled):
-            polls.unplan(conn, source.name)
+            poll_plans.unplan(conn, source.name)
         elif not source.enabled:
-            polls.stop(conn, source.name)
+            poll_plans.stop(conn, source.name)
     if source.enabled:  # a paused source gets its listings when it is resumed; otherwise they would be read now
         update_listings(conn, source, listings, now)
 
@@ -236,10 +236,10 @@ def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bo
     if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
         return False
     if not enabled:
-        polls.stop(conn, name)
+        poll_plans.stop(conn, name)
     elif (source := get_source(conn, name)) is not None:
         update_listings(conn, source, make_listing_rows(source, now), now)
-        polls.unplan(conn, name)
+        poll_plans.unplan(conn, name)
     return True
 
 
@@ -296,34 +296,3 @@ def decide_tick(
     base = max(now, last_tick_at) if is_time_of_day and last_tick_at is not None else now
     scheduled = next_tick(source, base)
     return (False, scheduled) if next_tick_at - scheduled > CLOCK_SLACK else (False, None)
-
-
-# ---- rendering
-#
-# A source with `render = "auto"` counts in `sources.script_pages` its pages in a row whose text only a browser showed. The crawler renders
-# all pages of a source with MIN_SCRIPT_PAGES such pages, and fetches a sample without the browser, which can set the number back to 0.
-
-MIN_SCRIPT_PAGES = 5  # one page without text may be a video or a gallery
-
-_SCRIPT_SOURCES = select(sources.c.name).where(sources.c.script_pages >= MIN_SCRIPT_PAGES)
-_ADD = update(sources).where(_BY_NAME).values(script_pages=sources.c.script_pages + bindparam("b_count"))
-_SET = update(sources).where(_BY_NAME).values(script_pages=bindparam("b_count"))
-_IS_RENDERED = ledger.c.rendering == "done"
-_COUNT = select(ledger.c.source, func.count().label("n")).where(_IS_RENDERED).group_by(ledger.c.source)
-
-
-def list_script_sources(conn: Connection) -> set[str]:
-    return set(conn.execute(_SCRIPT_SOURCES).scalars())
-
-
-def count_script_pages(conn: Connection, pages: Mapping[str, Sequence[bool]]) -> None:
-    for name in sorted(pages):
-        needed = list(pages[name])
-        last_plain = max((number for number, is_needed in enumerate(needed) if not is_needed), default=None)
-        count = len(needed) if last_plain is None else len(needed) - 1 - last_plain
-        conn.execute(_ADD if last_plain is None else _SET, {"b_name": name, "b_count": count})
-
-
-def count_rendered(conn: Connection, source: str | None) -> dict[str, int]:
-    statement = _COUNT if source is None else _COUNT.where(ledger.c.source == source)
-    return {row.source or "": int(row.n) for row in conn.execute(statement)}

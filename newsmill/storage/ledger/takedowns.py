@@ -30,8 +30,8 @@ from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.search.erasure import forget_words, merge_deleted_words
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, remove
-from newsmill.storage.ledger.article_identity import lock_ids
 from newsmill.storage.ledger.barred_urls import FORGOTTEN, TEXT_KEY, BarredUrl, bar, make_path_key, make_text_key
+from newsmill.storage.ledger.stored_pages import lock_ids
 from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, merge_evidence
 from newsmill.storage.private_files import make_image_name
 from newsmill.storage.schema import documents, ledger, revisions, segments, takedowns

@@ -1,0 +1,47 @@
+"""Segments: the files of the archive that were saved, each with the pages of many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select
+
+from newsmill.model import Segment
+from newsmill.storage.ledger.claims import CLAIMABLE
+from newsmill.storage.ledger.ended_rows import batches
+from newsmill.storage.schema import ledger, segments
+from newsmill.storage.statements import IN_SEGMENT, LIMIT, Upsert
+
+_INSERT = Upsert(segments, ("id",))
+
+
+def insert_segment(conn: Connection, segment: Segment) -> None:
+    """Record a segment, if it is not recorded yet."""
+    _INSERT.run(conn, [{"id": segment.id, "pages": segment.pages, "length": segment.length, "created_at": segment.created_at}])
+
+
+OLDER_SEGMENTS = 4  # by which an archive is recognized, of each kind
+
+# A segment's id begins with its time, so the order of ids is that of age.
+_PENDING_SEGMENTS = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)
+_SEGMENT = select(segments).where(segments.c.id == bindparam("b_id"))
+_KNOWN_SEGMENTS = select(segments.c.id).where(segments.c.id.in_(bindparam("b_ids", expanding=True)))
+
+
+def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:
+    return list(conn.execute(_PENDING_SEGMENTS, {"b_now": now, "b_limit": limit}).scalars())
+
+
+def get_segment(conn: Connection, segment_id: str) -> Segment | None:
+    row = conn.execute(_SEGMENT, {"b_id": segment_id}).one_or_none()
+    return None if row is None else Segment(id=row.id, pages=row.pages, length=row.length, created_at=row.created_at)
+
+
+def select_older_segments(conn: Connection, segment_id: str) -> list[str]:
+    older = select(segments.c.id).where(segments.c.id < segment_id).limit(OLDER_SEGMENTS)  # ids begin with their time
+    return [id_ for order in (segments.c.id, segments.c.id.desc()) for id_ in conn.scalars(older.order_by(order))]
+
+
+def filter_known_segments(conn: Connection, ids: Sequence[str]) -> set[str]:
+    return {known for batch in batches(ids) for known in conn.execute(_KNOWN_SEGMENTS, {"b_ids": batch}).scalars()}

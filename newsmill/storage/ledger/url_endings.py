@@ -1,0 +1,161 @@
+"""How the lease of a URL ends without a saved page: with an outcome, or postponed to a later time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
+from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, State
+from newsmill.storage.ledger import polls, redirects, revisits
+from newsmill.storage.ledger.ended_rows import extract_first_pages
+from newsmill.storage.ledger.polls import Poll
+from newsmill.storage.ledger.revisits import EndedRevisit
+from newsmill.storage.schema import ledger
+from newsmill.storage.statements import FREE, NOW, RECORD_FAILURE, SET_FAILING, AnyRow, CounterUpdates, fenced, is_failure, state_is
+
+READ_OUTCOMES = frozenset({Outcome.LISTED, Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED})
+_IS_EMPTY = {Outcome.LISTED: False, Outcome.EMPTY_LISTING: True}  # by the outcome of a poll; the others do not say it
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A leased row with an outcome that needs no worker: a listing, a refusal, a failure."""
+
+    id: int
+    fence: int
+    ending: OutcomeRecord
+    etag: str | None = None  # for the next fetch; None deletes the stored one
+    last_modified: str | None = None
+    cache_seconds: float | None = None  # of a listing: for how long the response may be reused; None keeps the stored value
+    update_interval: timedelta | None = None  # of a feed: how often it says that it changes; None keeps the stored value
+    leads_to: Link | None = None  # of a redirect to another site: what is fetched in its place
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A leased row to be tried again at `next_at`. `count_attempt`: whether this try counts. `failure`: how it failed, if it did."""
+
+    id: int
+    fence: int
+    next_at: datetime
+    detail: str | None = None
+    count_attempt: bool = True
+    failure: OutcomeRecord | None = None
+
+
+_LEASED_ROWS = (
+    select(*(ledger.c[name] for name in ("id", "fence", "source", "kind", "outcome", "document_id", "segment", "parts")))
+    .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching"))
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+_END = (
+    update(ledger)
+    .where(fenced("fetching"))
+    .values(
+        **FREE,
+        **SET_FAILING,
+        state=bindparam("b_state"),
+        outcome=bindparam("b_outcome"),
+        detail=bindparam("b_detail"),
+        stage=None,
+        ended_at=NOW,
+        etag=bindparam("b_etag"),
+        last_modified=bindparam("b_last_modified"),
+    )
+)
+_POSTPONE = (
+    update(ledger)
+    .where(fenced("fetching"))
+    .values(**FREE, state="due", next_at=NOW, detail=bindparam("b_detail"), attempts=ledger.c.attempts + bindparam("b_counted"))
+)
+_POSTPONE_FAILED = _POSTPONE.values(**RECORD_FAILURE)
+
+
+def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
+    if not endings:
+        return 0
+    leased_rows = {(row.id, row.fence): row for row in conn.execute(_LEASED_ROWS, {"b_ids": [ended.id for ended in endings]})}
+    current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
+    revisited = {key: ended for key, ended in current.items() if revisits.is_revisit(leased_rows[key])}
+    revisits.end(conn, [EndedRevisit(leased_rows[key], ended.ending) for key, ended in revisited.items()], now)
+    current = {key: ended for key, ended in current.items() if key not in revisited}
+    divided = {key for key, ended in current.items() if _has_first_page(leased_rows[key], ended.ending.outcome)}
+    extract_first_pages(conn, [row_id for row_id, _ in sorted(divided)], now)
+    current = {key: _limit_redirects(conn, ended) for key, ended in current.items() if key not in divided}
+    if current:
+        conn.execute(_END, [_outcome_values(ended, leased_rows[key].kind, now) for key, ended in current.items()])
+    revisits.note_gone(conn, (leased_rows[key] for key, ended in current.items() if ended.ending.outcome is Outcome.GONE), now)
+    listings = [ended for key, ended in current.items() if leased_rows[key].kind != Kind.PAGE]
+    polls.record(conn, [_to_poll(ended) for ended in listings], now)
+    counters = CounterUpdates()
+    for key, ended in current.items():
+        counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
+    counters.write(conn)
+    for ended in current.values():
+        if ended.leads_to is not None:
+            redirects.follow(conn, ended.id, ended.leads_to, now)
+    return len(current) + len(revisited) + len(divided)
+
+
+def _has_first_page(row: AnyRow, outcome: Outcome) -> bool:
+    """Whether a failed fetch was to bring the further pages of an article whose first page is archived, and not extracted yet."""
+    return row.parts == [] and row.segment is not None and row.outcome is None and OUTCOMES[outcome].state is State.FAILED
+
+
+def _limit_redirects(conn: Connection, ended: Ended) -> Ended:
+    if ended.leads_to is None or not redirects.is_too_long(conn, ended.leads_to.found_on):
+        return ended
+    ending = OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_SITE_REDIRECTS} redirects from site to site")
+    return replace(ended, ending=ending, leads_to=None)
+
+
+def _to_poll(ended: Ended) -> Poll:
+    outcome = ended.ending.outcome
+    return Poll(ended.id, outcome in READ_OUTCOMES, ended.cache_seconds, ended.update_interval, _IS_EMPTY.get(outcome))
+
+
+def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
+    return {
+        "b_failed_at": now if is_failure(kind, ended.ending.outcome) else None,
+        "b_id": ended.id,
+        "b_fence": ended.fence,
+        "b_now": now,
+        "b_state": OUTCOMES[ended.ending.outcome].state.value,
+        "b_outcome": ended.ending.outcome.value,
+        "b_detail": ended.ending.detail,
+        "b_etag": ended.etag,
+        "b_last_modified": ended.last_modified,
+    }
+
+
+def postpone(conn: Connection, rows: Sequence[Postponed], now: datetime) -> int:
+    """A failed revisit is not retried but planned again."""
+    failures = {(row.id, row.fence): row for row in rows if row.failure is not None}
+    leased_rows = conn.execute(_LEASED_ROWS, {"b_ids": [id_ for id_, _ in failures]}).all() if failures else []
+    revisited = {(row.id, row.fence): row for row in leased_rows if revisits.is_revisit(row) and (row.id, row.fence) in failures}
+    ended = [(row, failures[key]) for key, row in revisited.items()]
+    revisits.end(conn, [EndedRevisit(row, failed.failure, failed.next_at) for row, failed in ended if failed.failure is not None], now)
+    ordered = sorted((row for row in rows if (row.id, row.fence) not in revisited), key=lambda row: row.id)
+    waiting = [_postponed_values(row) for row in ordered if row.failure is None]
+    failed = [
+        {
+            **_postponed_values(row),
+            "b_failed_at": now,
+            "b_failure": row.failure.outcome.value,
+            "b_failure_detail": row.failure.detail,
+        }
+        for row in ordered
+        if row.failure is not None
+    ]
+    changed = len(revisited) + (conn.execute(_POSTPONE, waiting).rowcount if waiting else 0)
+    return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)
+
+
+def _postponed_values(row: Postponed) -> dict[str, Any]:
+    return {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
