@@ -71,7 +71,7 @@ def feeds(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         for number in range(options.feeds):
             name = "live" if number % FEEDS_PER_LIVE_FEED == 0 else "feed"
             feed = f"http://{make_host(number)}:{options.port}/{name}.xml"
-            ledger.put_source(Source(f"s{number}", feeds=(feed,), every=timedelta(minutes=1), discover=False), now=now())
+            ledger.sources.put(Source(f"s{number}", feeds=(feed,), every=timedelta(minutes=1), discover=False), now=now())
         with running(env, folder, "scheduler") as scheduler, running(env, folder, "crawler") as crawler:
             until(lambda: fetched(ledger) >= options.feeds, 300)  # each has one article
             first, began, before = (spent(crawler), spent(scheduler)), time.monotonic(), polled(ledger)
@@ -136,7 +136,7 @@ def read_sitemaps(options: argparse.Namespace, folder: Path, template: Path, lis
         for name in names(options):
             sitemap = f"http://{name}/maps/{name.partition(':')[0]}.xml"
             source = Source(name, sitemaps=(sitemap,), politeness=Politeness(options.delay), discover=False, every=timedelta(days=1))
-            ledger.put_source(source, now=now())
+            ledger.sources.put(source, now=now())
         with running(env, folder, "crawler") as crawler:
             until(lambda: fetched(ledger) >= new * options.hosts, 600)
             return spent(crawler)
@@ -151,8 +151,8 @@ def fetch(options: argparse.Namespace, folder: Path, pages: int) -> Spent:
     with open_crawler_store(folder) as (env, ledger):
         for name in names(options):
             source = Source(name, homepage=None, politeness=Politeness(delay=options.delay), discover=False, every=timedelta(days=1))
-            ledger.put_source(source, now=now())
-        ledger.add([Link(f"http://{name}/a/{page}.html", source=name) for page in range(pages) for name in names(options)], now=now())
+            ledger.sources.put(source, now=now())
+        ledger.links.add([Link(f"http://{name}/a/{page}.html", source=name) for page in range(pages) for name in names(options)], now=now())
         with running(env, folder, "crawler") as crawler:
             until(lambda: fetched(ledger) >= pages * options.hosts, 600)
             return spent(crawler)
@@ -281,7 +281,7 @@ def fetched(ledger: Ledger) -> int:
 def polled(ledger: Ledger) -> Counter[str]:
     """Return the number of feed polls so far, by outcome."""
     rounds: Counter[str] = Counter()
-    for row in ledger.outcomes(now().date() - timedelta(days=1)):
+    for row in ledger.counters.list_outcomes(now().date() - timedelta(days=1)):
         if row.kind is Kind.FEED:
             rounds[row.outcome.value] += row.n
     return rounds

@@ -131,7 +131,7 @@ class Fairness(Installation):
         for number, home in enumerate(self.world.homes()):
             name = f"{'site' if number < HONEST else 'hostile'}-{number}"
             source = Source(name, feeds=(f"{home}/feed.xml",), every=POLL, politeness=politeness, discover=False, revisit=())
-            self.ledger.put_source(source, now=datetime.now(UTC))
+            self.ledger.sources.put(source, now=datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def measure(hostile: int, options: argparse.Namespace) -> Measured:
             time.sleep(0.5)
         cpu, load, now = installation.cpu_seconds(), os.getloadavg()[0], time.time()
         stored_at = read_times(installation)
-        outcomes = {str(outcome): n for outcome, n in installation.ledger.progress().outcomes.items() if n}
+        outcomes = {str(outcome): n for outcome, n in installation.ledger.progress.count().outcomes.items() if n}
         deferred = installation.ledger.deferred.count()
     published = [
         (sites.world.url(index * (HONEST + hostile) + site), sites.start + (index + 1) * ARTICLE_SECONDS)

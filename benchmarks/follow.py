@@ -293,7 +293,7 @@ class Follower:
 
     def _read_health(self) -> None:
         with context.open_context(self.settings, upgrade=False) as app:
-            sources = app.ledger.sources()
+            sources = app.ledger.sources.list_all()
             found = SourceHealthReader(app.engine).read_all(sources, now=self.clock())
         for source in sources:
             health = to_health_record(found[source.name])

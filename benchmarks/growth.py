@@ -126,7 +126,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     store(engine, copied)
     by_id = timed(lambda document: reader.get(document.id), some)
     by_url = timed(lambda document: reader.get(document.url), some)
-    traced = timed(lambda document: book.trace(document.url), some)
+    traced = timed(lambda document: book.traces.get(document.url), some)
     alone = timed(lambda document: near.of(document.id), some[COPIES:])
     alike = timed(lambda document: near.of(document.id), copied)
     assert all(near.of(document.id) for document in copied)
@@ -412,14 +412,14 @@ def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
     claims = []
     for rows in (leased[first : first + SEGMENT] for first in range(0, len(leased), SEGMENT)):
         segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{rows[0].id:08x}", len(rows), 1000, now)
-        book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
-        claims += book.claim_segment(segment.id, "benchmark", seconds=600, now=now)
+        book.url_leases.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
+        claims += book.claims.claim(segment.id, "benchmark", seconds=600, now=now)
     assert len(claims) == len(found), (len(leased), len(claims))
     results = [Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), by_url[claim.url])) for claim in claims]
     with server_time(engine) as server:
         began, cpu = time.perf_counter(), time.process_time()
         for number in range(0, len(found), COMMIT):
-            book.store(results[number : number + COMMIT], now=now, owner="benchmark", seconds=600)
+            book.results.store(results[number : number + COMMIT], now=now, owner="benchmark", seconds=600)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - began
     return 1000 * (cpu + server[0]) / len(found), 1000 * wall / len(found)
 
@@ -428,10 +428,10 @@ def lease(engine: Engine, book: Ledger, links: list[Link], now: datetime) -> lis
     """Add new URLs to the ledger and lease them as a crawler does."""
     with writing(engine) as conn:  # release the hosts of the last turn
         conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
-    book.add(links, now=now)
+    book.links.add(links, now=now)
     leased = []
-    for host in book.lease_hosts("benchmark", limit=10_000, seconds=60, now=now):
-        leased += book.lease_urls(host.host, "benchmark", limit=len(links), seconds=60, now=now)
+    for host in book.hosts.lease("benchmark", limit=10_000, seconds=60, now=now):
+        leased += book.url_leases.lease(host.host, "benchmark", limit=len(links), seconds=60, now=now)
     assert {row.url for row in leased} == {link.url for link in links}, (len(leased), len(links))
     return leased
 

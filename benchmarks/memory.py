@@ -75,11 +75,11 @@ def extract_repeatedly(pages: int, until: float, env: dict[str, str], folder: Pa
         with suppress(KeyboardInterrupt):  # use the samples so far
             while done < pages and time.monotonic() < until:
                 if done == opened:
-                    opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
+                    opened += store.ledger.retries.retry(now=now(), outcome=Outcome.STORED)
                 if not queue.depth():  # includes pages to retry after a crash
-                    queue.enqueue_missing(store.ledger.pending_segments(now=now(), limit=100_000))
+                    queue.enqueue_missing(store.ledger.segments.list_pending(now=now(), limit=100_000))
                 time.sleep(SECONDS_PER_SAMPLE)
-                states = store.ledger.progress().states
+                states = store.ledger.progress.count().states
                 done = opened - states.get(State.FETCHED, 0) - states.get(State.PROCESSING, 0)
                 samples.append((done, resident(worker.pid)))
                 if len(samples) % 60 == 0:

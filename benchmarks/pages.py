@@ -76,7 +76,7 @@ def main() -> None:
 def fill(context: AppContext, many: int, sources: int, days: int) -> None:
     """Write the sources, a ledger row, a document and its words for each number, and the counters that the ledger would have."""
     for number in range(sources):
-        context.ledger.put_source(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
+        context.ledger.sources.put(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
     every = rows(many, sources)
     while batch := list(islice(every, 2000)):
         with context.engine.begin() as conn:

@@ -57,13 +57,17 @@ def install(clock: SimulatedClock) -> None:
     """Give this process the simulated clock wherever it does not come from an AppContext, and keep real times real."""
     from newsmill.cli import terminal
     from newsmill.storage import database, processes
-    from newsmill.storage.ledger import Ledger, clock_repair
+    from newsmill.storage.ledger import clock_repair
+    from newsmill.storage.ledger.claims import Claims
     from newsmill.storage.ledger.deferred import DeferredPages
+    from newsmill.storage.ledger.host_leases import Hosts
+    from newsmill.storage.ledger.result_commits import Results
+    from newsmill.storage.ledger.url_leases import UrlLeases
 
     terminal.now = clock
     database.read_clock = lambda _: clock()
     database.Clock.__call__ = lambda _: clock()
-    for cls in (Ledger, DeferredPages):
+    for cls in (Hosts, UrlLeases, Claims, Results, DeferredPages):
         for name, method in inspect.getmembers(cls, inspect.isfunction):
             if "seconds" in inspect.signature(method).parameters:
                 setattr(cls, name, scale_seconds(method, clock.speed))

@@ -195,10 +195,10 @@ def reprocess(processes: int) -> None:
     """Requeue all stored pages, start workers and the scheduler, and wait until all are stored."""
     settings = configuration.load()
     with context.open_context(settings) as store, context.open_redis(settings):
-        requeued = store.ledger.retry(now=now(), outcome=Outcome.STORED)
+        requeued = store.ledger.retries.retry(now=now(), outcome=Outcome.STORED)
         children = [child for child in make_children(processes) if child.name != "crawler"]
         with Supervisor(children, environ=os.environ, logs=context.logs_folder(settings), report=print) as supervisor:
-            while any(store.ledger.progress().states.get(state, 0) for state in ("fetched", "processing")):
+            while any(store.ledger.progress.count().states.get(state, 0) for state in ("fetched", "processing")):
                 time.sleep(SECONDS_PER_CHECK)
                 supervisor.watch()
         print(f"{requeued} pages extracted again")

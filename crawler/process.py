@@ -243,12 +243,12 @@ def open_source_crawl(source: str | None, max_pages: int | None) -> Iterator[Cra
     with open_context(settings, create=True) as context:
         known = [] if settings.sources_file is None else configuration.read_sources(settings.sources_file)
         for planned in known:
-            context.ledger.put_source(planned, now=context.now())
-        names = [planned.name for planned in context.ledger.sources()]
+            context.ledger.sources.put(planned, now=context.now())
+        names = [planned.name for planned in context.ledger.sources.list_all()]
         if source is not None and source not in names:
             raise unknown_source(context, source)
         for name in names if source is None else [source]:
-            context.ledger.read_listings(name, now=context.now())
+            context.ledger.sources.make_listings_due(name, now=context.now())
         heartbeat = Heartbeat(context.engine, role="crawler")
         with open_redis(settings) as redis, closing(open_queue(settings, redis.url)) as queue:
             yield CrawlSetup(

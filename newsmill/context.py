@@ -308,7 +308,7 @@ def _embedded_url(data: Path) -> str | None:
 
 def find_source(store: AppContext, name: str) -> Source:
     """The source with this name. Raises ConfigError if there is none."""
-    source = store.ledger.source(name)
+    source = store.ledger.sources.get(name)
     if source is None:
         raise unknown_source(store, name)
     return source
@@ -316,5 +316,5 @@ def find_source(store: AppContext, name: str) -> Source:
 
 def unknown_source(store: AppContext, name: str) -> Exception:
     """The error for the name of a source that does not exist."""
-    names = [source.name for source in store.ledger.sources()]
+    names = [source.name for source in store.ledger.sources.list_all()]
     return ConfigError(f"source {name!r} does not exist" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))

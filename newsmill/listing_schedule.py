@@ -89,7 +89,7 @@ class SourceSchedule:
 def read_schedule(context: AppContext, source: Source) -> SourceSchedule:
     """The schedule of a source. May raise ServiceError."""
     pattern = SourcePatterns(context.engine).get(source.name) if source.is_adaptive else None
-    return SourceSchedule(tuple(_describe(one, source, pattern) for one in context.ledger.list_polled(source.name)), pattern)
+    return SourceSchedule(tuple(_describe(one, source, pattern) for one in context.ledger.poll_plans.list_polled(source.name)), pattern)
 
 
 def _describe(listing: PolledListing, source: Source, pattern: SourcePattern | None) -> ListingSchedule:

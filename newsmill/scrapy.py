@@ -343,7 +343,7 @@ class LocalDestination:
         known = [one for one in links if one.source not in unknown]
         for refused in (one for one in links if one.source in unknown):
             log.warning("link %s is not stored: %s", refused.url[:200], unknown[refused.source])
-        self._context.ledger.add(known, now=datetime.now(UTC))
+        self._context.ledger.links.add(known, now=datetime.now(UTC))
         return len(links) - len(known)
 
     def close(self) -> None:
@@ -351,7 +351,7 @@ class LocalDestination:
 
     def _find_unknown_sources(self, names: set[str | None]) -> dict[str | None, str]:
         """Those of the sources that do not exist, and what to do."""
-        unknown = [name for name in names if name is not None and self._context.ledger.source(name) is None]
+        unknown = [name for name in names if name is not None and self._context.ledger.sources.get(name) is None]
         return {name: str(context.unknown_source(self._context, name)) for name in unknown}
 
 

@@ -65,7 +65,7 @@ def test_filled_urls_are_known_in_a_sitemap(benchmark_module: Any, tmp_path: Pat
     crawling.write_sitemaps(tmp_path, 1, 8093, known=6, new=2)
     sitemap = (tmp_path / "www" / "maps" / f"{crawling.make_host(0)}.xml").read_text()
     links = [Link(part.partition("<")[0], Kind.PAGE, None, "sitemap") for part in sitemap.split("<loc>")[1:]]
-    added = ledger.add(links, now=NOW)
+    added = ledger.links.add(links, now=NOW)
     engine.dispose()
     assert (added.known, added.new) == (6, 2)
 

@@ -73,9 +73,9 @@ def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResu
         by_hand = [paper.url + row["url"] for row in OTHERS if row["url"] not in linked]  # no listing links to them
         engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
         ledger = Ledger(engine)
-        ledger.add([Link(url) for url in by_hand], now=datetime.now(UTC))
+        ledger.links.add([Link(url) for url in by_hand], now=datetime.now(UTC))
         with running(data):
-            wait_until(lambda: ledger.progress().pending == 0)
+            wait_until(lambda: ledger.progress.count().pending == 0)
         yield CrawlResult(paper, data, ledger, Documents(engine), documents)
         engine.dispose()
 
@@ -113,7 +113,7 @@ def test_article_comes_out_exactly(crawl_result: CrawlResult, article: Article) 
 
 @pytest.mark.parametrize("row", OTHERS, ids=lambda row: row["url"])
 def test_every_other_row_of_the_ledger_has_its_outcome(crawl_result: CrawlResult, row: dict[str, str]) -> None:
-    trace = crawl_result.ledger.trace(crawl_result.paper.url + row["url"])
+    trace = crawl_result.ledger.traces.get(crawl_result.paper.url + row["url"])
     assert trace is not None
     listings = {"/", "/de/stadt/"}
     expected = {"listed"} if row["url"] in listings else STORED_OR_DUPLICATE if row["outcome"] == "duplicate" else {row["outcome"]}

@@ -146,7 +146,7 @@ def test_submit_queues_urls_in_a_data_folder(tmp_path: Path) -> None:
     assert newsmill.submit(iter(given), where=tmp_path / "data") == SubmissionCounts(new=2, known=0, bad_url=1)
     assert newsmill.submit(given[:2], where=tmp_path / "data") == SubmissionCounts(new=0, known=2, bad_url=0)
     engine = database.connect(f"sqlite:///{tmp_path / 'data' / 'newsmill.sqlite'}")
-    outcomes = {trace.url: trace.outcome for trace in Ledger(engine).traces()}
+    outcomes = {trace.url: trace.outcome for trace in Ledger(engine).traces.list_all()}
     engine.dispose()
     assert outcomes == {"https://paper.example/1": None, "https://paper.example/2": None, "no url": Outcome.BAD_URL}
     with newsmill.open(tmp_path / "data") as corpus:

@@ -105,7 +105,7 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
     Raises ServiceError when database or archive are away; the pages are pending again when the lease ends.
     """
     app = context.app
-    claims = app.ledger.claim_segment(segment_id, context.owner, seconds=context.lease_seconds, now=app.now())
+    claims = app.ledger.claims.claim(segment_id, context.owner, seconds=context.lease_seconds, now=app.now())
     flush_interval = min(MAX_BATCH_TIME, timedelta(seconds=context.lease_seconds / 3))
     batch: list[Result] = []
     flushed_at = app.now()
@@ -128,12 +128,12 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
             app.ledger.deferred.set_aside(deferred, now=app.now())
             context.has_deferred.set()
         site_learning.count_paths(app.fast_path_stats, state.paths)
-        app.ledger.count_script_pages(state.script_pages)
+        app.ledger.rendering.count_script_pages(state.script_pages)
         if claims:
             context.pages_outage.report_success()
     finally:
         if context.stop.is_set():
-            app.ledger.release_segment(segment_id, context.owner, now=app.now())
+            app.ledger.claims.release(segment_id, context.owner, now=app.now())
 
 
 def select_affordable(budgets: CpuBudgets, claims: Sequence[ClaimedPage], deferred: list[ClaimedPage]) -> Iterator[ClaimedPage]:
@@ -161,9 +161,9 @@ def read_deferred(context: WorkerContext, claims: Sequence[ClaimedPage]) -> None
                 break
         flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
-        app.ledger.count_script_pages(state.script_pages)
+        app.ledger.rendering.count_script_pages(state.script_pages)
     finally:
-        app.ledger.release_segment(segment_id, context.owner, now=app.now())
+        app.ledger.claims.release(segment_id, context.owner, now=app.now())
 
 
 def read_archived_pages(
@@ -183,7 +183,7 @@ def read_archived_pages(
             for claim in claims:
                 yield claim, _read_archived_page(segment, claim.offset)
     except ArchiveDamaged as error:  # the file is missing
-        app.archive.require_files(app.ledger.older_segments(segment_id))
+        app.archive.require_files(app.ledger.segments.list_older(segment_id))
         log.warning("%s; its pages end with archive_damaged", error)
         for claim in claims:
             yield claim, error
@@ -209,7 +209,7 @@ def flush_batch(context: WorkerContext, segment_id: str, batch: list[Result]) ->
         batch.clear()
     else:
         ledger, now = context.app.ledger, context.app.now()
-        ledger.renew_segment(segment_id, context.owner, seconds=context.lease_seconds, now=now)
+        ledger.claims.renew(segment_id, context.owner, seconds=context.lease_seconds, now=now)
 
 
 def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
@@ -219,17 +219,17 @@ def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
     """
     ledger, now = context.app.ledger, context.app.now
     try:
-        ledger.store(results, now=now(), owner=context.owner, seconds=context.lease_seconds)
+        ledger.results.store(results, now=now(), owner=context.owner, seconds=context.lease_seconds)
         log_failures(results)
     except SlowCommitError as error:
         first = results[0].claim
         if len(results) == 1:
             log.warning("%s is deferred: %s", format_name(first.source, f"page {first.url}"), error)
-            ledger.report_crash(first, "store", f"deadline: {error}", now=now())
+            ledger.claims.report_crash(first, "store", f"deadline: {error}", now=now())
             return
         log.warning("segment %s: %s; the batch is stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):
-            ledger.renew_segment(first.segment, context.owner, seconds=context.lease_seconds, now=now())
+            ledger.claims.renew(first.segment, context.owner, seconds=context.lease_seconds, now=now())
             store_results(context, half)
 
 
@@ -272,7 +272,7 @@ def extract_page(
     state = state or SegmentState()
 
     def mark() -> None:
-        state.is_marked = context.app.ledger.mark_in_progress(claim, now=context.app.now())
+        state.is_marked = context.app.ledger.claims.mark_in_progress(claim, now=context.app.now())
 
     if claim.is_suspect or state.is_marked:
         mark()
@@ -282,7 +282,7 @@ def extract_page(
     profile = find_profile(context, page, state.profile_versions)
 
     def renew() -> None:
-        context.app.ledger.renew_segment(claim.segment, context.owner, seconds=context.lease_seconds, now=context.app.now())
+        context.app.ledger.claims.renew(claim.segment, context.owner, seconds=context.lease_seconds, now=context.app.now())
 
     def read(page: Page, profile: Profile | None, *, brief: bool, is_reextraction: bool) -> ExtractionResult | SandboxCrash:
         result = context.sandbox.read(
@@ -393,7 +393,7 @@ def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCras
     if crash.cpu_seconds is not None and crash.cpu_seconds < context.sandbox.limits.cpu:
         ledger.deferred.put(claim, crash.reason, now=now)
     else:
-        ledger.report_crash(claim, crash.stage, crash.reason, now=now, final=crash.cpu_seconds is not None)
+        ledger.claims.report_crash(claim, crash.stage, crash.reason, now=now, final=crash.cpu_seconds is not None)
     context.has_deferred.set()
 
 

@@ -84,7 +84,9 @@ class SegmentState:
     profile_versions: dict[str, ProfileVersion | None] = field(default_factory=dict)  # by site; per segment, so that a new one is used soon
     paths: dict[tuple[str, int], Counter[ExtractionPath]] = field(default_factory=lambda: defaultdict(Counter))  # by site and version
     is_marked: bool = False
-    script_pages: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))  # by source; see Ledger.count_script_pages
+    script_pages: dict[str, list[bool]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # by source; see Ledger.rendering.count_script_pages
 
 
 def find_source(context: WorkerContext, name: str | None, sources: dict[str, Source | None]) -> Source | None:
@@ -92,7 +94,7 @@ def find_source(context: WorkerContext, name: str | None, sources: dict[str, Sou
     if name is None:
         return None
     if name not in sources:
-        sources[name] = context.app.ledger.source(name)
+        sources[name] = context.app.ledger.sources.get(name)
     return sources[name]
 
 

@@ -126,12 +126,12 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     ledger, archive = context.app.ledger, context.app.archive
     if context.heartbeat is not None:
         context.heartbeat.beat(now)
-    if back := ledger.adjust_to_clock(now=now):
+    if back := ledger.clock_repair.adjust(now=now):
         log.warning("the clock was set back by %s; due times are moved back with it", back)
-    ledger.end_dead_leases(is_dead, now=now)
-    ledger.expire_leases(now=now)
+    ledger.dead_leases.end(is_dead, now=now)
+    ledger.url_leases.expire(now=now)
     is_checked = context.ticks_checked_at is not None and abs(now - context.ticks_checked_at) < TICK_CHECK_INTERVAL
-    for name in ledger.tick(now=now, next_tick=find_next_tick, only_due=is_checked):
+    for name in ledger.sources.tick(now=now, next_tick=find_next_tick, only_due=is_checked):
         log.info("source %s is due", name)
     context.ticks_checked_at = context.ticks_checked_at if is_checked else now
     per_minute, freshness = context.app.settings.polls_per_minute, context.app.settings.freshness
@@ -141,7 +141,7 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     for name in ledger.backfills.end_finished(now=now):
         log.info("source %s: the backfill is done", name)
     update_completeness(context.app.engine, now)
-    if revisits := ledger.make_revisits_due(now=now):
+    if revisits := ledger.due_revisits.make_due(now=now):
         log.debug("%d stored articles are fetched again", revisits)
     if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
@@ -153,11 +153,11 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     context.ensure_redis()
     if context.learning is not None:
         request_learning(context, context.learning, now)
-    enqueued = context.queue.enqueue_missing(ledger.pending_segments(now=now, limit=MAX_ENQUEUED_PER_PASS))
+    enqueued = context.queue.enqueue_missing(ledger.segments.list_pending(now=now, limit=MAX_ENQUEUED_PER_PASS))
     if enqueued:
         log.info("pending segments enqueued again: %d", enqueued)
     if abs(now - context.swept_at) >= SWEEP_INTERVAL:
-        orphans = archive.remove_orphans(ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
+        orphans = archive.remove_orphans(ledger.segments.filter_known, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
         if waiting := context.app.takedowns.count_to_erase():
             log.warning("URLs of takedowns may still have pages in the archive: %d; run `newsmill takedowns erase`", waiting)
@@ -243,7 +243,7 @@ def follow_moves(app: AppContext, result: CheckResult, now: datetime) -> None:
     for finding in result.begun:
         evidence = finding.evidence
         if finding.cause is Cause.MOVED_LISTING and evidence.url is not None and evidence.new_url is not None:
-            app.ledger.move_listing(result.source, evidence.url, evidence.new_url, evidence.failure, now=now)
+            app.ledger.listing_moves.move(result.source, evidence.url, evidence.new_url, evidence.failure, now=now)
 
 
 # ---- the layout of pages -----------------------------------------------------------------------------------------------------

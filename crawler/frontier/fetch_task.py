@@ -187,8 +187,8 @@ class FetchTask:
         """Why the target is barred; the URL that redirects there joins the takedown, unless it has a document of its own."""
         url, ledger = self.leased_url.url, self.state.ledger
         if self.leased_url.is_revisit:
-            return await self.state.call_ledger(lambda _: ledger.find_takedown(target))
-        return await self.state.call_ledger(lambda now: ledger.bar_redirect(url, target, now=now))
+            return await self.state.call_ledger(lambda _: ledger.barred_urls.find_reason(target))
+        return await self.state.call_ledger(lambda now: ledger.barred_urls.bar_redirect(url, target, now=now))
 
     def _leave_site(self, target: str) -> OutcomeRecord:
         """The outcome of a redirect to another site: that URL gets a row of its own. A revisit stays on the site of its document."""
@@ -209,7 +209,7 @@ class FetchTask:
         """Hold another host and read its robots.txt; an outcome if nothing may be fetched there. Raises HostBusyError."""
         lease = await self.host_leases.borrow(host)
         if lease is None:
-            until = await self.state.call_ledger(lambda now: self.state.ledger.find_pause(host, now=now))
+            until = await self.state.call_ledger(lambda now: self.state.ledger.hosts.find_pause(host, now=now))
             is_pause = until is not None and until > self.state.now() + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS)
             raise HostBusyError(host, until if is_pause else None)  # a shorter time is the delay between two requests
         self._borrowed_hosts.append(host)
@@ -263,7 +263,7 @@ class FetchTask:
 
     async def _find_part_refusal(self, url: str) -> OutcomeRecord | None:
         """Why a further page of the article may not be fetched. An allow pattern of the source is about first pages."""
-        if (reason := await self.state.call_ledger(lambda _: self.state.ledger.find_takedown(url))) is not None:
+        if (reason := await self.state.call_ledger(lambda _: self.state.ledger.barred_urls.find_reason(url))) is not None:
             return OutcomeRecord(Outcome.TAKEDOWN, reason)
         source = None if self.source is None else replace(self.source, allow=())
         throttle = self._current_throttle
@@ -279,7 +279,9 @@ class FetchTask:
             return False
         if outcome not in LISTING_OUTCOMES or urls.get_site(page.url) not in list_sites(source, listing.url):
             return False
-        is_done = await self.state.call_ledger(lambda now: self.state.ledger.move_listing(source.name, listing.url, page.url, now=now))
+        is_done = await self.state.call_ledger(
+            lambda now: self.state.ledger.listing_moves.move(source.name, listing.url, page.url, now=now)
+        )
         if is_done:
             await self.state.read_sources()
         return is_done
@@ -296,19 +298,19 @@ class FetchTask:
         return None if target is None else Link(target, row.kind, row.source, row.found_by, row.url, row.hint)
 
     async def _end(self, ended: Ended) -> None:
-        await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+        await self.state.call_ledger(lambda now: self.state.ledger.url_endings.end([ended], now=now))
         log_ended(self.leased_url, ended.ending)
         await self._requeue_pushed()
 
     async def _postpone(self, retry: RetryAt, *, count_attempt: bool = True) -> None:
         row = Postponed(self.leased_url.id, self.leased_url.fence, retry.at, retry.detail, count_attempt, retry.failure)
-        await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+        await self.state.call_ledger(lambda now: self.state.ledger.url_endings.postpone([row], now=now))
         log_postponed(self.leased_url, retry)
         await self._requeue_pushed()
 
     async def _requeue_pushed(self) -> None:
         if self.leased_url.kind is Kind.FEED:
-            await self.state.call_ledger(lambda now: self.state.ledger.requeue_pushed(self.leased_url.id, now=now))
+            await self.state.call_ledger(lambda now: self.state.ledger.pushes.requeue_listing(self.leased_url.id, now=now))
 
     def _update_throttle(self, response: Page | OutcomeRecord, decision: OutcomeRecord | RetryAt | None) -> RetryAt | None:
         """Count failures in a row, and pause the host that responded last when a Retry-After or many failures call for it.

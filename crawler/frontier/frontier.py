@@ -54,7 +54,7 @@ class DocumentLimit:
         A page moves from this process to the ledger and there to the documents. The counts are read in the same order, so that a page that
         moves meanwhile is counted twice and never left out.
         """
-        states = ledger.progress(*self.sources).states
+        states = ledger.progress.count(*self.sources).states
         waiting = states.get(State.FETCHED, 0) + states.get(State.PROCESSING, 0)
         return max(0, self.target - self.documents(self.sources) - waiting - in_progress)
 
@@ -150,10 +150,10 @@ class Frontier:
             pages = await call_ledger(lambda now: recover_spool(folder, ledger, self.archive, self.enqueue, now))
             if pages:
                 log.info("pages of a killed crawler saved from the spool: %d", pages)
-        await call_ledger(lambda now: ledger.adjust_to_clock(now=now))
-        for owner in await call_ledger(lambda now: ledger.end_dead_leases(is_dead, now=now)):
+        await call_ledger(lambda now: ledger.clock_repair.adjust(now=now))
+        for owner in await call_ledger(lambda now: ledger.dead_leases.end(is_dead, now=now)):
             log.info("%s has ended; its leases are free", owner)
-        await call_ledger(lambda now: ledger.expire_leases(now=now))
+        await call_ledger(lambda now: ledger.url_leases.expire(now=now))
 
     async def _maintain(self) -> None:
         """Read the sources, renew the leases, send a heartbeat and count the backlog, each in its interval."""
@@ -188,7 +188,7 @@ class Frontier:
             return False
         if state.is_page_limit_reached:
             return True
-        return not await state.call_ledger(lambda now: state.ledger.is_fetch_due(state.only_source, until=now + MAX_IDLE_WAIT))
+        return not await state.call_ledger(lambda now: state.ledger.progress.is_fetch_due(state.only_source, until=now + MAX_IDLE_WAIT))
 
     async def _lease_hosts(self) -> bool:
         """Lease hosts up to `max_hosts`, and runs of spiders up to MAX_SPIDER_RUNS, and start a worker for each. Whether there were any."""

@@ -94,7 +94,7 @@ class HostWorker:
     async def _lease_rows(self, limit: int) -> list[LeasedUrl]:
         state = self.state
         rows = await state.call_ledger(
-            lambda now: state.ledger.lease_urls(
+            lambda now: state.ledger.url_leases.lease(
                 self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now, source=state.only_source
             )
         )
@@ -108,7 +108,7 @@ class HostWorker:
         pages = rows[len(listings) :] if listings else []
         if not pages:
             return rows
-        await self.state.call_ledger(lambda now: self.state.ledger.release_urls(pages, now=now))
+        await self.state.call_ledger(lambda now: self.state.ledger.url_leases.release(pages, now=now))
         self._pending = deque(listings)
         return listings
 
@@ -222,15 +222,15 @@ class HostWorker:
         until, failures = self._pause.host_until if self._pause is not None else None, self.throttle.failures
         if until is not None:
             await self.state.call_ledger(
-                lambda now: self.state.ledger.pause_host(self.host, self.state.owner, until=until, failures=failures, now=now)
+                lambda now: self.state.ledger.hosts.pause(self.host, self.state.owner, until=until, failures=failures, now=now)
             )
 
     async def _write(self, ended: list[Ended], postponed: list[Postponed]) -> None:
         ledger = self.state.ledger
         if ended:
-            await self.state.call_ledger(lambda now: ledger.end(ended, now=now))
+            await self.state.call_ledger(lambda now: ledger.url_endings.end(ended, now=now))
         if postponed:
-            await self.state.call_ledger(lambda now: ledger.postpone(postponed, now=now))
+            await self.state.call_ledger(lambda now: ledger.url_endings.postpone(postponed, now=now))
 
     async def _release(self, has_crashed: bool) -> None:
         state, now = self.state, self.state.now()
@@ -242,10 +242,10 @@ class HostWorker:
                 until = now + CRASH_PAUSE
                 await self._count_crash(now)
             if rows:
-                await state.call_ledger(lambda now: state.ledger.release_urls(rows, now=now))
+                await state.call_ledger(lambda now: state.ledger.url_leases.release(rows, now=now))
             failures = self.throttle.failures
             await state.call_ledger(
-                lambda now: state.ledger.release_host(self.host, state.owner, now=now, next_fetch_at=until, failures=failures)
+                lambda now: state.ledger.hosts.release(self.host, state.owner, now=now, next_fetch_at=until, failures=failures)
             )
         except ServiceError as e:
             log.warning("host %s was not released: %s; its lease ends in %.0f s", self.host, e, state.lease_seconds)

@@ -99,7 +99,7 @@ class ListingTask:
         found = find_announcement(page.url, headers, Listing(hub=hub, topic=topic))
         hub, topic = (None, None) if found is None else (found.hub, found.topic)
         ledger, listing = self.state.ledger, self.leased_url.id
-        await self.state.call_ledger(lambda now: ledger.record_hub(listing, hub, topic, new_pages=new_pages, now=now))
+        await self.state.call_ledger(lambda now: ledger.pushes.record_hub(listing, hub, topic, new_pages=new_pages, now=now))
 
     def _parse_request(self, page: Page) -> ParseRequest:
         leased_url = self.leased_url
@@ -126,14 +126,14 @@ class ListingTask:
         elif self.leased_url.kind is Kind.SECTION:
             await self._backfill_listings(links.next_pages)
         listing = self.leased_url.id
-        pages = await self.state.call_ledger(lambda now: self.state.ledger.add(links.pages, now=now, listing_id=listing))
+        pages = await self.state.call_ledger(lambda now: self.state.ledger.links.add(links.pages, now=now, listing_id=listing))
         await self._add_discovered(links.listings, site_url)
         if links.modified:
             modified = {link.url: at for link in links.modified if (at := link.hint.modified_at) is not None}
-            await self.state.call_ledger(lambda now: self.state.ledger.revisit_modified(modified, now=now, listing_id=listing))
+            await self.state.call_ledger(lambda now: self.state.ledger.modified_pages.plan_revisits(modified, now=now, listing_id=listing))
         if links.refetch:
             await self._add_listings(links.refetch, refetch=False)
-            changed = await self.state.call_ledger(lambda now: self.state.ledger.select_changed(links.refetch, now=now))
+            changed = await self.state.call_ledger(lambda now: self.state.ledger.polls.select_changed(links.refetch, now=now))
             await self._add_listings(changed, refetch=True)
         before = self.state.section_pages.get(self.leased_url.url, SectionPage(is_first_walk=pages.is_first_read))
         following = self._find_following(before, links)
@@ -202,7 +202,7 @@ class ListingTask:
 
     async def _add_listings(self, links: Sequence[Link], *, refetch: bool) -> None:
         if links:
-            await self.state.call_ledger(lambda now: self.state.ledger.add(links, now=now, again=refetch))
+            await self.state.call_ledger(lambda now: self.state.ledger.links.add(links, now=now, again=refetch))
 
     async def _add_discovered(self, listings: Sequence[Link], site_url: str) -> None:
         """For a homepage, add also the sitemaps in its robots.txt, and the usual URLs of feeds and sitemaps where none is known.
@@ -224,7 +224,7 @@ class ListingTask:
         guesses = make_well_known_links(site_url, is_whole_host=is_whole_host)
         guessed = [replace(link, source=self.leased_url.source) for link in guesses if link.kind in unknown]
         await self._add_listings([*named, *guessed], refetch=False)
-        missing = await self.state.call_ledger(lambda now: self.state.ledger.select_missing(named, now=now))
+        missing = await self.state.call_ledger(lambda now: self.state.ledger.polls.select_missing(named, now=now))
         await self._add_listings(missing, refetch=True)
 
     def _robots_sitemaps(self, throttle: HostThrottle, homepage: str) -> list[Link]:
@@ -245,7 +245,7 @@ async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source |
     The pushes are deleted with the outcome: after a crash they are read again. Those that cannot be used are deleted before the request.
     """
     try:
-        pushes = await state.call_ledger(lambda _: state.ledger.pushes(leased_url.id))
+        pushes = await state.call_ledger(lambda _: state.ledger.pushes.list_unread(leased_url.id))
     except ServiceError:  # the crawler stops while the database is away
         raise StopRequestedError from None
     if not pushes:
@@ -255,14 +255,14 @@ async def read_pushes(state: CrawlState, leased_url: LeasedUrl, source: Source |
     for push in pushes:
         ended = await _read_push(state, leased_url, source, throttle, push) if push.body else None
         if ended is None or ended.ending.outcome is not Outcome.LISTED:
-            await state.call_ledger(lambda _: state.ledger.drop_pushes(ids))
+            await state.call_ledger(lambda _: state.ledger.pushes.drop(ids))
             return False
         details.append(ended.ending.detail or "")
     # The validators are those of the last request, which the server still knows.
     outcome = OutcomeRecord(Outcome.LISTED, f"pushed by the hub: {'; '.join(details)}")
     done = Ended(leased_url.id, leased_url.fence, outcome, leased_url.etag, leased_url.last_modified)
-    await state.call_ledger(lambda now: state.ledger.end_pushed(done, ids, now=now))
-    await state.call_ledger(lambda now: state.ledger.requeue_pushed(leased_url.id, now=now))
+    await state.call_ledger(lambda now: state.ledger.pushes.end_listing(done, ids, now=now))
+    await state.call_ledger(lambda now: state.ledger.pushes.requeue_listing(leased_url.id, now=now))
     return True
 
 

@@ -164,7 +164,7 @@ def open_order_lookup(settings: Settings) -> Iterator[FindOrder]:
     with open_context(settings, upgrade=False) as context:
 
         async def find_order(host: str) -> PublisherOrder | None:
-            return await asyncio.to_thread(context.ledger.publisher_order, host)
+            return await asyncio.to_thread(context.ledger.publishers.order, host)
 
         yield find_order
 

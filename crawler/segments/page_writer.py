@@ -154,7 +154,7 @@ class PageWriter:
             segment = await self._retry(self._archive_outage, self.archive.write, [fetched.page for fetched in batch])
             pairs = zip(batch, segment.offsets, strict=True)
             rows = [fetched_row(fetched.leased_url.id, fetched.leased_url.fence, fetched.page, offset) for fetched, offset in pairs]
-            await self._retry(self._ledger_outage, self.ledger.save_segment, segment, rows)
+            await self._retry(self._ledger_outage, self.ledger.url_leases.save_segment, segment, rows)
         except ServiceError as e:
             spooled = sum(fetched.spool_file is not None for fetched in batch)
             log.error("fetched pages not saved: %d (%s). The next crawler saves %d of them from the spool", len(batch), e, spooled)
@@ -192,7 +192,7 @@ def recover_spool(folder: Path, ledger: Ledger, archive: Archive, enqueue: Calla
     saved = 0
     for orphan in orphaned_spools(folder):
         pages = list(orphan.pages())
-        awaited_ids = ledger.find_awaited_rows([(spooled.id, spooled.fence) for spooled in pages])
+        awaited_ids = ledger.url_leases.find_awaited([(spooled.id, spooled.fence) for spooled in pages])
         saved += _save_spooled([spooled for spooled in pages if spooled.id in awaited_ids], ledger, archive, enqueue, now)
         orphan.remove()
     return saved
@@ -203,7 +203,7 @@ def _save_spooled(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive
         return 0
     segment = archive.write([spooled.page for spooled in pages], now=now)
     rows = [fetched_row(spooled.id, spooled.fence, spooled.page, offset) for spooled, offset in zip(pages, segment.offsets, strict=True)]
-    saved = ledger.save_segment(segment, rows, now=now)
+    saved = ledger.url_leases.save_segment(segment, rows, now=now)
     enqueue(segment.id)
     return saved
 

@@ -99,7 +99,7 @@ class SpiderHosts:
             key = urls.make_key(url)
         except UrlError:
             return False
-        row = (await self.calls.call_ledger(lambda _: self.calls.ledger.find_archived_rows([key]))).get(key)
+        row = (await self.calls.call_ledger(lambda _: self.calls.ledger.submitted_pages.find_rows([key]))).get(key)
         return row is not None and (row.segment is not None or row.takedown is not None)
 
     def leave(self, host: SpiderHost) -> None:
@@ -122,7 +122,7 @@ class SpiderHosts:
         host.throttle.pause(seconds)
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=seconds)
-        await self.calls.call_ledger(lambda now: ledger.pause_host(host.name, owner, until=now + wait, failures=failures, now=now))
+        await self.calls.call_ledger(lambda now: ledger.hosts.pause(host.name, owner, until=now + wait, failures=failures, now=now))
 
     async def maintain(self) -> None:
         """Renew the leases, and release hosts that the spider no longer uses, until the task is cancelled."""
@@ -196,7 +196,7 @@ class SpiderHosts:
 
     async def _try_lease(self, host: SpiderHost) -> HostLease | None:
         ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
-        lease, until = await self.calls.call_leasing(lambda now: ledger.lease_host(host.name, owner, seconds=seconds, now=now))
+        lease, until = await self.calls.call_leasing(lambda now: ledger.hosts.lease_one(host.name, owner, seconds=seconds, now=now))
         if lease is not None:
             host.throttle.held_until = until
         return lease
@@ -228,7 +228,7 @@ class SpiderHosts:
         ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
         wait = timedelta(seconds=host.throttle.seconds_until_free)
         await self.calls.call_ledger(
-            lambda now: ledger.release_host(host.name, owner, now=now, next_fetch_at=now + wait, failures=failures)
+            lambda now: ledger.hosts.release(host.name, owner, now=now, next_fetch_at=now + wait, failures=failures)
         )
 
     async def _renew(self) -> None:
@@ -237,7 +237,7 @@ class SpiderHosts:
         if not held:
             return
         ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
-        renewed, until = await self.calls.call_leasing(lambda now: ledger.renew_hosts(owner, held, seconds=seconds, now=now))
+        renewed, until = await self.calls.call_leasing(lambda now: ledger.hosts.renew(owner, held, seconds=seconds, now=now))
         for name in renewed:
             if self._hosts[name].is_leased:  # else it was released meanwhile
                 self._hosts[name].throttle.held_until = until

@@ -54,7 +54,7 @@ class SpiderWorker:
     async def _lease_rows(self) -> list[LeasedUrl]:
         state = self.state
         rows = await state.call_ledger(
-            lambda now: state.ledger.lease_urls(self.host, state.owner, limit=1, seconds=state.lease_seconds, now=now)
+            lambda now: state.ledger.url_leases.lease(self.host, state.owner, limit=1, seconds=state.lease_seconds, now=now)
         )
         if rows:
             await state.read_sources()  # the spider may be new
@@ -95,7 +95,7 @@ class SpiderWorker:
         """End the leases of a run that crashed: it has not released its hosts."""
         if report.error is not None:
             ledger = self.state.ledger
-            await self.state.call_ledger(lambda now: ledger.end_dead_leases(is_dead, now=now))
+            await self.state.call_ledger(lambda now: ledger.dead_leases.end(is_dead, now=now))
 
     @property
     def pages_in_progress(self) -> int:
@@ -114,17 +114,17 @@ class SpiderWorker:
                 await self._end(leased_url, decision)
             case RetryAt():
                 row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail, failure=decision.failure)
-                await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+                await self.state.call_ledger(lambda now: self.state.ledger.url_endings.postpone([row], now=now))
 
     async def _end(self, leased_url: LeasedUrl, outcome: OutcomeRecord) -> None:
         ended = Ended(leased_url.id, leased_url.fence, outcome)
-        await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+        await self.state.call_ledger(lambda now: self.state.ledger.url_endings.end([ended], now=now))
 
     async def _release(self, rows: list[LeasedUrl], until: datetime | None) -> None:
         state = self.state
         try:
             if rows:
-                await state.call_ledger(lambda now: state.ledger.release_urls(rows, now=now))
-            await state.call_ledger(lambda now: state.ledger.release_host(self.host, state.owner, now=now, next_fetch_at=until))
+                await state.call_ledger(lambda now: state.ledger.url_leases.release(rows, now=now))
+            await state.call_ledger(lambda now: state.ledger.hosts.release(self.host, state.owner, now=now, next_fetch_at=until))
         except ServiceError as e:
             log.warning("spider %s was not released: %s; its lease ends in %.0f s", self.host, e, state.lease_seconds)

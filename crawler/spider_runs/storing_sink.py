@@ -74,11 +74,11 @@ class StoringSink:
                 self.counts().lost += lost
 
     async def _store(self, pages: list[Page], links: list[Link]) -> None:
-        if (links or pages) and await self.calls.call_ledger(lambda _: self.context.ledger.source(self.source)) is None:
+        if (links or pages) and await self.calls.call_ledger(lambda _: self.context.ledger.sources.get(self.source)) is None:
             self.on_removal()  # removed or renamed while its spider runs: its pages would come back without it
             return
         if links:
-            added = await self.calls.call_ledger(lambda now: self.context.ledger.add(links, now=now))
+            added = await self.calls.call_ledger(lambda now: self.context.ledger.links.add(links, now=now))
             self.counts().new_links += added.new
         if pages:
             await self._wait_for_workers()
@@ -111,7 +111,7 @@ class StoringSink:
     async def _wait_for_workers(self) -> None:
         limit = self.context.settings.high_water
         while not self.calls.stop.event.is_set():
-            waiting = await self.calls.call_ledger(lambda now: self.context.ledger.pending_segments(now=now, limit=limit))
+            waiting = await self.calls.call_ledger(lambda now: self.context.ledger.segments.list_pending(now=now, limit=limit))
             if len(waiting) < limit:
                 return
             await asyncio.sleep(BACKLOG_POLL_SECONDS)

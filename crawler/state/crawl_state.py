@@ -72,9 +72,9 @@ class CrawlState(LedgerCalls):
 
     async def read_sources(self) -> None:
         """Read all sources from the ledger."""
-        self.sources = {source.name: source for source in await self.call_ledger(lambda _: self.ledger.sources())}
+        self.sources = {source.name: source for source in await self.call_ledger(lambda _: self.ledger.sources.list_all())}
         if any(source.render is Render.AUTO for source in self.sources.values()):
-            self.script_sources = await self.call_ledger(lambda _: self.ledger.script_sources())
+            self.script_sources = await self.call_ledger(lambda _: self.ledger.rendering.list_script_sources())
 
     async def read_missing_sources(self, rows: Iterable[LeasedUrl]) -> None:
         """Read the sources if these rows name an unknown one: a new source's homepage is due before the next periodic read."""
@@ -117,7 +117,7 @@ class CrawlState(LedgerCalls):
     async def count_backlog(self) -> None:
         """Count the segments that are saved and not claimed by a worker, queued or not: the ledger knows them while Redis is away."""
         saved = self.writer.saved_segments
-        segments = await self.call_ledger(lambda now: self.ledger.pending_segments(now=now, limit=self._max_backlog))
+        segments = await self.call_ledger(lambda now: self.ledger.segments.list_pending(now=now, limit=self._max_backlog))
         self._counted_backlog, self._segments_at_count = len(segments), saved
 
     @property

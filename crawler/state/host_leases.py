@@ -54,7 +54,7 @@ class HostLeases:
         state = self.state
         owner, seconds, source = state.owner, state.lease_seconds, state.only_source
         leases, until = await state.call_leasing(
-            lambda now: state.ledger.lease_hosts(owner, limit=limit, seconds=seconds, now=now, source=source, spiders=spiders)
+            lambda now: state.ledger.hosts.lease(owner, limit=limit, seconds=seconds, now=now, source=source, spiders=spiders)
         )
         self.leased |= {lease.host for lease in leases}
         for lease in leases:
@@ -72,7 +72,7 @@ class HostLeases:
         if not held:
             return set()
         renewed, until = await state.call_leasing(
-            lambda now: state.ledger.renew_hosts(state.owner, held, seconds=state.lease_seconds, now=now)
+            lambda now: state.ledger.hosts.renew(state.owner, held, seconds=state.lease_seconds, now=now)
         )
         for host in renewed:
             if host in self:  # else it was given back meanwhile
@@ -84,7 +84,7 @@ class HostLeases:
         state, lease = self.state, None
         if host not in self:
             lease, until = await state.call_leasing(
-                lambda now: state.ledger.lease_host(host, state.owner, seconds=state.lease_seconds, now=now)
+                lambda now: state.ledger.hosts.lease_one(host, state.owner, seconds=state.lease_seconds, now=now)
             )
             if lease is not None:
                 self.throttle(host).held_until = until
@@ -104,7 +104,7 @@ class HostLeases:
             wait, failures = timedelta(seconds=throttle.seconds_until_free), throttle.failures
             self._end_hold(host)
             await state.call_ledger(
-                lambda now: state.ledger.release_host(host, state.owner, now=now, next_fetch_at=now + wait, failures=failures)
+                lambda now: state.ledger.hosts.release(host, state.owner, now=now, next_fetch_at=now + wait, failures=failures)
             )
 
     def may_request(self, host: str) -> bool:

@@ -91,7 +91,7 @@ class LedgerCalls:
             if self._orders_read_at < asked_at - ORDER_SECONDS:
                 read_at = time.monotonic()
                 try:
-                    orders = await self.call_ledger(lambda _: self.ledger.publisher_orders())
+                    orders = await self.call_ledger(lambda _: self.ledger.publishers.list_orders())
                 except ServiceError:
                     raise StopRequestedError from None
                 self._orders, self._orders_read_at = {order.host: order for order in orders}, read_at
@@ -102,5 +102,5 @@ class LedgerCalls:
         status, body = response.status, response.body
         delay = None if throttle.robots is None else throttle.robots.crawl_delay(throttle.agent)
         await self.call_ledger(
-            lambda now: self.ledger.save_robots(throttle.host, self.owner, status=status, body=body, crawl_delay=delay, now=now)
+            lambda now: self.ledger.hosts.save_robots(throttle.host, self.owner, status=status, body=body, crawl_delay=delay, now=now)
         )

@@ -121,7 +121,7 @@ class Archive:
     def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
         """Paths of files that crashed writers left: unfinished files, and segments that the ledger does not know.
 
-        `known(ids)` returns the segment ids that the ledger has (`Ledger.known_segments`). Files newer than `older_than` may be in use.
+        `known(ids)` returns the segment ids that the ledger has (`Segments.filter_known`). Files newer than `older_than` may be in use.
         """
         old = [entry.path for entry in self._store.list_objects(SEGMENTS_FOLDER) if entry.modified_at < older_than]
         found = [path for path in old if path.endswith(TEMPORARY_SUFFIX)]

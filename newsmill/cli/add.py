@@ -251,7 +251,7 @@ class AddRun:
     def _read_known(self) -> SourceIndex:
         """The sources of the store and of the file, which is read at the next start. Inspections take long, so they read them anew."""
         if self._known is None or self.options.check:
-            self._known = SourceIndex(self.store.ledger.sources())
+            self._known = SourceIndex(self.store.ledger.sources.list_all())
             if (path := self.settings.sources_file) is not None:
                 for source in configuration.read_sources(path):
                     if source.name not in self._known.by_name:
@@ -296,7 +296,7 @@ class AddRun:
                 extend_source(path, addition.name, addition.added)
             except ConfigError as error:
                 _warn(addition, error)
-        self.store.ledger.put_source(addition.source, now=now())
+        self.store.ledger.sources.put(addition.source, now=now())
         self._known = None
         added = ", ".join(format_count(len(urls), key.removesuffix("s")) for key, urls in addition.added.items())
         note(f"source {addition.name} follows this site already: {added} added to it")
@@ -314,7 +314,7 @@ class AddRun:
                 _warn(additions[0], error)
         for addition in additions:
             assert addition.source is not None
-            self.store.ledger.put_source(addition.source, now=now())
+            self.store.ledger.sources.put(addition.source, now=now())
             start = addition.source.homepage or next(
                 iter((*addition.source.feeds, *addition.source.sitemaps, *addition.source.sections)), ""
             )
@@ -379,8 +379,8 @@ def add_tables(settings: Settings, sources: Sequence[Source]) -> None:
     """Add or change the sources of a file, without an inspection: the author of the file has chosen them."""
     check_spiders(settings, [source for source in sources if source.spider is not None])
     with context.open_context(settings, create=True) as store:
-        for source in store.ledger.apply_moves(sources):
-            store.ledger.put_source(source, now=now())
+        for source in store.ledger.listing_moves.apply(sources):
+            store.ledger.sources.put(source, now=now())
             start = source.homepage or source.spider or "its listings"
             note(f"following {source.name} ({start})" if source.enabled else f"{source.name} is paused")
         note_next_step(store, "crawler", "fetch it")

@@ -203,7 +203,7 @@ def make_period(since: str, until: str | None, today: date) -> Period:
 
 def plan_backfill(store: AppContext, source: Source, period: Period) -> BackfillPlan:
     """The listings to begin with: sitemaps and sections that are known, and archives with a date in their URL."""
-    traces = store.ledger.listings(source.name, limit=MAX_LISTINGS)
+    traces = store.ledger.traces.list_listings(source.name, limit=MAX_LISTINGS)
     polled = tuple(_to_link(trace, source) for trace in traces if _leads_to_archive(trace))
     # it costs 0.03 s of CPU, and the module below 0.05 s, which `newsmill status` need not spend
     from newsmill.storage.statistics import Statistics

@@ -134,10 +134,10 @@ def run(
         disk.check()
         if changes is not None:
             sources = tuple(choose_source(store, source, changes) for source in sources)
-        is_new = {source.name: store.ledger.source(source.name) is None for source in sources}
+        is_new = {source.name: store.ledger.sources.get(source.name) is None for source in sources}
         for source in sources:
-            store.ledger.put_source(source, now=now())
-            store.ledger.read_listings(source.name, now=now())
+            store.ledger.sources.put(source, now=now())
+            store.ledger.sources.make_listings_due(source.name, now=now())
         names = [source.name for source in sources]
         with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
             options = [] if limit is None else make_limit_options(store, names, limit)
@@ -150,7 +150,7 @@ def run(
             if changes is not None and is_new[source.name] and has_never_answered(store, source):
                 SourceChanges(store.engine).remove(source.name, now=now())
                 note(f"{source.name} is not kept, because nothing could be read there")
-        left = store.ledger.waiting(*(source.name for source in sources), until=now())
+        left = store.ledger.progress.count_waiting(*(source.name for source in sources), until=now())
         return replace(summary, later=left.later, next_at=left.next_at)
 
 
@@ -163,9 +163,9 @@ def make_limit_options(store: AppContext, sources: Sequence[str], limit: int) ->
 def summarise(store: AppContext, sources: Sequence[Source], monitor: CrawlMonitor, seconds: float, interrupted: bool) -> CrawlSummary:
     """The last figures of the monitor, and the outcomes since its start."""
     names = [source.name for source in sources]
-    progress, initial = store.ledger.progress(*names), monitor.initial
+    progress, initial = store.ledger.progress.count(*names), monitor.initial
     figures = monitor.update_figures(progress)
-    waiting = store.ledger.waiting(*names, until=now())
+    waiting = store.ledger.progress.count_waiting(*names, until=now())
     outcomes = {str(name): count - initial.outcomes.get(name, 0) for name, count in progress.outcomes.items()}
     problems = [] if interrupted else [problem for source in sources if (problem := describe_problem(store, source))]
     return CrawlSummary(
@@ -188,8 +188,8 @@ NO_ANSWER = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CO
 
 def has_never_answered(store: AppContext, source: Source) -> bool:
     """Whether the host of a new source gave no answer at all, or may not be asked: its name or port may be misspelt."""
-    trace = None if source.homepage is None else store.ledger.trace(source.homepage)
-    if trace is None or trace.fetched_at is not None or trace.source != source.name or store.ledger.progress(source.name).pages:
+    trace = None if source.homepage is None else store.ledger.traces.get(source.homepage)
+    if trace is None or trace.fetched_at is not None or trace.source != source.name or store.ledger.progress.count(source.name).pages:
         return False
     return (trace.outcome or trace.failure) in NO_ANSWER
 
@@ -198,11 +198,11 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     """Why a source has no document, in one sentence; None if it has one."""
     if store.documents.count(source.name):
         return None
-    progress = store.ledger.progress(source.name)
+    progress = store.ledger.progress.count(source.name)
     health = SourceHealthReader(store.engine).read(source, now=now())
     if health.failure is not None and health.since is not None and health.kind is not Kind.PAGE:
         return f"{source.homepage} cannot be used: {describe_failure(health.failure)} since {format_since(health.since, now())}"
-    trace = store.ledger.trace(source.homepage) if source.homepage else None
+    trace = store.ledger.traces.get(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
         return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
     if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
@@ -219,7 +219,7 @@ def describe_problem(store: AppContext, source: Source) -> str | None:
     text = f"{source.homepage} has no documents: Newsmill found {found} there ({', '.join(counts) or 'none is finished'})"
     if health.seen is not None and health.seen.pages is not None:
         text += f"; most frequent failure: {describe_failure(health.seen.pages.failure)}"
-    if unfetched and (next_at := store.ledger.waiting(source.name, until=now()).next_at) is not None:
+    if unfetched and (next_at := store.ledger.progress.count_waiting(source.name, until=now()).next_at) is not None:
         text += f"; the next attempt is at {format_since(next_at, now())}"
     return text
 
@@ -306,7 +306,7 @@ class Crew:
             self._pass_at = time.monotonic() + self._pass_seconds
         count = sum(child.name.startswith("worker") for child in supervisor.children)
         if count < self.max_workers and clock >= self._add_at:
-            waiting = self.store.ledger.pending_segments(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
+            waiting = self.store.ledger.segments.list_pending(now=self.store.now(), limit=MAX_WAITING_SEGMENTS)
             if len(waiting) == MAX_WAITING_SEGMENTS and self._add_at:
                 child = workers(count + 1)[-1]
                 child.forked = self.forked.pop(child.name, None)
@@ -322,7 +322,7 @@ class CrawlMonitor:
     ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn
-        self.initial = store.ledger.progress(*sources)
+        self.initial = store.ledger.progress.count(*sources)
         self.initial_documents = self._documents = self._count_documents()
         self._outcomes = self.initial.outcomes  # when `_documents` were counted
         self.figures = CrawlFigures()
@@ -359,10 +359,10 @@ class CrawlMonitor:
             self.redis.ensure()
             self.disk.check()
             check_started = time.thread_time()  # the passes of the scheduler above have an interval of their own
-            progress = self.store.ledger.progress(*self.sources)
+            progress = self.store.ledger.progress.count(*self.sources)
             if progress != last:
                 last, changed_at, idle_checks = progress, time.monotonic(), 0
-            elif self.store.ledger.waiting(*self.sources, until=now() + MAX_WAIT).soon == 0:
+            elif self.store.ledger.progress.count_waiting(*self.sources, until=now() + MAX_WAIT).soon == 0:
                 is_learning = time.monotonic() - changed_at < MAX_LEARNING_SECONDS and self._has_profiles_under_way()
                 idle_checks = 0 if is_learning else idle_checks + 1
             elif time.monotonic() - changed_at > MAX_STALLED_SECONDS:
@@ -446,7 +446,7 @@ def choose_source(store: AppContext, source: Source, changes: Changes) -> Source
     A URL belongs to one source, so a second one would find nothing. Raises ConfigError for a name that follows another homepage, and for a
     paused source.
     """
-    followed = store.ledger.source(source.name)
+    followed = store.ledger.sources.get(source.name)
     if owner := find_owner(store, source):
         raise ConfigError(
             f"{source.homepage} is already followed by {owner.name}: run `newsmill crawl {owner.homepage}`, or `newsmill add"
@@ -458,7 +458,7 @@ def choose_source(store: AppContext, source: Source, changes: Changes) -> Source
             " and --name makes a source of its own"
         )
     if followed is None and (name := find_same_homepage(store, source)) is not None:
-        followed = store.ledger.source(name)
+        followed = store.ledger.sources.get(name)
         note(f"source {name} already follows {source.homepage}; this run uses it")
     if followed is None:
         return source
@@ -471,7 +471,7 @@ def find_owner(store: AppContext, source: Source) -> Source | None:
     """The source that follows the homepage of the host of a section; None for a homepage, and for a name that the user chose."""
     if source.homepage is None or is_homepage(source.homepage) or source.name != get_default_name(source.homepage):
         return None
-    hosts, others = list_hosts(source), store.ledger.sources()
+    hosts, others = list_hosts(source), store.ledger.sources.list_all()
     if any(have_same_homepage(other, source) for other in others):
         return None
     return next((other for other in others if other.homepage is not None and hosts & list_hosts(other)), None)
@@ -479,7 +479,7 @@ def find_owner(store: AppContext, source: Source) -> Source | None:
 
 def find_same_homepage(store: AppContext, source: Source) -> str | None:
     """The name of another source with the same homepage."""
-    others = (other for other in store.ledger.sources() if other.name != source.name)
+    others = (other for other in store.ledger.sources.list_all() if other.name != source.name)
     return next((other.name for other in others if have_same_homepage(other, source)), None)
 
 
@@ -525,7 +525,7 @@ def demo(
         forget_other_demo(settings, source)
         summary = run(settings, environ, source, processes=1, forked=forked)
     with context.open_context(settings) as store:
-        store.ledger.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
+        store.ledger.sources.set_enabled(DEMO_SOURCE, False, now=now())  # its server has stopped
         if not as_json:
             print_demo_result(store)
     report(summary, as_json)
@@ -550,7 +550,7 @@ def forget_other_demo(settings: Settings, source: Source) -> None:
     if not context.has_store(settings):
         return
     with context.open_context(settings) as store:
-        earlier = store.ledger.source(source.name)
+        earlier = store.ledger.sources.get(source.name)
         if earlier is not None and earlier.homepage != source.homepage:
             SourceChanges(store.engine).remove(source.name, now=now(), keep_documents=True)
 

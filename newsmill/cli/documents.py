@@ -285,7 +285,7 @@ def trace(url: Url, as_json: Json = False) -> None:
 def find_trace(store: AppContext, url: str) -> Trace:
     """The trace of a URL. Raises NewsmillError if the ledger has none, ConfigError if `url` is not a URL."""
     try:
-        found = store.ledger.trace(add_scheme(url))
+        found = store.ledger.traces.get(add_scheme(url))
     except UrlError as error:
         raise ConfigError(str(error)) from None
     if found is None and url.startswith("spider:"):

@@ -68,10 +68,10 @@ def retry(
         raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:
         selected = parse_outcome(outcome) if outcome else None
-        if source and not store.ledger.progress(source).pages:  # a removed source has pages
+        if source and not store.ledger.progress.count(source).pages:  # a removed source has pages
             context.find_source(store, source)
         urls = [add_scheme(url) for url in urls or ()]
-        count = store.ledger.retry(now=now(), urls=urls, outcome=selected, source=source, refetch=refetch)
+        count = store.ledger.retries.retry(now=now(), urls=urls, outcome=selected, source=source, refetch=refetch)
         if count:
             note(f"{format_count(count, 'URL')} requeued")
             note_next_step(store, "worker", "process")
@@ -114,7 +114,7 @@ def list_quarantined(as_json: Json = False) -> None:
 def iterate_quarantined(store: AppContext) -> Iterator[Trace]:
     """All quarantined pages, read in batches of 500."""
     after = 0
-    while batch := store.ledger.quarantined(limit=500, after=after):
+    while batch := store.ledger.traces.list_quarantined(limit=500, after=after):
         yield from batch
         after = batch[-1].id
 
@@ -132,7 +132,7 @@ def retry_quarantined(
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
         chosen = map(add_scheme, urls) if urls else (trace.url for trace in iterate_quarantined(store))
-        count = store.ledger.retry_quarantined([*chosen], now=now())
+        count = store.ledger.retries.retry_quarantined([*chosen], now=now())
         if count:
             note(f"{format_count(count, 'page')} requeued")
             note_next_step(store, "worker", "process")
@@ -148,7 +148,7 @@ def retry_quarantined(
 def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs of the pages.")]) -> None:
     """Drop quarantined pages (outcome `discarded`). The archived bytes stay."""
     with context.open_context(configuration.load()) as store:
-        count = store.ledger.discard(map(add_scheme, urls), now=now())
+        count = store.ledger.retries.discard(map(add_scheme, urls), now=now())
         if not count:
             for url in urls:
                 find_trace(store, url)  # an unknown URL is an error

@@ -55,7 +55,7 @@ def up(processes: Processes = None) -> None:
         folder = OpenFile(context.data_folder(settings))
         disk.check()
         load_sources(store, settings)
-        sources = store.ledger.sources()
+        sources = store.ledger.sources.list_all()
         names = [source.name for source in sources if source.enabled]
         shown = ", ".join(names[:MAX_NAMES_SHOWN]) + (" …" if len(names) > MAX_NAMES_SHOWN else "")
         note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else describe_missing(len(sources))}")
@@ -183,7 +183,7 @@ class DocumentReporter:
         self._next_at = time.monotonic() + SECONDS_PER_REPORT
         count = self._store.documents.count()
         if count != self._reported:
-            pending = format_count(self._store.ledger.progress().pending, "URL")
+            pending = format_count(self._store.ledger.progress.count().pending, "URL")
             new = count - self._reported  # negative: a source was removed
             change = f"{new:,} new" if new > 0 else f"{-new:,} removed"
             note(f"{now():%H:%M} UTC  {change}, {format_count(count, 'document')} in total; {pending} pending")
@@ -194,10 +194,10 @@ def load_sources(store: AppContext, settings: Settings) -> None:
     """Put config/sources.toml into the ledger, if it exists. The file overrides changes made by command, but not moves of listings."""
     if settings.sources_file is None:
         return
-    known = {source.name: source for source in store.ledger.sources()}
-    for source in store.ledger.apply_moves(configuration.read_sources(settings.sources_file)):
+    known = {source.name: source for source in store.ledger.sources.list_all()}
+    for source in store.ledger.listing_moves.apply(configuration.read_sources(settings.sources_file)):
         if source != known.get(source.name):
-            store.ledger.put_source(source, now=now())
+            store.ledger.sources.put(source, now=now())
 
 
 # ---- single processes --------------------------------------------------------------------------------------------------------

@@ -100,17 +100,17 @@ def poll_source(name: Name) -> None:
         if not context.find_source(store, name).enabled:
             raise ConfigError(f"source {name} is paused; run `newsmill sources resume {name}` first")
         begun_at, deadline = store.now(), time.monotonic() + MAX_POLL_SECONDS
-        store.ledger.read_listings(name, now=begun_at)
+        store.ledger.sources.make_listings_due(name, now=begun_at)
         if not store.is_running("crawler"):
             raise NewsmillError(f"no crawler runs; the listings of {name} are due, and `newsmill up` reads them")
         waiting = {
             trace.id
-            for trace in store.ledger.listings(name)
+            for trace in store.ledger.traces.list_listings(name)
             if trace.state in UNREAD_STATES or (trace.ended_at is not None and trace.ended_at >= begun_at)  # read in the meantime
         }
         has_failed = False
         while waiting and time.monotonic() < deadline and not interrupt.wait(SECONDS_PER_LOOK):
-            for trace in [trace for trace in store.ledger.listings(name) if trace.id in waiting]:
+            for trace in [trace for trace in store.ledger.traces.list_listings(name) if trace.id in waiting]:
                 failure = trace.last_failure if trace.failed_at is not None and trace.failed_at >= begun_at else None
                 if failure is None and trace.state in UNREAD_STATES:
                     continue
@@ -277,7 +277,7 @@ def find_configured_source(settings: Settings, name: str) -> Source:
     sources = [] if path is None else list(configuration.read_sources(path))
     if context.has_store(settings):
         with context.open_context(settings) as store:
-            sources += store.ledger.sources()
+            sources += store.ledger.sources.list_all()
     found = next((source for source in sources if source.name == name), None)
     if found is None:
         names = sorted({source.name for source in sources})

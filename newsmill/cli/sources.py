@@ -73,7 +73,7 @@ class ListedSource:
 
 def read_listed(store: AppContext) -> list[ListedSource]:
     """All sources by name. The number of statements does not grow with that of the sources."""
-    sources, progress = store.ledger.sources(), store.ledger.progress_by_source()
+    sources, progress = store.ledger.sources.list_all(), store.ledger.progress.count_by_source()
     health = SourceHealthReader(store.engine).read_all(sources, now=now())
     return [ListedSource(source, health[source.name], progress.get(source.name, Progress(0))) for source in sources]
 
@@ -116,14 +116,14 @@ def export_sources(
     OPML holds feeds only, those that Newsmill found itself included.
     """
     with context.open_context(configuration.load()) as store:
-        sources = store.ledger.sources()
+        sources = store.ledger.sources.list_all()
         feeds = {source.name: list_feeds(store, source.name) for source in sources} if format is ListFormat.OPML else {}
     typer.echo(write_list(format, sources, feeds), nl=False)
 
 
 def list_feeds(store: AppContext, source: str) -> list[str]:
     """The feeds of a source that were read at least once without a failure."""
-    listings = store.ledger.listings(source)
+    listings = store.ledger.traces.list_listings(source)
     return [trace.url for trace in listings if trace.kind is Kind.FEED and trace.outcome in (Outcome.LISTED, Outcome.NOT_MODIFIED)]
 
 
@@ -143,7 +143,7 @@ def set_enabled(name: str, enabled: bool) -> None:
     """Pause or resume a source. Raises ConfigError if it is unknown."""
     settings = configuration.load()
     with context.open_context(settings) as store:
-        if not store.ledger.set_enabled(name, enabled, now=now()):
+        if not store.ledger.sources.set_enabled(name, enabled, now=now()):
             raise context.unknown_source(store, name)
     note(f"{name} is {'resumed' if enabled else 'paused'}")
     if is_in_file(settings, name):
@@ -181,12 +181,12 @@ def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="T
     settings = configuration.load()
     with context.open_context(settings) as store:
         changes, is_begun = SourceChanges(store.engine), False
-        if store.ledger.source(name) is None and store.ledger.source(new) is not None:
+        if store.ledger.sources.get(name) is None and store.ledger.sources.get(new) is not None:
             is_begun = changes.has_rest(name)  # a part may be left of a source that was renamed
         source = context.find_source(store, new if is_begun else name)
         if not NAME.fullmatch(new):
             raise ConfigError(f"{new!r}: expected a name of letters, digits and . : _ - (at most 100, no dot first)")
-        if store.ledger.source(new) is not None and not is_begun:
+        if store.ledger.sources.get(new) is not None and not is_begun:
             raise ConfigError(f"source {new!r} exists already; choose another name, or remove that source first")
         count = changes.finish_rename(name, new, now=now()) if is_begun else changes.rename(source, new, now=now())
         while index_pending(store.engine):  # the search index holds the names
@@ -240,10 +240,10 @@ def check(
     Exits with 1 if a listing failed or a source yields less than expected.
     """
     with context.open_context(configuration.load()) as store:
-        sources = [source for source in store.ledger.sources() if name in (None, source.name)]
+        sources = [source for source in store.ledger.sources.list_all() if name in (None, source.name)]
         if name is not None and not sources:
             raise context.unknown_source(store, name)
-        listings = {source.name: store.ledger.listings(source.name, limit=MAX_LISTINGS) for source in sources}
+        listings = {source.name: store.ledger.traces.list_listings(source.name, limit=MAX_LISTINGS) for source in sources}
         alarms = [alarm for source in sources for alarm in find_alarms(store, source, listings[source.name])]
     if as_json:
         print_json({"listings": listings, "alarms": alarms})
@@ -266,7 +266,7 @@ def find_alarms(store: AppContext, source: Source, listings: list[Trace]) -> lis
     expected = source.expect.get("documents_per_day")
     if expected is not None and source.enabled:
         yesterday = now() - timedelta(days=1)
-        counts = store.ledger.outcomes(yesterday.date(), source.name)
+        counts = store.ledger.counters.list_outcomes(yesterday.date(), source.name)
         stored = sum(count.n for count in counts if count.kind is Kind.PAGE and count.outcome is Outcome.STORED)
         if stored < expected:
             alarms.append(f"{source.name}: {format_count(stored, 'document')} since yesterday, expected {expected:,} a day")

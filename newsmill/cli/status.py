@@ -59,7 +59,7 @@ def status(
 
 def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSource], *, verbose: bool = True) -> dict[str, Any]:
     """The output of `status --json`; without `verbose`, what `status` prints."""
-    progress = store.ledger.progress()
+    progress = store.ledger.progress.count()
     unreachable: list[str] = []
     waiting, refused = ask(lambda: context.queue_state(settings), unreachable) or (None, None)
     archive_bytes = ask(store.archive.total_bytes, unreachable)
@@ -101,7 +101,7 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
 
 def add_details(store: AppContext, report: dict[str, Any]) -> None:
     """Add what only `status --verbose` prints."""
-    rendered, weeks = store.ledger.count_rendered(), CompletenessReader(store.engine).read([*report["sources"]], now())
+    rendered, weeks = store.ledger.rendering.count_rendered(), CompletenessReader(store.engine).read([*report["sources"]], now())
     report["rendered"] = sum(rendered.values())
     report["websub"] = dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True))
     report["profiles"] = [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()]

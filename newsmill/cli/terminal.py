@@ -306,6 +306,6 @@ def complete_sources(incomplete: str) -> list[str]:
 
     try:
         with context.open_context(settings.load(), upgrade=False) as store:
-            return [source.name for source in store.ledger.sources() if source.name.startswith(incomplete)]
+            return [source.name for source in store.ledger.sources.list_all() if source.name.startswith(incomplete)]
     except NewsmillError:
         return []

@@ -225,14 +225,14 @@ class LocalCorpus(Corpus):
     def outcome(self, url: str) -> UrlOutcome | None:
         check_text("url", url)
         try:
-            trace = Ledger(self._engine).trace(url)
+            trace = Ledger(self._engine).traces.get(url)
         except UrlError:
             return None
         return None if trace is None else UrlOutcome.of(trace.url, trace.state, trace.outcome, trace.detail, trace.document_id)
 
     def sources(self) -> list[SourceSummary]:
         counts = dict(self._search.count_by_source())
-        plans = {source.name: source for source in Ledger(self._engine).sources()}
+        plans = {source.name: source for source in Ledger(self._engine).sources.list_all()}
         return [
             SourceSummary(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
             if name in plans
@@ -253,8 +253,8 @@ class LocalCorpus(Corpus):
         engine = database.connect(self._url)  # the corpus itself refuses every change
         try:
             ledger = Ledger(engine)
-            source = make_source(ledger.sources(), table, name)
-            ledger.put_source(source, now=database.read_clock(engine))
+            source = make_source(ledger.sources.list_all(), table, name)
+            ledger.sources.put(source, now=database.read_clock(engine))
         finally:
             engine.dispose()
         return SourceSummary(source.name, dict(self._search.count_by_source()).get(source.name, 0), source.homepage, source.enabled)

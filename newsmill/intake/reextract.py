@@ -51,7 +51,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
     if trace.segment is None or trace.offset is None:
         detail = f" ({trace.detail})" if trace.detail else ""
         raise NewsmillError(f"no page of {trace.url} is archived: {trace.outcome or trace.state}{detail}")
-    source = ledger.source(trace.source) if trace.source else None
+    source = ledger.sources.get(trace.source) if trace.source else None
     page = archive.read_page(trace.segment, trace.offset)
     with Sandbox() as sandbox:
         result = sandbox.read(

@@ -56,7 +56,7 @@ def open_target(source: str | None, where: str | os.PathLike[str] | None) -> Ite
     if is_folder:
         make_folder(data_folder(settings))
     with open_context(settings, create=is_folder) as app:
-        if source is not None and app.ledger.source(source) is None:
+        if source is not None and app.ledger.sources.get(source) is None:
             raise ConfigError(f"source {source!r} does not exist; add it with `newsmill add`")
         yield app
 
@@ -74,8 +74,8 @@ def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str 
     rest = iter(urls)
     while batch := list(islice(rest, BATCH_URLS)):
         good = [url for url in batch if is_url(url)]
-        added = ledger.add([Link(url=url, source=source) for url in good], now=now, again=again)
-        ledger.add([Link(url=url, source=source) for url in batch if not is_url(url)], now=now)
+        added = ledger.links.add([Link(url=url, source=source) for url in good], now=now, again=again)
+        ledger.links.add([Link(url=url, source=source) for url in batch if not is_url(url)], now=now)
         new, known, bad = new + added.new, known + added.known, bad + len(batch) - len(good)
         queued_again += added.again
     return SubmissionCounts(new, known, bad, queued_again)
@@ -137,7 +137,7 @@ def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequ
     receipts: dict[str, PageReceipt] = {}
     pending: dict[str, Page] = {}
     chains = {key: _list_chain(page) for key, page in by_key.items()}
-    rows = context.ledger.find_archived_rows(sorted({key for chain in chains.values() for key in chain}))
+    rows = context.ledger.submitted_pages.find_rows(sorted({key for chain in chains.values() for key in chain}))
     for key, page in by_key.items():
         barred = next((row for one in chains[key] if (row := rows.get(one)) is not None and row.takedown is not None), None)
         receipt = _compare(context.archive, page, barred or rows.get(key))
@@ -274,7 +274,7 @@ def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
 def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], found_by: str) -> dict[str, PageReceipt]:
     segment = context.archive.write(list(pages.values()), now=context.now())
     offsets = zip(pages.values(), segment.offsets, strict=True)
-    saved = context.ledger.save_submitted_pages(
+    saved = context.ledger.submitted_pages.save(
         segment, [_submitted_page(page, offset, found_by) for page, offset in offsets], now=context.now()
     )
     enqueue(segment.id)

@@ -97,7 +97,7 @@ class WarcSubmission:
         pages, self._batch, self._batch_bytes = self._batch, {}, 0
         if not pages:
             return
-        rows = self._app.ledger.find_archived_rows(list(pages))
+        rows = self._app.ledger.submitted_pages.find_rows(list(pages))
         newer = [page for key, page in pages.items() if self._again or not _is_known(page, rows.get(key))]
         self._counts["known"] += len(pages) - len(newer)
         if newer:
@@ -140,13 +140,13 @@ class WarcSubmission:
         if self._source is not None or name is None:
             return self._source
         if name not in self._sources:
-            self._sources[name] = self._app.ledger.source(name) is not None
+            self._sources[name] = self._app.ledger.sources.get(name) is not None
         return name if self._sources[name] else None
 
     def _wait_for_workers(self) -> None:
         """Wait while live workers are far behind. Without a worker nothing would end the wait."""
         limit = max(1, self._app.settings.high_water // BACKLOG_SHARE)
-        while len(self._app.ledger.pending_segments(now=self._app.now(), limit=limit)) >= limit:
+        while len(self._app.ledger.segments.list_pending(now=self._app.now(), limit=limit)) >= limit:
             if not self._app.is_running("worker"):
                 return
             if self._sleep(BACKLOG_POLL_SECONDS):

@@ -39,7 +39,7 @@ class WebSubSubscriber(Sender[HubRequest]):
     def send(self, job: HubRequest) -> int:
         """Send a request, unless the hub's owner has stopped the crawler."""
         one = job.subscription
-        order = self.context.ledger.publisher_order(urls.get_host(one.hub))
+        order = self.context.ledger.publishers.order(urls.get_host(one.hub))
         if order is not None and order.is_stopped:
             raise DeliveryError("the owner of the hub has stopped the crawler")
         form = {

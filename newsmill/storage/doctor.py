@@ -222,7 +222,7 @@ class Doctor:
 
     def _orphans(self, now: datetime, repair: bool) -> Iterator[Finding]:
         find_orphans = self._archive.remove_orphans if repair else self._archive.find_orphans
-        if found := find_orphans(self._ledger.known_segments, older_than=now - ORPHAN_AGE):
+        if found := find_orphans(self._ledger.segments.filter_known, older_than=now - ORPHAN_AGE):
             finding = _finding(
                 "orphan_file", found, "files without a row in the ledger, of a killed crawler or newer than the database", _ORPHANS
             )
@@ -245,11 +245,11 @@ class Doctor:
                 conn.execute(text(check.repair), _used(check.repair, times))
             return True
         if check.check == "no_document":
-            return self._ledger.retry(now=now, urls=found) == len(found)
+            return self._ledger.retries.retry(now=now, urls=found) == len(found)
         if check.check == "orphaned_duplicate":
-            return self._ledger.retry_orphaned_copies(now=now) >= len(found)
+            return self._ledger.retries.retry_orphaned_copies(now=now) >= len(found)
         if check.check == "archive_damaged":
-            return self._ledger.retry(now=now, outcome=Outcome.ARCHIVE_DAMAGED) > 0
+            return self._ledger.retries.retry(now=now, outcome=Outcome.ARCHIVE_DAMAGED) > 0
         return False
 
     def _states(self) -> Iterator[Finding]:

@@ -162,7 +162,7 @@ class WebSubRequests:
             return PushResult.FORGED
         digest = hashlib.sha256(body).hexdigest()
         with writing(self._engine) as conn:
-            # Before the push, so that the crawler that ends the listing now sees it: Ledger.requeue_pushed.
+            # Before the push, so that the crawler that ends the listing now sees it: Ledger.pushes.requeue_listing.
             conn.execute(select(ledger.c.id).where(ledger.c.id == subscription.ledger_id).with_for_update())
             if conn.execute(select(_TABLE.c.last_digest).where(_own(subscription.callback_id))).scalar() == digest:
                 conn.execute(own.values(repeated=_TABLE.c.repeated + 1))

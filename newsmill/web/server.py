@@ -189,7 +189,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = context.settings
     app.state.host_proofs = HostProofs(Guard.from_networks(config.allow_nets), settings.agent)
     if config.shows_images:
-        app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publisher_order)
+        app.state.lead_images = LeadImages(images_folder(settings), config.allow_nets, settings.agent, context.ledger.publishers.order)
     senders = SenderLoop(make_senders(context, config), context.now)
     senders.start()
     try:

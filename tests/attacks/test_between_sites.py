@@ -67,7 +67,7 @@ def test_a_hostile_feed_changes_nothing_of_another_site(sites: Farm, world: Worl
         world.source(name, **plans[name])
         crawl(world)
     for name in plans:
-        world.ledger.read_listings(name, now=now())
+        world.ledger.sources.make_listings_due(name, now=now())
     crawl(world)
 
     assert world.outcome(trap) is Outcome.REDIRECTED
@@ -75,10 +75,10 @@ def test_a_hostile_feed_changes_nothing_of_another_site(sites: Farm, world: Worl
     assert [world.trace(url).source for url in (homepage, honest_feed, honest_map, *stories)] == ["honest"] * 7
 
     write(hostile, "/r1", "lie", title="The council and the bridge")
-    world.ledger.retry(urls=[trap], refetch=True, now=now())
+    world.ledger.retries.retry(urls=[trap], refetch=True, now=now())
     crawl(world)
     hostile.page("/r1", "gone", status=410)
-    world.ledger.retry(urls=[trap], refetch=True, now=now())
+    world.ledger.retries.retry(urls=[trap], refetch=True, now=now())
     crawl(world)
 
     for story, topic in zip(stories, STORIES, strict=True):
@@ -118,7 +118,7 @@ def test_news_of_a_site_is_fetched_before_what_another_site_links_to(sites: Farm
     junk = [honest.url(f"/junk/{number}") for number in range(30)]
     story = write(honest, "/bridge", "bridge")
     world.source("hostile", feeds=(list_entries(hostile, "/feed.xml", *junk),))
-    world.crawl(delay=0.0, done=lambda: world.ledger.trace(junk[-1]) is not None)
+    world.crawl(delay=0.0, done=lambda: world.ledger.traces.get(junk[-1]) is not None)
     assert any(world.outcome(url) is State.DUE for url in junk)
     world.source("honest", feeds=(list_entries(honest, "/feed.xml", story),))
     world.crawl(delay=0.0)

@@ -34,12 +34,12 @@ def host_of(url: str) -> str:
 
 def add_sources(mill: Mill) -> None:
     for name, site in (("honest", HONEST), ("hostile", HOSTILE)):
-        mill.ledger.put_source(Source(name, homepage=f"{site}/", discover=False), now=NOON)
+        mill.ledger.sources.put(Source(name, homepage=f"{site}/", discover=False), now=NOON)
 
 
 def store(mill: Mill, link: Link, document: Document) -> Outcome | State:
     """Fetch a link and store what was read."""
-    mill.ledger.add([link], now=mill.now)
+    mill.ledger.links.add([link], now=mill.now)
     mill.lease(host_of(link.url))
     for claim in mill.claim(mill.save()):
         mill.store(good(claim, document))
@@ -47,7 +47,7 @@ def store(mill: Mill, link: Link, document: Document) -> Outcome | State:
 
 
 def outcome(mill: Mill, url: str) -> Outcome | State:
-    trace = mill.ledger.trace(url)
+    trace = mill.ledger.traces.get(url)
     assert trace is not None, url
     return trace.outcome or trace.state
 
@@ -75,19 +75,19 @@ def test_a_row_of_another_site_does_not_keep_its_document(engine: Engine, mill: 
         (claim,) = revisit(mill, HOSTILE)
         mill.store(good(claim, page))
     revisit(mill, HOSTILE, fetched=False)
-    mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410") for row in mill.leased_rows], now=mill.now)
+    mill.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 410") for row in mill.leased_rows], now=mill.now)
     found = documents.get(story)
     assert found is not None and (found.content_hash, found.revision, found.gone_at) == ("bridge", 1, None)
     assert store(mill, by_feed(story, HONEST, "honest"), article(story, "bridge", story)) is Outcome.STORED
     found = documents.get(story)
     assert found is not None and (found.requested_url, found.source, found.revision) == (story, "honest", 1)
-    assert mill.ledger.trace(f"{HONEST}/story-1") is not None and documents.count() == 1
+    assert mill.ledger.traces.get(f"{HONEST}/story-1") is not None and documents.count() == 1
 
 
 def revisit(mill: Mill, site: str, *, fetched: bool = True) -> list[ClaimedPage]:
     """Fetch the stored articles of a site again."""
     mill.now += timedelta(days=2)
-    assert mill.ledger.make_revisits_due(now=mill.now) >= 1
+    assert mill.ledger.due_revisits.make_due(now=mill.now) >= 1
     mill.lease(host_of(site))
     return mill.claim(mill.save()) if fetched else []
 
@@ -109,7 +109,7 @@ def test_another_host_leaves_no_revision_and_no_date(engine: Engine, mill: Mill,
     early = article(blog, text, story, title=title, first_seen_at=NOON - timedelta(days=9))
     assert store(mill, Link(blog, source="blog"), early) is Outcome.STORED
     later = article(blog, text, story, title=title, text=f"{WORDS[text]} More.", content="more", first_seen_at=NOON - timedelta(days=9))
-    mill.ledger.retry(urls=[blog], refetch=True, now=mill.now)
+    mill.ledger.retries.retry(urls=[blog], refetch=True, now=mill.now)
     mill.lease(host_of(blog))
     mill.store(*(good(claim, later) for claim in mill.claim(mill.save())))
     assert store(mill, Link(story, source="paper"), article(story, "bridge", story, first_seen_at=NOON)) is Outcome.STORED
@@ -163,7 +163,7 @@ def test_links_of_another_site_do_not_teach_parameters(mill: Mill) -> None:
     store_articles(mill, count=1)
     add_copies(mill, f"{HOSTILE}/feed", "hostile")
     new = [by_feed(f"{HONEST}/article.php?id={number}", HONEST, "honest") for number in range(50, 70)]
-    assert mill.ledger.add(new, now=NOON).new == 20
+    assert mill.ledger.links.add(new, now=NOON).new == 20
 
 
 def test_many_copies_of_one_article_do_not_teach_parameters(mill: Mill) -> None:
@@ -171,7 +171,7 @@ def test_many_copies_of_one_article_do_not_teach_parameters(mill: Mill) -> None:
     store_articles(mill, count=1)
     add_copies(mill, f"{HONEST}/feed", "honest", count=20)
     new = [by_feed(f"{HONEST}/article.php?id={number}", HONEST, "honest") for number in range(50, 70)]
-    assert mill.ledger.add(new, now=NOON).new == 20
+    assert mill.ledger.links.add(new, now=NOON).new == 20
 
 
 def learn(mill: Mill, name: str = "from") -> None:
@@ -181,7 +181,7 @@ def learn(mill: Mill, name: str = "from") -> None:
         assert store(mill, by_feed(url, HONEST, "honest"), article(url, TOPICS[number])) is Outcome.STORED
         copy = f"{url}?{name}=app{number}"
         assert store(mill, by_feed(copy, HONEST, "honest"), article(copy, TOPICS[number])) is Outcome.DUPLICATE
-    assert mill.ledger.add([by_feed(f"{HONEST}/{TOPICS[0]}.php?{name}=mail", HONEST, "honest")], now=NOON).new == 0
+    assert mill.ledger.links.add([by_feed(f"{HONEST}/{TOPICS[0]}.php?{name}=mail", HONEST, "honest")], now=NOON).new == 0
 
 
 def test_a_parameter_that_a_canonical_url_names_is_kept(mill: Mill) -> None:
@@ -189,7 +189,7 @@ def test_a_parameter_that_a_canonical_url_names_is_kept(mill: Mill) -> None:
     learn(mill)
     url = f"{HONEST}/river.php"
     assert store(mill, by_feed(url, HONEST, "honest"), article(url, "river", f"{url}?from=archive")) is Outcome.STORED
-    assert mill.ledger.add([by_feed(f"{HONEST}/{TOPICS[0]}.php?from=web", HONEST, "honest")], now=NOON).new == 1
+    assert mill.ledger.links.add([by_feed(f"{HONEST}/{TOPICS[0]}.php?from=web", HONEST, "honest")], now=NOON).new == 1
 
 
 @pytest.mark.parametrize("plain", [None, "lie"])
@@ -200,7 +200,7 @@ def test_a_parameter_that_turns_out_to_select_articles_is_kept(mill: Mill, plain
     links = [by_feed(f"{HONEST}/story.php?from={number}", HONEST, "honest") for number in range(5)]
     seen: set[str] = set()
     for _ in range(4):
-        mill.ledger.add(links, now=mill.now)
+        mill.ledger.links.add(links, now=mill.now)
         for row in mill.lease(host_of(HONEST)):
             seen.add(row.url)
             number = row.url.rpartition("=")[2]
@@ -209,7 +209,7 @@ def test_a_parameter_that_turns_out_to_select_articles_is_kept(mill: Mill, plain
             elif plain is not None:
                 topic = plain
             else:
-                mill.ledger.end([ended(row, Outcome.GONE, "HTTP 404")], now=mill.now)
+                mill.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 404")], now=mill.now)
                 continue
             (claim,) = mill.claim(mill.save([row]))
             mill.store(good(claim, article(row.url, topic)))
@@ -224,16 +224,16 @@ def test_a_parameter_that_turns_out_to_select_articles_is_kept(mill: Mill, plain
 def test_a_listing_that_another_feed_names_as_an_article_is_read(mill: Mill, kind: Kind, is_ended: bool) -> None:
     add_sources(mill)
     url = f"{HONEST}/list"
-    mill.ledger.add([by_feed(url, HOSTILE, "hostile")], now=NOON)
+    mill.ledger.links.add([by_feed(url, HOSTILE, "hostile")], now=NOON)
     if is_ended:
-        mill.ledger.end([ended(row, Outcome.NOT_HTML) for row in mill.lease(host_of(url))], now=NOON)
-    mill.ledger.add([Link(url, kind, "honest", found_by="homepage", found_on=f"{HONEST}/")], now=NOON)
+        mill.ledger.url_endings.end([ended(row, Outcome.NOT_HTML) for row in mill.lease(host_of(url))], now=NOON)
+    mill.ledger.links.add([Link(url, kind, "honest", found_by="homepage", found_on=f"{HONEST}/")], now=NOON)
     (row,) = (row for row in mill.lease(host_of(url)) if row.url == url)
     assert (row.kind, row.source) == (kind, "honest")
-    mill.ledger.end([ended(row, Outcome.LISTED)], now=NOON)
-    mill.ledger.add([by_feed(url, HOSTILE, "hostile")], now=NOON)
+    mill.ledger.url_endings.end([ended(row, Outcome.LISTED)], now=NOON)
+    mill.ledger.links.add([by_feed(url, HOSTILE, "hostile")], now=NOON)
     assert outcome(mill, url) is Outcome.LISTED
-    counts = mill.ledger.progress()
+    counts = mill.ledger.progress.count()
     assert counts.pages == 0 and counts.outcomes.get(Outcome.NOT_HTML, 0) == 0
 
 
@@ -241,9 +241,9 @@ def test_another_homepage_does_not_make_an_article_a_listing(mill: Mill) -> None
     add_sources(mill)
     url = f"{HONEST}/story-1"
     named = Link(url, Kind.FEED, "hostile", found_by="homepage", found_on=f"{HOSTILE}/")
-    mill.ledger.add([named], now=NOON)
-    mill.ledger.add([by_feed(url, HONEST, "honest", Hint(title="The bridge"))], now=NOON)
-    mill.ledger.add([named], now=NOON)
+    mill.ledger.links.add([named], now=NOON)
+    mill.ledger.links.add([by_feed(url, HONEST, "honest", Hint(title="The bridge"))], now=NOON)
+    mill.ledger.links.add([named], now=NOON)
     (row,) = (row for row in mill.lease(host_of(url)) if row.url == url)
     assert (row.kind, row.source, row.hint.title) == (Kind.PAGE, "honest", "The bridge")
 
@@ -253,13 +253,13 @@ def test_an_article_that_ended_under_another_source_is_tried_when_its_site_annou
     add_sources(mill)
     url = f"{HONEST}/story-1"
     for ending in (Outcome.GONE, Outcome.DENIED):
-        mill.ledger.add([by_feed(f"{url}-{ending}", HOSTILE, "hostile")], now=NOON)
-        mill.ledger.end([ended(row, ending) for row in mill.lease(host_of(url))], now=NOON)
-        mill.ledger.add([by_feed(f"{url}-{ending}", HONEST, "honest")], now=NOON)
+        mill.ledger.links.add([by_feed(f"{url}-{ending}", HOSTILE, "hostile")], now=NOON)
+        mill.ledger.url_endings.end([ended(row, ending) for row in mill.lease(host_of(url))], now=NOON)
+        mill.ledger.links.add([by_feed(f"{url}-{ending}", HONEST, "honest")], now=NOON)
         (row,) = mill.lease(host_of(url))
         assert row.source == "honest"
-        mill.ledger.end([ended(row, Outcome.GONE)], now=NOON)
-    assert mill.ledger.progress("hostile").pages == 0 and mill.ledger.progress("honest").outcomes == {Outcome.GONE: 2}
+        mill.ledger.url_endings.end([ended(row, Outcome.GONE)], now=NOON)
+    assert mill.ledger.progress.count("hostile").pages == 0 and mill.ledger.progress.count("honest").outcomes == {Outcome.GONE: 2}
 
 
 # ---- spellings of URLs that have one key, of which the server answers one
@@ -283,7 +283,7 @@ def list_link(url: str, kind: Kind, site: str, source: str) -> Link:
 
 def postpone(mill: Mill, rows: list[LeasedUrl]) -> datetime:
     later = mill.now + timedelta(hours=9)
-    assert mill.ledger.postpone([Postponed(row.id, row.fence, later, failure=HTTP_503) for row in rows], now=mill.now) == 1
+    assert mill.ledger.url_endings.postpone([Postponed(row.id, row.fence, later, failure=HTTP_503) for row in rows], now=mill.now) == 1
     return later
 
 
@@ -291,7 +291,7 @@ def fail(mill: Mill, state: str, host: str) -> list[LeasedUrl]:
     """What the fetch of the one due row leaves: an outcome, a wait, a lease, or an archived page. Returns the rows that are leased."""
     leased = mill.lease(host) if state != "new" else []
     if state == "ended":
-        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 404") for row in leased], now=mill.now)
+        mill.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 404") for row in leased], now=mill.now)
     elif state == "waiting":
         postpone(mill, leased)
     elif state == "fetched":
@@ -308,37 +308,39 @@ def test_another_site_does_not_spell_a_url(mill: Mill, kind: Kind) -> None:
     for name, state in cases:
         url, trap = (f"{one}{'&' if '?' in one else '?'}n={name}-{state}" for one in SPELLINGS[name])
         by_honest, by_hostile = list_link(url, kind, HONEST, "honest"), list_link(trap, kind, HOSTILE, "hostile")
-        mill.ledger.add([by_hostile], now=mill.now)
+        mill.ledger.links.add([by_hostile], now=mill.now)
         leased = fail(mill, state, host_of(trap))
-        mill.ledger.add([by_honest], now=mill.now)
-        assert mill.ledger.end([ended(row, Outcome.GONE) for row in leased], now=mill.now) == 0, "the lease has ended"
+        mill.ledger.links.add([by_honest], now=mill.now)
+        assert mill.ledger.url_endings.end([ended(row, Outcome.GONE) for row in leased], now=mill.now) == 0, "the lease has ended"
         rows = mill.lease(host_of(url))
         assert [(row.url, row.source, row.kind, row.attempts) for row in rows] == [(url, "honest", kind, 0)], (name, state)
         later = postpone(mill, rows)
         for link in (by_honest, by_hostile, list_link(trap, kind, HONEST, "honest"), by_honest):
-            mill.ledger.add([link], now=mill.now)
-        trace = mill.ledger.trace(url)
+            mill.ledger.links.add([link], now=mill.now)
+        trace = mill.ledger.traces.get(url)
         assert trace is not None and (trace.url, trace.state, trace.next_at) == (url, State.DUE, later), "the site's own wait holds"
-    assert mill.ledger.progress("hostile").pages == 0
+    assert mill.ledger.progress.count("hostile").pages == 0
 
 
 def test_who_knows_better_spells_a_url_once(mill: Mill) -> None:
     """A feed on another host, named in the plan of the source; then the site itself, or a person."""
-    mill.ledger.put_source(Source("honest", homepage=f"{HONEST}/", feeds=(f"{HOSTILE}/feed",), discover=False), now=NOON)
+    mill.ledger.sources.put(Source("honest", homepage=f"{HONEST}/", feeds=(f"{HOSTILE}/feed",), discover=False), now=NOON)
     for name, better in (
         ("a", by_feed(f"{HONEST}/a", HONEST, "honest")),
         ("b", Link(f"{HONEST}/b")),
         ("c", Link(f"{HONEST}/c", found_by="api")),
     ):
         worse = by_feed(f"{HONEST}/{name}/", HOSTILE, "honest")
-        mill.ledger.add([worse], now=NOON)
-        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410") for row in mill.lease(host_of(HONEST)) if row.url == worse.url], now=NOON)
+        mill.ledger.links.add([worse], now=NOON)
+        mill.ledger.url_endings.end(
+            [ended(row, Outcome.GONE, "HTTP 410") for row in mill.lease(host_of(HONEST)) if row.url == worse.url], now=NOON
+        )
         for link in (worse, better, worse, by_feed(worse.url, HONEST, "honest")):
-            mill.ledger.add([link], now=NOON)
+            mill.ledger.links.add([link], now=NOON)
         (row,) = mill.lease(host_of(HONEST))
         assert (row.url, row.source) == (better.url, "honest")
-        mill.ledger.end([ended(row, Outcome.GONE, "HTTP 410")], now=NOON)
-        mill.ledger.add([worse, better, by_feed(worse.url, HONEST, "honest")], now=NOON)
+        mill.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 410")], now=NOON)
+        mill.ledger.links.add([worse, better, by_feed(worse.url, HONEST, "honest")], now=NOON)
         assert mill.lease(host_of(HONEST)) == []
 
 
@@ -346,16 +348,16 @@ def test_a_site_that_spells_a_url_in_two_ways(mill: Mill) -> None:
     """The next try, which a listing causes in any case, is at the spelling of that listing."""
     add_sources(mill)
     one, other = (by_feed(url, HONEST, "honest") for url in (f"{HONEST}/story-1/", f"{HONEST}/story-1"))
-    mill.ledger.add([one], now=mill.now)
+    mill.ledger.links.add([one], now=mill.now)
     rows = mill.lease(host_of(HONEST))
     seen = []
     listing = add_listing(mill)
     for _ in range(4):
-        mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 503") for row in rows], now=mill.now)
-        mill.ledger.add([one, other], now=mill.now, listing_id=listing)
+        mill.ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 503") for row in rows], now=mill.now)
+        mill.ledger.links.add([one, other], now=mill.now, listing_id=listing)
         assert mill.lease(host_of(HONEST)) == []
         mill.now += timedelta(days=2)
-        mill.ledger.add([other], now=mill.now, listing_id=listing)
+        mill.ledger.links.add([other], now=mill.now, listing_id=listing)
         rows = mill.lease(host_of(HONEST))
         seen += [row.url for row in rows]
         one, other = other, one
@@ -363,17 +365,17 @@ def test_a_site_that_spells_a_url_in_two_ways(mill: Mill) -> None:
 
 
 def add_listing(mill: Mill) -> int:
-    mill.ledger.add([Link(f"{HONEST}/feed", Kind.FEED, "honest", found_by="homepage", found_on=f"{HONEST}/")], now=mill.now)
+    mill.ledger.links.add([Link(f"{HONEST}/feed", Kind.FEED, "honest", found_by="homepage", found_on=f"{HONEST}/")], now=mill.now)
     (row,) = mill.lease(host_of(HONEST))
-    mill.ledger.end([ended(row, Outcome.LISTED)], now=mill.now)
+    mill.ledger.url_endings.end([ended(row, Outcome.LISTED)], now=mill.now)
     return row.id
 
 
 def test_another_homepage_does_not_make_an_ended_article_a_listing(mill: Mill) -> None:
     add_sources(mill)
     url = f"{HONEST}/story-1"
-    mill.ledger.add([by_feed(url, HONEST, "honest")], now=NOON)
-    mill.ledger.end([ended(row, Outcome.GONE) for row in mill.lease(host_of(url))], now=NOON)
-    mill.ledger.add([list_link(url, Kind.FEED, HOSTILE, "hostile")], now=NOON)
-    trace = mill.ledger.trace(url)
+    mill.ledger.links.add([by_feed(url, HONEST, "honest")], now=NOON)
+    mill.ledger.url_endings.end([ended(row, Outcome.GONE) for row in mill.lease(host_of(url))], now=NOON)
+    mill.ledger.links.add([list_link(url, Kind.FEED, HOSTILE, "hostile")], now=NOON)
+    trace = mill.ledger.traces.get(url)
     assert trace is not None and (trace.kind, trace.source, trace.state) == (Kind.PAGE, "honest", State.DROPPED)

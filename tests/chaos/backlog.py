@@ -51,7 +51,7 @@ def backlog(world: World, plan: Plan, seconds: float) -> Backlog:
         began, most, early, half = time.monotonic(), 0, 0.0, 0
         while (passed := time.monotonic() - began) < seconds:
             installation.tend()
-            most = max(most, len(installation.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)))
+            most = max(most, len(installation.ledger.segments.list_pending(now=datetime.now(UTC), limit=100_000)))
             early = early or (_memory(installation) if passed > seconds * WARMUP_SHARE else 0.0)
             half = half or (requests(installation.requests).total() if passed > seconds / 2 else 0)
             time.sleep(0.5)

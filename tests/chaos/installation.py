@@ -175,7 +175,7 @@ class Installation(Roles):
         politeness = Politeness(self.plan.delay, self.plan.concurrency)
         for number, home in enumerate(self.world.homes()):
             source = Source(f"site-{number}", sitemaps=(f"{home}/sitemap.xml",), every=timedelta(days=1), politeness=politeness)
-            self.ledger.put_source(source, now=datetime.now(UTC))
+            self.ledger.sources.put(source, now=datetime.now(UTC))
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)

@@ -108,7 +108,7 @@ def _short(detail: str | None) -> str:
 
 def _traces(installation: Installation) -> Iterator[Trace]:
     after = 0
-    while rows := installation.ledger.traces(limit=2000, after=after):
+    while rows := installation.ledger.traces.list_all(limit=2000, after=after):
         yield from rows
         after = rows[-1].id
 

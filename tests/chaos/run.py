@@ -128,9 +128,9 @@ class Watch:
             return False
         self.checked_at = time.monotonic()
         with suppress(ServiceError):
-            segments = self.installation.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
+            segments = self.installation.ledger.segments.list_pending(now=datetime.now(UTC), limit=100_000)
             self.waiting.append((self.checked_at, len(segments)))
-            progress = self.installation.ledger.progress()
+            progress = self.installation.ledger.progress.count()
             self.ended = sum(progress.outcomes.values())
             return progress.pages >= self.installation.world.pages and progress.pending == 0
         return False
@@ -138,5 +138,5 @@ class Watch:
 
 def _retry_innocent(installation: Installation, world: World) -> None:
     """Retry the good pages that were in progress at three kills, as an operator would."""
-    good = [trace.url for trace in installation.ledger.quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
-    installation.ledger.retry(now=datetime.now(UTC), urls=good)
+    good = [trace.url for trace in installation.ledger.traces.list_quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
+    installation.ledger.retries.retry(now=datetime.now(UTC), urls=good)

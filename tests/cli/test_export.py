@@ -40,7 +40,7 @@ def store(folder: Path, *documents: Document, minute: int = 0) -> None:
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
     mill = Mill(Ledger(engine), now=after(minutes=minute))
-    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
     mill.store(*(good(claims[urls.normalize(one.url)], one) for one in documents))
     engine.dispose()

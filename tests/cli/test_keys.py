@@ -40,10 +40,10 @@ def test_status_names_hubs_and_orders(newsmill: Newsmill, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     feed = "https://paper.example/feed"
     with open_context(load(), create=True) as store:
-        store.ledger.put_source(Source("paper", feeds=(feed,)), now=store.now())
-        trace = store.ledger.trace(feed)
+        store.ledger.sources.put(Source("paper", feeds=(feed,)), now=store.now())
+        trace = store.ledger.traces.get(feed)
         assert trace is not None
-        store.ledger.record_hub(trace.id, "https://hub.example/", feed, new_pages=0, now=store.now())
+        store.ledger.pushes.record_hub(trace.id, "https://hub.example/", feed, new_pages=0, now=store.now())
         Publishers(store.engine).give_order("paper.example", is_stopped=True, delay=None, now=store.now())
     printed = newsmill("status", "--verbose").out
     assert "WebSub: 1 feed with a hub, 0 subscribed; set NEWSMILL_PUBLIC_URL" in printed

@@ -140,10 +140,10 @@ def test_the_next_step_is_named_unless_it_is_under_way(newsmill: Newsmill, role:
 def test_a_demo_on_another_port_leaves_nothing_pending_of_the_one_before(newsmill: Newsmill) -> None:
     before = replace(SOURCE, name="demo", homepage="http://127.0.0.1:8000/", feeds=("http://127.0.0.1:8000/feed",))
     with open_context(load(), create=True) as store:
-        store.ledger.put_source(before, now=NOON)
+        store.ledger.sources.put(before, now=NOON)
         for homepage, pending in ((before.homepage, 2), ("http://127.0.0.1:8001/", 0)):
             forget_other_demo(load(), replace(before, homepage=homepage))
-            assert store.ledger.progress().listings.get(State.DUE, 0) == pending
+            assert store.ledger.progress.count().listings.get(State.DUE, 0) == pending
 
 
 def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, *lines: object, processes: int = 1) -> CommandResult:
@@ -215,11 +215,11 @@ def test_the_share_of_rendered_pages(newsmill: Newsmill, tmp_path: Path, monkeyp
     monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "data"))
     with open_context(load(), create=True) as app:
         mill = Mill(app.ledger, now=app.now())
-        mill.ledger.put_source(SOURCE, now=mill.now)
-        mill.ledger.add(links(4), now=mill.now)
+        mill.ledger.sources.put(SOURCE, now=mill.now)
+        mill.ledger.links.add(links(4), now=mill.now)
         row = next(row for row in mill.lease() if row.kind is Kind.PAGE)
         segment = Segment("20261125T120000Z-0000000a", 1, 1000, mill.now)
-        mill.ledger.save_segment(segment, [replace(saved(row, 0), rendering=Rendering.DONE)], now=mill.now)
+        mill.ledger.url_leases.save_segment(segment, [replace(saved(row, 0), rendering=Rendering.DONE)], now=mill.now)
     assert "rendered in a browser: 1 page (25 %): paper 1\n" in newsmill("status", "--verbose").out
     report = json.loads(newsmill("status", "--json").out)
     assert (report["rendered"], report["sources"]["paper"]["rendered"]) == (1, 1)

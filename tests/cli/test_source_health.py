@@ -36,12 +36,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppContex
     monkeypatch.chdir(tmp_path)
     with context.open_context(settings.load(), create=True) as opened:
         for name in FAILURES:
-            opened.ledger.put_source(Source(name, homepage=f"http://{name}.example/"), now=now())
-        opened.ledger.lease_hosts("crawler-1", limit=10, seconds=60, now=now())
+            opened.ledger.sources.put(Source(name, homepage=f"http://{name}.example/"), now=now())
+        opened.ledger.hosts.lease("crawler-1", limit=10, seconds=60, now=now())
         for name, (failure, _) in FAILURES.items():
-            (row,) = opened.ledger.lease_urls(f"{name}.example", "crawler-1", limit=1, seconds=60, now=now())
+            (row,) = opened.ledger.url_leases.lease(f"{name}.example", "crawler-1", limit=1, seconds=60, now=now())
             later = now() + timedelta(minutes=1)
-            opened.ledger.postpone([Postponed(row.id, row.fence, later, "waits", failure=failure)], now=now())
+            opened.ledger.url_endings.postpone([Postponed(row.id, row.fence, later, "waits", failure=failure)], now=now())
         yield opened
 
 
@@ -58,7 +58,7 @@ def test_every_command_says_what_fails(store: AppContext, newsmill: Newsmill) ->
 
 def test_a_new_source_without_any_answer_is_told_from_one_that_refuses(store: AppContext) -> None:
     """`newsmill crawl` does not keep the first."""
-    assert [has_never_answered(store, source) for source in store.ledger.sources()] == [True, False, True]
+    assert [has_never_answered(store, source) for source in store.ledger.sources.list_all()] == [True, False, True]
 
 
 def test_the_doctor_shows_evidence_and_remedy(store: AppContext, newsmill: Newsmill) -> None:
@@ -76,11 +76,11 @@ def test_a_feed_of_the_plan_that_is_not_found_fails_the_check(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     planned, guessed, old = (f"{SITE}/{name}" for name in ("rss", "feed", "old"))
     with context.open_context(settings.load(), create=True) as store:
-        store.ledger.put_source(Source("paper", feeds=(planned, old)), now=now())
-        store.ledger.put_source(Source("paper", feeds=(planned,)), now=now())
-        store.ledger.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=now())
+        store.ledger.sources.put(Source("paper", feeds=(planned, old)), now=now())
+        store.ledger.sources.put(Source("paper", feeds=(planned,)), now=now())
+        store.ledger.links.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=now())
         mill = Mill(store.ledger, now=now())
-        store.ledger.end([ended(row, Outcome.GONE, "HTTP 404") for row in mill.lease()], now=now())
+        store.ledger.url_endings.end([ended(row, Outcome.GONE, "HTTP 404") for row in mill.lease()], now=now())
     check = newsmill("sources", "check", "--json")
     assert (check.code, check.json["alarms"]) == (1, [f"paper: feed {planned} failed: gone (HTTP 404)"])
     assert {row["url"] for row in check.json["listings"]["paper"]} == {planned, guessed, old}
@@ -91,16 +91,16 @@ def test_the_check_shows_the_last_try_of_each_listing(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     down, up = f"{SITE}/down", f"{SITE}/up"
     with context.open_context(settings.load(), create=True) as store:
-        store.ledger.put_source(Source("paper", feeds=(down, up)), now=now())
+        store.ledger.sources.put(Source("paper", feeds=(down, up)), now=now())
         mill = Mill(store.ledger, now=now())
         timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
         for failing in (up, down):
-            store.ledger.read_listings("paper", now=mill.now)
+            store.ledger.sources.make_listings_due("paper", now=mill.now)
             leased = mill.lease()
             assert {row.url for row in leased} == {down, up}
             failed = [Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in leased if row.url == failing]
-            store.ledger.postpone(failed, now=mill.now)
-            store.ledger.end([ended(row, Outcome.LISTED) for row in leased if row.url != failing], now=mill.now)
+            store.ledger.url_endings.postpone(failed, now=mill.now)
+            store.ledger.url_endings.end([ended(row, Outcome.LISTED) for row in leased if row.url != failing], now=mill.now)
             mill.now += timedelta(days=1)
     failed_at = mill.now - timedelta(days=1)
     shown = {cells[2]: cells[3:] for line in newsmill("sources", "check").out.splitlines() if (cells := line.split())[:1] == ["paper"]}
@@ -113,9 +113,9 @@ def open_store_with_homepage() -> Iterator[tuple[AppContext, Mill, Source]]:
     """A new store in the current folder, with a source whose homepage was read."""
     source = Source("paper", homepage=f"{SITE}/")
     with context.open_context(settings.load(), create=True) as store:
-        store.ledger.put_source(source, now=now())
+        store.ledger.sources.put(source, now=now())
         mill = Mill(store.ledger, now=now())
-        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+        store.ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
         yield store, mill, source
 
 
@@ -125,11 +125,11 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
     """After one crawl nothing is proven, so there is no alarm; but "ok" would hide that no article can be fetched."""
     monkeypatch.chdir(tmp_path)
     with open_store_with_homepage() as (store, mill, source):
-        store.ledger.add(links(4), now=mill.now)
+        store.ledger.links.add(links(4), now=mill.now)
         first, *others = mill.lease()
         later, failure = mill.now + timedelta(minutes=10), FAILURES["forbidden"][0]
         waiting = [Postponed(row.id, row.fence, later, "http_error: HTTP 403", failure=failure) for row in others]
-        store.ledger.postpone([*waiting, Postponed(first.id, first.fence, later, "waits")], now=mill.now)
+        store.ledger.url_endings.postpone([*waiting, Postponed(first.id, first.fence, later, "waits")], now=mill.now)
         assert describe_problem(store, source) == (
             f"{SITE}/ has no documents: Newsmill found 4 pages there (4 not fetched); most frequent failure: blocked: HTTP 403;"
             f" the next attempt is at {format_since(later, now())}"
@@ -144,7 +144,7 @@ def test_a_source_whose_articles_are_all_refused_says_so_at_once(
         mill.now = now() + timedelta(minutes=11)
         fetched, *refused = mill.lease()
         segment = mill.save([fetched])
-        store.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403") for row in refused], now=mill.now)
+        store.ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403") for row in refused], now=mill.now)
         assert "no article fetched yet" not in newsmill("sources", "list").out, "one waits for a worker"
         mill.store(*(bad(claim, Outcome.NOT_ARTICLE) for claim in mill.claim(segment)))
         problem = describe_problem(store, source) or ""
@@ -156,20 +156,20 @@ def test_a_source_whose_articles_were_all_fetched_again_unchanged_has_documents(
     monkeypatch.chdir(tmp_path)
     with open_store_with_homepage() as (store, mill, source):
         for _ in range(2):
-            store.ledger.add(links(1), now=mill.now, again=True)
+            store.ledger.links.add(links(1), now=mill.now, again=True)
             mill.store(*(good(claim, replace(document_of(claim.url), archive_ref=None)) for claim in mill.claim(mill.save(mill.lease()))))
-        assert store.ledger.progress("paper").outcomes == {Outcome.UNCHANGED: 1}
+        assert store.ledger.progress.count("paper").outcomes == {Outcome.UNCHANGED: 1}
         assert describe_problem(store, source) is None
 
 
 def test_a_trace_keeps_the_failure_after_a_retry(store: AppContext, newsmill: Newsmill) -> None:
-    store.ledger.adjust_to_clock(now=now())
-    (trace,) = store.ledger.listings("forbidden")
+    store.ledger.clock_repair.adjust(now=now())
+    (trace,) = store.ledger.traces.list_listings("forbidden")
     assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
     later = now() + timedelta(minutes=2)
-    store.ledger.lease_host("forbidden.example", "crawler-2", seconds=60, now=later)
-    (row,) = store.ledger.lease_urls("forbidden.example", "crawler-2", limit=1, seconds=60, now=later)
-    store.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"))], now=later)
+    store.ledger.hosts.lease_one("forbidden.example", "crawler-2", seconds=60, now=later)
+    (row,) = store.ledger.url_leases.lease("forbidden.example", "crawler-2", limit=1, seconds=60, now=later)
+    store.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"))], now=later)
     assert newsmill("retry", trace.url).code == 0
     assert "failed: blocked: HTTP 403, failing since" in newsmill("trace", trace.url).out
 
@@ -179,11 +179,13 @@ def test_a_source_is_failing_from_the_first_failure_on(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     with open_store_with_homepage() as (store, mill, _):
         for mill.now in (now(), now() + timedelta(seconds=5)):
-            store.ledger.end([ended(row, Outcome.NOT_MODIFIED) for row in mill.leased_rows], now=mill.now)
-            store.ledger.read_listings("paper", now=mill.now)
+            store.ledger.url_endings.end([ended(row, Outcome.NOT_MODIFIED) for row in mill.leased_rows], now=mill.now)
+            store.ledger.sources.make_listings_due("paper", now=mill.now)
             mill.lease()
         timeout = OutcomeRecord(Outcome.TIMEOUT, "no answer")
-        store.ledger.postpone([Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.leased_rows], now=mill.now)
+        store.ledger.url_endings.postpone(
+            [Postponed(row.id, row.fence, mill.now, "waits", failure=timeout) for row in mill.leased_rows], now=mill.now
+        )
         for shown in (newsmill("sources", "list"), newsmill("status")):
             assert f"failing since {format_since(mill.now, now())}: " in shown.out
         (problem,) = source_health_view.list_problems(store, load_translations("en"), now())

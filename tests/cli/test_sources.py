@@ -51,8 +51,8 @@ def store_document(name: str, url: str) -> None:
     with context.open_context(configuration.load()) as store:
         mill = Mill(store.ledger)
         host = url.split("/")[2]
-        mill.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease(host)], now=NOON)
-        mill.ledger.add([Link(url, source=name, found_by="feed")], now=NOON)
+        mill.ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease(host)], now=NOON)
+        mill.ledger.links.add([Link(url, source=name, found_by="feed")], now=NOON)
         mill.lease(host)
         (claim,) = mill.claim(mill.save())
         mill.store(good(claim, document_of(url, source=name)))
@@ -67,13 +67,13 @@ def test_poll_reads_the_listings_now(newsmill: Newsmill, monkeypatch: pytest.Mon
     with context.open_context(configuration.load()) as store, ThreadPoolExecutor() as pool:
         Heartbeat(store.engine, role="crawler").beat(store.now())
         mill = Mill(store.ledger, now=store.now())
-        store.ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
+        store.ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=mill.now)
 
         def crawl(outcome: Outcome, detail: str) -> None:
             for _ in range(500):
                 mill.now = store.now()
-                if rows := store.ledger.lease_urls("paper.example", mill.crawler, limit=1, seconds=60, now=mill.now):
-                    store.ledger.end([ended(row, outcome, detail) for row in rows], now=store.now())
+                if rows := store.ledger.url_leases.lease("paper.example", mill.crawler, limit=1, seconds=60, now=mill.now):
+                    store.ledger.url_endings.end([ended(row, outcome, detail) for row in rows], now=store.now())
                     return
                 time.sleep(0.02)
 
@@ -143,7 +143,7 @@ def test_a_crawl_of_a_homepage_that_is_followed_crawls_its_source(newsmill: News
         followed = choose_source(store, site("https://paper.example"), Changes(delay=0.5))
         assert (followed.name, followed.every, followed.politeness.delay) == ("paper", timedelta(hours=2), 0.5)
         second = site("https://paper.example/", name="second")
-        store.ledger.put_source(second, now=NOON)
+        store.ledger.sources.put(second, now=NOON)
         assert describe_problem(store, second) == (
             "https://paper.example/ belongs to source paper; crawl it with --name paper, or remove second"
         )
@@ -158,16 +158,16 @@ def test_a_crawl_keeps_the_plan_of_its_source(newsmill: Newsmill) -> None:
     """What `add` found or the user has set is not replaced by a source that has only a homepage."""
     assert newsmill("add", "paper.example", "--no-check", "--every", "2h", "--delay", "3", "--language", "de").code == 0
     with context.open_context(configuration.load()) as store:
-        planned = replace(require(store.ledger.source("paper-example")), feeds=("https://paper.example/feed",))
-        store.ledger.put_source(planned, now=NOON)
+        planned = replace(require(store.ledger.sources.get("paper-example")), feeds=("https://paper.example/feed",))
+        store.ledger.sources.put(planned, now=NOON)
         assert choose_source(store, site("http://www.paper.example"), Changes()) == planned
         assert choose_source(store, site("paper.example"), Changes(delay=1.0)).politeness.delay == 1.0
         with pytest.raises(ConfigError, match=r"the-bridge-opens\.html is already followed by paper-example: .* --name makes a source"):
             choose_source(store, site("https://paper.example/town/the-bridge-opens.html"), Changes())
-        store.ledger.set_enabled("paper-example", False, now=NOON)
+        store.ledger.sources.set_enabled("paper-example", False, now=NOON)
         with pytest.raises(ConfigError, match="source paper-example is paused; run `newsmill sources resume paper-example` first"):
             choose_source(store, site("paper.example"), Changes())
-        assert require(store.ledger.source("paper-example")) == replace(planned, enabled=False)
+        assert require(store.ledger.sources.get("paper-example")) == replace(planned, enabled=False)
 
 
 def site(url: str, name: str | None = None) -> Source:

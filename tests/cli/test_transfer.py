@@ -69,7 +69,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with documents and what users have made."""
     monkeypatch.chdir(tmp_path)
     with open_context(settings.load(), create=True) as store:
-        store.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=NOON)
+        store.ledger.sources.put(Source("paper", feeds=("https://paper.example/rss",)), now=NOON)
         mill = Mill(store.ledger, now=NOON)
         claims = mill.fetch(*links(DOCUMENTS))
         while claims:
@@ -79,7 +79,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             claims = mill.fetch()
         texts = [Link(f"https://paper.example/text{number}", source="paper") for number in range(len(TEXTS))]
         mill.store(*(good(claim, document_of(claim.url, **fields)) for claim, fields in zip(mill.fetch(*texts), TEXTS, strict=True)))
-        mill.ledger.add(links(1), now=NOON, again=True)  # the first document gets a second revision
+        mill.ledger.links.add(links(1), now=NOON, again=True)  # the first document gets a second revision
         (claim,) = mill.claim(mill.save(mill.lease()))
         mill.store(good(claim, document_of(claim.url, title="Harbour 0", text="The harbour is closed")))
         Marks(store.engine, "ann").change([document_of(claim.url).id], MarkChange(starred=True, add_tags=("To read",)), now=NOON)
@@ -115,7 +115,7 @@ def test_every_row_is_in_postgres_and_is_found(data: Path, postgres_url: str, ne
     findings = [finding["check"] for finding in newsmill("doctor", "--json").json]
     assert findings == ["segment_missing"], "the test has no archive"
     with open_context(settings.load()) as store:
-        assert store.ledger.add([Link("https://paper.example/new")], now=NOON).new == 1, "the number of a new row is free"
+        assert store.ledger.links.add([Link("https://paper.example/new")], now=NOON).new == 1, "the number of a new row is free"
     entries = read_entries(target)
     with writing(target) as conn:
         conn.execute(text("INSERT INTO search_pending SELECT id FROM documents ON CONFLICT DO NOTHING"))

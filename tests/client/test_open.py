@@ -42,7 +42,7 @@ def fill(url: str, *documents: Document, now: datetime = NOON) -> None:
     engine = database.connect(url)
     database.upgrade(engine)
     mill = Mill(Ledger(engine), now=now)
-    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
     mill.store(*(good(claims[one.url], replace(one, archive_ref=None)) for one in documents))
     engine.dispose()
@@ -192,7 +192,7 @@ def test_revisions(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
     mill = Mill(Ledger(engine), segments=1)
     for words in ("The ferry runs in June.", "The ferry runs in June, and in July."):
-        mill.ledger.add([Link(made.url)], now=mill.now, again=True)
+        mill.ledger.links.add([Link(made.url)], now=mill.now, again=True)
         (claim,) = mill.claim(mill.save(mill.lease()))
         mill.store(good(claim, document_of(made.url, text=words, archive_ref=None)))
     engine.dispose()

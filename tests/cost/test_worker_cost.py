@@ -65,7 +65,7 @@ def test_a_new_document_costs_no_more(context: WorkerContext, tmp_path: Path) ->
     world = WorkersWorld(tmp_path, {}, app, EmbeddedRedis(tmp_path))
     extract_claimed_pages(context, world.fetch_all(make_articles(1)))  # loads what the first document needs
     segment = world.fetch_all(make_articles(2))
-    statements, profiler, store = Counter[str](), cProfile.Profile(), app.ledger.store
+    statements, profiler, store = Counter[str](), cProfile.Profile(), app.ledger.results.store
 
     def note(*call: Any) -> None:
         statements[call[2]] += 1
@@ -77,7 +77,7 @@ def test_a_new_document_costs_no_more(context: WorkerContext, tmp_path: Path) ->
         finally:
             event.remove(app.engine, "before_cursor_execute", note)
 
-    app.ledger.store = count  # type: ignore[method-assign]
+    app.ledger.results.store = count  # type: ignore[method-assign]
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 2 * PAGES}
     counted = Counter({"statements": statements.total()})

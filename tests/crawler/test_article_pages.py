@@ -59,14 +59,14 @@ def add_articles(site: Site) -> dict[str, str]:
 
 def work(app: AppContext, sandbox: Sandbox) -> None:
     context = WorkerContext(app, sandbox, "worker-1")
-    for segment_id in app.ledger.pending_segments(now=datetime.now(UTC), limit=100):
+    for segment_id in app.ledger.segments.list_pending(now=datetime.now(UTC), limit=100):
         extract_claimed_pages(context, segment_id)
 
 
 def revisit(world: World, app: AppContext, sandbox: Sandbox, url: str) -> None:
     with writing(world.engine) as conn:
         conn.execute(update(ledger).where(ledger.c.url == url).values(revisit_at=now()))
-    assert world.ledger.make_revisits_due(now=now()) == 1
+    assert world.ledger.due_revisits.make_due(now=now()) == 1
     world.wait(lambda: world.trace(url).state not in (State.DUE, State.FETCHING))
     work(app, sandbox)
 

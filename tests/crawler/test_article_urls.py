@@ -68,7 +68,7 @@ def test_a_feed_whose_links_lead_through_a_service_that_counts_clicks(sites: Far
     for _ in range(2):
         world.crawl(delay=0.0)
         world.extract()
-        world.ledger.read_listings("paper", now=now())
+        world.ledger.sources.make_listings_due("paper", now=now())
     documents = Documents(world.engine)
     for url, link in zip(articles, shown, strict=True):
         found = [documents.get(url), documents.get(link)]

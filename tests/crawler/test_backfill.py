@@ -63,7 +63,7 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     # Without a backfill, the old parts of the index are left; the section is read as far as it has unknown links.
     world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert world.trace(index).detail is not None and "4 older parts left to a backfill" in str(world.trace(index).detail)
-    assert [world.ledger.trace(url) for url in (*parts, changed, *wanted)] == [None] * 9
+    assert [world.ledger.traces.get(url) for url in (*parts, changed, *wanted)] == [None] * 9
     assert world.outcome(other[2]) is State.FETCHED
 
     plan = plan_backfill(context, source, JANUARY)
@@ -73,13 +73,13 @@ def test_an_archive_is_read_behind_the_news_and_only_once(
     assert found.get("paper") == backfill and found.count_pending(["paper"])["paper"].total == 0
     assert found.end_finished(now=now()) == []  # the index and the section have not been read
     # What is stopped in the middle goes on: the first crawler reads the index and the section, the second one the rest.
-    world.crawl(done=lambda: world.ledger.trace(parts[0]) is not None, patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
-    world.ledger.add([Link(site.article("/2026/11/26/news"), Kind.PAGE, "paper", "feed")], now=now())
+    world.crawl(done=lambda: world.ledger.traces.get(parts[0]) is not None, patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
+    world.ledger.links.add([Link(site.article("/2026/11/26/news"), Kind.PAGE, "paper", "feed")], now=now())
     again = start_backfill(context, source, plan)
     assert again.started_at == backfill.started_at and found.end_finished(now=now()) == []
     world.crawl(patch={"crawler.frontier.listing_task.MAX_SECTION_DEPTH": 0})
     assert [world.outcome(url) for url in (*wanted[:2], *wanted[3:])] == [State.FETCHED] * 4
-    assert [world.ledger.trace(url) for url in (other[0], other[1], wanted[2], parts[1], parts[2], changed)] == [None] * 6
+    assert [world.ledger.traces.get(url) for url in (other[0], other[1], wanted[2], parts[1], parts[2], changed)] == [None] * 6
     assert site.hits("/news/page/4") == []  # all of page 3 is older
     assert {world.trace(url).found_by for url in wanted[:2]} == {FROM_BACKFILL}
     state = found.get("paper")
@@ -124,7 +124,7 @@ def test_rows_of_a_backfill_come_last(world: World) -> None:
     assert world.ledger.backfills.add(backfill, [old, part], now=now()).new == 1
     pending = world.ledger.backfills.count_pending(["paper"])["paper"]
     assert (pending.listings, pending.pages) == (1, 1)
-    world.ledger.tick(now=now() + timedelta(days=1), next_tick=lambda source, after: after + timedelta(hours=1))
+    world.ledger.sources.tick(now=now() + timedelta(days=1), next_tick=lambda source, after: after + timedelta(hours=1))
     assert world.trace(part.url).state is State.DUE  # it was due; a tick would not make it due again
     with world.engine.connect() as connection:
         ranks = dict(connection.exec_driver_sql("SELECT url, rank FROM ledger").all())
@@ -132,11 +132,11 @@ def test_rows_of_a_backfill_come_last(world: World) -> None:
     # A stop forgets what nobody else wants. A crawler that reads a listing at this moment adds nothing more.
     wanted = Link("https://a.example/wanted", Kind.PAGE, "paper", FROM_BACKFILL)
     world.ledger.backfills.add(backfill, [wanted], now=now())
-    world.ledger.add([replace(wanted, found_by="feed")], now=now())
+    world.ledger.links.add([replace(wanted, found_by="feed")], now=now())
     stopped = world.ledger.backfills.stop("paper", now=now())
     assert stopped is not None and stopped.ended_at is not None
     assert (stopped.is_stopped, stopped.left_listings, stopped.left_pages, stopped.pages) == (True, 1, 1, 2)
-    assert [world.ledger.trace(link.url) is None for link in (old, part, wanted)] == [True, True, False]
+    assert [world.ledger.traces.get(link.url) is None for link in (old, part, wanted)] == [True, True, False]
     assert world.ledger.backfills.add(backfill, [old, part], now=now()) == Added()
     assert world.ledger.backfills.stop("paper", now=now()) == stopped
     with world.engine.begin() as connection:

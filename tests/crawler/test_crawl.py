@@ -92,7 +92,7 @@ def test_a_listing_that_has_moved_for_good_changes_the_plan(sites: Farm, world: 
     sitemap = site.page("/sitemap.xml", redirect=foreign, status=301)
     world.source(feeds=(moved, hosted, half), sitemaps=(sitemap,))
     world.crawl(delay=0.0)
-    source = world.ledger.source("paper")
+    source = world.ledger.sources.get("paper")
     assert source is not None and (source.feeds, source.sitemaps) == ((new, hosted, half), (sitemap,))
     assert [world.outcome(url) for url in (moved, hosted, half, sitemap)] == [
         Outcome.DENIED,
@@ -101,11 +101,11 @@ def test_a_listing_that_has_moved_for_good_changes_the_plan(sites: Farm, world: 
         Outcome.LISTED,
     ]
     assert world.trace(moved).detail == f"moved to {new}"
-    assert world.outcome(new) is Outcome.LISTED and world.ledger.trace(away) is None
+    assert world.outcome(new) is Outcome.LISTED and world.ledger.traces.get(away) is None
     alarms = {alarm.finding.evidence.url: alarm for alarm in SourceAlarms(world.engine).list_history("paper")}
     assert {alarm.finding.cause for alarm in alarms.values()} == {Cause.MOVED_LISTING}
     site.log.clear()
-    world.ledger.read_listings("paper", now=now())
+    world.ledger.sources.make_listings_due("paper", now=now())
     world.crawl(delay=0.0)
     assert "/old.xml" not in {hit.path for hit in site.log}
 
@@ -120,11 +120,11 @@ def test_a_redirect_to_another_spelling_of_a_listing_is_requested_once(sites: Fa
     site.page("/", f'<nav><a href="/news">News</a></nav>{links("/2026/11/25/the-old-bridge")}')
     world.source(homepage=home, feeds=(planned,))
     world.crawl(delay=0.0)
-    source = world.ledger.source("paper")
+    source = world.ledger.sources.get("paper")
     assert source is not None and (source.homepage, source.feeds) == (site.url("/"), (f"{planned}/",))
     assert [world.outcome(url) for url in (planned, found, home)] == [Outcome.LISTED] * 3
     site.log.clear()
-    world.ledger.read_listings("paper", now=now())
+    world.ledger.sources.make_listings_due("paper", now=now())
     world.crawl(delay=0.0)
     assert sorted(hit.path for hit in site.log if "2026" not in hit.path) == ["/", "/feed/", "/news/"]
     assert SourceAlarms(world.engine).list_history("paper") == []
@@ -141,14 +141,14 @@ def test_a_feed_that_was_not_there_at_first_is_followed_when_the_homepage_names_
     world.source(homepage=home)
     world.crawl()
     assert world.outcome(feed) is Outcome.GONE
-    world.ledger.read_listings("paper", now=now())
+    world.ledger.sources.make_listings_due("paper", now=now())
     world.crawl()
     assert len(site.hits("/feed.xml")) == 1, "not with every read of the homepage"
     with writing(world.engine) as conn:
         hours_ago = now() - timedelta(hours=2)
         conn.execute(update(ledger).where(ledger.c.url == feed).values(ended_at=hours_ago, failing_since=hours_ago))
     site.feed("/feed.xml", article)
-    world.ledger.read_listings("paper", now=now())
+    world.ledger.sources.make_listings_due("paper", now=now())
     world.crawl()
     assert (world.outcome(feed), world.outcome(article)) == (Outcome.LISTED, State.FETCHED)
 
@@ -215,14 +215,14 @@ def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World)
     assert site.hits("/feed/") == []  # nothing is guessed where a feed is named
 
     # A later round: the index says the same as before, but its part has grown.
-    world.ledger.read_listings("paper", now=now())
+    world.ledger.sources.make_listings_due("paper", now=now())
     site.page("/part.xml.gz", sitemap(*articles[6:10]), content_type="application/gzip", zipped=True)
     world.crawl()
     assert [world.outcome(url) for url in articles[8:10]] == [State.FETCHED] * 2
     assert "if-none-match" in site.hits("/sitemap.xml")[1].headers  # the part is polled by itself, so the index may be unchanged
 
     # Nothing new on the section's front: its further pages, all known, are not fetched again.
-    world.ledger.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)
+    world.ledger.links.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)
     world.crawl()
     assert (len(site.hits("/politics/")), len(site.hits("/politics/page/2"))) == (3, 1)
 
@@ -245,7 +245,7 @@ def test_an_archive_in_an_index_without_dates_is_read_once(sites: Farm, world: W
     world.source(sitemaps=(site.page("/sitemap.xml", index_of(*parts), content_type="application/xml"),))
     for _ in range(2):
         world.crawl(delay=0.0)
-        world.ledger.read_listings("paper", now=now())
+        world.ledger.sources.make_listings_due("paper", now=now())
     assert [world.outcome(url) for url in (old, new)] == [State.FETCHED] * 2
     assert [len(site.hits(path)) for path in ("/sitemap.xml", "/1.xml", "/2.xml")] == [2, 1, 2]
 
@@ -279,7 +279,7 @@ def test_a_sitemap_lists_its_own_site_only(sites: Farm, world: World) -> None:
     world.source(sitemaps=(index,))
     world.crawl()
     assert world.outcome(site.url("/a")) is State.FETCHED
-    assert world.ledger.trace(there) is None
+    assert world.ledger.traces.get(there) is None
 
 
 def test_traps_are_bounded(sites: Farm, world: World) -> None:
@@ -345,7 +345,7 @@ def test_next_pages_whose_urls_change_are_not_followed_without_new_links(sites: 
 
     assert count_lists() == 7
     newest += 1
-    world.ledger.read_listings(source.name, now=now())
+    world.ledger.sources.make_listings_due(source.name, now=now())
     assert count_lists() == 2
 
 
@@ -361,7 +361,7 @@ def test_a_source_added_during_the_crawl_is_crawled_with_its_plan(sites: Farm, w
         world.submit(known)
         world.wait(lambda: world.outcome(known) is State.FETCHED)
         world.source(homepage=home)
-        world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
+        world.wait(lambda: world.ledger.traces.get(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
 
 
 def test_no_entry_leads_into_a_private_network(sites: Farm, canary: Site, world: World) -> None:
@@ -397,7 +397,7 @@ def test_a_bug_pauses_one_host_and_is_logged(sites: Farm, world: World) -> None:
         world.wait(lambda: len(neighbour.log) == 4 and "the worker of host" in world.log())
         world.wait(lambda: world.trace(bad).state is State.DUE)
     assert "Traceback" in world.log()
-    assert world.ledger.lease_hosts("me", limit=9, seconds=9, now=now() + timedelta(minutes=5)) == []
+    assert world.ledger.hosts.lease("me", limit=9, seconds=9, now=now() + timedelta(minutes=5)) == []
 
 
 def test_a_start_that_fails_ends_the_process(world: World) -> None:

@@ -29,7 +29,7 @@ def test_two_crawlers_keep_the_delay_of_a_host_after_one_was_frozen(sites: Farm,
 
     def has_served(requests: list[int]) -> bool:
         """Whether all hosts were asked twice more, those too that the frozen crawler held."""
-        world.ledger.expire_leases(now=now())  # the scheduler's work
+        world.ledger.url_leases.expire(now=now())  # the scheduler's work
         return all(len(site.log) >= count + 2 for site, count in zip(farm, requests, strict=True))
 
     for frozen in (*crawlers, crawlers[0]):

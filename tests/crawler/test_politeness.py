@@ -137,7 +137,7 @@ def test_robots_txt_is_fetched_once_and_first(hosts: Hosts) -> None:
 def leasable(hosts: Hosts, site: Site, after: timedelta) -> bool:
     """Whether a crawler could lease the host that long after now."""
     at = now() + after
-    leases = hosts.world.ledger.lease_hosts("test", limit=99, seconds=0, now=at)
+    leases = hosts.world.ledger.hosts.lease("test", limit=99, seconds=0, now=at)
     return site.host in {lease.host for lease in leases}
 
 
@@ -163,10 +163,10 @@ def test_politeness_is_kept_across_crawlers(sites: Farm, world: World) -> None:
     outcomes, fresh = [], []
     for n in range(3):
         world.submit(site.article(f"/a{n}"), source="paper")
-        world.ledger.add([Link(feed, Kind.FEED, "paper")], now=now(), again=True)
+        world.ledger.links.add([Link(feed, Kind.FEED, "paper")], now=now(), again=True)
         world.crawl()
         outcomes.append(world.outcome(feed))
-        (listing,) = world.ledger.list_polled("paper")
+        (listing,) = world.ledger.poll_plans.list_polled("paper")
         fresh.append((listing.cache_seconds, listing.update_interval))
     assert outcomes == [Outcome.EMPTY_LISTING, Outcome.NOT_MODIFIED, Outcome.NOT_MODIFIED]
     # The first 304 says nothing about freshness, so that of the first response stays (RFC 9111 section 4.3.4).

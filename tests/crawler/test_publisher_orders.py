@@ -34,7 +34,7 @@ def test_a_stop_holds_from_the_next_request_and_a_slower_pace_too(sites: Farm, w
         in_flight = len(site.log) + 1  # a request whose order was looked up before
         redirecting = other.page("/away", redirect=site.url("/9"))
         listings = {Kind.FEED: "/feed", Kind.SITEMAP: "/sitemap.xml", Kind.SECTION: "/news", Kind.HOMEPAGE: "/"}
-        world.ledger.add([Link(site.url(path), kind, None, FROM_BACKFILL) for kind, path in listings.items()], now=now())
+        world.ledger.links.add([Link(site.url(path), kind, None, FROM_BACKFILL) for kind, path in listings.items()], now=now())
         world.submit(redirecting)
         world.wait(lambda: world.outcome(redirecting) is Outcome.REDIRECTED)
         command = [sys.executable, "-P", "-m", "crawler.inspection.page_fetch", pages[0]]

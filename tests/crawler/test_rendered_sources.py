@@ -49,7 +49,7 @@ def work(world: World, sandbox: Sandbox) -> None:
     """Extract all segments that wait, as a worker does."""
     app = build_context(world.engine, str(world.data), settings=load({"NEWSMILL_DATA": str(world.data)}))
     context = WorkerContext(app, sandbox, "worker-1")
-    for segment_id in world.ledger.pending_segments(now=datetime.now(UTC), limit=100):
+    for segment_id in world.ledger.segments.list_pending(now=datetime.now(UTC), limit=100):
         extract_claimed_pages(context, segment_id)
 
 
@@ -71,7 +71,7 @@ def test_always(world: World, sandbox: Sandbox, sites: Farm) -> None:
     work(world, sandbox)
     assert {world.outcome(url) for url in urls} == {Outcome.STORED}
     assert world.outcome(plain) is Outcome.NEEDS_SCRIPT
-    assert world.ledger.count_rendered() == {"paper": 2} and world.ledger.count_rendered("plain") == {}
+    assert world.ledger.rendering.count_rendered() == {"paper": 2} and world.ledger.rendering.count_rendered("plain") == {}
 
 
 def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox: Sandbox, sites: Farm) -> None:
@@ -88,7 +88,7 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     assert world.outcome(article) is Outcome.STORED
     assert {world.outcome(url) for url in (*urls, empty)} == {State.DUE}
     assert {world.trace(url).rendering for url in (*urls, empty)} == {Rendering.WANTED} and world.trace(empty).attempts == 0
-    assert world.ledger.script_sources() == set()
+    assert world.ledger.rendering.list_script_sources() == set()
 
     world.crawl(seconds=120)
     work(world, sandbox)
@@ -96,7 +96,7 @@ def test_auto_renders_a_page_without_text_once_and_learns(world: World, sandbox:
     assert world.outcome(empty) not in (State.DUE, Outcome.STORED) and world.trace(empty).rendering is Rendering.DONE  # once
     assert world.outcome(xml) is not State.DUE and world.trace(xml).rendering in (None, Rendering.FAILED)  # once, too
     assert len(site.hits("/story/0")) == 2 and len(site.hits("/article")) == 1
-    assert world.ledger.script_sources() == {"paper"}
+    assert world.ledger.rendering.list_script_sources() == {"paper"}
 
     number = next(number for number in range(100, 200) if zlib.crc32(site.url(f"/story/{number}").encode()) % SAMPLE_RATE)
     direct = add_app(site, number)

@@ -20,7 +20,7 @@ BUSY = Response(429, (("Retry-After", str(PAUSE)),))
 
 def pause_seconds(world: World, site: Site) -> float:
     """The seconds for which no request may be sent to the host."""
-    until = world.ledger.find_pause(site.host, now=now())
+    until = world.ledger.hosts.find_pause(site.host, now=now())
     return 0.0 if until is None else (until - now()).total_seconds()
 
 
@@ -93,8 +93,8 @@ def test_a_redirect_to_a_paused_host_waits_for_the_end_of_the_pause(sites: Farm,
     """Otherwise the host that redirects gets a request every half a minute."""
     site, target = sites.site(), sites.site()
     until = now() + timedelta(hours=2)
-    assert world.ledger.lease_host(target.host, "test", seconds=60, now=now()) is not None
-    world.ledger.release_host(target.host, "test", now=now(), next_fetch_at=until)
+    assert world.ledger.hosts.lease_one(target.host, "test", seconds=60, now=now()) is not None
+    world.ledger.hosts.release(target.host, "test", now=now(), next_fetch_at=until)
     go = site.page("/go", redirect=target.url("/a"))
     world.submit(go, kind=Kind.FEED)
     world.crawl(delay=0.0)

@@ -44,7 +44,7 @@ def test_articles_are_fetched_again_with_conditions(sites: Farm, world: World) -
     site.log.clear()
     with writing(world.engine) as conn:
         conn.execute(update(ledger).where(ledger.c.revisit_at.is_not(None)).values(revisit_at=now()))
-    assert world.ledger.make_revisits_due(now=now()) == len(names)
+    assert world.ledger.due_revisits.make_due(now=now()) == len(names)
     world.crawl(done=lambda: all(world.trace(url).state not in (State.DUE, State.FETCHING) for url in articles.values()))
     assert sorted(hit.path for hit in site.log if hit.path != "/rss.xml") == sorted(
         [*(f"/2026/{name}" for name in names), *(hit.path for hit in site.log if hit.path == "/robots.txt")]

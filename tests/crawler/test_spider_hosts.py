@@ -54,14 +54,14 @@ def make_hosts(ledger: Ledger, **politeness: float) -> SpiderHosts:
 def save_empty_robots(ledger: Ledger, *names: str) -> None:
     """A robots.txt without rules, known to the ledger."""
     for name in names:
-        ledger.lease_host(name, "earlier", seconds=60, now=now())
-        ledger.save_robots(name, "earlier", status=404, body=b"", crawl_delay=None, now=now())
-        ledger.release_host(name, "earlier", now=now())
+        ledger.hosts.lease_one(name, "earlier", seconds=60, now=now())
+        ledger.hosts.save_robots(name, "earlier", status=404, body=b"", crawl_delay=None, now=now())
+        ledger.hosts.release(name, "earlier", now=now())
 
 
 async def test_a_host_that_is_waited_for_does_not_cost_the_leases_of_the_others(ledger: Ledger) -> None:
     save_empty_robots(ledger, "a.example", "b.example")
-    assert ledger.lease_host("b.example", "another", seconds=60, now=now()) is not None
+    assert ledger.hosts.lease_one("b.example", "another", seconds=60, now=now()) is not None
     hosts = make_hosts(ledger)
     maintenance = asyncio.ensure_future(hosts.maintain())
     first = await hosts.enter("https://a.example/")
@@ -69,15 +69,15 @@ async def test_a_host_that_is_waited_for_does_not_cost_the_leases_of_the_others(
     waiting = asyncio.ensure_future(hosts.enter("https://b.example/"))
     for _ in range(4):  # for two leases
         await asyncio.sleep(LEASE_SECONDS / 2)
-        assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is None
-    ledger.release_host("b.example", "another", now=now())
+        assert ledger.hosts.lease_one("a.example", "another", seconds=60, now=now()) is None
+    ledger.hosts.release("b.example", "another", now=now())
     second = await waiting
     assert isinstance(second, SpiderHost) and hosts.waited_seconds > LEASE_SECONDS
     hosts.leave(first)
     hosts.leave(second)
     maintenance.cancel()
     await hosts.close()
-    assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is not None
+    assert ledger.hosts.lease_one("a.example", "another", seconds=60, now=now()) is not None
 
 
 async def test_a_host_whose_lease_has_ended_is_leased_again_before_the_next_request(ledger: Ledger) -> None:
@@ -88,12 +88,12 @@ async def test_a_host_whose_lease_has_ended_is_leased_again_before_the_next_requ
     assert isinstance(host, SpiderHost)
     hosts.leave(host)
     await asyncio.sleep(LEASE_SECONDS + 0.1)
-    assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is not None
+    assert ledger.hosts.lease_one("a.example", "another", seconds=60, now=now()) is not None
     assert not hosts.may_request("a.example") and hosts.may_request("b.example")
     waiting = asyncio.ensure_future(hosts.enter("https://a.example/2"))
     await asyncio.sleep(0.2)
     assert not waiting.done()
-    ledger.release_host("a.example", "another", now=now())
+    ledger.hosts.release("a.example", "another", now=now())
     assert isinstance(await waiting, SpiderHost) and hosts.may_request("a.example")
     await hosts.close()
 
@@ -106,7 +106,7 @@ async def test_an_idle_host_is_given_back(ledger: Ledger, monkeypatch: pytest.Mo
     host = await hosts.enter("https://a.example/")
     assert isinstance(host, SpiderHost)
     hosts.leave(host)
-    while ledger.lease_host("a.example", "another", seconds=60, now=now()) is None:
+    while ledger.hosts.lease_one("a.example", "another", seconds=60, now=now()) is None:
         await asyncio.sleep(0.1)
     maintenance.cancel()
     await hosts.close()
@@ -120,9 +120,9 @@ async def test_the_crawl_gets_its_turn_on_a_host_that_is_used_for_long(ledger: L
     assert isinstance(host, SpiderHost)
     hosts.leave(host)
     waiting = asyncio.ensure_future(hosts.enter("https://a.example/2"))
-    while ledger.lease_host("a.example", "crawler", seconds=60, now=now()) is None:
+    while ledger.hosts.lease_one("a.example", "crawler", seconds=60, now=now()) is None:
         await asyncio.sleep(0.05)
-    ledger.release_host("a.example", "crawler", now=now())
+    ledger.hosts.release("a.example", "crawler", now=now())
     assert isinstance(await waiting, SpiderHost)
     await hosts.close()
 
@@ -135,12 +135,12 @@ async def test_a_pause_of_the_host_is_kept_for_the_next_process(ledger: Ledger) 
     hosts.leave(host)
     await hosts.record_failure(host, 600.0, is_rate_limit=True)
     await hosts.close()
-    assert ledger.lease_host("a.example", "crawler", seconds=60, now=now()) is None
-    assert ledger.lease_host("a.example", "crawler", seconds=60, now=now() + timedelta(seconds=601)) is not None
+    assert ledger.hosts.lease_one("a.example", "crawler", seconds=60, now=now()) is None
+    assert ledger.hosts.lease_one("a.example", "crawler", seconds=60, now=now() + timedelta(seconds=601)) is not None
 
 
 async def test_the_end_of_the_run_ends_every_wait(ledger: Ledger) -> None:
-    assert ledger.lease_host("a.example", "another", seconds=60, now=now()) is not None
+    assert ledger.hosts.lease_one("a.example", "another", seconds=60, now=now()) is not None
     hosts = make_hosts(ledger)
     waiting = [asyncio.ensure_future(hosts.enter(f"https://a.example/{number}")) for number in range(5)]
     await asyncio.sleep(0.3)

@@ -68,13 +68,13 @@ class Killing:
 
     def make_due(self) -> None:
         """Have the next run start now: the work of the scheduler."""
-        self.world.ledger.read_listings("paper", now=now())
+        self.world.ledger.sources.make_listings_due("paper", now=now())
         self.skip_waits()
 
     def skip_waits(self) -> None:
         """Have a run that was killed start again now: no lease and no pause after a failure is waited for."""
-        self.world.ledger.end_dead_leases(is_dead, now=now())
-        self.world.ledger.expire_leases(now=now())
+        self.world.ledger.dead_leases.end(is_dead, now=now())
+        self.world.ledger.url_leases.expire(now=now())
         with self.world.engine.begin() as conn:
             due = update(ledger).where(ledger.c.kind == "spider", ledger.c.state == "due")
             conn.execute(due.values(next_at=now() - timedelta(seconds=1), attempts=0))

@@ -89,7 +89,7 @@ def blocked_process(paper: Paper) -> Steps:
     paper.add(code, paper.site.article("/a"), spider_limits=SpiderLimits(seconds=2))
     yield paper.has_ended
     assert "was killed" in paper.detail()
-    assert paper.world.ledger.lease_host(paper.site.host, "me", seconds=1, now=now()) is not None
+    assert paper.world.ledger.hosts.lease_one(paper.site.host, "me", seconds=1, now=now()) is not None
 
 
 @scenario
@@ -320,16 +320,16 @@ def host_held_by_another_process(paper: Paper) -> Steps:
     """A spider waits for a host that a crawler holds."""
     site, ledger = paper.site, paper.world.ledger
     paper.add(VISIT_START, site.article("/a"))
-    assert ledger.lease_host(site.host, "another", seconds=60, now=now()) is not None
+    assert ledger.hosts.lease_one(site.host, "another", seconds=60, now=now()) is not None
 
     def holds_host() -> bool:  # a lease of more than some minutes counts as that of a wrong clock, and ends early
-        return ledger.renew_hosts("another", [site.host], seconds=60, now=now()) == {site.host}
+        return ledger.hosts.renew("another", [site.host], seconds=60, now=now()) == {site.host}
 
     yield lambda: holds_host() and "Spider opened" in paper.log()
     until = time.monotonic() + 2
     yield lambda: holds_host() and time.monotonic() > until
     assert not site.hits()
-    ledger.release_host(site.host, "another", now=now())
+    ledger.hosts.release(site.host, "another", now=now())
     yield paper.has_ended
     assert paper.archived() == [site.url("/a")]
     assert "s for hosts that another process held" in paper.detail()

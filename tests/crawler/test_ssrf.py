@@ -63,7 +63,7 @@ def test_no_link_leads_into_a_private_network(sites: Farm, world: World, canary:
     world.source("sections", sections=(site.url("/section"),), discover=False)
     for number, payload in enumerate(bad):  # `newsmill add` and sources.toml
         with suppress(UrlError):
-            world.ledger.put_source(Source(f"bad-{number}", homepage=payload, feeds=(payload,), sitemaps=(payload,)), now=now())
+            world.ledger.sources.put(Source(f"bad-{number}", homepage=payload, feeds=(payload,), sitemaps=(payload,)), now=now())
     world.submit(*bad, *_redirects(site, bad), site.url("/canonical"), site.url("/refresh"), robbed.url("/a"))
     world.crawl(seconds=90, delay=0.0)
     assert canary.connections == 0

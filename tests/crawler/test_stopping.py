@@ -36,7 +36,7 @@ def count_leases(world: World) -> tuple[int, int]:
 
 
 def count_fetched(world: World) -> int:
-    return world.ledger.progress().states.get(State.FETCHED, 0)
+    return world.ledger.progress.count().states.get(State.FETCHED, 0)
 
 
 def assert_archived_once(world: World, sites_pages: dict[Site, list[str]]) -> None:
@@ -103,7 +103,7 @@ def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
         time.sleep(random_numbers.uniform(0.1, 0.8))
         crawler.kill()
         crawler.wait(5)
-        world.ledger.expire_leases(now=now() + timedelta(seconds=1.6))  # the scheduler's work
+        world.ledger.url_leases.expire(now=now() + timedelta(seconds=1.6))  # the scheduler's work
     world.crawl(done=lambda: count_fetched(world) == 160)
     assert_archived_once(world, sites_pages)
     assert count_leases(world) == (0, 0)
@@ -125,7 +125,7 @@ def test_a_crawler_saves_what_a_dead_one_had_fetched(sites: Farm, world: World) 
     crawler.kill()
     crawler.wait(5)
     assert count_fetched(world) == 0
-    world.ledger.expire_leases(now=now() + timedelta(minutes=5))
+    world.ledger.url_leases.expire(now=now() + timedelta(minutes=5))
     (world.data / "segments").unlink()
     world.crawl(done=lambda: count_fetched(world) == 10)
     assert_archived_once(world, {site: pages})
@@ -144,10 +144,10 @@ def test_a_killed_crawlers_retry_after_is_kept(sites: Farm, world: World) -> Non
     crawler.kill()
     crawler.wait(5)
     later = now() + timedelta(minutes=5)
-    world.ledger.expire_leases(now=later)
+    world.ledger.url_leases.expire(now=later)
     assert world.outcome(site.url("/slow")) is State.DUE
-    assert world.ledger.lease_hosts("next", limit=10, seconds=1, now=later) == []
-    assert [lease.host for lease in world.ledger.lease_hosts("next", limit=10, seconds=1, now=later + timedelta(minutes=6))]
+    assert world.ledger.hosts.lease("next", limit=10, seconds=1, now=later) == []
+    assert [lease.host for lease in world.ledger.hosts.lease("next", limit=10, seconds=1, now=later + timedelta(minutes=6))]
 
 
 def test_two_crawlers_never_fetch_from_one_host_at_once(sites: Farm, world: World) -> None:
@@ -170,7 +170,7 @@ def test_a_lost_lease_stops_the_host_at_once(sites: Farm, world: World) -> None:
     world.submit(*(site.page(f"/a{n}", "x") for n in range(100)), source="paper")
     crawler = world.start(lease_seconds=3.0)
     world.wait(lambda: len(site.log) > 3)
-    leases = world.ledger.lease_hosts("another", limit=9, seconds=60, now=now() + timedelta(seconds=30))
+    leases = world.ledger.hosts.lease("another", limit=9, seconds=60, now=now() + timedelta(seconds=30))
     assert [lease.host for lease in leases] == [site.host]
     world.wait(lambda: "lost the lease" in world.log())  # a renewal is due every second
     requests = len(site.log)
@@ -189,8 +189,8 @@ def test_a_clock_that_jumps_stops_no_crawl_and_doubles_no_worker(sites: Farm, wo
 
     def has_fetched(pages: int) -> bool:
         moment = now() + timedelta(seconds=passed)
-        world.ledger.adjust_to_clock(now=moment)
-        world.ledger.expire_leases(now=moment)
+        world.ledger.clock_repair.adjust(now=moment)
+        world.ledger.url_leases.expire(now=moment)
         return count_fetched(world) >= pages
 
     with world.crawler(ahead=str(ahead), lease_seconds=3.0):
@@ -211,15 +211,15 @@ def test_a_full_backlog_stops_fetching(sites: Farm, world: World) -> None:
     world.source()
     world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
     with world.crawler(high_water=3, patch={"crawler.frontier.frontier.MAINTENANCE_INTERVAL_SECONDS": 0.5}):
-        world.wait(lambda: len(world.ledger.pending_segments(now=now(), limit=99)) >= 3)
+        world.wait(lambda: len(world.ledger.segments.list_pending(now=now(), limit=99)) >= 3)
         time.sleep(2)
-        backlog = len(world.ledger.pending_segments(now=now(), limit=99))
+        backlog = len(world.ledger.segments.list_pending(now=now(), limit=99))
         requests = sum(len(site.log) for site in sites_pages)
         assert backlog <= 12, backlog
         time.sleep(1)
         assert sum(len(site.log) for site in sites_pages) == requests < 404
-        for segment in world.ledger.pending_segments(now=now(), limit=99):
-            world.ledger.claim_segment(segment, "worker", seconds=600, now=now())
+        for segment in world.ledger.segments.list_pending(now=now(), limit=99):
+            world.ledger.claims.claim(segment, "worker", seconds=600, now=now())
         world.wait(lambda: sum(len(site.log) for site in sites_pages) > requests)
 
 
@@ -237,18 +237,18 @@ def test_redis_may_go_away(sites: Farm, world: World) -> None:
     world.wait(lambda: world.outcome(url) is State.FETCHED)
     world.wait(lambda: "is saved but not enqueued" in world.log())
     assert world.stop(crawler) == 0, world.log()
-    assert len(world.ledger.pending_segments(now=now(), limit=9)) == 1
+    assert len(world.ledger.segments.list_pending(now=now(), limit=9)) == 1
 
 
 def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, world: World) -> None:
     site, busy_site = sites.site(), sites.site()
     url = site.page("/go", redirect=busy_site.feed("/a"))  # a page would leave its site, and the target would have a row of its own
-    assert world.ledger.lease_host(busy_site.host, "another", seconds=60, now=now()) is not None
+    assert world.ledger.hosts.lease_one(busy_site.host, "another", seconds=60, now=now()) is not None
     world.submit(url, kind=Kind.FEED)
     with world.crawler(patch={"crawler.frontier.fetch_task.BUSY_HOST_PAUSE_SECONDS": 1.0}, delay=0.0):
         world.wait(lambda: "a host that another crawler holds" in (world.trace(url).detail or ""))
         assert (busy_site.log, world.trace(url).attempts) == ([], 0)
-        world.ledger.release_host(busy_site.host, "another", now=now())
+        world.ledger.hosts.release(busy_site.host, "another", now=now())
         world.wait(lambda: world.outcome(url) is Outcome.EMPTY_LISTING)
     assert [hit.path for hit in busy_site.log] == ["/robots.txt", "/a"]
     assert count_leases(world) == (0, 0)

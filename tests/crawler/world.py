@@ -75,11 +75,11 @@ class World:
     # ---- work to do
 
     def submit(self, *page_urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
-        self.ledger.add([Link(url, kind, source) for url in page_urls], now=now())
+        self.ledger.links.add([Link(url, kind, source) for url in page_urls], now=now())
 
     def source(self, name: str = "paper", *, delay: float = 0.0, concurrency: int = 1, **plan: Any) -> Source:
         source = Source(name=name, politeness=Politeness(delay, concurrency), **plan)
-        self.ledger.put_source(source, now=now())
+        self.ledger.sources.put(source, now=now())
         return source
 
     # ---- crawlers
@@ -146,17 +146,17 @@ class World:
 
     def extract(self) -> None:
         """Do the worker's part."""
-        while segments := self.ledger.pending_segments(now=now(), limit=100):
+        while segments := self.ledger.segments.list_pending(now=now(), limit=100):
             for segment in segments:
-                claims = self.ledger.claim_segment(segment, "worker", seconds=60, now=now())
+                claims = self.ledger.claims.claim(segment, "worker", seconds=60, now=now())
                 pages = [(claim, self.archive.read_page(claim.segment, claim.offset)) for claim in claims]
                 results = [Result(claim, read(page, first_seen_at=claim.first_seen_at)) for claim, page in pages]
-                self.ledger.store(results, now=now(), owner="worker", seconds=60)
+                self.ledger.results.store(results, now=now(), owner="worker", seconds=60)
 
     # ---- what came of it
 
     def rows(self) -> list[Trace]:
-        return self.ledger.traces(limit=100_000)
+        return self.ledger.traces.list_all(limit=100_000)
 
     def states(self) -> dict[str, str]:
         """The first rows, those without an outcome before the others."""
@@ -164,7 +164,7 @@ class World:
         return {row.url: f"{row.state} {row.outcome} {row.detail} {row.attempts} {row.next_at}" for row in rows[:40]}
 
     def trace(self, url: str) -> Trace:
-        trace = self.ledger.trace(url)
+        trace = self.ledger.traces.get(url)
         assert trace is not None, url
         return trace
 

@@ -96,7 +96,7 @@ def test_whoever_catches_up_empties_it_too(engine: Engine) -> None:
 
 def test_workers_that_empty_it_beside_one_another_lose_nothing(engine: Engine) -> None:
     mill = Mill(Ledger(engine))
-    mill.ledger.add(links(96), now=mill.now)
+    mill.ledger.links.add(links(96), now=mill.now)
     leased = mill.lease()
     segments = [mill.save(leased[at : at + 32]) for at in range(0, 96, 32)]
 

@@ -101,7 +101,7 @@ def test_sources_and_languages_that_are_not_there(engine: Engine) -> None:
     ledger, search = Ledger(engine), Search(engine)
     store(engine, article(1, "The harbour opens.", source="the-paper"))
     for name in ("the-paper", "The Gazette"):
-        ledger.put_source(Source(name=name, homepage="https://paper.example/"), now=NOW)
+        ledger.sources.put(Source(name=name, homepage="https://paper.example/"), now=NOW)
     assert search.check("harbour source:the-paper lang:en") == ()
     assert [note.kind for note in search.check("harbour after:2026-13-45 source:nope foo:bar")] == ["date", "field", "source"]
     assert search.search("harbour after:2026-13-45").hits == () and search.count("harbour after:2026-13-45") == 0

@@ -393,7 +393,7 @@ def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine,
         conn.execute(update(documents).values(text="words of a database shell"))
     assert count_pending(engine) == 1
     mill = Mill(Ledger(engine))
-    mill.ledger.retry(now=mill.now, urls=[f"{SITE}/1"], refetch=True)
+    mill.ledger.retries.retry(now=mill.now, urls=[f"{SITE}/1"], refetch=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
     mill.store(good(claim, article(1, "new words", content="two")))

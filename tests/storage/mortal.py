@@ -15,7 +15,7 @@ def crawl_and_read(url: str, number: int, begun: Event) -> None:
     """A crawler and a worker in one, in small steps, until nothing is pending. Later `number`s have later clocks and find leases ended."""
     engine = database.connect(url)
     mill = Mill(Ledger(engine), now=after(minutes=2 * number), crawler=f"c{number}", worker=f"w{number}", segments=number * 1000)
-    mill.ledger.expire_leases(now=mill.now)
+    mill.ledger.url_leases.expire(now=mill.now)
     begun.set()
     while mill.lease(limit=5):
         mill.save()
@@ -25,7 +25,7 @@ def crawl_and_read(url: str, number: int, begun: Event) -> None:
 
 
 def read(mill: Mill) -> None:
-    for segment in mill.ledger.pending_segments(now=mill.now, limit=100):
+    for segment in mill.ledger.segments.list_pending(now=mill.now, limit=100):
         for claim in mill.claim(segment):
             read_one(mill, claim)
     while (claim := mill.claim_deferred()) is not None:
@@ -33,5 +33,5 @@ def read(mill: Mill) -> None:
 
 
 def read_one(mill: Mill, claim: ClaimedPage) -> None:
-    if mill.ledger.mark_in_progress(claim, now=mill.now):
+    if mill.ledger.claims.mark_in_progress(claim, now=mill.now):
         mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))

@@ -61,8 +61,8 @@ class Mill:
     leased_rows: list[LeasedUrl] = field(default_factory=list)
 
     def lease(self, host: str = HOST, limit: int = 100) -> list[LeasedUrl]:
-        self.ledger.lease_hosts(self.crawler, limit=10, seconds=60, now=self.now)
-        self.leased_rows = self.ledger.lease_urls(host, self.crawler, limit=limit, seconds=60, now=self.now)
+        self.ledger.hosts.lease(self.crawler, limit=10, seconds=60, now=self.now)
+        self.leased_rows = self.ledger.url_leases.lease(host, self.crawler, limit=limit, seconds=60, now=self.now)
         return self.leased_rows
 
     def save(self, rows: list[LeasedUrl] | None = None) -> str:
@@ -70,11 +70,11 @@ class Mill:
         rows = self.leased_rows if rows is None else rows
         self.segments += 1
         segment = Segment(f"20261125T120000Z-{self.segments:08x}", len(rows), 1000, self.now)
-        self.ledger.save_segment(segment, [saved(row, number) for number, row in enumerate(rows)], now=self.now)
+        self.ledger.url_leases.save_segment(segment, [saved(row, number) for number, row in enumerate(rows)], now=self.now)
         return segment.id
 
     def claim(self, segment: str) -> list[ClaimedPage]:
-        return self.ledger.claim_segment(segment, self.worker, seconds=60, now=self.now)
+        return self.ledger.claims.claim(segment, self.worker, seconds=60, now=self.now)
 
     def take_aside(self) -> ClaimedPage:
         """The next deferred page; there must be one."""
@@ -91,12 +91,12 @@ class Mill:
 
     def fetch(self, *pages: Link) -> list[ClaimedPage]:
         """New links all the way into a worker's hands."""
-        self.ledger.add(pages, now=self.now)
+        self.ledger.links.add(pages, now=self.now)
         self.lease()
         return self.claim(self.save())
 
     def store(self, *results: Result) -> dict[Outcome, int]:
-        return self.ledger.store(results, now=self.now, owner=self.worker, seconds=60)
+        return self.ledger.results.store(results, now=self.now, owner=self.worker, seconds=60)
 
 
 def saved(row: LeasedUrl, offset: int) -> Fetched:

@@ -31,20 +31,20 @@ class Store:
     def fetch(self, *found: Link, body: bytes = SECRET.encode(), final: str | None = None) -> list[ClaimedPage]:
         """Links all the way into the archive and a worker's hands; barred ones are not fetched. `final`: where they redirect to."""
         app = self.app
-        app.ledger.add(found, now=NOON, again=True)
-        app.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
+        app.ledger.links.add(found, now=NOON, again=True)
+        app.ledger.hosts.lease("crawler", limit=1, seconds=60, now=NOON)
         leased = self.lease_pages()
         if not leased:
             return []
         segment = app.archive.write([replace(page_of(row.url), body=body, url=final or row.url) for row in leased], now=NOON)
         rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased, segment.offsets, strict=True)]
-        app.ledger.save_segment(segment, rows, now=NOON)
-        return app.ledger.claim_segment(segment.id, "worker", seconds=60, now=NOON)
+        app.ledger.url_leases.save_segment(segment, rows, now=NOON)
+        return app.ledger.claims.claim(segment.id, "worker", seconds=60, now=NOON)
 
     def lease_pages(self) -> list[LeasedUrl]:
         """Lease what is due; the listings have no links."""
-        leased = self.app.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
-        self.app.ledger.end([ended(row, Outcome.EMPTY_LISTING) for row in leased if row.kind is not Kind.PAGE], now=NOON)
+        leased = self.app.ledger.url_leases.lease("paper.example", "crawler", limit=99, seconds=60, now=NOON)
+        self.app.ledger.url_endings.end([ended(row, Outcome.EMPTY_LISTING) for row in leased if row.kind is not Kind.PAGE], now=NOON)
         return [row for row in leased if row.kind is Kind.PAGE]
 
     def store(self, *found: Link, text: str = SECRET, canonical: str | None = None) -> dict[Outcome, int]:
@@ -53,7 +53,7 @@ class Store:
         for claim in self.fetch(*found):
             named = canonical if claim.url in {link.url for link in found} else None
             results.append(good(claim, document_of(claim.url, named, text=f"{text} {named or claim.url}", title=text)))
-        return self.app.ledger.store(results, now=NOON, owner="worker", seconds=60)
+        return self.app.ledger.results.store(results, now=NOON, owner="worker", seconds=60)
 
     def show(self, url: str, title: str, text: str, canonical: str | None = None, *, final: str | None = None) -> Outcome | None:
         """Fetch and extract a page, also again; `final` is where it redirects to. Returns the outcome of its row."""
@@ -62,8 +62,8 @@ class Store:
 
     def claim_pending(self) -> list[ClaimedPage]:
         """The archived pages that wait for another extraction."""
-        waiting = self.app.ledger.pending_segments(now=self.app.now(), limit=99)
-        return [claim for segment in waiting for claim in self.app.ledger.claim_segment(segment, "worker", seconds=60, now=NOON)]
+        waiting = self.app.ledger.segments.list_pending(now=self.app.now(), limit=99)
+        return [claim for segment in waiting for claim in self.app.ledger.claims.claim(segment, "worker", seconds=60, now=NOON)]
 
     def store_claims(
         self, claims: Sequence[ClaimedPage], title: str, text: str, canonical: str | None, final: str | None = None
@@ -73,7 +73,7 @@ class Store:
             good(claim, replace(document_of(final or claim.url, canonical, title=title, text=text), requested_url=claim.url))
             for claim in claims
         ]
-        return self.app.ledger.store(made, now=NOON, owner="worker", seconds=60)
+        return self.app.ledger.results.store(made, now=NOON, owner="worker", seconds=60)
 
     def read_archive(self) -> bytes:
         """The unpacked bytes of all segments."""
@@ -81,7 +81,7 @@ class Store:
         return b"".join(gzip.decompress(path.read_bytes()) for path in sorted(root.rglob("*.warc.gz")))
 
     def outcome(self, url: str) -> Outcome | None:
-        trace = self.app.ledger.trace(url)
+        trace = self.app.ledger.traces.get(url)
         return None if trace is None else trace.outcome
 
 
@@ -91,7 +91,7 @@ def make_link(url: str) -> Link:
 
 def make_store(engine: Engine, folder: Path) -> Store:
     store = Store(build_context(engine, str(folder / "archive"), now=lambda: after(hours=1)))
-    store.app.ledger.put_source(SOURCE, now=NOON)
+    store.app.ledger.sources.put(SOURCE, now=NOON)
     return store
 
 

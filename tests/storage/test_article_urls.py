@@ -166,14 +166,14 @@ class Site:
         """Fetch pages; those of one host end in one commit, in their order."""
         links = {urls.normalize(self.url(page.path)): page for page in pages}
         self.pages |= {urls.make_key(url): page for url, page in links.items()}
-        self.mill.ledger.add([Link(url, found_by="feed") for url in links], now=NOON)
+        self.mill.ledger.links.add([Link(url, found_by="feed") for url in links], now=NOON)
         for host in sorted({urls.get_host(url) for url in links}):
             if self.mill.lease(host):
                 self.mill.save()
         self.extract()
 
     def extract(self) -> None:
-        while segments := self.mill.ledger.pending_segments(now=NOON, limit=9):
+        while segments := self.mill.ledger.segments.list_pending(now=NOON, limit=9):
             for segment in segments:
                 claims = sorted(self.mill.claim(segment), key=lambda claim: [*self.pages].index(urls.make_key(claim.url)))
                 self.mill.store(*(good(claim, self.read(claim)) for claim in claims))

@@ -44,7 +44,7 @@ def read(engine: Engine, now: datetime = NOON) -> tuple[WeekCompleteness, ...]:
 
 
 def test_a_week_has_a_bound_from_its_sightings(ledger: Ledger, engine: Engine) -> None:
-    ledger.put_source(SOURCE, now=ADDED)
+    ledger.sources.put(SOURCE, now=ADDED)
     fill(engine, {"feed homepage": 60, "feed": 30, "homepage": 2})
     fill(engine, {"feed": 4}, published=after(days=-4), first=100)  # found late
     fill(engine, {"feed": 5}, published=after(days=-40), first=200)  # older than the source
@@ -58,13 +58,13 @@ def test_a_week_has_a_bound_from_its_sightings(ledger: Ledger, engine: Engine) -
 
 def test_an_article_with_one_url_on_the_feed_and_another_on_the_homepage_is_one(ledger: Ledger, engine: Engine) -> None:
     """As of a feed whose links go through a service that counts clicks: the pages of the homepage repeat its documents."""
-    ledger.put_source(SOURCE, now=ADDED)
+    ledger.sources.put(SOURCE, now=ADDED)
     mill = Mill(ledger)
     with reading(engine) as conn:
         listings = {row.kind: row.id for row in conn.execute(select(schema.ledger).where(schema.ledger.c.kind != "page"))}
     numbers = {"feed": range(40), "homepage": range(10, 45)}
     for kind, prefix in (("feed", "clicked"), ("homepage", "article")):
-        mill.ledger.add([Link(f"{SITE}/{prefix}/{n}", source="paper") for n in numbers[kind]], now=NOON, listing_id=listings[kind])
+        mill.ledger.links.add([Link(f"{SITE}/{prefix}/{n}", source="paper") for n in numbers[kind]], now=NOON, listing_id=listings[kind])
         claims = mill.claim(mill.save([row for row in mill.lease() if row.kind is Kind.PAGE]))
         assert len(claims) == len(numbers[kind])
         canonical = {claim.id: f"{SITE}/article/{claim.url.rpartition('/')[2]}" for claim in claims}
@@ -76,8 +76,8 @@ def test_an_article_with_one_url_on_the_feed_and_another_on_the_homepage_is_one(
 
 
 def test_rows_are_computed_again_each_hour_and_two_days_beyond_the_week(ledger: Ledger, engine: Engine) -> None:
-    ledger.put_source(SOURCE, now=ADDED)
-    ledger.put_source(replace(SOURCE, name="new"), now=NOON)
+    ledger.sources.put(SOURCE, now=ADDED)
+    ledger.sources.put(replace(SOURCE, name="new"), now=NOON)
     assert update_completeness(engine, NOON) == 2
     assert update_completeness(engine, after(minutes=59)) == 0
     fill(engine, {"feed homepage": 30})

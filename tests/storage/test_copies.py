@@ -34,23 +34,23 @@ class Home:
 
     def work(self, first: int, count: int) -> None:
         """`count` articles all the way, and one more that stays in a worker's hands."""
-        self.ledger.add(links(first + count + 1)[first:], now=NOON)
-        self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
-        leased_rows = self.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
+        self.ledger.links.add(links(first + count + 1)[first:], now=NOON)
+        self.ledger.hosts.lease("crawler", limit=1, seconds=60, now=NOON)
+        leased_rows = self.ledger.url_leases.lease("paper.example", "crawler", limit=99, seconds=60, now=NOON)
         segment = self.archive.write([page_of(row.url) for row in leased_rows], now=NOON)
         rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased_rows, segment.offsets, strict=True)]
-        self.ledger.save_segment(segment, rows, now=NOON)
-        claims = self.ledger.claim_segment(segment.id, "worker", seconds=60, now=NOON)
-        self.ledger.store([good(claim) for claim in claims[:count]], now=NOON, owner="worker", seconds=60)
+        self.ledger.url_leases.save_segment(segment, rows, now=NOON)
+        claims = self.ledger.claims.claim(segment.id, "worker", seconds=60, now=NOON)
+        self.ledger.results.store([good(claim) for claim in claims[:count]], now=NOON, owner="worker", seconds=60)
 
     def finish(self) -> int:
         """What a restored installation does first: the work that was in progress when the copy was made."""
         later = after(hours=1)
-        for segment in self.ledger.pending_segments(now=later, limit=99):
-            claims = self.ledger.claim_segment(segment, "restored", seconds=60, now=later)
+        for segment in self.ledger.segments.list_pending(now=later, limit=99):
+            claims = self.ledger.claims.claim(segment, "restored", seconds=60, now=later)
             for claim in claims:
                 assert self.archive.read_page(claim.segment, claim.offset).url == claim.url
-            self.ledger.store([good(claim) for claim in claims], now=later, owner="restored", seconds=60)
+            self.ledger.results.store([good(claim) for claim in claims], now=later, owner="restored", seconds=60)
         return self.documents.count()
 
     def check(self) -> None:
@@ -73,7 +73,7 @@ def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
     assert [len(list_live_processes(store.engine, now=NOON)) for store in (home, restored)] == [1, 0], "nothing runs on a copy"
     assert restored.finish() == 8
     restored.check()
-    assert restored.ledger.progress().outcomes == {Outcome.STORED: 8}
+    assert restored.ledger.progress.count().outcomes == {Outcome.STORED: 8}
     for store in (home, restored):
         store.engine.dispose()
 

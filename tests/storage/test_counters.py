@@ -32,7 +32,7 @@ def test_totals_are_the_sums_of_the_days(engine: Engine) -> None:
     mill = Mill(Ledger(engine))
     mill.store(*(good(claim) for claim in mill.fetch(*links(3))))
     mill.now += timedelta(days=2)
-    mill.ledger.retry(now=mill.now, outcome=Outcome.STORED, refetch=True)
+    mill.ledger.retries.retry(now=mill.now, outcome=Outcome.STORED, refetch=True)
     mill.store(*(good(claim) for claim in mill.fetch(*links(4))))
     kept, summed = both(engine)
     assert kept == summed

@@ -121,7 +121,7 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
 ) -> None:
     engine = database.connect(new_database(empty=True))
     database.upgrade(engine)
-    Ledger(engine).add(links(2), now=NOON)
+    Ledger(engine).links.add(links(2), now=NOON)
     folder = tmp_path / "migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", folder)
     last = database.REVISIONS[-1]
@@ -134,7 +134,7 @@ def test_a_later_migration_runs_on_a_database_that_is_in_use(
     database.check_schema(engine)
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
-    assert Ledger(engine).progress().pages == 2
+    assert Ledger(engine).progress.count().pages == 2
     engine.dispose()
 
 
@@ -152,14 +152,14 @@ def test_a_document_of_an_older_program_gets_revisions_from_its_next_change_on(
         patch.setattr("newsmill.search.indexer.restore_copy_groups", lambda conn, ids: None)
         (claim,) = mill.fetch(*links(1))
         mill.store(good(claim))
-        mill.ledger.add(links(1), now=mill.now, again=True)
+        mill.ledger.links.add(links(1), now=mill.now, again=True)
         (claim,) = mill.claim(mill.save(mill.lease()))
         mill.store(good(claim, document_of(claim.url, text="the second text", archive_ref=None)))
     assert database.upgrade(engine) == ("0002", database.REVISIONS[-1])
     document_id = document_of(claim.url).id
     page = Revisions(engine).page(document_id, limit=10)
     assert page is not None and [(one.revision, one.previous, one.cause) for one in page[0]] == [(2, None, None)]
-    mill.ledger.add(links(1), now=mill.now, again=True)
+    mill.ledger.links.add(links(1), now=mill.now, again=True)
     (claim,) = mill.claim(mill.save(mill.lease()))
     mill.store(good(claim, document_of(claim.url, text="the third text", archive_ref=None)))
     page = Revisions(engine).page(document_id, limit=10)
@@ -178,7 +178,7 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
     with monkeypatch.context() as patch, filled_by_this_program(engine):
         patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
-        Ledger(engine).add(links(len(texts)), now=NOON)
+        Ledger(engine).links.add(links(len(texts)), now=NOON)
     with writing(engine) as conn:
         for number, written in enumerate(texts, 1):
             row = to_row(document_of(f"{SITE}/{number}", text=written, title=None, description=None, section=None))
@@ -288,14 +288,14 @@ def test_the_clock_is_aware(engine: Engine) -> None:
 
 def test_a_naive_time_is_a_bug(ledger: Ledger) -> None:
     with pytest.raises(Exception, match="naive"):
-        ledger.expire_leases(now=NOON.replace(tzinfo=None))
+        ledger.url_leases.expire(now=NOON.replace(tzinfo=None))
 
 
 def test_text_from_outside_cannot_break_the_store(ledger: Ledger) -> None:
     """NUL and lone surrogates: Postgres refuses the first, both drivers the second."""
     hint = Hint(title="\0\udfff", tags=("\0", "\ud83d\ude00"))
-    ledger.add([Link("http://[bad\0\ud800", found_by="manual", found_on="\ud800a\0b"), Link(f"{SITE}/1", hint=hint)], now=NOON)
-    found = ledger.trace("http://[bad\0\ud800")
+    ledger.links.add([Link("http://[bad\0\ud800", found_by="manual", found_on="\ud800a\0b"), Link(f"{SITE}/1", hint=hint)], now=NOON)
+    found = ledger.traces.get("http://[bad\0\ud800")
     assert found is not None and found.url == "http://[bad\ufffd" and found.found_on == "\ufffdab"
     assert Mill(ledger).lease()[0].hint == Hint(title="\ufffd", tags=("", "\ufffd\ufffd"))
 
@@ -310,11 +310,11 @@ def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) ->
     holder.execute("BEGIN IMMEDIATE")
     ledger = Ledger(engine)
     with pytest.raises(ServiceError, match="another process held the write lock"):
-        ledger.add(links(1), now=NOON)
-    assert ledger.progress().pages == 0  # readers are not locked out
+        ledger.links.add(links(1), now=NOON)
+    assert ledger.progress.count().pages == 0  # readers are not locked out
     holder.execute("ROLLBACK")
     holder.close()
-    assert ledger.add(links(1), now=NOON).new == 1
+    assert ledger.links.add(links(1), now=NOON).new == 1
     engine.dispose()
 
 
@@ -323,8 +323,8 @@ def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
     database.upgrade(engine)
     ledger = Ledger(engine)
     with ThreadPoolExecutor(4) as pool:
-        added = pool.map(lambda number: ledger.add(links(20, f"https://s{number}.example"), now=NOON).new, range(40))
-    assert sum(added) == 800 == ledger.progress().pages
+        added = pool.map(lambda number: ledger.links.add(links(20, f"https://s{number}.example"), now=NOON).new, range(40))
+    assert sum(added) == 800 == ledger.progress.count().pages
     engine.dispose()
 
 
@@ -333,7 +333,7 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     engine = database.connect(url)
     database.upgrade(engine)
-    Ledger(engine).add(links(10), now=NOON)
+    Ledger(engine).links.add(links(10), now=NOON)
     engine.dispose()
     size = max(path.stat().st_size for path in tmp_path.iterdir())
     output = subprocess.run(
@@ -346,7 +346,7 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     with reading(engine) as conn:
         assert conn.execute(text("PRAGMA integrity_check")).scalar() == "ok"
         assert conn.execute(text("SELECT count(*) FROM ledger")).scalar() == before
-    assert Ledger(engine).add(links(10, "https://later.example"), now=NOON).new == 10
+    assert Ledger(engine).links.add(links(10, "https://later.example"), now=NOON).new == 10
     engine.dispose()
 
 
@@ -362,10 +362,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 ledger = Ledger(database.connect(sys.argv[1]))
 try:
     for number in range(10_000):
-        ledger.add(links(100, f"https://s{number}.example"), now=NOON)
+        ledger.links.add(links(100, f"https://s{number}.example"), now=NOON)
 except ServiceError as error:
     print("ServiceError", error)
-print(ledger.progress().pages)
+print(ledger.progress.count().pages)
 """
 
 
@@ -373,7 +373,7 @@ def test_a_postgres_that_is_away_is_a_sentence() -> None:
     for url in ("postgresql://nobody:secret@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none?user=nobody&password=secret"):
         engine = database.connect(url)
         with pytest.raises(ServiceError, match=r"database postgresql\S+//\S*127.0.0.1:1/none\S*: .*check that the database is up") as away:
-            Ledger(engine).sources()
+            Ledger(engine).sources.list_all()
         assert "secret" not in str(away.value)
 
 
@@ -489,7 +489,7 @@ def test_an_account_without_rights_is_a_sentence(postgres_url: str) -> None:
     ):
         database.upgrade(without_rights)
     database.upgrade(engine)
-    for refused in (database.check_schema, lambda engine: Ledger(engine).sources()):
+    for refused in (database.check_schema, lambda engine: Ledger(engine).sources.list_all()):
         with pytest.raises(
             ServiceError, match=r"permission denied for table .*: the account in DATABASE_URL lacks a right; make it the owner"
         ):
@@ -541,7 +541,7 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
 def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
     with pytest.raises(ServiceError, match="run `newsmill db upgrade`"):
-        Ledger(engine).sources()
+        Ledger(engine).sources.list_all()
     engine.dispose()
 
 

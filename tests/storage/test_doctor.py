@@ -28,18 +28,18 @@ class Store:
         self.engine, self.ledger, self.folder = engine, ledger, folder
         self.archive = Archive(str(folder))
         self.doctor = Doctor(engine, ledger, self.archive)
-        ledger.add(links(6), now=NOON)
+        ledger.links.add(links(6), now=NOON)
         self.claims = self._fetch(5)
         results = [*(good(claim) for claim in self.claims[:3]), bad(self.claims[3], Outcome.NOT_ARTICLE)]
-        ledger.store(results, now=NOON, owner="worker", seconds=60)
+        ledger.results.store(results, now=NOON, owner="worker", seconds=60)
 
     def _fetch(self, count: int) -> list[ClaimedPage]:
-        self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
-        leased_rows = self.ledger.lease_urls("paper.example", "crawler", limit=count, seconds=60, now=NOON)
+        self.ledger.hosts.lease("crawler", limit=1, seconds=60, now=NOON)
+        leased_rows = self.ledger.url_leases.lease("paper.example", "crawler", limit=count, seconds=60, now=NOON)
         self.segment = self.archive.write([page_of(row.url) for row in leased_rows], now=NOON)
         rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased_rows, self.segment.offsets, strict=True)]
-        self.ledger.save_segment(self.segment, rows, now=NOON)
-        return self.ledger.claim_segment(self.segment.id, "worker", seconds=60, now=NOON)
+        self.ledger.url_leases.save_segment(self.segment, rows, now=NOON)
+        return self.ledger.claims.claim(self.segment.id, "worker", seconds=60, now=NOON)
 
     def sql(self, statement: str, **values: object) -> None:
         with writing(self.engine) as conn:
@@ -67,11 +67,11 @@ def lease_forgotten(store: Store) -> None:
 
 
 def next_year(store: Store) -> None:
-    store.ledger.retry(now=after(days=365), outcome=Outcome.NOT_ARTICLE, refetch=True)
+    store.ledger.retries.retry(now=after(days=365), outcome=Outcome.NOT_ARTICLE, refetch=True)
 
 
 def host_next_year(store: Store) -> None:
-    store.ledger.pause_host("paper.example", "crawler", until=after(days=365), failures=1, now=NOON)
+    store.ledger.hosts.pause("paper.example", "crawler", until=after(days=365), failures=1, now=NOON)
 
 
 def no_offset(store: Store) -> None:
@@ -83,7 +83,7 @@ def document_gone(store: Store) -> None:
 
 
 def damaged(store: Store) -> None:
-    store.ledger.store([bad(store.claims[4], Outcome.ARCHIVE_DAMAGED)], now=NOON, owner="worker", seconds=60)
+    store.ledger.results.store([bad(store.claims[4], Outcome.ARCHIVE_DAMAGED)], now=NOON, owner="worker", seconds=60)
 
 
 def miscounted(store: Store) -> None:
@@ -138,17 +138,19 @@ def test_what_is_found_is_mended(store: Store, check: str, spoil: Callable[[Stor
 def test_a_mended_row_is_worked_on_again(store: Store) -> None:
     no_offset(store)
     store.look(repair=True)
-    trace = store.ledger.trace(store.claims[4].url)
+    trace = store.ledger.traces.get(store.claims[4].url)
     assert trace is not None
     assert (trace.state, trace.segment) == (State.DUE, None)
-    assert store.ledger.store([good(store.claims[4])], now=NOON, owner="worker", seconds=60) == {}, "its late worker changes nothing"
+    assert store.ledger.results.store([good(store.claims[4])], now=NOON, owner="worker", seconds=60) == {}, (
+        "its late worker changes nothing"
+    )
 
 
 def test_a_forgotten_death_is_still_counted(store: Store) -> None:
-    store.ledger.mark_in_progress(store.claims[4], now=NOON)
+    store.ledger.claims.mark_in_progress(store.claims[4], now=NOON)
     lease_forgotten(store)
     store.look(repair=True)
-    (claim,) = store.ledger.claim_segment(store.segment.id, "other", seconds=60, now=LATER)
+    (claim,) = store.ledger.claims.claim(store.segment.id, "other", seconds=60, now=LATER)
     assert claim.crashes == 1
 
 
@@ -157,14 +159,14 @@ def test_pages_that_wait_in_a_lost_archive_are_fetched_again(store: Store) -> No
     found = store.look(repair=True)
     assert found.keys() == {"segment_missing", "page_missing"}
     assert (found["page_missing"].examples, found["page_missing"].repaired) == ((store.claims[4].url,), True)
-    trace = store.ledger.trace(store.claims[4].url)
+    trace = store.ledger.traces.get(store.claims[4].url)
     assert trace is not None
     assert (trace.state, trace.segment) == (State.DUE, None)
     assert store.look().keys() == {"segment_missing"}
 
 
 def file_gone(store: Store) -> None:
-    store.ledger.store([bad(store.claims[4], Outcome.NOT_ARTICLE)], now=NOON, owner="worker", seconds=60)
+    store.ledger.results.store([bad(store.claims[4], Outcome.NOT_ARTICLE)], now=NOON, owner="worker", seconds=60)
     store.file().unlink()
 
 

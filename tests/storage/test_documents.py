@@ -100,7 +100,7 @@ def test_a_page_read_again_that_says_the_same_is_not_written(ledger: Ledger, doc
     mill.store(good(claim, full))
     before = documents.get(full.id)
     for reading, is_written in ((full, False), (replace(full, rights={"tdm": "no"}), True), (replace(full, modified_at=NOON), True)):
-        ledger.retry(now=mill.now, outcome=Outcome.STORED)
+        ledger.retries.retry(now=mill.now, outcome=Outcome.STORED)
         (claim,) = mill.claim(claim.segment)
         with pytest.raises(DBAPIError, match="written") if is_written else nullcontext():
             assert mill.store(good(claim, reading)) == {Outcome.STORED: 1}
@@ -139,8 +139,8 @@ def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
 def fill(engine: Engine, count: int, size: int = 10) -> None:
     """Many documents of one page; what the reader sees does not depend on the ledger."""
     ledger = Ledger(engine)
-    ledger.add(links(1), now=NOON)
-    found = ledger.traces()[0].id
+    ledger.links.add(links(1), now=NOON)
+    found = ledger.traces.list_all()[0].id
     row = {**to_row(FULL), "ledger_id": found, "stored_at": NOON, "text": "x" * size}
     with writing(engine) as conn:
         for at in range(0, count, 100):

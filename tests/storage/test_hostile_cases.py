@@ -61,16 +61,16 @@ def test_strings_that_want_to_be_code_are_data(ledger: Ledger, rows: Read) -> No
     links = [
         Link(f"{SITE}/{number}/x{quote(text[:200], safe='')}", hint=Hint(text, (text,), tags=(text,))) for number, text in enumerate(clean)
     ]
-    assert ledger.add(links, now=NOON).new == len(links)
+    assert ledger.links.add(links, now=NOON).new == len(links)
     leased_rows = {row.url: row.hint for row in Mill(ledger).lease(limit=5000)}
     assert leased_rows == {urls.normalize(link.url): link.hint for link in links}
     for payload in clean:
         try:
-            assert ledger.trace(payload) is None or urls.normalize(payload)
+            assert ledger.traces.get(payload) is None or urls.normalize(payload)
         except UrlError:
             continue
-    assert ledger.source("'; DROP TABLE ledger; --") is None
-    assert ledger.progress().pages == len(links)
+    assert ledger.sources.get("'; DROP TABLE ledger; --") is None
+    assert ledger.progress.count().pages == len(links)
 
 
 def _storable(text: str) -> str:

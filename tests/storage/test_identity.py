@@ -30,7 +30,7 @@ def store(mill: Mill, path: str, topic: str, canonical: str | None = None, **fie
 
 def extract_displaced(mill: Mill, topic: str, canonical: str | None = None, title: str | None = None) -> None:
     """Extract the page again whose document was that of another URL."""
-    (segment,) = mill.ledger.pending_segments(now=NOON, limit=9)
+    (segment,) = mill.ledger.segments.list_pending(now=NOON, limit=9)
     (claim,) = mill.claim(segment)
     mill.store(good(claim, article(claim.url, topic, canonical, title=title or f"The {topic}")))
 
@@ -42,7 +42,7 @@ def article(url: str, topic: str, canonical: str | None = None, **fields: object
 
 
 def outcome(mill: Mill, path: str) -> Outcome | None:
-    trace = mill.ledger.trace(f"{SITE}{path}")
+    trace = mill.ledger.traces.get(f"{SITE}{path}")
     return None if trace is None else trace.outcome
 
 
@@ -82,7 +82,7 @@ def test_a_canonical_url_of_many_articles_is_not_believed(mill: Mill, documents:
     extract_displaced(mill, "bridge", canonical="/news")
     assert [topic_of(documents, f"/{topic}") for topic in (*TOPICS, "news")] == [*TOPICS, "week"]
     assert documents.count() == len(TOPICS) + 1
-    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1, Outcome.DUPLICATE: 1}
+    assert mill.ledger.progress.count("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1, Outcome.DUPLICATE: 1}
 
 
 def test_articles_of_one_commit_that_name_one_canonical_url(mill: Mill, documents: Documents) -> None:
@@ -91,13 +91,13 @@ def test_articles_of_one_commit_that_name_one_canonical_url(mill: Mill, document
     claims.sort(key=lambda claim: [*pages].index(claim.url.removeprefix(SITE)))
     mill.store(*(good(claim, article(claim.url, pages[claim.url.removeprefix(SITE)], "/news")) for claim in claims))
     assert {path: topic_of(documents, path) for path in pages} == pages
-    assert mill.ledger.progress("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1}
+    assert mill.ledger.progress.count("paper").outcomes == {Outcome.STORED: len(TOPICS) + 1}
 
 
 def test_an_article_keeps_its_id_when_its_page_names_another_url(mill: Mill, documents: Documents) -> None:
     assert store(mill, "/storm", "storm") is Outcome.STORED
     before = documents.get(f"{SITE}/storm")
-    mill.ledger.add([Link(f"{SITE}/storm")], now=NOON, again=True)
+    mill.ledger.links.add([Link(f"{SITE}/storm")], now=NOON, again=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
     mill.store(good(claim, article(claim.url, "storm", "/storm-of-the-year", content="two")))
@@ -116,12 +116,12 @@ def test_a_parameter_that_only_makes_copies_is_learnt(mill: Mill, documents: Doc
         assert store(mill, f"/story?id={number}&from=app{number}", ("bridge", "budget", "storm")[number]) is Outcome.DUPLICATE
     links = [Link(f"{SITE}/story?from=mail&id={number}", source="paper", found_by="feed", found_on=FEED) for number in range(6)]
     elsewhere = Link("https://other.example/story?id=1&from=mail", source="paper", found_by="feed", found_on=FEED)
-    added = mill.ledger.add([*links, elsewhere], now=NOON)
+    added = mill.ledger.links.add([*links, elsewhere], now=NOON)
     assert (added.known, added.new) == (4, 3)
     leased = {row.url for host in ("paper.example", "other.example") for row in mill.lease(host)}
     assert leased == {f"{SITE}/story?id=4", f"{SITE}/story?id=5", elsewhere.url}
     assert topic_of(documents, "/story?id=1&from=a-friend") == "budget"
-    trace = mill.ledger.trace(f"{SITE}/story?id=5&from=a-friend")
+    trace = mill.ledger.traces.get(f"{SITE}/story?id=5&from=a-friend")
     assert trace is not None and trace.url == f"{SITE}/story?id=5"
 
 
@@ -133,7 +133,9 @@ def test_a_token_that_is_new_at_each_read_is_learnt(mill: Mill, documents: Docum
     new = []
     for read in range(9):
         paths = [path.format(topic=topic, token=f"4f{read:06d}") for topic in TOPICS]
-        added = mill.ledger.add([Link(f"{SITE}{path}", source="paper", found_by="homepage", found_on=FEED) for path in paths], now=NOON)
+        added = mill.ledger.links.add(
+            [Link(f"{SITE}{path}", source="paper", found_by="homepage", found_on=FEED) for path in paths], now=NOON
+        )
         new.append(added.new)
         if mill.lease():
             for claim in mill.claim(mill.save()):
@@ -150,7 +152,7 @@ def test_a_number_that_selects_an_article_is_not_taken_for_a_session(mill: Mill,
         assert store(mill, f"/news/1000000{number}/story", topic) is Outcome.STORED
     for number in range(MIN_COPIES):
         assert store(mill, f"/news/2000000{number}/story", TOPICS[number]) is Outcome.DUPLICATE
-    assert mill.ledger.add([Link(f"{SITE}/news/30000000/story", source="paper", found_by="feed", found_on=FEED)], now=NOON).new == 1
+    assert mill.ledger.links.add([Link(f"{SITE}/news/30000000/story", source="paper", found_by="feed", found_on=FEED)], now=NOON).new == 1
 
 
 def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -> None:
@@ -159,7 +161,7 @@ def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -
             store(mill, f"/s/4f00000{read}/{topic}", topic)
     for read, new in ((7, 1), (8, 0)):
         section = Link(f"{SITE}/s/4f00000{read}/local/", Kind.SECTION, "paper", found_by="homepage")
-        assert mill.ledger.add([section], now=NOON).new == new
+        assert mill.ledger.links.add([section], now=NOON).new == new
     assert [row.url for row in mill.lease()] == [f"{SITE}/s/4f000008/local/"]
 
 
@@ -167,11 +169,11 @@ def test_a_section_behind_a_session_is_one_row_with_the_newest_url(mill: Mill) -
 def test_a_listing_whose_url_is_new_at_each_read_of_the_homepage_is_one_row(mill: Mill, kind: Kind, path: str) -> None:
     def name(*tokens: str, source: str = "paper") -> int:
         links = [Link(f"{SITE}{path.format(token)}", kind, source, found_by="homepage") for token in tokens]
-        return mill.ledger.add(links, now=NOON).new
+        return mill.ledger.links.add(links, now=NOON).new
 
     assert [name(f"4f00000{read}") for read in range(3)] == [1, 0, 0]
     newest = f"{SITE}{path.format('4f000002')}"
-    trace = mill.ledger.trace(newest)
+    trace = mill.ledger.traces.get(newest)
     assert [row.url for row in mill.lease()] == [newest] and trace is not None and trace.url == newest
     assert name("4f000003", source="other") == 1  # of another source
     assert name("5a000001", "5a000002") == 2  # that the homepage names at once

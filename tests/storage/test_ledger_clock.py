@@ -22,7 +22,7 @@ SHORT = timedelta(seconds=15)
 
 
 def next_at(ledger: Ledger, number: int) -> datetime:
-    found = ledger.trace(f"{SITE}/{number}")
+    found = ledger.traces.get(f"{SITE}/{number}")
     assert found is not None
     return found.next_at
 
@@ -40,64 +40,64 @@ def test_the_longest_waits_are_those_that_are_asked_for() -> None:
 def test_a_clock_set_back_holds_up_nothing_and_shortens_no_wait(ledger: Ledger, engine: Engine, jump: timedelta) -> None:
     """All this was written by a clock that was `jump` ahead all along."""
     mill = Mill(ledger, now=NOON + jump)
-    ledger.add(links(4), now=mill.now)
+    ledger.links.add(links(4), now=mill.now)
     rows = mill.lease(limit=3)
-    ledger.postpone([postponed(rows[0], mill.now + timedelta(minutes=30))], now=mill.now)
-    ledger.release_urls([rows[1]], now=mill.now)
-    ledger.release_host(HOST, mill.crawler, now=mill.now, next_fetch_at=mill.now + timedelta(seconds=1), failures=0)
-    ledger.add(links(1, "https://busy.example"), now=mill.now)
-    assert ledger.lease_host("busy.example", "crawler-2", seconds=60, now=mill.now) is not None
+    ledger.url_endings.postpone([postponed(rows[0], mill.now + timedelta(minutes=30))], now=mill.now)
+    ledger.url_leases.release([rows[1]], now=mill.now)
+    ledger.hosts.release(HOST, mill.crawler, now=mill.now, next_fetch_at=mill.now + timedelta(seconds=1), failures=0)
+    ledger.links.add(links(1, "https://busy.example"), now=mill.now)
+    assert ledger.hosts.lease_one("busy.example", "crawler-2", seconds=60, now=mill.now) is not None
     Heartbeat(engine, role="crawler").beat(mill.now)
 
-    assert ledger.adjust_to_clock(now=NOON) == jump
+    assert ledger.clock_repair.adjust(now=NOON) == jump
     assert [next_at(ledger, number) for number in (0, 1, 3)] == [after(minutes=30), NOON, NOON]
-    assert hosts(ledger.lease_hosts("crawler-3", limit=9, seconds=60, now=after(seconds=1))) == [HOST]
-    assert len(ledger.lease_urls(HOST, "crawler-3", limit=9, seconds=60, now=after(seconds=1))) == 2
-    assert ledger.expire_leases(now=after(seconds=30)) == 0, "who fetches a row has it for as long as he would have"
-    assert ledger.expire_leases(now=after(seconds=60)) == 1
-    assert hosts(ledger.lease_hosts("crawler-4", limit=9, seconds=60, now=after(seconds=59))) == []
-    assert hosts(ledger.lease_hosts("crawler-4", limit=9, seconds=60, now=after(seconds=60))) == ["busy.example"]
-    assert ledger.adjust_to_clock(now=after(seconds=62)) == timedelta(), "once"
+    assert hosts(ledger.hosts.lease("crawler-3", limit=9, seconds=60, now=after(seconds=1))) == [HOST]
+    assert len(ledger.url_leases.lease(HOST, "crawler-3", limit=9, seconds=60, now=after(seconds=1))) == 2
+    assert ledger.url_leases.expire(now=after(seconds=30)) == 0, "who fetches a row has it for as long as he would have"
+    assert ledger.url_leases.expire(now=after(seconds=60)) == 1
+    assert hosts(ledger.hosts.lease("crawler-4", limit=9, seconds=60, now=after(seconds=59))) == []
+    assert hosts(ledger.hosts.lease("crawler-4", limit=9, seconds=60, now=after(seconds=60))) == ["busy.example"]
+    assert ledger.clock_repair.adjust(now=after(seconds=62)) == timedelta(), "once"
 
 
 def test_a_clock_that_was_ahead_for_some_seconds_puts_no_host_and_no_row_to_sleep(ledger: Ledger) -> None:
     """Any process that leases finds it, even where nothing shows that the clock was wrong."""
     mill = Mill(ledger)
-    ledger.add([*links(1), *links(1, "https://other.example")], now=NOON)
+    ledger.links.add([*links(1), *links(1, "https://other.example")], now=NOON)
     (row,) = mill.lease()
-    ledger.postpone([postponed(row, after(days=2))], now=NOON)
+    ledger.url_endings.postpone([postponed(row, after(days=2))], now=NOON)
     for host in (HOST, "other.example"):
-        assert ledger.release_host(host, mill.crawler, now=after(days=2), next_fetch_at=after(days=2), failures=1)
-    assert ledger.lease_host(HOST, "crawler-2", seconds=60, now=NOON) is not None
-    assert ledger.release_host(HOST, "crawler-2", now=after(days=2), next_fetch_at=after(days=2))
-    assert sorted(hosts(ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON))) == sorted([HOST, "other.example"])
-    assert len(ledger.lease_urls(HOST, "crawler-2", limit=9, seconds=60, now=NOON)) == 1
+        assert ledger.hosts.release(host, mill.crawler, now=after(days=2), next_fetch_at=after(days=2), failures=1)
+    assert ledger.hosts.lease_one(HOST, "crawler-2", seconds=60, now=NOON) is not None
+    assert ledger.hosts.release(HOST, "crawler-2", now=after(days=2), next_fetch_at=after(days=2))
+    assert sorted(hosts(ledger.hosts.lease("crawler-2", limit=9, seconds=60, now=NOON))) == sorted([HOST, "other.example"])
+    assert len(ledger.url_leases.lease(HOST, "crawler-2", limit=9, seconds=60, now=NOON)) == 1
 
 
 @pytest.mark.parametrize("wait", [timedelta(minutes=1), timedelta(hours=1)], ids=str)
 def test_a_pause_that_was_asked_for_is_kept(ledger: Ledger, wait: timedelta) -> None:
     mill = Mill(ledger)
-    ledger.add(links(1), now=NOON)
+    ledger.links.add(links(1), now=NOON)
     mill.lease()
-    ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=NOON + wait, failures=1)
-    ledger.release_urls(mill.leased_rows, now=NOON)
-    assert ledger.adjust_to_clock(now=NOON - SHORT) == timedelta(), "a few seconds are waited for"
-    assert ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait - timedelta(seconds=1)) == []
-    assert hosts(ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait)) == [HOST]
+    ledger.hosts.release(HOST, mill.crawler, now=NOON, next_fetch_at=NOON + wait, failures=1)
+    ledger.url_leases.release(mill.leased_rows, now=NOON)
+    assert ledger.clock_repair.adjust(now=NOON - SHORT) == timedelta(), "a few seconds are waited for"
+    assert ledger.hosts.lease("crawler-2", limit=9, seconds=60, now=NOON + wait - timedelta(seconds=1)) == []
+    assert hosts(ledger.hosts.lease("crawler-2", limit=9, seconds=60, now=NOON + wait)) == [HOST]
 
 
 def test_a_dead_worker_s_lease_from_the_future_ends(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    ledger.add(links(1), now=NOON)
+    ledger.links.add(links(1), now=NOON)
     mill.lease()
     segment = mill.save()
     mill.now = after(days=2)
     assert len(mill.claim(segment)) == 1
-    ledger.adjust_to_clock(now=NOON)
+    ledger.clock_repair.adjust(now=NOON)
     mill.now, mill.worker = NOON + CLOCK_SLACK, "worker-2"
-    assert ledger.pending_segments(now=mill.now, limit=9) == [segment]
+    assert ledger.segments.list_pending(now=mill.now, limit=9) == [segment]
     (claim,) = mill.claim(segment)
-    assert claim.fence == 3 and ledger.trace(claim.url).state is State.PROCESSING  # type: ignore[union-attr]
+    assert claim.fence == 3 and ledger.traces.get(claim.url).state is State.PROCESSING  # type: ignore[union-attr]
 
 
 def test_a_cron_source_does_not_sleep_after_its_clock_was_days_ahead() -> None:
@@ -125,7 +125,7 @@ def test_a_delivery_does_not_wait_for_the_clock(ledger: Ledger, engine: Engine, 
     hook = hooks.add("https://there.example/", WebhookEvent.PING, now=NOON)
     hooks.ping(hook.id, {}, now=NOON + jump)
     Heartbeat(engine, role="crawler").beat(NOON + jump)
-    ledger.adjust_to_clock(now=NOON)
+    ledger.clock_repair.adjust(now=NOON)
     assert len(hooks.outbox.claim_due(now=NOON, limit=9)) == 1
 
 

@@ -14,7 +14,7 @@ def defer(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
     """Of a segment of three pages, so many exceed their first attempt, the others are stored."""
     claims = mill.fetch(*links(of))
     for claim in claims[:count]:
-        assert mill.ledger.mark_in_progress(claim, now=mill.now)
+        assert mill.ledger.claims.mark_in_progress(claim, now=mill.now)
         assert mill.ledger.deferred.put(claim, REASON, now=mill.now)
     mill.store(*(good(claim) for claim in claims[count:]))
     return claims[:count]
@@ -27,13 +27,13 @@ def take(mill: Mill) -> ClaimedPage | None:
 def test_it_is_pending_and_delays_no_other_work(ledger: Ledger) -> None:
     mill = Mill(ledger)
     (claim,) = defer(mill)
-    assert ledger.pending_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
+    assert ledger.segments.list_pending(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
     assert mill.claim(claim.segment) == []
     assert ledger.deferred.list_waiting(now=NOON) == [WaitingOwner("paper", claim.id)]
     assert ledger.deferred.count() == 1
-    assert ledger.progress().pending == 1
-    assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its attempt"
-    trace = ledger.trace(claim.url)
+    assert ledger.progress.count().pending == 1
+    assert ledger.progress.count_waiting(until=NOON).soon == 1, "a crawl is not over before it had its attempt"
+    trace = ledger.traces.get(claim.url)
     assert trace is not None
     assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first attempt")
     assert trace.detail == f"{REASON} in its first attempt; deferred, and read when its source has its turn"
@@ -46,12 +46,12 @@ def test_its_full_attempt_ends_in_a_document(ledger: Ledger) -> None:
     assert claim is not None
     assert (claim.id, claim.crashes, claim.fence) == (first.id, 1, first.fence + 1)
     assert ledger.deferred.list_waiting(now=NOON) == []
-    assert ledger.mark_in_progress(claim, now=NOON)
+    assert ledger.claims.mark_in_progress(claim, now=NOON)
     assert mill.store(good(claim)) == {Outcome.STORED: 1}
-    trace = ledger.trace(claim.url)
+    trace = ledger.traces.get(claim.url)
     assert trace is not None
     assert (trace.stage, trace.detail) == (None, None)
-    assert (ledger.deferred.count(), ledger.progress().pending) == (0, 0)
+    assert (ledger.deferred.count(), ledger.progress.count().pending) == (0, 0)
 
 
 def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
@@ -59,15 +59,15 @@ def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
     defer(mill)
     claim = take(mill)
     assert claim is not None
-    assert ledger.report_crash(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
-    (quarantined,) = ledger.quarantined()
+    assert ledger.claims.report_crash(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
+    (quarantined,) = ledger.traces.list_quarantined()
     assert (quarantined.outcome, quarantined.stage, quarantined.detail, quarantined.crashes) == (
         Outcome.DEADLINE,
         "read",
         "deadline 20 s of CPU",
         2,
     )
-    assert ledger.retry(now=NOON, urls=[claim.url]) == 1
+    assert ledger.retries.retry(now=NOON, urls=[claim.url]) == 1
     (again,) = mill.claim(claim.segment)
     assert (again.crashes, ledger.deferred.count()) == (0, 0), "from the start, with a first attempt"
 
@@ -78,14 +78,14 @@ def test_another_death_in_the_whole_turn_is_tried_again_in_a_whole_turn(ledger: 
     defer(mill)
     claim = take(mill)
     assert claim is not None
-    assert not ledger.report_crash(claim, "read", "deadline 30 s", now=mill.now)
+    assert not ledger.claims.report_crash(claim, "read", "deadline 30 s", now=mill.now)
     assert take(mill) is None
     mill.now = after(seconds=60)
     assert mill.claim(claim.segment) == []
     last = take(mill)
     assert last is not None
     assert last.crashes == 2
-    assert ledger.report_crash(last, "read", "deadline 30 s", now=mill.now)
+    assert ledger.claims.report_crash(last, "read", "deadline 30 s", now=mill.now)
 
 
 def test_pages_of_one_owner_are_claimed_together_and_two_workers_share_them(ledger: Ledger) -> None:
@@ -105,12 +105,12 @@ def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
         claim = take(mill)
         assert claim is not None
         assert claim.crashes == crashes
-        assert ledger.mark_in_progress(claim, now=mill.now)
+        assert ledger.claims.mark_in_progress(claim, now=mill.now)
         assert take(mill) is None, "while it lives, its lease holds"
-        assert ledger.end_dead_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
-        assert ledger.pending_segments(now=mill.now, limit=9) == []
+        assert ledger.dead_leases.end(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
+        assert ledger.segments.list_pending(now=mill.now, limit=9) == []
     assert take(mill) is None, "its third reader died: the next claim quarantines it"
-    (quarantined,) = ledger.quarantined()
+    (quarantined,) = ledger.traces.list_quarantined()
     assert (quarantined.crashes, quarantined.outcome, quarantined.detail) == (3, Outcome.DIED, "its worker was gone when the lease ended")
 
 
@@ -119,8 +119,8 @@ def test_a_clean_stop_counts_nothing_and_it_waits_on(ledger: Ledger) -> None:
     defer(mill)
     claim = take(mill)
     assert claim is not None
-    ledger.mark_in_progress(claim, now=NOON)
-    assert ledger.release_segment(claim.segment, mill.worker, now=NOON) == 1
+    ledger.claims.mark_in_progress(claim, now=NOON)
+    assert ledger.claims.release(claim.segment, mill.worker, now=NOON) == 1
     again = take(mill)
     assert again is not None
     assert again.crashes == 1
@@ -134,7 +134,7 @@ def test_late_words_change_nothing(ledger: Ledger) -> None:
     assert not ledger.deferred.put(old, REASON, now=mill.now)
     assert ledger.deferred.put(new, REASON, now=mill.now)
     assert not ledger.deferred.put(new, REASON, now=mill.now)
-    trace = ledger.trace(new.url)
+    trace = ledger.traces.get(new.url)
     assert trace is not None
     assert trace.crashes == 1
 
@@ -144,8 +144,8 @@ def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
     defer(mill)
     claim = take(mill)
     assert claim is not None
-    ledger.report_crash(claim, "read", REASON, now=NOON, final=True)
-    ledger.retry(now=NOON, urls=[claim.url], refetch=True)
+    ledger.claims.report_crash(claim, "read", REASON, now=NOON, final=True)
+    ledger.retries.retry(now=NOON, urls=[claim.url], refetch=True)
     mill.lease()
     (fresh,) = mill.claim(mill.save())
     assert (fresh.id, fresh.crashes) == (claim.id, 0)
@@ -155,11 +155,11 @@ def test_a_page_that_crashed_is_claimed_when_its_delay_is_over(ledger: Ledger) -
     mill = Mill(ledger)
     first, second = mill.fetch(*links(2))
     ledger.deferred.put(first, REASON, now=NOON)
-    ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOON)
+    ledger.claims.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOON)
     assert [claim.id for claim in (take(mill), take(mill)) if claim] == [first.id]
     mill.now = after(seconds=10)
     assert mill.claim(first.segment) == []
-    assert ledger.pending_segments(now=mill.now, limit=10) == []
+    assert ledger.segments.list_pending(now=mill.now, limit=10) == []
     assert [claim.id for claim in (take(mill), take(mill)) if claim] == [second.id]
 
 
@@ -167,11 +167,11 @@ def test_pages_of_an_owner_without_budget_wait_unread_and_nothing_is_counted(led
     mill = Mill(ledger)
     first, second, third = mill.fetch(*links(3))
     ledger.deferred.set_aside([second, first], now=NOON)
-    assert ledger.pending_segments(now=after(days=1), limit=9) == [third.segment], "the third is claimed until its lease ends"
+    assert ledger.segments.list_pending(now=after(days=1), limit=9) == [third.segment], "the third is claimed until its lease ends"
     mill.store(good(third))
-    assert ledger.pending_segments(now=after(days=1), limit=9) == []
-    assert (ledger.deferred.count(), ledger.progress().pending) == (2, 2)
-    trace = ledger.trace(first.url)
+    assert ledger.segments.list_pending(now=after(days=1), limit=9) == []
+    assert (ledger.deferred.count(), ledger.progress.count().pending) == (2, 2)
+    trace = ledger.traces.get(first.url)
     assert trace is not None
     assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "over budget", 0)
     assert trace.detail == "its source used its share of CPU time; deferred, and read when its source has its turn"
@@ -179,17 +179,17 @@ def test_pages_of_an_owner_without_budget_wait_unread_and_nothing_is_counted(led
     assert [(claim.id, claim.crashes, claim.is_suspect) for claim in claims if claim] == [(first.id, 0, False), (second.id, 0, False)]
     assert claims[0] is not None and claims[1] is not None
     assert mill.store(good(claims[0])) == {Outcome.STORED: 1}
-    assert ledger.release_segment(second.segment, mill.worker, now=NOON) == 1
+    assert ledger.claims.release(second.segment, mill.worker, now=NOON) == 1
     assert [owner.first_id for owner in ledger.deferred.list_waiting(now=NOON)] == [second.id], "it waits on"
     ledger.deferred.set_aside([second], now=NOON)  # an old claim
-    assert ledger.report_crash(claims[1], "read", "signal 11 (SIGSEGV)", now=NOON) is False
+    assert ledger.claims.report_crash(claims[1], "read", "signal 11 (SIGSEGV)", now=NOON) is False
 
 
 def test_a_page_that_was_extracted_before_waits_for_its_budget_as_such(ledger: Ledger) -> None:
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
     mill.store(good(claim))
-    assert ledger.retry(now=NOON, urls=[claim.url]) == 1
+    assert ledger.retries.retry(now=NOON, urls=[claim.url]) == 1
     (again,) = mill.claim(claim.segment)
     assert again.again
     ledger.deferred.set_aside([again], now=NOON)
@@ -200,7 +200,7 @@ def test_a_page_that_was_extracted_before_waits_for_its_budget_as_such(ledger: L
 
 def test_pages_of_a_source_and_of_hosts_without_one_have_their_own_owners(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    ledger.add([*links(2), Link("https://other.example/1")], now=NOON)
+    ledger.links.add([*links(2), Link("https://other.example/1")], now=NOON)
     rows = [*mill.lease(), *mill.lease("other.example")]
     claims = mill.claim(mill.save(rows))
     ledger.deferred.set_aside(claims, now=NOON)
@@ -214,8 +214,8 @@ def test_a_page_over_budget_whose_worker_was_killed_three_times_is_quarantined(l
     for _ in range(3):
         deferred = take(mill)
         assert deferred is not None
-        ledger.mark_in_progress(deferred, now=mill.now)
-        ledger.end_dead_leases(lambda _: True, now=mill.now)
+        ledger.claims.mark_in_progress(deferred, now=mill.now)
+        ledger.dead_leases.end(lambda _: True, now=mill.now)
     assert take(mill) is None
-    (quarantined,) = ledger.quarantined()
+    (quarantined,) = ledger.traces.list_quarantined()
     assert (quarantined.outcome, quarantined.detail) == (Outcome.DIED, "its worker was gone when the lease ended")

@@ -21,7 +21,7 @@ def save(mill: Mill, *parts: str) -> str:
     mill.segments += 1
     segment = Segment(f"20261125T120000Z-{mill.segments:08x}", len(mill.leased_rows), 1000, mill.now)
     rows = [replace(saved(row, number), parts=parts) for number, row in enumerate(mill.leased_rows)]
-    mill.ledger.save_segment(segment, rows, now=mill.now)
+    mill.ledger.url_leases.save_segment(segment, rows, now=mill.now)
     return segment.id
 
 
@@ -30,7 +30,7 @@ def test_the_further_pages_are_fetched_once_and_with_every_revisit(mill: Mill) -
     assert not claim.has_parts
     reading = ExtractionResult(OutcomeRecord(Outcome.STORED), next_page=f"{claim.url}/2")
     assert mill.store(Result(claim, reading, mill.now, wants_parts=True)) == {}
-    trace = mill.ledger.trace(claim.url)
+    trace = mill.ledger.traces.get(claim.url)
     assert trace is not None and (trace.state, trace.outcome, trace.attempts, trace.failure) == (State.DUE, None, 0, None)
     assert trace.detail == f"the article continues at {claim.url}/2"
     mill.now = after(seconds=90)
@@ -39,17 +39,17 @@ def test_the_further_pages_are_fetched_once_and_with_every_revisit(mill: Mill) -
     (claim,) = mill.claim(save(mill, f"{SITE}/0/2", f"{SITE}/0/3"))
     assert claim.has_parts
     mill.store(good(claim))
-    trace = mill.ledger.trace(claim.url)
+    trace = mill.ledger.traces.get(claim.url)
     assert trace is not None and trace.parts == (f"{SITE}/0/2", f"{SITE}/0/3")
-    mill.ledger.add(links(1), now=mill.now, again=True)
+    mill.ledger.links.add(links(1), now=mill.now, again=True)
     (row,) = mill.lease()
     assert row.has_parts
     (claim,) = mill.claim(save(mill))  # it is on one page now, and its further pages are not wanted again
-    assert claim.has_parts and (trace := mill.ledger.trace(claim.url)) is not None and trace.parts == ()
+    assert claim.has_parts and (trace := mill.ledger.traces.get(claim.url)) is not None and trace.parts == ()
 
 
 def test_a_page_without_further_pages_has_none(mill: Mill) -> None:
-    mill.ledger.add(links(1), now=mill.now)
+    mill.ledger.links.add(links(1), now=mill.now)
     mill.lease()
     (claim,) = mill.claim(save(mill, f"{SITE}/0/2"))
     assert not claim.has_parts
@@ -61,12 +61,12 @@ def test_the_first_page_is_not_lost_if_the_second_fetch_fails(mill: Mill) -> Non
     mill.store(Result(claim, reading, mill.now, wants_parts=True))
     mill.now = after(seconds=90)
     (row,) = mill.lease()
-    assert mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now) == 1
-    (segment,) = mill.ledger.pending_segments(now=mill.now, limit=9)
+    assert mill.ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now) == 1
+    (segment,) = mill.ledger.segments.list_pending(now=mill.now, limit=9)
     (claim,) = mill.claim(segment)
     assert claim.again, "so its further pages are not wanted a second time"
     assert mill.store(good(claim)) == {Outcome.STORED: 1}
-    mill.ledger.add(links(1), now=mill.now, again=True)
+    mill.ledger.links.add(links(1), now=mill.now, again=True)
     (row,) = mill.lease()
-    mill.ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
-    assert (trace := mill.ledger.trace(claim.url)) is not None and trace.document_id is not None
+    mill.ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
+    assert (trace := mill.ledger.traces.get(claim.url)) is not None and trace.document_id is not None

@@ -22,7 +22,7 @@ def save(mill: Mill, rendering: Rendering | None) -> str:
     mill.segments += 1
     segment = Segment(f"20261125T120000Z-{mill.segments:08x}", len(mill.leased_rows), 1000, mill.now)
     rows = [replace(saved(row, number), rendering=rendering) for number, row in enumerate(mill.leased_rows)]
-    mill.ledger.save_segment(segment, rows, now=mill.now)
+    mill.ledger.url_leases.save_segment(segment, rows, now=mill.now)
     return segment.id
 
 
@@ -30,7 +30,7 @@ def test_a_page_without_text_is_rendered_by_the_next_fetch(mill: Mill) -> None:
     (claim,) = mill.fetch(*links(1))
     result = replace(bad(claim, Outcome.NEEDS_SCRIPT), retry_at=mill.now, wants_rendering=True)
     assert mill.store(result) == {}
-    trace = mill.ledger.trace(claim.url)
+    trace = mill.ledger.traces.get(claim.url)
     assert trace is not None and (trace.state, trace.outcome, trace.attempts, trace.rendering) == (State.DUE, None, 0, Rendering.WANTED)
     assert trace.detail == "needs_script: "
     mill.now = after(seconds=90)
@@ -38,7 +38,7 @@ def test_a_page_without_text_is_rendered_by_the_next_fetch(mill: Mill) -> None:
     assert row.is_rendering_wanted and row.attempts == 0
     (claim,) = mill.claim(save(mill, Rendering.DONE))
     mill.store(good(claim))
-    trace = mill.ledger.trace(claim.url)
+    trace = mill.ledger.traces.get(claim.url)
     assert trace is not None and (trace.outcome, trace.rendering) == (Outcome.STORED, Rendering.DONE)
 
 
@@ -62,33 +62,33 @@ def test_another_retry_does_not_render(mill: Mill) -> None:
 
 
 def test_a_page_that_is_fetched_again_begins_without_a_browser(mill: Mill) -> None:
-    mill.ledger.add(links(2), now=mill.now)
+    mill.ledger.links.add(links(2), now=mill.now)
     mill.lease()
     mill.store(*(good(claim) for claim in mill.claim(save(mill, Rendering.DONE))))
-    assert mill.ledger.count_rendered() == {"paper": 2}
-    mill.ledger.add([Link(f"{SITE}/0")], now=mill.now, again=True)
-    assert mill.ledger.count_rendered() == {"paper": 1}
-    mill.ledger.retry(urls=[f"{SITE}/1"], now=mill.now)  # the archived page is extracted again
-    assert mill.ledger.count_rendered() == {"paper": 1}
+    assert mill.ledger.rendering.count_rendered() == {"paper": 2}
+    mill.ledger.links.add([Link(f"{SITE}/0")], now=mill.now, again=True)
+    assert mill.ledger.rendering.count_rendered() == {"paper": 1}
+    mill.ledger.retries.retry(urls=[f"{SITE}/1"], now=mill.now)  # the archived page is extracted again
+    assert mill.ledger.rendering.count_rendered() == {"paper": 1}
 
 
 def test_rendered_pages_are_counted_by_source(mill: Mill) -> None:
-    mill.ledger.add([*links(3), *links(2, f"{SITE}/other", "other"), *links(1, f"{SITE}/none", None)], now=mill.now)
+    mill.ledger.links.add([*links(3), *links(2, f"{SITE}/other", "other"), *links(1, f"{SITE}/none", None)], now=mill.now)
     mill.lease()
     save(mill, Rendering.DONE)
-    assert mill.ledger.count_rendered() == {"paper": 3, "other": 2, "": 1}
-    assert mill.ledger.count_rendered("other") == {"other": 2} and mill.ledger.count_rendered("third") == {}
+    assert mill.ledger.rendering.count_rendered() == {"paper": 3, "other": 2, "": 1}
+    assert mill.ledger.rendering.count_rendered("other") == {"other": 2} and mill.ledger.rendering.count_rendered("third") == {}
 
 
 def test_pages_in_a_row_make_a_script_source(mill: Mill) -> None:
     for name in ("paper", "other"):
-        mill.ledger.put_source(Source(name, homepage=f"{SITE}/{name}"), now=NOON)
-    mill.ledger.count_script_pages({"paper": [True] * (MIN_SCRIPT_PAGES - 1), "other": [True] * 9 + [False]})
-    assert mill.ledger.script_sources() == set()
-    mill.ledger.count_script_pages({"paper": [True], "other": [True, True]})
-    assert mill.ledger.script_sources() == {"paper"}
-    mill.ledger.put_source(Source("paper", homepage=f"{SITE}/paper", language="en"), now=NOON)  # a changed plan keeps what was learnt
-    assert mill.ledger.script_sources() == {"paper"}
-    mill.ledger.count_script_pages({"paper": [False], "unknown": [True] * 9, "other": [True, False, *[True] * MIN_SCRIPT_PAGES]})
-    assert mill.ledger.script_sources() == {"other"}
-    mill.ledger.count_script_pages({})
+        mill.ledger.sources.put(Source(name, homepage=f"{SITE}/{name}"), now=NOON)
+    mill.ledger.rendering.count_script_pages({"paper": [True] * (MIN_SCRIPT_PAGES - 1), "other": [True] * 9 + [False]})
+    assert mill.ledger.rendering.list_script_sources() == set()
+    mill.ledger.rendering.count_script_pages({"paper": [True], "other": [True, True]})
+    assert mill.ledger.rendering.list_script_sources() == {"paper"}
+    mill.ledger.sources.put(Source("paper", homepage=f"{SITE}/paper", language="en"), now=NOON)  # a changed plan keeps what was learnt
+    assert mill.ledger.rendering.list_script_sources() == {"paper"}
+    mill.ledger.rendering.count_script_pages({"paper": [False], "unknown": [True] * 9, "other": [True, False, *[True] * MIN_SCRIPT_PAGES]})
+    assert mill.ledger.rendering.list_script_sources() == {"other"}
+    mill.ledger.rendering.count_script_pages({})

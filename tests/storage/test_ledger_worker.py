@@ -17,13 +17,13 @@ from newsmill.text import urls
 
 
 def state_of(ledger: Ledger, url: str) -> tuple[State, Outcome | None]:
-    found = ledger.trace(url)
+    found = ledger.traces.get(url)
     assert found is not None
     return found.state, found.outcome
 
 
 def counted(ledger: Ledger) -> dict[Outcome, int]:
-    return {count.outcome: count.n for count in ledger.outcomes()}
+    return {count.outcome: count.n for count in ledger.counters.list_outcomes()}
 
 
 # ---- claims
@@ -31,7 +31,7 @@ def counted(ledger: Ledger) -> dict[Outcome, int]:
 
 def test_a_segment_is_claimed_once_and_in_page_order(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    ledger.add(links(5), now=NOON)
+    ledger.links.add(links(5), now=NOON)
     rows = mill.lease()
     segment = mill.save(rows[::-1])
     claims = mill.claim(segment)
@@ -39,23 +39,23 @@ def test_a_segment_is_claimed_once_and_in_page_order(ledger: Ledger) -> None:
     assert [claim.url for claim in claims] == [row.url for row in rows[::-1]]
     assert {claim.first_seen_at for claim in claims} == {NOON}
     assert mill.claim(segment) == []
-    assert ledger.claim_segment("20261125T120000Z-ffffffff", "x", seconds=1, now=NOON) == []
+    assert ledger.claims.claim("20261125T120000Z-ffffffff", "x", seconds=1, now=NOON) == []
 
 
 def test_pending_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    ledger.add(links(4), now=NOON)
+    ledger.links.add(links(4), now=NOON)
     rows = mill.lease()
     first, second = mill.save(rows[:2]), mill.save(rows[2:])
-    assert ledger.pending_segments(now=NOON, limit=10) == [first, second]
-    assert ledger.pending_segments(now=NOON, limit=1) == [first]
+    assert ledger.segments.list_pending(now=NOON, limit=10) == [first, second]
+    assert ledger.segments.list_pending(now=NOON, limit=1) == [first]
     claims = mill.claim(first)
-    assert ledger.pending_segments(now=NOON, limit=10) == [second]
+    assert ledger.segments.list_pending(now=NOON, limit=10) == [second]
     mill.store(*(good(claim) for claim in claims))
-    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # a done page is not pending, however late
+    assert ledger.segments.list_pending(now=after(seconds=61), limit=10) == [second]  # a done page is not pending, however late
     mill.claim(second)
-    assert ledger.pending_segments(now=after(seconds=59), limit=10) == []
-    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]
+    assert ledger.segments.list_pending(now=after(seconds=59), limit=10) == []
+    assert ledger.segments.list_pending(now=after(seconds=61), limit=10) == [second]
 
 
 def test_a_dead_worker_s_rows_are_claimed_again_and_it_comes_too_late(ledger: Ledger, documents: Documents) -> None:
@@ -64,9 +64,9 @@ def test_a_dead_worker_s_rows_are_claimed_again_and_it_comes_too_late(ledger: Le
     mill.now, mill.worker = after(seconds=61), "worker-2"
     new = mill.claim(old[0].segment)
     assert [claim.fence for claim in new] == [claim.fence + 1 for claim in old]
-    assert not ledger.mark_in_progress(old[0], now=mill.now)
-    assert not ledger.report_crash(old[0], "read", "died", now=mill.now)
-    assert ledger.store([good(claim) for claim in old], now=mill.now, owner="worker-1", seconds=60) == {}
+    assert not ledger.claims.mark_in_progress(old[0], now=mill.now)
+    assert not ledger.claims.report_crash(old[0], "read", "died", now=mill.now)
+    assert ledger.results.store([good(claim) for claim in old], now=mill.now, owner="worker-1", seconds=60) == {}
     assert documents.count() == 0
     assert counted(ledger) == {}
     assert mill.store(*(good(claim) for claim in new)) == {Outcome.STORED: 2}
@@ -80,21 +80,21 @@ def test_renewal_and_each_commit_keep_the_rest_of_the_segment(ledger: Ledger) ->
     claims = mill.fetch(*links(3))
     segment = claims[0].segment
     mill.now = after(seconds=50)
-    assert ledger.renew_segment(segment, mill.worker, seconds=60, now=mill.now) == 3
+    assert ledger.claims.renew(segment, mill.worker, seconds=60, now=mill.now) == 3
     mill.now = after(seconds=100)
     mill.store(good(claims[0]))
-    assert ledger.claim_segment(segment, "other", seconds=60, now=after(seconds=159)) == []
-    assert ledger.renew_segment(segment, "other", seconds=60, now=after(seconds=159)) == 0
-    assert len(ledger.claim_segment(segment, "other", seconds=60, now=after(seconds=160))) == 2
+    assert ledger.claims.claim(segment, "other", seconds=60, now=after(seconds=159)) == []
+    assert ledger.claims.renew(segment, "other", seconds=60, now=after(seconds=159)) == 0
+    assert len(ledger.claims.claim(segment, "other", seconds=60, now=after(seconds=160))) == 2
 
 
 def test_a_clean_stop_gives_the_rest_back(ledger: Ledger) -> None:
     mill = Mill(ledger)
     claims = mill.fetch(*links(2))
-    assert ledger.mark_in_progress(claims[1], now=NOON)
+    assert ledger.claims.mark_in_progress(claims[1], now=NOON)
     mill.store(good(claims[0]))
-    assert ledger.release_segment(claims[0].segment, "other", now=NOON) == 0
-    assert ledger.release_segment(claims[0].segment, mill.worker, now=NOON) == 1
+    assert ledger.claims.release(claims[0].segment, "other", now=NOON) == 0
+    assert ledger.claims.release(claims[0].segment, mill.worker, now=NOON) == 1
     assert [claim.crashes for claim in mill.claim(claims[0].segment)] == [0]
 
 
@@ -105,21 +105,21 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
     mill = Mill(ledger)
     claims = mill.fetch(*links(3))
     guilty = claims[1]
-    assert ledger.mark_in_progress(guilty, now=mill.now)
+    assert ledger.claims.mark_in_progress(guilty, now=mill.now)
     mill.now = after(seconds=61)
     claims = mill.claim(guilty.segment)
     assert {claim.id: claim.crashes for claim in claims}[guilty.id] == sum(claim.crashes for claim in claims) == 1, (
         "at once, with the others"
     )
-    assert ledger.mark_in_progress(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
+    assert ledger.claims.mark_in_progress(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
     mill.now = after(seconds=122)
     assert guilty.id not in {claim.id for claim in mill.claim(guilty.segment)}, "the second time alone"
     claim = mill.take_aside()
     assert (claim.id, claim.crashes) == (guilty.id, 2)
-    assert ledger.mark_in_progress(claim, now=mill.now, stage="extract")
+    assert ledger.claims.mark_in_progress(claim, now=mill.now, stage="extract")
     mill.now = after(seconds=183)
     assert mill.claim_deferred() is None
-    (quarantined,) = ledger.quarantined()
+    (quarantined,) = ledger.traces.list_quarantined()
     assert (quarantined.id, quarantined.state, quarantined.outcome, quarantined.stage, quarantined.crashes) == (
         guilty.id,
         State.QUARANTINED,
@@ -133,7 +133,7 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
 def test_the_mark_goes_with_the_outcome(ledger: Ledger, engine: Engine) -> None:
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
-    ledger.mark_in_progress(claim, now=NOON)
+    ledger.claims.mark_in_progress(claim, now=NOON)
     mill.store(bad(claim, Outcome.NO_TEXT))
     with reading(engine) as conn:
         assert (
@@ -149,19 +149,19 @@ def test_three_reported_deaths_quarantine_with_time_between(ledger: Ledger, reas
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
     for wait in (10, 60):
-        assert ledger.mark_in_progress(claim, now=mill.now)
-        assert not ledger.report_crash(claim, "read", reason, now=mill.now)
-        assert ledger.progress().states == {State.FETCHED: 1, State.DUE: 0}
+        assert ledger.claims.mark_in_progress(claim, now=mill.now)
+        assert not ledger.claims.report_crash(claim, "read", reason, now=mill.now)
+        assert ledger.progress.count().states == {State.FETCHED: 1, State.DUE: 0}
         mill.now = mill.now + (after(seconds=wait - 1) - NOON)
         assert mill.claim(claim.segment) == []
-        assert ledger.pending_segments(now=mill.now, limit=9) == []
+        assert ledger.segments.list_pending(now=mill.now, limit=9) == []
         assert ledger.deferred.list_waiting(now=mill.now) == []
         mill.now = mill.now + (after(seconds=1) - NOON)
         assert mill.claim(claim.segment) == [], "its segment's others need not wait for it"
         claim = mill.take_aside()
     assert claim.crashes == 2
-    assert ledger.report_crash(claim, "read", reason, now=mill.now)
-    (quarantined,) = ledger.quarantined()
+    assert ledger.claims.report_crash(claim, "read", reason, now=mill.now)
+    (quarantined,) = ledger.traces.list_quarantined()
     assert (quarantined.outcome, quarantined.stage, quarantined.detail, quarantined.crashes) == (outcome, "read", reason, 3)
     assert counted(ledger) == {outcome: 1}
     assert mill.claim(claim.segment) == []
@@ -172,21 +172,21 @@ def test_quarantine_is_left_by_hand_only(ledger: Ledger) -> None:
     claims = mill.fetch(*links(2))
     for _ in range(3):
         for claim in claims:
-            ledger.report_crash(claim, "read", "died", now=mill.now)
+            ledger.claims.report_crash(claim, "read", "died", now=mill.now)
         mill.now = mill.now + (after(minutes=2) - NOON)
-        if not ledger.quarantined():
+        if not ledger.traces.list_quarantined():
             claims = [mill.take_aside() for _ in claims]
     first, second = (claim.url for claim in claims)
-    assert len(ledger.quarantined()) == 2
-    assert len(ledger.quarantined(limit=1)) == 1
-    assert ledger.discard([first, f"{SITE}/unknown", "nonsense"], now=mill.now) == 1
+    assert len(ledger.traces.list_quarantined()) == 2
+    assert len(ledger.traces.list_quarantined(limit=1)) == 1
+    assert ledger.retries.discard([first, f"{SITE}/unknown", "nonsense"], now=mill.now) == 1
     assert state_of(ledger, first) == (State.DROPPED, Outcome.DISCARDED)
-    assert ledger.retry(now=mill.now, urls=[second]) == 1
+    assert ledger.retries.retry(now=mill.now, urls=[second]) == 1
     assert state_of(ledger, second) == (State.FETCHED, None)
     (claim,) = mill.claim(claims[0].segment)
     assert claim.crashes == 0
     assert counted(ledger) == {Outcome.DISCARDED: 1}
-    assert ledger.quarantined() == []
+    assert ledger.traces.list_quarantined() == []
 
 
 # ---- storing
@@ -200,7 +200,7 @@ def test_outcomes_of_a_mixed_batch(ledger: Ledger, documents: Documents) -> None
     assert result == {Outcome.STORED: 1, Outcome.NOT_ARTICLE: 1, Outcome.ARCHIVE_DAMAGED: 1, Outcome.TOO_DEEP: 1} == counted(ledger)
     assert [state_of(ledger, claim.url)[0] for claim in (a, b, c, d)] == [State.DONE, State.DROPPED, State.FAILED, State.QUARANTINED]
     assert documents.count() == 1
-    assert ledger.progress().states == {State.DONE: 1, State.DROPPED: 1, State.FAILED: 1, State.QUARANTINED: 1, State.DUE: 0}
+    assert ledger.progress.count().states == {State.DONE: 1, State.DROPPED: 1, State.FAILED: 1, State.QUARANTINED: 1, State.DUE: 0}
     assert mill.store() == {}
 
 
@@ -214,7 +214,7 @@ def test_stored_without_a_document_is_a_bug(ledger: Ledger) -> None:
 
 def again(mill: Mill, url: str, content: str) -> dict[Outcome, int]:
     """Fetch and store a URL once more."""
-    mill.ledger.retry(now=mill.now, urls=[url], refetch=True)
+    mill.ledger.retries.retry(now=mill.now, urls=[url], refetch=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
     return mill.store(good(claim, document_of(url, content=content, first_seen_at=mill.now)))
@@ -238,7 +238,7 @@ def test_a_second_address_is_a_duplicate(ledger: Ledger, documents: Documents) -
     first, second = mill.fetch(*links(2))
     mill.store(good(first))
     assert mill.store(good(second, document_of(second.url, canonical=first.url))) == {Outcome.DUPLICATE: 1}
-    found = ledger.trace(second.url)
+    found = ledger.traces.get(second.url)
     assert found is not None
     assert (found.state, found.outcome, found.document_id) == (State.DROPPED, Outcome.DUPLICATE, urls.make_key(first.url))
     assert [document.url for document in documents.iterate()] == [first.url]
@@ -263,14 +263,14 @@ def test_the_canonical_address_takes_the_document_over(ledger: Ledger, documents
         assert mill.store(*results) == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}
     else:
         assert mill.store(results[0]) == {Outcome.STORED: 1}
-        ledger.renew_segment(home.segment, mill.worker, seconds=100_000, now=mill.now)
+        ledger.claims.renew(home.segment, mill.worker, seconds=100_000, now=mill.now)
         mill.now = after(hours=13)
         assert mill.store(results[1]) == {Outcome.STORED: 1}
     assert [document.url for document in documents.iterate()] == [home.url]
     assert state_of(ledger, strange.url) == (State.DROPPED, Outcome.DUPLICATE)
     assert state_of(ledger, home.url)[0] == State.DONE
-    assert ledger.progress().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}
-    days = sorted((str(count.day), count.outcome) for count in ledger.outcomes())
+    assert ledger.progress.count().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}
+    days = sorted((str(count.day), count.outcome) for count in ledger.counters.list_outcomes())
     assert days == [("2026-11-25", Outcome.DUPLICATE), ("2026-11-25" if together else "2026-11-26", Outcome.STORED)]
 
 
@@ -278,7 +278,7 @@ def test_a_displaced_address_being_fetched_again_finds_out_itself(ledger: Ledger
     mill = Mill(ledger)
     strange, home = mill.fetch(*links(2))
     mill.store(good(strange, document_of(strange.url, canonical=home.url)))
-    ledger.retry(now=NOON, urls=[strange.url], refetch=True)
+    ledger.retries.retry(now=NOON, urls=[strange.url], refetch=True)
     (row,) = mill.lease(HOST)
     mill.store(good(home))
     assert state_of(ledger, strange.url) == (State.FETCHING, None)
@@ -298,7 +298,7 @@ def test_a_page_to_be_fetched_again_ends_nothing(ledger: Ledger, documents: Docu
     later = replace(bad(first, Outcome.BLOCKED, "a wall"), retry_at=after(minutes=1))
     assert mill.store(later, good(second)) == {Outcome.STORED: 1}
     assert mill.store(later) == {}  # late, and without the claim
-    trace = ledger.trace(first.url)
+    trace = ledger.traces.get(first.url)
     assert trace is not None
     assert (trace.state, trace.outcome, trace.attempts, trace.next_at) == (State.DUE, None, 1, after(minutes=1))
     assert trace.detail == "blocked: a wall"
@@ -311,7 +311,7 @@ def test_a_page_to_be_fetched_again_ends_nothing(ledger: Ledger, documents: Docu
     mill.store(bad(claim, Outcome.BLOCKED, "a wall"))
     assert state_of(ledger, first.url) == (State.FAILED, Outcome.BLOCKED)
     assert counted(ledger) == {Outcome.STORED: 1, Outcome.BLOCKED: 1}
-    assert ledger.retry(outcome=Outcome.BLOCKED, now=mill.now) == 1  # its archived page is the wall's: it is fetched again
+    assert ledger.retries.retry(outcome=Outcome.BLOCKED, now=mill.now) == 1  # its archived page is the wall's: it is fetched again
     assert [row.attempts for row in mill.lease()] == [0]
     assert documents.count() == 1
 
@@ -320,13 +320,13 @@ def test_reading_again_needs_no_network(ledger: Ledger) -> None:
     mill = Mill(ledger)
     a, b = mill.fetch(*links(2))
     mill.store(bad(a, Outcome.NO_TEXT), bad(b, Outcome.ARCHIVE_DAMAGED))
-    assert ledger.retry(now=NOON, outcome=Outcome.NO_TEXT) == 1
-    assert ledger.retry(now=NOON, outcome=Outcome.ARCHIVE_DAMAGED) == 1
+    assert ledger.retries.retry(now=NOON, outcome=Outcome.NO_TEXT) == 1
+    assert ledger.retries.retry(now=NOON, outcome=Outcome.ARCHIVE_DAMAGED) == 1
     assert state_of(ledger, a.url) == (State.FETCHED, None)
     assert state_of(ledger, b.url) == (State.DUE, None)
-    assert ledger.pending_segments(now=NOON, limit=9) == [a.segment]
+    assert ledger.segments.list_pending(now=NOON, limit=9) == [a.segment]
     assert counted(ledger) == {}
-    assert ledger.retry(now=NOON, outcome=Outcome.NO_TEXT) == 0
+    assert ledger.retries.retry(now=NOON, outcome=Outcome.NO_TEXT) == 0
 
 
 def test_a_page_to_be_read_again_says_so_until_it_ends(ledger: Ledger) -> None:
@@ -334,24 +334,24 @@ def test_a_page_to_be_read_again_says_so_until_it_ends(ledger: Ledger) -> None:
     (claim,) = mill.fetch(*links(1))
     assert not claim.again
     mill.store(good(claim))
-    assert ledger.retry(now=mill.now, outcome=Outcome.STORED) == 1
+    assert ledger.retries.retry(now=mill.now, outcome=Outcome.STORED) == 1
     for _ in range(2):  # the first owner releases it
         (claim,) = mill.claim(claim.segment)
         assert claim.again
-        ledger.release_segment(claim.segment, mill.worker, now=mill.now)
+        ledger.claims.release(claim.segment, mill.worker, now=mill.now)
     (claim,) = mill.claim(claim.segment)
     mill.store(good(claim))
-    trace = ledger.trace(claim.url)
+    trace = ledger.traces.get(claim.url)
     assert trace is not None and trace.stage is None
 
 
 def test_retry_of_many_by_outcome_source_and_kind(ledger: Ledger) -> None:
-    ledger.add([*links(600), *links(3, SITE + "/x", source="other")], now=NOON)
-    ledger.end([ended(row, Outcome.TIMEOUT) for row in Mill(ledger).lease(limit=1000)], now=NOON)
-    assert ledger.retry(now=NOON, outcome=Outcome.TIMEOUT, source="other") == 3
-    assert ledger.retry(now=NOON, outcome=Outcome.TIMEOUT) == 600
-    assert ledger.progress().states == {State.DUE: 603}
-    assert ledger.retry(now=NOON, urls=["nonsense", f"{SITE}/1"]) == 0
+    ledger.links.add([*links(600), *links(3, SITE + "/x", source="other")], now=NOON)
+    ledger.url_endings.end([ended(row, Outcome.TIMEOUT) for row in Mill(ledger).lease(limit=1000)], now=NOON)
+    assert ledger.retries.retry(now=NOON, outcome=Outcome.TIMEOUT, source="other") == 3
+    assert ledger.retries.retry(now=NOON, outcome=Outcome.TIMEOUT) == 600
+    assert ledger.progress.count().states == {State.DUE: 603}
+    assert ledger.retries.retry(now=NOON, urls=["nonsense", f"{SITE}/1"]) == 0
 
 
 # ---- commits that take too long
@@ -361,13 +361,13 @@ def test_a_commit_that_takes_too_long_is_taken_back(ledger: Ledger, documents: D
     """One document alone may take longer than several together."""
     mill = Mill(ledger)
     one, two = mill.fetch(*links(2))
-    monkeypatch.setattr("newsmill.storage.ledger.ledger.MAX_COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr("newsmill.storage.ledger.result_commits.MAX_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError, match="2 results; the limit is -1 s"):
         mill.store(good(one), good(two))
     assert documents.count() == 0 and state_of(ledger, one.url)[0] is State.PROCESSING
     mill.store(good(one))
     assert documents.count() == 1
-    monkeypatch.setattr("newsmill.storage.ledger.ledger.MAX_SINGLE_COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr("newsmill.storage.ledger.result_commits.MAX_SINGLE_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError):
         mill.store(good(two))
     assert documents.count() == 1

@@ -32,36 +32,36 @@ class Site:
 
     def __init__(self, ledger: Ledger, engine: Engine, source: Source = ADAPTIVE) -> None:
         self.ledger, self.engine, self.source, self.mill = ledger, engine, source, Mill(ledger)
-        ledger.put_source(source, now=NOON)
+        ledger.sources.put(source, now=NOON)
 
     def id_of(self, url: str) -> int:
-        trace = self.ledger.trace(url)
+        trace = self.ledger.traces.get(url)
         assert trace is not None
         return trace.id
 
     def poll(self, minutes: float, pages: dict[str, list[int]], outcome: Outcome = Outcome.LISTED) -> set[str]:
         """Poll all due listings and return their URLs. `pages` has the articles of each, and `outcome` is that of those without."""
         now = after(minutes=minutes)
-        (host,) = self.ledger.lease_hosts("me", limit=1, seconds=60, now=now) or (None,)
+        (host,) = self.ledger.hosts.lease("me", limit=1, seconds=60, now=now) or (None,)
         if host is None:
             return set()
-        found = self.ledger.lease_urls(HOST, "me", limit=99, seconds=60, now=now)
+        found = self.ledger.url_leases.lease(HOST, "me", limit=99, seconds=60, now=now)
         for row in found:
             if row.kind is Kind.PAGE:
                 continue
             shown = [Link(f"{SITE}/{number}", source="paper", found_by=row.kind.value) for number in pages.get(row.url, ())]
-            self.ledger.add(shown, now=now, listing_id=row.id)
+            self.ledger.links.add(shown, now=now, listing_id=row.id)
             ending = Outcome.LISTED if shown else outcome
-            self.ledger.end([Ended(row.id, row.fence, OutcomeRecord(ending))], now=now)
-        self.ledger.release_urls([row for row in found if row.kind is Kind.PAGE], now=now)
-        self.ledger.release_host(HOST, "me", now=now)
+            self.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(ending))], now=now)
+        self.ledger.url_leases.release([row for row in found if row.kind is Kind.PAGE], now=now)
+        self.ledger.hosts.release(HOST, "me", now=now)
         return {row.url for row in found if row.kind is not Kind.PAGE}
 
     def plan(self, minutes: float) -> dict[str, int]:
         return plan_listings(self.engine, after(minutes=minutes), pass_seconds=3, polls_per_minute=3000)
 
     def next_polls(self) -> dict[str, tuple[timedelta | None, str | None]]:
-        polled = self.ledger.list_polled("paper")
+        polled = self.ledger.poll_plans.list_polled("paper")
         return {one.url: (None if one.next_poll_at is None else one.next_poll_at - one.polled_at, one.reason) for one in polled}
 
 
@@ -85,7 +85,7 @@ def test_a_source_with_freshness_is_planned_anew_by_it(site: Site) -> None:
     site.poll(0, {FEED: [1, 2, 3], HOME: [1, 2]})
     site.plan(0)
     usual, _ = site.next_polls()[FEED]
-    site.ledger.put_source(replace(ADAPTIVE, freshness=timedelta(minutes=30)), now=NOON)
+    site.ledger.sources.put(replace(ADAPTIVE, freshness=timedelta(minutes=30)), now=NOON)
     site.plan(0)
     later, _ = site.next_polls()[FEED]
     plan_listings(site.engine, NOON, pass_seconds=3, polls_per_minute=3000, freshness=timedelta(minutes=1))
@@ -112,9 +112,9 @@ def test_a_source_with_fixed_times_keeps_them_and_leaves_out_what_fails(ledger: 
     assert set(site.next_polls().values()) == {(None, "fixed")}
     with engine.begin() as conn:
         conn.execute(update(listing_schedules).where(listing_schedules.c.ledger_id == site.id_of(FEED)).values(next_poll_at=after(hours=9)))
-    ledger.tick(now=after(minutes=15), next_tick=lambda source, at: at + timedelta(minutes=15))
+    ledger.sources.tick(now=after(minutes=15), next_tick=lambda source, at: at + timedelta(minutes=15))
     assert site.poll(15, {}) == {HOME}
-    ledger.read_listings("paper", now=after(minutes=16))
+    ledger.sources.make_listings_due("paper", now=after(minutes=16))
     assert site.poll(16, {}) == {HOME, FEED}, "an administrator's crawl reads all"
 
 
@@ -136,7 +136,7 @@ def test_the_listings_that_wait_longest_are_planned_first(ledger: Ledger, engine
     for site, minute in ((last, 0), (first, 1)):
         host = urlsplit(site.source.homepage or "").netloc
         for row in Mill(ledger, after(minutes=minute)).lease(host):
-            ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED))], now=after(minutes=minute))
+            ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED))], now=after(minutes=minute))
     with engine.connect() as conn:
         assert [listing.source for listing in list_unplanned(conn, 1)] == ["z"]
 
@@ -148,8 +148,10 @@ def test_the_write_lock_is_given_up_between_sources(
     """The first passes after a start compute the patterns of all sources."""
     for number in range(5):
         name = f"paper{number}"
-        ledger.put_source(replace(ADAPTIVE, name=name, homepage=f"https://{name}.example/", feeds=()), now=NOON)
-        ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in Mill(ledger).lease(f"{name}.example")], now=NOON)
+        ledger.sources.put(replace(ADAPTIVE, name=name, homepage=f"https://{name}.example/", feeds=()), now=NOON)
+        ledger.url_endings.end(
+            [Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in Mill(ledger).lease(f"{name}.example")], now=NOON
+        )
     counts: list[int] = []
 
     @contextmanager
@@ -174,9 +176,9 @@ def test_all_passes_together_keep_to_the_budget_of_the_crawler(seconds: float, p
 def test_a_paused_source_has_no_planned_polls_and_is_planned_again_when_it_is_resumed(site: Site) -> None:
     site.poll(0, {FEED: [1]})
     site.plan(0)
-    site.ledger.set_enabled("paper", False, now=NOON)
+    site.ledger.sources.set_enabled("paper", False, now=NOON)
     assert {wait for wait, _ in site.next_polls().values()} == {None} and site.plan(1440) == {}
-    site.ledger.set_enabled("paper", True, now=after(days=1))
+    site.ledger.sources.set_enabled("paper", True, now=after(days=1))
     assert site.plan(1440) == {"paper": 2}
 
 
@@ -197,33 +199,33 @@ def test_a_poll_by_a_clock_that_was_ahead_costs_no_more_than_an_interval(ledger:
     with engine.begin() as conn:
         conn.execute(update(rows).values(failing_since=NOON))
     site.plan(1)
-    assert {one.next_poll_at for one in ledger.list_polled("paper")} == {after(minutes=61)}
+    assert {one.next_poll_at for one in ledger.poll_plans.list_polled("paper")} == {after(minutes=61)}
 
 
 def test_a_part_of_an_index_that_a_wrong_clock_read_is_polled_when_it_changes(site: Site) -> None:
     part = Link(f"{SITE}/dated.xml", Kind.SITEMAP, "paper", "sitemap", hint=Hint(modified_at=after(minutes=5)))
-    site.ledger.add([part], now=NOON)
+    site.ledger.links.add([part], now=NOON)
     site.poll(2 * 1440, {})
-    assert site.ledger.select_changed([part], now=after(minutes=6)) == []
-    assert site.ledger.adjust_to_clock(now=after(minutes=1)) > timedelta(days=1)
-    assert site.ledger.select_changed([part], now=after(minutes=6)) == [part]
+    assert site.ledger.polls.select_changed([part], now=after(minutes=6)) == []
+    assert site.ledger.clock_repair.adjust(now=after(minutes=1)) > timedelta(days=1)
+    assert site.ledger.polls.select_changed([part], now=after(minutes=6)) == [part]
 
 
 def test_a_host_pause_by_a_clock_that_was_ahead_is_no_pause_and_a_long_one_is_kept(site: Site) -> None:
     ledger = site.ledger
-    (host,) = ledger.lease_hosts("me", limit=1, seconds=60, now=NOON)
-    ledger.release_host(host.host, "me", now=NOON, next_fetch_at=after(days=30), failures=64)
-    assert ledger.lease_hosts("me", limit=1, seconds=60, now=after(days=29)) == []
+    (host,) = ledger.hosts.lease("me", limit=1, seconds=60, now=NOON)
+    ledger.hosts.release(host.host, "me", now=NOON, next_fetch_at=after(days=30), failures=64)
+    assert ledger.hosts.lease("me", limit=1, seconds=60, now=after(days=29)) == []
     with site.engine.begin() as conn:
         conn.execute(update(hosts).values(paused_at=after(days=31)))
-    assert ledger.lease_hosts("me", limit=1, seconds=60, now=after(days=29))
+    assert ledger.hosts.lease("me", limit=1, seconds=60, now=after(days=29))
 
 
 def test_sightings_are_recorded_once_with_those_that_came_late(site: Site) -> None:
     site.poll(0, {FEED: [1], HOME: [1]})
-    site.ledger.read_listings("paper", now=after(minutes=5))
+    site.ledger.sources.make_listings_due("paper", now=after(minutes=5))
     site.poll(5, {FEED: [1, 2]})  # the homepage does not show it yet
-    site.ledger.read_listings("paper", now=after(minutes=10))
+    site.ledger.sources.make_listings_due("paper", now=after(minutes=10))
     site.poll(10, {FEED: [1, 2], HOME: [2]})
     names = {site.id_of(f"{SITE}/{number}"): number for number in (1, 2)} | {site.id_of(FEED): "feed", site.id_of(HOME): "home"}
     with site.engine.connect() as conn:
@@ -238,7 +240,7 @@ def test_sightings_are_recorded_once_with_those_that_came_late(site: Site) -> No
 
 def test_news_goes_before_the_first_import(site: Site) -> None:
     site.poll(0, {FEED: [1], HOME: [2, 3]})
-    site.ledger.read_listings("paper", now=after(minutes=5))
+    site.ledger.sources.make_listings_due("paper", now=after(minutes=5))
     site.poll(5, {FEED: [4, 1], HOME: [3]})
     with site.engine.connect() as conn:
         ranks = {row.url.rpartition("/")[2]: row.rank for row in conn.execute(select(rows.c.url, rows.c.rank).where(rows.c.kind == "page"))}
@@ -262,14 +264,14 @@ def test_a_page_that_failed_for_a_passing_reason_stays_open_while_it_is_listed(
     site: Site, outcome: Outcome, detail: str | None, is_open: bool
 ) -> None:
     site.poll(0, {FEED: [1]})
-    site.ledger.lease_hosts("me", limit=1, seconds=60, now=NOON)
-    (page,) = site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=NOON)
-    site.ledger.end([Ended(page.id, page.fence, OutcomeRecord(outcome, detail))], now=NOON)
-    site.ledger.release_host(HOST, "me", now=NOON)
+    site.ledger.hosts.lease("me", limit=1, seconds=60, now=NOON)
+    (page,) = site.ledger.url_leases.lease(HOST, "me", limit=9, seconds=60, now=NOON)
+    site.ledger.url_endings.end([Ended(page.id, page.fence, OutcomeRecord(outcome, detail))], now=NOON)
+    site.ledger.hosts.release(HOST, "me", now=NOON)
     for hours, expected in ((1, False), (25, is_open)):
-        site.ledger.read_listings("paper", now=after(hours=hours))
+        site.ledger.sources.make_listings_due("paper", now=after(hours=hours))
         site.poll(60 * hours, {FEED: [1]})
-        trace = site.ledger.trace(f"{SITE}/1")
+        trace = site.ledger.traces.get(f"{SITE}/1")
         assert trace is not None
         assert (trace.state is State.DUE) == expected
 
@@ -280,29 +282,29 @@ def test_a_page_that_is_listed_before_it_is_there_is_not_lost(site: Site, missin
     tries = []
     for minute in range(0, 60 * 48, 10):
         now = after(minutes=minute)
-        site.ledger.read_listings("paper", now=now)
+        site.ledger.sources.make_listings_due("paper", now=now)
         site.poll(minute, {FEED: [1]})
-        site.ledger.lease_hosts("me", limit=1, seconds=60, now=now)
-        for page in site.ledger.lease_urls(HOST, "me", limit=9, seconds=60, now=now):
-            site.ledger.end([Ended(page.id, page.fence, missing)], now=now)
+        site.ledger.hosts.lease("me", limit=1, seconds=60, now=now)
+        for page in site.ledger.url_leases.lease(HOST, "me", limit=9, seconds=60, now=now):
+            site.ledger.url_endings.end([Ended(page.id, page.fence, missing)], now=now)
             tries.append(minute)
-        site.ledger.release_host(HOST, "me", now=now)
+        site.ledger.hosts.release(HOST, "me", now=now)
     assert tries == [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560]
 
 
 def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
     dated = Link(f"{SITE}/dated.xml", Kind.SITEMAP, "paper", "sitemap", hint=Hint(modified_at=after(days=-1)))
     undated = Link(f"{SITE}/undated.xml", Kind.SITEMAP, "paper", "sitemap")
-    site.ledger.add([dated, undated], now=NOON)
-    assert len(site.ledger.select_changed([dated, undated], now=NOON)) == 2
+    site.ledger.links.add([dated, undated], now=NOON)
+    assert len(site.ledger.polls.select_changed([dated, undated], now=NOON)) == 2
     site.poll(0, {})
-    assert site.ledger.select_changed([dated, undated], now=after(minutes=5)) == []
+    assert site.ledger.polls.select_changed([dated, undated], now=after(minutes=5)) == []
     changed = replace(dated, hint=Hint(modified_at=after(minutes=3)))
-    assert site.ledger.select_changed([changed, undated], now=after(minutes=5)) == [changed]
-    assert site.ledger.select_changed([dated, undated], now=after(days=7)) == [undated], "it may have news since"
+    assert site.ledger.polls.select_changed([changed, undated], now=after(minutes=5)) == [changed]
+    assert site.ledger.polls.select_changed([dated, undated], now=after(days=7)) == [undated], "it may have news since"
     news = Link(f"{SITE}/9", source="paper", found_by="sitemap", hint=Hint(published_at=after(minutes=4)))
-    site.ledger.add([news], now=after(minutes=5), listing_id=site.id_of(undated.url))
-    assert site.ledger.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
+    site.ledger.links.add([news], now=after(minutes=5), listing_id=site.id_of(undated.url))
+    assert site.ledger.polls.select_changed([undated], now=after(minutes=6)) == [undated], "it had news"
 
 
 @pytest.mark.parametrize(
@@ -317,15 +319,15 @@ def test_parts_of_an_index_are_polled_when_they_changed(site: Site) -> None:
 def test_the_first_read_of_an_archive_is_no_news(site: Site, path: str, hint: Hint, is_again: bool) -> None:
     """An index without dates would have all its archives polled for a week. Pages without a date may be news."""
     part = Link(f"{SITE}/undated.xml", Kind.SITEMAP, "paper", "sitemap")
-    site.ledger.add([part], now=NOON)
+    site.ledger.links.add([part], now=NOON)
     archive = Link(f"{SITE}/2018/01/story", source="paper", found_by="sitemap", hint=Hint(modified_at=after(days=-2000)))
     for page in (archive, Link(f"{SITE}{path}", source="paper", found_by="sitemap", hint=hint)):
-        site.ledger.add([page], now=NOON, listing_id=site.id_of(part.url))
+        site.ledger.links.add([page], now=NOON, listing_id=site.id_of(part.url))
     site.poll(0, {})
-    assert site.ledger.select_changed([part], now=after(minutes=5)) == ([part] if is_again else [])
+    assert site.ledger.polls.select_changed([part], now=after(minutes=5)) == ([part] if is_again else [])
     late = Link(f"{SITE}/2018/02/story", source="paper", found_by="sitemap")
-    site.ledger.add([late], now=after(minutes=6), listing_id=site.id_of(part.url))
-    assert site.ledger.select_changed([part], now=after(minutes=7)) == [part], "it grows"
+    site.ledger.links.add([late], now=after(minutes=6), listing_id=site.id_of(part.url))
+    assert site.ledger.polls.select_changed([part], now=after(minutes=7)) == [part], "it grows"
 
 
 def store_articles(site: Site, published: dict[int, datetime]) -> None:
@@ -341,13 +343,13 @@ def test_the_articles_of_the_import_do_not_say_which_listing_shows_news(site: Si
     """The homepage shows older articles beside the new ones; the feed shows all new ones, and is cheaper."""
     old, new = list(range(100, 130)), list(range(25))
     for minute, count in ((0, 0), (30, 25)):
-        site.ledger.read_listings("paper", now=after(minutes=minute))
+        site.ledger.sources.make_listings_due("paper", now=after(minutes=minute))
         site.poll(minute, {FEED: new[:count], HOME: [*old, *new[:count]]})
         site.plan(minute)
     store_articles(
         site, {number: after(hours=-3, minutes=number - 100) for number in old} | {number: after(minutes=number) for number in new}
     )
-    site.ledger.read_listings("paper", now=after(minutes=31))
+    site.ledger.sources.make_listings_due("paper", now=after(minutes=31))
     site.poll(31, {FEED: new, HOME: [*old, *new]})
     site.plan(31)
     assert {url: reason for url, (_, reason) in site.next_polls().items()} == {FEED: "lead", HOME: "copy"}
@@ -376,11 +378,11 @@ def test_articles_without_a_usable_time_count_when_they_are_seen(site: Site, ahe
 def test_when_the_best_listing_fails_the_next_one_takes_its_place_at_once(site: Site) -> None:
     """Both listings show all articles, so one of them is a copy that is hardly polled."""
     for minute, newest in ((0, 20), (10, 22), (20, 24)):
-        site.ledger.read_listings("paper", now=after(minutes=minute))
+        site.ledger.sources.make_listings_due("paper", now=after(minutes=minute))
         site.poll(minute, {FEED: list(range(newest)), HOME: list(range(newest))})
         site.plan(minute)
     store_articles(site, {number: after(minutes=number - 20) for number in range(24)})
-    site.ledger.read_listings("paper", now=after(minutes=21))
+    site.ledger.sources.make_listings_due("paper", now=after(minutes=21))
     site.poll(21, {FEED: list(range(24)), HOME: list(range(24))})
     site.plan(21)
     assert {url: reason for url, (_, reason) in site.next_polls().items()} == {FEED: "lead", HOME: "copy"}
@@ -398,10 +400,10 @@ def test_a_feed_that_was_found_is_not_lost_when_it_is_missing_once(ledger: Ledge
     """It is tried again like one of the plan; a URL that was guessed and never existed is not."""
     site = Site(ledger, engine, replace(SOURCE, feeds=(), every=every))
     guessed = f"{SITE}/feed/"
-    ledger.add([Link(FEED, Kind.FEED, "paper", "homepage")], now=NOON)
+    ledger.links.add([Link(FEED, Kind.FEED, "paper", "homepage")], now=NOON)
     assert site.poll(0, {FEED: [1], HOME: [1]}) == {FEED, HOME}
-    ledger.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=NOON)
-    ledger.read_listings("paper", now=after(minutes=1))
+    ledger.links.add([Link(guessed, Kind.FEED, "paper", "homepage")], now=NOON)
+    ledger.sources.make_listings_due("paper", now=after(minutes=1))
     with engine.begin() as conn:
         conn.execute(update(rows).where(rows.c.kind == "homepage").values(state="done"))
     assert site.poll(1, {}, Outcome.GONE) == {FEED, guessed}
@@ -410,7 +412,7 @@ def test_a_feed_that_was_found_is_not_lost_when_it_is_missing_once(ledger: Ledge
     assert site.poll(61, {FEED: [1]}) - {HOME} == {FEED}
     site.plan(61)
     for minute in range(65, 60 * 8, 5):
-        ledger.tick(now=after(minutes=minute), next_tick=lambda source, at: at + timedelta(minutes=15))
+        ledger.sources.tick(now=after(minutes=minute), next_tick=lambda source, at: at + timedelta(minutes=15))
         site.plan(minute)
         if FEED in site.poll(minute, {FEED: [1]}):
             return
@@ -453,7 +455,7 @@ class Newsroom:
         self.minute = 0
         self.polls: dict[str, list[int]] = {url: [] for url in (FEED, HOME, *sections)}  # minutes
         self.found: dict[int, int] = {}  # minute by article; the article with number n is published in minute 10 n
-        ledger.read_listings("paper", now=NOON)
+        ledger.sources.make_listings_due("paper", now=NOON)
 
     def follow(self, hours: int, feed_end: int | None = None, *, is_feed_empty: bool = False, last: int | None = None) -> None:
         """Follow the site until hour `hours`. The feed shows the articles before hour `feed_end`, or none. The last article is `last`."""

@@ -41,18 +41,18 @@ def add_sources(engine: Engine, numbers: range) -> None:
         name, site = f"s{number:02}", f"https://s{number:02}.example"
         host = site.removeprefix("https://")
         mill = Mill(ledger, segments=100 * number, now=after(days=-number))
-        ledger.put_source(replace(SOURCE, name=name, homepage=None, feeds=(f"{site}/rss", f"{site}/atom"), every=None), now=mill.now)
+        ledger.sources.put(replace(SOURCE, name=name, homepage=None, feeds=(f"{site}/rss", f"{site}/atom"), every=None), now=mill.now)
         rows = [row for row in mill.lease(host) if row.kind is Kind.FEED]
-        ledger.end([ended(rows[0], Outcome.LISTED), ended(rows[1], Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
-        ledger.release_host(host, mill.crawler, now=mill.now)
-        ledger.add([Link(f"{site}/{n}", source=name) for n in range(6)], now=mill.now)
+        ledger.url_endings.end([ended(rows[0], Outcome.LISTED), ended(rows[1], Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
+        ledger.hosts.release(host, mill.crawler, now=mill.now)
+        ledger.links.add([Link(f"{site}/{n}", source=name) for n in range(6)], now=mill.now)
         rows = mill.lease(host)
         claims = mill.claim(mill.save(rows[:4]))
         if number % 3:
             mill.store(good(claims[0], document_of(claims[0].url, source=name, title=claims[0].url)), bad(claims[1], Outcome.NO_TEXT))
         mill.now = mill.now.replace(minute=5)
-        ledger.end([ended(rows[4], Outcome.HTTP_ERROR, "HTTP 404")], now=mill.now)
-        ledger.release_host(host, mill.crawler, now=mill.now)
+        ledger.url_endings.end([ended(rows[4], Outcome.HTTP_ERROR, "HTTP 404")], now=mill.now)
+        ledger.hosts.release(host, mill.crawler, now=mill.now)
         backfill = ledger.backfills.start(name, NOON.date(), NOON.date(), now=mill.now)
         ledger.backfills.add(
             backfill, [Link(f"{site}/part{n}.xml", Kind.SITEMAP, name, FROM_BACKFILL) for n in range(number)], now=mill.now
@@ -73,7 +73,7 @@ def counted(engine: Engine) -> Iterator[list[str]]:
 
 
 def names_of(app: AppContext) -> list[str]:
-    return [source.name for source in app.ledger.sources()]
+    return [source.name for source in app.ledger.sources.list_all()]
 
 
 def show_status(app: AppContext) -> None:
@@ -94,12 +94,12 @@ READS: dict[str, Callable[[AppContext], object]] = {
     "newsmill status": show_status,
     "newsmill sources list": read_listed,
     "the monitor of newsmill crawl": lambda app: (
-        app.ledger.progress(*names_of(app)),
-        app.ledger.waiting(*names_of(app), until=NOON),
+        app.ledger.progress.count(*names_of(app)),
+        app.ledger.progress.count_waiting(*names_of(app), until=NOON),
         app.documents.count_of(names_of(app)),
     ),
     "the limit of newsmill crawl": lambda app: DocumentLimit(tuple(names_of(app)), 9, app.documents.count_of).count_room(app.ledger, 0),
-    "the health in pages and API": lambda app: SourceHealthReader(app.engine).read_all(app.ledger.sources(), now=NOON),
+    "the health in pages and API": lambda app: SourceHealthReader(app.engine).read_all(app.ledger.sources.list_all(), now=NOON),
     "the problems of the home page": lambda app: list_problems(app, load_translations("en"), NOON),
     "home, sources and API": visit,
     "the metrics": lambda app: list(read_metrics(app)),
@@ -121,13 +121,13 @@ def test_the_statements_do_not_grow_with_the_sources(engine: Engine, tmp_path: P
 def test_many_sources_are_read_as_one_by_one(engine: Engine) -> None:
     add_sources(engine, range(MANY))
     ledger, reader = Ledger(engine), SourceHealthReader(engine)
-    sources = ledger.sources()
-    progress = ledger.progress_by_source()
-    assert {source.name: ledger.progress(source.name) for source in sources} == progress
-    assert ledger.progress("s03", "s04").pages == progress["s03"].pages + progress["s04"].pages
+    sources = ledger.sources.list_all()
+    progress = ledger.progress.count_by_source()
+    assert {source.name: ledger.progress.count(source.name) for source in sources} == progress
+    assert ledger.progress.count("s03", "s04").pages == progress["s03"].pages + progress["s04"].pages
     for now in (NOON, after(days=9)):
         assert reader.read_all(sources, now=now) == {source.name: reader.read(source, now=now) for source in sources}
-    assert ledger.sources(["s03", "none"]) == [sources[3]]
+    assert ledger.sources.list_all(["s03", "none"]) == [sources[3]]
     pending = ledger.backfills.count_pending([source.name for source in sources])
     assert [one.listings for one in pending.values()] == list(range(MANY))
-    assert ledger.waiting(*progress, until=NOON) == ledger.waiting(until=NOON)
+    assert ledger.progress.count_waiting(*progress, until=NOON) == ledger.progress.count_waiting(until=NOON)

@@ -56,7 +56,7 @@ def test_a_mirror_is_equal_after_everything(engine: Engine, ledger: Ledger) -> N
 
     def extract_again(*documents: Document) -> None:
         for document in documents:
-            ledger.retry(now=mill.now, urls=[document.url])
+            ledger.retries.retry(now=mill.now, urls=[document.url])
         claims = {claim.url: claim for claim in mill.claim(segment)}
         mill.store(*(good(claims[document.url], document) for document in documents))
 

@@ -42,17 +42,17 @@ def read_urls(file: Path) -> int:
 def test_nothing_is_written_after_a_move(file: Path, tmp_path: Path, move: Callable[[Path, Path], object], is_pooled: bool) -> None:
     engine, other = connect(f"sqlite:///{file}"), tmp_path / "other.sqlite"
     ledger = Ledger(engine)
-    ledger.add(links(1), now=NOON)
+    ledger.links.add(links(1), now=NOON)
     engine.dispose()  # the write-ahead log is in the file
     if is_pooled:
-        assert len(ledger.traces()) == 1
+        assert len(ledger.traces.list_all()) == 1
     move(file, other)
     is_there = file.exists()
     for _ in range(2):
         with pytest.raises(MovedFileError, match=str(file)):
-            ledger.add(links(3), now=NOON)
+            ledger.links.add(links(3), now=NOON)
         with pytest.raises(MovedFileError):
-            ledger.traces()
+            ledger.traces.list_all()
     engine.dispose()
     assert read_urls(other) == 1
     assert file.exists() is is_there and (not is_there or read_urls(file) == 1)
@@ -75,5 +75,5 @@ def test_a_file_that_only_changes_stays_open(file: Path) -> None:
     with reading(other) as conn:
         conn.execute(text("VACUUM"))
     file.touch()
-    assert Ledger(other).traces() == []
+    assert Ledger(other).traces.list_all() == []
     other.dispose()

@@ -43,8 +43,8 @@ def store(ledger: Ledger, *found: Document) -> None:
     """Documents, each of a page of its own; again where the page is known."""
     mill = Mill(ledger)
     pages = [replace(links(1)[0], url=document.url) for document in found]
-    mill.ledger.add(pages, now=NOON)
-    mill.ledger.retry(now=NOON, urls=[page.url for page in pages], refetch=True)
+    mill.ledger.links.add(pages, now=NOON)
+    mill.ledger.retries.retry(now=NOON, urls=[page.url for page in pages], refetch=True)
     mill.lease()
     claims = {claim.url: claim for claim in mill.claim(mill.save())}
     mill.store(*(good(claims[document.url], document) for document in found))

@@ -24,7 +24,7 @@ def mill(ledger: Ledger) -> Mill:
     """One crawl of `paper`: 30 documents, each published a day before the other. Two older documents of `quiet`, and one of no source."""
     mill = Mill(ledger, now=NOON)
     for source in (SOURCE, Source("quiet", homepage="https://quiet.example/"), Source("empty", homepage="https://empty.example/")):
-        ledger.put_source(source, now=NOON)
+        ledger.sources.put(source, now=NOON)
     rows = [("paper", NOON - timedelta(minutes=number), NOON - timedelta(days=number)) for number in range(30)]
     rows += [("quiet", NOON - timedelta(hours=5), None), ("quiet", NOON - timedelta(hours=6), NOON - timedelta(days=3)), (None, NOON, None)]
     links = [Link(f"https://paper.example/{number}", source=source) for number, (source, _, _) in enumerate(rows)]

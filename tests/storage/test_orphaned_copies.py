@@ -29,8 +29,10 @@ def mill(ledger: Ledger, archive: Archive) -> Mill:
     """An article of "paper", three copies of "mirror" that name it, and a copy of "paper" itself."""
     mill = Mill(ledger)
     for source in (SOURCE, Source("mirror", homepage="https://mirror.example/")):
-        ledger.put_source(source, now=NOON)
-    ledger.end([ended(row, Outcome.LISTED) for host in ("paper.example", "mirror.example") for row in mill.lease(host)], now=NOON)
+        ledger.sources.put(source, now=NOON)
+    ledger.url_endings.end(
+        [ended(row, Outcome.LISTED) for host in ("paper.example", "mirror.example") for row in mill.lease(host)], now=NOON
+    )
     for url in (f"{SITE}/1", f"{SITE}/copy", *COPIES):
         (claim,) = fetch(mill, archive, url)
         mill.store(good(claim, make_copy(url)))
@@ -47,10 +49,10 @@ def find_source(url: str) -> str:
 
 
 def fetch(mill: Mill, archive: Archive, url: str) -> list[ClaimedPage]:
-    mill.ledger.add([Link(url, source=find_source(url), found_by="feed")], now=NOON)
+    mill.ledger.links.add([Link(url, source=find_source(url), found_by="feed")], now=NOON)
     (row,) = mill.lease(url.split("/")[2])
     segment = archive.write([page_of(url)], now=NOON)
-    mill.ledger.save_segment(segment, [Fetched(row.id, row.fence, segment.offsets[0], url, 200)], now=NOON)
+    mill.ledger.url_leases.save_segment(segment, [Fetched(row.id, row.fence, segment.offsets[0], url, 200)], now=NOON)
     return mill.claim(segment.id)
 
 
@@ -60,7 +62,7 @@ def find_documents(mill: Mill) -> list[Document]:
 
 def extract_pending(mill: Mill) -> list[str]:
     """Extract what waits for that; the URLs."""
-    claims = [claim for segment in mill.ledger.pending_segments(now=NOON, limit=99) for claim in mill.claim(segment)]
+    claims = [claim for segment in mill.ledger.segments.list_pending(now=NOON, limit=99) for claim in mill.claim(segment)]
     for claim in claims:
         mill.store(good(claim, make_copy(claim.url)))
     return sorted(claim.url for claim in claims)
@@ -76,16 +78,16 @@ def test_one_copy_becomes_the_document(engine: Engine, mill: Mill, archive: Arch
     assert examine(engine, mill, archive) == []
     assert extract_pending(mill) == COPIES
     (document,) = find_documents(mill)
-    traces = {url: trace for url in COPIES if (trace := mill.ledger.trace(url)) is not None}
+    traces = {url: trace for url in COPIES if (trace := mill.ledger.traces.get(url)) is not None}
     assert sorted(str(trace.outcome) for trace in traces.values()) == ["duplicate", "duplicate", "stored"]
     assert {trace.document_id for trace in traces.values()} == {document.id}
-    assert (mill.ledger.trace(f"{SITE}/copy"), examine(engine, mill, archive)) == (None, [])
+    assert (mill.ledger.traces.get(f"{SITE}/copy"), examine(engine, mill, archive)) == (None, [])
 
 
 def test_copies_that_only_have_the_same_text(engine: Engine, mill: Mill, archive: Archive) -> None:
     """No URL connects them, so the rows must not name the removed document any more: they would not be compared by text."""
     SourceChanges(engine).remove("paper", now=NOON)
-    claims = [claim for segment in mill.ledger.pending_segments(now=NOON, limit=99) for claim in mill.claim(segment)]
+    claims = [claim for segment in mill.ledger.segments.list_pending(now=NOON, limit=99) for claim in mill.claim(segment)]
     for claim in claims:
         mill.store(good(claim, make_copy(claim.url, None)))
     assert len(find_documents(mill)) == 1
@@ -96,7 +98,7 @@ def test_a_copy_without_an_archived_page_is_fetched_again(engine: Engine, mill: 
     with writing(engine) as conn:
         conn.execute(update(ledger).where(ledger.c.url == COPIES[0]).values(segment=None, offset=None))
     SourceChanges(engine).remove("paper", now=NOON)
-    trace = mill.ledger.trace(COPIES[0])
+    trace = mill.ledger.traces.get(COPIES[0])
     assert trace is not None and (trace.state, trace.outcome, trace.document_id) == (State.DUE, None, None)
     assert extract_pending(mill) == COPIES[1:]
 

@@ -19,7 +19,7 @@ def mill(ledger: Ledger) -> Mill:
     """Three documents (one of them of another day, one of no source), a failure, and one page in quarantine."""
     mill = Mill(ledger, now=NOON)
     for source in (SOURCE, Source("quiet", homepage="https://quiet.example/"), Source("other", homepage="https://other.example/")):
-        ledger.put_source(source, now=NOON)
+        ledger.sources.put(source, now=NOON)
     wanted = [*links(4), Link("https://paper.example/alone", found_by="manual")]
     claims = {claim.url: claim for claim in mill.fetch(*wanted)}
     first, second, third, fourth = (claims[link.url] for link in links(4))
@@ -65,7 +65,7 @@ def test_how_sources_fare(engine: Engine, mill: Mill) -> None:
 
 
 def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
-    mill.ledger.add([Link("https://paper.example/later", source="paper")], now=NOON)
+    mill.ledger.links.add([Link("https://paper.example/later", source="paper")], now=NOON)
     assert Statistics(engine).names() == ["other", "paper", "quiet"]
     before = OperationStatistics(engine).count_by_state()
     assert before[State.QUARANTINED] == 1
@@ -77,16 +77,16 @@ def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
 
 
 def test_what_is_being_fetched(engine: Engine, mill: Mill) -> None:
-    mill.ledger.add([Link(f"https://other.example/{number}", source="other") for number in range(3)], now=NOON)
+    mill.ledger.links.add([Link(f"https://other.example/{number}", source="other") for number in range(3)], now=NOON)
     mill.lease("other.example", limit=2)
     (one,) = OperationStatistics(engine).list_fetching_hosts()
     assert (one.host, one.rows, one.source, one.since) == ("other.example", 2, "other", NOON)
 
 
 def test_what_failed_grouped(engine: Engine, mill: Mill) -> None:
-    mill.ledger.add([Link("https://other.example/rss", Kind.FEED, "other")], now=NOON)
+    mill.ledger.links.add([Link("https://other.example/rss", Kind.FEED, "other")], now=NOON)
     rows = [row for row in mill.lease("other.example") if row.kind is Kind.FEED]
-    mill.ledger.end([ended(row, Outcome.TIMEOUT, "no answer from the feed") for row in rows], now=after(minutes=1))
+    mill.ledger.url_endings.end([ended(row, Outcome.TIMEOUT, "no answer from the feed") for row in rows], now=after(minutes=1))
     timeout, too_deep = OperationStatistics(engine).errors(NOON.date())
     assert (timeout.outcome, timeout.n, dict(timeout.sources)) == (Outcome.TIMEOUT, 2, {"other": 1, "paper": 1})
     assert timeout.newest is not None and timeout.newest.detail == "no answer from the feed"

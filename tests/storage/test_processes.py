@@ -75,13 +75,13 @@ def test_another_process_with_the_same_number_is_another() -> None:
 def test_what_the_dead_held_is_free_at_once_and_marks_stay(ledger: Ledger) -> None:
     mill = Mill(ledger)
     first, second = mill.fetch(*links(2))
-    ledger.mark_in_progress(first, now=NOON)
-    ledger.add(links(4), now=NOON)
+    ledger.claims.mark_in_progress(first, now=NOON)
+    ledger.links.add(links(4), now=NOON)
     mill.lease()
-    assert ledger.end_dead_leases(lambda owner: owner == "nobody", now=NOON) == []
-    assert sorted(ledger.end_dead_leases(lambda owner: True, now=NOON)) == ["crawler-1", "worker-1"]
-    assert ledger.expire_leases(now=NOON) == 2
-    assert [lease.host for lease in ledger.lease_hosts("successor", limit=9, seconds=60, now=NOON)] == ["paper.example"]
-    again = ledger.claim_segment(first.segment, "successor", seconds=60, now=after(seconds=1))
+    assert ledger.dead_leases.end(lambda owner: owner == "nobody", now=NOON) == []
+    assert sorted(ledger.dead_leases.end(lambda owner: True, now=NOON)) == ["crawler-1", "worker-1"]
+    assert ledger.url_leases.expire(now=NOON) == 2
+    assert [lease.host for lease in ledger.hosts.lease("successor", limit=9, seconds=60, now=NOON)] == ["paper.example"]
+    again = ledger.claims.claim(first.segment, "successor", seconds=60, now=after(seconds=1))
     assert {claim.id: claim.crashes for claim in again} == {first.id: 1, second.id: 0}
-    assert ledger.end_dead_leases(lambda owner: owner != "successor", now=NOON) == []
+    assert ledger.dead_leases.end(lambda owner: owner != "successor", now=NOON) == []

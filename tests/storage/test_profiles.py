@@ -97,7 +97,7 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
     mill.now = after(days=1)
     (note,) = profiles.unapplied_versions()
     assert read_again(profiles, note, 3, mill.now) == 3
-    assert ledger.progress().states[State.FETCHED] == 3
+    assert ledger.progress.count().states[State.FETCHED] == 3
     assert documents.count() == 5, "they are there all along"
     claims = mill.claim("20261125T120000Z-00000001")
     for claim in claims:
@@ -108,7 +108,7 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
         mill.store(good(claim, document_of(claim.url, archive_ref=None, profile_version=1)))
     assert read_again(profiles, note, 3, mill.now) == 0
     assert profiles.unapplied_versions() == []
-    assert [(row.day, row.outcome, row.n) for row in ledger.outcomes() if row.n] == [(NOON.date(), Outcome.STORED, 5)]
+    assert [(row.day, row.outcome, row.n) for row in ledger.counters.list_outcomes() if row.n] == [(NOON.date(), Outcome.STORED, 5)]
     assert sorted(document.revision for document in documents.iterate()) == [1, 1, 1, 1, 2]
     assert {document.profile_version for document in documents.iterate()} == {1}
 
@@ -122,10 +122,10 @@ def test_cleaning_again_ends_whatever_the_pages_become(ledger: Ledger, profiles:
     first, second, third = mill.claim("20261125T120000Z-00000001")
     mill.store(bad(first, Outcome.NO_TEXT), good(second, document_of(second.url, canonical=f"{SITE}/elsewhere", profile_version=1)))
     for _ in range(2):
-        ledger.report_crash(third, "read", "signal 11", now=mill.now)
+        ledger.claims.report_crash(third, "read", "signal 11", now=mill.now)
         mill.now += timedelta(hours=1)
         third = mill.take_aside()
-    ledger.report_crash(third, "read", "signal 11", now=mill.now)
+    ledger.claims.report_crash(third, "read", "signal 11", now=mill.now)
     assert read_again(profiles, note, 9, mill.now) == 0
     assert profiles.unapplied_versions() == []
 

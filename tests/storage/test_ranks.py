@@ -38,13 +38,13 @@ def test_rank(link: Link, expected: int) -> None:
 
 def test_leased_by_rank(ledger: Ledger) -> None:
     past = [Link(f"http://a.example/past/{n}", found_by="sitemap") for n in range(5)]
-    ledger.add(past, now=NOW - timedelta(hours=1))
-    ledger.add([Link("http://a.example/new", found_by="feed")], now=NOW)
-    ledger.add([Link("http://a.example/past/3", found_by="feed")], now=NOW)  # a feed shows what the sitemap ranked last
-    ledger.add([Link("http://a.example/submitted")], now=NOW)
-    ledger.add([Link("http://a.example/feed", Kind.FEED, found_by="homepage")], now=NOW)
-    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
-    leased_rows = ledger.lease_urls(host.host, "me", limit=5, seconds=60, now=NOW)
+    ledger.links.add(past, now=NOW - timedelta(hours=1))
+    ledger.links.add([Link("http://a.example/new", found_by="feed")], now=NOW)
+    ledger.links.add([Link("http://a.example/past/3", found_by="feed")], now=NOW)  # a feed shows what the sitemap ranked last
+    ledger.links.add([Link("http://a.example/submitted")], now=NOW)
+    ledger.links.add([Link("http://a.example/feed", Kind.FEED, found_by="homepage")], now=NOW)
+    (host,) = ledger.hosts.lease("me", limit=9, seconds=60, now=NOW)
+    leased_rows = ledger.url_leases.lease(host.host, "me", limit=5, seconds=60, now=NOW)
     assert [row.url.rpartition("example/")[2] for row in leased_rows] == [
         "feed",
         "submitted",
@@ -59,24 +59,24 @@ def test_hints_of_all_listings_are_kept_until_the_page_is_fetched(ledger: Ledger
     homepage, sitemap = replace(page, found_by="homepage"), replace(page, found_by="sitemap", hint=old(1))
     entry = Hint(title="X", authors=("Jane Doe",), published_at=NOW - timedelta(days=2), modified_at=NOW, tags=("ferry",))
     for link in (homepage, sitemap, replace(page, found_by="feed", hint=entry), homepage):
-        ledger.add([link], now=NOW)
-    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
-    (row,) = ledger.lease_urls(host.host, "me", limit=9, seconds=60, now=NOW)
+        ledger.links.add([link], now=NOW)
+    (host,) = ledger.hosts.lease("me", limit=9, seconds=60, now=NOW)
+    (row,) = ledger.url_leases.lease(host.host, "me", limit=9, seconds=60, now=NOW)
     assert (row.found_by, row.hint) == ("homepage", replace(entry, modified_at=NOW - timedelta(days=1)))
 
 
 def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:
     """The parts of a sitemap index and the further pages of a section come due through what leads to them."""
-    ledger.put_source(Source("paper", feeds=("http://a.example/feed",), every=timedelta(hours=1)), now=NOW)
+    ledger.sources.put(Source("paper", feeds=("http://a.example/feed",), every=timedelta(hours=1)), now=NOW)
     walked = [
         Link("http://a.example/s/2", Kind.SECTION, "paper", "section"),
         Link("http://a.example/1.xml", Kind.SITEMAP, "paper", "sitemap"),
     ]
     found = [Link("http://a.example/s", Kind.SECTION, "paper", "homepage"), Link("http://a.example/map", Kind.SITEMAP, "paper", "robots")]
-    ledger.add([*walked, *found], now=NOW)
+    ledger.links.add([*walked, *found], now=NOW)
     end_all(ledger)
-    ledger.tick(now=NOW + timedelta(hours=1), next_tick=lambda source, after: after + timedelta(hours=1))
-    due = {trace.url for trace in ledger.traces() if trace.state == "due"}
+    ledger.sources.tick(now=NOW + timedelta(hours=1), next_tick=lambda source, after: after + timedelta(hours=1))
+    due = {trace.url for trace in ledger.traces.list_all() if trace.state == "due"}
     assert due == {"http://a.example/feed", "http://a.example/s", "http://a.example/map"}
 
 
@@ -84,7 +84,7 @@ def end_all(ledger: Ledger) -> None:
     from newsmill.model import Outcome, OutcomeRecord
     from newsmill.storage.ledger import Ended
 
-    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
-    leased_rows = ledger.lease_urls(host.host, "me", limit=99, seconds=60, now=NOW)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased_rows], now=NOW)
-    ledger.release_host(host.host, "me", now=NOW)
+    (host,) = ledger.hosts.lease("me", limit=9, seconds=60, now=NOW)
+    leased_rows = ledger.url_leases.lease(host.host, "me", limit=99, seconds=60, now=NOW)
+    ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased_rows], now=NOW)
+    ledger.hosts.release(host.host, "me", now=NOW)

@@ -29,17 +29,17 @@ class Site:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.mill = engine, Mill(Ledger(engine))
         self.revisions = Revisions(engine)
-        self.mill.ledger.put_source(SOURCE, now=NOON)
+        self.mill.ledger.sources.put(SOURCE, now=NOON)
         self.mill.lease()
 
     def publish(self, **fields: Any) -> Document:
-        self.mill.ledger.add(links(1), now=self.mill.now, again=True)
+        self.mill.ledger.links.add(links(1), now=self.mill.now, again=True)
         (claim,) = self.mill.claim(self.mill.save([row for row in self.mill.lease() if row.url == URL]))
         self.mill.store(good(claim, document_of(URL, archive_ref=None, **fields)))
         return self.stored()
 
     def extract(self, **fields: Any) -> Document:
-        assert self.mill.ledger.retry(urls=[URL], now=self.mill.now) == 1
+        assert self.mill.ledger.retries.retry(urls=[URL], now=self.mill.now) == 1
         with reading(self.engine) as conn:
             segment = conn.execute(select(ledger_rows.c.segment).where(ledger_rows.c.url == URL)).scalar_one()
         (claim,) = self.mill.claim(segment)

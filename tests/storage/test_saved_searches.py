@@ -78,7 +78,7 @@ def test_a_changed_document_keeps_its_number_and_a_slower_process_records_nothin
     ids, end = changes.page_after(search.seen, limit=9)
     page = MatchedPage(search, ids, end)
     assert (searches.record([page], now=NOON), searches.record([page], now=NOON)) == (1, 0)
-    mill.ledger.add(links(1), now=mill.now, again=True)
+    mill.ledger.links.add(links(1), now=mill.now, again=True)
     mill.lease()
     (again,) = mill.claim(mill.save())
     mill.now += timedelta(seconds=1)

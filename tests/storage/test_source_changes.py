@@ -26,17 +26,17 @@ OTHER = Source("other", homepage="https://other.example/")
 @pytest.fixture
 def mill(ledger: Ledger) -> Mill:
     """Two documents, a failure and a pending page of "paper", and one document of "other"."""
-    ledger.put_source(SOURCE, now=NOON)
-    ledger.put_source(OTHER, now=NOON)
+    ledger.sources.put(SOURCE, now=NOON)
+    ledger.sources.put(OTHER, now=NOON)
     mill = Mill(ledger)
-    ledger.end([ended(row, Outcome.LISTED) for row in [*mill.lease(), *mill.lease("other.example")]], now=NOON)
+    ledger.url_endings.end([ended(row, Outcome.LISTED) for row in [*mill.lease(), *mill.lease("other.example")]], now=NOON)
     first, second, third = mill.fetch(*links(3))
     mill.store(*(good(claim, document_of(claim.url, source="paper")) for claim in (first, second)), bad(third, Outcome.NO_TEXT))
-    ledger.add([Link("https://other.example/1", source="other", found_by="feed")], now=NOON)
+    ledger.links.add([Link("https://other.example/1", source="other", found_by="feed")], now=NOON)
     mill.lease("other.example")
     (foreign,) = mill.claim(mill.save())
     mill.store(good(foreign, document_of(foreign.url, source="other")))
-    ledger.add([Link(f"{SITE}/pending", source="paper", found_by="feed")], now=NOON)
+    ledger.links.add([Link(f"{SITE}/pending", source="paper", found_by="feed")], now=NOON)
     return mill
 
 
@@ -63,8 +63,8 @@ def find(engine: Engine, query: str) -> list[str | None]:
 def test_a_removed_source_is_gone(engine: Engine, ledger: Ledger, mill: Mill) -> None:
     removed = SourceChanges(engine).remove("paper", now=NOON)
     assert (removed.documents, removed.urls) == (2, 6)  # three pages, one pending, two listings
-    assert [source.name for source in ledger.sources()] == ["other"]
-    assert ledger.traces(source="paper") == []
+    assert [source.name for source in ledger.sources.list_all()] == ["other"]
+    assert ledger.traces.list_all(source="paper") == []
     assert Documents(engine).count() == 1
     assert count_rows(engine, "paper") == {}
     check_counters(engine)
@@ -79,16 +79,16 @@ def test_documents_can_stay(engine: Engine, ledger: Ledger, mill: Mill) -> None:
     assert count_rows(engine, "paper") == {"page found": 2, "page stored": 2}
     check_counters(engine)
     assert find(engine, "quoted") == ["other", "paper", "paper"]
-    ledger.put_source(SOURCE, now=NOON)  # may be followed again
-    assert ledger.progress("paper").outcomes == {Outcome.STORED: 2}
+    ledger.sources.put(SOURCE, now=NOON)  # may be followed again
+    assert ledger.progress.count("paper").outcomes == {Outcome.STORED: 2}
 
 
 def test_a_renamed_source_keeps_everything(engine: Engine, ledger: Ledger, mill: Mill) -> None:
-    before, listed = count_rows(engine, "paper"), len(ledger.traces(source="paper"))
+    before, listed = count_rows(engine, "paper"), len(ledger.traces.list_all(source="paper"))
     assert SourceChanges(engine).rename(SOURCE, "gazette", now=NOON) == 2
-    assert ledger.source("paper") is None
-    assert ledger.source("gazette") == replace(SOURCE, name="gazette")
-    assert (len(ledger.traces(source="gazette")), ledger.traces(source="paper")) == (listed, [])
+    assert ledger.sources.get("paper") is None
+    assert ledger.sources.get("gazette") == replace(SOURCE, name="gazette")
+    assert (len(ledger.traces.list_all(source="gazette")), ledger.traces.list_all(source="paper")) == (listed, [])
     assert count_rows(engine, "gazette") == before
     assert count_rows(engine, "paper") == {}
     check_counters(engine)
@@ -119,5 +119,5 @@ def test_a_removed_source_loses_what_is_being_fetched(engine: Engine, ledger: Le
     rows = mill.lease()
     assert rows
     SourceChanges(engine).remove("paper", now=NOON)
-    assert ledger.end([ended(row, Outcome.LISTED) for row in rows], now=NOON) == 0
+    assert ledger.url_endings.end([ended(row, Outcome.LISTED) for row in rows], now=NOON) == 0
     check_counters(engine)

@@ -41,45 +41,45 @@ TWO_FEEDS = replace(SOURCE, homepage=None, feeds=(f"{SITE}/rss", f"{SITE}/atom")
 
 
 def read_health(engine: Engine, name: str = "paper", at: datetime = NOON) -> SourceHealth:
-    source = Ledger(engine).source(name)
+    source = Ledger(engine).sources.get(name)
     assert source is not None
     return SourceHealthReader(engine).read(source, now=at)
 
 
 def postpone(mill: Mill, rows: list[LeasedUrl], failure: OutcomeRecord = FORBIDDEN) -> None:
     waiting = [Postponed(row.id, row.fence, after(hours=3), f"{failure.outcome}: {failure.detail}", failure=failure) for row in rows]
-    assert mill.ledger.postpone(waiting, now=mill.now) == len(rows)
+    assert mill.ledger.url_endings.postpone(waiting, now=mill.now) == len(rows)
 
 
 def test_a_new_source_is_unread_and_a_paused_one_paused(engine: Engine, ledger: Ledger) -> None:
-    ledger.put_source(SOURCE, now=NOON)
+    ledger.sources.put(SOURCE, now=NOON)
     assert read_health(engine).state is HealthState.UNREAD
-    ledger.set_enabled("paper", False, now=NOON)
+    ledger.sources.set_enabled("paper", False, now=NOON)
     assert read_health(engine).state is HealthState.PAUSED
 
 
 def test_the_first_refused_try_shows_and_a_success_ends_it(engine: Engine, ledger: Ledger) -> None:
-    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+    ledger.sources.put(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
     postpone(mill, mill.lease())
     health = read_health(engine)
     assert (health.state, health.failure, health.since, health.url) == (HealthState.BLOCKED, FORBIDDEN, NOON, f"{SITE}/rss")
     mill.now = after(hours=3, minutes=1)
     (row,) = mill.lease()
-    ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
+    ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=mill.now)
     assert read_health(engine).since == NOON  # the last of several tries does not begin a new failure
-    ledger.read_listings("paper", now=mill.now)
+    ledger.sources.make_listings_due("paper", now=mill.now)
     assert (read_health(engine).failure, read_health(engine).since) == (FORBIDDEN, NOON)
     (row,) = mill.lease()
-    ledger.end([ended(row, Outcome.LISTED)], now=mill.now)
+    ledger.url_endings.end([ended(row, Outcome.LISTED)], now=mill.now)
     assert (read_health(engine).state, read_health(engine).failure) == (HealthState.OK, None)
 
 
 def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: Engine, ledger: Ledger) -> None:
-    ledger.put_source(TWO_FEEDS, now=NOON)
+    ledger.sources.put(TWO_FEEDS, now=NOON)
     mill = Mill(ledger)
     first, second = mill.lease()
-    ledger.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
+    ledger.url_endings.end([ended(first, Outcome.LISTED), ended(second, Outcome.GONE, "HTTP 404")], now=NOON)
     health = read_health(engine)
     assert (health.state, health.failing, health.of, health.url) == (HealthState.FAILING, 1, 2, second.url)
     health = read_health(engine, at=after(hours=3))
@@ -87,15 +87,15 @@ def test_one_of_two_feeds_that_is_missing_is_shown_before_it_is_proven(engine: E
 
 
 def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledger) -> None:
-    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+    ledger.sources.put(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
     (feed,) = mill.lease()
-    ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
+    ledger.url_endings.end([ended(feed, Outcome.LISTED)], now=NOON)
     (claim,) = mill.fetch(links(1)[0])
     mill.store(good(claim))
     assert read_health(engine).state is HealthState.OK
     mill.now = after(hours=1)
-    ledger.add(links(4), now=mill.now)
+    ledger.links.add(links(4), now=mill.now)
     postpone(mill, mill.lease())
     assert read_health(engine, at=mill.now).state is HealthState.OK, "one try proves nothing"
     mill.now = after(hours=3, minutes=1)
@@ -110,22 +110,22 @@ def test_pages_that_are_all_refused_block_a_source(engine: Engine, ledger: Ledge
 
 def test_large_files_do_not_break_a_source(engine: Engine, ledger: Ledger) -> None:
     """A site that publishes once a week may link to videos in the meantime."""
-    ledger.put_source(SOURCE, now=NOON)
+    ledger.sources.put(SOURCE, now=NOON)
     mill = Mill(ledger)
-    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
     mill.store(*(good(claim, document_of(claim.url)) for claim in mill.fetch(*links(1))))
     for hours in (1, 2, 3):
         mill.now = after(hours=hours)
-        ledger.add([Link(f"{SITE}/{hours}.mp4", source="paper", found_by="homepage")], now=mill.now)
-        ledger.end([ended(row, Outcome.TOO_LARGE) for row in mill.lease()], now=mill.now)
+        ledger.links.add([Link(f"{SITE}/{hours}.mp4", source="paper", found_by="homepage")], now=mill.now)
+        ledger.url_endings.end([ended(row, Outcome.TOO_LARGE) for row in mill.lease()], now=mill.now)
     assert read_health(engine, at=mill.now).causes == ()
 
 
 def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, ledger: Ledger) -> None:
-    ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
+    ledger.sources.put(replace(SOURCE, homepage=None), now=NOON)
     mill = Mill(ledger)
     (feed,) = mill.lease()
-    ledger.end([ended(feed, Outcome.LISTED)], now=NOON)
+    ledger.url_endings.end([ended(feed, Outcome.LISTED)], now=NOON)
     mill.store(*(bad(claim, Outcome.NEEDS_SCRIPT) for claim in mill.fetch(*links(6))))
     health = read_health(engine)
     assert (health.state, health.cause and health.cause.cause) == (HealthState.EXTRACTION_BROKEN, Cause.NEEDS_SCRIPT)
@@ -135,14 +135,14 @@ def test_a_source_without_a_document_says_what_its_pages_are(engine: Engine, led
 def test_alarms_begin_and_end_with_the_checks_of_the_scheduler(engine: Engine, ledger: Ledger, tmp_path: Path) -> None:
     """A feed loses its entries, moves, and the whole site refuses the client: one alarm each, which survives retries and ends once."""
     app, alarms = build_context(engine, str(tmp_path)), SourceAlarms(engine)
-    ledger.put_source(TWO_FEEDS, now=NOON)
+    ledger.sources.put(TWO_FEEDS, now=NOON)
     mill = Mill(ledger)
 
     def poll(hours: float, *outcomes: Outcome, detail: str | None = None) -> list[tuple[str, bool]]:
         mill.now = after(hours=hours)
-        ledger.read_listings("paper", now=mill.now)
+        ledger.sources.make_listings_due("paper", now=mill.now)
         rows = sorted(mill.lease(), key=lambda row: row.id)
-        ledger.end([ended(row, outcome, detail) for row, outcome in zip(rows, outcomes, strict=True)], now=mill.now)
+        ledger.url_endings.end([ended(row, outcome, detail) for row, outcome in zip(rows, outcomes, strict=True)], now=mill.now)
         check_sources(app, mill.now)
         return [(alarm.finding.cause.value, alarm.until is None) for alarm in reversed(alarms.list_history("paper"))]
 
@@ -181,14 +181,14 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
     """While nothing else is read, unreachable hosts are not alarms; once another source is read again, the one that is not is gone."""
     app = build_context(engine, str(tmp_path))
     for name in ("one", "two", "three"):
-        ledger.put_source(Source(name, feeds=(f"https://{name}.example/rss",), discover=False), now=NOON)
+        ledger.sources.put(Source(name, feeds=(f"https://{name}.example/rss",), discover=False), now=NOON)
     mill = Mill(ledger)
 
     def poll(hours: float, **results: Outcome) -> list[str]:
         mill.now = after(hours=hours)
         for name, outcome in results.items():
-            ledger.read_listings(name, now=mill.now)
-            ledger.end([ended(row, outcome) for row in mill.lease(f"{name}.example")], now=mill.now)
+            ledger.sources.make_listings_due(name, now=mill.now)
+            ledger.url_endings.end([ended(row, outcome) for row in mill.lease(f"{name}.example")], now=mill.now)
         check_sources(app, mill.now)
         return SourceHealthReader(engine).list_problem_names()
 
@@ -203,8 +203,8 @@ def test_an_outage_of_the_crawlers_network_is_no_alarm_for_every_source(engine: 
 def test_a_downtime_of_newsmill_does_not_count_as_a_silence(engine: Engine, tmp_path: Path) -> None:
     """A silence ends with the last read of a listing, and nothing is silent while its new pages wait."""
     app, ledger, mill = build_context(engine, str(tmp_path)), Ledger(engine), Mill(Ledger(engine))
-    ledger.put_source(replace(SOURCE, discover=False, revisit=()), now=NOON)
-    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    ledger.sources.put(replace(SOURCE, discover=False, revisit=()), now=NOON)
+    ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
     mill.store(*(good(claim, document_of(claim.url)) for claim in mill.fetch(*links(1))))
     hourly = build_rhythm([NOON - timedelta(hours=number) for number in range(8 * 168)], NOON - timedelta(weeks=8), NOON)
 
@@ -212,10 +212,10 @@ def test_a_downtime_of_newsmill_does_not_count_as_a_silence(engine: Engine, tmp_
         """Check the source at this time, after a read of its listing."""
         mill.now = after(days=days)
         if is_read:
-            ledger.read_listings("paper", now=mill.now)
+            ledger.sources.make_listings_due("paper", now=mill.now)
             feed, *pages = mill.lease()
-            ledger.end([ended(feed, Outcome.LISTED)], now=mill.now)
-            ledger.release_urls(pages, now=mill.now)
+            ledger.url_endings.end([ended(feed, Outcome.LISTED)], now=mill.now)
+            ledger.url_leases.release(pages, now=mill.now)
         with writing(engine) as conn:
             history = read_histories(conn, ["paper"]).get("paper", CheckHistory())
             write_histories(conn, {"paper": replace(history, rhythm=hourly, rhythm_at=mill.now)}, after(days=days, hours=-1))
@@ -225,10 +225,10 @@ def test_a_downtime_of_newsmill_does_not_count_as_a_silence(engine: Engine, tmp_
 
     assert check(0.1) is HealthState.QUIET
     assert check(5, is_read=False) is HealthState.OK, "nothing ran for five days"
-    ledger.add([Link(f"{SITE}/new", source="paper", found_by="feed")], now=after(days=5.1))
+    ledger.links.add([Link(f"{SITE}/new", source="paper", found_by="feed")], now=after(days=5.1))
     assert check(5.1) is not HealthState.STALE, "a new page waits"
     (row,) = mill.lease()
-    ledger.end([ended(row, Outcome.GONE)], now=mill.now)
+    ledger.url_endings.end([ended(row, Outcome.GONE)], now=mill.now)
     assert check(6.1) is HealthState.STALE
 
 
@@ -240,8 +240,8 @@ class LayoutMill(Mill):
     def __init__(self, engine: Engine, ledger: Ledger, folder: Path) -> None:
         super().__init__(ledger)
         self.app, self.alarms = build_context(engine, str(folder)), SourceAlarms(engine)
-        ledger.put_source(replace(SOURCE, homepage=None), now=NOON)
-        ledger.end([ended(row, Outcome.LISTED) for row in self.lease()], now=NOON)
+        ledger.sources.put(replace(SOURCE, homepage=None), now=NOON)
+        ledger.url_endings.end([ended(row, Outcome.LISTED) for row in self.lease()], now=NOON)
 
     def learn(self, *layouts: str, since: datetime | None = None, host: str = HOST) -> None:
         paths = {make_path_key(self.PATHS[layout]): PathStats(25, 25, 900, 880, 2) for layout in layouts}
@@ -260,7 +260,7 @@ class LayoutMill(Mill):
         pages = [Link(f"https://{host}/{hours}-{number}", source="paper", found_by="feed") for number in range(count)]
         known: dict[str, Any] = {"blocks": blocks, "first_seen_at": self.now, "fetched_at": self.now}
         known["profile_version"] = self.version(host) or None
-        self.ledger.add(pages, now=self.now)
+        self.ledger.links.add(pages, now=self.now)
         claims = self.claim(self.save(self.lease(host)))
         self.store(*(good(claim, document_of(claim.url, **known)) for claim in claims))
         return self.check()
@@ -332,27 +332,27 @@ def test_profiles_that_grow_and_sites_of_one_source_are_no_layout_change(engine:
 def test_a_feed_that_is_missing_while_the_homepage_announces_another_has_moved(engine: Engine, tmp_path: Path, is_planned: bool) -> None:
     """The new URL takes its place in the plan, or in the ledger where discovery found it; the old one is not fetched any more."""
     app, ledger, old, new = build_context(engine, str(tmp_path)), Ledger(engine), f"{SITE}/rss", f"{SITE}/new.xml"
-    ledger.put_source(replace(SOURCE, feeds=(old,) if is_planned else ()), now=NOON)
-    ledger.add([Link(old, Kind.FEED, "paper", "homepage")], now=NOON)
+    ledger.sources.put(replace(SOURCE, feeds=(old,) if is_planned else ()), now=NOON)
+    ledger.links.add([Link(old, Kind.FEED, "paper", "homepage")], now=NOON)
     mill = Mill(ledger)
-    ledger.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
+    ledger.url_endings.end([ended(row, Outcome.LISTED) for row in mill.lease()], now=NOON)
     check_sources(app, NOON)
     mill.now = after(hours=5)
-    ledger.add([Link(new, Kind.FEED, "paper", "homepage")], now=mill.now)
-    ledger.read_listings("paper", now=mill.now)
+    ledger.links.add([Link(new, Kind.FEED, "paper", "homepage")], now=mill.now)
+    ledger.sources.make_listings_due("paper", now=mill.now)
     results = {old: (Outcome.GONE, "HTTP 404")}
-    ledger.end([ended(row, *results.get(row.url, (Outcome.LISTED, None))) for row in mill.lease()], now=mill.now)
+    ledger.url_endings.end([ended(row, *results.get(row.url, (Outcome.LISTED, None))) for row in mill.lease()], now=mill.now)
     check_sources(app, mill.now)
     (alarm,) = SourceAlarms(engine).list_history("paper")
     assert (alarm.finding.cause, alarm.finding.evidence.url, alarm.finding.evidence.new_url) == (Cause.MOVED_LISTING, old, new)
-    source = ledger.source("paper")
+    source = ledger.sources.get("paper")
     assert source is not None and source.feeds == ((new,) if is_planned else ())
     for hours in (6, 12, 31):
         mill.now = after(hours=hours)
-        ledger.read_listings("paper", now=mill.now)
+        ledger.sources.make_listings_due("paper", now=mill.now)
         rows = mill.lease()
         assert sorted(row.url for row in rows) == [f"{SITE}/", new]
-        ledger.end([ended(row, Outcome.LISTED) for row in rows], now=mill.now)
+        ledger.url_endings.end([ended(row, Outcome.LISTED) for row in rows], now=mill.now)
         check_sources(app, mill.now)
         assert read_health(engine, at=mill.now).state is (HealthState.MOVED if hours < 29 else HealthState.OK)
     assert len(SourceAlarms(engine).list_history("paper")) == 1
@@ -363,23 +363,23 @@ def test_a_restart_with_the_old_url_in_the_file_undoes_no_move(engine: Engine) -
     ledger, mill = Ledger(engine), Mill(Ledger(engine))
     old, middle, new, other = (f"{SITE}/{name}" for name in ("rss", "middle.xml", "new.xml", "other.xml"))
     file = replace(SOURCE, feeds=(old, other), discover=False)
-    ledger.put_source(file, now=NOON)
+    ledger.sources.put(file, now=NOON)
     for source, target in ((old, middle), (middle, new)):
-        assert ledger.move_listing("paper", source, target, now=after(hours=1))
-    (planned,) = ledger.apply_moves([file])
-    assert planned == ledger.source("paper") and planned.feeds == (new, other)
+        assert ledger.listing_moves.move("paper", source, target, now=after(hours=1))
+    (planned,) = ledger.listing_moves.apply([file])
+    assert planned == ledger.sources.get("paper") and planned.feeds == (new, other)
     mill.now = after(hours=2)
-    ledger.end([ended(row, Outcome.GONE if row.url == new else Outcome.LISTED) for row in mill.lease()], now=mill.now)
-    assert ledger.apply_moves([file]) == [file]
+    ledger.url_endings.end([ended(row, Outcome.GONE if row.url == new else Outcome.LISTED) for row in mill.lease()], now=mill.now)
+    assert ledger.listing_moves.apply([file]) == [file]
 
 
 def test_a_retry_keeps_the_failure_for_the_trace(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    ledger.add(links(1), now=NOON)
+    ledger.links.add(links(1), now=NOON)
     (row,) = mill.lease()
-    ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=NOON)
-    assert ledger.retry(urls=[row.url], now=after(minutes=5)) == 1
-    trace = ledger.trace(row.url)
+    ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=NOON)
+    assert ledger.retries.retry(urls=[row.url], now=after(minutes=5)) == 1
+    trace = ledger.traces.get(row.url)
     assert trace is not None
     assert (trace.state, trace.outcome) == (State.DUE, None)
     assert (trace.failure, trace.failure_detail, trace.failed_at, trace.failing_since) == (Outcome.HTTP_ERROR, "HTTP 403", NOON, NOON)

@@ -17,17 +17,17 @@ PAPER = Source("paper", feeds=("https://paper.example/feed",), spider="paper:Pap
 
 
 def lease_run(ledger: Ledger, owner: str = "one", now: datetime = NOW) -> LeasedUrl | None:
-    leases = ledger.lease_hosts(owner, limit=9, seconds=60, now=now, spiders=True)
+    leases = ledger.hosts.lease(owner, limit=9, seconds=60, now=now, spiders=True)
     if not leases:
         return None
-    (row,) = ledger.lease_urls(leases[0].host, owner, limit=9, seconds=60, now=now)
+    (row,) = ledger.url_leases.lease(leases[0].host, owner, limit=9, seconds=60, now=now)
     return row
 
 
 def test_a_run_is_leased_apart_from_hosts_and_by_one_crawler(ledger: Ledger) -> None:
-    ledger.put_source(PAPER, now=NOW)
-    ledger.add([Link("https://spider/paper"), Link("http://spider:8080/")], now=NOW)
-    hosts = {lease.host for lease in ledger.lease_hosts("one", limit=9, seconds=60, now=NOW)}
+    ledger.sources.put(PAPER, now=NOW)
+    ledger.links.add([Link("https://spider/paper"), Link("http://spider:8080/")], now=NOW)
+    hosts = {lease.host for lease in ledger.hosts.lease("one", limit=9, seconds=60, now=NOW)}
     assert hosts == {"paper.example", "spider", "spider:8080"}
     row = lease_run(ledger)
     assert row is not None
@@ -36,46 +36,48 @@ def test_a_run_is_leased_apart_from_hosts_and_by_one_crawler(ledger: Ledger) -> 
 
 
 def test_a_run_ends_is_counted_and_becomes_due_with_the_source(ledger: Ledger) -> None:
-    ledger.put_source(replace(PAPER, feeds=()), now=NOW)
+    ledger.sources.put(replace(PAPER, feeds=()), now=NOW)
     row = lease_run(ledger)
     assert row is not None
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED, "3 pages"))], now=NOW)
-    ledger.release_host(row.host, "one", now=NOW)
-    trace = ledger.trace("spider:paper")
+    ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED, "3 pages"))], now=NOW)
+    ledger.hosts.release(row.host, "one", now=NOW)
+    trace = ledger.traces.get("spider:paper")
     assert trace is not None and (trace.outcome, trace.detail) == (Outcome.LISTED, "3 pages")
-    assert [(count.kind, count.outcome, count.n) for count in ledger.outcomes(source="paper")] == [(Kind.SPIDER, Outcome.LISTED, 1)]
-    assert ledger.progress("paper").pages == 0
-    ledger.read_listings("paper", now=NOW + timedelta(minutes=1))
+    assert [(count.kind, count.outcome, count.n) for count in ledger.counters.list_outcomes(source="paper")] == [
+        (Kind.SPIDER, Outcome.LISTED, 1)
+    ]
+    assert ledger.progress.count("paper").pages == 0
+    ledger.sources.make_listings_due("paper", now=NOW + timedelta(minutes=1))
     again = lease_run(ledger, now=NOW + timedelta(minutes=1))
     assert again is not None and again.fence > row.fence
 
 
 def test_a_spider_that_leaves_the_plan_is_retired_and_comes_back(ledger: Ledger) -> None:
-    ledger.put_source(PAPER, now=NOW)
-    ledger.put_source(replace(PAPER, spider=None), now=NOW)
-    trace = ledger.trace(make_spider_url("paper"))
+    ledger.sources.put(PAPER, now=NOW)
+    ledger.sources.put(replace(PAPER, spider=None), now=NOW)
+    trace = ledger.traces.get(make_spider_url("paper"))
     assert trace is not None and trace.outcome is Outcome.DENIED
     assert lease_run(ledger) is None
-    ledger.put_source(PAPER, now=NOW)
+    ledger.sources.put(PAPER, now=NOW)
     assert lease_run(ledger) is not None
 
 
 def test_a_submitted_url_is_never_a_run(ledger: Ledger) -> None:
-    ledger.add([Link("spider:paper", source="paper")], now=NOW)
+    ledger.links.add([Link("spider:paper", source="paper")], now=NOW)
     assert lease_run(ledger) is None
-    ledger.put_source(PAPER, now=NOW)
+    ledger.sources.put(PAPER, now=NOW)
     assert lease_run(ledger) is not None
 
 
 def test_a_run_can_be_retried_by_its_url(ledger: Ledger) -> None:
-    assert ledger.trace("spider:nobody") is None
+    assert ledger.traces.get("spider:nobody") is None
     with pytest.raises(UrlError):
-        ledger.trace("spinner:nobody")
-    ledger.put_source(PAPER, now=NOW)
+        ledger.traces.get("spinner:nobody")
+    ledger.sources.put(PAPER, now=NOW)
     row = lease_run(ledger)
     assert row is not None
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.SPIDER_FAILED, "crash"))], now=NOW)
-    ledger.release_host(row.host, "one", now=NOW)
-    assert ledger.retry(now=NOW, urls=["spider:paper"]) == 1
-    trace = ledger.trace("spider:paper")
+    ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.SPIDER_FAILED, "crash"))], now=NOW)
+    ledger.hosts.release(row.host, "one", now=NOW)
+    assert ledger.retries.retry(now=NOW, urls=["spider:paper"]) == 1
+    trace = ledger.traces.get("spider:paper")
     assert trace is not None and trace.state is State.DUE

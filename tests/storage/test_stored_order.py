@@ -117,7 +117,7 @@ def test_a_document_that_changes_while_it_is_read_omits_no_other(ledger: Ledger,
     mill = Mill(ledger)
     old, new = mill.fetch(*links(2))
     mill.store(good(old))
-    ledger.retry(now=NOON, urls=[old.url])
+    ledger.retries.retry(now=NOON, urls=[old.url])
     (again,) = mill.claim(old.segment)
 
     def work(conn: Connection, cursor: object, statement: str, *_: object) -> None:
@@ -146,7 +146,7 @@ def test_stamps_never_go_back_and_a_changed_document_moves_to_the_end(ledger: Le
     stored = Changes(engine).after(None, limit=9)
     assert [document.url for document in stored] == [one.url, *sorted((two.url, three.url), key=lambda url: document_of(url).id)]
     assert {document.stored_at for document in stored} == {NOON, NOON + STAMP_RESOLUTION}
-    ledger.retry(now=mill.now, urls=[one.url])
+    ledger.retries.retry(now=mill.now, urls=[one.url])
     (again,) = mill.claim(one.segment)
     mill.store(good(again, document_of(one.url, content="two")))
     assert [document.url for document in Changes(engine).after(stored[-1].place, limit=9)] == [one.url]

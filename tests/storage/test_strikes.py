@@ -157,7 +157,7 @@ def old_database(new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.
     upgrade_to("0001", engine, tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
-        Ledger(engine).add(links(3), now=NOON)
+        Ledger(engine).links.add(links(3), now=NOON)
     with writing(engine) as conn:
         for number in range(1, 4):
             row = to_row(document_of(f"{SITE}/{number}", text=f"كتاب {number}"))

@@ -47,7 +47,7 @@ def test_the_compounds_that_only_the_article_had_are_forgotten(store: Store, eng
     for path, words in (("secret-2", "Xylkrbothawahlen Kommunalwahlen"), ("other", "Kommunalwahlen")):
         (claim,) = store.fetch(make_link(f"{SITE}/{path}"))
         made = good(claim, document_of(claim.url, title=words, text=words, language="de"))
-        store.app.ledger.store([made], now=NOON, owner="worker", seconds=60)
+        store.app.ledger.results.store([made], now=NOON, owner="worker", seconds=60)
     assert list_compounds(engine) == {"xylkrbothawahlen", "kommunalwahlen"}
     take_down(store.app, [f"{SITE}/secret-2"], REASON)
     assert list_compounds(engine) == {"kommunalwahlen"}

@@ -125,7 +125,7 @@ def test_every_url_of_an_article_is_barred_under_its_own_key(store: Store, engin
     assert set(result.urls) == {f"{SITE}/short", f"{SITE}/final", second}  # that the ID is the key of the first one is all that is known
     for number, url in enumerate((first, second, f"{SITE}/final", f"{SITE}/short")):
         assert store.show(f"{SITE}/other/{number}", "Title", write_text(1), url) is Outcome.TAKEDOWN
-        store.app.ledger.add([make_link(url)], now=NOON)
+        store.app.ledger.links.add([make_link(url)], now=NOON)
         assert store.outcome(url) is Outcome.TAKEDOWN
     check(store, engine)
 
@@ -168,7 +168,7 @@ def test_a_canonical_url_of_all_articles_bars_one_of_them(store: Store, engine: 
 
 
 def test_a_canonical_url_that_is_a_listing_does_not_stop_the_takedown(store: Store, engine: Engine) -> None:
-    store.app.ledger.put_source(replace(SOURCE, sections=(LIST,), every=timedelta(days=9)), now=NOON)
+    store.app.ledger.sources.put(replace(SOURCE, sections=(LIST,), every=timedelta(days=9)), now=NOON)
     found = show_template_site(store)
     result = take_down(store.app, [found[0]], REASON)
     assert result.urls == (found[0],)
@@ -182,7 +182,7 @@ def test_a_canonical_url_that_is_a_listing_does_not_stop_the_takedown(store: Sto
 def test_a_listing_may_have_a_barred_url(store: Store) -> None:
     """Nothing of a listing is stored but links, so a barred URL that a source names as its section is read."""
     take_down(store.app, [LIST], REASON)
-    store.app.ledger.put_source(replace(SOURCE, sections=(LIST,)), now=NOON)
+    store.app.ledger.sources.put(replace(SOURCE, sections=(LIST,)), now=NOON)
     assert store.outcome(LIST) is None
 
 

@@ -67,7 +67,7 @@ def test_nothing_of_the_article_is_left(store: Store, engine: Engine) -> None:
     assert (app.documents.get(URL), Revisions(engine).list(document.id)) == (None, None)
     assert read_tables(engine).count(f"{SECRET} again") == 0
     assert store.outcome(URL) is Outcome.TAKEDOWN
-    assert (trace := app.ledger.trace(f"{SITE}/1?print=1")) is not None
+    assert (trace := app.ledger.traces.get(f"{SITE}/1?print=1")) is not None
     assert (trace.state, trace.outcome, trace.detail, trace.segment, trace.document_id) == (
         State.DROPPED,
         Outcome.TAKEDOWN,
@@ -89,13 +89,13 @@ def test_the_rest_of_a_file_is_what_it_was(store: Store) -> None:
     (path,) = store.app.archive.list_files()
     before = {
         trace.url: store.app.archive.read_page(trace.segment, trace.offset or 0)
-        for trace in store.app.ledger.traces()
+        for trace in store.app.ledger.traces.list_all()
         if trace.segment is not None
     }
     take_down(store.app, [f"{SITE}/0", f"{SITE}/1", f"{SITE}/4"], REASON)
     erase_archived_pages(store.app)
     for number in (2, 3):
-        trace = store.app.ledger.trace(f"{SITE}/{number}")
+        trace = store.app.ledger.traces.get(f"{SITE}/{number}")
         assert trace is not None and trace.segment is not None and trace.offset is not None
         assert store.app.archive.read_page(trace.segment, trace.offset) == before[trace.url]
     content = (Path(store.app.archive._url) / path).read_bytes()
@@ -108,17 +108,17 @@ def test_the_url_stays_out(store: Store, engine: Engine) -> None:
     app = store.app
     store.store(*links(2))
     take_down(app, [URL], REASON)
-    app.ledger.add(links(2), now=NOON, again=True)
-    assert app.ledger.retry(now=NOON, urls=[URL], refetch=True) == 0
-    assert app.ledger.retry(now=NOON, outcome=Outcome.TAKEDOWN) == 0
+    app.ledger.links.add(links(2), now=NOON, again=True)
+    assert app.ledger.retries.retry(now=NOON, urls=[URL], refetch=True) == 0
+    assert app.ledger.retries.retry(now=NOON, outcome=Outcome.TAKEDOWN) == 0
     (receipt,) = store_pages(app, lambda _: True, [page_of(URL)], "api")
     assert (receipt.status, REASON in str(receipt.reason), "takedowns remove" in str(receipt.reason)) == (PageStatus.REJECTED, True, True)
     assert store.outcome(URL) is Outcome.TAKEDOWN
 
     SourceChanges(engine).remove("paper", now=NOON)  # with its rows of the ledger
-    assert app.ledger.trace(URL) is None
-    app.ledger.put_source(SOURCE, now=NOON)
-    app.ledger.add(links(2), now=NOON)
+    assert app.ledger.traces.get(URL) is None
+    app.ledger.sources.put(SOURCE, now=NOON)
+    app.ledger.links.add(links(2), now=NOON)
     assert (store.outcome(URL), store.outcome(f"{SITE}/0")) == (Outcome.TAKEDOWN, None)
 
     assert store.store(Link(f"{SITE}/mobile/1", source="paper", found_by="feed"), canonical=URL)[Outcome.TAKEDOWN] == 1
@@ -133,16 +133,16 @@ def test_pages_in_the_hands_of_a_process(store: Store) -> None:
     app = store.app
     (claim, _) = store.fetch(*links(2))
     take_down(app, [claim.url], REASON)
-    assert app.ledger.store([good(claim)], now=NOON, owner="worker", seconds=60) == {}
+    assert app.ledger.results.store([good(claim)], now=NOON, owner="worker", seconds=60) == {}
     assert erase_archived_pages(app).pages == 1
 
-    app.ledger.add([Link(f"{SITE}/9", source="paper", found_by="feed")], now=NOON)
-    app.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
+    app.ledger.links.add([Link(f"{SITE}/9", source="paper", found_by="feed")], now=NOON)
+    app.ledger.hosts.lease("crawler", limit=1, seconds=60, now=NOON)
     (row,) = store.lease_pages()
     take_down(app, [row.url], REASON)
     assert (erase_archived_pages(app).pages, app.takedowns.count_to_erase()) == (0, 1)
     segment = app.archive.write([page_of(row.url), page_of(f"{SITE}/8")], now=NOON)
-    assert app.ledger.save_segment(segment, [Fetched(row.id, row.fence, segment.offsets[0], row.url, 200)], now=NOON) == 0
+    assert app.ledger.url_leases.save_segment(segment, [Fetched(row.id, row.fence, segment.offsets[0], row.url, 200)], now=NOON) == 0
     assert erase_archived_pages(app).pages == 1
     assert app.takedowns.count_to_erase() == 1
     later = replace(app, now=lambda: after(hours=2))

@@ -70,7 +70,7 @@ def test_an_id_that_no_database_stores_names_nothing(engine: Engine, odd: str) -
 def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None:
     ids = stored(mill, 3)
     place = Changes(engine).after(None, limit=9)[-1].place
-    mill.ledger.add(links(1), now=mill.now, again=True)
+    mill.ledger.links.add(links(1), now=mill.now, again=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
     mill.now += timedelta(seconds=1)
@@ -194,14 +194,14 @@ def test_a_hook_has_one_delivery_under_way_and_one_process_makes_it(engine: Engi
 
 def test_counts_added_up(mill: Mill) -> None:
     stored(mill, 3)
-    mill.ledger.add(links(2, site="https://other.example", source=None), now=mill.now)
-    (row,) = mill.ledger.sum_counters(["outcome"], since=NOON.date())
+    mill.ledger.links.add(links(2, site="https://other.example", source=None), now=mill.now)
+    (row,) = mill.ledger.counters.sum(["outcome"], since=NOON.date())
     assert (row.outcome, row.n, row.source) == ("stored", 3, None)
-    assert [(row.day, row.source, row.kind) for row in mill.ledger.sum_counters(["kind", "day", "source"])] == [
+    assert [(row.day, row.source, row.kind) for row in mill.ledger.counters.sum(["kind", "day", "source"])] == [
         (NOON.date(), "paper", "page")
     ]
-    assert mill.ledger.sum_counters(["outcome"], until=(NOON - timedelta(days=1)).date()) == []
-    assert mill.ledger.sum_counters(["outcome"], source="other") == []
+    assert mill.ledger.counters.sum(["outcome"], until=(NOON - timedelta(days=1)).date()) == []
+    assert mill.ledger.counters.sum(["outcome"], source="other") == []
 
 
 def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

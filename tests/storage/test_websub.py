@@ -30,17 +30,17 @@ class Desk:
         self.engine = engine
         self.requests = WebSubRequests(engine)
         self.mill = Mill(Ledger(engine))
-        self.mill.ledger.put_source(SOURCE, now=NOON)
+        self.mill.ledger.sources.put(SOURCE, now=NOON)
         self.feed = self.lease()
 
     def lease(self) -> LeasedUrl:
         return next(row for row in self.mill.lease() if row.url == f"{SOURCE.feeds[0]}")
 
     def end(self) -> None:
-        self.mill.ledger.end([ended(self.feed, Outcome.LISTED)], now=self.mill.now)
+        self.mill.ledger.url_endings.end([ended(self.feed, Outcome.LISTED)], now=self.mill.now)
 
     def announce(self, hub: str | None = HUB, *, new_pages: int = 0) -> None:
-        self.mill.ledger.record_hub(self.feed.id, hub, hub and TOPIC, new_pages=new_pages, now=self.mill.now)
+        self.mill.ledger.pushes.record_hub(self.feed.id, hub, hub and TOPIC, new_pages=new_pages, now=self.mill.now)
 
     def subscription(self) -> Subscription:
         with reading(self.engine) as conn:
@@ -132,19 +132,19 @@ def test_pushes_make_the_feed_due_and_are_bounded(desk: Desk) -> None:
     assert [desk.push(f"feed {n}".encode(), method=method) for n, method in enumerate(methods)] == [PushResult.STORED] * 4
     assert desk.push(b"feed 3") is PushResult.REPEATED
     again = desk.lease()
-    pushes = desk.mill.ledger.pushes(again.id)
+    pushes = desk.mill.ledger.pushes.list_unread(again.id)
     assert [push.body for push in pushes] == [b"feed 0", b"feed 1", b"feed 2", b"feed 3"]
     assert desk.push(b"meanwhile") is PushResult.STORED  # while the crawler reads the others
-    assert desk.mill.ledger.end_pushed(ended(again, Outcome.LISTED), [push.id for push in pushes], now=desk.mill.now) == 1
+    assert desk.mill.ledger.pushes.end_listing(ended(again, Outcome.LISTED), [push.id for push in pushes], now=desk.mill.now) == 1
     assert desk.mill.lease() == []
-    desk.mill.ledger.requeue_pushed(again.id, now=desk.mill.now)
+    desk.mill.ledger.pushes.requeue_listing(again.id, now=desk.mill.now)
     desk.feed = desk.lease()
-    assert [push.body for push in desk.mill.ledger.pushes(again.id)] == [b"meanwhile"]
+    assert [push.body for push in desk.mill.ledger.pushes.list_unread(again.id)] == [b"meanwhile"]
     for n in range(MAX_WAITING_PUSHES + 1):
         desk.push(f"flood {n}".encode())
-    (empty, last) = desk.mill.ledger.pushes(again.id)
+    (empty, last) = desk.mill.ledger.pushes.list_unread(again.id)
     assert (empty.body, last.body) == (b"", f"flood {MAX_WAITING_PUSHES}".encode())
-    desk.mill.ledger.drop_pushes([empty.id, last.id])
+    desk.mill.ledger.pushes.drop([empty.id, last.id])
     counted = desk.subscription()
     assert (counted.forged, counted.repeated, counted.pushes) == (7, 1, 5 + MAX_WAITING_PUSHES + 1)
     assert one.callback_id == counted.callback_id
@@ -169,14 +169,14 @@ def test_a_paused_source_is_cancelled_and_a_resumed_one_asked_for_again(desk: De
     one = desk.subscribe()
     desk.follow()
     assert desk.subscription().state is SubscriptionState.ACTIVE
-    desk.mill.ledger.set_enabled("paper", False, now=NOON)
+    desk.mill.ledger.sources.set_enabled("paper", False, now=NOON)
     desk.follow()
     assert desk.claim() == ["unsubscribe"]
     assert not desk.requests.verify(one.callback_id, "subscribe", TOPIC, 60, now=NOON)
     assert desk.requests.verify(one.callback_id, "unsubscribe", TOPIC, None, now=NOON)
     assert (desk.subscription().state, desk.subscription().next_at) == (SubscriptionState.STOPPED, None)
     assert desk.push(b"late") is PushResult.GONE
-    desk.mill.ledger.set_enabled("paper", True, now=NOON)
+    desk.mill.ledger.sources.set_enabled("paper", True, now=NOON)
     desk.follow()
     assert desk.claim() == ["subscribe"]
     assert desk.requests.verify(one.callback_id, "subscribe", TOPIC, 86_400, now=NOON)
@@ -220,6 +220,6 @@ def test_a_feed_without_a_hub_any_more_needs_no_subscription(desk: Desk) -> None
 
 def test_the_plan_of_a_source_that_drops_the_feed(desk: Desk) -> None:
     desk.subscribe()
-    desk.mill.ledger.put_source(replace(SOURCE, feeds=()), now=NOON)
+    desk.mill.ledger.sources.put(replace(SOURCE, feeds=()), now=NOON)
     desk.follow()
     assert desk.claim() == ["unsubscribe"]

@@ -95,7 +95,7 @@ def open_sample_store(folder: Path) -> Iterator[SampleStore]:
 
 def fill(world: SampleStore) -> None:
     for source in SOURCES:
-        world.context.ledger.put_source(source, now=world.now)
+        world.context.ledger.sources.put(source, now=world.now)
     search = save_search(world)
     fill_numbers(world)
     with Sandbox() as sandbox:
@@ -103,7 +103,9 @@ def fill(world: SampleStore) -> None:
         process_pages(world, sandbox, "extremes", [earlier_version()])
         process_pages(world, sandbox, "extremes", extremes())
     fill_failures(world)
-    world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
+    world.context.ledger.sources.tick(
+        now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20))
+    )
     world.now = NOON
     fill_alerts(world, search)
     for role in ("crawler", "worker", "worker", "scheduler"):
@@ -189,7 +191,7 @@ def store(world: SampleStore, source: Source, at: datetime, count: int) -> None:
             )
         )
     if results:
-        world.context.ledger.store(results, now=at, owner="worker", seconds=60)
+        world.context.ledger.results.store(results, now=at, owner="worker", seconds=60)
 
 
 def claim_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list:  # type: ignore[type-arg]  # of Claim
@@ -199,8 +201,8 @@ def claim_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list: 
         return []
     segment = Segment(f"{at:%Y%m%dT%H%M%SZ}-{leased[0].id:08x}", len(leased), 20_000 * len(leased), at)
     rows = [Fetched(row.id, row.fence, number, row.url, 200) for number, row in enumerate(leased)]
-    world.context.ledger.save_segment(segment, rows, now=at)
-    return world.context.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
+    world.context.ledger.url_leases.save_segment(segment, rows, now=at)
+    return world.context.ledger.claims.claim(segment.id, "worker", seconds=60, now=at)
 
 
 def lease_new(world: SampleStore, links: Sequence[Link], at: datetime, *, again: bool = False) -> list[LeasedUrl]:
@@ -208,12 +210,12 @@ def lease_new(world: SampleStore, links: Sequence[Link], at: datetime, *, again:
     if not links:
         return []
     ledger, host = world.context.ledger, urls.get_host(links[0].url)
-    ledger.add(links, now=at, again=again)
-    ledger.lease_host(host, "crawler", seconds=60, now=at)
+    ledger.links.add(links, now=at, again=again)
+    ledger.hosts.lease_one(host, "crawler", seconds=60, now=at)
     wanted = {urls.normalize(link.url) for link in links}
-    leased = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
-    ledger.release_urls([row for row in leased if row.url not in wanted], now=at)
-    ledger.release_host(host, "crawler", now=at)
+    leased = ledger.url_leases.lease(host, "crawler", limit=1000, seconds=60, now=at)
+    ledger.url_leases.release([row for row in leased if row.url not in wanted], now=at)
+    ledger.hosts.release(host, "crawler", now=at)
     return [row for row in leased if row.url in wanted]
 
 
@@ -241,7 +243,9 @@ def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequ
     assert len(found) == len(pages), "every page has a URL of its own"
     segment = world.context.archive.write(found, now=at)
     rows = [(leased[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
-    world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
+    world.context.ledger.url_leases.save_segment(
+        segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at
+    )
     context = WorkerContext(replace(world.context, now=lambda: at), sandbox, "worker")
     jobs.extract_claimed_pages(context, segment.id)
     while waiting := context.app.ledger.deferred.list_waiting(now=at):  # a long page, on a busy machine
@@ -265,9 +269,11 @@ def fill_failures(world: SampleStore) -> None:
     }
     links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]
     rows = lease_new(world, links, at)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(*list(failures.items())[number % 4])) for number, row in enumerate(rows)], now=at)
+    ledger.url_endings.end(
+        [Ended(row.id, row.fence, OutcomeRecord(*list(failures.items())[number % 4])) for number, row in enumerate(rows)], now=at
+    )
     bad_feed = lease_new(world, [Link("https://canal.example/rss", Kind.FEED, "le-canal", "homepage")], at)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
+    ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
     for attempt in range(3):
         moment = at + timedelta(minutes=5 * attempt)
         if attempt == 0:
@@ -277,10 +283,10 @@ def fill_failures(world: SampleStore) -> None:
             (waiting,) = ledger.deferred.list_waiting(now=moment)
             claims = ledger.deferred.claim(waiting, "worker", limit=len(poison_links), seconds=60, now=moment)
         for claim in claims:
-            ledger.mark_in_progress(claim, now=moment)
-            ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)
+            ledger.claims.mark_in_progress(claim, now=moment)
+            ledger.claims.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)
     fetching = [Link(f"https://puente.example/now/{number}", source="el-puente", found_by="feed") for number in range(4)]
-    ledger.add(fetching, now=NOON)
-    ledger.lease_hosts("crawler", limit=20, seconds=600, now=NOON)
+    ledger.links.add(fetching, now=NOON)
+    ledger.hosts.lease("crawler", limit=20, seconds=600, now=NOON)
     for name in ("puente.example", "canal.example"):
-        ledger.lease_urls(name, "crawler", limit=4, seconds=600, now=NOON)
+        ledger.url_leases.lease(name, "crawler", limit=4, seconds=600, now=NOON)

@@ -87,7 +87,7 @@ PAGE = (
 def stock(web: RunningApp, count: int = 1, *, ago: float = 60, text: str = "Words about a harbour.", **fields: object) -> list[Document]:
     """Documents that pass all states of the ledger, stored `ago` seconds before now, a millisecond apart."""
     mill = Mill(web.context.ledger, now=web.context.now() - timedelta(seconds=ago))
-    mill.ledger.put_source(FOLLOWED, now=mill.now)
+    mill.ledger.sources.put(FOLLOWED, now=mill.now)
     number = web.context.documents.count()
     claims = mill.fetch(*(Link(f"https://paper.example/{number + n}", source="paper", found_by="feed") for n in range(count)))
     made = []
@@ -103,15 +103,15 @@ def archive(web: RunningApp, url: str = "https://paper.example/bridge") -> Trace
     """A page in the archive that a worker has processed; its trace."""
     context, now = web.context, web.context.now() - timedelta(seconds=60)
     mill = Mill(context.ledger, now=now)
-    mill.ledger.put_source(FOLLOWED, now=now)
-    mill.ledger.add([Link(url, source="paper")], now=now)
+    mill.ledger.sources.put(FOLLOWED, now=now)
+    mill.ledger.links.add([Link(url, source="paper")], now=now)
     (row,) = mill.lease()
     page = Page(url, url, now, 200, (("Content-Type", "text/html; charset=utf-8"),), PAGE.encode())
     segment = context.archive.write([page], now=now)
-    mill.ledger.save_segment(segment, [saved(row, segment.offsets[0])], now=now)
+    mill.ledger.url_leases.save_segment(segment, [saved(row, segment.offsets[0])], now=now)
     (claim,) = mill.claim(segment.id)
     mill.store(good(claim, replace(document_of(url), archive_ref=f"{segment.id}@{segment.offsets[0]}")))
-    found = context.ledger.trace(url)
+    found = context.ledger.traces.get(url)
     assert found is not None
     return found
 
@@ -121,10 +121,10 @@ def quarantine(web: RunningApp, url: str = "https://paper.example/poison") -> No
     mill = Mill(web.context.ledger, now=web.context.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
     for _ in range(2):
-        mill.ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
+        mill.ledger.claims.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
         mill.now += timedelta(minutes=30)
         claim = mill.take_aside()
-    mill.ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
+    mill.ledger.claims.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
 
 
 @contextmanager

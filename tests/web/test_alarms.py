@@ -39,18 +39,18 @@ class Installation:
         self.context = replace(web.context, settings=given, now=lambda: self.start + self.ahead)
         self.watch, self.sender = HealthWatch(self.context), make_alarm_sender(self.context, "https://news.example.org/")
         self.loop = SenderLoop([self.watch, self.sender], self.context.now)
-        self.context.ledger.put_source(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
+        self.context.ledger.sources.put(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
 
     def poll(self, hours: float, outcome: Outcome, detail: str | None = None) -> None:
         """Read the feed at this time, check the sources, and send."""
         self.ahead = timedelta(hours=hours)
         now = self.context.now()
         ledger = self.context.ledger
-        ledger.read_listings("alarm", now=now)
-        ledger.lease_host("alarm.example", "crawler", seconds=60, now=now)
-        (row,) = ledger.lease_urls("alarm.example", "crawler", limit=1, seconds=60, now=now)
-        ledger.end([Ended(row.id, row.fence, OutcomeRecord(outcome, detail))], now=now)
-        ledger.release_host("alarm.example", "crawler", now=now)
+        ledger.sources.make_listings_due("alarm", now=now)
+        ledger.hosts.lease_one("alarm.example", "crawler", seconds=60, now=now)
+        (row,) = ledger.url_leases.lease("alarm.example", "crawler", limit=1, seconds=60, now=now)
+        ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(outcome, detail))], now=now)
+        ledger.hosts.release("alarm.example", "crawler", now=now)
         while check_sources(self.context, now):
             pass
         self.send()
@@ -88,7 +88,7 @@ def test_one_message_when_a_cause_begins_and_one_when_it_is_over(make_web: Calla
         mill.poll(6, Outcome.NOT_MODIFIED)
         mill.poll(7, Outcome.HTTP_ERROR, "HTTP 403")
         mill.poll(8, Outcome.HTTP_ERROR, "HTTP 403")
-        mill.context.ledger.set_enabled("alarm", False, now=mill.context.now())
+        mill.context.ledger.sources.set_enabled("alarm", False, now=mill.context.now())
         mill.ahead = timedelta(hours=9)
         assert check_sources(mill.context, mill.context.now()) == 1
         assert mill.watch.alarms.list_open() == []

@@ -328,7 +328,7 @@ def test_an_old_document_whose_source_is_renamed_is_no_news(make_harness: Callab
     harness.stock(2, fetched_at=context.now() - timedelta(days=3), first_seen_at=context.now() - timedelta(days=3))
     client = harness.web.program("admin")
     search, _ = save(client, channel="webhook", target="http://127.0.0.2/hook")
-    source = context.ledger.source("paper")
+    source = context.ledger.sources.get("paper")
     assert source is not None
     SourceChanges(context.engine).rename(source, "gazette", now=context.now())
     while index_pending(context.engine):

@@ -137,7 +137,7 @@ def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> 
 def test_the_revisions_of_a_document(web: RunningApp) -> None:
     (made,) = stock(web, text="The ferry runs in May.")
     mill = Mill(web.context.ledger, now=web.context.now(), segments=1)
-    mill.ledger.add([Link(made.url)], now=mill.now, again=True)
+    mill.ledger.links.add([Link(made.url)], now=mill.now, again=True)
     (claim,) = mill.claim(mill.save(mill.lease("paper.example")))
     mill.store(good(claim, document_of(made.url, text="The ferry runs in June.", title=made.title, archive_ref=None)))
     path = f"{API}/documents/{made.id}/revisions"
@@ -359,7 +359,7 @@ def test_the_schedule_of_a_source_says_when_each_listing_is_polled_and_why(web: 
     ledger, now = web.context.ledger, web.context.now()
     for row in Mill(ledger, now).lease("gazette.example.org"):
         outcome = OutcomeRecord(Outcome.LISTED if row.url == feed else Outcome.HTTP_ERROR)
-        ledger.end([Ended(row.id, row.fence, outcome, update_interval=timedelta(hours=1))], now=now)
+        ledger.url_endings.end([Ended(row.id, row.fence, outcome, update_interval=timedelta(hours=1))], now=now)
     assert {one["why"] for one in pages(program, path)} == {"unplanned"}
     plan_listings(web.context.engine, now, pass_seconds=3, polls_per_minute=3000)
     listings = {one["url"]: one for one in pages(program, path, limit=1)}
@@ -381,7 +381,7 @@ def test_a_source_that_fails_says_with_what_and_since_when(web: RunningApp) -> N
     assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 201
     ledger, now = web.context.ledger, web.context.now()
     (row,) = Mill(ledger, now).lease("gazette.example.org")
-    ledger.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=now)
+    ledger.url_endings.end([ended(row, Outcome.HTTP_ERROR, "HTTP 403")], now=now)
     (listed,) = pages(program, f"{API}/sources")
     health = listed["health"]
     assert (health["state"], health["failure"], health["outcome"], health["listings"]) == ("blocked", "blocked: HTTP 403", "http_error", 1)
@@ -414,7 +414,7 @@ def test_a_wrong_source_is_refused_with_what_was_expected(web: RunningApp, body:
     answer = web.program("write").post(f"{API}/sources", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert web.context.ledger.sources() == []
+    assert web.context.ledger.sources.list_all() == []
 
 
 def test_patterns_need_more_than_the_right_to_add(web: RunningApp) -> None:
@@ -506,7 +506,7 @@ def test_a_submission_that_is_wrong_takes_nothing(web: RunningApp, body: dict[st
     answer = web.program("write").post(f"{API}/urls", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert web.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress.count().pages == 0
 
 
 def test_compressed_or_misshapen_bodies(web: RunningApp) -> None:

@@ -71,12 +71,14 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
     ledger, now = web.context.ledger, web.context.now()
     with farm() as sites:
         site = sites.site()
-        ledger.add([Link(site.url(f"/{n}?<x>"), found_by="feed", found_on=site.url("/feed")) for n in range(101)], now=now)
-        ledger.add([Link(site.url("/linked"), found_by="feed", found_on="https://other.example/feed?key=secret")], now=now)
-        ledger.add([Link("https://other.example/secret")], now=now)
-        ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
-        rows = [row for host in (site.host, "other.example") for row in ledger.lease_urls(host, "crawler", limit=200, seconds=60, now=now)]
-        ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE)) for row in rows], now=now)
+        ledger.links.add([Link(site.url(f"/{n}?<x>"), found_by="feed", found_on=site.url("/feed")) for n in range(101)], now=now)
+        ledger.links.add([Link(site.url("/linked"), found_by="feed", found_on="https://other.example/feed?key=secret")], now=now)
+        ledger.links.add([Link("https://other.example/secret")], now=now)
+        ledger.hosts.lease("crawler", limit=9, seconds=60, now=now)
+        rows = [
+            row for host in (site.host, "other.example") for row in ledger.url_leases.lease(host, "crawler", limit=200, seconds=60, now=now)
+        ]
+        ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE)) for row in rows], now=now)
         path = post(browser, "/bot", "/bot", host=f" http://{site.host}/any ")
         assert path.startswith("/bot/hosts/") and path.endswith(f"/{site.host}")
         page = browser.get(path).text
@@ -99,15 +101,15 @@ def test_an_owner_proves_the_host_and_sees_and_stops_what_is_fetched(
         assert post(browser, f"{path}/order", path, action="stop") == path
         (order,) = publishers.list_orders()
         assert (order.host, order.is_stopped) == (site.host, True)
-        ledger.add([Link(site.url("/new"))], now=now)
-        ledger.release_host(site.host, "crawler", now=now)
-        assert ledger.lease_hosts("crawler", limit=9, seconds=60, now=now) == []
-        assert ledger.lease_host(site.host, "crawler", seconds=60, now=now) is None
+        ledger.links.add([Link(site.url("/new"))], now=now)
+        ledger.hosts.release(site.host, "crawler", now=now)
+        assert ledger.hosts.lease("crawler", limit=9, seconds=60, now=now) == []
+        assert ledger.hosts.lease_one(site.host, "crawler", seconds=60, now=now) is None
         post(browser, f"{path}/order", path, action="slow", delay="1")
         assert "at least 1 second between" in browser.get(path).text
         post(browser, f"{path}/order", path, action="slow", delay="30")
         assert (publishers.list_orders()[0].is_stopped, publishers.list_orders()[0].delay) == (False, 30.0)
-        assert [lease.host for lease in ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)] == [site.host]
+        assert [lease.host for lease in ledger.hosts.lease("crawler", limit=9, seconds=60, now=now)] == [site.host]
         post(browser, f"{path}/order", path, action="resume")
         assert publishers.list_orders() == []
         for form in ({"action": "slow", "delay": "nan"}, {"action": "slow", "delay": "0"}, {"action": "x"}):
@@ -124,13 +126,13 @@ def test_an_owner_sees_requests_that_are_tried_again(owner: tuple[RunningApp, Te
     """The owner of a host that refuses everything is the one who looks."""
     web, _ = owner
     ledger, now = web.context.ledger, web.context.now()
-    ledger.add([Link("https://wall.example/a"), Link("https://wall.example/b")], now=now)
-    ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
-    refused, stored = ledger.lease_urls("wall.example", "crawler", limit=9, seconds=60, now=now)
+    ledger.links.add([Link("https://wall.example/a"), Link("https://wall.example/b")], now=now)
+    ledger.hosts.lease("crawler", limit=9, seconds=60, now=now)
+    refused, stored = ledger.url_leases.lease("wall.example", "crawler", limit=9, seconds=60, now=now)
     failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
-    ledger.end([Ended(stored.id, stored.fence, OutcomeRecord(Outcome.GONE))], now=now)
+    ledger.url_endings.end([Ended(stored.id, stored.fence, OutcomeRecord(Outcome.GONE))], now=now)
     at = now + timedelta(seconds=1)
-    ledger.postpone([Postponed(refused.id, refused.fence, at + timedelta(minutes=1), "HTTP 403", failure=failure)], now=at)
+    ledger.url_endings.postpone([Postponed(refused.id, refused.fence, at + timedelta(minutes=1), "HTTP 403", failure=failure)], now=at)
     fetches = Publishers(web.context.engine).list_fetches("wall.example", limit=9)
     assert [(fetch.url[-1], fetch.requested_at, fetch.outcome) for fetch in fetches] == [
         ("b", now, Outcome.GONE),
@@ -222,7 +224,7 @@ def test_the_addresses_of_one_network_are_one_visitor() -> None:
 
 def test_strangers_do_not_learn_which_hosts_are_crawled(owner: tuple[RunningApp, TestClient]) -> None:
     web, browser = owner
-    web.context.ledger.add([Link("https://www.followed.org/a")], now=web.context.now())
+    web.context.ledger.links.add([Link("https://www.followed.org/a")], now=web.context.now())
     answers = [browser.post("/bot", data={"csrf": csrf(browser, "/bot"), "host": name}) for name in ("www.followed.org", "www.unheard.org")]
     assert [answer.status_code for answer in answers] == [303, 303]
     shown = [browser.get(answer.headers["location"]).text for answer in answers]

@@ -43,10 +43,10 @@ class LoopWatch:
 def make_subscription(web: RunningApp) -> str:
     """The path of a callback whose hub has verified it."""
     context = web.context
-    context.ledger.put_source(Source("wire", feeds=(FEED,)), now=context.now())
-    trace, requests = context.ledger.trace(FEED), WebSubRequests(context.engine)
+    context.ledger.sources.put(Source("wire", feeds=(FEED,)), now=context.now())
+    trace, requests = context.ledger.traces.get(FEED), WebSubRequests(context.engine)
     assert trace is not None
-    context.ledger.record_hub(trace.id, "https://hub.example/", FEED, new_pages=0, now=context.now())
+    context.ledger.pushes.record_hub(trace.id, "https://hub.example/", FEED, new_pages=0, now=context.now())
     requests.claim_due(PUBLIC, limit=1, now=context.now())
     with reading(context.engine) as conn:
         found = find_of_listing(conn, trace.id)

@@ -109,7 +109,7 @@ def test_old_documents_of_a_renamed_source_do_not_come_first(web: RunningApp) ->
     """They are changed, not new: 50 of them would push what is new out of the feed."""
     stock(web, 2, published_at=web.context.now() - timedelta(days=9))
     (new,) = stock(web, 1, source="other", published_at=web.context.now() - timedelta(hours=1))
-    source = web.context.ledger.source("paper")
+    source = web.context.ledger.sources.get("paper")
     assert source is not None
     assert SourceChanges(web.context.engine).rename(source, "gazette", now=web.context.now()) == 2
     while index_pending(web.context.engine):

@@ -39,7 +39,7 @@ def test_a_scrape_has_the_figures_of_the_store(make_web: Callable[..., RunningAp
     Heartbeat(web.context.engine, role="crawler").beat(web.context.now())
     found = read(web.stranger)
     assert found["newsmill_documents"] == found['newsmill_page_outcomes{outcome="stored"}'] == 3
-    assert found['newsmill_pages{state="done"}'] == web.context.ledger.progress().states[State.DONE]
+    assert found['newsmill_pages{state="done"}'] == web.context.ledger.progress.count().states[State.DONE]
     assert (found['newsmill_sources{state="followed"}'], found['newsmill_sources{state="paused"}']) == (1, 0)
     assert found['newsmill_processes{role="crawler"}'] == 1 and found["newsmill_database_bytes"] > 0
     assert found["newsmill_newest_document_timestamp_seconds"] > 1_700_000_000
@@ -50,10 +50,10 @@ def test_pending_has_one_meaning(make_web: Callable[..., RunningApp]) -> None:
     web = make_web()
     stock(web, 3)
     ledger, now = web.context.ledger, web.context.now()
-    ledger.read_listings("paper", now=now)
-    ledger.add([Link(f"https://paper.example/new{n}", source="paper") for n in range(4)], now=now)
-    ledger.make_revisits_due(now=now + timedelta(days=30))
-    count = ledger.progress().pending
+    ledger.sources.make_listings_due("paper", now=now)
+    ledger.links.add([Link(f"https://paper.example/new{n}", source="paper") for n in range(4)], now=now)
+    ledger.due_revisits.make_due(now=now + timedelta(days=30))
+    count = ledger.progress.count().pending
     assert count >= 4
     figure = f"<dt>Pending</dt><dd>{count}</dd>"
     for path in ("/", "/ops", "/sources/paper"):

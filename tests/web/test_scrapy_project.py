@@ -158,13 +158,13 @@ class Project:
 
 
 def check_each_article_is_stored_once(context: AppContext, paper: Paper, sandbox: Sandbox) -> None:
-    while segments := context.ledger.pending_segments(now=context.now(), limit=100):
+    while segments := context.ledger.segments.list_pending(now=context.now(), limit=100):
         for segment in segments:
             extract_claimed_pages(WorkerContext(context, sandbox, "worker"), segment)
     documents = {document.url: document for document in context.documents.iterate() if "/article/" in document.url}
     assert sorted(documents) == sorted(f"{paper.url}/article/{number}" for number in range(paper.articles))
     assert {document.revision for document in documents.values()} == {1}
-    assert context.ledger.progress().outcomes[Outcome.STORED] == paper.articles
+    assert context.ledger.progress.count().outcomes[Outcome.STORED] == paper.articles
     stored = [document.archive_ref for document in documents.values() if document.archive_ref is not None]
     segment, _, offset = stored[0].partition("@")
     archived = context.archive.read_page(segment, int(offset))
@@ -187,7 +187,7 @@ def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path
     local.kill(acknowledging, lambda: done.exists() and done.stat().st_size > 0)
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
         for url in set(done.read_text().split()):
-            trace = context.ledger.trace(url)
+            trace = context.ledger.traces.get(url)
             assert trace is not None and trace.state == State.FETCHED, url
     log = local.run(PAGES_SPIDER)
     assert "0 rejected, 0 lost" in log
@@ -196,8 +196,8 @@ def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path
     assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, 0 links" in again
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
         check_each_article_is_stored_once(context, local.paper, sandbox)
-        assert context.ledger.progress().pages == 2 * ARTICLES  # each has a link
-        trace = context.ledger.trace(f"{local.paper.url}/article/1/more")
+        assert context.ledger.progress.count().pages == 2 * ARTICLES  # each has a link
+        trace = context.ledger.traces.get(f"{local.paper.url}/article/1/more")
         assert trace is not None
         assert (trace.state, trace.found_by) == ("due", "spider")
 
@@ -211,14 +211,14 @@ def test_a_killed_and_repeated_crawl_through_the_api(
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
     with served(web) as url:
         project = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token})
-        project.kill(PAGES_SPIDER, lambda: web.context.ledger.progress().pages > 0)
+        project.kill(PAGES_SPIDER, lambda: web.context.ledger.progress.count().pages > 0)
         log = project.run(PAGES_SPIDER)
     counts = re.search(rf"Newsmill: (\d+) queued, (\d+) known, 0 rejected, 0 lost, {ARTICLES} links", log)
     assert counts is not None
     queued, known = map(int, counts.groups())
     assert (queued + known, known > 0) == (ARTICLES, True)
     check_each_article_is_stored_once(web.context, paper, sandbox)
-    assert web.context.ledger.progress().pages == 2 * ARTICLES
+    assert web.context.ledger.progress.count().pages == 2 * ARTICLES
 
 
 def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -226,7 +226,7 @@ def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, 
     assert f"Newsmill: {FEW + 1} queued, 0 known, 0 rejected, 0 lost" in local.run(PLAIN_SPIDER)
     with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
         check_each_article_is_stored_once(context, local.paper, sandbox)
-        front = context.ledger.trace(f"{local.paper.url}/")
+        front = context.ledger.traces.get(f"{local.paper.url}/")
         assert front is not None
         assert front.document_id is None
 
@@ -263,7 +263,7 @@ def test_a_missing_or_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, 
         assert "401: " in message
         assert "set NEWSMILL_TOKEN to a token of `newsmill token add NAME --scope write`" in message
         assert "token=" not in message, "one remedy"
-    assert web.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress.count().pages == 0
 
 
 def test_settings_that_contradict_each_other_are_an_error(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ URL = "https://paper.example/bridge"
 
 
 def extract(web: RunningApp, sandbox: Sandbox) -> None:
-    for segment in web.context.ledger.pending_segments(now=web.context.now(), limit=10):
+    for segment in web.context.ledger.segments.list_pending(now=web.context.now(), limit=10):
         extract_claimed_pages(WorkerContext(web.context, sandbox, "worker"), segment)
 
 
@@ -40,7 +40,7 @@ def post_warc(web: RunningApp, content: bytes, status: int = 202) -> Any:
 
 
 def archived(web: RunningApp, url: str = URL) -> Page:
-    trace = web.context.ledger.trace(url)
+    trace = web.context.ledger.traces.get(url)
     assert trace is not None
     assert trace.segment is not None
     assert trace.offset is not None
@@ -48,7 +48,7 @@ def archived(web: RunningApp, url: str = URL) -> Page:
 
 
 def add_source(web: RunningApp) -> None:
-    web.context.ledger.put_source(Source(name="paper"), now=web.context.now())
+    web.context.ledger.sources.put(Source(name="paper"), now=web.context.now())
 
 
 def test_a_page_as_text_becomes_a_document_whose_outcome_is_linked(web: RunningApp, sandbox: Sandbox) -> None:
@@ -87,7 +87,7 @@ def test_a_body_is_archived_as_the_server_sent_it(web: RunningApp, sandbox: Sand
     found = archived(web)
     assert (found.body, found.url, found.requested_url, found.fetched_at, found.status) == (packed, f"{URL}?id=2", URL, fetched_at, 203)
     extract(web, sandbox)
-    assert web.context.ledger.progress().outcomes[Outcome.STORED] == 1
+    assert web.context.ledger.progress.count().outcomes[Outcome.STORED] == 1
 
 
 def test_the_same_page_and_item_twice_change_nothing(web: RunningApp, sandbox: Sandbox) -> None:
@@ -95,7 +95,7 @@ def test_the_same_page_and_item_twice_change_nothing(web: RunningApp, sandbox: S
     assert [receipt["status"] for receipt in post(web, **body)] == ["queued", "queued"]
     extract(web, sandbox)
     assert [receipt["status"] for receipt in post(web, **body)] == ["known", "known"]
-    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2}
+    assert web.context.ledger.progress.count().outcomes == {Outcome.STORED: 2}
     assert sorted((document.title, document.extractor == "spider") for document in web.context.documents.iterate()) == [
         ("Bridge", True),
         ("Bridge closed", False),
@@ -125,7 +125,7 @@ def test_pages_of_other_programs_warc_files(web: RunningApp, sandbox: Sandbox) -
         assert (page.body, page.fetched_at, page.source) == (PAGE.encode(), datetime(2026, 11, 25, 10, tzinfo=UTC), "paper")
         assert page.headers == (("Content-Type", "text/html"), ("X-Empty", ""))
     extract(web, sandbox)
-    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}  # one text at two URLs
+    assert web.context.ledger.progress.count().outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 1}  # one text at two URLs
 
 
 def test_the_chunks_that_wget_keeps_are_joined(web: RunningApp) -> None:
@@ -174,7 +174,7 @@ def bomb() -> bytes:
 def test_a_warc_file_that_cannot_be_read(web: RunningApp, content: Any, detail: str) -> None:
     add_source(web)
     assert detail in post_warc(web, content() if callable(content) else content, 422)["detail"]
-    assert web.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress.count().pages == 0
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_bomb_without_a_record(web: RunningApp, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_body_that_cannot_be_read(web: RunningApp, body: dict[str, Any], where: str) -> None:
     assert where in [error["where"] for error in post(web, 422, **body)]
-    assert web.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress.count().pages == 0
 
 
 def test_what_else_is_refused(web: RunningApp) -> None:
@@ -220,7 +220,7 @@ def test_what_else_is_refused(web: RunningApp) -> None:
     assert web.program("write").post("/api/v1/pages", content=b"{", headers={"content-type": "text/plain"}).status_code == 415
     assert web.program("write").post("/api/v1/pages", content=bytes((16 << 20) + 1)).status_code == 413
     assert web.program("write").post("/api/v1/urls", content=bytes(2_000_001)).status_code == 413
-    assert web.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress.count().pages == 0
 
 
 def test_a_time_in_the_future_is_now(web: RunningApp) -> None:
@@ -236,7 +236,7 @@ def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, sandbox
         item = {"url": f"{URL}/{number}/item", "title": "Bridge", "text": f"It is closed on day {number}.", "published_at": at}
         post(web, pages=[page | {"hint": {"published_at": at}}], items=[item])
     extract(web, sandbox)
-    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2 * len(times)}
+    assert web.context.ledger.progress.count().outcomes == {Outcome.STORED: 2 * len(times)}
     found = {document.url: (document.published_at, document.published_precision) for document in web.context.documents.iterate()}
     known = {
         "2026-11-25T10:00:00": (datetime(2026, 11, 25, 10, tzinfo=UTC), "second"),

@@ -42,15 +42,15 @@ NETS = ("127.0.0.2/32",)
 @pytest.fixture
 def door(make_web: Callable[..., RunningApp]) -> RunningApp:
     web = make_web(WebConfig(sends_webhooks=False))
-    web.context.ledger.put_source(Source("paper", feeds=(FEED,)), now=web.context.now())
+    web.context.ledger.sources.put(Source("paper", feeds=(FEED,)), now=web.context.now())
     return web
 
 
 def announce(web: RunningApp, hub: str) -> int:
     """Record that the feed announces a hub; the listing's id."""
-    trace = web.context.ledger.trace(FEED)
+    trace = web.context.ledger.traces.get(FEED)
     assert trace is not None
-    web.context.ledger.record_hub(trace.id, hub, FEED, new_pages=0, now=web.context.now())
+    web.context.ledger.pushes.record_hub(trace.id, hub, FEED, new_pages=0, now=web.context.now())
     return trace.id
 
 

@@ -25,7 +25,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def traces(world: WorkersWorld, host: str) -> list[Trace]:
     """The rows of a host, in the order of their URLs."""
-    return sorted((trace for trace in world.ledger.traces() if trace.host == host), key=lambda trace: trace.url)
+    return sorted((trace for trace in world.ledger.traces.list_all() if trace.host == host), key=lambda trace: trace.url)
 
 
 def test_pages_of_a_source_without_budget_are_deferred_unread(world: WorkersWorld, context: WorkerContext) -> None:
@@ -38,7 +38,7 @@ def test_pages_of_a_source_without_budget_are_deferred_unread(world: WorkersWorl
         (State.FETCHED, "over budget", 0),
     ]
     assert context.has_deferred.is_set(), "the thread that reads them is woken"
-    assert world.ledger.pending_segments(now=world.app.now(), limit=9) == []
+    assert world.ledger.segments.list_pending(now=world.app.now(), limit=9) == []
 
 
 def test_one_slow_page_does_not_delay_the_others_of_a_known_source(world: WorkersWorld, context: WorkerContext) -> None:
@@ -76,7 +76,7 @@ class TestProcesses:
             world.start("worker", lease_seconds=60.0, limits={"wall": 120.0})
         assert eventually(lambda: sum(world.outcomes().values()) == 27, 240)
         assert world.outcomes() == {"stored": 12, "no_text": 15}, "every page that was deferred is read in the end"
-        ended = sorted(world.ledger.traces(), key=lambda trace: str(trace.ended_at))
+        ended = sorted(world.ledger.traces.list_all(), key=lambda trace: str(trace.ended_at))
         ranks = [rank for rank, trace in enumerate(ended) if trace.host in ordinary]
         assert ranks[-1] < 12 + 6, "some pages ended beside them, and most after them"
         crashes = [trace.crashes for host in hostile for trace in traces(world, host)]

@@ -17,7 +17,7 @@ def test_the_late_results_of_a_frozen_worker_are_refused(world: WorkersWorld) ->
     segment = world.fetch(["signed"] * PAGES)
     frozen = world.start("worker", lease_seconds=LEASE_SECONDS)
     world.queue.enqueue(segment)
-    assert eventually(lambda: world.ledger.traces(limit=1)[0].claims == 1)
+    assert eventually(lambda: world.ledger.traces.list_all(limit=1)[0].claims == 1)
     time.sleep(0.3)  # it stores after a third of the lease
     frozen.freeze(world.environ["DATABASE_URL"])
     unstored = PAGES - world.outcomes()["stored"]
@@ -30,4 +30,4 @@ def test_the_late_results_of_a_frozen_worker_are_refused(world: WorkersWorld) ->
     assert world.outcomes() == {"stored": PAGES}
     assert set(world.stored().values()) == {1}
     assert {document.revision for document in world.documents.iterate()} == {1}
-    assert sum(trace.claims for trace in world.ledger.traces()) == PAGES + unstored
+    assert sum(trace.claims for trace in world.ledger.traces.list_all()) == PAGES + unstored

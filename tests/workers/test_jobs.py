@@ -110,7 +110,7 @@ def test_a_blocked_page_is_fetched_once_more(world: WorkersWorld, context: Worke
     wall = {"https://news.example/wall": "blocked by a filter"}
     extract_claimed_pages(context, world.fetch_all({**wall, "https://news.example/good": "article text"}))
     assert world.outcomes() == {"stored": 1}
-    trace = world.ledger.trace("https://news.example/wall")
+    trace = world.ledger.traces.get("https://news.example/wall")
     assert trace is not None
     assert (trace.state, trace.attempts, trace.detail) == (State.DUE, 1, "blocked: by a filter")
     assert timedelta(seconds=50) < trace.next_at - clock() <= timedelta(minutes=1)
@@ -121,7 +121,7 @@ def test_a_blocked_page_is_fetched_once_more(world: WorkersWorld, context: Worke
 
 def test_a_blocked_page_extracted_again_from_the_archive_is_not_fetched(world: WorkersWorld, context: WorkerContext) -> None:
     segment = world.fetch(["once-blocked text"])
-    (claim,) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=context.app.now())
+    (claim,) = world.ledger.claims.claim(segment, "worker-1", seconds=60, now=context.app.now())
     ((_, page),) = read_archived_pages(world.app, segment, [claim])
     assert isinstance(page, Page)
     wall = replace(page, body=b"blocked by a filter")
@@ -134,31 +134,31 @@ def test_a_blocked_page_extracted_again_from_the_archive_is_not_fetched(world: W
 def test_two_parallel_runs_store_once(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
     """The first worker outlived its lease and another did the work, so the first one's late results have an old fence."""
     segment = world.fetch(articles(3))
-    late = world.ledger.claim_segment(segment, "worker-0", seconds=1, now=clock())
+    late = world.ledger.claims.claim(segment, "worker-0", seconds=1, now=clock())
     clock.skip(seconds=2)
     extract_claimed_pages(context, segment)
-    assert not world.ledger.mark_in_progress(late[0], now=clock())
+    assert not world.ledger.claims.mark_in_progress(late[0], now=clock())
     assert world.outcomes() == {"stored": 3}
 
 
 def test_a_job_for_an_unknown_segment_changes_nothing(world: WorkersWorld, context: WorkerContext) -> None:
     segment = world.fetch(articles(2))
-    before = list(world.ledger.traces())
+    before = list(world.ledger.traces.list_all())
     extract_claimed_pages(context, "20261125T131500Z-00000000")
-    assert (list(world.ledger.traces()), world.outcomes(), world.stored()) == (before, {}, {})
+    assert (list(world.ledger.traces.list_all()), world.outcomes(), world.stored()) == (before, {}, {})
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 2}, "and a job for the known one still works"
 
 
 def test_the_reader_gets_the_rules_of_the_source(world: WorkersWorld, context: WorkerContext) -> None:
-    world.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=context.app.now())
+    world.ledger.sources.put(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=context.app.now())
     segment = world.fetch(["hello"])
-    (claim,) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=context.app.now())
+    (claim,) = world.ledger.claims.claim(segment, "worker-1", seconds=60, now=context.app.now())
     ((_, page),) = read_archived_pages(world.app, segment, [claim])
     first, second = (next(extract_page(context, replace(claim, source="paper", again=again), page)) for again in (False, True))
     assert first.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
     assert second.reading.blocks[0].text == f"{first.reading.blocks[0].text} again"
-    world.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".new",))), now=context.app.now())
+    world.ledger.sources.put(Source("paper", language="sw", rules=Rules(drop_css=(".new",))), now=context.app.now())
     changed = next(extract_page(context, replace(claim, source="paper", again=True), page))
     assert changed.reading.blocks[0].text.startswith("hello sw .new "), "a rule holds from the next segment on"
 
@@ -181,13 +181,13 @@ def test_poison_is_quarantined_after_three_crashes_and_its_neighbours_are_stored
         while crashes > 1 and read_waiting(context):
             pass
         assert world.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
-        traces = [world.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
+        traces = [world.ledger.traces.get(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
         assert [trace.crashes for trace in traces if trace] == [crashes] * len(POISON)
         clock.skip(minutes=5)
-    assert {trace.url.rpartition("-")[2]: (trace.outcome, trace.detail) for trace in world.ledger.quarantined()} == POISON
-    assert {trace.stage for trace in world.ledger.quarantined()} == {"read"}
+    assert {trace.url.rpartition("-")[2]: (trace.outcome, trace.detail) for trace in world.ledger.traces.list_quarantined()} == POISON
+    assert {trace.stage for trace in world.ledger.traces.list_quarantined()} == {"read"}
     assert set(world.stored().values()) == {1}
-    assert world.ledger.pending_segments(now=clock(), limit=10) == []
+    assert world.ledger.segments.list_pending(now=clock(), limit=10) == []
     extract_claimed_pages(context, segment)
     assert sum(world.outcomes().values()) == len(bodies)
 
@@ -205,17 +205,17 @@ def test_pages_that_exceed_their_short_limit_come_last_and_get_the_full_limit(
         while read_waiting(context):
             clock.skip(seconds=1)
     assert world.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
-    assert {trace.detail: trace.crashes for trace in world.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
-    assert world.ledger.progress().pending == 0
+    assert {trace.detail: trace.crashes for trace in world.ledger.traces.list_quarantined()} == {"deadline 1 s of CPU": 2}
+    assert world.ledger.progress.count().pending == 0
 
 
 def test_the_last_attempt_at_a_page_has_the_full_limit(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
     """Its child was killed twice from outside: exceeding a short limit must not put the page in quarantine."""
     segment = world.fetch(["work 0.6"])
     for _ in range(2):
-        claims = world.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
+        claims = world.ledger.claims.claim(segment, "worker-0", seconds=60, now=clock())
         claim = claims[0] if claims else claim_waiting(world, "worker-0", clock())[0]
-        world.ledger.report_crash(claim, "read", "signal 9 (SIGKILL)", now=clock())
+        world.ledger.claims.report_crash(claim, "read", "signal 9 (SIGKILL)", now=clock())
         clock.skip(minutes=5)
     with Sandbox(Limits(wall=30), "poison:obey") as context.sandbox:
         assert read_waiting(context)
@@ -234,11 +234,11 @@ def test_a_page_whose_child_was_killed_from_outside_is_read_again(world: Workers
 def test_only_the_page_in_progress_of_a_killed_worker_is_suspected(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
     """Five pages were read and not yet committed when the worker was killed on the sixth: they did nothing."""
     segment = world.fetch(articles(8))
-    claims = world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+    claims = world.ledger.claims.claim(segment, "killed", seconds=60, now=clock())
     for claim in claims[:6]:
-        assert world.ledger.mark_in_progress(claim, now=clock())
+        assert world.ledger.claims.mark_in_progress(claim, now=clock())
     clock.skip(minutes=2)
-    again = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
+    again = world.ledger.claims.claim(segment, "worker-1", seconds=60, now=clock())
     assert [claim.crashes for claim in again] == [0, 0, 0, 0, 0, 1, 0, 0]
 
 
@@ -251,25 +251,25 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
     for pages in (1, 2, 3):  # read by a worker that is killed then, before it stores any
         segment = world.fetch(["article a", "slow 1.2", "article b"], host=f"{pages}.example")
         state = SegmentState()
-        claims = world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+        claims = world.ledger.claims.claim(segment, "killed", seconds=60, now=clock())
         with Sandbox(Limits(wall=10), "poison:obey") as context.sandbox:
             for claim, page in islice(read_archived_pages(world.app, segment, claims), pages):
                 assert len(list(extract_page(context, claim, page, state))) == 1
         clock.skip(minutes=2)
-        guilty.append([claim.crashes for claim in world.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())])
+        guilty.append([claim.crashes for claim in world.ledger.claims.claim(segment, "worker-1", seconds=60, now=clock())])
     assert guilty == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def test_the_worker_after_a_killed_one_marks_each_page_before_it_is_read(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
     """So a page that killed the first one before it was marked is found."""
     segment = world.fetch(articles(3))
-    world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+    world.ledger.claims.claim(segment, "killed", seconds=60, now=clock())
     clock.skip(minutes=2)
-    (first, *_) = world.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
+    (first, *_) = world.ledger.claims.claim(segment, "worker-1", seconds=60, now=clock())
     ((_, page),) = read_archived_pages(world.app, segment, [first])
     assert len(list(extract_page(context, first, page))) == 1
     clock.skip(minutes=2)
-    again = world.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
+    again = world.ledger.claims.claim(segment, "worker-2", seconds=60, now=clock())
     assert [claim.crashes for claim in again] == [1, 0, 0]
     assert list(extract_page(context, first, page)) == [], "this worker no longer holds it"
 
@@ -277,13 +277,13 @@ def test_the_worker_after_a_killed_one_marks_each_page_before_it_is_read(world: 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
     segment = world.fetch(articles(8))
     for _ in range(2):
-        claims = world.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+        claims = world.ledger.claims.claim(segment, "killed", seconds=60, now=clock())
         for claim in claims[:6]:
-            world.ledger.mark_in_progress(claim, now=clock())
+            world.ledger.claims.mark_in_progress(claim, now=clock())
         clock.skip(minutes=2)
     (last,) = claim_waiting(world, "killed", clock())
     assert last.url == claims[5].url, "the third time alone"
-    world.ledger.mark_in_progress(last, now=clock())
+    world.ledger.claims.mark_in_progress(last, now=clock())
     clock.skip(minutes=2)
     extract_claimed_pages(context, segment)
     assert not read_waiting(context)
@@ -367,12 +367,12 @@ def test_a_stop_stores_what_was_read_and_releases_the_rest(
         patch.setattr(sandbox, "read", stop_and_read)
         extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 1}, "the page in progress is finished"
-    assert world.ledger.pending_segments(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
-    assert world.ledger.progress().states.get(State.PROCESSING, 0) == 0
+    assert world.ledger.segments.list_pending(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
+    assert world.ledger.progress.count().states.get(State.PROCESSING, 0) == 0
     context.stop = threading.Event()
     extract_claimed_pages(context, segment)
     assert world.outcomes() == {"stored": 6}
-    assert all(world.ledger.trace(url).crashes == 0 for url in world.stored())  # type: ignore[union-attr]
+    assert all(world.ledger.traces.get(url).crashes == 0 for url in world.stored())  # type: ignore[union-attr]
 
 
 def test_slow_pages_keep_their_lease(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:
@@ -389,7 +389,7 @@ def test_slow_pages_keep_their_lease(world: WorkersWorld, context: WorkerContext
 def test_a_document_over_the_limit_ends_too_large(world: WorkersWorld, context: WorkerContext) -> None:
     extract_claimed_pages(context, world.fetch(["article text", f"article {'x' * MAX_DOCUMENT_CHARACTERS}x", "article more"]))
     assert world.outcomes() == {"stored": 2, "too_large": 1}
-    (trace,) = world.ledger.traces(outcome=Outcome.TOO_LARGE)
+    (trace,) = world.ledger.traces.list_all(outcome=Outcome.TOO_LARGE)
     assert trace.detail is not None and trace.detail.endswith("; the cap is 2,000,000")
 
 
@@ -403,7 +403,7 @@ def test_large_documents_share_no_commit_with_many_others(
     world: WorkersWorld, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits: list[int] = []
-    monkeypatch.setattr(world.ledger, "store", lambda results, **rest: commits.append(len(results)))
+    monkeypatch.setattr(world.ledger.results, "store", lambda results, **rest: commits.append(len(results)))
     extract_claimed_pages(context, world.fetch([*articles(3), f"article {'x y ' * (MAX_BATCH_CHARACTERS // 4)}", *articles(3)]))
     assert commits == [4, 3]
 
@@ -421,13 +421,13 @@ def test_a_slow_commit_is_halved_until_only_the_slow_document_is_deferred(
         return really_store(conn, results, *rest)
 
     monkeypatch.setattr(results, "store", store)
-    monkeypatch.setattr("newsmill.storage.ledger.ledger.time", SimpleNamespace(monotonic=lambda: passed))
+    monkeypatch.setattr("newsmill.storage.ledger.result_commits.time", SimpleNamespace(monotonic=lambda: passed))
     extract_claimed_pages(context, world.fetch(articles(14)))
     assert world.outcomes() == {"stored": 13}
     for _ in range(2):
         clock.skip(minutes=5)
         assert read_waiting(context)
     assert world.outcomes() == {"stored": 13, "deadline": 1}
-    (trace,) = world.ledger.quarantined()
+    (trace,) = world.ledger.traces.list_quarantined()
     assert (trace.url, trace.stage) == ("https://news.example/5-article", "store")
     assert trace.detail == "deadline: the database took 100 s to store 1 results; the limit is 30 s"

@@ -88,12 +88,12 @@ def test_nothing_is_lost_and_nothing_stored_twice_under_random_kills(world: Work
 
     def finished() -> bool:
         site.keep_running()
-        return world.ledger.progress().pending == 0
+        return world.ledger.progress.count().pending == 0
 
-    assert eventually(finished, 220), f"{world.outcomes()}, {world.ledger.progress()} after {site.kills} kills"
+    assert eventually(finished, 220), f"{world.outcomes()}, {world.ledger.progress.count()} after {site.kills} kills"
     # Three kills from outside of the same page look like poison to the ledger; with this seed it does not happen.
     assert world.outcomes() == {"stored": PAGES}, f"after {site.kills} kills"
     assert len(world.stored()) == PAGES
     assert set(world.stored().values()) == {1}
     assert all(document.revision == 1 for document in world.documents.iterate())
-    assert world.ledger.pending_segments(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []
+    assert world.ledger.segments.list_pending(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []

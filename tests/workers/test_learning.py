@@ -224,12 +224,12 @@ def test_a_site_whose_profile_errs_takes_the_full_path_until_it_is_learnt_again(
 def test_a_profile_that_was_learnt_between_two_fetches_makes_no_revision(mill: Mill) -> None:
     """The page of the revisit has another advertisement, and today's profile leaves out its footer. An edit makes a revision."""
     ledger, bodies = mill.world.ledger, {f"https://{HOST}/news/story-{number}": page(number) for number in range(6)}
-    ledger.put_source(Source("gazette", homepage=f"https://{HOST}/", revisit=(timedelta(hours=1), timedelta(days=1))), now=mill.now)
+    ledger.sources.put(Source("gazette", homepage=f"https://{HOST}/", revisit=(timedelta(hours=1), timedelta(days=1))), now=mill.now)
     extract_claimed_pages(mill.worker, mill.world.fetch_all(bodies, now=mill.now, source="gazette"))
     before = [*mill.world.documents.iterate()]
     jobs.learn_site(HOST)
     mill.now += timedelta(hours=1)
-    assert ledger.make_revisits_due(now=mill.now) == 6
+    assert ledger.due_revisits.make_due(now=mill.now) == 6
     mill.now += timedelta(minutes=5)
     changed = {url: body.replace("</main>", f"</main><aside>Advertisement {mill.now}</aside>") for url, body in bodies.items()}
     edited = f"https://{HOST}/news/story-3"
@@ -240,7 +240,7 @@ def test_a_profile_that_was_learnt_between_two_fetches_makes_no_revision(mill: M
     (one,) = (document for document in after if document.url == edited)
     assert (one.revision, one.profile_version, "The mayor resigned" in one.text, FOOTER in one.text) == (2, 1, True, False)
     for url in bodies:
-        trace = ledger.trace(url)
+        trace = ledger.traces.get(url)
         assert trace is not None and (trace.state, trace.outcome, trace.failure) == (State.DONE, Outcome.STORED, None)
         document = mill.world.documents.get(url)
         assert document is not None and document.archive_ref == f"{trace.segment}@{trace.offset}" and trace.revisit_at is not None

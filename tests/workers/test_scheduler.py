@@ -46,7 +46,7 @@ def test_after_flushall_all_pending_segments_are_back(world: WorkersWorld, conte
 
 def test_a_claimed_segment_is_left_alone_until_its_lease_ends(world: WorkersWorld, context: SchedulerContext) -> None:
     segment = world.fetch(["article a"], now=NOW)
-    world.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+    world.ledger.claims.claim(segment, "worker", seconds=60, now=NOW)
     run_pass(context, NOW)
     assert context.queue.depth() == 0
     run_pass(context, NOW + timedelta(seconds=61))
@@ -54,39 +54,39 @@ def test_a_claimed_segment_is_left_alone_until_its_lease_ends(world: WorkersWorl
 
 
 def test_a_source_comes_due_once_however_many_ticks_were_missed(world: WorkersWorld, context: SchedulerContext) -> None:
-    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    world.ledger.sources.put(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     run_pass(context, NOW)
     _end_listing(world)
     run_pass(context, NOW + timedelta(minutes=1))
-    assert world.ledger.progress().listings.get(State.DUE, 0) == 0
+    assert world.ledger.progress.count().listings.get(State.DUE, 0) == 0
     run_pass(context, NOW + 10 * LATER)
-    assert world.ledger.progress().listings[State.DUE] == 1
+    assert world.ledger.progress.count().listings[State.DUE] == 1
     _end_listing(world, NOW + 10 * LATER)
     run_pass(context, NOW + 10 * LATER + timedelta(seconds=1))
-    assert world.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
+    assert world.ledger.progress.count().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
 
 
 def _end_listing(world: WorkersWorld, now: datetime = NOW) -> None:
     from newsmill.model import Outcome, OutcomeRecord
     from newsmill.storage.ledger import Ended
 
-    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
-    leased = world.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
-    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased], now=now)
-    world.ledger.release_host("paper.example", "crawler", now=now)
+    world.ledger.hosts.lease("crawler", limit=9, seconds=60, now=now)
+    leased = world.ledger.url_leases.lease("paper.example", "crawler", limit=9, seconds=60, now=now)
+    world.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased], now=now)
+    world.ledger.hosts.release("paper.example", "crawler", now=now)
 
 
 def test_the_end_of_a_backfill_is_recorded_without_a_watching_command(world: WorkersWorld, context: SchedulerContext) -> None:
     backfills, days = world.ledger.backfills, (NOW.date(), NOW.date())
-    world.ledger.put_source(Source("paper", homepage=HOME), now=NOW)
+    world.ledger.sources.put(Source("paper", homepage=HOME), now=NOW)
     backfill = backfills.start("paper", *days, archives=[Link(f"{HOME}2026/11/", Kind.SECTION, "paper", FROM_BACKFILL)], now=NOW)
     run_pass(context, NOW)
     assert backfills.get("paper") == replace(backfill, listings=1)
-    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
-    rows = world.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
+    world.ledger.hosts.lease("crawler", limit=9, seconds=60, now=NOW)
+    rows = world.ledger.url_leases.lease("news.example", "crawler", limit=9, seconds=60, now=NOW)
     run_pass(context, NOW)
     assert backfills.get("paper") == replace(backfill, listings=1)
-    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in rows], now=NOW)
+    world.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in rows], now=NOW)
     run_pass(context, NOW)
     assert backfills.get("paper") == replace(backfill, listings=1, ended_at=NOW)
 
@@ -94,17 +94,17 @@ def test_the_end_of_a_backfill_is_recorded_without_a_watching_command(world: Wor
 def test_rows_of_a_dead_crawler_are_due_again(world: WorkersWorld, context: SchedulerContext) -> None:
     from newsmill.model import Link
 
-    world.ledger.add([Link("https://news.example/a")], now=NOW)
-    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
-    assert world.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
+    world.ledger.links.add([Link("https://news.example/a")], now=NOW)
+    world.ledger.hosts.lease("crawler", limit=9, seconds=60, now=NOW)
+    assert world.ledger.url_leases.lease("news.example", "crawler", limit=9, seconds=60, now=NOW)
     run_pass(context, NOW + timedelta(seconds=61))
-    assert world.ledger.progress().states[State.DUE] == 1
+    assert world.ledger.progress.count().states[State.DUE] == 1
 
 
 def test_redis_away_is_one_line_and_sources_still_come_due(
     world: WorkersWorld, context: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False, every=timedelta(minutes=15)), now=NOW)
+    world.ledger.sources.put(Source("paper", feeds=("https://paper.example/feed",), discover=False, every=timedelta(minutes=15)), now=NOW)
     _end_listing(world)
 
     def away() -> None:
@@ -114,7 +114,7 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
     for minute in range(3):
         try_pass(context, NOW + LATER + timedelta(minutes=minute))
     assert caplog.text.count("does not answer") == 1
-    assert world.ledger.progress().listings[State.DUE] == 1
+    assert world.ledger.progress.count().listings[State.DUE] == 1
     context.ensure_redis = world.redis.ensure
     try_pass(context, NOW + 2 * LATER)
     assert caplog.text.count("all services answer again") == 1
@@ -122,7 +122,7 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
 
 def test_orphan_files_of_the_archive_are_swept_hourly(world: WorkersWorld, context: SchedulerContext) -> None:
     known = world.fetch(["article a"], now=NOW)
-    (claim,) = world.ledger.claim_segment(known, "worker", seconds=1, now=NOW)
+    (claim,) = world.ledger.claims.claim(known, "worker", seconds=1, now=NOW)
     orphan = world.archive.write([world.archive.read_page(known, claim.offset)], now=NOW).id
     for file in world.segment_files():
         os.utime(file, (NOW.timestamp(), NOW.timestamp()))
@@ -143,7 +143,7 @@ def test_a_clock_that_jumps_delays_nothing_and_loses_no_segment(
     """The crawler and the scheduler of one machine; the clock jumps while a page is being archived, and back again."""
     first, second = (NOW + jump, NOW) if back else (NOW, NOW + jump)
     context.heartbeat, context.swept_at = Heartbeat(world.app.engine, role="scheduler"), first
-    world.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
+    world.ledger.sources.put(Source("paper", feeds=("https://paper.example/rss",)), now=first)
     world.fetch(["article a"], now=first)
     unsaved = world.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
     for file in world.segment_files():
@@ -151,12 +151,12 @@ def test_a_clock_that_jumps_delays_nothing_and_loses_no_segment(
     run_pass(context, first)
     run_pass(context, second)
     soon = second + timedelta(seconds=75)  # a lease of 60 s, and 15 s by which a clock may be set back unnoticed
-    assert world.ledger.waiting(until=soon).later == 0, "whatever was due is due"
-    assert {lease.host for lease in world.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
+    assert world.ledger.progress.count_waiting(until=soon).later == 0, "whatever was due is due"
+    assert {lease.host for lease in world.ledger.hosts.lease("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
     assert unsaved.id in {file.name.partition(".")[0] for file in world.segment_files()}
     run_pass(context, first)
     assert unsaved.id in {file.name.partition(".")[0] for file in world.segment_files()}
-    assert len(world.ledger.pending_segments(now=first, limit=9)) == 1
+    assert len(world.ledger.segments.list_pending(now=first, limit=9)) == 1
 
 
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(

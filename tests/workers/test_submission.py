@@ -25,6 +25,7 @@ from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
+from newsmill.storage.ledger.submitted_pages import SubmittedPages
 from workers.jobs import extract_claimed_pages, extract_page, read_archived_pages
 from workers.process import WorkerContext
 
@@ -52,13 +53,13 @@ def store(world: WorkersWorld, *pages: Page) -> tuple[PageReceipt, ...]:
 
 
 def extract_pending(context: WorkerContext) -> None:
-    for segment in context.app.ledger.pending_segments(now=context.app.now(), limit=100):
+    for segment in context.app.ledger.segments.list_pending(now=context.app.now(), limit=100):
         extract_claimed_pages(context, segment)
 
 
 def found(world: WorkersWorld) -> int:
     """How many rows were inserted, from the counters."""
-    return world.ledger.progress().pages
+    return world.ledger.progress.count().pages
 
 
 def test_a_page_becomes_a_document(world: WorkersWorld, context: WorkerContext) -> None:
@@ -66,7 +67,7 @@ def test_a_page_becomes_a_document(world: WorkersWorld, context: WorkerContext) 
     assert world.queue.depth() == 1
     extract_pending(context)
     (document,) = world.documents.iterate()
-    trace = world.ledger.trace(URL)
+    trace = world.ledger.traces.get(URL)
     assert trace is not None
     assert (document.title, document.source, document.revision) == ("The council decides", "paper", 1)
     assert (trace.outcome, trace.found_by, trace.source, trace.document_id) == (Outcome.STORED, "spider", "paper", document.id)
@@ -114,7 +115,7 @@ def test_the_same_pages_from_several_programs_at_once_are_stored_once(world: Wor
 
     def submit_all(number: int) -> set[PageStatus]:
         barrier.wait()
-        world.ledger.add(random.Random(number).sample(links, 20), now=context.app.now())
+        world.ledger.links.add(random.Random(number).sample(links, 20), now=context.app.now())
         return set(submit(world, *random.Random(number).sample(pages, len(pages))))
 
     with ThreadPoolExecutor(4) as pool:
@@ -130,16 +131,16 @@ def test_the_same_pages_from_several_programs_at_once_are_stored_once(world: Wor
 
 
 def lease(ledger: Ledger, now: datetime) -> Any:
-    ledger.lease_host("paper.example", "crawler", seconds=60, now=now)
-    (row,) = ledger.lease_urls("paper.example", "crawler", limit=1, seconds=60, now=now)
+    ledger.hosts.lease_one("paper.example", "crawler", seconds=60, now=now)
+    (row,) = ledger.url_leases.lease("paper.example", "crawler", limit=1, seconds=60, now=now)
     return row
 
 
 def test_a_due_row_is_taken_over(world: WorkersWorld, context: WorkerContext) -> None:
-    world.ledger.add([Link(URL, source="paper", found_by="feed")], now=context.app.now())
+    world.ledger.links.add([Link(URL, source="paper", found_by="feed")], now=context.app.now())
     assert submit(world, page()) == [PageStatus.QUEUED]
     extract_pending(context)
-    trace = world.ledger.trace(URL)
+    trace = world.ledger.traces.get(URL)
     assert trace is not None
     assert (trace.outcome, trace.found_by, trace.source) == (Outcome.STORED, "feed", "paper")
     assert found(world) == 1
@@ -147,12 +148,12 @@ def test_a_due_row_is_taken_over(world: WorkersWorld, context: WorkerContext) ->
 
 def test_a_crawler_that_fetches_the_row_loses_it(world: WorkersWorld, context: WorkerContext) -> None:
     now = context.app.now()
-    world.ledger.add([Link(URL)], now=now)
+    world.ledger.links.add([Link(URL)], now=now)
     row = lease(world.ledger, now)
     assert submit(world, page()) == [PageStatus.QUEUED]
     late = world.archive.write([page(body=article("mayor"))], now=now)
-    assert world.ledger.save_segment(late, [Fetched(row.id, row.fence, late.offsets[0], URL, 200)], now=now) == 0
-    assert world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE))], now=now) == 0
+    assert world.ledger.url_leases.save_segment(late, [Fetched(row.id, row.fence, late.offsets[0], URL, 200)], now=now) == 0
+    assert world.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE))], now=now) == 0
     extract_pending(context)
     assert [document.title for document in world.documents.iterate()] == ["The council decides"]
     assert world.outcomes() == {"stored": 1}
@@ -161,13 +162,13 @@ def test_a_crawler_that_fetches_the_row_loses_it(world: WorkersWorld, context: W
 def test_a_worker_that_extracts_an_older_page_loses_it(world: WorkersWorld, context: WorkerContext) -> None:
     submit(world, page(body=article("mayor")))
     now = context.app.now()
-    (segment,) = world.ledger.pending_segments(now=now, limit=1)
-    (claim,) = world.ledger.claim_segment(segment, "worker-0", seconds=60, now=now)
+    (segment,) = world.ledger.segments.list_pending(now=now, limit=1)
+    (claim,) = world.ledger.claims.claim(segment, "worker-0", seconds=60, now=now)
     ((_, old),) = read_archived_pages(world.app, segment, [claim])
     (late,) = extract_page(context, claim, old)
     assert isinstance(late, Result)
     assert submit(world, page()) == [PageStatus.QUEUED]
-    assert world.ledger.store([late], now=now, owner="worker-0", seconds=60) == {}
+    assert world.ledger.results.store([late], now=now, owner="worker-0", seconds=60) == {}
     extract_pending(context)
     assert [document.title for document in world.documents.iterate()] == ["The council decides"]
     assert world.outcomes() == {"stored": 1}
@@ -175,9 +176,9 @@ def test_a_worker_that_extracts_an_older_page_loses_it(world: WorkersWorld, cont
 
 def test_an_ended_row_is_taken_over_and_its_outcome_no_longer_counts(world: WorkersWorld, context: WorkerContext) -> None:
     now = context.app.now()
-    world.ledger.add([Link(URL)], now=now)
+    world.ledger.links.add([Link(URL)], now=now)
     row = lease(world.ledger, now)
-    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.ROBOTS_DISALLOWED))], now=now)
+    world.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.ROBOTS_DISALLOWED))], now=now)
     assert world.outcomes() == {"robots_disallowed": 1}
     assert submit(world, page()) == [PageStatus.QUEUED]
     assert world.outcomes() == {}
@@ -188,7 +189,7 @@ def test_an_ended_row_is_taken_over_and_its_outcome_no_longer_counts(world: Work
 def test_a_row_that_is_to_be_fetched_again_takes_the_same_page(world: WorkersWorld, context: WorkerContext) -> None:
     submit(world, page())
     extract_pending(context)
-    assert world.ledger.retry(now=context.app.now(), urls=[URL], refetch=True) == 1
+    assert world.ledger.retries.retry(now=context.app.now(), urls=[URL], refetch=True) == 1
     assert submit(world, page()) == [PageStatus.QUEUED]
     extract_pending(context)
     assert world.outcomes() == {"unchanged": 1}
@@ -198,13 +199,13 @@ def test_a_blocked_page_is_not_fetched_by_newsmill(world: WorkersWorld, context:
     wall = b"<html><head><title>Just a moment...</title></head><body><script src='/cdn-cgi/challenge-platform/x'></script>"
     submit(world, page(body=wall))
     extract_pending(context)
-    trace = world.ledger.trace(URL)
+    trace = world.ledger.traces.get(URL)
     assert trace is not None
     assert trace.state is not State.DUE
 
 
 def test_a_listing_is_rejected(world: WorkersWorld, context: WorkerContext) -> None:
-    world.ledger.put_source(Source(name="paper", feeds=(URL,)), now=context.app.now())
+    world.ledger.sources.put(Source(name="paper", feeds=(URL,)), now=context.app.now())
     (receipt,) = store(world, page())
     assert (receipt.status, receipt.reason) == (PageStatus.REJECTED, "the URL is known as a feed; Newsmill reads it itself")
     assert world.segment_files() == []
@@ -273,10 +274,10 @@ def test_an_item_becomes_a_document_with_its_fields(world: WorkersWorld, context
 def test_an_item_is_extracted_again_from_the_archive(world: WorkersWorld, context: WorkerContext) -> None:
     submit(world, make_item_page(ITEM, fetched_at=context.app.now()))
     extract_pending(context)
-    assert world.ledger.retry(now=context.app.now(), outcome=Outcome.STORED) == 1
+    assert world.ledger.retries.retry(now=context.app.now(), outcome=Outcome.STORED) == 1
     extract_pending(context)
     assert world.outcomes() == {"stored": 1}
-    trace = world.ledger.trace(URL)
+    trace = world.ledger.traces.get(URL)
     assert trace is not None
     result = explain(world.ledger, world.archive, world.app.profiles, trace)
     (document,) = world.documents.iterate()
@@ -314,11 +315,11 @@ class KilledArchive(Archive):
         raise AssertionError
 
 
-class KilledLedger(Ledger):
-    """A ledger whose process is killed after the commit."""
+class KilledPages(SubmittedPages):
+    """Submitted pages whose process is killed after the commit."""
 
-    def save_submitted_pages(self, *args: Any, **values: Any) -> set[str]:
-        super().save_submitted_pages(*args, **values)
+    def save(self, *args: Any, **values: Any) -> set[str]:
+        super().save(*args, **values)
         kill_this_process()
         raise AssertionError
 
@@ -330,7 +331,7 @@ def submit_and_die(environ: Mapping[str, str], killed_at: str, pages: Sequence[P
     if killed_at == "archive":
         app = replace(app, archive=KilledArchive(environ["ARCHIVE_URL"]))
     if killed_at == "ledger":
-        app = replace(app, ledger=KilledLedger(engine))
+        app.ledger.submitted_pages = KilledPages(engine)
     enqueue: Callable[[str], bool] = (lambda _: bool(kill_this_process())) if killed_at == "queue" else make_enqueue(app.settings)
     store_pages(app, enqueue, pages, "spider")
 
@@ -338,7 +339,7 @@ def submit_and_die(environ: Mapping[str, str], killed_at: str, pages: Sequence[P
 @pytest.mark.parametrize("killed_at", KILLED_AT)
 def test_a_kill_at_any_step_loses_and_doubles_nothing(world: WorkersWorld, context: WorkerContext, killed_at: str) -> None:
     now = context.app.now()
-    world.ledger.add([Link(f"{URL}/1", found_by="feed")], now=now)
+    world.ledger.links.add([Link(f"{URL}/1", found_by="feed")], now=now)
     pages = [page(f"{URL}/{number}", article(f"council of {number}")) for number in range(3)]
     pages.append(make_item_page(replace(ITEM, url=f"{URL}/item"), fetched_at=now))
     process = multiprocessing.get_context("spawn").Process(target=submit_and_die, args=(world.environ, killed_at, pages))
@@ -353,6 +354,6 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(world: WorkersWorld, conte
     assert world.stored() == {page.url: 1 for page in pages}
     assert [document.revision for document in world.documents.iterate()] == [1] * 4
     assert found(world) == 4
-    orphans = world.archive.find_orphans(world.ledger.known_segments, older_than=datetime.now(UTC) + timedelta(minutes=1))
+    orphans = world.archive.find_orphans(world.ledger.segments.filter_known, older_than=datetime.now(UTC) + timedelta(minutes=1))
     assert len(orphans) == (killed_at == "archive")
-    assert [row for row in world.ledger.traces() if row.kind is not Kind.PAGE] == []
+    assert [row for row in world.ledger.traces.list_all() if row.kind is not Kind.PAGE] == []

@@ -44,7 +44,7 @@ def run(world: WorkersWorld, records: Sequence[bytes], **options: Any) -> WarcCo
 
 
 def extract_pending(context: WorkerContext) -> None:
-    for segment in context.app.ledger.pending_segments(now=context.app.now(), limit=100):
+    for segment in context.app.ledger.segments.list_pending(now=context.app.now(), limit=100):
         extract_claimed_pages(context, segment)
 
 
@@ -73,10 +73,10 @@ def test_encodings_and_charsets(world: WorkersWorld, context: WorkerContext) -> 
     assert run(world, records) == WarcCounts(queued=len(bodies))
     extract_pending(context)
     documents = list(world.documents.iterate())
-    assert {trace.outcome for name in bodies if (trace := world.ledger.trace(f"{SITE}/{name}"))} <= {Outcome.STORED, Outcome.DUPLICATE}
+    assert {trace.outcome for name in bodies if (trace := world.ledger.traces.get(f"{SITE}/{name}"))} <= {Outcome.STORED, Outcome.DUPLICATE}
     assert all("the Brücke, is built" in document.text for document in documents)
     assert {document.fetched_at.isoformat() for document in documents} == {"2020-03-01T09:30:00+00:00"}
-    trace = world.ledger.trace(f"{SITE}/br")
+    trace = world.ledger.traces.get(f"{SITE}/br")
     assert trace is not None
     assert trace.found_by == "warc"
 
@@ -99,8 +99,8 @@ def test_the_newest_capture_is_stored_in_any_order(world: WorkersWorld, context:
 
 def test_what_is_no_article_is_counted_and_not_stored(world: WorkersWorld, context: WorkerContext) -> None:
     page = html("council").encode()
-    world.ledger.put_source(Source(name="paper"), now=world.app.now())
-    world.ledger.add([Link(f"{SITE}/feed.xml", Kind.FEED, source="paper")], now=world.app.now())
+    world.ledger.sources.put(Source(name="paper"), now=world.app.now())
+    world.ledger.links.add([Link(f"{SITE}/feed.xml", Kind.FEED, source="paper")], now=world.app.now())
     records = [
         record(f"{SITE}/a", page),
         record(f"{SITE}/i.png", b"\x89PNG\r\n\x1a\n", content_type="image/png"),
@@ -128,11 +128,11 @@ def test_what_is_no_article_is_counted_and_not_stored(world: WorkersWorld, conte
 def test_a_failed_url_gets_an_older_capture(world: WorkersWorld, context: WorkerContext) -> None:
     """A dead link of the live web is what an archive is asked for."""
     url = f"{SITE}/dead"
-    world.ledger.add([Link(url)], now=world.app.now())
+    world.ledger.links.add([Link(url)], now=world.app.now())
     now = world.app.now()
-    world.ledger.lease_host("paper.example", "crawler", seconds=60, now=now)
-    (row,) = world.ledger.lease_urls("paper.example", "crawler", limit=1, seconds=60, now=now)
-    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE))], now=now)
+    world.ledger.hosts.lease_one("paper.example", "crawler", seconds=60, now=now)
+    (row,) = world.ledger.url_leases.lease("paper.example", "crawler", limit=1, seconds=60, now=now)
+    world.ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.GONE))], now=now)
     assert run(world, [record(url, html("council").encode())]) == WarcCounts(queued=1)
     extract_pending(context)
     assert list(stored(world)) == [url]
@@ -186,7 +186,7 @@ def test_it_waits_for_live_workers_only(world: WorkersWorld) -> None:
     Heartbeat(app.engine, role="worker").beat(app.now())
     submit(records[40:60])
     assert len(sleeps) == 2
-    assert world.ledger.progress().pages == 60
+    assert world.ledger.progress.count().pages == 60
 
 
 def test_a_filter_by_host_and_time() -> None:

@@ -102,13 +102,13 @@ def test_other_programs_put_urls_on_the_queue_with_rq(world: WorkersWorld) -> No
         for url in urls:
             queue.enqueue("workers.jobs.submit_url", url)
     assert world.start("worker", burst=True).wait() == 0
-    traces = {trace.url[:30]: trace for trace in world.ledger.traces()}
+    traces = {trace.url[:30]: trace for trace in world.ledger.traces.list_all()}
     assert {url: (trace.state, trace.found_by) for url, trace in traces.items()} == {
         "https://news.example/a": (State.DUE, "manual"),
         "no URL": (State.FAILED, "manual"),
         "x" * 30: (State.FAILED, "manual"),
     }
-    assert max(len(trace.url) for trace in world.ledger.traces()) <= 8_001
+    assert max(len(trace.url) for trace in world.ledger.traces.list_all()) <= 8_001
     assert refused(world) == 0
 
 
@@ -129,7 +129,7 @@ def test_urls_that_a_plain_rq_worker_took_are_taken_back(world: WorkersWorld, se
         assert queue.count == 0 and queue.failed_job_registry.count == 2, plain.stderr
         assert plain.stderr.count("run `newsmill worker`") >= (2 if serializer == "json" else 0), plain.stderr
         assert world.start("worker", burst=True).wait() == 0
-        trace = world.ledger.trace("https://news.example/a")
+        trace = world.ledger.traces.get("https://news.example/a")
         assert trace is not None and trace.state is State.DUE
         assert (queue.count, queue.failed_job_registry.count, refused(world)) == (0, 1, 0), "the ledger knows the segment"
 
@@ -144,7 +144,7 @@ def test_urls_by_keyword_later_and_after_another_job(world: WorkersWorld) -> Non
         queue.enqueue("workers.jobs.submit_url", "https://news.example/after", depends_on=first)
         rq.SimpleWorker([own], connection=connection).work(burst=True, logging_level="WARNING")
         assert world.start("worker", burst=True).wait() == 0
-    urls = sorted(trace.url.rpartition("/")[2] for trace in world.ledger.traces())
+    urls = sorted(trace.url.rpartition("/")[2] for trace in world.ledger.traces.list_all())
     assert (urls, refused(world)) == (["after", "keyword", "later"], 0)
 
 
@@ -300,7 +300,7 @@ def test_sigterm_drains(world: WorkersWorld) -> None:
     segment = world.fetch(articles(6, 0.2))
     announce(world, segment)
     worker = world.start("worker", lease_seconds=60.0)
-    assert eventually(lambda: world.ledger.trace("https://news.example/0-slow").claims == 1)  # type: ignore[union-attr]
+    assert eventually(lambda: world.ledger.traces.get("https://news.example/0-slow").claims == 1)  # type: ignore[union-attr]
     time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
@@ -308,20 +308,20 @@ def test_sigterm_drains(world: WorkersWorld) -> None:
     announce(world, segment)
     assert world.start("worker", burst=True).wait(90) == 0
     assert world.outcomes() == {"stored": 6}, "no need to wait for a lease of 60 s"
-    assert all(world.ledger.trace(url).crashes == 0 for url in world.stored())  # type: ignore[union-attr]
+    assert all(world.ledger.traces.get(url).crashes == 0 for url in world.stored())  # type: ignore[union-attr]
 
 
 def test_a_second_sigterm_releases_the_page_in_progress_too(world: WorkersWorld) -> None:
     announce(world, world.fetch(["sleep", *articles(3)]))
     worker = world.start("worker", lease_seconds=60.0, limits={"wall": 600.0, "cpu": 600})
-    assert eventually(lambda: world.ledger.trace("https://news.example/0-sleep").claims == 1)  # type: ignore[union-attr]
+    assert eventually(lambda: world.ledger.traces.get("https://news.example/0-sleep").claims == 1)  # type: ignore[union-attr]
     time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
     time.sleep(1.2)
     assert worker.poll() is None, "the first one lets the page be finished"
     worker.send_signal(signal.SIGTERM)
     worker.wait(60)
-    trace = world.ledger.trace("https://news.example/0-sleep")
+    trace = world.ledger.traces.get("https://news.example/0-sleep")
     assert trace is not None
     assert (trace.state, trace.crashes) == (State.FETCHED, 0)
 
@@ -329,12 +329,12 @@ def test_a_second_sigterm_releases_the_page_in_progress_too(world: WorkersWorld)
 def test_sigterm_interrupts_a_full_attempt_which_counts_for_nothing(world: WorkersWorld) -> None:
     announce(world, world.fetch([*articles(3), "loop"]))
     worker = world.start("worker", lease_seconds=60.0, limits={"wall": 600.0, "cpu": 600})
-    assert eventually(lambda: world.ledger.trace("https://news.example/3-loop").claims == 2)  # type: ignore[union-attr]
+    assert eventually(lambda: world.ledger.traces.get("https://news.example/3-loop").claims == 2)  # type: ignore[union-attr]
     assert eventually(lambda: world.outcomes() == {"stored": 3})
     assert eventually(lambda: any(_is_busy(pid) for pid in descendants(worker.pid)))
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    trace = world.ledger.trace("https://news.example/3-loop")
+    trace = world.ledger.traces.get("https://news.example/3-loop")
     assert trace is not None
     assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first attempt", 1)
 

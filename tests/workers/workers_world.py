@@ -77,17 +77,17 @@ class WorkersWorld:
         """The same for pages of one host, by URL."""
         now = now or datetime.now(UTC)
         page_urls, host = list(bodies), urls.get_host(next(iter(bodies)))
-        self.ledger.add([Link(url, source=source) for url in page_urls], now=now)
-        self.ledger.lease_hosts("crawler", limit=100, seconds=60, now=now)
-        leased = {row.url: row for row in self.ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=now)}
+        self.ledger.links.add([Link(url, source=source) for url in page_urls], now=now)
+        self.ledger.hosts.lease("crawler", limit=100, seconds=60, now=now)
+        leased = {row.url: row for row in self.ledger.url_leases.lease(host, "crawler", limit=1000, seconds=60, now=now)}
         headers = (("Content-Type", "text/html"),)
         fetched = [Page(url, url, now, 200, headers, body.encode()) for url, body in bodies.items()]
         segment = self.archive.write(fetched, now=now)
         rows = [
             Fetched(leased[url].id, leased[url].fence, offset, url, 200) for url, offset in zip(page_urls, segment.offsets, strict=True)
         ]
-        assert self.ledger.save_segment(segment, rows, now=now) == len(rows)
-        self.ledger.release_host(host, "crawler", now=now)
+        assert self.ledger.url_leases.save_segment(segment, rows, now=now) == len(rows)
+        self.ledger.hosts.release(host, "crawler", now=now)
         return segment.id
 
     def start(self, role: str, *, redis_url: str | None = None, **options: Any) -> ForkedProcess:
@@ -107,7 +107,7 @@ class WorkersWorld:
 
     def outcomes(self) -> Counter[str]:
         """How many pages have each outcome, from the counters."""
-        return Counter({str(outcome): n for outcome, n in self.ledger.progress().outcomes.items() if n})
+        return Counter({str(outcome): n for outcome, n in self.ledger.progress.count().outcomes.items() if n})
 
     def stored(self) -> Counter[str]:
         """How many documents each URL has."""

@@ -12,13 +12,15 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.url_patterns import fold_path
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.takedown_evidence import Evidence, merge_evidence
 from newsmill.storage.schema import ledger, takedowns
 from newsmill.storage.statements import Upsert
 from newsmill.text import urls
+from newsmill.text.urls import make_key
 
 TEXT_KEY = "text "  # the beginning of such a key; a URL's key is a hash
 BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
@@ -113,3 +115,23 @@ def _merge(new: BarredUrl, known: BarredUrl | None) -> dict[str, Any]:
         evidence = known.evidence if new.document_id is None else merge_evidence(known.evidence, evidence)
     image = new.image or (None if known is None else known.image)
     return {"url": new.url, "reason": new.reason, "document_id": new.document_id, "evidence": evidence, "image": image}
+
+
+class BarredUrls:
+    """The URLs that takedowns bar. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def bar_redirect(self, url: str, target: str, *, now: datetime) -> str | None:
+        """The reason of the takedown that bars the target of a redirect from `url`, which joins it; None if it is not barred."""
+        with reading(self._engine) as conn:
+            if not find_reasons(conn, [make_key(target)]):  # nearly always: no write lock is needed
+                return None
+        with writing(self._engine) as conn:
+            return bar_redirect(conn, url, target, now)
+
+    def find_reason(self, url: str) -> str | None:
+        """The reason why a URL is barred; None if it is not."""
+        with reading(self._engine) as conn:
+            return find_reasons(conn, [make_key(url)]).get(make_key(url))

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, bindparam, case, not_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, case, not_, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, ExtractionResult, Outcome, OutcomeRecord, Rendering
+from newsmill.storage.database import writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.ended_rows import REEXTRACT
 from newsmill.storage.ledger.revisits import EndedRevisit
@@ -132,10 +133,6 @@ class Result:
     wants_parts: bool = False
 
 
-def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:
-    return claim_rows(conn, conn.execute(_CLAIMABLE_ROWS, {"b_segment": segment_id, "b_now": now}).all(), owner, seconds, now)
-
-
 def claim_rows(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:
     """Claim locked rows. A row with a mark crashed its worker; after MAX_CRASHES it is quarantined instead."""
     crashes = {row.id: row.crashes + (row.stage_in_progress is not None) for row in rows}
@@ -171,34 +168,6 @@ def _claimed_page(row: AnyRow, crashes: int) -> ClaimedPage:
     )
 
 
-def mark_in_progress(conn: Connection, claim: ClaimedPage, stage: str) -> bool:
-    """Mark one page and unmark the others: those only wait for their commit, and a kill now is not theirs."""
-    values = {"b_segment": claim.segment, "b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}
-    return claim.id in conn.execute(_MARK, values).scalars().all()
-
-
-def renew(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> int:
-    values = {"b_segment": segment_id, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)}
-    return conn.execute(RENEW, values).rowcount
-
-
-def release(conn: Connection, segment_id: str, owner: str, now: datetime) -> int:
-    return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
-
-
-def report_crash(conn: Connection, claim: ClaimedPage, stage: str, reason: str, now: datetime, final: bool) -> bool:
-    row = lock_claimed_row(conn, claim)
-    if row is None:
-        return False
-    if final or row.crashes + 1 >= MAX_CRASHES:
-        counters = CounterUpdates()
-        _quarantine(conn, row, row.crashes + 1, stage, reason, now, counters)
-        counters.write(conn)
-        return True
-    record_crash(conn, row, FIRST_ATTEMPT if row.stage == FIRST_ATTEMPT else stage, reason, now + RETRY_DELAYS[row.crashes])
-    return False
-
-
 def lock_claimed_row(conn: Connection, claim: ClaimedPage) -> AnyRow | None:
     """The row of a claim, locked; None when the claim has ended."""
     return conn.execute(_CLAIMED_ROW, {"b_id": claim.id, "b_fence": claim.fence}).one_or_none()
@@ -219,3 +188,58 @@ def _quarantine(conn: Connection, row: AnyRow, crashes: int, stage: str, reason:
     values = {"b_crashes": crashes, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
     conn.execute(_QUARANTINE, {"b_id": row.id, **values})
     counters.add(now, row.source, row.kind, outcome.value)
+
+
+class Claims:
+    """The workers' claims of pages. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(self, segment_id: str, owner: str, *, seconds: float, now: datetime) -> list[ClaimedPage]:
+        """Claim the pending pages of a segment: fetched rows, and processing rows whose lease has ended. In page order; may be empty.
+
+        A row that is marked as in progress crashed its last worker, or the worker was killed: one more crash. A row with MAX_CRASHES is
+        quarantined here.
+        """
+        with writing(self._engine) as conn:
+            return claim_rows(conn, conn.execute(_CLAIMABLE_ROWS, {"b_segment": segment_id, "b_now": now}).all(), owner, seconds, now)
+
+    def mark_in_progress(self, claim: ClaimedPage, *, now: datetime, stage: str = "read") -> bool:
+        """Mark the page that the child process extracts now: before it begins if the claim `is_suspect`, else when it takes long.
+
+        The other pages of the segment are unmarked: they only wait for their commit.
+
+        A kill while the mark is set counts as a crash of the page. False: the claim has ended; do not extract the page.
+        """
+        with writing(self._engine) as conn:
+            values = {"b_segment": claim.segment, "b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}
+            return claim.id in conn.execute(_MARK, values).scalars().all()
+
+    def renew(self, segment_id: str, owner: str, *, seconds: float, now: datetime) -> int:
+        """Renew the lease of the remaining rows of a claimed segment. Returns their number."""
+        with writing(self._engine) as conn:
+            values = {"b_segment": segment_id, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)}
+            return conn.execute(RENEW, values).rowcount
+
+    def release(self, segment_id: str, owner: str, *, now: datetime) -> int:
+        """Release the remaining rows of a claimed segment (a clean stop): no crash is counted. Returns their number."""
+        with writing(self._engine) as conn:
+            return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
+
+    def report_crash(self, claim: ClaimedPage, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
+        """Count a crash or timeout of the child process. The page is tried again later, or quarantined at MAX_CRASHES or if `final`.
+
+        True: it is quarantined, with the outcome deadline if `reason` begins with that word, else died.
+        """
+        with writing(self._engine) as conn:
+            row = lock_claimed_row(conn, claim)
+            if row is None:
+                return False
+            if final or row.crashes + 1 >= MAX_CRASHES:
+                counters = CounterUpdates()
+                _quarantine(conn, row, row.crashes + 1, stage, reason, now, counters)
+                counters.write(conn)
+                return True
+            record_crash(conn, row, FIRST_ATTEMPT if row.stage == FIRST_ATTEMPT else stage, reason, now + RETRY_DELAYS[row.crashes])
+            return False

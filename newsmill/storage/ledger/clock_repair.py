@@ -12,9 +12,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select, text, true, update
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, bindparam, func, select, text, true, update
 
 from newsmill.storage.clock import CLOCK_SLACK
+from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import hosts, ledger, listing_schedules, outbox, processes, websub_subscriptions
 from newsmill.storage.statements import IN_FLIGHT, state_is
 
@@ -90,3 +91,21 @@ def _time_before(conn: Connection, now: datetime) -> datetime:
     """The time of the clock before it was set back; `now` if it was not."""
     ahead = max((at for statement in _AHEAD if (at := conn.execute(statement).scalar()) is not None), default=now)
     return ahead if ahead - now > CLOCK_SLACK else now
+
+
+class ClockRepair:
+    """Times after the clock was set back. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def adjust(self, *, now: datetime) -> timedelta:
+        """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`processes`).
+
+        By how much it was set back; zero in nearly every call, which then only reads.
+        """
+        with reading(self._engine) as conn:
+            if not is_clock_adjustment_needed(conn, now):
+                return timedelta()
+        with writing(self._engine) as conn:
+            return adjust_to_clock(conn, now)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, select, union, update
+from sqlalchemy import BindParameter, Engine, bindparam, select, union, update
 
+from newsmill.storage.database import writing
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, NOW
 
@@ -23,10 +24,20 @@ _ROWS_OF_OWNERS = (
 _END_ROW_LEASES = update(ledger).where(ledger.c.id.in_(select(_ROWS_OF_OWNERS.c.id))).values(lease_until=NOW)
 
 
-def end_leases(conn: Connection, is_dead: Callable[[str], bool], now: datetime) -> list[str]:
-    """End the leases of dead owners now. Returns the owners. Marks, fences and states stay, as after any ended lease."""
-    dead = [owner for (owner,) in conn.execute(_OWNERS_OF_LEASES, {"b_now": now}) if is_dead(owner)]
-    if dead:
-        conn.execute(_END_HOST_LEASES, {"b_owners": dead, "b_now": now})
-        conn.execute(_END_ROW_LEASES, {"b_owners": dead, "b_now": now})
-    return dead
+class DeadLeases:
+    """The leases of dead owners. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def end(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
+        """End the leases of owners for which `is_dead` (owner_ids) is true. Returns the owners. The rows can be leased at once.
+
+        Marks, fences and states stay, as after any ended lease.
+        """
+        with writing(self._engine) as conn:
+            dead = [owner for (owner,) in conn.execute(_OWNERS_OF_LEASES, {"b_now": now}) if is_dead(owner)]
+            if dead:
+                conn.execute(_END_HOST_LEASES, {"b_owners": dead, "b_now": now})
+                conn.execute(_END_ROW_LEASES, {"b_owners": dead, "b_now": now})
+            return dead

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.priority import RANK_REVISIT
 from newsmill.storage.ledger.revisits import OF_ID, REVISIT_AT, read_sources
 from newsmill.storage.schema import hosts, ledger, publisher_orders
@@ -92,3 +93,18 @@ class _QueuePlaces:
         self._last[host] = at
         self._count[host] = self._count.get(host, 0) + 1
         return at
+
+
+class DueRevisits:
+    """Stored articles whose revisit has come. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def make_due(self, *, now: datetime) -> int:
+        """Make stored articles due whose revisit has come. Returns their number; only reads if there is none."""
+        with reading(self._engine) as conn:
+            if not is_any_due(conn, now):
+                return 0
+        with writing(self._engine) as conn:
+            return make_due(conn, now)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, literal_column, not_, or_, select, update
+from sqlalchemy import Engine, and_, bindparam, case, exists, literal_column, not_, or_, select, update
 
 from newsmill.storage.clock import CLOCK_SLACK, MAX_ROW_WAIT
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.links import insert_hosts
 from newsmill.storage.schema import hosts, ledger, publisher_orders
 from newsmill.storage.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
@@ -121,29 +122,6 @@ _SAVE_ROBOTS = (
 )
 
 
-def lease_hosts(
-    conn: Connection, owner: str, limit: int, seconds: float, now: datetime, source: str | None, spiders: bool
-) -> list[HostLease]:
-    values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
-    values |= {"b_now": now, "b_wrong": now + CLOCK_SLACK}
-    if source is not None:
-        return [_to_host_lease(row, now) for row in conn.execute(_LEASE_HOSTS_OF_SOURCE[spiders], {**values, "b_source": source})]
-    return [_to_host_lease(row, now) for row in conn.execute(_LEASE_HOSTS[spiders], values)]
-
-
-def lease_host(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:
-    insert_hosts(conn, [host])
-    values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
-    values |= {"b_wrong": now + CLOCK_SLACK}
-    row = conn.execute(_LEASE_HOST, values).one_or_none()
-    return None if row is None else _to_host_lease(row, now)
-
-
-def find_pause(conn: Connection, host: str, now: datetime) -> datetime | None:
-    until: datetime | None = conn.execute(_PAUSED_UNTIL, {"b_host": host, "b_now": now, "b_wrong": now + CLOCK_SLACK}).scalar()
-    return until
-
-
 def _to_host_lease(row: AnyRow, now: datetime) -> HostLease:
     return HostLease(
         host=row.host,
@@ -158,29 +136,71 @@ def _to_host_lease(row: AnyRow, now: datetime) -> HostLease:
     )
 
 
-def renew_hosts(conn: Connection, owner: str, names: Sequence[str], seconds: float, now: datetime) -> set[str]:
-    held = list(conn.execute(_RENEWABLE_HOSTS, {"b_owner": owner, "b_now": now, "b_hosts": names}).scalars()) if names else []
-    if held:
-        until = now + timedelta(seconds=seconds)
-        conn.execute(_RENEW_HOST, [{"b_host": host, "b_until": until} for host in held])
-        conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in held])
-    return set(held)
+class Hosts:
+    """The crawler's leases of hosts. Every call may raise ServiceError."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def release_host(conn: Connection, host: str, owner: str, now: datetime, next_fetch_at: datetime | None, failures: int | None) -> bool:
-    values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at, "b_now": now}
-    if failures is None:
-        return conn.execute(_RELEASE_HOST, values).rowcount == 1
-    return conn.execute(_RELEASE_HOST_WITH_FAILURES, {**values, "b_failures": failures}).rowcount == 1
+    def lease(
+        self, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None, spiders: bool = False
+    ) -> list[HostLease]:
+        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago.
 
+        With `source`, only hosts with due rows of that source. With `spiders`, only the runs of spiders (urls.make_spider_host), otherwise
+        none of them.
+        """
+        with writing(self._engine) as conn:
+            values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
+            values |= {"b_now": now, "b_wrong": now + CLOCK_SLACK}
+            if source is not None:
+                return [_to_host_lease(row, now) for row in conn.execute(_LEASE_HOSTS_OF_SOURCE[spiders], {**values, "b_source": source})]
+            return [_to_host_lease(row, now) for row in conn.execute(_LEASE_HOSTS[spiders], values)]
 
-def pause_host(conn: Connection, host: str, owner: str, until: datetime | None, failures: int, now: datetime) -> bool:
-    values = {"b_host": host, "b_owner": owner, "b_next": until, "b_failures": failures, "b_now": now}
-    return conn.execute(_PAUSE_HOST, values).rowcount == 1
+    def lease_one(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
+        """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""
+        with writing(self._engine) as conn:
+            insert_hosts(conn, [host])
+            values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
+            values |= {"b_wrong": now + CLOCK_SLACK}
+            row = conn.execute(_LEASE_HOST, values).one_or_none()
+            return None if row is None else _to_host_lease(row, now)
 
+    def find_pause(self, host: str, *, now: datetime) -> datetime | None:
+        """Until when no request may be sent to a host; None: it is not paused."""
+        with reading(self._engine) as conn:
+            until: datetime | None = conn.execute(_PAUSED_UNTIL, {"b_host": host, "b_now": now, "b_wrong": now + CLOCK_SLACK}).scalar()
+            return until
 
-def save_robots(
-    conn: Connection, host: str, owner: str, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
-) -> bool:
-    values = {"b_host": host, "b_owner": owner, "b_status": status, "b_body": body, "b_delay": crawl_delay, "b_now": now}
-    return conn.execute(_SAVE_ROBOTS, values).rowcount == 1
+    def renew(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
+        """Renew the leases of hosts and of their rows in progress. Returns the hosts still leased; stop fetching from the others."""
+        names = list(names)
+        with writing(self._engine) as conn:
+            held = list(conn.execute(_RENEWABLE_HOSTS, {"b_owner": owner, "b_now": now, "b_hosts": names}).scalars()) if names else []
+            if held:
+                until = now + timedelta(seconds=seconds)
+                conn.execute(_RENEW_HOST, [{"b_host": host, "b_until": until} for host in held])
+                conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in held])
+            return set(held)
+
+    def release(self, host: str, owner: str, *, now: datetime, next_fetch_at: datetime | None = None, failures: int | None = None) -> bool:
+        """End the lease of a host; it is not leased before next_fetch_at. `failures` (None: unchanged) is for the next owner."""
+        with writing(self._engine) as conn:
+            values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at, "b_now": now}
+            if failures is None:
+                return conn.execute(_RELEASE_HOST, values).rowcount == 1
+            return conn.execute(_RELEASE_HOST_WITH_FAILURES, {**values, "b_failures": failures}).rowcount == 1
+
+    def pause(self, host: str, owner: str, *, until: datetime | None, failures: int, now: datetime) -> bool:
+        """Record the politeness state during the lease, so that Retry-After and backoff survive a crash."""
+        with writing(self._engine) as conn:
+            values = {"b_host": host, "b_owner": owner, "b_next": until, "b_failures": failures, "b_now": now}
+            return conn.execute(_PAUSE_HOST, values).rowcount == 1
+
+    def save_robots(
+        self, host: str, owner: str, *, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
+    ) -> bool:
+        """Store robots.txt for the next owner of the host. `status` None: unreachable."""
+        with writing(self._engine) as conn:
+            values = {"b_host": host, "b_owner": owner, "b_status": status, "b_body": body, "b_delay": crawl_delay, "b_now": now}
+            return conn.execute(_SAVE_ROBOTS, values).rowcount == 1

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.source_sites import LISTED_BY, is_hint_trusted
 from newsmill.discovery.url_patterns import mask_tokens
 from newsmill.exceptions import UrlError
 from newsmill.model import NETWORK_FAILURES, OUTCOMES, Kind, Link, Outcome
 from newsmill.storage.columns import dump_hint, make_storable
+from newsmill.storage.database import writing
 from newsmill.storage.ledger import polls
 from newsmill.storage.ledger.adoption import adopt, read_sites
 from newsmill.storage.ledger.barred_urls import find_reasons
@@ -282,3 +283,22 @@ def _make_bad_row(link: Link, reason: str, now: datetime) -> dict[str, Any]:
 def make_bad_key(url: str) -> str:
     """The key of an invalid URL. It has a colon, which no key of a valid URL has."""
     return "bad:" + hashlib.blake2b(make_storable(url).encode(), digest_size=16).hexdigest()
+
+
+class Links:
+    """URLs that were found or requested. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, links: Iterable[Link], *, now: datetime, again: bool = False, listing_id: int | None = None) -> Added:
+        """One row per URL. A known row stays as it is; with `again`, one that has an outcome is due again.
+
+        `listing_id` is the row of the listing that shows the links: its sightings are recorded, pages from its first poll rank behind new
+        ones, and a page that failed for a passing reason, or was not found, and is still shown is due again.
+
+        An invalid URL that a person or a program requested (found_by manual, api) gets a row with the outcome bad_url. Others are only
+        counted in the result.
+        """
+        with writing(self._engine) as conn:
+            return add(conn, links, now, again, listing_id)

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, Source
 from newsmill.storage.alarms import begin_alarms
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.ended_rows import REQUEUED, batches
 from newsmill.storage.ledger.links import insert_hosts, insert_rows, make_row
@@ -94,14 +95,6 @@ def _change_spelling(conn: Connection, source: Source, kind: Kind, url: str, new
         ledger_sources.put(conn, changed, now)
 
 
-def apply_moves(conn: Connection, planned: Sequence[Source]) -> list[Source]:
-    """The sources of a file with the new URLs of those listings that have moved since it was written, as far as they can be read."""
-    moves = {(row.source, row.url_key): str(row.detail).removeprefix(_MOVED) for row in conn.execute(_MOVES)}
-    keys = sorted({make_key(url) for url in moves.values()})
-    read = {(row.source, row.url_key) for batch in batches(keys) for row in conn.execute(_READ, {"b_keys": batch})}
-    return [_apply_moves(source, moves, read) for source in planned]
-
-
 def _apply_moves(source: Source, moves: Mapping[tuple[str, str], str], read: Set[tuple[str, str]]) -> Source:
     for field in _PLAN_FIELDS.values():
         for url in getattr(source, field):
@@ -122,3 +115,26 @@ def _replace_url(source: Source, field: str, url: str, new_url: str) -> Source:
     changed = {make_key(one): one for one in (new_url if make_key(one) == key else one for one in planned)}
     changes: dict[str, Any] = {field: tuple(changed.values())}
     return replace(source, **changes)
+
+
+class ListingMoves:
+    """Listings that have moved permanently. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def move(self, source: str, url: str, new_url: str, failure: OutcomeRecord | None = None, *, now: datetime) -> bool:
+        """Follow a listing that has moved permanently, in the plan of its source too. False: the source has no such listing.
+
+        `failure`: what the old URL answers with; None for a permanent redirect.
+        """
+        with writing(self._engine) as conn:
+            return move_listing(conn, source, url, new_url, failure, now)
+
+    def apply(self, planned: Sequence[Source]) -> list[Source]:
+        """The sources of a file with the new URLs of those listings that have moved since it was written, as far as they can be read."""
+        with reading(self._engine) as conn:
+            moves = {(row.source, row.url_key): str(row.detail).removeprefix(_MOVED) for row in conn.execute(_MOVES)}
+            keys = sorted({make_key(url) for url in moves.values()})
+            read = {(row.source, row.url_key) for batch in batches(keys) for row in conn.execute(_READ, {"b_keys": batch})}
+            return [_apply_moves(source, moves, read) for source in planned]

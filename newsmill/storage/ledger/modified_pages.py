@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, func, select, update
 
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.ended_rows import batches
 from newsmill.storage.schema import documents, ledger, sightings
 from newsmill.storage.statements import NOW, AnyRow, Upsert, state_is
@@ -86,3 +87,18 @@ def count_revisits_left(conn: Connection, source: str, now: datetime) -> int:
     announced = conn.execute(_ANNOUNCED, {"b_since": now - BUDGET_AGE, "b_source": source}).all()
     right: int = sum(row.stored_at is not None and row.stored_at >= row.modified_at for row in announced)
     return min(FREE_REVISITS + EARNED_REVISITS * right - (len(announced) - right), MAX_NEW_REVISITS)
+
+
+class ModifiedPages:
+    """Articles that changed by the `lastmod` of a sitemap. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def plan_revisits(self, pages: Mapping[str, datetime], *, now: datetime, listing_id: int) -> int:
+        """Plan revisits of stored articles (by URL) that changed by the `lastmod` of a sitemap. Returns their number; mostly only reads."""
+        with reading(self._engine) as conn:
+            if not select_stale(conn, pages):
+                return 0
+        with writing(self._engine) as conn:
+            return plan(conn, pages, now, listing_id)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, bindparam, exists, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, select, update
 
 from newsmill.discovery.schedule import NextPoll
 from newsmill.model import Kind, Outcome
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.columns import load_hint
+from newsmill.storage.database import reading
 from newsmill.storage.ledger.polls import OF_LISTING
 from newsmill.storage.schema import hosts, ledger, listing_schedules, publisher_orders, sources
 from newsmill.storage.statements import IS_LISTING, LIMIT, NOW, AnyRow, state_is
@@ -190,3 +191,15 @@ def make_planned_due(conn: Connection, limit: int, now: datetime) -> dict[str, i
 def _list_due(conn: Connection, limit: int, now: datetime) -> list[AnyRow]:
     values = {"b_now": now, "b_wrong": now + CLOCK_SLACK, "b_limit": limit}
     return [row for statement in _DUE for row in conn.execute(statement, values)][:limit]
+
+
+class PollPlans:
+    """The plans of polls. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list_polled(self, source: str) -> list[PolledListing]:
+        """The listings of a source that were polled, with their plans."""
+        with reading(self._engine) as conn:
+            return list_polled(conn, source)

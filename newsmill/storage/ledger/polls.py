@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from newsmill.discovery.dates import Period, is_page_wanted
 from newsmill.discovery.schedule import compute_failing_interval
 from newsmill.model import Kind, Link
+from newsmill.storage.database import reading
 from newsmill.storage.schema import ledger, listing_schedules, sightings
 from newsmill.storage.statements import IS_LISTING, Upsert, state_is
 from newsmill.text.urls import make_key
@@ -139,27 +140,34 @@ def is_sighting(link: Link, now: datetime) -> bool:
     return link.found_by != Kind.SITEMAP or (at is not None and at > now - SITEMAP_NEWS_AGE)
 
 
-def select_changed(conn: Connection, links: Sequence[Link], now: datetime) -> list[Link]:
-    """Of the parts that a sitemap index names, those to poll now: changed since their last poll.
+class Polls:
+    """The polls of listings. Every call may raise ServiceError."""
 
-    Without a date, those with news, and the others once a week: a site that publishes rarely may have only such parts.
-    """
-    keys = {make_key(link.url): link for link in links}
-    known = {row.url_key: row for row in conn.execute(_SITEMAPS, {"b_keys": sorted(keys)})}
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def has_changed(key: str, link: Link) -> bool:
-        row = known.get(key)
-        if row is None or row.read_at is None:
-            return True
-        if link.hint.modified_at is not None:
-            return bool(link.hint.modified_at > row.read_at)
-        return bool(row.read_at <= now - RECENT) or (row.shown_at is not None and bool(row.shown_at > now - RECENT))
+    def select_changed(self, links: Sequence[Link], *, now: datetime) -> list[Link]:
+        """Of the parts that a sitemap index names, those to poll now: changed since their last poll.
 
-    return [link for key, link in keys.items() if has_changed(key, link)]
+        Without a date, those with news, and the others once a week: a site that publishes rarely may have only such parts.
+        """
+        with reading(self._engine) as conn:
+            keys = {make_key(link.url): link for link in links}
+            known = {row.url_key: row for row in conn.execute(_SITEMAPS, {"b_keys": sorted(keys)})}
 
+            def has_changed(key: str, link: Link) -> bool:
+                row = known.get(key)
+                if row is None or row.read_at is None:
+                    return True
+                if link.hint.modified_at is not None:
+                    return bool(link.hint.modified_at > row.read_at)
+                return bool(row.read_at <= now - RECENT) or (row.shown_at is not None and bool(row.shown_at > now - RECENT))
 
-def select_missing(conn: Connection, links: Sequence[Link], now: datetime) -> list[Link]:
-    """Of the listings that a homepage names, those to try again that were not there when they were read last."""
-    keys = {make_key(link.url): link for link in links}
-    missing = conn.execute(_MISSING, {"b_keys": sorted(keys)}) if keys else ()
-    return [keys[row.url_key] for row in missing if row.ended_at + compute_failing_interval(now - row.failing_since) <= now]
+            return [link for key, link in keys.items() if has_changed(key, link)]
+
+    def select_missing(self, links: Sequence[Link], *, now: datetime) -> list[Link]:
+        """Of the listings that a homepage names, those to try again that were not found when they were read last."""
+        with reading(self._engine) as conn:
+            keys = {make_key(link.url): link for link in links}
+            missing = conn.execute(_MISSING, {"b_keys": sorted(keys)}) if keys else ()
+            return [keys[row.url_key] for row in missing if row.ended_at + compute_failing_interval(now - row.failing_since) <= now]

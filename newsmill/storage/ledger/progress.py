@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, not_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, case, func, not_, select
 
 from newsmill.model import OUTCOMES, Outcome, State
+from newsmill.storage.database import reading
 from newsmill.storage.ledger.revisits import NOT_A_REVISIT
 from newsmill.storage.schema import count_totals, hosts, ledger
 from newsmill.storage.statements import FOUND, IN_FLIGHT, IS_LISTING, AnyRow, state_is
@@ -75,23 +76,6 @@ _IN_PROGRESS = select(
 _FETCHING = select(func.count().label("n")).where(IN_FLIGHT, state_is("fetching"), NOT_A_REVISIT)
 
 
-def progress(conn: Connection, sources: Collection[str] | None) -> Progress:
-    """Of these sources together; None: of all."""
-    # Listings first: a listing adds its pages before it ends, so the counts read after it include them, and `pending` is never 0 too early.
-    listings = _execute(conn, _LISTINGS, ledger.c.source, sources)
-    totals = _execute(conn, _PAGE_TOTALS, count_totals.c.source, sources)
-    return _to_progress(listings, totals, _execute(conn, _IN_FLIGHT, ledger.c.source, sources))
-
-
-def progress_by_source(conn: Connection) -> dict[str, Progress]:
-    """Of each source with a row, in three statements that each read an index once."""
-    found: dict[str, tuple[list[Any], ...]] = defaultdict(lambda: ([], [], []))
-    for number, statement in enumerate(_BY_SOURCE):
-        for *row, name in conn.execute(statement):
-            found[name or ""][number].append(row)
-    return {name: _to_progress(*rows) for name, rows in found.items() if name}
-
-
 def _to_progress(listings: Iterable[Any], totals: Iterable[Any], in_flight: Iterable[Any]) -> Progress:
     """From rows of (state, number), (outcome, number) and (state, number)."""
     totals_by_outcome = {outcome: int(n) for outcome, n in totals if n}
@@ -104,9 +88,9 @@ def _to_progress(listings: Iterable[Any], totals: Iterable[Any], in_flight: Iter
     )
 
 
-def _execute(conn: Connection, statement: Any, source: Any, sources: Collection[str] | None, **values: Any) -> Sequence[AnyRow]:
-    """The rows of a statement for these sources, or for all."""
-    if sources is None:
+def _execute(conn: Connection, statement: Any, source: Any, sources: Collection[str], **values: Any) -> Sequence[AnyRow]:
+    """The rows of a statement for these sources; without any, for all."""
+    if not sources:
         return conn.execute(statement, values).all()
     return conn.execute(statement.where(source.in_(_SOURCES)), {"b_sources": list(sources), **values}).all()
 
@@ -123,14 +107,46 @@ def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
     return states
 
 
-def waiting(conn: Connection, sources: Collection[str] | None, until: datetime) -> Waiting:
-    parts = [row for statement in (_DUE, _IN_PROGRESS) for row in _execute(conn, statement, ledger.c.source, sources, b_until=until)]
-    times = [part.next_at for part in parts if part.next_at is not None]
-    return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
+class ProgressCounts:
+    """The numbers of URLs by state. Every call may raise ServiceError."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def is_fetch_due(conn: Connection, source: str | None, until: datetime) -> bool:
-    of = None if source is None else [source]
-    soon: int = _execute(conn, _DUE, ledger.c.source, of, b_until=until)[0].soon
-    fetching: int = _execute(conn, _FETCHING, ledger.c.source, of)[0].n
-    return soon > 0 or fetching > 0
+    def count(self, *sources: str) -> Progress:
+        """Of these sources together, or of everything. It reads the work in progress of all sources, so ask once for several."""
+        with reading(self._engine) as conn:
+            # Listings first: a listing adds its pages before it ends, so the counts read after it include them,
+            # and `pending` is never 0 too early.
+            listings = _execute(conn, _LISTINGS, ledger.c.source, sources)
+            totals = _execute(conn, _PAGE_TOTALS, count_totals.c.source, sources)
+            return _to_progress(listings, totals, _execute(conn, _IN_FLIGHT, ledger.c.source, sources))
+
+    def count_by_source(self) -> dict[str, Progress]:
+        """Of each source that has URLs, in three statements that each read an index once. As costly as `count` of one."""
+        with reading(self._engine) as conn:
+            found: dict[str, tuple[list[Any], ...]] = defaultdict(lambda: ([], [], []))
+            for number, statement in enumerate(_BY_SOURCE):
+                for *row, name in conn.execute(statement):
+                    found[name or ""][number].append(row)
+            return {name: _to_progress(*rows) for name, rows in found.items() if name}
+
+    def count_waiting(self, *sources: str, until: datetime) -> Waiting:
+        """Pending URLs, of these sources together or of all, by whether they are due by `until`.
+
+        Counts row by row: call it only when no work is in progress.
+        """
+        with reading(self._engine) as conn:
+            parts = [
+                row for statement in (_DUE, _IN_PROGRESS) for row in _execute(conn, statement, ledger.c.source, sources, b_until=until)
+            ]
+            times = [part.next_at for part in parts if part.next_at is not None]
+            return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
+
+    def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
+        """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""
+        with reading(self._engine) as conn:
+            of = () if source is None else (source,)
+            soon: int = _execute(conn, _DUE, ledger.c.source, of, b_until=until)[0].soon
+            fetching: int = _execute(conn, _FETCHING, ledger.c.source, of)[0].n
+            return soon > 0 or fetching > 0

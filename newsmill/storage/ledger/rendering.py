@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.sources import BY_NAME
 from newsmill.storage.schema import ledger, sources
 
@@ -22,10 +23,6 @@ _IS_RENDERED = ledger.c.rendering == "done"
 _COUNT = select(ledger.c.source, func.count().label("n")).where(_IS_RENDERED).group_by(ledger.c.source)
 
 
-def list_script_sources(conn: Connection) -> set[str]:
-    return set(conn.execute(_SCRIPT_SOURCES).scalars())
-
-
 def count_script_pages(conn: Connection, pages: Mapping[str, Sequence[bool]]) -> None:
     for name in sorted(pages):
         needed = list(pages[name])
@@ -34,6 +31,25 @@ def count_script_pages(conn: Connection, pages: Mapping[str, Sequence[bool]]) ->
         conn.execute(_ADD if last_plain is None else _SET, {"b_name": name, "b_count": count})
 
 
-def count_rendered(conn: Connection, source: str | None) -> dict[str, int]:
-    statement = _COUNT if source is None else _COUNT.where(ledger.c.source == source)
-    return {row.source or "": int(row.n) for row in conn.execute(statement)}
+class Rendering:
+    """Which sources and pages need a browser. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list_script_sources(self) -> set[str]:
+        """The names of sources whose last pages all had their text only in a browser."""
+        with reading(self._engine) as conn:
+            return set(conn.execute(_SCRIPT_SOURCES).scalars())
+
+    def count_script_pages(self, pages: Mapping[str, Sequence[bool]]) -> None:
+        """Record by source, for each of its pages with a document in order, whether only a browser showed the text."""
+        if pages:
+            with writing(self._engine) as conn:
+                count_script_pages(conn, pages)
+
+    def count_rendered(self, source: str | None = None) -> dict[str, int]:
+        """The number of archived pages with a rendered DOM, by source ("" for none)."""
+        with reading(self._engine) as conn:
+            statement = _COUNT if source is None else _COUNT.where(ledger.c.source == source)
+            return {row.source or "": int(row.n) for row in conn.execute(statement)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from newsmill.model import Segment
+from newsmill.storage.database import reading
 from newsmill.storage.ledger.claims import CLAIMABLE
 from newsmill.storage.ledger.ended_rows import batches
 from newsmill.storage.schema import ledger, segments
@@ -29,19 +30,31 @@ _SEGMENT = select(segments).where(segments.c.id == bindparam("b_id"))
 _KNOWN_SEGMENTS = select(segments.c.id).where(segments.c.id.in_(bindparam("b_ids", expanding=True)))
 
 
-def list_pending_segments(conn: Connection, now: datetime, limit: int) -> list[str]:
-    return list(conn.execute(_PENDING_SEGMENTS, {"b_now": now, "b_limit": limit}).scalars())
+class Segments:
+    """The saved segments. Every call may raise ServiceError."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def get_segment(conn: Connection, segment_id: str) -> Segment | None:
-    row = conn.execute(_SEGMENT, {"b_id": segment_id}).one_or_none()
-    return None if row is None else Segment(id=row.id, pages=row.pages, length=row.length, created_at=row.created_at)
+    def list_pending(self, *, now: datetime, limit: int) -> list[str]:
+        """Ids of segments with a page that a worker can claim now, oldest first."""
+        with reading(self._engine) as conn:
+            return list(conn.execute(_PENDING_SEGMENTS, {"b_now": now, "b_limit": limit}).scalars())
 
+    def get(self, segment_id: str) -> Segment | None:
+        """The segment (without offsets) as it was saved."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_SEGMENT, {"b_id": segment_id}).one_or_none()
+            return None if row is None else Segment(id=row.id, pages=row.pages, length=row.length, created_at=row.created_at)
 
-def select_older_segments(conn: Connection, segment_id: str) -> list[str]:
-    older = select(segments.c.id).where(segments.c.id < segment_id).limit(OLDER_SEGMENTS)  # ids begin with their time
-    return [id_ for order in (segments.c.id, segments.c.id.desc()) for id_ in conn.scalars(older.order_by(order))]
+    def filter_known(self, ids: Iterable[str]) -> set[str]:
+        """Those of `ids` that were saved; the files of the others can be deleted."""
+        ids = list(ids)
+        with reading(self._engine) as conn:
+            return {known for batch in batches(ids) for known in conn.execute(_KNOWN_SEGMENTS, {"b_ids": batch}).scalars()}
 
-
-def filter_known_segments(conn: Connection, ids: Sequence[str]) -> set[str]:
-    return {known for batch in batches(ids) for known in conn.execute(_KNOWN_SEGMENTS, {"b_ids": batch}).scalars()}
+    def list_older(self, segment_id: str) -> list[str]:
+        """A few segments that were saved before this one: the oldest, and those just before it."""
+        with reading(self._engine) as conn:
+            older = select(segments.c.id).where(segments.c.id < segment_id).limit(OLDER_SEGMENTS)  # ids begin with their time
+            return [id_ for order in (segments.c.id, segments.c.id.desc()) for id_ in conn.scalars(older.order_by(order))]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.columns import dump_source, load_source
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import poll_plans, polls
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, requeue
 from newsmill.storage.ledger.links import insert_rows, make_row
@@ -222,49 +223,9 @@ def put(conn: Connection, source: Source, now: datetime) -> None:
         update_listings(conn, source, listings, now)
 
 
-def list_sources(conn: Connection, names: Collection[str] | None) -> list[Source]:
-    wanted = _ALL if names is None else _ALL.where(sources.c.name.in_(names))
-    return [load_source(row.plan, row.enabled) for row in conn.execute(wanted)]
-
-
 def get_source(conn: Connection, name: str) -> Source | None:
     row = conn.execute(_ONE, {"b_name": name}).one_or_none()
     return None if row is None else load_source(row.plan, row.enabled)
-
-
-def set_enabled(conn: Connection, name: str, enabled: bool, now: datetime) -> bool:
-    if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
-        return False
-    if not enabled:
-        poll_plans.stop(conn, name)
-    elif (source := get_source(conn, name)) is not None:
-        update_listings(conn, source, make_listing_rows(source, now), now)
-        poll_plans.unplan(conn, name)
-    return True
-
-
-def tick(conn: Connection, now: datetime, next_tick: NextTick, only_due: bool) -> list[str]:
-    names = []
-    rows = conn.execute(_DUE, {"b_now": now}) if only_due else conn.execute(_ENABLED)
-    for row in sorted(rows, key=lambda row: row.name):  # two schedulers lock rows in one order
-        if row.plan.get("every") is None and row.plan.get("cron") is None:
-            continue  # its listings are planned one by one; to load 10,000 plans would take half a second
-        source = load_source(row.plan, row.enabled)
-        ticks, next_at = decide_tick(source, row.next_tick_at, row.last_tick_at, now, next_tick)
-        if next_at is None:
-            continue
-        values = {"b_name": source.name, "b_seen": row.next_tick_at, "b_next": next_at}
-        won = conn.execute(_TICK if ticks else _RESCHEDULE, {**values, "b_now": now} if ticks else values).rowcount == 1
-        if ticks and won:
-            conn.execute(_LISTINGS_DUE_BUT_FAILING, {"b_name": source.name, "b_now": now, "b_recent": now - polls.RECENT})
-            names.append(source.name)
-    return names
-
-
-def make_listings_due(conn: Connection, name: str, now: datetime) -> None:
-    """Make all listings due, failing ones too, and end the long pauses of their hosts."""
-    conn.execute(_LISTINGS_DUE, {"b_name": name, "b_now": now, "b_recent": now - polls.RECENT})
-    conn.execute(_END_PAUSES, {"b_name": name, "b_long": now + MAX_KEPT_PAUSE})
 
 
 def note_polls(conn: Connection, name: str, next_poll_at: datetime | None, polled_at: datetime | None) -> None:
@@ -296,3 +257,70 @@ def decide_tick(
     base = max(now, last_tick_at) if is_time_of_day and last_tick_at is not None else now
     scheduled = next_tick(source, base)
     return (False, scheduled) if next_tick_at - scheduled > CLOCK_SLACK else (False, None)
+
+
+class Sources:
+    """The plans of sources, their ticks and listings. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, source: Source, *, now: datetime) -> None:
+        """Create or change a source. Its home page, feeds, sitemaps and sections become listings; new ones are due at once.
+
+        The listings of a paused source are made when it is resumed.
+        """
+        with writing(self._engine) as conn:
+            put(conn, source, now)
+
+    def list_all(self, names: Collection[str] | None = None) -> list[Source]:
+        """All sources, or those with these names, by name; disabled ones too (`Source.enabled`)."""
+        with reading(self._engine) as conn:
+            wanted = _ALL if names is None else _ALL.where(sources.c.name.in_(names))
+            return [load_source(row.plan, row.enabled) for row in conn.execute(wanted)]
+
+    def get(self, name: str) -> Source | None:
+        with reading(self._engine) as conn:
+            return get_source(conn, name)
+
+    def set_enabled(self, name: str, enabled: bool, *, now: datetime) -> bool:
+        """Pause or resume a source's ticks; URLs already due are still fetched. False: the source does not exist."""
+        with writing(self._engine) as conn:
+            if conn.execute(_ENABLE, {"b_name": name, "b_enabled": enabled}).rowcount == 0:
+                return False
+            if not enabled:
+                poll_plans.stop(conn, name)
+            elif (source := get_source(conn, name)) is not None:
+                update_listings(conn, source, make_listing_rows(source, now), now)
+                poll_plans.unplan(conn, name)
+            return True
+
+    def tick(self, *, now: datetime, next_tick: Callable[[Source, datetime], datetime], only_due: bool = False) -> list[str]:
+        """Make the listings of every source whose next tick has come due. Returns the names of these sources.
+
+        `next_tick(source, after)` gives the source's next tick after `after`. Of two schedulers exactly one gets a tick. Several missed
+        ticks become one. A clock that was set back neither stops a source nor repeats a cron tick. `only_due` leaves out the search for
+        ticks that a wrong clock wrote, which reads the plans of all sources.
+        """
+        with writing(self._engine) as conn:
+            names = []
+            rows = conn.execute(_DUE, {"b_now": now}) if only_due else conn.execute(_ENABLED)
+            for row in sorted(rows, key=lambda row: row.name):  # two schedulers lock rows in one order
+                if row.plan.get("every") is None and row.plan.get("cron") is None:
+                    continue  # its listings are planned one by one; to load 10,000 plans would take half a second
+                source = load_source(row.plan, row.enabled)
+                ticks, next_at = decide_tick(source, row.next_tick_at, row.last_tick_at, now, next_tick)
+                if next_at is None:
+                    continue
+                values = {"b_name": source.name, "b_seen": row.next_tick_at, "b_next": next_at}
+                won = conn.execute(_TICK if ticks else _RESCHEDULE, {**values, "b_now": now} if ticks else values).rowcount == 1
+                if ticks and won:
+                    conn.execute(_LISTINGS_DUE_BUT_FAILING, {"b_name": source.name, "b_now": now, "b_recent": now - polls.RECENT})
+                    names.append(source.name)
+            return names
+
+    def make_listings_due(self, name: str, *, now: datetime) -> None:
+        """Make all listings of a source due now, failing ones too, and end the long pauses of their hosts. Its next tick stays."""
+        with writing(self._engine) as conn:
+            conn.execute(_LISTINGS_DUE, {"b_name": name, "b_now": now, "b_recent": now - polls.RECENT})
+            conn.execute(_END_PAUSES, {"b_name": name, "b_long": now + MAX_KEPT_PAUSE})

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Engine, bindparam, select, update
 
 from newsmill.model import Kind, Link, Outcome, Segment, State
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.barred_urls import find_reasons
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS, REQUEUED, batches
 from newsmill.storage.ledger.links import INSERT, insert_hosts, make_row
@@ -73,39 +74,6 @@ _TAKE_OVER = (
 )
 
 
-def find_archived_rows(conn: Connection, keys: Sequence[str]) -> dict[str, ArchivedRow]:
-    """The known rows of these URL keys, by key, and those that are barred."""
-    found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
-    rows = {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
-    reasons = find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed
-    return rows | {key: ArchivedRow(Kind.PAGE, State.DROPPED, None, None, takedown=reason) for key, reason in reasons.items()}
-
-
-def save_pages(conn: Connection, segment: Segment, pages: Sequence[SubmittedFetch], now: datetime) -> set[str]:
-    """Record a segment with one page per URL. Returns the keys of the rows that are fetched now.
-
-    Rows of listings stay as they are, and pages that a barred URL led to are left out.
-    """
-    insert_segment(conn, segment)
-    barred = find_reasons(conn, {key for page in pages for key in page.chain})
-    pages = [page for page in pages if barred.keys().isdisjoint(page.chain)]
-    made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
-    by_key = {row["url_key"]: page for row, page in made}
-    keys = list(by_key)
-    insert_hosts(conn, (row["host"] for row, _ in made))
-    new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
-    locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE and row.outcome != Outcome.TAKEDOWN]
-    if locked:
-        conn.execute(_TAKE_OVER, [_page_values(row, by_key[row.url_key], segment, now) for row in locked])
-    counters = CounterUpdates()
-    for row in locked:
-        if row.url_key in new:
-            counters.add(now, row.source, row.kind, FOUND)
-        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
-    counters.write(conn)
-    return {row.url_key for row in locked}
-
-
 def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datetime) -> dict[str, Any]:
     return {
         "b_id": row.id,
@@ -119,3 +87,44 @@ def _page_values(row: AnyRow, page: SubmittedFetch, segment: Segment, now: datet
         "b_last_modified": page.last_modified,
         "b_parts": list(page.parts) or None,
     }
+
+
+class SubmittedPages:
+    """Pages that were fetched outside the crawler. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
+        """Of URL keys, the known rows by key, and those that are barred."""
+        with reading(self._engine) as conn:
+            found = (row for batch in batches(keys) for row in conn.execute(_KNOWN, {"b_keys": batch}))
+            rows = {row.url_key: ArchivedRow(Kind(row.kind), row.state, row.segment, row.offset, row.fetched_at) for row in found}
+            reasons = find_reasons(conn, keys)  # of URLs without a row, too: their sources may have been removed
+            return rows | {key: ArchivedRow(Kind.PAGE, State.DROPPED, None, None, takedown=reason) for key, reason in reasons.items()}
+
+    def save(self, segment: Segment, pages: Sequence[SubmittedFetch], *, now: datetime) -> set[str]:
+        """Record a segment and make the rows of its pages `fetched`, in one commit: new rows, or known ones of any state.
+
+        Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows.
+        Rows of listings stay as they are, and pages that a barred URL led to are left out.
+        """
+        with writing(self._engine) as conn:
+            insert_segment(conn, segment)
+            barred = find_reasons(conn, {key for page in pages for key in page.chain})
+            pages = [page for page in pages if barred.keys().isdisjoint(page.chain)]
+            made = sorted(((make_row(page.link, now), page) for page in pages), key=lambda pair: str(pair[0]["url_key"]))
+            by_key = {row["url_key"]: page for row, page in made}
+            keys = list(by_key)
+            insert_hosts(conn, (row["host"] for row, _ in made))
+            new = set(INSERT.run_returning_keys(conn, [row for row, _ in made]))
+            locked = [row for row in conn.execute(_LOCKED, {"b_keys": keys}) if row.kind == Kind.PAGE and row.outcome != Outcome.TAKEDOWN]
+            if locked:
+                conn.execute(_TAKE_OVER, [_page_values(row, by_key[row.url_key], segment, now) for row in locked])
+            counters = CounterUpdates()
+            for row in locked:
+                if row.url_key in new:
+                    counters.add(now, row.source, row.kind, FOUND)
+                counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+            counters.write(conn)
+            return {row.url_key for row in locked}

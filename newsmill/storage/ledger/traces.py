@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Engine, bindparam, select
 
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome, OutcomeRecord, Rendering, State
+from newsmill.storage.database import reading
 from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import IS_LISTING, LIMIT, AnyRow
@@ -79,19 +80,6 @@ def key_of(url: str) -> str:
         return make_bad_key(url)
 
 
-def trace(conn: Connection, url: str) -> Trace | None:
-    row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
-    if row is None:  # listings may have shown it, and its row is that of the URL without what only makes copies
-        row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
-    if row is None:  # a listing whose URL is new at each read is not known by it
-        row = conn.execute(_TRACE_LISTING, {"b_url": url}).first()
-    if row is None:
-        if not url.startswith(urls.SPIDER_SCHEME):
-            urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
-        return None
-    return to_trace(row)
-
-
 def to_trace(row: AnyRow) -> Trace:
     return Trace(
         id=row.id,
@@ -128,20 +116,44 @@ def to_trace(row: AnyRow) -> Trace:
     )
 
 
-def traces(conn: Connection, outcome: Outcome | None, source: str | None, limit: int, after: int) -> list[Trace]:
-    statement = _PAGE
-    if outcome is not None:
-        statement = statement.where(ledger.c.outcome == outcome.value)
-    if source is not None:
-        statement = statement.where(ledger.c.source == source)
-    return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]
+class Traces:
+    """The rows of URLs, one by one. Every call may raise ServiceError."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def listings(conn: Connection, source: str, limit: int) -> list[Trace]:
-    return [to_trace(row) for row in conn.execute(_OF_LISTINGS.limit(limit), {"b_source": source})]
+    def get(self, url: str) -> Trace | None:
+        """The row of a URL in any spelling; None if it has no row. Raises UrlError for an invalid URL that was never submitted."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
+            if row is None:  # listings may have shown it, and its row is that of the URL without what only makes copies
+                row = conn.execute(_TRACE, {"b_key": key_of(drop_useless_from(conn, url))}).one_or_none()
+            if row is None:  # a listing whose URL is new at each read is not known by it
+                row = conn.execute(_TRACE_LISTING, {"b_url": url}).first()
+            if row is None:
+                if not url.startswith(urls.SPIDER_SCHEME):
+                    urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
+                return None
+            return to_trace(row)
 
+    def list_all(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
+        """Rows in the order of their ids, from above `after`: of one outcome, of one source, or all."""
+        with reading(self._engine) as conn:
+            statement = _PAGE
+            if outcome is not None:
+                statement = statement.where(ledger.c.outcome == outcome.value)
+            if source is not None:
+                statement = statement.where(ledger.c.source == source)
+            return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]
 
-def quarantined(conn: Connection, limit: int, after: int) -> list[Trace]:
-    quarantine_outcomes = [outcome.value for outcome, facts in OUTCOMES.items() if facts.state is State.QUARANTINED]
-    statement = _PAGE.where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
-    return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]
+    def list_listings(self, source: str, *, limit: int = 500) -> list[Trace]:
+        """A source's feeds, sitemaps, sections and home page, each with its last outcome."""
+        with reading(self._engine) as conn:
+            return [to_trace(row) for row in conn.execute(_OF_LISTINGS.limit(limit), {"b_source": source})]
+
+    def list_quarantined(self, *, limit: int = 100, after: int = 0) -> list[Trace]:
+        """Quarantined rows in the order of their ids, from above `after`, with stage and reason (`detail`)."""
+        with reading(self._engine) as conn:
+            quarantine_outcomes = [outcome.value for outcome, facts in OUTCOMES.items() if facts.state is State.QUARANTINED]
+            statement = _PAGE.where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
+            return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]

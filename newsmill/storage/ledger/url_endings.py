@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, OutcomeRecord, State
+from newsmill.storage.database import writing
 from newsmill.storage.ledger import polls, redirects, revisits
 from newsmill.storage.ledger.ended_rows import extract_first_pages
 from newsmill.storage.ledger.polls import Poll
@@ -134,28 +135,45 @@ def _outcome_values(ended: Ended, kind: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def postpone(conn: Connection, rows: Sequence[Postponed], now: datetime) -> int:
-    """A failed revisit is not retried but planned again."""
-    failures = {(row.id, row.fence): row for row in rows if row.failure is not None}
-    leased_rows = conn.execute(_LEASED_ROWS, {"b_ids": [id_ for id_, _ in failures]}).all() if failures else []
-    revisited = {(row.id, row.fence): row for row in leased_rows if revisits.is_revisit(row) and (row.id, row.fence) in failures}
-    ended = [(row, failures[key]) for key, row in revisited.items()]
-    revisits.end(conn, [EndedRevisit(row, failed.failure, failed.next_at) for row, failed in ended if failed.failure is not None], now)
-    ordered = sorted((row for row in rows if (row.id, row.fence) not in revisited), key=lambda row: row.id)
-    waiting = [_postponed_values(row) for row in ordered if row.failure is None]
-    failed = [
-        {
-            **_postponed_values(row),
-            "b_failed_at": now,
-            "b_failure": row.failure.outcome.value,
-            "b_failure_detail": row.failure.detail,
-        }
-        for row in ordered
-        if row.failure is not None
-    ]
-    changed = len(revisited) + (conn.execute(_POSTPONE, waiting).rowcount if waiting else 0)
-    return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)
-
-
 def _postponed_values(row: Postponed) -> dict[str, Any]:
     return {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
+
+
+class UrlEndings:
+    """The ends of URLs' leases without a saved page. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
+        """Give leased rows their outcomes and count them, in one commit. Returns the rows changed.
+
+        A row under a revisit keeps its outcome; what the revisit showed is noted (`revisits`).
+        """
+        with writing(self._engine) as conn:
+            return end(conn, endings, now)
+
+    def postpone(self, rows: Sequence[Postponed], *, now: datetime) -> int:
+        """Make leased rows due at a later time; a failed revisit is planned again. Returns the rows changed."""
+        with writing(self._engine) as conn:
+            failures = {(row.id, row.fence): row for row in rows if row.failure is not None}
+            leased_rows = conn.execute(_LEASED_ROWS, {"b_ids": [id_ for id_, _ in failures]}).all() if failures else []
+            revisited = {(row.id, row.fence): row for row in leased_rows if revisits.is_revisit(row) and (row.id, row.fence) in failures}
+            ended = [(row, failures[key]) for key, row in revisited.items()]
+            revisits.end(
+                conn, [EndedRevisit(row, failed.failure, failed.next_at) for row, failed in ended if failed.failure is not None], now
+            )
+            ordered = sorted((row for row in rows if (row.id, row.fence) not in revisited), key=lambda row: row.id)
+            waiting = [_postponed_values(row) for row in ordered if row.failure is None]
+            failed = [
+                {
+                    **_postponed_values(row),
+                    "b_failed_at": now,
+                    "b_failure": row.failure.outcome.value,
+                    "b_failure_detail": row.failure.detail,
+                }
+                for row in ordered
+                if row.failure is not None
+            ]
+            changed = len(revisited) + (conn.execute(_POSTPONE, waiting).rowcount if waiting else 0)
+            return changed + (conn.execute(_POSTPONE_FAILED, failed).rowcount if failed else 0)

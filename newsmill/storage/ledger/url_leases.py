@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import Engine, String, bindparam, case, exists, func, or_, select, update
 
 from newsmill.model import Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.clock import MAX_ROW_WAIT
 from newsmill.storage.columns import load_hint
+from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import revisits
 from newsmill.storage.ledger.segments import insert_segment
 from newsmill.storage.schema import hosts, ledger
@@ -116,15 +117,6 @@ _EXPIRE = (
 )
 
 
-def lease_urls(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime, source: str | None) -> list[LeasedUrl]:
-    values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
-    values |= {"b_latest": now + MAX_ROW_WAIT}
-    statement = _LEASE_URLS if source is None else _LEASE_URLS_OF_SOURCE
-    values |= {} if source is None else {"b_source": source}
-    rows = sorted(conn.execute(statement, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
-    return [_to_leased_url(row) for row in rows]
-
-
 def _to_leased_url(row: AnyRow) -> LeasedUrl:
     is_revisit = revisits.is_revisit(row)
     return LeasedUrl(
@@ -147,38 +139,62 @@ def _to_leased_url(row: AnyRow) -> LeasedUrl:
     )
 
 
-def find_awaited_rows(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
-    if not rows:
-        return set()
-    waiting = {(row.id, row.fence) for row in conn.execute(_AWAITED_ROWS, {"b_ids": [id_ for id_, _ in rows]})}
-    return {id_ for id_, fence in rows if (id_, fence) in waiting}
+class UrlLeases:
+    """The crawler's leases of URLs. Every call may raise ServiceError."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:
-    insert_segment(conn, segment)
-    values = [
-        {
-            "b_id": row.id,
-            "b_fence": row.fence,
-            "b_now": now,
-            "b_segment": segment.id,
-            "b_offset": row.offset,
-            "b_url": row.url,
-            "b_status": row.status,
-            "b_etag": row.etag,
-            "b_last_modified": row.last_modified,
-            "b_rendering": row.rendering,
-            "b_parts": list(row.parts),
-        }
-        for row in sorted(rows, key=lambda row: row.id)
-    ]
-    return conn.execute(_SAVE, values).rowcount if values else 0
+    def lease(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None) -> list[LeasedUrl]:
+        """Up to `limit` due rows of a leased host (of one source, if given), by rank, then by due time.
 
+        Empty when the host's lease has ended.
+        """
+        with writing(self._engine) as conn:
+            values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
+            values |= {"b_latest": now + MAX_ROW_WAIT}
+            statement = _LEASE_URLS if source is None else _LEASE_URLS_OF_SOURCE
+            values |= {} if source is None else {"b_source": source}
+            rows = sorted(conn.execute(statement, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
+            return [_to_leased_url(row) for row in rows]
 
-def release_urls(conn: Connection, rows: Sequence[LeasedUrl], now: datetime) -> int:
-    values = [{"b_id": row.id, "b_fence": row.fence, "b_now": now} for row in sorted(rows, key=lambda row: row.id)]
-    return conn.execute(_RELEASE_URL, values).rowcount if values else 0
+    def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
+        """Record a segment and make its rows `fetched`, in one commit. Call it when the file is on disk. Returns the rows changed."""
+        with writing(self._engine) as conn:
+            insert_segment(conn, segment)
+            values = [
+                {
+                    "b_id": row.id,
+                    "b_fence": row.fence,
+                    "b_now": now,
+                    "b_segment": segment.id,
+                    "b_offset": row.offset,
+                    "b_url": row.url,
+                    "b_status": row.status,
+                    "b_etag": row.etag,
+                    "b_last_modified": row.last_modified,
+                    "b_rendering": row.rendering,
+                    "b_parts": list(row.parts),
+                }
+                for row in sorted(rows, key=lambda row: row.id)
+            ]
+            return conn.execute(_SAVE, values).rowcount if values else 0
 
+    def find_awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]:
+        """Of rows (id, fence), the ids that were not leased again, saved or ended since: their pages can still be saved."""
+        with reading(self._engine) as conn:
+            if not rows:
+                return set()
+            waiting = {(row.id, row.fence) for row in conn.execute(_AWAITED_ROWS, {"b_ids": [id_ for id_, _ in rows]})}
+            return {id_ for id_, fence in rows if (id_, fence) in waiting}
 
-def expire_leases(conn: Connection, now: datetime) -> int:
-    return len(conn.execute(_EXPIRE, {"b_now": now}).all())
+    def release(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
+        """Release leased rows that were not tried (a clean stop, or pages behind a listing): due at once, no attempt counted."""
+        with writing(self._engine) as conn:
+            values = [{"b_id": row.id, "b_fence": row.fence, "b_now": now} for row in sorted(rows, key=lambda row: row.id)]
+            return conn.execute(_RELEASE_URL, values).rowcount if values else 0
+
+    def expire(self, *, now: datetime) -> int:
+        """Rows whose crawler died while fetching are due again."""
+        with writing(self._engine) as conn:
+            return len(conn.execute(_EXPIRE, {"b_now": now}).all())

@@ -240,7 +240,7 @@ async def get_explanation(request: Request, context: Context, url: Url) -> Respo
 def explain_page(context: AppContext, url: str) -> ExtractionResult:
     """Extract the archived page of the URL. Raises HTTPException 404 and 409, ServiceError."""
     document = context.documents.get(url)
-    trace = context.ledger.trace(document.requested_url if document else url)
+    trace = context.ledger.traces.get(document.requested_url if document else url)
     if trace is None:
         raise HTTPException(404, "Newsmill has not seen this URL; POST /api/v1/urls submits it")
     try:

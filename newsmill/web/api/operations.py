@@ -54,7 +54,7 @@ class OutcomeDescription(BaseModel):
 @ledger_router.get("/progress")
 def get_progress(context: Context, source: SourceName = None) -> LedgerProgress:
     """Count pages by state and outcome."""
-    return LedgerProgress.model_validate(context.ledger.progress(*(() if source is None else (source,))))
+    return LedgerProgress.model_validate(context.ledger.progress.count(*(() if source is None else (source,))))
 
 
 @ledger_router.get("/counts")
@@ -69,7 +69,7 @@ def list_counts(
     """Count the outcomes of URLs, newest day first, 10,000 counts per page. A page counts on the day of its last outcome, a listing on each
     check."""
     first = since or (context.now() - DEFAULT_PERIOD).date()
-    counts = context.ledger.sum_counters(by, since=first, until=until, source=source, limit=MAX_COUNTS + 1, offset=cursor)
+    counts = context.ledger.counters.sum(by, since=first, until=until, source=source, limit=MAX_COUNTS + 1, offset=cursor)
     return ItemList[CounterRow](items=tuple(counts[:MAX_COUNTS]), next=str(cursor + MAX_COUNTS) if len(counts) > MAX_COUNTS else None)
 
 
@@ -84,7 +84,7 @@ def list_outcomes() -> ItemList[OutcomeDescription]:
 @ledger_router.get("/trace", responses=error_responses(404))
 def get_trace(context: Context, url: Url) -> Trace:
     """Get everything known about a URL, in any spelling."""
-    found = context.ledger.trace(url)
+    found = context.ledger.traces.get(url)
     if found is None:
         raise HTTPException(404, "Newsmill has not seen this URL; POST /api/v1/urls submits it")
     return found
@@ -99,7 +99,7 @@ def list_traces(
     cursor: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the previous page.")] = 0,
 ) -> ItemList[Trace]:
     """List URLs in the order they were found, optionally of one outcome or source."""
-    found = context.ledger.traces(outcome=outcome, source=source, limit=limit, after=cursor)
+    found = context.ledger.traces.list_all(outcome=outcome, source=source, limit=limit, after=cursor)
     return ItemList[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
@@ -124,14 +124,14 @@ class QuarantineResponse(BaseModel):
 @quarantine_router.get("")
 def list_quarantined(context: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> ItemList[Trace]:
     """List the quarantined pages with their stage and reason (`detail`)."""
-    found = context.ledger.quarantined(limit=limit, after=cursor)
+    found = context.ledger.traces.list_quarantined(limit=limit, after=cursor)
     return ItemList[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
 @quarantine_router.get("/page", responses=error_responses(404))
 def get_quarantined(context: Context, url: Url) -> Trace:
     """Get a quarantined page."""
-    found = context.ledger.trace(url)
+    found = context.ledger.traces.get(url)
     if found is None or found.state is not State.QUARANTINED:
         raise HTTPException(404, "this URL is not in quarantine; /api/v1/ledger/trace shows its state")
     return found
@@ -140,13 +140,13 @@ def get_quarantined(context: Context, url: Url) -> Trace:
 @quarantine_router.post("/retry", dependencies=[Depends(require_scope(Scope.WRITE))], responses=error_responses(403))
 def retry_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
     """Requeue quarantined pages; each has three attempts again."""
-    return QuarantineResponse(changed=context.ledger.retry_quarantined(pages.urls, now=context.now()))
+    return QuarantineResponse(changed=context.ledger.retries.retry_quarantined(pages.urls, now=context.now()))
 
 
 @quarantine_router.post("/drop", dependencies=[Depends(require_scope(Scope.ADMIN))], responses=error_responses(403))
 def drop_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
     """Drop quarantined pages permanently, with outcome `discarded`. The archived pages remain."""
-    return QuarantineResponse(changed=context.ledger.discard(pages.urls, now=context.now()))
+    return QuarantineResponse(changed=context.ledger.retries.discard(pages.urls, now=context.now()))
 
 
 # ---- health ------------------------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def get_health(context: Context) -> HealthResponse:
         version=__version__,
         now=context.now(),
         documents=context.documents.estimate_count()[0],
-        pending=context.ledger.progress().pending,
+        pending=context.ledger.progress.count().pending,
         queue=depth,
         redis=depth is not None,
         processes=tuple(list_live_processes(context.engine, now=context.now())),
@@ -237,7 +237,7 @@ def format_metric(metric: Metric) -> str:
 
 def read_metrics(context: AppContext) -> Iterator[Metric]:
     """The metrics. A figure that is not known now, such as the length of the queue of a Redis that does not answer, is left out."""
-    progress, statistics = context.ledger.progress(), OperationStatistics(context.engine)
+    progress, statistics = context.ledger.progress.count(), OperationStatistics(context.engine)
     space, disk = statistics.space(), context.archive.disk_usage()
     newest = context.documents.newest_time()
     roles = Counter(process.role for process in list_live_processes(context.engine, now=context.now()))

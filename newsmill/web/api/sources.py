@@ -320,7 +320,7 @@ class SourceDetails(BaseModel):
 @router.get("")
 def list_sources(context: Context, limit: Limit = 50, cursor: Cursor = None) -> ItemList[ListedSource]:
     """List sources by name with their states, paused ones included."""
-    following = [source for source in context.ledger.sources() if cursor is None or source.name > cursor]
+    following = [source for source in context.ledger.sources.list_all() if cursor is None or source.name > cursor]
     page = following[:limit]
     return ItemList[ListedSource](items=to_listed(context, page), next=page[-1].name if len(following) > limit else None)
 
@@ -329,9 +329,9 @@ def list_sources(context: Context, limit: Limit = 50, cursor: Cursor = None) -> 
 def get_source(context: Context, name: Name) -> SourceDetails:
     """Get a source with its settings, state, progress and listings."""
     source = get_existing(context, name)
-    progress = LedgerProgress.model_validate(context.ledger.progress(source.name))
-    rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
-    listings = tuple(context.ledger.listings(source.name))
+    progress = LedgerProgress.model_validate(context.ledger.progress.count(source.name))
+    rendered = context.ledger.rendering.count_rendered(source.name).get(source.name, 0)
+    listings = tuple(context.ledger.traces.list_listings(source.name))
     health = to_health(SourceHealthReader(context.engine).read(source, now=context.now()))
     alarms = tuple(to_alarm(alarm) for alarm in SourceAlarms(context.engine).list_history(source.name))
     weeks = CompletenessReader(context.engine).read([source.name], context.now())[source.name]
@@ -350,18 +350,18 @@ def get_source(context: Context, name: Name) -> SourceDetails:
 def add_source(request: Request, response: Response, context: Context, caller: Writer, plan: SourceRequest) -> SourceResponse:
     """Add a source. Newsmill finds its feeds, sitemaps and sections, and fetches them after this response."""
     name = plan.name or default_name(plan)
-    if context.ledger.source(name) is not None:
+    if context.ledger.sources.get(name) is not None:
         raise HTTPException(409, f"source {name!r} exists already; PATCH changes it")
     source = build_source(request, caller, plan, name, plan.to_table())
     refuse_followed_url(context, source, None)
-    context.ledger.put_source(source, now=context.now())
+    context.ledger.sources.put(source, now=context.now())
     response.headers["Location"] = f"/api/v1/sources/{source.name}"
     return to_response(source)
 
 
 def refuse_followed_url(context: Context, source: Source, before: Source | None) -> None:
     """Raises HTTPException 409 if a URL of a new or changed source belongs to another one."""
-    if other := find_follower(context.ledger.sources(), source, before):
+    if other := find_follower(context.ledger.sources.list_all(), source, before):
         raise HTTPException(409, f"source {other!r} follows a URL of this one already, and a URL belongs to one source; PATCH changes it")
 
 
@@ -389,9 +389,9 @@ def change_source(request: Request, context: Context, caller: Writer, name: Name
     after = build_source(request, caller, plan, plan.name or before.name, plan.update(to_table(before)))
     refuse_followed_url(context, after, before)
     if after.name == before.name:
-        context.ledger.put_source(after, now=context.now())
+        context.ledger.sources.put(after, now=context.now())
         return to_response(after)
-    if context.ledger.source(after.name) is not None:
+    if context.ledger.sources.get(after.name) is not None:
         raise HTTPException(409, f"source {after.name!r} exists already; choose another name")
     SourceChanges(context.engine).rename(replace(after, name=before.name), after.name, now=context.now())
     while index_pending(context.engine):  # the search index holds the names
@@ -427,14 +427,14 @@ def resume_source(context: Context, caller: Writer, name: Name) -> SourceRespons
 
 
 def get_existing(context: Context, name: str) -> Source:
-    source = context.ledger.source(name)
+    source = context.ledger.sources.get(name)
     if source is None:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; GET /api/v1/sources lists all")
     return source
 
 
 def set_enabled(context: Context, name: str, enabled: bool) -> SourceResponse:
-    context.ledger.set_enabled(get_existing(context, name).name, enabled, now=context.now())
+    context.ledger.sources.set_enabled(get_existing(context, name).name, enabled, now=context.now())
     return to_response(get_existing(context, name))
 
 

@@ -77,7 +77,7 @@ def submit_urls(
     outcome `bad_url`."""
     guard = Guard.from_networks(request.app.state.config.allow_nets)
     check_urls(body.urls, guard)
-    if body.source is not None and context.ledger.source(body.source) is None:
+    if body.source is not None and context.ledger.sources.get(body.source) is None:
         raise HTTPException(422, f"source: {body.source[:100]!r} does not exist; GET /api/v1/sources lists all")
     webhook = None
     if body.webhook:
@@ -195,7 +195,7 @@ def store_body(context: AppContext, kind: str, body: bytes, source: str | None) 
     now = context.now()
     pages = read_warc(body, source, now) if kind == WARC_TYPE else read_json(body, now)
     for name in sorted({page.source for page in pages if page.source is not None}):
-        if context.ledger.source(name) is None:
+        if context.ledger.sources.get(name) is None:
             raise HTTPException(422, f"source: {name[:100]!r} does not exist; GET /api/v1/sources lists all")
     return store_pages(context, make_enqueue(context.settings), pages, found_by="api")
 

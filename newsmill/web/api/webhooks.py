@@ -86,7 +86,7 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     checks each connection."""
     if reason := find_target_refusal(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {reason}")
-    if webhook.source is not None and context.ledger.source(webhook.source) is None:
+    if webhook.source is not None and context.ledger.sources.get(webhook.source) is None:
         raise HTTPException(422, f"source: {webhook.source[:100]!r} does not exist; GET /api/v1/sources lists all")
     query = (webhook.query or "").strip() or None
     if query and (reason := context.search.find_useless(query)):

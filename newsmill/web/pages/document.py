@@ -153,7 +153,7 @@ def get_document(request: Request, document_id: str) -> Document:
 def reextract_page(request: Request, document: Document) -> ExtractionResult:
     """Extract the archived page again. Raises NewsmillError when the page cannot be read, HTTPException 503 when too many requests wait."""
     context: AppContext = request.app.state.context
-    trace = context.ledger.trace(document.requested_url) or context.ledger.trace(document.url)
+    trace = context.ledger.traces.get(document.requested_url) or context.ledger.traces.get(document.url)
     if trace is None:
         raise NewsmillError(f"{document.url}: the archive does not contain this page")
     result: ExtractionResult = from_thread.run(

@@ -94,7 +94,7 @@ def read_fetching(context: AppContext, view: PageView) -> dict[str, Any]:
     return {
         "stored_count": stored,
         "stored": view.words.number(stored) if is_exact else view.words("home.about", n=view.words.number(stored)),
-        "pending": context.ledger.progress().pending,
+        "pending": context.ledger.progress.count().pending,
         "sources": len(statistics.names()),
         "last_day": sum(row.n for row in statistics.per_hour(view.now - timedelta(hours=24))),
         "fetching": OperationStatistics(context.engine).list_fetching_hosts(MAX_HOSTS),

@@ -36,10 +36,10 @@ def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 
     view, operation = PageView(request), OperationStatistics(context.engine)
     since = view.now.date() - timedelta(days=PERIOD_DAYS - 1)
     processes = list_live_processes(context.engine, now=view.now)
-    quarantined = context.ledger.quarantined(limit=MAX_QUARANTINED + 1, after=after)
+    quarantined = context.ledger.traces.list_quarantined(limit=MAX_QUARANTINED + 1, after=after)
     return view.page(
         "operations.html",
-        pending=context.ledger.progress().pending,
+        pending=context.ledger.progress.count().pending,
         states={state.value: n for state, n in operation.count_by_state().items()},
         doubtful=context.documents.count_doubtful(),
         depth=read_queue_depth(context),
@@ -70,17 +70,17 @@ def change_quarantine(request: Request, do: Annotated[Literal["retry", "retry-al
     context: AppContext = request.app.state.context
     if do == "drop":
         require_scope(Scope.ADMIN)(request)  # dropping is final, so it needs the same scope as in the API
-        return _redirect_with_notice("drop", context.ledger.discard(url[:BATCH_SIZE], now=context.now()))
+        return _redirect_with_notice("drop", context.ledger.retries.discard(url[:BATCH_SIZE], now=context.now()))
     if do == "retry":
-        return _redirect_with_notice("retry", context.ledger.retry_quarantined(url[:BATCH_SIZE], now=context.now()))
+        return _redirect_with_notice("retry", context.ledger.retries.retry_quarantined(url[:BATCH_SIZE], now=context.now()))
     return _redirect_with_notice("retry", retry_all(context))
 
 
 def retry_all(context: AppContext) -> int:
     """Requeue every page that is in quarantine now; the number of pages. A page that returns meanwhile is left."""
     requeued = after = 0
-    while batch := context.ledger.quarantined(limit=BATCH_SIZE, after=after):
-        requeued += context.ledger.retry_quarantined([trace.url for trace in batch], now=context.now())
+    while batch := context.ledger.traces.list_quarantined(limit=BATCH_SIZE, after=after):
+        requeued += context.ledger.retries.retry_quarantined([trace.url for trace in batch], now=context.now())
         after = batch[-1].id
     return requeued
 
@@ -92,7 +92,7 @@ def show_url(request: Request, url: str = "") -> Response:
     view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
-            trace = context.ledger.trace(add_scheme(url.strip()))
+            trace = context.ledger.traces.get(add_scheme(url.strip()))
             problem, status = (None, 200) if trace else (view.words("url.unknown"), 404)
         except UrlError as error:
             problem, status = view.words("url.invalid", why=view.translate(str(error))), 422
@@ -104,7 +104,7 @@ def retry_url(request: Request, url: Annotated[str, Form(max_length=MAX_URL_CHAR
     """Requeue one URL."""
     context: AppContext = request.app.state.context
     try:
-        n = context.ledger.retry(now=context.now(), urls=[url])
+        n = context.ledger.retries.retry(now=context.now(), urls=[url])
     except UrlError as error:
         raise HTTPException(422, f"url: {error}") from None
     return _redirect_with_notice("retry", n)

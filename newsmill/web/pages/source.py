@@ -65,9 +65,9 @@ def change_state(request: Request, name: str, do: Literal["pause", "resume", "re
     context: AppContext = request.app.state.context
     get_source(context, name)
     if do == "read":
-        context.ledger.read_listings(name, now=context.now())
+        context.ledger.sources.make_listings_due(name, now=context.now())
         return RedirectResponse(f"/sources/{name}?done=due", 303)
-    context.ledger.set_enabled(name, do == "resume", now=context.now())
+    context.ledger.sources.set_enabled(name, do == "resume", now=context.now())
     return RedirectResponse(f"/sources/{name}?done={'resumed' if do == 'resume' else 'paused'}", 303)
 
 
@@ -90,16 +90,16 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
         return render_source(request, name, status=422, values=values, problem=PageView(request).describe_refusal(error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
-    if other := find_follower(context.ledger.sources(), after, before):
+    if other := find_follower(context.ledger.sources.list_all(), after, before):
         problem = PageView(request).words("sources.followed", name=other)
         return render_source(request, name, status=409, values=values, problem=problem)
-    context.ledger.put_source(after, now=context.now())
+    context.ledger.sources.put(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 
 
 def get_source(context: AppContext, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
-    source = context.ledger.source(name)
+    source = context.ledger.sources.get(name)
     if source is None:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
     return source
@@ -124,9 +124,9 @@ def render_source(
     rows = statistics.list_sources(view.now.date(), name)
     if not rows:
         raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
-    stats, progress, documents = rows[0], context.ledger.progress(name), statistics.newest(MAX_DOCUMENTS, name)
+    stats, progress, documents = rows[0], context.ledger.progress.count(name), statistics.newest(MAX_DOCUMENTS, name)
     max_listings, max_polls, max_traces = (MAX_ALL if show == table else MAX_ROWS for table in ("listings", "schedule", "recent"))
-    listings = [trace for trace in context.ledger.listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
+    listings = [trace for trace in context.ledger.traces.list_listings(name, limit=max_listings + 1) if trace.kind is not Kind.SPIDER]
     polls = read_schedule(context, stats.source).by_time
     recent = operation.recent(name, max_traces + 1)
     plan = describe_plan(stats.source, view.words)
@@ -140,7 +140,7 @@ def render_source(
         stored=context.documents.count(name),
         found=progress.pages,
         pending=progress.pending,
-        rendered=context.ledger.count_rendered(name).get(name, 0),
+        rendered=context.ledger.rendering.count_rendered(name).get(name, 0),
         completeness=choose_week(CompletenessReader(context.engine).read([name], view.now)[name]),
         ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
@@ -173,7 +173,7 @@ def read_spider(context: AppContext, source: Source) -> dict[str, Any] | None:
     """The last run of the source's spider, and the end of its log if this machine has it; None for a source without a spider."""
     if source.spider is None:
         return None
-    trace = context.ledger.trace(urls.make_spider_url(source.name))
+    trace = context.ledger.traces.get(urls.make_spider_url(source.name))
     return {"trace": trace, "log": read_log_end(spider_log(context.settings, source.name))}
 
 
@@ -228,7 +228,7 @@ def preview_or_save(request: Request, name: str, form: FormData) -> Response:
         return render_source(request, name, status=422, rules=values, problem=PageView(request).describe_refusal(error))
     except HTTPException as error:  # the executor is busy; the submitted text must not be lost
         return render_source(request, name, status=error.status_code, rules=values, problem=PageView(request).translate(str(error.detail)))
-    context.ledger.put_source(after, now=context.now())
+    context.ledger.sources.put(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 

@@ -49,7 +49,7 @@ def read_health(context: AppContext, sources: Sequence[Source], words: Translati
 def list_problems(context: AppContext, words: Translations, now: datetime) -> list[HealthView]:
     """The sources that an administrator should look at, those with a proven cause first."""
     reader = SourceHealthReader(context.engine)
-    healths = reader.read_all(context.ledger.sources({*reader.list_problem_names(), *reader.list_failing_names()}), now=now)
+    healths = reader.read_all(context.ledger.sources.list_all({*reader.list_problem_names(), *reader.list_failing_names()}), now=now)
     healths = dict(sorted(healths.items(), key=lambda pair: not pair[1].is_problem))
     return [describe_health(name, health, words, now) for name, health in healths.items() if health.is_problem or health.failure]
 

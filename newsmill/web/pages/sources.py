@@ -69,13 +69,13 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
         )
     except ConfigError as error:
         return render_sources(request, status=422, values=values, problem=PageView(request).describe_refusal(error))
-    if context.ledger.source(source.name) is not None:
+    if context.ledger.sources.get(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
         return render_sources(request, status=409, values=values, problem=problem)
-    if other := find_follower(context.ledger.sources(), source):
+    if other := find_follower(context.ledger.sources.list_all(), source):
         problem = PageView(request).words("sources.followed", name=other)
         return render_sources(request, status=409, values=values, problem=problem)
-    context.ledger.put_source(source, now=context.now())
+    context.ledger.sources.put(source, now=context.now())
     return RedirectResponse(f"/sources/{source.name}?done=added", 303)
 
 
@@ -150,7 +150,7 @@ def add_inspected(request: Request, key: str) -> Response:
         return render_inspection(request, submitted, status=422, problem=PageView(request).describe_refusal(error))
     if addition is None or addition.source is None or addition.action not in (Action.NEW, Action.EXTENDED):
         return render_inspection(request, submitted, status=409)
-    context.ledger.put_source(addition.source, now=context.now())
+    context.ledger.sources.put(addition.source, now=context.now())
     return RedirectResponse(f"/sources/{addition.name}?done={'added' if addition.action is Action.NEW else 'extended'}", 303)
 
 
@@ -167,7 +167,7 @@ def decide_addition(context: AppContext, submitted: SubmittedInspection, inspect
     if not inspection.can_follow:
         return None
     given = {key: submitted.values[key] for key in ("every", "language") if submitted.values.get(key)}
-    known = SourceIndex(context.ledger.sources())
+    known = SourceIndex(context.ledger.sources.list_all())
     return plan_addition(known, inspection.plan | given, get_article_host(inspection) or "", submitted.values.get("name") or None)
 
 

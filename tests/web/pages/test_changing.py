@@ -34,7 +34,7 @@ def test_payloads_stay_text_wherever_they_stand(web: RunningApp) -> None:
         "\u202eevil",
     ]
     mill = Mill(web.context.ledger, now=web.context.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
     hostile = " ".join(payloads)
     names = ("title", "description", "site_name", "section", "license", "is_free_reason", "extractor", "article_type")
     fields = dict.fromkeys(names, hostile)
@@ -73,17 +73,17 @@ def test_payloads_stay_text_wherever_they_stand(web: RunningApp) -> None:
 
 
 def test_a_stranger_reads_and_changes_nothing(web: RunningApp) -> None:
-    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    web.context.ledger.sources.put(SOURCE, now=web.context.now())
     assert not read(web.stranger, "/sources/paper").xpath("//main//form")
     for path in ("/sources", "/sources/paper", "/sources/paper/state", "/sources/paper/rules", "/ops/quarantine", "/ops/retry"):
         assert web.stranger.post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code in (401, 403), path
         assert web.browser("read").post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code == 403, path
-    assert web.context.ledger.source("paper") == SOURCE
+    assert web.context.ledger.sources.get("paper") == SOURCE
 
 
 def test_who_may_write_may_not_write_what_runs(web: RunningApp) -> None:
     """Patterns and selectors run as written: they are for those who may do everything, as in the API."""
-    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    web.context.ledger.sources.put(SOURCE, now=web.context.now())
     client = web.browser("write")
     page = read(client, "/sources/paper")
     form = {
@@ -96,24 +96,24 @@ def test_who_may_write_may_not_write_what_runs(web: RunningApp) -> None:
     assert client.post("/sources/paper", data=form | {"deny": "(a+)+$"}).status_code == 403
     assert client.post("/sources/paper/rules", data=form | {"do": "preview", "drop_lines": "(a+)+$"}).status_code == 403
     assert client.post("/ops/quarantine", data=form | {"do": "drop", "url": "https://paper.example/"}).status_code == 403
-    assert web.context.ledger.source("paper") == SOURCE
+    assert web.context.ledger.sources.get("paper") == SOURCE
     assert client.post("/sources/paper", data=form | {"every": "1h"}).status_code == 303
 
 
 def test_a_form_needs_its_token_and_its_own_origin(web: RunningApp) -> None:
-    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    web.context.ledger.sources.put(SOURCE, now=web.context.now())
     client = web.browser()
     assert client.post("/sources/paper/state", data={"do": "pause"}).status_code == 403
     form = {"do": "pause", "csrf": token(client, "/sources/paper")}
     assert client.post("/sources/paper/state", data=form, headers={"origin": "https://evil.example"}).status_code == 403
     assert client.post("/sources/paper/state", data=form).headers["location"] == "/sources/paper?done=paused"
     assert "paused" in text_of(read(client, "/sources/paper?done=paused"))
-    assert web.context.ledger.sources()[0].enabled is False
+    assert web.context.ledger.sources.list_all()[0].enabled is False
 
 
 def test_the_answer_to_a_form_has_the_links_of_its_page(web: RunningApp) -> None:
     """The language and the preferences can also be changed where the path of the form is no page."""
-    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    web.context.ledger.sources.put(SOURCE, now=web.context.now())
     client = web.browser()
     form = {"csrf": token(client, "/sources")}
     search = client.post("/searches", data=form | {"q": "harbour", "name": "Ports"}).headers["location"].partition("?")[0]
@@ -161,7 +161,7 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
         "feeds": "https://www.paper.example/rss\n\n",
     }
     assert client.post("/sources/paper-example", data=plan).headers["location"].endswith("?done=changed")
-    changed = web.context.ledger.source("paper-example")
+    changed = web.context.ledger.sources.get("paper-example")
     assert changed is not None
     assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
         None,
@@ -176,18 +176,18 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     assert client.post("/sources/paper-example", data=fresh).status_code == 303
     assert "30 minutes" in text_of(read(client, "/sources/paper-example"))
     assert client.post("/sources/paper-example", data=plan).status_code == 303
-    web.context.ledger.put_source(replace(SOURCE, name="gazette", homepage="https://gazette.example/"), now=web.context.now())
+    web.context.ledger.sources.put(replace(SOURCE, name="gazette", homepage="https://gazette.example/"), now=web.context.now())
     taken = client.post("/sources/paper-example", data=plan | {"homepage": "https://gazette.example/"}, headers=HTML)
     assert taken.status_code == 409 and "“gazette” follows this URL already" in taken.text
-    assert web.context.ledger.source("paper-example") == changed
+    assert web.context.ledger.sources.get("paper-example") == changed
 
 
 def test_figures_agree_with_their_labels(web: RunningApp) -> None:
     mill = Mill(web.context.ledger, now=web.context.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
     client = web.browser()
     assert "Documents0" in text_of(read(client, "/")) and "Source1" in text_of(read(client, "/"))
-    mill.ledger.add(links(1), now=mill.now)
+    mill.ledger.links.add(links(1), now=mill.now)
     (claim,) = mill.claim(mill.save([row for row in mill.lease() if row.kind is Kind.PAGE]))
     mill.store(good(claim))
     german = text_of(read(client, "/sources/paper?lang=de"))
@@ -196,12 +196,12 @@ def test_figures_agree_with_their_labels(web: RunningApp) -> None:
 
 def test_a_url_that_is_tried_again_says_why(web: RunningApp) -> None:
     mill = Mill(web.context.ledger, now=web.context.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
-    mill.ledger.add(links(2), now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
+    mill.ledger.links.add(links(2), now=mill.now)
     refused, waiting = (row for row in mill.lease() if row.kind is Kind.PAGE)
     failure, later = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403"), mill.now + timedelta(minutes=10)
     postponed = Postponed(refused.id, refused.fence, later, "http_error: HTTP 403", failure=failure)
-    mill.ledger.postpone([postponed, Postponed(waiting.id, waiting.fence, later, "the fetch was interrupted")], now=mill.now)
+    mill.ledger.url_endings.postpone([postponed, Postponed(waiting.id, waiting.fence, later, "the fetch was interrupted")], now=mill.now)
     client = web.browser()
     assert re.search(
         r"Last failed attempt.* · HTTP error: .*HTTP 403 · failing since ", text_of(read(client, f"/ops/url?url={refused.url}"))
@@ -213,11 +213,11 @@ def test_a_url_that_is_tried_again_says_why(web: RunningApp) -> None:
 
 def test_the_share_of_rendered_pages_and_the_key_stand_on_the_page_of_the_source(web: RunningApp) -> None:
     mill = Mill(web.context.ledger, now=web.context.now())
-    mill.ledger.put_source(replace(SOURCE, render=Render.AUTO), now=mill.now)
-    mill.ledger.add(links(4), now=mill.now)
+    mill.ledger.sources.put(replace(SOURCE, render=Render.AUTO), now=mill.now)
+    mill.ledger.links.add(links(4), now=mill.now)
     rows = [row for row in mill.lease() if row.kind is Kind.PAGE]
     segment = Segment("20261125T120000Z-0000000a", 1, 1000, mill.now)
-    mill.ledger.save_segment(segment, [replace(saved(rows[0], 0), rendering=Rendering.DONE)], now=mill.now)
+    mill.ledger.url_leases.save_segment(segment, [replace(saved(rows[0], 0), rendering=Rendering.DONE)], now=mill.now)
     client = web.browser()
     page = read(client, "/sources/paper")
     assert "Rendered in a browser1 · 25 %" in text_of(page)
@@ -226,13 +226,13 @@ def test_the_share_of_rendered_pages_and_the_key_stand_on_the_page_of_the_source
     assert "Browserrendered" in text_of(read(client, f"/ops/url?url={rows[0].url}"))
     form = {"csrf": token(client, "/sources"), "homepage": f"{SITE}/", "every": "1h", "delay": "1", "render": "always"}
     assert client.post("/sources/paper", data=form).headers["location"] == "/sources/paper?done=changed"
-    changed = web.context.ledger.source("paper")
+    changed = web.context.ledger.sources.get("paper")
     assert changed is not None and changed.render is Render.ALWAYS
     assert client.post("/sources/paper", data=form | {"render": "maybe"}, headers=HTML).status_code == 422
 
 
 def test_what_may_be_missed_stands_on_the_page_and_in_the_api(web: RunningApp) -> None:
-    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    web.context.ledger.sources.put(SOURCE, now=web.context.now())
     client, week = web.browser(), get_week(web.context.now())
     row = {
         "source": "paper",
@@ -256,27 +256,27 @@ def test_what_may_be_missed_stands_on_the_page_and_in_the_api(web: RunningApp) -
 def test_rules_are_tried_before_they_are_used(filled: RunningApp) -> None:
     client = filled.browser()
     form = {"csrf": token(client, "/sources/aunebote"), "drop_lines": "Moskau hat solche.*", "fields": "title = h1", "do": "preview"}
-    before = filled.context.ledger.source("aunebote")
+    before = filled.context.ledger.sources.get("aunebote")
     answer = client.post("/sources/aunebote/rules", data=form, headers=HTML)
     page = html.document_fromstring(answer.text)
     assert answer.status_code == 200 and len(answer.content) <= MAX_BYTES
     assert [text_of(line)[:20] for line in page.xpath("//div[@class='diff']/del")] == ["-Moskau hat solche B"]
     assert page.xpath("string(//textarea[@name='drop_lines'])").strip() == form["drop_lines"]
-    assert filled.context.ledger.source("aunebote") == before
+    assert filled.context.ledger.sources.get("aunebote") == before
     wrong = client.post("/sources/aunebote/rules", data=form | {"drop_css": "a[", "do": "save"}, headers=HTML)
     (alert,) = html.document_fromstring(wrong.text).xpath("//*[@role='alert']")
     assert wrong.status_code == 422 and "Drop elements (CSS): expected a list of CSS selectors" in text_of(alert)
     assert client.post("/sources/aunebote/rules", data=form | {"do": "save"}).status_code == 303
-    after = filled.context.ledger.source("aunebote")
+    after = filled.context.ledger.sources.get("aunebote")
     assert before is not None and after is not None
     assert (after.rules.drop_lines, after.rules.fields) == (("Moskau hat solche.*",), {"title": "h1"})
     assert (after.expect, after.homepage, after.every) == (before.expect, before.homepage, before.every)
-    filled.context.ledger.put_source(before, now=NOON)
+    filled.context.ledger.sources.put(before, now=NOON)
 
 
 def test_quarantined_pages_are_retried_and_dropped(web: RunningApp) -> None:
     mill = Mill(web.context.ledger, now=web.context.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
+    mill.ledger.sources.put(SOURCE, now=mill.now)
     claims = mill.fetch(*links(3))
     mill.store(*(bad(claim, Outcome.TOO_DEEP, "nested deeper than 2,048 levels") for claim in claims))
     client = web.browser()
@@ -289,16 +289,16 @@ def test_quarantined_pages_are_retried_and_dropped(web: RunningApp) -> None:
     assert "1 page dropped" in text_of(read(client, dropped.headers["location"]))
     assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
     assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
-    assert web.context.ledger.quarantined() == []
+    assert web.context.ledger.traces.list_quarantined() == []
 
 
 def test_a_source_that_fails_says_so_on_every_page(web: RunningApp) -> None:
     ledger, now = web.context.ledger, web.context.now()
-    ledger.put_source(SOURCE, now=now)
+    ledger.sources.put(SOURCE, now=now)
     mill = Mill(ledger, now=now)
     assert read(web.browser(), "/sources/paper").xpath("string(//*[contains(@class, 'state')])") == "not read yet"
     failure = OutcomeRecord(Outcome.HTTP_ERROR, "HTTP 403")
-    ledger.postpone([Postponed(row.id, row.fence, now, failure=failure) for row in mill.lease()], now=now)
+    ledger.url_endings.postpone([Postponed(row.id, row.fence, now, failure=failure) for row in mill.lease()], now=now)
     for path in ("/sources", "/sources/paper"):  # and on the home page once the scheduler has looked at it (test_source_health)
         (text,) = read(web.browser(), path).xpath("//*[@class='state bad']/text()")
         assert text == f"blocked: HTTP 403 since {now:%H:%M}", path

@@ -172,7 +172,7 @@ def test_pages_in_german_have_no_english_of_the_program(filled: RunningApp, ids:
 
 
 def test_refused_forms_are_answered_in_german(web: RunningApp) -> None:
-    web.context.ledger.put_source(replace(SOURCE, name="paper"), now=web.context.now())
+    web.context.ledger.sources.put(replace(SOURCE, name="paper"), now=web.context.now())
     client = web.browser()
     client.headers["accept-language"] = "de"
     form = {"csrf": read(client, "/sources").xpath("//input[@name='csrf']/@value")[0], "homepage": "www.paper.example", "every": "15m"}

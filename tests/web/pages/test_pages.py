@@ -634,7 +634,7 @@ def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: Runni
 
 def test_a_hundred_sources_fill_several_pages(web: RunningApp) -> None:
     for number in range(100):
-        web.context.ledger.put_source(
+        web.context.ledger.sources.put(
             type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=web.context.now()
         )
     names, path = [], "/sources"

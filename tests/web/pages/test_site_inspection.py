@@ -86,14 +86,14 @@ def test_a_site_is_inspected_shown_and_added(web: RunningApp, inspect: Callable[
     client.cookies.delete("lang") if "lang" in client.cookies else None
     form = {"csrf": token(client, path)}
     assert client.post(path, data={}).status_code == 403
-    assert web.context.ledger.sources() == []
+    assert web.context.ledger.sources.list_all() == []
     assert client.post(path, data=form).headers["location"] == "/sources/paper-example?done=added"
-    assert [source.homepage for source in web.context.ledger.sources()] == [SITE]
+    assert [source.homepage for source in web.context.ledger.sources.list_all()] == [SITE]
     assert client.post(path, data=form, headers=HTML).status_code == 409  # followed already
     inspect(SiteInspection(f"{SITE}s/", Kind.SECTION, plan={"sections": [f"{SITE}s/"], "discover": False}))
     section = inspect_to_its_end(web)
     assert client.post(section, data=form).headers["location"] == "/sources/paper-example?done=extended"
-    assert web.context.ledger.sources()[0].sections == (f"{SITE}s/",)
+    assert web.context.ledger.sources.list_all()[0].sections == (f"{SITE}s/",)
 
 
 def test_what_cannot_be_followed_says_why_in_both_languages(web: RunningApp, inspect: Callable[[object], None]) -> None:
@@ -116,7 +116,7 @@ def test_what_cannot_be_followed_says_why_in_both_languages(web: RunningApp, ins
         assert advice in text_of(read(client, f"{inspect_to_its_end(web)}?lang=de")), failure
     inspect(NewsmillError("https://x.example cannot be inspected: no message"))
     assert "cannot be inspected" in client.get(inspect_to_its_end(web), headers=HTML).text
-    web.context.ledger.put_source(Source("paper-example", homepage="https://other.example/"), now=web.context.now())
+    web.context.ledger.sources.put(Source("paper-example", homepage="https://other.example/"), now=web.context.now())
     inspect(FOUND)
     assert "wählen Sie einen anderen Namen" in text_of(read(client, f"{inspect_to_its_end(web, name='paper-example')}?lang=de"))
 

@@ -23,11 +23,11 @@ DETAIL = "the run took longer than 1800 s; spider_limits.time raises the limit"
 def run_once(web: RunningApp) -> None:
     """A run of the spider that failed a minute ago."""
     ledger, at = web.context.ledger, web.context.now() - timedelta(minutes=1)
-    ledger.put_source(SPIDER, now=at)
-    (lease,) = ledger.lease_hosts("crawler", limit=9, seconds=60, now=at, spiders=True)
+    ledger.sources.put(SPIDER, now=at)
+    (lease,) = ledger.hosts.lease("crawler", limit=9, seconds=60, now=at, spiders=True)
     assert lease.host == make_spider_host("paper")
-    (row,) = ledger.lease_urls(lease.host, "crawler", limit=9, seconds=60, now=at)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.SPIDER_FAILED, DETAIL))], now=at)
+    (row,) = ledger.url_leases.lease(lease.host, "crawler", limit=9, seconds=60, now=at)
+    ledger.url_endings.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.SPIDER_FAILED, DETAIL))], now=at)
 
 
 def test_the_last_run_and_its_log_are_shown(web: RunningApp, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_form_keeps_the_spider(web: RunningApp) -> None:
     client = web.browser()
     form = {"csrf": token(client, "/sources/paper"), "every": "2h"}
     assert client.post("/sources/paper", data=form).status_code == 303
-    changed = web.context.ledger.source("paper")
+    changed = web.context.ledger.sources.get("paper")
     assert changed is not None and changed.every == timedelta(hours=2)
     assert (changed.spider, changed.spider_args) == (SPIDER.spider, SPIDER.spider_args)
 
@@ -64,6 +64,6 @@ def test_the_api_shows_the_class_and_keeps_the_arguments(web: RunningApp) -> Non
     assert answer["source"]["spider"] == "paper:PaperSpider"
     assert "hush" not in str(answer)
     assert client.patch("/api/v1/sources/paper", json={"every": "3h"}).status_code == 200
-    changed = web.context.ledger.source("paper")
+    changed = web.context.ledger.sources.get("paper")
     assert changed is not None and changed.spider_args == SPIDER.spider_args
     assert client.patch("/api/v1/sources/paper", json={"spider": "os:path"}).status_code == 422
