@@ -1,13 +1,9 @@
-"""The commands that read documents: `newsmill search`, `show`, `trace` (what happened to a URL), `explain` (why it has its text),
-`revisions` (the contents that a document has had), `mcp`."""
+"""The commands that read documents: `newsmill search`, `show`, `mcp`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -17,24 +13,14 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Json, complete_from, count_progress, format_count, note, now, print_json, print_table, printable
+from newsmill.cli.terminal import complete_from, count_progress, format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.records import to_record
 from newsmill.exports.streams import STREAMED_FORMATS, StreamedFormat
-from newsmill.intake import reextract
 from newsmill.model import (
-    OUTCOMES,
     Author,
-    Block,
     Document,
-    ExtractionResult,
-    Rendering,
-    Revision,
-    RevisionCause,
-    RevisionSummary,
-    State,
-    describe_failure,
 )
 from newsmill.model.document_fields import Use, list_fields
 from newsmill.search import indexer
@@ -43,11 +29,7 @@ from newsmill.search.parsed_query import QueryNote
 from newsmill.search.relevance import MatchScore
 from newsmill.search.results import Hit, Order, SearchResults
 from newsmill.search.search import Search
-from newsmill.similarity.revision_comparison import ChangeKind, ParagraphChange, compare_texts, compare_words
-from newsmill.site_inspection import add_scheme
 from newsmill.storage.database import Engine
-from newsmill.storage.ledger import Trace
-from newsmill.storage.revisions import Revisions
 
 MAX_FACET_MATCHES = 100_000  # the newest matches, whose values are counted: 60 MB
 QUERY_HELP = """Words (all must match, in any form), =exactly, "a phrase", begin*, NOT this, this OR that, (brackets), and source: lang:
@@ -265,130 +247,6 @@ def print_documents(documents: Iterable[Document]) -> None:
         print_table(("published", "lang", "words", "title and URL"), rows)
 
 
-# ---- trace and explain -------------------------------------------------------------------------------------------------------
-
-Url = Annotated[str, typer.Argument(metavar="URL", help="A URL in any spelling.")]
-
-
-def trace(url: Url, as_json: Json = False) -> None:
-    """Show what happened to one URL, step by step. Exits with 1 if Newsmill has not seen it."""
-    with context.open_context(configuration.load()) as store:
-        found = find_trace(store, url)
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(step)}" for at, step in list_steps(found)))
-        for step in list_next_steps(found, now()):
-            typer.echo(printable(f"next: {step}"))
-
-
-def find_trace(store: AppContext, url: str) -> Trace:
-    """The trace of a URL. Raises NewsmillError if the ledger has none, ConfigError if `url` is not a URL."""
-    try:
-        found = store.ledger.traces.get(add_scheme(url))
-    except UrlError as error:
-        raise ConfigError(str(error)) from None
-    if found is None and url.startswith("spider:"):
-        raise NewsmillError(f"the spider of source {url.removeprefix('spider:')!r} has not run")
-    if found is None:
-        raise NewsmillError(f"Newsmill has not seen {url}; run `newsmill submit {url}` to queue it")
-    return found
-
-
-def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
-    """What has happened to a URL, oldest first."""
-    origin = (
-        f"found by {trace.found_by}"
-        + (f" on {trace.found_on}" if trace.found_on else "")
-        + (f" for {trace.source}" if trace.source else "")
-    )
-    steps = [(trace.first_seen_at, f"{trace.kind} {trace.url} {origin}")]
-    if trace.fetched_at:
-        redirect = f", redirected to {trace.final_url}" if trace.final_url and trace.final_url != trace.url else ""
-        steps.append((trace.fetched_at, f"fetched: HTTP {trace.status}{redirect}"))
-        if trace.segment:
-            rendering = ", with the DOM that a browser rendered" if trace.rendering is Rendering.DONE else ""
-            parts = f", with {format_count(len(trace.parts), 'further page')}: {' '.join(trace.parts)}" if trace.parts else ""
-            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}{rendering}{parts}"))
-    if trace.outcome and trace.ended_at:
-        detail = f" ({trace.detail})" if trace.detail else ""
-        document = f"; document {trace.document_id}" if trace.document_id else ""
-        steps.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome].meaning}{detail}{document}"))
-    if (failure := trace.last_failure) is not None and trace.failed_at is not None:
-        since = f", failing since {trace.failing_since:%Y-%m-%d %H:%M:%S}" if trace.failing_since else ""
-        steps.append((trace.failed_at, f"failed: {describe_failure(failure)}{since}"))
-        steps.sort(key=lambda step: step[0])
-    return steps
-
-
-NEXT_STEPS = {
-    State.DUE: "a crawler fetches it",
-    State.FETCHING: "a crawler is fetching it",
-    State.FETCHED: "a worker extracts it",
-    State.PROCESSING: "a worker is extracting it",
-}
-
-
-def list_next_steps(trace: Trace, now: datetime) -> list[str]:
-    """What happens to a URL now or later."""
-    steps = []
-    if trace.state in NEXT_STEPS:
-        at = f" at {trace.next_at:%Y-%m-%d %H:%M:%S}" if trace.next_at > now and trace.state in (State.DUE, State.FETCHED) else ""
-        attempts = f" after {format_count(trace.attempts, 'attempt')}" if trace.attempts else ""
-        reason = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
-        steps.append(f"{NEXT_STEPS[trace.state]}{at}{attempts}{reason}")
-    if trace.revisit_at is not None:
-        steps.append(f"a crawler fetches it again at {trace.revisit_at:%Y-%m-%d %H:%M:%S}, to see whether it changed")
-    return steps
-
-
-def explain(url: Url, as_json: Json = False) -> None:
-    """Explain the text of a page: each block, kept or removed, by which layer and why. Also shows the provenance of each field.
-
-    Extracts the archived page again with the current code and changes nothing.
-    """
-    with context.open_context(configuration.load()) as store:
-        result = reextract.explain(store.ledger, store.archive, store.profiles, find_trace(store, url))
-    if as_json:
-        print_json(result)
-    else:
-        print_result(result)
-
-
-PATHS = {
-    "fast": "with the site profile alone (fast path)",
-    "unfit": "with full extraction: the page does not fit the site profile",
-    "agreed": "with both paths, as a check: the results agree",
-    "disagreed": "with both paths, as a check: the results differ, and full extraction counts",
-}
-
-
-def print_result(result: ExtractionResult) -> None:
-    """Print the outcome, the fields with their provenance, and the blocks in page order."""
-    outcome, detail = result.ending.outcome, result.ending.detail
-    typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome].meaning)}   ({result.seconds:.2f} s)")
-    if result.extraction_path is not None:
-        typer.echo(f"extracted {PATHS[result.extraction_path]}")
-    if result.document is not None:
-        names = ("title", "description", *SHOWN_FIELDS)
-        values = [(name, format_value(getattr(result.document, name)), result.document.provenance.get(name)) for name in names]
-        print_table(("field", "value", "from"), [row for row in values if row[1] is not None])
-    for page, group in groupby(result.list_blocks(), key=itemgetter(0)):
-        if page is not None:
-            typer.echo(f"page {printable(page)}")
-        for _, block in group:
-            typer.echo(format_block(block))
-    typer.echo("+ kept   - removed (layer: reason)")
-
-
-def format_block(block: Block) -> str:
-    """One line for a block: `+ [paragraph] text` or `- [paragraph] text  ← rules: trailing source credit`."""
-    text = " ".join(printable(block.text).split())
-    if block.kept:
-        return f"+ [{block.type}] {text}"
-    return f"- [{block.type}] {text}  ← {block.layer or 'trafilatura'}: {block.reason or 'not part of the body'}"
-
-
 def mcp(
     location: Annotated[
         str | None,
@@ -411,98 +269,3 @@ def mcp(
         if sys.stdin.isatty():
             note("waiting for requests on standard input; an agent's program starts this command (docs/reference/mcp.md); stop with Ctrl-C")
         mcp_server.serve(corpus)
-
-
-CAUSES = {RevisionCause.FETCH: "new fetch", RevisionCause.EXTRACTION: "new extraction of the same page"}
-MARKS = {ChangeKind.KEPT: "{}", ChangeKind.REMOVED: "[-{}-]", ChangeKind.ADDED: "{{+{}+}}"}  # as of wdiff
-
-
-def revisions(
-    document: Annotated[str, typer.Argument(metavar="URL|ID", help="URL or id of the document.")],
-    show: Annotated[int | None, typer.Option("--show", metavar="N", min=1, help="Print the title and the text of revision N.")] = None,
-    changes: Annotated[
-        int | None,
-        typer.Option("--changes", metavar="N", min=1, help="Print what revision N changed: [-removed-] and {+added+} words."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List the revisions of a document, or show one of them or what it changed.
-
-    The current revision comes first. With --json, a list has one line for each revision, --show prints the fields of revision N, and
-    --changes its paragraphs with the pieces that were kept, removed and added.
-    """
-    if show is not None and changes is not None:
-        raise ConfigError("--show and --changes exclude each other")
-    with context.open_context(configuration.load()) as store:
-        found = store.documents.get(document)
-        if found is None:
-            raise NewsmillError(f"No document has the URL or id {document}; run `newsmill trace URL` to see what happened to a URL")
-        if show is not None:
-            print_revision(find_revision(store, found, show), as_json=as_json)
-        elif changes is not None:
-            print_changes(store, found, changes, as_json=as_json)
-        else:
-            print_list(found, Revisions(store.engine).list(found.id) or (), as_json=as_json)
-
-
-def find_revision(store: AppContext, document: Document, number: int) -> Revision:
-    """One revision of a document. Raises NewsmillError if it is not kept."""
-    found = Revisions(store.engine).get(document.id, number)
-    if found is None:
-        raise NewsmillError(f"Revision {number} of {document.url} is not kept; run `newsmill revisions URL` to list those that are")
-    return found
-
-
-def print_list(document: Document, listed: Sequence[RevisionSummary], *, as_json: bool) -> None:
-    """Print a table or JSON lines of revisions."""
-    if as_json:
-        for one in listed:
-            print_json(one)
-        return
-    rows = [
-        [one.revision, f"{one.stored_at:%Y-%m-%d %H:%M}", one.word_count, describe_change(one), printable(one.title or "(no title)")]
-        for one in listed
-    ]
-    print_table(("revision", "stored", "words", "change", "title"), rows)
-    if missing := document.revision - len(listed):
-        note(f"{missing:,} of {document.revision:,} revisions are not kept")
-
-
-def describe_change(one: RevisionSummary) -> str:
-    """What a revision changed and why: "title, text +12 −3 (new fetch)"."""
-    if one.cause is None:
-        return "first that is kept"
-    fields = ", ".join(f"text +{one.words_added:,} −{one.words_removed:,}" if name == "text" else name for name in one.changed)
-    return f"{fields or 'nothing visible'} ({CAUSES[one.cause]})".replace("live_updates", "live updates")
-
-
-def print_revision(revision: Revision, *, as_json: bool) -> None:
-    """Print a revision as JSON, or its title and its text."""
-    if as_json:
-        print_json(revision)
-        return
-    typer.echo(f"{printable(revision.title or '(no title)')}\n\n{printable(revision.text)}")
-
-
-def print_changes(store: AppContext, document: Document, number: int, *, as_json: bool) -> None:
-    """Print the difference between a revision and the kept one before it. Raises NewsmillError without one."""
-    listed = {one.revision: one for one in Revisions(store.engine).list(document.id) or ()}
-    new = find_revision(store, document, number)
-    previous = listed[number].previous if number in listed else None
-    if previous is None:
-        raise NewsmillError(f"Revision {number} of {document.url} is the first that is kept: there is nothing to compare it with")
-    old = find_revision(store, document, previous)
-    title = compare_words(old.title or "", new.title or "")
-    paragraphs = compare_texts(old.text, new.text)
-    if as_json:
-        print_json({"revision": number, "previous": previous, "changed": listed[number].changed, "title": title, "paragraphs": paragraphs})
-        return
-    authors = [", ".join(author.name for author in one.authors) for one in (old, new)]
-    heading = ParagraphChange(ChangeKind.CHANGED, title)
-    byline = ParagraphChange(ChangeKind.CHANGED, compare_words(*authors))
-    typer.echo("\n\n".join(line for part in (heading, byline, *paragraphs) if (line := format_paragraph(part))))
-
-
-def format_paragraph(change: ParagraphChange) -> str:
-    """A paragraph in the form of wdiff. The marks stand inside its lines."""
-    return "".join(MARKS[piece.kind].format(printable(piece.text)) for piece in change.pieces if piece.text)

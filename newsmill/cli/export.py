@@ -38,9 +38,9 @@ from newsmill.model import Document
 from newsmill.search.query import restrict_to_source
 from newsmill.search.search import Search
 from newsmill.storage import database
+from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.columns import make_storable
 from newsmill.storage.completeness import CompletenessReader
-from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.marks import Marks
 from newsmill.version import __version__
 

@@ -64,12 +64,12 @@ COMMANDS = {
     "alerts": Command(DOCUMENTS, f"{PACKAGE}.searches:alerts", "List, add, test, pause, resume and remove alerts on saved searches"),
     "show": Command(DOCUMENTS, f"{PACKAGE}.documents:show", "Show one document: its fields, their provenance and its text"),
     "revisions": Command(
-        DOCUMENTS, f"{PACKAGE}.documents:revisions", "List the revisions of a document, or show one of them or what it changed"
+        DOCUMENTS, f"{PACKAGE}.revisions:revisions", "List the revisions of a document, or show one of them or what it changed"
     ),
     "explain": Command(
-        DOCUMENTS, f"{PACKAGE}.documents:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
+        DOCUMENTS, f"{PACKAGE}.trace:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
     ),
-    "trace": Command(DOCUMENTS, f"{PACKAGE}.documents:trace", "Show what happened to one URL, step by step"),
+    "trace": Command(DOCUMENTS, f"{PACKAGE}.trace:trace", "Show what happened to one URL, step by step"),
     "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
     "extract": Command(
         DOCUMENTS,

@@ -12,7 +12,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.documents import find_trace, finish_index, trace
+from newsmill.cli.documents import finish_index
 from newsmill.cli.processes import LINK_HOURS, add_link, make_web_config
 from newsmill.cli.terminal import (
     Json,
@@ -26,6 +26,7 @@ from newsmill.cli.terminal import (
     print_json,
     print_table,
 )
+from newsmill.cli.trace import find_trace, trace
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.message_signatures import (

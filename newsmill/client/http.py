@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import TypeAdapter, ValidationError
 
+from newsmill.client.arguments import check_choice, check_range, check_table, check_text, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -30,13 +31,6 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
-    check_choice,
-    check_range,
-    check_table,
-    check_text,
-    check_time,
-    list_ids,
-    list_strings,
 )
 from newsmill.exceptions import AuthenticationError, ConfigError, CursorError, ServiceError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary

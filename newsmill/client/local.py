@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakSet
 
+from newsmill.client.arguments import check_choice, check_range, check_table, check_text, check_time, list_ids, list_strings
 from newsmill.client.corpus import (
     Change,
     Corpus,
@@ -24,13 +25,6 @@ from newsmill.client.corpus import (
     TimelineStep,
     UnusualTerm,
     UrlOutcome,
-    check_choice,
-    check_range,
-    check_table,
-    check_text,
-    check_time,
-    list_ids,
-    list_strings,
 )
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import CopyGroup, Document, DocumentMarks, NearDuplicate, Revision, RevisionSummary
@@ -39,8 +33,9 @@ from newsmill.search.results import Hit
 from newsmill.search.search import Search
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
+from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.document_copies import DocumentCopies
-from newsmill.storage.documents import ChangePosition, Changes, Documents, RemovedDocument, StoredDocument
+from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.marks import MarkChange, Marks

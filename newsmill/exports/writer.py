@@ -34,7 +34,7 @@ from newsmill.exports.target import (
 from newsmill.model import Document
 from newsmill.search.results import StoredHit
 from newsmill.search.search import Search
-from newsmill.storage.documents import RemovedDocument
+from newsmill.storage.changes import RemovedDocument
 
 MAX_PART_DOCUMENTS = 50_000
 MAX_PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte

@@ -14,7 +14,7 @@ from newsmill.notifications.channels.targets import MessageContent, send_message
 from newsmill.notifications.loop import Sender
 from newsmill.search.search import Search
 from newsmill.storage.alerts import Alert, Alerts
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.outbox import Message, make_message_id
 from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches
 

@@ -12,7 +12,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.notifications.channels.http_post import DeliveryError, post_message
 from newsmill.notifications.loop import Sender
-from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
+from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.outbox import Message, delete_old_messages
 from newsmill.storage.webhooks import MAX_UNNOTIFIED, UnnotifiedSubmission, Webhook, WebhookEvent, Webhooks

@@ -29,7 +29,7 @@ from newsmill.search.relevance import (
 )
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS
 from newsmill.search.word_forms import Forms, WordForms, find_beginnings
-from newsmill.storage.documents import decode_cursor, encode_cursor
+from newsmill.storage.cursors import decode_cursor, encode_cursor
 
 BLOCK_MATCHES = 600  # scored together: thirty pages of results
 TITLE_MATCHES = 300

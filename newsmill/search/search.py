@@ -32,9 +32,11 @@ from newsmill.search.ranked import RankCursor, RankedBlock, decode_rank_cursor, 
 from newsmill.search.relevance import MatchScore
 from newsmill.search.results import MAX_TOTAL, Highlighter, Neighbours, Order, SearchResults, Step, StoredHit, find_neighbours, load_hits
 from newsmill.search.word_forms import lemmatizer_of, load_dictionaries
+from newsmill.storage.cursors import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
-from newsmill.storage.documents import STAMP_RESOLUTION, check_position, decode_cursor, encode_cursor, find_horizon, from_row, parse_time
+from newsmill.storage.documents import from_row
 from newsmill.storage.schema import documents, search_entries
+from newsmill.storage.storing_order import STAMP_RESOLUTION, check_position, find_horizon
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 MAX_FOLDED = 1000  # matches read at a time to fill a page without copies

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, literal_c
 
 from newsmill.exceptions import ConfigError
 from newsmill.storage.alert_schedule import Frequency, Schedule
+from newsmill.storage.changes import ChangePosition
 from newsmill.storage.clock import CLOCK_SLACK
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import ChangePosition
 from newsmill.storage.outbox import (
     Message,
     MessageKind,

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -30,7 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
-from newsmill.model import Hint, Source
 from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType, Use
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -139,34 +137,8 @@ def list_document_columns(use: Use = Use.NONE) -> Iterator[Column[Any]]:
             yield Column(field.name, COLUMN_TYPES.get(field.type, Json), nullable=field.is_nullable)
 
 
-# ---- hints and sources -------------------------------------------------------------------------------------------------------
-
-# Pydantic derives both directions from the dataclasses, so that a new field needs no code here.
-_HINT = TypeAdapter(Hint)
-_SOURCE = TypeAdapter(Source)
-_NO_HINT = Hint()
-
-
-def dump_hint(hint: Hint) -> Any:
-    """JSON, or None for an empty hint (most rows of a section page)."""
-    return None if hint == _NO_HINT else _HINT.dump_python(hint, mode="json", exclude_defaults=True)
-
-
-def load_hint(value: Any) -> Hint:
-    return _NO_HINT if value is None else _HINT.validate_python(value)
-
-
-def dump_source(source: Source) -> Any:
-    return _SOURCE.dump_python(source, mode="json")
-
-
 def format_hour(column: ColumnElement[datetime], dialect: str) -> ColumnElement[str]:
     """The hour (UTC) of a time as text: `2026-11-25 17`."""
     if dialect == "sqlite":  # text of fixed width, see UtcDateTime
         return func.substr(type_coerce(column, String), 1, 13)
     return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD HH24")
-
-
-def load_source(plan: Any, enabled: bool) -> Source:
-    """`enabled` is the column, which `set_enabled` changes; the plan may hold an older value."""
-    return _SOURCE.validate_python({**plan, "enabled": enabled})

@@ -15,10 +15,11 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.model import POSITION_FIELDS, Block, ExtractionPath, Profile
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import STAMP_RESOLUTION, ArchivedPage, archived, find_horizon
+from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
 from newsmill.storage.schema import documents, ledger, profiles
 from newsmill.storage.statements import LIMIT, AnyRow, Upsert, state_is
+from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon
 
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 

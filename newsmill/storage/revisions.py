@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, RowMapping, Text, bindparam, cast, de
 from newsmill.model import Revision, RevisionCause, RevisionSummary
 from newsmill.similarity.revision_comparison import count_changed_words, list_changed_fields
 from newsmill.storage.columns import make_storable
+from newsmill.storage.cursors import decode_cursor, encode_cursor
 from newsmill.storage.database import reading
-from newsmill.storage.documents import decode_cursor, encode_cursor
 from newsmill.storage.schema import documents, revisions
 
 # The default plan of revisits gives a page that always changes 20 revisions in its month; a live blog of 13 kB per revision fills a

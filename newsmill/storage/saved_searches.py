@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, func, select, update
 
 from newsmill.exceptions import ConfigError
+from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.outbox import MessageKind, delete_messages
 from newsmill.storage.schema import alerts, saved_searches, search_matches
 

@@ -16,10 +16,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, 
 
 from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
 from newsmill.search.positions import MOMENTS_PER_DAY, document_time, to_moment
-from newsmill.storage.columns import format_hour, load_source
+from newsmill.storage.columns import format_hour
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.traces import to_trace
+from newsmill.storage.model_columns import load_source
 from newsmill.storage.schema import counts, documents, hosts, ledger, search_entries, segments, sources
 from newsmill.storage.statements import FOUND, IN_FLIGHT, state_is
 

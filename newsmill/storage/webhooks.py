@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Text, and_, cast, delete, or_, select, update
 
+from newsmill.storage.changes import Changes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import Changes
 from newsmill.storage.outbox import (
     IS_DUE,
     MAX_AGE,

@@ -14,9 +14,9 @@ from newsmill.context import AppContext
 from newsmill.notifications.channels.mail import one_line
 from newsmill.notifications.channels.targets import MessageContent
 from newsmill.storage.alerts import MAX_WEBHOOK_DOCUMENTS, Alert, Channel
-from newsmill.storage.documents import Changes, StoredDocument
+from newsmill.storage.changes import Changes, StoredDocument
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
-from newsmill.web.api.documents import summarize
+from newsmill.web.api.change_stream import summarize
 from newsmill.web.pages.rendering import link, shorten, template_environment
 from newsmill.web.pages.translations import Translations, load_translations
 

@@ -20,7 +20,7 @@ from newsmill.context import AppContext
 from newsmill.model import Document
 from newsmill.search.query import close_query, restrict_to_source
 from newsmill.search.search import Search
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import bearer, get_caller, get_user, require_scope

@@ -12,10 +12,11 @@ from newsmill.notifications.health_watch import HealthWatch
 from newsmill.notifications.loop import Sender
 from newsmill.notifications.webhooks import WebhookSender
 from newsmill.notifications.websub import WebSubSubscriber
-from newsmill.storage.documents import RemovedDocument, StoredDocument
+from newsmill.storage.changes import RemovedDocument, StoredDocument
 from newsmill.web.alarm_messages import AlarmMessages
 from newsmill.web.alert_messages import AlertMessages
-from newsmill.web.api.documents import RemovedDocumentResponse, summarize
+from newsmill.web.api.change_stream import summarize
+from newsmill.web.api.documents import RemovedDocumentResponse
 from newsmill.web.config import WEBSUB_PATH, WebConfig
 
 

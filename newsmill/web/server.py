@@ -34,7 +34,9 @@ from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
 from newsmill.web import auth, feeds, lead_images, websub
+from newsmill.web.api import change_stream
 from newsmill.web.api import documents as documents_api
+from newsmill.web.api import marks as marks_api
 from newsmill.web.api import operations as operations_api
 from newsmill.web.api import search as search_api
 from newsmill.web.api import searches as searches_api
@@ -47,10 +49,12 @@ from newsmill.web.lead_images import LeadImages
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.pages import (
     api_reference,
+    archived_page,
     bot,
     document,
     explore,
     home,
+    mark_forms,
     operations,
     rendering,
     revisions,
@@ -72,19 +76,20 @@ API_ROUTERS = (
     documents_api.router,
     search_api.router,
     searches_api.router,
-    documents_api.marks_router,
+    marks_api.marks_router,
     sources_api.router,
     operations_api.ledger_router,
     submissions_api.router,
     operations_api.quarantine_router,
-    documents_api.stream_router,
+    change_stream.stream_router,
     webhooks_api.router,
     operations_api.health_router,
 )
 PAGE_ROUTERS = (
     *(home.router, bot.router, search.router, explore.router, saved_searches.router, document.router, revisions.router),
     *(sources.router, source.router, operations.router, rendering.router),  # the fixed paths under /sources before /sources/{name}
-    document.marks_router,
+    archived_page.router,
+    mark_forms.marks_router,
     api_reference.router,
 )
 

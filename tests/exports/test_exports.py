@@ -34,7 +34,7 @@ from newsmill.exports.target import ExportTarget, format_article_name, format_pa
 from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search.results import StoredHit
-from newsmill.storage.documents import ChangePosition, RemovedDocument
+from newsmill.storage.changes import ChangePosition, RemovedDocument
 
 PLAN = ExportPlan("jsonl")
 

@@ -8,7 +8,7 @@ import pytest
 from html_pages import html
 from html_pages import page as make_page
 
-from newsmill.cli.documents import print_result
+from newsmill.cli.trace import print_result
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document, ExtractionResult
 from newsmill.sandbox.pages import Sandbox

@@ -52,7 +52,7 @@ from newsmill.sources.files import read_list
 from newsmill.text import urls
 from newsmill.text.charset import to_utf8
 from newsmill.text.redaction import redact
-from newsmill.web.pages.document import add_stand_in_style, decode_page, disable_preconnects
+from newsmill.web.pages.archived_page import add_stand_in_style, decode_page, disable_preconnects
 
 BEGINNING = Terms(("a",), exact=True, prefix=True, runs=("a",))
 MARKS = [chr(number) for number in range(0x300, 0x370)]  # of several classes, which a normal form sorts

@@ -12,8 +12,8 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import DocumentMarks
 from newsmill.search import indexer
 from newsmill.search.search import Search
+from newsmill.storage.changes import Changes
 from newsmill.storage.database import reading
-from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.marks import MAX_TAGS, MarkChange, Marks, TagCount

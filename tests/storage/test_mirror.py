@@ -13,10 +13,12 @@ from sqlalchemy import Engine
 from newsmill.exceptions import CursorError
 from newsmill.model import Author, AuthorType, Document, Link
 from newsmill.search.search import Search
+from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument
 from newsmill.storage.database import reading
-from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, Documents, RemovedDocument, find_horizon
+from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
+from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon
 
 FETCH_FIELDS = ("fetched_at", "archive_ref", "extractor", "profile_version", "confidence")  # of the last fetch: a new value is not a change
 

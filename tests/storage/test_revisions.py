@@ -10,8 +10,9 @@ from sqlalchemy import Engine, func, select
 
 from newsmill.exceptions import CursorError
 from newsmill.model import Author, Document, RevisionCause, RevisionSummary
+from newsmill.storage.cursors import encode_cursor
 from newsmill.storage.database import reading
-from newsmill.storage.documents import Documents, encode_cursor
+from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.revisions import MAX_CHARACTERS, MAX_REVISIONS, Revisions

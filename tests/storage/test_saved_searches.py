@@ -13,7 +13,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.search.search import Search
 from newsmill.storage.alert_schedule import Frequency, Schedule, make_schedule
 from newsmill.storage.alerts import MIN_INTERVAL, Alerts, AlertState, Channel
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.outbox import LEASE, RETRY_DELAYS_SECONDS, delete_old_messages
 from newsmill.storage.saved_searches import MATCH_AGE, MatchedPage, SavedSearch, SavedSearches

@@ -17,9 +17,10 @@ from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
 from newsmill.search.search import Search
+from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import STAMP_RESOLUTION, ChangePosition, Changes, find_horizon, make_stamp
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon, make_stamp
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web.senders import make_webhook_sender
 

@@ -22,8 +22,8 @@ from newsmill.model import Link, Outcome, Page, State
 from newsmill.search.indexer import index_pending
 from newsmill.search.search import Search
 from newsmill.storage import doctor
+from newsmill.storage.changes import Changes
 from newsmill.storage.database import reading
-from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Fetched
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.private_files import make_image_mark, make_image_name

@@ -17,7 +17,8 @@ from newsmill.model import State
 from newsmill.search.unusual_terms import find_unusual_terms
 from newsmill.storage import database
 from newsmill.storage.alerts import Alerts
-from newsmill.storage.documents import ChangePosition, Changes, Documents
+from newsmill.storage.changes import ChangePosition, Changes
+from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.marks import MarkChange, Marks

@@ -25,8 +25,8 @@ from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
 from newsmill.storage.alert_schedule import make_schedule
 from newsmill.storage.alerts import Alerts, Channel
+from newsmill.storage.changes import Changes
 from newsmill.storage.database import writing
-from newsmill.storage.documents import Changes
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches

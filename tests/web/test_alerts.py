@@ -31,7 +31,7 @@ from newsmill.notifications.channels.targets import check_target
 from newsmill.notifications.loop import SenderLoop
 from newsmill.search.indexer import index_pending
 from newsmill.storage.alerts import MIN_INTERVAL, Alerts, AlertState, Channel
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.outbox import LEASE
 from newsmill.storage.saved_searches import ANYONE, SavedSearches

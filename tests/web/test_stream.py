@@ -16,10 +16,10 @@ from site_of_tests import RunningApp, served, stock
 
 import newsmill
 from newsmill.exceptions import ServiceError
-from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.tokens import Tokens
-from newsmill.web.api import documents as api_documents
+from newsmill.web.api import change_stream
 from newsmill.web.config import WebConfig
 
 PATH = "/api/v1/stream"
@@ -27,9 +27,9 @@ PATH = "/api/v1/stream"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_documents, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(api_documents, "KEEPALIVE_SECONDS", 0.2)
-    monkeypatch.setattr(api_documents, "ACCESS_SECONDS", 0.2)
+    monkeypatch.setattr(change_stream, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(change_stream, "KEEPALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(change_stream, "ACCESS_SECONDS", 0.2)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
 
 
 def test_a_busy_stream_ends_with_its_token(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_documents, "KEEPALIVE_SECONDS", 60)  # documents come more often
+    monkeypatch.setattr(change_stream, "KEEPALIVE_SECONDS", 60)  # documents come more often
     token, since = web.program("read").headers["authorization"], (web.context.now() - timedelta(hours=1)).isoformat()
     with served(web) as url, listening(url, {"authorization": token}, since=since) as source:
         next(source)

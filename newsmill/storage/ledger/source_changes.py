@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, sele
 
 from newsmill.model import Source
 from newsmill.storage.alarms import delete_alarms
+from newsmill.storage.changes import remove
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import make_stamp, remove
 from newsmill.storage.ledger import sources as ledger_sources
 from newsmill.storage.ledger.ended_rows import ENDED_COLUMNS
 from newsmill.storage.ledger.orphaned_copies import requeue_copies
@@ -36,6 +36,7 @@ from newsmill.storage.schema import (
     webhooks,
 )
 from newsmill.storage.statements import IS_LISTING, CounterUpdates, uncount
+from newsmill.storage.storing_order import make_stamp
 from newsmill.text.urls import make_spider_url
 
 BATCH_ROWS = 500

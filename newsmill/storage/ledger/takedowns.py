@@ -28,8 +28,9 @@ from newsmill.discovery.article_pages import list_first_pages
 from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.search.erasure import forget_words, merge_deleted_words
+from newsmill.storage.changes import remove
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import Documents, remove
+from newsmill.storage.documents import Documents
 from newsmill.storage.ledger.barred_urls import FORGOTTEN, TEXT_KEY, BarredUrl, bar, make_path_key, make_text_key
 from newsmill.storage.ledger.stored_pages import lock_ids
 from newsmill.storage.ledger.takedown_evidence import list_marks, make_evidence, merge_evidence

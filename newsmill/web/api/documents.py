@@ -1,49 +1,40 @@
-"""Documents: their form in a response, lists, single documents, near duplicates, explanations of a text, the marks of the user, and the
-stream of changes."""
+"""Documents: their form in a response, lists, single documents, copies, revisions, explanations of a text."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import StreamingResponse
 
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.exports.markdown import render_markdown
 from newsmill.intake import reextract
 from newsmill.model import CopyGroup, DocumentMarks, ExtractionResult, NearDuplicate, Revision, RevisionSummary
-from newsmill.model.document_fields import Use, list_fields
+from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.document_copies import DocumentCopies
-from newsmill.storage.documents import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
-from newsmill.storage.marks import MAX_CHANGED, MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, MarkChange, Marks, TagCount
+from newsmill.storage.marks import Marks
 from newsmill.storage.revisions import Revisions
 from newsmill.storage.tokens import Scope
 from newsmill.text import urls
-from newsmill.web.auth import is_still_allowed, require_scope
+from newsmill.web.auth import require_scope
 from newsmill.web.responses import (
     Context,
     Cursor,
     Id,
     ItemList,
     Limit,
-    QueryText,
     SourceName,
     Timestamp,
     Url,
     User,
-    complete_list,
     error_responses,
 )
 
@@ -249,178 +240,3 @@ def explain_page(context: AppContext, url: str) -> ExtractionResult:
         raise
     except NewsmillError as error:
         raise HTTPException(409, str(error)) from None
-
-
-# ---- marks of the user who asks; they change no document, so every token may set its own -----------------------------------------
-
-marks_router = APIRouter(tags=["marks"], dependencies=[Depends(require_scope(Scope.READ))])
-
-DocumentId = Annotated[QueryText, Field(max_length=64)]
-Tag = Annotated[QueryText, Field(max_length=MAX_TAG_CHARACTERS)]
-
-
-class MarkedId(BaseModel):
-    """The marks of one document."""
-
-    id: str
-    starred: bool
-    read: bool
-    tags: tuple[str, ...]
-    note: str | None
-
-
-class MarkRequest(BaseModel):
-    """A change of the marks of some documents. What is absent or null stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ids: list[DocumentId] = Field(min_length=1, max_length=MAX_CHANGED)
-    starred: bool | None = None
-    read: bool | None = None
-    add_tags: list[Tag] = Field(default=[], max_length=MAX_TAGS)
-    remove_tags: list[Tag] = Field(default=[], max_length=MAX_TAGS)
-    note: Annotated[str, Field(max_length=MAX_NOTE_CHARACTERS)] | None = Field(default=None, description='"" removes the note.')
-
-
-class MarkResponse(BaseModel):
-    """The result of a change."""
-
-    documents: int = Field(description="The number of documents that were changed; unknown ids are ignored.")
-
-
-@marks_router.get("/marks")
-def list_marks(
-    context: Context, user: User, id: Annotated[list[DocumentId], Query(max_length=MAX_CHANGED, description="IDs of documents.")]
-) -> ItemList[MarkedId]:
-    """List the marks of documents. Documents without a mark are left out."""
-    found = Marks(context.engine, user).get(id)
-    return complete_list(
-        MarkedId(id=key, starred=marks.starred, read=marks.read, tags=marks.tags, note=marks.note) for key, marks in found.items()
-    )
-
-
-@marks_router.post("/marks")
-def change_marks(context: Context, user: User, request: MarkRequest) -> MarkResponse:
-    """Star documents, mark them as read, give them tags or a note, or undo that."""
-    change = MarkChange(
-        starred=request.starred,
-        read=request.read,
-        add_tags=tuple(request.add_tags),
-        remove_tags=tuple(request.remove_tags),
-        note=request.note,
-    )
-    return MarkResponse(documents=Marks(context.engine, user).change(request.ids, change, now=context.now()))
-
-
-@marks_router.get("/tags")
-def list_tags(context: Context, user: User) -> ItemList[TagCount]:
-    """List the user's tags with the number of documents, the most frequent first; at most 200."""
-    return complete_list(Marks(context.engine, user).list_tags())
-
-
-# ---- the change stream: one server-sent event per stored, changed or removed document; clients resume it after an interruption --
-#
-# For each client, the server queries the documents after the client's cursor, which takes 0.1 ms with an index. The server keeps no state,
-# so a crash or restart loses nothing.
-
-stream_router = APIRouter(tags=["stream"], dependencies=[Depends(require_scope(Scope.READ))])
-
-POLL_SECONDS = 2.0
-KEEPALIVE_SECONDS = 15.0  # without events until a comment is sent; proxies close silent connections
-ACCESS_SECONDS = 15.0  # between two checks of the token
-STREAM_BATCH_SIZE = 50  # documents of one query
-SUMMARY_FIELDS = {*list_fields(Use.STREAM), "stored_at"}
-
-STORED_ADAPTER = TypeAdapter(StoredDocument)
-REMOVED_ADAPTER = TypeAdapter(RemovedDocument)
-
-
-def summarize(document: StoredDocument) -> dict[str, Any]:
-    """The fields of a document without its text and provenance."""
-    summary: dict[str, Any] = STORED_ADAPTER.dump_python(document, mode="json", include=SUMMARY_FIELDS)
-    return summary
-
-
-@stream_router.get(
-    "/stream",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **error_responses(422, 503)},
-)
-async def open_stream(
-    request: Request,
-    context: Context,
-    source: SourceName = None,
-    since: Annotated[Timestamp | None, Query(description="Start with documents stored at that time, instead of now.")] = None,
-    cursor: Cursor = None,
-    full: Annotated[bool, Query(description="Send documents with their text and provenance.")] = False,
-    last_event_id: Annotated[str | None, Header(max_length=500)] = None,
-) -> StreamingResponse:
-    """Stream every document that is stored or changed, as `event: document`, or removed, as `event: removed`. To resume, send the last `id`
-    as `cursor`; a browser's EventSource sends it as `Last-Event-ID`. A document appears about two seconds after it was stored."""
-    start = last_event_id or cursor
-    open_streams: set[object] = request.app.state.streams
-    if len(open_streams) >= request.app.state.config.max_streams:
-        raise HTTPException(503, "too many streams are open: retry in 30 s", headers={"Retry-After": "30"})
-    changes = Changes(context.engine)
-    if start is not None:
-        position = ChangePosition.of(start)
-        await run_in_threadpool(changes.check, position)
-    else:
-        end = await run_in_threadpool(changes.end)
-        position = min(ChangePosition(since), end) if since else end
-    return StreamingResponse(
-        stream_events(request, context, position, source, full, open_streams),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store"},
-    )
-
-
-async def stream_events(
-    request: Request, context: AppContext, position: ChangePosition, source: str | None, full: bool, open_streams: set[object]
-) -> AsyncIterator[bytes]:
-    """The events after `position`, until the client disconnects, its token ends, or the server stops."""
-    this_stream = object()
-    open_streams.add(this_stream)
-    try:
-        yield f"retry: 3000\nid: {position.cursor}\n: start\n\n".encode()
-        last_sent = checked_at = time.monotonic()
-        has_caught_up = False
-        while not request.app.state.stopping.is_set():
-            documents: list[StoredDocument | RemovedDocument] | None = None
-            with suppress(ServiceError):  # while the database is not available, the stream stays open
-                if time.monotonic() - checked_at >= ACCESS_SECONDS:
-                    if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
-                        return
-                    checked_at = time.monotonic()
-                documents = await run_in_threadpool(Changes(context.engine).after, position, limit=STREAM_BATCH_SIZE, source=source)
-            for document in documents or ():
-                position = document.place
-                yield format_event(document, full)
-            if not has_caught_up and documents is not None and len(documents) < STREAM_BATCH_SIZE:
-                has_caught_up = True
-                yield b": caught-up\n\n"
-            if documents:
-                last_sent = time.monotonic()
-            elif time.monotonic() - last_sent >= KEEPALIVE_SECONDS:
-                last_sent = time.monotonic()
-                yield b": keep-alive\n\n"
-            if documents is None or len(documents) < STREAM_BATCH_SIZE:
-                await sleep_unless_stopping(request.app.state.stopping, POLL_SECONDS)
-    finally:
-        open_streams.discard(this_stream)
-
-
-async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None:
-    """Sleep until the time is over or the server stops."""
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return
-
-
-def format_event(document: StoredDocument | RemovedDocument, full: bool) -> bytes:
-    """One server-sent event. Its JSON contains no line break, so it has one `data` line."""
-    if isinstance(document, RemovedDocument):
-        return b"event: removed\nid: " + document.cursor.encode() + b"\ndata: " + REMOVED_ADAPTER.dump_json(document) + b"\n\n"
-    data = STORED_ADAPTER.dump_json(document, include=None if full else SUMMARY_FIELDS)
-    return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"

@@ -29,7 +29,7 @@ from newsmill.search.parsed_query import QueryNote
 from newsmill.search.results import Hit, Order
 from newsmill.search.search import Search
 from newsmill.search.unusual_terms import find_unusual_terms
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.documents import DocumentResponse, Include, json_response, to_responses

@@ -15,7 +15,7 @@ from newsmill.notifications.channels.targets import check_target, find_needed_sc
 from newsmill.search.check import check_saved_query
 from newsmill.storage.alert_schedule import Frequency, make_schedule
 from newsmill.storage.alerts import Alert, Alerts, AlertState, Channel
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import MAX_NAME_CHARACTERS, SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.search import Note

@@ -1,33 +1,28 @@
-"""The pages of a document: its text with the fields and their origins, the explanation of the text, and the archived page; and the marks
-of documents."""
+"""The pages of a document: its text with the fields and their origins, or the explanation of the text."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from itertools import groupby
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import from_thread
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
 
 from newsmill.context import AppContext
-from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
+from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.intake import reextract
-from newsmill.model import Block, Document, ExtractionResult, Page
+from newsmill.model import Block, Document, ExtractionResult
 from newsmill.model.document_fields import DOCUMENT_FIELDS, FieldType
 from newsmill.search.search import Search
 from newsmill.storage.document_copies import DocumentCopies
-from newsmill.storage.marks import MAX_CHANGED, MarkChange, Marks, read_tags
+from newsmill.storage.marks import Marks
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.search import FormatName, load_documents, stream_documents
-from newsmill.web.auth import get_user, local_path, require_csrf, require_scope
+from newsmill.web.auth import require_scope
 from newsmill.web.pages.rendering import PageView, link, params
 from newsmill.web.pages.search import Place
 
@@ -248,154 +243,3 @@ def _format_value(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     return [f"{value:.2f}" if isinstance(value, float) else str(value)]
-
-
-# ---- the archived page, shown in a frame that can do nothing
-
-# It shows its own content: no script, no network, no form, no window.
-ARCHIVED_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
-# The archive has the page and not its style sheets and images. Its own rules come later in the cascade, so they win.
-STAND_IN_STYLE = "<style>body{max-width:46rem;margin:1rem auto;font:1rem/1.5 sans-serif}img,video,svg{max-width:100%;height:auto}</style>"
-_HEAD = re.compile(r"<head(?=[\s>])", re.IGNORECASE)
-# The policy does not cover early connections (link rel=preconnect, dns-prefetch) and URLs resolved against another host (base).
-_PRECONNECTING_TAG = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
-
-
-@router.get("/{document_id}/page")
-def show_archived_page(request: Request, document_id: str) -> Response:
-    """The archived page in a frame."""
-    view, document = PageView(request), get_document(request, document_id)
-    problem = None
-    try:
-        read_archived_page(request.app.state.context, document)
-    except NewsmillError as error:
-        problem = str(error)
-    return view.page("archived.html", 200 if problem is None else 404, here="page", document=document, problem=problem)
-
-
-@router.get("/{document_id}/archived")
-def get_archived_html(request: Request, document_id: str) -> Response:
-    """The HTML of the archived page in UTF-8, under a policy that allows nothing."""
-    document = get_document(request, document_id)
-    try:
-        html = decode_page(read_archived_page(request.app.state.context, document))
-    except (ArchiveDamaged, DecodeError) as error:
-        raise HTTPException(404, str(error)) from None
-    headers = {
-        "Content-Security-Policy": ARCHIVED_PAGE_POLICY,
-        "X-Frame-Options": "SAMEORIGIN",
-        "X-DNS-Prefetch-Control": "off",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
-    return Response(
-        add_stand_in_style(disable_preconnects(html)).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers
-    )
-
-
-def read_archived_page(context: AppContext, document: Document) -> Page:
-    """Raises ArchiveDamaged."""
-    segment, separator, offset = (document.archive_ref or "").partition("@")
-    if not separator or not offset.isdecimal():
-        raise ArchiveDamaged(f"{document.url}: the archive does not contain this page")
-    return context.archive.read_page(segment, int(offset))
-
-
-def decode_page(page: Page) -> str:
-    """The HTML that the extraction reads, as text, decompressed up to its size limits; the JSON of an item as HTML. Raises DecodeError."""
-    from newsmill.extraction.decode import decode_body
-    from newsmill.text.charset import to_text  # imports the tables of all encodings, which other pages do not need
-
-    if page.is_item:
-        return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"
-    page = page.as_rendered()
-    return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
-
-
-def add_stand_in_style(html: str) -> str:
-    """Make a page readable whose style sheets are not in the archive. A page without a head stays as it is.
-
-    >>> add_stand_in_style("<html><head><title>x</title></head>").startswith("<html><head><style>")
-    True
-    """
-    head = _HEAD.search(html)  # only the first: a search for the end of each would take quadratic time
-    end = html.find(">", head.end()) + 1 if head is not None else 0
-    return html[:end] + STAND_IN_STYLE + html[end:] if end else html
-
-
-def disable_preconnects(html: str) -> str:
-    """Rename the elements that open connections despite the policy. Nothing is parsed, so broken HTML stays as it is.
-
-    >>> disable_preconnects('<LINK rel=preconnect href=//x><p>text')
-    '<x-LINK rel=preconnect href=//x><p>text'
-    """
-    return _PRECONNECTING_TAG.sub(r"<\1x-\2", html)
-
-
-# ---- marks: forms for star, read, tags and note of one document, and for the chosen documents of a list
-#
-# Nothing is marked by a GET request, which a browser may send ahead. The script of the pages sends the same forms.
-
-marks_router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
-
-MAX_ID_CHARACTERS = 64
-SCRIPT_ACCEPT = "application/json"  # what the script sends as Accept; it needs no page
-
-Action = Literal["star", "unstar", "read", "unread", "tag", "untag", "note", "export"]
-
-
-@dataclass(frozen=True, slots=True)
-class MarkForm:
-    """The fields of a form: the chosen documents, what to do with them, and what for."""
-
-    ids: Sequence[str]
-    action: Action | None
-    tag: str = ""
-    note: str = ""
-
-    def change(self) -> MarkChange:
-        """The change that the form asks for. Raises ConfigError for a bad tag."""
-        match self.action:
-            case "star" | "unstar":
-                return MarkChange(starred=self.action == "star")
-            case "read" | "unread":
-                return MarkChange(read=self.action == "read")
-            case "tag":
-                return MarkChange(add_tags=read_tags(part for part in self.tag.split(",") if part.strip()))
-            case "untag":
-                return MarkChange(remove_tags=(self.tag,))
-            case "note":
-                return MarkChange(note=self.note)
-            case _:
-                return MarkChange()
-
-
-@marks_router.post("/marks", dependencies=[Depends(require_csrf)])
-def change_marks(
-    request: Request,
-    user: Annotated[str, Depends(get_user)],
-    id: Annotated[list[str], Form()] = [],  # noqa: B006  # FastAPI copies it
-    do: Annotated[Action | None, Form()] = None,
-    star: Annotated[str, Form()] = "",
-    unstar: Annotated[str, Form()] = "",
-    untag: Annotated[str, Form()] = "",
-    tag: Annotated[str, Form()] = "",
-    note: Annotated[str, Form()] = "",
-    format: Annotated[FormatName, Form()] = "csv",
-    marks: Annotated[bool, Form()] = False,
-    back: Annotated[str, Form()] = "/search",
-) -> Response:
-    """Do what the pressed button says with the chosen documents, and lead back. `star` and `unstar` name one document, `untag` a tag."""
-    context: AppContext = request.app.state.context
-    ids = [one[:MAX_ID_CHARACTERS] for one in id[:MAX_CHANGED]]
-    if do == "export":
-        documents = load_documents(context, ids, user=user, with_marks=marks)
-        return stream_documents(format, documents, ["marks"] if marks else [], name="selection", now=context.now())
-    if one := star or unstar:
-        form = MarkForm([one[:MAX_ID_CHARACTERS]], "star" if star else "unstar")
-    else:
-        form = MarkForm(ids, "untag", untag) if untag else MarkForm(ids, do, tag, note)
-    Marks(context.engine, user).change(form.ids, form.change(), now=context.now())
-    if request.headers.get("accept") == SCRIPT_ACCEPT:
-        return Response(status_code=204)
-    return RedirectResponse(local_path(back), 303)

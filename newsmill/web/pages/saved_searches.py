@@ -17,7 +17,7 @@ from newsmill.search.check import check_saved_query
 from newsmill.search.search import Search
 from newsmill.storage.alert_schedule import WEEKDAYS, Frequency, make_schedule
 from newsmill.storage.alerts import Alert, Alerts, Channel
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.searches import find_alert, find_search, save_search

@@ -11,7 +11,7 @@ from receiver import receiver
 from site_of_tests import RunningApp, stock
 
 from newsmill import settings
-from newsmill.storage.documents import Changes
+from newsmill.storage.changes import Changes
 from newsmill.web.config import WebConfig
 from newsmill.web.senders import make_alert_sender, make_test_sender
 
