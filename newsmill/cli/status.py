@@ -11,7 +11,7 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli import backfill, source_reading
-from newsmill.cli.searches import alert_record, print_failing
+from newsmill.cli.alerts import alert_record, print_failing
 from newsmill.cli.sources import COLUMNS, ListedSource, read_listed, to_alarm_record, to_health_record, to_row
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.context import AppContext

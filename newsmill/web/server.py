@@ -34,6 +34,7 @@ from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
 from newsmill.web import auth, feeds, lead_images, websub
+from newsmill.web.api import alerts as alerts_api
 from newsmill.web.api import change_stream
 from newsmill.web.api import documents as documents_api
 from newsmill.web.api import marks as marks_api
@@ -76,6 +77,7 @@ API_ROUTERS = (
     documents_api.router,
     search_api.router,
     searches_api.router,
+    alerts_api.router,
     marks_api.marks_router,
     sources_api.router,
     operations_api.ledger_router,

@@ -12,7 +12,7 @@ from receiver import receiver
 from rows import Mill, document_of, good, links
 
 from newsmill import settings
-from newsmill.cli.searches import describe_schedule
+from newsmill.cli.alerts import describe_schedule
 from newsmill.context import open_context
 from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.alert_schedule import Schedule, make_schedule

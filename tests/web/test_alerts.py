@@ -26,7 +26,8 @@ from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.notifications.alerts import AlertSender
 from newsmill.notifications.channels import mail
-from newsmill.notifications.channels.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.notifications.channels.apprise_child import AppriseMessage, run_apprise
+from newsmill.notifications.channels.apprise_rules import find_refusal
 from newsmill.notifications.channels.targets import check_target
 from newsmill.notifications.loop import SenderLoop
 from newsmill.search.indexer import index_pending

@@ -17,15 +17,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from newsmill.address_guard import Guard, make_guarded_getaddrinfo
+from newsmill.notifications.channels.apprise_rules import find_refusal, listed_host
 
 MAX_SECONDS = 30.0  # for start, connection and answer
-MAX_URL_CHARACTERS = 2000
 HOST_TOKENS = frozenset({"host", "hostname"})  # of the URL of a service that has no host of its own
-# What a URL may set. Others read files (template, keyfile), switch off the check of certificates, or add headers.
-PARAMETERS = frozenset({"channel", "format", "from", "mode", "priority", "silent", "sound", "tags", "thread", "to", "topic"})
 STARTS_PROGRAMS = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.startfile")  # audit events
 
 log = logging.getLogger(__name__)
@@ -61,45 +59,6 @@ def run_apprise(message: AppriseMessage) -> str | None:
         log.warning("the process that sends through Apprise failed: %s", done.stderr[-2000:])
         return "the process that sends through Apprise failed; the log has the reason"
     return None if problem is None else str(problem)
-
-
-# ---- rules -------------------------------------------------------------------------------------------------------------------
-
-
-def find_refusal(url: str, services: Sequence[str]) -> str | None:
-    """Why the administrator's settings do not allow the URL, as far as the URL alone tells; None if they do."""
-    try:
-        parts = urlsplit(url)
-        names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-        host = host_and_port(url)
-    except ValueError:
-        return "the URL is not valid"
-    if not url.isprintable() or " " in url or len(url) > MAX_URL_CHARACTERS or "://" not in url or parts.fragment or "\\" in url:
-        return "the URL is not valid"
-    entries = [entry for entry in services if entry.partition("://")[0] == parts.scheme]
-    if not entries:
-        allowed = ", ".join(services) or "none"
-        return f"the service {parts.scheme[:40]!r} is not allowed; the administrator lists services in NEWSMILL_APPRISE (now: {allowed})"
-    if unknown := sorted(names - PARAMETERS):
-        return f"the parameter {unknown[0][:40]!r} is not allowed; the allowed ones are {', '.join(sorted(PARAMETERS))}"
-    if parts.scheme not in entries and host not in [entry.partition("://")[2].lower() for entry in entries]:
-        return f"the host {host[:80]!r} is not allowed; the administrator lists services in NEWSMILL_APPRISE"
-    return None
-
-
-def host_and_port(url: str) -> str:
-    """The host of a URL, with the port if it is given, in lower case. Raises ValueError."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
-
-
-def listed_host(url: str, services: Sequence[str]) -> str | None:
-    """The host of the URL if the administrator lists it by name."""
-    host = host_and_port(url)
-    is_listed = f"{urlsplit(url).scheme}://{host}" in [entry.lower() for entry in services]
-    return urlsplit(url).hostname if is_listed else None
-
-
-# ---- the process -------------------------------------------------------------------------------------------------------------
 
 
 def send(message: AppriseMessage) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
-from newsmill.notifications.channels.apprise_child import AppriseMessage, find_refusal, run_apprise
+from newsmill.notifications.channels.apprise_child import AppriseMessage, run_apprise
+from newsmill.notifications.channels.apprise_rules import find_refusal
 from newsmill.notifications.channels.http_post import DeliveryError, find_target_refusal, post_message
 from newsmill.notifications.channels.mail import Mail, build_mail, mail_server, send_mail
 from newsmill.settings import Settings, is_email_address

@@ -20,7 +20,8 @@ from newsmill.storage.alerts import Alert, Alerts, Channel
 from newsmill.storage.changes import Changes
 from newsmill.storage.saved_searches import SavedSearch, SavedSearches
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.searches import find_alert, find_search, save_search
+from newsmill.web.api.alerts import find_alert
+from newsmill.web.api.searches import find_search, save_search
 from newsmill.web.auth import Caller, require_csrf, require_scope
 from newsmill.web.pages.rendering import PageView, params
 

@@ -55,7 +55,8 @@ PLACES = {
 PARTS = {
     "crawler/frontier/listing_task.py": ("run",),
     "newsmill/discovery/feeds.py": ("read_feed", "_read_json_feed"),
-    "newsmill/notifications/channels/apprise_child.py": ("find_refusal", "send"),
+    "newsmill/notifications/channels/apprise_child.py": ("send",),
+    "newsmill/notifications/channels/apprise_rules.py": ("find_refusal",),
     "newsmill/notifications/channels/http_post.py": ("find_target_refusal",),
     "newsmill/discovery/sitemaps.py": ("_unpack", "_read", "_stop_at_limit", "_warn_of_gzip", "warnings"),
 }
