@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, String, and_, bindparam, cast, delete, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, or_, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
 from newsmill.storage.database import reading, writing
@@ -136,9 +136,8 @@ def find_alarm(engine: Engine, alarm_id: str) -> SourceAlarm | None:
 
 def delete_alarms(conn: Connection, source: str) -> None:
     """Delete the alarms of a source with their messages."""
-    its_alarms = source_alarms.c.source == source
-    delete_messages(conn, MessageKind.ALARM, select(cast(source_alarms.c.id, String)).where(its_alarms))
-    conn.execute(delete(source_alarms).where(its_alarms))
+    removed = conn.execute(delete(source_alarms).where(source_alarms.c.source == source).returning(source_alarms.c.id)).scalars()
+    delete_messages(conn, MessageKind.ALARM, [str(alarm_id) for alarm_id in removed])
 
 
 def _prepare(conn: Connection, alarm: SourceAlarm, targets: Sequence[str], now: datetime) -> None:

@@ -158,8 +158,9 @@ class Alerts:
     def remove(self, alert_id: str) -> bool:
         """Delete an alert. False: it does not exist."""
         with writing(self._engine) as conn:
+            is_removed = conn.execute(delete(alerts).where(alerts.c.id == alert_id)).rowcount == 1
             delete_messages(conn, MessageKind.ALERT, [alert_id])
-            return conn.execute(delete(alerts).where(alerts.c.id == alert_id)).rowcount == 1
+        return is_removed
 
     def pause(self, alert_id: str) -> bool:
         """Send no messages until `resume`. False: it does not exist."""
@@ -169,8 +170,9 @@ class Alerts:
     def resume(self, alert_id: str, *, now: datetime) -> bool:
         """Continue where the alert stopped; a message in progress is tried at once. False: it does not exist."""
         with writing(self._engine) as conn:
+            exists = conn.execute(update(alerts).where(alerts.c.id == alert_id).values(state=AlertState.ACTIVE.value)).rowcount == 1
             retry_messages(conn, and_(outbox.c.kind == MessageKind.ALERT.value, outbox.c.owner == alert_id), now)
-            return conn.execute(update(alerts).where(alerts.c.id == alert_id).values(state=AlertState.ACTIVE.value)).rowcount == 1
+        return exists
 
     def list_failing(self) -> list[Alert]:
         """Alerts whose last try failed, also those that are dead."""
@@ -200,6 +202,7 @@ class Alerts:
         A webhook continues at once while matches are left.
         """
         with writing(self._engine) as conn:
+            _lock_alert(conn, message)
             alert = next((_to_alert(row) for row in conn.execute(_WITH_SEARCH.where(alerts.c.delivery == message.id)).mappings()), None)
             if not record_sent(conn, message, now) or alert is None:
                 return
@@ -213,6 +216,7 @@ class Alerts:
     def mark_failed(self, message: Message, detail: str, *, now: datetime, is_final: bool = False) -> None:
         """Record a failed try. If the message is given up, the alert is dead."""
         with writing(self._engine) as conn:
+            _lock_alert(conn, message)
             if record_failure(conn, message, detail, now, is_final=is_final) is MessageState.FAILED:
                 conn.execute(_of(message).where(IS_ACTIVE).values(state=AlertState.DEAD.value))
 
@@ -234,6 +238,11 @@ def _begin(conn: Connection, alert: Alert, now: datetime) -> bool:
     until = alert.notified + (min(MAX_WEBHOOK_DOCUMENTS, pending) if alert.channel is Channel.WEBHOOK else pending)
     add_message(conn, MessageKind.ALERT, alert.id, {"until": until}, now, message_id=message_id)
     return True
+
+
+def _lock_alert(conn: Connection, message: Message) -> None:
+    """Lock the alert before its message, as the removal of an alert does: otherwise each could wait for the other."""
+    conn.execute(select(alerts.c.id).where(alerts.c.id == message.owner).with_for_update())
 
 
 def _of(message: Message) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -136,8 +137,8 @@ def retry_messages(conn: Connection, condition: ColumnElement[bool], now: dateti
     return conn.execute(update(outbox).where(wanted).values(**values)).rowcount
 
 
-def delete_messages(conn: Connection, kind: MessageKind, owners: Any) -> None:
-    """Delete the messages of owners: IDs, or a SELECT of them."""
+def delete_messages(conn: Connection, kind: MessageKind, owners: Sequence[str]) -> None:
+    """Delete the messages of owners. Delete the owners first: a process that adds a message locks its owner."""
     conn.execute(delete(outbox).where(outbox.c.kind == kind.value, outbox.c.owner.in_(owners)))
 
 

@@ -116,8 +116,8 @@ class SavedSearches:
     def remove(self, search_id: str) -> bool:
         """Delete a search with its matches and alerts. False: it does not exist."""
         with writing(self._engine) as conn:
-            delete_messages(conn, MessageKind.ALERT, select(alerts.c.id).where(alerts.c.search == search_id))
-            conn.execute(delete(alerts).where(alerts.c.search == search_id))
+            removed = conn.execute(delete(alerts).where(alerts.c.search == search_id).returning(alerts.c.id)).scalars().all()
+            delete_messages(conn, MessageKind.ALERT, removed)
             conn.execute(delete(search_matches).where(search_matches.c.search == search_id))
             return conn.execute(delete(saved_searches).where(saved_searches.c.id == search_id)).rowcount == 1
 

@@ -120,8 +120,9 @@ class Webhooks:
     def remove(self, webhook_id: str) -> bool:
         """Delete a webhook and its deliveries. False: it does not exist."""
         with writing(self._engine) as conn:
+            is_removed = conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
             delete_messages(conn, MessageKind.WEBHOOK, [webhook_id])
-            return conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
+        return is_removed
 
     def set_enabled(self, webhook_id: str, enabled: bool) -> bool:
         """Enable or disable a webhook; an enabled one continues where it stopped. False: it does not exist."""
@@ -191,9 +192,9 @@ class Webhooks:
     def mark_failed(self, message: Message, status: int | None, detail: str, *, now: datetime, is_final: bool = False) -> None:
         """Record a failed try. After a final one, the webhook is disabled."""
         with writing(self._engine) as conn:
-            record_failure(conn, message, detail, now, status=status, is_final=is_final)
             if is_final:
                 conn.execute(update(webhooks).where(webhooks.c.id == message.owner).values(enabled=False))
+            record_failure(conn, message, detail, now, status=status, is_final=is_final)
 
     def retry(self, message_id: str, *, now: datetime) -> bool:
         """Send a message again that was given up. False: it does not exist."""
