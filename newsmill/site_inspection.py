@@ -22,11 +22,12 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from newsmill.discovery.robots import Declaration
 from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Author, Kind, Outcome, OutcomeRecord, get_refusal
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.text import urls
 
 MAX_INSPECTION_SECONDS = 90.0  # in the process; what was found until then is the result
@@ -159,8 +160,8 @@ class SiteInspection:
         return None if self.obstacle is None else REMEDIES.get(self.obstacle)
 
 
-_JSON: TypeAdapter[SiteInspection] = TypeAdapter(SiteInspection)
-_FINDING_JSON: TypeAdapter[FoundListing] = TypeAdapter(FoundListing)
+_JSON = make_adapter(SiteInspection)
+_FINDING_JSON = make_adapter(FoundListing)
 _FINDING_PREFIX = b"finding "  # of the lines that an inspection prints before its result
 
 

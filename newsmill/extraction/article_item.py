@@ -6,7 +6,7 @@ import json
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from newsmill.exceptions import UrlError
@@ -17,10 +17,11 @@ from newsmill.extraction.metadata.date_parsers import MAX_AHEAD, Timestamp, make
 from newsmill.extraction.metadata.language import detect_language
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.text import urls
 from newsmill.text.language_tags import parse_language_tag
 
-_ITEM: TypeAdapter[ArticleItem] = TypeAdapter(ArticleItem)
+_ITEM = make_adapter(ArticleItem)
 
 
 def dump_item(item: ArticleItem) -> bytes:

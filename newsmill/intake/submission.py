@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from newsmill.archive.archive import MAX_SEGMENT_BYTES, MAX_SEGMENT_PAGES, Archive
 from newsmill.context import AppContext, data_folder, open_context, open_queue
@@ -26,6 +26,7 @@ from newsmill.exceptions import ArchiveDamaged, ConfigError, ServiceError, UrlEr
 from newsmill.extraction.article_item import dump_item
 from newsmill.extraction.decode import MAX_BODY_BYTES
 from newsmill.model import ArticleItem, Hint, Kind, Link, Page, PageReceipt, PageStatus, State, SubmissionCounts
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.settings import Settings, load
 from newsmill.storage.ledger import ArchivedRow, Ledger, SubmittedFetch
 from newsmill.storage.private_files import make_private_folder
@@ -295,7 +296,7 @@ def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedFetch:
 
 # ---- the body of POST /api/v1/pages
 
-_ITEM: TypeAdapter[ArticleItem] = TypeAdapter(ArticleItem)
+_ITEM = make_adapter(ArticleItem)
 HeaderText = Annotated[str, Field(max_length=8_000)]
 UrlText = Annotated[str, Field(max_length=8_000, examples=["https://example.org/a"])]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, or_, select, update
 
 from newsmill.health.causes import Cause, Evidence, Finding
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import MessageKind, add_message, delete_messages
 from newsmill.storage.schema import source_alarms
@@ -24,7 +24,7 @@ from newsmill.storage.statements import AnyRow, Upsert
 
 MAX_ALARMS = 100  # prepared in one transaction
 
-_EVIDENCE = TypeAdapter(Evidence)
+_EVIDENCE = make_adapter(Evidence)
 _IS_OPEN = source_alarms.c.until.is_(None)
 OPEN_ALARMS = select(source_alarms).where(_IS_OPEN).order_by(source_alarms.c.id)
 _OPEN_OF = OPEN_ALARMS.where(source_alarms.c.source.in_(bindparam("b_names", expanding=True)))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import TypeAdapter, computed_field
+from pydantic import computed_field
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, delete, exists, or_, select, tuple_
 
 from newsmill.model import Document, is_doubtful
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.cursors import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
 from newsmill.storage.documents import DOCUMENT_COLUMNS, FIELD_NAMES, PAGE
@@ -79,7 +80,7 @@ class RemovedDocument:
         return self.place.cursor
 
 
-_STORED = TypeAdapter(StoredDocument)
+_STORED = make_adapter(StoredDocument)
 _ORDER = (documents.c.stored_at, documents.c.id)
 _REMOVED_ORDER = (removed_documents.c.removed_at, removed_documents.c.id)
 _IS_BACK = exists().where(documents.c.id == removed_documents.c.id)

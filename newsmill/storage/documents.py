@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from newsmill.discovery.source_sites import MAX_SITE_REDIRECTS
 from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, Outcome
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.columns import Json, make_storable
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
@@ -33,8 +33,8 @@ from newsmill.text import urls
 MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
 PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements
 
-_DOCUMENT = TypeAdapter(Document)
-_BLOCKS = TypeAdapter(tuple[Block, ...])
+_DOCUMENT = make_adapter(Document)
+_BLOCKS = make_adapter(tuple[Block, ...])
 FIELD_NAMES = tuple(field.name for field in fields(Document))
 _JSON = frozenset(column.name for column in documents.c if isinstance(column.type, Json))
 DOCUMENT_COLUMNS = [documents.c[name] for name in FIELD_NAMES]

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from newsmill.discovery.schedule import (
@@ -35,6 +34,7 @@ from newsmill.discovery.schedule import (
     plan_poll,
 )
 from newsmill.model import Kind, Outcome, Source
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage import websub
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import poll_plans, polls, sources
@@ -55,7 +55,7 @@ CHECK_ORDER = (Kind.HOMEPAGE, Kind.SITEMAP, Kind.FEED, Kind.SECTION)  # of listi
 LATE_LISTING = timedelta(hours=1)  # an article may come that much later on one listing than on another
 MIN_EXPECTED = 2.0  # new articles of a listing since its last one, before a query of documents checks whether it has stalled
 
-_PATTERN: TypeAdapter[SourcePattern] = TypeAdapter(SourcePattern)
+_PATTERN = make_adapter(SourcePattern)
 _SAVE = Upsert(source_patterns, ("source",), lambda new: {"computed_at": new.computed_at, "pattern": new.pattern})
 _LOAD = select(source_patterns).where(source_patterns.c.source == bindparam("b_source"))
 _SINCE: Any = bindparam("b_since", type_=documents.c.first_seen_at.type)

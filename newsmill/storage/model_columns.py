@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from newsmill.model import Hint, Source
+from newsmill.model.lazy_adapter import make_adapter
 
-_HINT = TypeAdapter(Hint)
-_SOURCE = TypeAdapter(Source)
+_HINT = make_adapter(Hint)
+_SOURCE = make_adapter(Source)
 _NO_HINT = Hint()
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.model import POSITION_FIELDS, Block, ExtractionPath, Profile
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger.ended_rows import requeue_for_extraction
@@ -24,8 +24,8 @@ from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon
 SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 
 
-_PROFILE = TypeAdapter(Profile)
-_BLOCKS = TypeAdapter(tuple[Block, ...])
+_PROFILE = make_adapter(Profile)
+_BLOCKS = make_adapter(tuple[Block, ...])
 _NEW = Upsert(profiles, ("site", "version"))
 _SITE = profiles.c.site == bindparam("b_site")
 _AT = bindparam("b_at", type_=profiles.c.since.type)

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, RowMapping, Text, bindparam, cast, delete, func, insert, select, union_all
 
 from newsmill.model import Revision, RevisionCause, RevisionSummary
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.similarity.revision_comparison import count_changed_words, list_changed_fields
 from newsmill.storage.columns import make_storable
 from newsmill.storage.cursors import decode_cursor, encode_cursor
@@ -73,7 +73,7 @@ _HEADS = (
     .limit(bindparam("b_limit"))
 )
 _EXISTS = select(documents.c.id).where(documents.c.id == bindparam("b_id"))
-_REVISION = TypeAdapter(Revision)
+_REVISION = make_adapter(Revision)
 _NO_BLOCKS: dict[str, Any] = {"blocks": ()}
 _LAST = (1 << 31) - 1  # above every number
 

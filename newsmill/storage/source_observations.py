@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, func, select
 
 from newsmill.health.assessment import count_read
 from newsmill.health.causes import HISTORY, LONGEST_WINDOW, ListingRecord, Observation, OutcomeWindow, PageFailures, Rhythm, build_rhythm
 from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.model.lazy_adapter import make_adapter
 from newsmill.storage.columns import format_hour
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.priority import FROM_PLAN, RANK_RECENT
@@ -154,7 +154,7 @@ class CheckHistory:
     failed: Mapping[int, datetime | None] = field(default_factory=dict)  # by ledger id: listings; see `_update_failed`
 
 
-_HISTORY_JSON = TypeAdapter(CheckHistory)
+_HISTORY_JSON = make_adapter(CheckHistory)
 
 
 def read_histories(conn: Connection, names: Sequence[str]) -> dict[str, CheckHistory]:
