@@ -71,12 +71,13 @@ def add_alert(
 def test_alert(alert_id: AlertId) -> None:
     """Send a test message now. Exits with 1 if it does not arrive."""
     # the web package costs 0.9 s of CPU, which the other commands need not spend
-    from newsmill.web.senders import make_test_sender
+    from newsmill.notifications.alerts import TestSender
+    from newsmill.web.alert_messages import AlertMessages
 
     settings = configuration.load()
     with context.open_context(settings) as store:
         alert = find_alert(store, alert_id)
-        problem = make_test_sender(store, settings.web_url).send(alert)
+        problem = TestSender(store, AlertMessages(store, settings.web_url)).send(alert)
     if problem is not None:
         raise NewsmillError(f"the test message to {alert.shown_target} did not arrive: {problem}")
     note(f"the test message was handed over to {alert.shown_target}")

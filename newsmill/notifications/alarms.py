@@ -13,7 +13,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.notifications.channels.command import run_command
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.channels.targets import MessageContent, check_target, send_message
-from newsmill.notifications.loop import Sender
+from newsmill.notifications.loop import OutboxSender
 from newsmill.settings import Settings, is_email_address
 from newsmill.storage.alarms import Notified, SourceAlarm, find_alarm, prepare_messages
 from newsmill.storage.alerts import Channel
@@ -36,7 +36,7 @@ class AlarmMessage:
 AlarmWriter = Callable[[AlarmMessage], MessageContent]
 
 
-class AlarmSender(Sender[Message]):
+class AlarmSender(OutboxSender):
     """The messages about alarms go to the targets of the settings."""
 
     name = "alarm-sender"
@@ -51,9 +51,6 @@ class AlarmSender(Sender[Message]):
         if self.targets:
             prepare_messages(self.context.engine, self.targets, now=now)
 
-    def claim(self, now: datetime, limit: int) -> list[Message]:
-        return self.outbox.claim_due(now=now, limit=limit) if self.targets else []
-
     def send(self, job: Message) -> None:
         """Send a message, unless the administrator has removed its target, or its alarm was deleted."""
         alarm, target, settings = find_alarm(self.context.engine, job.owner), job.payload["target"], self.context.settings
@@ -65,12 +62,9 @@ class AlarmSender(Sender[Message]):
         else:
             send_message(self.context, choose_channel(target), target, content, settings.health_secret)
 
-    def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
-        self.outbox.mark_sent(job, now=now)
-
     def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
         log.warning("message about alarm %s: %s", job.owner, error)
-        self.outbox.mark_failed(job, str(error), now=now)
+        super().mark_failed(job, error, now)
 
 
 def list_targets(settings: Settings) -> list[str]:

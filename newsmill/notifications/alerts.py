@@ -11,7 +11,7 @@ from typing import Protocol
 from newsmill.context import AppContext
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.channels.targets import MessageContent, send_message
-from newsmill.notifications.loop import Sender
+from newsmill.notifications.loop import OutboxSender
 from newsmill.search.search import Search
 from newsmill.storage.alerts import Alert, Alerts
 from newsmill.storage.changes import ChangePosition, Changes
@@ -37,38 +37,30 @@ class AlertWriter(Protocol):
         """A message that tests an alert, with some documents that matched before. Raises ServiceError."""
 
 
-class AlertSender(Sender[Message]):
+class AlertSender(OutboxSender):
     """Matches the documents of each round before it begins and sends the messages about them."""
 
     name = "alert-sender"
+    outbox: Alerts
 
     def __init__(self, context: AppContext, writer: AlertWriter) -> None:
         self.context, self.writer = context, writer
-        self.searches, self.alerts = SavedSearches(context.engine), Alerts(context.engine)
+        self.searches, self.outbox = SavedSearches(context.engine), Alerts(context.engine)
         self._next_cleanup = time.monotonic()
 
     def prepare(self, now: datetime) -> None:
         end = Changes(self.context.engine).end()
         self.match(end, now)
-        self.alerts.begin_due(end, now=now)
+        self.outbox.begin_due(end, now=now)
         if time.monotonic() >= self._next_cleanup:
             self.searches.delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
-    def claim(self, now: datetime, limit: int) -> list[Message]:
-        return self.alerts.outbox.claim_due(now=now, limit=limit)
-
     def send(self, job: Message) -> None:
         """Send a message, unless its alert or its documents were removed."""
-        alert = self.alerts.get(job.owner)
+        alert = self.outbox.get(job.owner)
         if alert is not None and alert.delivery == job.id and (content := self.writer.write(alert)) is not None:
             send_message(self.context, alert.channel, alert.target, content, alert.secret)
-
-    def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
-        self.alerts.mark_sent(job, now=now)
-
-    def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
-        self.alerts.mark_failed(job, str(error), now=now, is_final=error.is_final)
 
     def match(self, end: ChangePosition, now: datetime) -> None:
         """Match the documents stored before `end`, at most MAX_PAGES pages, with the searches that have not seen them."""

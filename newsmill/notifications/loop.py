@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from newsmill.exceptions import ServiceError
 from newsmill.health.outage_log import OutageLog
 from newsmill.notifications.channels.http_post import DeliveryError
+from newsmill.storage.outbox import Message, Outbox
 
 ROUND_SECONDS = 2.0  # between two rounds, unless a message ends meanwhile
 STOP_SECONDS = 15.0  # for what is running to end
@@ -59,6 +60,21 @@ class Sender(ABC, Generic[AnyJob]):
     @abstractmethod
     def mark_failed(self, job: AnyJob, error: DeliveryError, now: datetime) -> None:
         """Record a failed try."""
+
+
+class OutboxSender(Sender[Message]):
+    """Sends the messages of one kind from the outbox."""
+
+    outbox: Outbox
+
+    def claim(self, now: datetime, limit: int) -> Sequence[Message]:
+        return self.outbox.claim_due(now=now, limit=limit)
+
+    def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
+        self.outbox.mark_sent(job, status, now=now)
+
+    def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
+        self.outbox.mark_failed(job, str(error), error.status, now=now, is_final=error.is_final)
 
 
 class _Lane:

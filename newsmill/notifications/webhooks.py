@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from newsmill.address_guard import Guard
 from newsmill.context import AppContext
-from newsmill.notifications.channels.http_post import DeliveryError, post_message
-from newsmill.notifications.loop import Sender
+from newsmill.notifications.channels.http_post import post_message
+from newsmill.notifications.loop import OutboxSender
 from newsmill.storage.changes import ChangePosition, Changes, RemovedDocument, StoredDocument
 from newsmill.storage.ledger.submissions import Submissions
 from newsmill.storage.outbox import Message, delete_old_messages
@@ -29,7 +29,7 @@ class ChangeWriter(Protocol):
     def __call__(self, documents: Sequence[StoredDocument], removed: Sequence[RemovedDocument]) -> dict[str, Any]: ...
 
 
-class WebhookSender(Sender[Message]):
+class WebhookSender(OutboxSender):
     """Creates the messages about new documents and sends them.
 
     It runs in the web process and not in the scheduler, because a slow receiver must not delay the checks of sources. Messages are stored,
@@ -37,38 +37,30 @@ class WebhookSender(Sender[Message]):
     """
 
     name = "webhook-sender"
+    outbox: Webhooks
 
     def __init__(self, context: AppContext, allow_nets: tuple[str, ...], write_changes: ChangeWriter) -> None:
         self.context, self.write_changes = context, write_changes
-        self.webhooks = Webhooks(context.engine)
+        self.outbox = Webhooks(context.engine)
         self.guard = Guard.from_networks(allow_nets)
         self._next_cleanup = time.monotonic()
         self._last_looked_at: UnnotifiedSubmission | None = None  # None: begin with the oldest
 
     def prepare(self, now: datetime) -> None:
-        for webhook in self.webhooks.list_idle():
+        for webhook in self.outbox.list_idle():
             self.add_document_delivery(webhook, now)
         self.add_submission_deliveries(now)
         if time.monotonic() >= self._next_cleanup:
             delete_old_messages(self.context.engine, now=now)
-            self.webhooks.delete_unused(now=now)
+            self.outbox.delete_unused(now=now)
             Submissions(self.context.engine).delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
 
-    def claim(self, now: datetime, limit: int) -> list[Message]:
-        return self.webhooks.outbox.claim_due(now=now, limit=limit)
-
     def send(self, job: Message) -> int | None:
-        webhook = self.webhooks.get(job.owner)
+        webhook = self.outbox.get(job.owner)
         if webhook is None:  # it was removed meanwhile, with its messages
             return None
         return post_message(webhook.url, job.payload, job.id, webhook.secret, self.guard, self.context.now())
-
-    def mark_sent(self, job: Message, status: int | None, now: datetime) -> None:
-        self.webhooks.mark_sent(job, status, now=now)
-
-    def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
-        self.webhooks.mark_failed(job, error.status, str(error), now=now, is_final=error.is_final)
 
     def add_document_delivery(self, webhook: Webhook, now: datetime) -> None:
         """Create one delivery of up to MAX_DOCUMENTS documents that follow the webhook's position, and of removed ones among them."""
@@ -76,9 +68,9 @@ class WebhookSender(Sender[Message]):
         if documents or removed:
             data = self.write_changes(documents, removed) | {"cursor": end.cursor}
             message = build_message(WebhookEvent.DOCUMENTS, data, now)
-            self.webhooks.notify(webhook, message, until=end.stored_at, last=end.id, now=now)
-        elif end.stored_at != webhook.seen_at or end.id != webhook.seen_id:
-            self.webhooks.move(webhook, until=end.stored_at, last=end.id)
+            self.outbox.move(webhook, message, until=end.stored_at, last=end.id, now=now)
+        elif (end.stored_at, end.id) != (webhook.seen_at, webhook.seen_id):
+            self.outbox.move(webhook, None, until=end.stored_at, last=end.id, now=now)
 
     def find_documents(self, webhook: Webhook) -> tuple[list[StoredDocument], list[RemovedDocument], ChangePosition]:
         """Up to MAX_DOCUMENTS documents of the webhook that follow its position, removed ones, and the position of the last one.
@@ -103,7 +95,7 @@ class WebhookSender(Sender[Message]):
 
         Each round looks at some submissions and the next one at those behind them, so that no number of open ones hides a finished one.
         """
-        found = self.webhooks.list_unnotified(self._last_looked_at)
+        found = self.outbox.list_unnotified(self._last_looked_at)
         for submission in found:
             self.add_submission_delivery(submission.id, submission.webhook, now)
         self._last_looked_at = found[-1] if len(found) == MAX_UNNOTIFIED else None
@@ -115,7 +107,7 @@ class WebhookSender(Sender[Message]):
             return
         outcomes = Counter(str(row.outcome) for row in submissions.rows(submission_id, limit=MAX_COUNTED_URLS))
         data = {"submission": submission_id, "urls": submission.urls, "outcomes": dict(outcomes)}
-        self.webhooks.notify_submission(submission_id, webhook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
+        self.outbox.notify_submission(submission_id, webhook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
 
 
 def build_message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -22,14 +22,11 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.outbox import (
     Message,
     MessageKind,
-    MessageState,
     Outbox,
     add_message,
     delete_messages,
     make_message_id,
     make_secret,
-    record_failure,
-    record_sent,
     retry_messages,
 )
 from newsmill.storage.saved_searches import SavedSearch, to_saved_search
@@ -106,12 +103,11 @@ class Alert:
         return f"{self.target.partition(':')[0]}://…" if self.channel is Channel.APPRISE else self.target
 
 
-class Alerts:
-    """Every call may raise ServiceError."""
+class Alerts(Outbox):
+    """Alerts with their messages, of which the active ones are sent. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.outbox = Outbox(engine, MessageKind.ALERT, outbox.c.owner.in_(select(alerts.c.id).where(IS_ACTIVE)))
+        super().__init__(engine, MessageKind.ALERT, outbox.c.owner.in_(select(alerts.c.id).where(IS_ACTIVE)))
 
     def add(self, search: SavedSearch, channel: Channel, target: str, schedule: Schedule, *, now: datetime, language: str = "en") -> Alert:
         """A new alert on the matches from now on. `target` was checked. A webhook gets a secret. Raises ConfigError."""
@@ -196,29 +192,22 @@ class Alerts:
         with writing(self._engine) as conn:
             return sum(_begin(conn, alert, now) for alert in sorted(found, key=lambda alert: alert.id))
 
-    def mark_sent(self, message: Message, *, now: datetime) -> None:
-        """Record that the message in progress arrived. The next is due at the next time of the schedule.
-
-        A webhook continues at once while matches are left.
-        """
-        with writing(self._engine) as conn:
-            _lock_alert(conn, message)
-            alert = next((_to_alert(row) for row in conn.execute(_WITH_SEARCH.where(alerts.c.delivery == message.id)).mappings()), None)
-            if not record_sent(conn, message, now) or alert is None:
-                return
+    def _record_sent(self, conn: Connection, message: Message, status: int | None, now: datetime) -> None:
+        """The next message is due at the next time of the schedule. A webhook continues at once while matches are left."""
+        this = alerts.c.delivery == message.id
+        row = conn.execute(_WITH_SEARCH.where(this).with_for_update(of=alerts)).mappings().one_or_none()
+        if row is not None:
+            alert = _to_alert(row)
             due_at = alert.schedule.next_after(now)
             if alert.channel is not Channel.WEBHOOK:
                 due_at = max(due_at, now + MIN_INTERVAL)
             elif alert.search.matches > (alert.until or 0):
                 due_at = now
-            conn.execute(_of(message).values(notified=alert.until, delivery=None, sent_at=now, due_at=due_at))
+            conn.execute(update(alerts).where(this).values(notified=alert.until, delivery=None, sent_at=now, due_at=due_at))
+        super()._record_sent(conn, message, status, now)
 
-    def mark_failed(self, message: Message, detail: str, *, now: datetime, is_final: bool = False) -> None:
-        """Record a failed try. If the message is given up, the alert is dead."""
-        with writing(self._engine) as conn:
-            _lock_alert(conn, message)
-            if record_failure(conn, message, detail, now, is_final=is_final) is MessageState.FAILED:
-                conn.execute(_of(message).where(IS_ACTIVE).values(state=AlertState.DEAD.value))
+    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
+        conn.execute(update(alerts).where(alerts.c.delivery == message.id, IS_ACTIVE).values(state=AlertState.DEAD.value))
 
     def _read(self, statement: Select[Any]) -> list[Alert]:
         with reading(self._engine) as conn:
@@ -238,16 +227,6 @@ def _begin(conn: Connection, alert: Alert, now: datetime) -> bool:
     until = alert.notified + (min(MAX_WEBHOOK_DOCUMENTS, pending) if alert.channel is Channel.WEBHOOK else pending)
     add_message(conn, MessageKind.ALERT, alert.id, {"until": until}, now, message_id=message_id)
     return True
-
-
-def _lock_alert(conn: Connection, message: Message) -> None:
-    """Lock the alert before its message, as the removal of an alert does: otherwise each could wait for the other."""
-    conn.execute(select(alerts.c.id).where(alerts.c.id == message.owner).with_for_update())
-
-
-def _of(message: Message) -> Any:
-    """An update of the alert whose message in progress it is."""
-    return update(alerts).where(alerts.c.delivery == message.id)
 
 
 def _to_alert(row: Any) -> Alert:

@@ -85,15 +85,29 @@ class Outbox:
         with writing(self._engine) as conn:
             return [message for message in found if _lease(conn, message, now)]
 
-    def mark_sent(self, message: Message, *, now: datetime) -> None:
+    def mark_sent(self, message: Message, status: int | None = None, *, now: datetime) -> None:
         """Record that a message arrived."""
         with writing(self._engine) as conn:
-            record_sent(conn, message, now)
+            self._record_sent(conn, message, status, now)
 
-    def mark_failed(self, message: Message, detail: str, *, now: datetime) -> None:
-        """Record a failed try."""
+    def mark_failed(self, message: Message, detail: str, status: int | None = None, *, now: datetime, is_final: bool = False) -> None:
+        """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or a final one, the message is given up."""
+        next_at = None if is_final else find_next_try(message.attempts + 1, now)
         with writing(self._engine) as conn:
-            record_failure(conn, message, detail, now)
+            if next_at is None:
+                self._give_up(conn, message, is_final)
+            state = MessageState.FAILED if next_at is None else MessageState.DUE
+            values: dict[str, Any] = {"ended_at": now} if next_at is None else {"next_at": next_at}
+            values |= {"state": state.value, "detail": detail[:MAX_DETAIL_CHARACTERS]}
+            _record(conn, message, status, values | {"failing_since": func.coalesce(outbox.c.failing_since, now)})
+
+    def _record_sent(self, conn: Connection, message: Message, status: int | None, now: datetime) -> None:
+        """Record that a message arrived, with the effect on its owner. The owner is locked first."""
+        values = {"state": MessageState.DELIVERED.value, "ended_at": now, "failing_since": None, "detail": None}
+        _record(conn, message, status, values)
+
+    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
+        """The effect on the owner of a message that is given up."""
 
 
 def add_message(
@@ -104,30 +118,6 @@ def add_message(
     row = {"id": message_id, "kind": kind.value, "owner": owner, "queue": queue, "payload": payload, "created_at": now}
     conn.execute(outbox.insert(), row | {"state": MessageState.DUE.value, "attempts": 0, "next_at": now})
     return message_id
-
-
-def record_sent(conn: Connection, message: Message, now: datetime, *, status: int | None = None) -> bool:
-    """Record that a message arrived. False: its result is known, or it was deleted."""
-    values = {"state": MessageState.DELIVERED.value, "ended_at": now, "failing_since": None, "detail": None}
-    return _record(conn, message, status, values)
-
-
-def record_failure(
-    conn: Connection, message: Message, detail: str, now: datetime, *, status: int | None = None, is_final: bool = False
-) -> MessageState | None:
-    """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or a final one, the message has failed.
-
-    Returns its state; None: its result is known, or it was deleted.
-    """
-    next_at = None if is_final else find_next_try(message.attempts + 1, now)
-    state = MessageState.FAILED if next_at is None else MessageState.DUE
-    values: dict[str, Any] = {
-        "state": state.value,
-        "detail": detail[:MAX_DETAIL_CHARACTERS],
-        "failing_since": func.coalesce(outbox.c.failing_since, now),
-    }
-    values |= {"ended_at": now} if next_at is None else {"next_at": next_at}
-    return state if _record(conn, message, status, values) else None
 
 
 def retry_messages(conn: Connection, condition: ColumnElement[bool], now: datetime) -> int:
@@ -175,6 +165,7 @@ def _lease(conn: Connection, message: Message, now: datetime) -> bool:
     return conn.execute(update(outbox).where(seen).values(next_at=now + LEASE)).rowcount == 1
 
 
-def _record(conn: Connection, message: Message, status: int | None, values: dict[str, Any]) -> bool:
+def _record(conn: Connection, message: Message, status: int | None, values: dict[str, Any]) -> None:
+    """Record a result, unless one is known already, or the message was deleted."""
     this = and_(outbox.c.id == message.id, IS_DUE)
-    return conn.execute(update(outbox).where(this).values(**values, attempts=message.attempts + 1, status=status)).rowcount == 1
+    conn.execute(update(outbox).where(this).values(**values, attempts=message.attempts + 1, status=status))

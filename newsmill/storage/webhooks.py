@@ -28,8 +28,6 @@ from newsmill.storage.outbox import (
     delete_messages,
     make_message_id,
     make_secret,
-    record_failure,
-    record_sent,
     retry_messages,
     to_message,
 )
@@ -71,12 +69,11 @@ class UnnotifiedSubmission:
     created_at: datetime
 
 
-class Webhooks:
-    """Every call may raise ServiceError."""
+class Webhooks(Outbox):
+    """Webhooks with their messages, of which those of enabled ones are sent. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.outbox = Outbox(engine, MessageKind.WEBHOOK, outbox.c.owner.in_(select(webhooks.c.id).where(webhooks.c.enabled)))
+        super().__init__(engine, MessageKind.WEBHOOK, outbox.c.owner.in_(select(webhooks.c.id).where(webhooks.c.enabled)))
 
     def add(
         self,
@@ -149,20 +146,17 @@ class Webhooks:
         with reading(self._engine) as conn:
             return [_webhook(row) for row in conn.execute(select(webhooks).where(wanted).order_by(webhooks.c.id)).mappings()]
 
-    def notify(self, hook: Webhook, payload: Any, *, until: datetime, last: str, now: datetime) -> bool:
-        """Enqueue a delivery and move the webhook's position to (until, last), in one commit. False: another process was faster."""
-        is_unmoved = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
-        with writing(self._engine) as conn:
-            if conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last)).rowcount != 1:
-                return False
-            add_message(conn, MessageKind.WEBHOOK, hook.id, payload, now, queue=hook.id)
-        return True
+    def move(self, hook: Webhook, payload: Any | None, *, until: datetime, last: str, now: datetime) -> bool:
+        """Move the webhook's position to (until, last) and enqueue a delivery, if there is a payload, in one commit.
 
-    def move(self, hook: Webhook, *, until: datetime, last: str) -> None:
-        """Move the webhook's position to (until, last) without a delivery, unless another process was faster."""
+        False: another process was faster.
+        """
         is_unmoved = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
         with writing(self._engine) as conn:
-            conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last))
+            is_moved = conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last)).rowcount == 1
+            if is_moved and payload is not None:
+                add_message(conn, MessageKind.WEBHOOK, hook.id, payload, now, queue=hook.id)
+        return is_moved
 
     def list_unnotified(self, after: UnnotifiedSubmission | None = None) -> list[UnnotifiedSubmission]:
         """Submissions whose webhook is not notified yet, oldest first: at most MAX_UNNOTIFIED of those that follow `after`."""
@@ -184,17 +178,10 @@ class Webhooks:
             add_message(conn, MessageKind.WEBHOOK, hook, payload, now, queue=hook)
         return True
 
-    def mark_sent(self, message: Message, status: int | None, *, now: datetime) -> None:
-        """Record that a message arrived."""
-        with writing(self._engine) as conn:
-            record_sent(conn, message, now, status=status)
-
-    def mark_failed(self, message: Message, status: int | None, detail: str, *, now: datetime, is_final: bool = False) -> None:
-        """Record a failed try. After a final one, the webhook is disabled."""
-        with writing(self._engine) as conn:
-            if is_final:
-                conn.execute(update(webhooks).where(webhooks.c.id == message.owner).values(enabled=False))
-            record_failure(conn, message, detail, now, status=status, is_final=is_final)
+    def _give_up(self, conn: Connection, message: Message, is_final: bool) -> None:
+        """A webhook whose receiver wants no more messages is disabled."""
+        if is_final:
+            conn.execute(update(webhooks).where(webhooks.c.id == message.owner).values(enabled=False))
 
     def retry(self, message_id: str, *, now: datetime) -> bool:
         """Send a message again that was given up. False: it does not exist."""

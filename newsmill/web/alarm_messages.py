@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from newsmill.context import AppContext
 from newsmill.notifications.alarms import AlarmMessage
@@ -26,28 +25,23 @@ class AlarmMessages:
     context: AppContext
     base_url: str | None = None
 
-    def write(self, message: AlarmMessage) -> MessageContent:
+    def __call__(self, message: AlarmMessage) -> MessageContent:
         """The content of a message about the beginning or the end of an alarm."""
-        base = self.base_url.rstrip("/") if self.base_url else None
-        return build_alarm_content(message, self.context.settings.health_language, self.context.now(), base=base)
-
-
-def build_alarm_content(message: AlarmMessage, language: str, now: datetime, *, base: str | None) -> MessageContent:
-    """The message in that language. `base`: the URL of the pages, if it is set."""
-    words, alarm = load_translations(language), message.alarm
-    name = alarm.source or words("alarmmail.all")
-    cause = describe_cause(alarm.source, alarm.finding, words, now)
-    is_over = message.event is Notified.END
-    title = words("alarmmail.over", name=name, cause=cause.title) if is_over else words("alarmmail.begun", name=name, cause=cause.title)
-    lines = [f"{words('source_health.evidence')} {cause.evidence}"]
-    lines += [] if is_over else [f"{words('source_health.remedy')} {cause.remedy}"]
-    lines = [shorten(one_line(line), MAX_LINE_CHARACTERS) for line in lines]
-    url = f"{base}/{f'sources/{alarm.source}' if alarm.source else ''}" if base else None
-    title = shorten(one_line(title), MAX_SUBJECT_CHARACTERS)
-    html = template_environment().get_template("alarm_mail.html").render(t=words, title=title, lines=lines, url=url)
-    payload = {
-        "type": "source.alarm.ended" if is_over else "source.alarm.begun",
-        "timestamp": now.isoformat(),
-        "data": {"source": alarm.source or None, "title": title, "alarm": to_alarm(alarm).model_dump(mode="json"), "id": alarm.id},
-    }
-    return MessageContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)
+        words, alarm = load_translations(self.context.settings.health_language), message.alarm
+        now, base = self.context.now(), self.base_url.rstrip("/") if self.base_url else None
+        name = alarm.source or words("alarmmail.all")
+        cause = describe_cause(alarm.source, alarm.finding, words, now)
+        is_over = message.event is Notified.END
+        title = words("alarmmail.over", name=name, cause=cause.title) if is_over else words("alarmmail.begun", name=name, cause=cause.title)
+        lines = [f"{words('source_health.evidence')} {cause.evidence}"]
+        lines += [] if is_over else [f"{words('source_health.remedy')} {cause.remedy}"]
+        lines = [shorten(one_line(line), MAX_LINE_CHARACTERS) for line in lines]
+        url = f"{base}/{f'sources/{alarm.source}' if alarm.source else ''}" if base else None
+        title = shorten(one_line(title), MAX_SUBJECT_CHARACTERS)
+        html = template_environment().get_template("alarm_mail.html").render(t=words, title=title, lines=lines, url=url)
+        payload = {
+            "type": "source.alarm.ended" if is_over else "source.alarm.begun",
+            "timestamp": now.isoformat(),
+            "data": {"source": alarm.source or None, "title": title, "alarm": to_alarm(alarm).model_dump(mode="json"), "id": alarm.id},
+        }
+        return MessageContent(message.id, now, title, "\n\n".join([*lines, *([url] if url else [])]) + "\n", html, payload)

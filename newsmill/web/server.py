@@ -29,11 +29,13 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext, images_folder
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.health.outage_log import OutageLog
+from newsmill.notifications.alerts import TestSender
 from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.version import __version__
 from newsmill.web import auth, feeds, lead_images, websub
+from newsmill.web.alert_messages import AlertMessages
 from newsmill.web.api import alerts as alerts_api
 from newsmill.web.api import change_stream
 from newsmill.web.api import documents as documents_api
@@ -67,7 +69,7 @@ from newsmill.web.pages import (
 from newsmill.web.pages.bot import HostProofs
 from newsmill.web.pages.sources import Inspections
 from newsmill.web.responses import check_query_parameters, error_responses, install_error_handlers, problem_schemas
-from newsmill.web.senders import make_senders, make_test_sender
+from newsmill.web.senders import make_senders
 
 MAX_WAITING = 4  # extractions: at most two minutes of waiting
 MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
@@ -156,7 +158,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # generated clients name their functions after it
     )
     app.state.context, app.state.config = context, config
-    app.state.test_sender = make_test_sender(context, config.url)
+    app.state.test_sender = TestSender(context, AlertMessages(context, config.url))
     app.state.streams = set[object]()
     app.state.lead_images = None  # where they are off
     install_error_handlers(app)

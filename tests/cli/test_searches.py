@@ -14,9 +14,10 @@ from rows import Mill, document_of, good, links
 from newsmill import settings
 from newsmill.cli.alerts import describe_schedule
 from newsmill.context import open_context
+from newsmill.notifications.alerts import AlertSender
 from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.alert_schedule import Schedule, make_schedule
-from newsmill.web.senders import make_alert_sender
+from newsmill.web.alert_messages import AlertMessages
 
 
 def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_a_saved_search_and_its_alerts(newsmill: Newsmill, tmp_path: Path, monke
             (claim,) = mill.fetch(*links(1))
             mill.store(good(claim, document_of(claim.url, title="Harbour", first_seen_at=store.now())))
             tomorrow = replace(store, now=lambda: store.now() + timedelta(days=1))
-            assert SenderLoop([make_alert_sender(tomorrow)], tomorrow.now).run_round() == 1
+            assert SenderLoop([AlertSender(tomorrow, AlertMessages(tomorrow))], tomorrow.now).run_round() == 1
     (listed,) = newsmill("alerts", "list", "--json").json
     assert (listed["attempts"], listed["detail"], "secret" in listed) == (1, "the receiver answered 500", False)
     status = newsmill("status")

@@ -16,13 +16,14 @@ from newsmill.context import build_context
 from newsmill.exports.writer import ExportPosition as ExportPlace
 from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
+from newsmill.notifications.webhooks import WebhookSender
 from newsmill.search.search import Search
 from newsmill.storage.changes import ChangePosition, Changes
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.storing_order import STAMP_RESOLUTION, find_horizon, make_stamp
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
-from newsmill.web.senders import make_webhook_sender
+from newsmill.web.senders import write_changes
 
 JUMPS = [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)]
 PAGE = "SELECT documents.stored_at, documents.id"  # the beginning of the statement that reads a page of results
@@ -35,7 +36,7 @@ class Follower:
     def __init__(self, engine: Engine) -> None:
         self._changes, self._search = Changes(engine), Search(engine)
         self._stream, self._cursor, self._export = self._changes.end(), self._search.end_cursor(), ExportPlace()
-        self._webhooks, self._sender = Webhooks(engine), make_webhook_sender(build_context(engine, "unused"), ())
+        self._webhooks, self._sender = Webhooks(engine), WebhookSender(build_context(engine, "unused"), (), write_changes)
         self._webhooks.add("https://there.example/", WebhookEvent.DOCUMENTS, now=NOON)
         self.streamed: list[str] = []
         self.iterated: list[str] = []
@@ -54,7 +55,7 @@ class Follower:
         self._export = run.place
         for webhook in self._webhooks.list_idle():
             self._sender.add_document_delivery(webhook, NOON)
-        for delivery in self._webhooks.outbox.claim_due(now=NOON, limit=9):
+        for delivery in self._webhooks.claim_due(now=NOON, limit=9):
             self.sent += [document["id"] for document in delivery.payload["data"]["documents"]]
             self._webhooks.mark_sent(delivery, 200, now=NOON)
 

@@ -21,6 +21,7 @@ from sqlalchemy import update
 from newsmill import demo
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
+from newsmill.notifications.alerts import AlertSender
 from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
 from newsmill.storage.alert_schedule import make_schedule
@@ -32,7 +33,7 @@ from newsmill.storage.processes import Heartbeat
 from newsmill.storage.saved_searches import ANYONE, SavedSearch, SavedSearches
 from newsmill.storage.schema import saved_searches
 from newsmill.text import urls
-from newsmill.web.senders import make_alert_sender
+from newsmill.web.alert_messages import AlertMessages
 from workers import jobs, site_learning
 from workers.process import WorkerContext
 
@@ -137,9 +138,9 @@ def fill_alerts(world: SampleStore, search: SavedSearch) -> None:
         alerts.add(search, channel, target, schedule, now=NOON) for (channel, target), schedule in zip(targets, schedules, strict=True)
     )
     end = Changes(context.engine).end()
-    make_alert_sender(context).match(end, NOON)
+    AlertSender(context, AlertMessages(context)).match(end, NOON)
     alerts.begin_due(end, now=NOON)
-    for message in alerts.outbox.claim_due(now=NOON, limit=9):
+    for message in alerts.claim_due(now=NOON, limit=9):
         alerts.mark_failed(message, f"the receiver answered 500 {PAYLOADS[0]}", now=NOON)
     alerts.pause(paused.id)
 

@@ -17,14 +17,15 @@ from site_of_tests import RunningApp, stock
 from newsmill import settings
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.notifications.alarms import AlarmSender
 from newsmill.notifications.channels.command import run_command
 from newsmill.notifications.channels.http_post import DeliveryError
 from newsmill.notifications.health_watch import HealthWatch
 from newsmill.notifications.loop import SenderLoop
 from newsmill.storage.ledger import Ended
 from newsmill.storage.outbox import make_secret
+from newsmill.web.alarm_messages import AlarmMessages
 from newsmill.web.config import WebConfig
-from newsmill.web.senders import make_alarm_sender
 from workers.scheduler import check_sources
 
 FEED = "https://alarm.example/rss?a=1&b=%3Cb%3E"
@@ -37,7 +38,8 @@ class Installation:
         self.start, self.ahead = web.context.now(), timedelta()
         given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
         self.context = replace(web.context, settings=given, now=lambda: self.start + self.ahead)
-        self.watch, self.sender = HealthWatch(self.context), make_alarm_sender(self.context, "https://news.example.org/")
+        self.watch = HealthWatch(self.context)
+        self.sender = AlarmSender(self.context, AlarmMessages(self.context, "https://news.example.org/"))
         self.loop = SenderLoop([self.watch, self.sender], self.context.now)
         self.context.ledger.sources.put(Source("alarm", feeds=(FEED,), discover=False), now=self.start)
 

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from newsmill import settings
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
-from newsmill.notifications.alerts import AlertSender
+from newsmill.notifications.alerts import AlertSender, TestSender
 from newsmill.notifications.channels import mail
 from newsmill.notifications.channels.apprise_child import AppriseMessage, run_apprise
 from newsmill.notifications.channels.apprise_rules import find_refusal
@@ -36,8 +36,8 @@ from newsmill.storage.changes import Changes
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.outbox import LEASE
 from newsmill.storage.saved_searches import ANYONE, SavedSearches
+from newsmill.web.alert_messages import AlertMessages
 from newsmill.web.config import WebConfig
-from newsmill.web.senders import make_alert_sender, make_test_sender
 
 API = "/api/v1"
 HOSTILE = "Harbour <b>opens</b>\r\nBcc: evil@example.org"
@@ -69,8 +69,8 @@ def make_harness(make_web: Callable[..., RunningApp]) -> Callable[..., AlertHarn
         clock = web.context.now
         given = settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2/32", **environ})
         web.context = replace(web.context, settings=given, now=lambda: clock() + made.ahead)
-        web.app.state.context, web.app.state.test_sender = web.context, make_test_sender(web.context)
-        made.sender = make_alert_sender(web.context, "https://news.example.org/")
+        web.app.state.context, web.app.state.test_sender = web.context, TestSender(web.context, AlertMessages(web.context))
+        made.sender = AlertSender(web.context, AlertMessages(web.context, "https://news.example.org/"))
         return made
 
     return make
@@ -289,9 +289,10 @@ from newsmill import settings
 from newsmill.notifications.loop import SenderLoop
 from newsmill.context import build_context
 from newsmill.storage import database
-from newsmill.web.senders import make_alert_sender
+from newsmill.notifications.alerts import AlertSender
+from newsmill.web.alert_messages import AlertMessages
 context = build_context(database.connect(sys.argv[1]), sys.argv[2], settings=settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2"}))
-SenderLoop([make_alert_sender(context)], context.now).run_round()
+SenderLoop([AlertSender(context, AlertMessages(context))], context.now).run_round()
 """
 
 

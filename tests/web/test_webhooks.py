@@ -27,7 +27,7 @@ from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.outbox import RETRY_DELAYS_SECONDS
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
-from newsmill.web.senders import make_webhook_sender
+from newsmill.web.senders import write_changes
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
@@ -54,7 +54,7 @@ def context(make_web: Callable[..., RunningApp]) -> SenderHarness:
     def now() -> datetime:
         return clock() + made.ahead
 
-    made.sender = make_webhook_sender(replace(web.context, now=now), NETS)
+    made.sender = WebhookSender(replace(web.context, now=now), NETS, write_changes)
     return made
 
 
@@ -275,7 +275,7 @@ def test_no_payload_connects_from_here(make_web: Callable[..., RunningApp], shar
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, WebhookEvent.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        sender, sent = make_webhook_sender(replace(web.context, now=lambda: now), ()), 0  # time stands still: no second try
+        sender, sent = WebhookSender(replace(web.context, now=lambda: now), (), write_changes), 0  # time stands still: no second try
         while done := SenderLoop([sender], lambda: now).run_round():
             sent += done
         assert sent == len(tried) > 100

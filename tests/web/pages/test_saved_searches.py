@@ -11,15 +11,16 @@ from receiver import receiver
 from site_of_tests import RunningApp, stock
 
 from newsmill import settings
+from newsmill.notifications.alerts import AlertSender, TestSender
 from newsmill.storage.changes import Changes
+from newsmill.web.alert_messages import AlertMessages
 from newsmill.web.config import WebConfig
-from newsmill.web.senders import make_alert_sender, make_test_sender
 
 
 def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) -> None:
     web = make_web(WebConfig(sends_webhooks=False))
     web.context = replace(web.context, settings=settings.load({"NEWSMILL_ALLOW_NETS": "127.0.0.2"}))
-    web.app.state.context, web.app.state.test_sender = web.context, make_test_sender(web.context)
+    web.app.state.context, web.app.state.test_sender = web.context, TestSender(web.context, AlertMessages(web.context))
     stock(web)
     client = web.browser()
     assert client.post("/searches", data={"q": "harbour", "name": "Ports"}, headers=HTML).status_code == 403, "without the form"
@@ -28,7 +29,7 @@ def test_a_search_from_its_page_to_its_end(make_web: Callable[..., RunningApp]) 
     saved = client.post("/searches", data=form | {"q": "harbour", "name": "Ports"}).headers["location"].partition("?")[0]
     assert read(client, saved).xpath("//section[@aria-labelledby='results']//li"), "it opens on what it finds"
     stock(web, 3, ago=-5, fetched_at=web.context.now())
-    make_alert_sender(web.context).match(Changes(web.context.engine).end(), web.context.now())
+    AlertSender(web.context, AlertMessages(web.context)).match(Changes(web.context.engine).end(), web.context.now())
     assert "Ports 3 new" in text_of(read(web.stranger, "/search")), "a session that a link opened is that of anyone"
     shown = read(client, saved)
     assert len(shown.xpath("//ol[@class='documents']/li//*[@class='state on']")) == 3
