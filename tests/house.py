@@ -53,10 +53,12 @@ def _count_branches(node: ast.AST) -> int:
 
 
 def list_outboxes() -> list[str]:
-    """The tables whose rows wait for the next try to send something."""
+    """The tables whose rows wait for the next try to send something; those of the ledger wait to be fetched."""
     from newsmill.storage.schema import metadata
 
-    return sorted(table.name for table in metadata.tables.values() if {"attempts", "next_at"} <= set(table.columns.keys()))
+    return sorted(
+        table.name for table in metadata.tables.values() if table.name != "ledger" and {"attempts", "next_at"} <= set(table.columns.keys())
+    )
 
 
 def count_decisions() -> int:

@@ -63,7 +63,8 @@ class AlarmSender(OutboxSender):
             send_message(self.context, choose_channel(target), target, content, settings.health_secret)
 
     def mark_failed(self, job: Message, error: DeliveryError, now: datetime) -> None:
-        log.warning("message about alarm %s: %s", job.owner, error)
+        if (alarm := find_alarm(self.context.engine, job.owner)) is not None:
+            log.warning("message about %s of %s: %s", alarm.finding.cause, alarm.source or "all sources", error)
         super().mark_failed(job, error, now)
 
 

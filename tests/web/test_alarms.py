@@ -175,17 +175,14 @@ def test_a_command_is_bounded_and_its_failure_is_a_reason() -> None:
         run_command(["/nowhere/notify"], b"{}")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
+def test_wrong_settings_are_named() -> None:
+    for name, value in (
         ("COMMAND", "notify me"),
         ("COMMAND", '["a", 1]'),
         ("SILENCE", "soon"),
         ("PING", "ftp://a.example"),
         ("SECRET", "abc"),
         ("LANGUAGE", "fr"),
-    ],
-)
-def test_wrong_settings_are_named(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"NEWSMILL_HEALTH_{name}: expected"):
-        settings.load({f"NEWSMILL_HEALTH_{name}": value})
+    ):
+        with pytest.raises(ConfigError, match=f"NEWSMILL_HEALTH_{name}: expected"):
+            settings.load({f"NEWSMILL_HEALTH_{name}": value})
