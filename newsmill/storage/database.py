@@ -44,8 +44,8 @@ UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one
 
 SHARED_INDEX_BYTES = 1 << 20  # SQLite extends its -shm file by 32 KB and its log by pages
 MIGRATIONS = "newsmill.storage:migrations"
-# The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014", "0015")
+# The revisions, oldest first, by the names of their files, so that a check at start-up does not load Alembic.
+REVISIONS = tuple(sorted(path.name[:4] for path in (Path(__file__).parent / "migrations" / "versions").glob("0*.py")))
 _DAMAGED_INDEX = ("malformed", "vtable constructor failed")  # in SQLite's messages about an FTS5 table
 
 _NO_CONNECTION_LEFT = ("too many connections", "too many clients", "remaining connection slots")  # in Postgres's messages

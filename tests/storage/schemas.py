@@ -12,6 +12,7 @@ from sqlalchemy import Engine, inspect, text
 
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
+from newsmill.storage.schema import documents, ledger
 
 
 def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,12 +30,17 @@ def upgrade_to(last: str, engine: Engine, folder: Path, monkeypatch: pytest.Monk
 
 @contextmanager
 def filled_by_this_program(engine: Engine) -> Iterator[None]:
-    """Lend an older schema the column of the ledger that every statement of this program names."""
+    """Lend an older schema the columns of ledger and documents that the statements of this program name."""
+    with reading(engine) as conn:
+        names = {table.name: {column["name"] for column in inspect(conn).get_columns(table.name)} for table in (ledger, documents)}
+    lent = [column for table in (ledger, documents) for column in table.c if column.name not in names[table.name]]
     with writing(engine) as conn:
-        conn.execute(text(f"ALTER TABLE ledger ADD COLUMN parts {'JSON' if engine.dialect.name == 'sqlite' else 'JSONB'}"))
+        for column in lent:
+            conn.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {column.type.compile(engine.dialect)}"))
     yield
     with writing(engine) as conn:
-        conn.execute(text("ALTER TABLE ledger DROP COLUMN parts"))
+        for column in lent:
+            conn.execute(text(f"ALTER TABLE {column.table.name} DROP COLUMN {column.name}"))
 
 
 def describe_schema(engine: Engine) -> list[str]:

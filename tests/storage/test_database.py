@@ -179,13 +179,13 @@ def test_documents_with_letters_that_are_folded_anew_are_indexed_again(
         patch.setattr("newsmill.storage.ledger.takedown_check.is_any_barred", lambda conn: False)
         patch.setattr("newsmill.storage.ledger.barred_urls.find_barred", lambda conn, keys: {})
         Ledger(engine).links.add(links(len(texts)), now=NOON)
-    with writing(engine) as conn:
-        for number, written in enumerate(texts, 1):
-            row = to_row(document_of(f"{SITE}/{number}", text=written, title=None, description=None, section=None))
-            conn.execute(documents.insert(), row | {"ledger_id": number, "site": "paper.example", "stored_at": NOON})
-        conn.execute(text("DELETE FROM search_pending"))
-        pending = {urls.make_key(f"{SITE}/{number}") for number in (2, 3, 4, 5)}
-        conn.execute(text("INSERT INTO search_pending (document_id) VALUES (:id)"), {"id": min(pending)})
+        with writing(engine) as conn:
+            for number, written in enumerate(texts, 1):
+                row = to_row(document_of(f"{SITE}/{number}", text=written, title=None, description=None, section=None))
+                conn.execute(documents.insert(), row | {"ledger_id": number, "site": "paper.example", "stored_at": NOON})
+            conn.execute(text("DELETE FROM search_pending"))
+            pending = {urls.make_key(f"{SITE}/{number}") for number in (2, 3, 4, 5)}
+            conn.execute(text("INSERT INTO search_pending (document_id) VALUES (:id)"), {"id": min(pending)})
     assert database.upgrade(engine) == ("0001", database.REVISIONS[-1])
     with reading(engine) as conn:
         assert set(conn.execute(text("SELECT document_id FROM search_pending")).scalars()) >= pending
