@@ -40,8 +40,8 @@ from simulated import VARIABLE, SimulatedClock
 from sqlalchemy import select
 
 from newsmill import context
-from newsmill.cli.sources import to_health_record
-from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.processes.supervisor import Child, Supervisor
+from newsmill.cli.sources.state import to_health_record
 from newsmill.discovery.schedule import find_age_start
 from newsmill.settings import Settings
 from newsmill.storage import database

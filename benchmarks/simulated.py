@@ -118,7 +118,7 @@ def run_role(role: str, clock: SimulatedClock) -> int:
     import workers.scheduler
     import workers.worker
     from newsmill import context
-    from newsmill.cli.supervisor import prepare
+    from newsmill.cli.processes.process_start import prepare
 
     settings = prepare(supervised=True)
     with context.open_context(settings, create=True) as app:

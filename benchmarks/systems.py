@@ -22,8 +22,8 @@ import world as worlds
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.processes import make_children
-from newsmill.cli.supervisor import Supervisor
+from newsmill.cli.processes.supervisor import Supervisor
+from newsmill.cli.processes.up import make_children
 from newsmill.cli.terminal import now
 from newsmill.model import Outcome
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from newsmill.cli.sources import read_listed
+from newsmill.cli.sources.listed import read_listed
 from newsmill.cli.status import collect
 from newsmill.context import open_context
 from newsmill.settings import load

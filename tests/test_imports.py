@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from newsmill.cli.main import COMMANDS
+from newsmill.cli.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("newsmill", "crawler", "workers")

@@ -13,7 +13,9 @@ from rich.text import Text
 import newsmill
 from newsmill import context, mcp_server
 from newsmill import settings as configuration
-from newsmill.cli.terminal import complete_from, count_progress, format_count, note, print_json, print_table, printable
+from newsmill.cli.completion import complete_from
+from newsmill.cli.progress import count_progress
+from newsmill.cli.terminal import format_count, note, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.exports.records import to_record

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import re
-import secrets
-import stat
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -15,16 +9,20 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
+from newsmill.cli.completion import complete_from, complete_sources
 from newsmill.cli.documents import MAX_COUNTED_DOCUMENTS, USER_HELP, finish_index
-from newsmill.cli.terminal import Interrupt, complete_from, complete_sources, count_progress, format_count, note, now, printable
+from newsmill.cli.interrupt import Interrupt
+from newsmill.cli.output_file import open_output
+from newsmill.cli.progress import count_progress
+from newsmill.cli.terminal import format_count, note, now, printable
 from newsmill.context import AppContext
-from newsmill.exceptions import ConfigError, CursorError, NewsmillError
+from newsmill.exceptions import ConfigError, CursorError
 from newsmill.exports.concordance import build_pattern, write_keyword_lines, write_word_counts
 from newsmill.exports.formats import FOLDER_FORMATS, FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout, one_file_layout, partitioned_layout, text_files_layout, warc_layout
@@ -310,65 +308,3 @@ def report(manifest: Manifest, initial: Manifest, to: str) -> None:
         note(f"{format_count(missing, 'page')} of the archive not exported; manifest.json lists the reasons (first: {first})")
     if not manifest.complete:
         note("interrupted; run the same command again to resume")
-
-
-# ---- the output file ---------------------------------------------------------------------------------------------------------
-
-DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,6})|/dev/(stdin|stdout|stderr)")
-STANDARD_DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
-
-
-@contextlib.contextmanager
-def open_output(path: Path | None) -> Iterator[BinaryIO]:
-    """A binary file to write to; None means standard output.
-
-    A regular file is written under another name in its folder, synced, and renamed at the end. It keeps the mode of the file it replaces.
-    Symbolic links are followed. /dev/null, a FIFO or /dev/fd/3 is never replaced. Raises ConfigError if the file cannot be written.
-    """
-    if path is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        existing = _stat(path)
-        direct = _open_directly(path, existing)
-        target = path.resolve()
-        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # containers on one volume have equal process ids
-        out = direct or draft.open("xb")  # fails for a link: other users may have placed it in a shared folder
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{path}: cannot be written ({reason})") from None
-    if direct is not None:
-        with direct:
-            yield direct
-        return
-    try:
-        with out:
-            yield out
-            out.flush()
-            if existing is not None:
-                os.fchmod(out.fileno(), stat.S_IMODE(existing.st_mode))
-            os.fsync(out.fileno())
-        draft.replace(target)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise NewsmillError(f"{path}: nothing was written ({error.strerror})") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-
-
-def _open_directly(path: Path, existing: os.stat_result | None) -> BinaryIO | None:
-    """The open descriptor, device or pipe; None for a regular file or a new one."""
-    if descriptor := DESCRIPTOR.fullmatch(os.fspath(path)):
-        number = int(descriptor[1]) if descriptor[1] else STANDARD_DESCRIPTORS[descriptor[2]]
-        return os.fdopen(os.dup(number), "wb")
-    return path.open("wb") if existing is not None and not stat.S_ISREG(existing.st_mode) else None

@@ -9,7 +9,8 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.terminal import complete_from, note, now
+from newsmill.cli.completion import complete_from
+from newsmill.cli.terminal import note, now
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.storage import database
 from newsmill.storage.processes import list_live_processes

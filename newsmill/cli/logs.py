@@ -13,10 +13,12 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.terminal import Interrupt, complete_sources, printable
+from newsmill.cli.completion import complete_sources
+from newsmill.cli.interrupt import Interrupt
+from newsmill.cli.terminal import printable
 from newsmill.exceptions import NewsmillError
 
-RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ (\S+) ")  # newsmill.cli.supervisor.configure_logging
+RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ (\S+) ")  # newsmill.cli.processes.process_start.configure_logging
 REQUESTS_LOGGER = "newsmill.web.middleware"  # one line for each request of a browser
 SECONDS_PER_LOOK = 0.5
 

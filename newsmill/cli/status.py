@@ -10,9 +10,11 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import backfill, source_reading
 from newsmill.cli.alerts import alert_record, print_failing
-from newsmill.cli.sources import COLUMNS, ListedSource, read_listed, to_alarm_record, to_health_record, to_row
+from newsmill.cli.backfill import describe_recent, make_records
+from newsmill.cli.sources.listed import COLUMNS, ListedSource, read_listed, to_row
+from newsmill.cli.sources.profiles import PROFILE_COLUMNS, to_status_record, to_status_row
+from newsmill.cli.sources.state import to_alarm_record, to_health_record
 from newsmill.cli.terminal import Json, format_count, format_size, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
@@ -82,7 +84,7 @@ def collect(store: AppContext, settings: Settings, sources: Sequence[ListedSourc
         "unreachable": unreachable,
         "failing_alerts": [alert_record(alert) for alert in Alerts(store.engine).list_failing()],
         "publisher_orders": Publishers(store.engine).list_orders(),
-        "backfills": backfill.make_records(store, [listed.source for listed in sources], store.ledger.backfills.list_all()),
+        "backfills": make_records(store, [listed.source for listed in sources], store.ledger.backfills.list_all()),
         "alarms": [to_alarm_record(alarm) for alarm in SourceAlarms(store.engine).list_open() if not alarm.source],
         "processes": list_live_processes(store.engine, now=now()),
         "sources": {
@@ -104,7 +106,7 @@ def add_details(store: AppContext, report: dict[str, Any]) -> None:
     rendered, weeks = store.ledger.rendering.count_rendered(), CompletenessReader(store.engine).read([*report["sources"]], now())
     report["rendered"] = sum(rendered.values())
     report["websub"] = dict(zip(("announced", "subscribed"), WebSubRequests(store.engine).count(now=now()), strict=True))
-    report["profiles"] = [source_reading.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()]
+    report["profiles"] = [to_status_record(counts) for counts in store.fast_path_stats.newest_counts()]
     for name, source in report["sources"].items():
         source |= {"completeness": weeks[name], "rendered": rendered.get(name, 0)}
 
@@ -143,7 +145,7 @@ def print_status(store: AppContext, report: dict[str, Any], sources: Sequence[Li
     if report["publisher_orders"]:
         orders = ", ".join(f"{order.host} ({'stopped' if order.is_stopped else 'slowed'})" for order in report["publisher_orders"])
         typer.echo(f"orders of site owners, given at /bot: {orders}")
-    for line in backfill.describe_recent(report["backfills"], now()):
+    for line in describe_recent(report["backfills"], now()):
         typer.echo(line)
     print_failing(Alerts(store.engine).list_failing())
     for alarm in report["alarms"]:
@@ -170,7 +172,7 @@ def print_details(report: Mapping[str, Any], public_url: str | None) -> None:
         typer.echo(format_websub(report["websub"], public_url))
     print_completeness(report["sources"])
     if report["profiles"]:
-        print_table(source_reading.PROFILE_COLUMNS, [source_reading.to_status_row(record) for record in report["profiles"]])
+        print_table(PROFILE_COLUMNS, [to_status_row(record) for record in report["profiles"]])
 
 
 def format_websub(counts: Mapping[str, int], public_url: str | None) -> str:

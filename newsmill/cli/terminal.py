@@ -1,30 +1,21 @@
-"""The terminal: results on stdout, notes on stderr, JSON for programs, tables for people; progress; Ctrl-C as a flag; and completion."""
+"""Output of commands: results on stdout, notes on stderr, JSON for programs, tables for people."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic_core import to_jsonable_python
 
-from newsmill.exceptions import NewsmillError
-
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from newsmill.context import AppContext
 
 
@@ -174,138 +165,3 @@ def format_size(count: int) -> str:
 def format_count(count: int, noun: str) -> str:
     """A number with its noun: "1 URL", "2,000 URLs"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-# ---- progress of long commands: a bar on a terminal, otherwise a plain line every few seconds ---
-
-SECONDS_PER_LINE = 5.0  # between two plain lines
-
-
-class ProgressBar:
-    """One task with a total that may grow and a line of text; a context manager."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self._bar: Progress | None = None
-        self._last = time.monotonic()
-
-    def __enter__(self) -> ProgressBar:
-        if sys.stderr.isatty():
-            # rich costs 0.05 s of CPU, which the health checks of containers need not spend
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self.label, total=None, text="")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, total: int | None, text: str) -> None:
-        """Show the progress; may be called at any rate."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, text=text)
-        elif time.monotonic() - self._last >= SECONDS_PER_LINE:
-            self._last = time.monotonic()
-            typer.echo(f"{self.label}: {text}", err=True)
-
-    def print_line(self, line: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
-        else:
-            typer.echo(line, err=True)
-
-
-@contextmanager
-def count_progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar for work that is counted. The function it yields takes the number of items done since the last call."""
-    done, started_at = 0, time.monotonic()
-    with ProgressBar(label) as bar:
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            bar.update(done, total, f"{done:,}{f' of {total:,}' if total else ''}, {format_rate(done, time.monotonic() - started_at)}")
-
-        yield advance
-
-
-def format_rate(done: int, seconds: float) -> str:
-    """Items per second: "12.3/s"."""
-    return f"{done / max(seconds, 0.001):.1f}/s"
-
-
-def format_time_left(left: int, done: int, seconds: float) -> str:
-    """The time for `left` items at the rate of `done` in `seconds`: "about 3 min left". Empty if it is unknown."""
-    if not done or not left:
-        return ""
-    return f"about {format_seconds(left * seconds / done)} left"
-
-
-def format_seconds(seconds: float) -> str:
-    """A span in the largest unit of which it has a few: "90 s", "12 min", "30 h", "3 days"."""
-    for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
-        if seconds < length * most:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86400:.0f} days"
-
-
-# ---- Ctrl-C ------------------------------------------------------------------------------------------------------------------
-
-
-class Interrupt:
-    """A context manager. Inside it the first Ctrl-C or SIGTERM sets `is_set`; the second raises KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    @property
-    def is_set(self) -> bool:
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep for `seconds`. Returns True, at once, if a stop was requested."""
-        return self._event.wait(seconds)
-
-    def __enter__(self) -> Interrupt:
-        self._previous_handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous_handlers.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._event.is_set():
-            raise KeyboardInterrupt
-        self._event.set()
-
-
-# ---- what the shell completes besides commands and options ---------------------------------------------------------------------
-
-
-def complete_from(values: Iterable[str]) -> Callable[[str], list[str]]:
-    """A completion of one of `values`."""
-    choices = list(values)
-
-    def complete(incomplete: str) -> list[str]:
-        return [value for value in choices if value.startswith(incomplete)]
-
-    return complete
-
-
-def complete_sources(incomplete: str) -> list[str]:
-    """The names of sources that begin so; none where the store cannot be read."""
-    # SQL costs 0.3 s of CPU, which only this completion needs
-    from newsmill import context, settings
-
-    try:
-        with context.open_context(settings.load(), upgrade=False) as store:
-            return [source.name for source in store.ledger.sources.list_all() if source.name.startswith(incomplete)]
-    except NewsmillError:
-        return []

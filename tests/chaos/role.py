@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from newsmill.cli.supervisor import prepare
+from newsmill.cli.processes.process_start import prepare
 from newsmill.context import open_context
 
 

@@ -18,7 +18,7 @@ from fake_site import farm
 
 from newsmill import demo as newspaper
 from newsmill import site_inspection
-from newsmill.cli import add
+from newsmill.cli import add, add_run
 from newsmill.cli.terminal import note
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord
@@ -198,12 +198,12 @@ def test_a_long_list_is_written_in_batches_and_an_interrupt_keeps_what_was_repor
     """Ctrl-C comes while the second batch waits, and in the next run while one is written."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker in this process may have left its own
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-    monkeypatch.setattr(add, "MAX_BATCH_SITES", 3)
+    monkeypatch.setattr(add_run, "MAX_BATCH_SITES", 3)
     urls = [f"https://{name}.example/" for name in "bcdefgh"]
     urls.insert(2, "https://b.example/s/")
     urls.insert(5, "not a url")
     (folder / "list.csv").write_text("homepage\n" + "\n".join(urls) + "\n")
-    writes, write = [], add.add_sources
+    writes, write = [], add_run.add_sources
 
     def counted(path: Path, tables: Mapping[str, Any]) -> None:
         writes.append(list(tables))
@@ -216,7 +216,7 @@ def test_a_long_list_is_written_in_batches_and_an_interrupt_keeps_what_was_repor
             signal.raise_signal(signal.SIGINT)
         note(text)
 
-    monkeypatch.setattr(add, "add_sources", counted)
+    monkeypatch.setattr(add_run, "add_sources", counted)
     monkeypatch.setattr(add, "note", interrupted)
     interrupts_writing, expected = False, ["b-example", "c-example", "d-example", "e-example", "f-example"]
     stopped = newsmill("add", "--file", "list.csv", "--no-check", "--json")

@@ -24,7 +24,7 @@ from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
 import newsmill as newsmill_package
 from newsmill.archive.archive import Archive
-from newsmill.cli.export import open_output
+from newsmill.cli.output_file import open_output
 from newsmill.exceptions import ConfigError
 from newsmill.exports import spreadsheet
 from newsmill.model import Document, Link

@@ -11,7 +11,8 @@ import pytest
 import typer
 from command_result import Newsmill
 
-from newsmill.cli.main import COMMANDS, LazyCommands, app
+from newsmill.cli.commands import COMMANDS, LazyCommands
+from newsmill.cli.main import app
 
 HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "tldextract", "fastwarc")
 HEAVY_FOR_COMMANDS = ("scrapy", "twisted", "fastapi", "trafilatura", "numpy", "pyarrow", "mcp")

@@ -23,9 +23,9 @@ from command_result import CommandResult, Newsmill
 from rows import FULL, NOON, SOURCE, Mill, good, insert_documents, links, saved
 from sqlalchemy import make_url
 
-from newsmill.cli.crawl import forget_other_demo
-from newsmill.cli.processes import only_one_up
-from newsmill.cli.supervisor import RedactingFormatter
+from newsmill.cli.demo import forget_other_demo
+from newsmill.cli.processes.process_start import RedactingFormatter
+from newsmill.cli.processes.up import only_one_up
 from newsmill.context import open_context
 from newsmill.model import Kind, Rendering, Segment, State
 from newsmill.search import indexer

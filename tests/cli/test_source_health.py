@@ -14,7 +14,7 @@ from rows import SITE, Mill, bad, document_of, ended, good, links
 
 from newsmill import context, settings
 from newsmill.cli.crawl import describe_problem, has_never_answered
-from newsmill.cli.sources import describe_cause, describe_health, format_since
+from newsmill.cli.sources.state import describe_cause, describe_health, format_since
 from newsmill.cli.terminal import now
 from newsmill.context import AppContext
 from newsmill.health.causes import Cause, Evidence, Finding, HealthState

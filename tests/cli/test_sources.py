@@ -15,10 +15,11 @@ from rows import NOON, Mill, document_of, ended, good
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import source_reading
-from newsmill.cli.add import make_source
-from newsmill.cli.crawl import Changes, choose_source, describe_problem
-from newsmill.cli.terminal import complete_sources
+from newsmill.cli.add_input import make_source
+from newsmill.cli.completion import complete_sources
+from newsmill.cli.crawl import describe_problem
+from newsmill.cli.crawl_source import Changes, choose_source
+from newsmill.cli.sources import poll
 from newsmill.exceptions import ConfigError
 from newsmill.model import Link, Outcome, Source
 from newsmill.sources.table import make_name
@@ -60,7 +61,7 @@ def store_document(name: str, url: str) -> None:
 
 def test_poll_reads_the_listings_now(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows what the running crawler reads, and says so where none runs."""
-    monkeypatch.setattr(source_reading, "SECONDS_PER_LOOK", 0.02)
+    monkeypatch.setattr(poll, "SECONDS_PER_LOOK", 0.02)
     assert newsmill("add", "paper.example", "--no-check", "--name", "paper").code == 0
     alone = newsmill("sources", "poll", "paper")
     assert (alone.code, "no crawler runs" in alone.err) == (1, True)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.cli import supervisor
-from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.processes import supervisor
+from newsmill.cli.processes.process_start import should_log
+from newsmill.cli.processes.supervisor import Child, Supervisor
 from newsmill.exceptions import NewsmillError
 
 RUNS = "import sys, time; print('here', sys.argv[1:], flush=True); time.sleep(600)"
@@ -27,7 +28,7 @@ for number in range(10_000):
 """
 ORPHAN = """
 import sys, time
-from newsmill.cli.supervisor import stop_with_parent
+from newsmill.cli.processes.process_start import stop_with_parent
 stop_with_parent()
 print('here', flush=True)
 time.sleep(600)
@@ -108,7 +109,7 @@ def test_children_stop_when_the_parent_is_killed(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from pathlib import Path
-from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.processes.supervisor import Child, Supervisor
 import sys
 child = Child("orphan", ())
 with Supervisor([child], environ=os.environ, logs=Path({str(tmp_path)!r}), report=print, program=(sys.executable, "-c", {ORPHAN!r})):
@@ -161,13 +162,13 @@ def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:
 )
 def test_the_log_names_the_components_that_scrapy_enables(name: str, is_logged: bool) -> None:
     record = logging.LogRecord(name, logging.INFO, __file__, 1, "Enabled", (), None)
-    assert supervisor.should_log(record) == is_logged
+    assert should_log(record) == is_logged
 
 
 @pytest.mark.parametrize(("level", "is_logged"), [(logging.WARNING, False), (logging.ERROR, True)])
 def test_a_warning_of_the_driver_about_an_error_that_it_raises_is_not_logged(level: int, is_logged: bool) -> None:
     record = logging.LogRecord("psycopg", level, __file__, 1, "error ignored terminating <psycopg.Pipeline>", (), None)
-    assert supervisor.should_log(record) == is_logged
+    assert should_log(record) == is_logged
 
 
 def test_a_forked_child_runs_one_command_and_is_then_an_ordinary_child(tmp_path: Path) -> None:
@@ -175,8 +176,8 @@ def test_a_forked_child_runs_one_command_and_is_then_an_ordinary_child(tmp_path:
     code = f"""
 import os
 from pathlib import Path
-from newsmill.cli.supervisor import fork_children
-from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.processes.forked_process import fork_children
+from newsmill.cli.processes.supervisor import Child, Supervisor
 from newsmill.exceptions import NewsmillError
 with fork_children(2) as forked:
     unused = forked["crawler"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from newsmill.cli.sources import COLUMNS
-from newsmill.cli.terminal import _wrap_table, format_blocks, format_count, format_lines, format_seconds, needed_width, program_name
+from newsmill.cli.progress import format_seconds
+from newsmill.cli.sources.listed import COLUMNS
+from newsmill.cli.terminal import _wrap_table, format_blocks, format_count, format_lines, needed_width, program_name
 
 ROWS = [["example-org", "blocked: HTTP 403 since 13:33 UTC", "every 15m", 120, 80, 30, 10, 0], ["other", "ok", "every 2h", 1, 1, 0, 0, 0]]
 

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 import pytest
 from command_result import Newsmill
 
-from newsmill.cli.processes import format_sign_in, make_web_config
+from newsmill.cli.processes.web import format_sign_in, make_web_config
 from newsmill.context import open_context
 from newsmill.exceptions import NewsmillError
 from newsmill.settings import load

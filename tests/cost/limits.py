@@ -28,7 +28,7 @@ LIMITS = {
     "modules, health": 252,
     "patterns, health": 54,
     "modules, status": 388,
-    "patterns, status": 109,
+    "patterns, status": 89,
     "modules, crawl": 580,
     "patterns, crawl": 175,
     "modules, worker": 545,

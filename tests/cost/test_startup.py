@@ -28,8 +28,8 @@ PROCESSES = {
     "health": "newsmill.cli.health",
     "status": "newsmill.cli.status, newsmill.archive.archive, newsmill.storage.ledger.takedowns, newsmill.storage.tokens",
     "crawl": "newsmill.cli.crawl, workers.scheduler, workers.worker",
-    "worker": "newsmill.cli.processes, workers.worker",
-    "crawler": "newsmill.cli.processes, crawler.process",
+    "worker": "newsmill.cli.processes.services, workers.worker",
+    "crawler": "newsmill.cli.processes.services, crawler.process",
     "page readers": "newsmill.sandbox.preload, newsmill.sandbox.pages, crawler.listings.reader",
 }
 

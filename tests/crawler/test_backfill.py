@@ -14,7 +14,7 @@ from world import World, now
 from crawler.frontier.listing_task import ListingTask
 from crawler.listings.messages import ParsedLinks
 from newsmill.cli import main
-from newsmill.cli.backfill import estimate_time, make_period, plan_backfill, start_backfill
+from newsmill.cli.backfill_plan import estimate_time, make_period, plan_backfill, start_backfill
 from newsmill.context import build_context
 from newsmill.discovery.dates import Period
 from newsmill.exceptions import ConfigError

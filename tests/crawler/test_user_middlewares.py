@@ -20,7 +20,7 @@ from crawler.browser.renderer import Renderer, RenderingError
 from crawler.fetching.middleware_download import MiddlewareDownload
 from crawler.network.cookies import BoundedCookiesMiddleware
 from newsmill.address_guard import Guard
-from newsmill.cli.extract import PageResponse, fetch_page
+from newsmill.cli.page_fetch import PageResponse, fetch_page
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Outcome, OutcomeRecord, Page, Source, State
 from newsmill.site_inspection import inspect_site

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from crawler.frontier.frontier import DocumentLimit
-from newsmill.cli.sources import read_listed
+from newsmill.cli.sources.listed import read_listed
 from newsmill.cli.status import collect, print_status
 from newsmill.context import AppContext, build_context
 from newsmill.health.causes import Cause, Evidence, Finding

@@ -8,8 +8,9 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.sources import confirm
-from newsmill.cli.terminal import Json, count_progress, format_count, note, print_json, print_table
+from newsmill.cli.progress import count_progress
+from newsmill.cli.sources.commands import confirm
+from newsmill.cli.terminal import Json, format_count, note, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.site_inspection import add_scheme

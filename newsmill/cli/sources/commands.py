@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated
 
 import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.source_reading import Name, poll_source, preview_rules, schedule_source, show_profiles, test_source
-from newsmill.cli.terminal import Json, complete_sources, format_count, note, now, print_json, print_table, printable, to_json
+from newsmill.cli.completion import complete_sources
+from newsmill.cli.sources.listed import COLUMNS, read_listed, to_record, to_row
+from newsmill.cli.sources.poll import poll_source
+from newsmill.cli.sources.preview import preview_rules
+from newsmill.cli.sources.profiles import show_profiles
+from newsmill.cli.sources.schedule import schedule_source
+from newsmill.cli.sources.source_argument import Name
+from newsmill.cli.sources.state import print_doctor, to_alarm_record, to_health_record
+from newsmill.cli.sources.trial import test_source
+from newsmill.cli.terminal import Json, format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.health.assessment import weigh
-from newsmill.health.causes import (
-    CAUSE_NAMES,
-    EVIDENCE_TEXTS,
-    REMEDIES,
-    STATE_NAMES,
-    Finding,
-    Observation,
-    ValueFormat,
-    choose_evidence_text,
-    format_values,
-    summarize,
-)
-from newsmill.model import Kind, Outcome, Source, State, describe_failure
+from newsmill.model import Kind, Outcome, Source, State
 from newsmill.search.indexer import index_pending
 from newsmill.settings import Settings
 from newsmill.sources.files import ListFormat, write_list
-from newsmill.sources.table import NAME, format_duration
-from newsmill.storage.alarms import SourceAlarm
-from newsmill.storage.ledger import Progress, Trace
+from newsmill.sources.table import NAME
+from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.priority import FROM_PLAN
 from newsmill.storage.ledger.source_changes import SourceChanges
 from newsmill.storage.source_checks import SourceAlarms
-from newsmill.storage.source_health import SourceHealth, SourceHealthReader
+from newsmill.storage.source_health import SourceHealthReader
 
 app = typer.Typer(no_args_is_help=True, help="List, export, poll, pause, resume, rename, remove, check, diagnose and test sources.")
 app.command("test")(test_source)
@@ -46,7 +39,6 @@ app.command("schedule")(schedule_source)
 app.command("poll")(poll_source)
 
 MAX_LISTINGS = 100_000  # of one source, shown; an index of sitemaps may have 50,000 parts
-COLUMNS = ("source", "state", "schedule", "pages", "stored", "dropped", "failed", "pending")
 
 
 @app.command("list")
@@ -60,51 +52,6 @@ def list_sources(as_json: Json = False) -> None:
         print_table(COLUMNS, [to_row(one) for one in listed])
     else:
         note("no source exists; run `newsmill add URL`")
-
-
-@dataclass(frozen=True, slots=True)
-class ListedSource:
-    """A source in a list, with its state and progress."""
-
-    source: Source
-    health: SourceHealth
-    progress: Progress
-
-
-def read_listed(store: AppContext) -> list[ListedSource]:
-    """All sources by name. The number of statements does not grow with that of the sources."""
-    sources, progress = store.ledger.sources.list_all(), store.ledger.progress.count_by_source()
-    health = SourceHealthReader(store.engine).read_all(sources, now=now())
-    return [ListedSource(source, health[source.name], progress.get(source.name, Progress(0))) for source in sources]
-
-
-def to_row(listed: ListedSource) -> list[object]:
-    """One row of COLUMNS."""
-    source, health, progress = listed.source, listed.health, listed.progress
-    return [
-        source.name,
-        describe_health(health, now()),
-        format_schedule(source),
-        progress.pages,
-        progress.outcomes.get(Outcome.STORED, 0),
-        progress.states.get(State.DROPPED, 0),
-        progress.states.get(State.FAILED, 0) + progress.states.get(State.QUARANTINED, 0),
-        progress.pending,
-    ]
-
-
-def format_schedule(source: Source) -> str:
-    """`every 15m`, the cron expression, or `adaptive`."""
-    if source.every is None:
-        return source.cron or "adaptive"
-    return f"every {format_duration(source.every)}"
-
-
-def to_record(source: Source) -> dict[str, Any]:
-    """A source as JSON, with `every` as in sources.toml and the API."""
-    record: dict[str, Any] = to_json(source)
-    spans = {"every": source.every, "freshness": source.freshness, "max_age": source.max_age}
-    return record | {key: None if span is None else format_duration(span) for key, span in spans.items()}
 
 
 @app.command("export")
@@ -288,127 +235,3 @@ def has_failed(listing: Trace) -> bool:
 
 
 app.command("preview")(preview_rules)
-
-
-# ---- the state of a source -----------------------------------------------------------------------------------------------------
-
-
-def describe_health(health: SourceHealth, now: datetime) -> str:
-    """ "ok", or what fails and since when: "blocked: HTTP 403 since 13:33 UTC"."""
-    if (cause := health.cause) is not None:
-        text = summarize(STATE_NAMES[weigh(cause)[1]], cause, CAUSE_NAMES[cause.cause], english(now))
-        part = f" ({_count_failing(cause)})" if cause.evidence.failing < cause.evidence.of and not cause.evidence.is_pages else ""
-        return f"{text}{part} since {format_since(cause.since, now)}"
-    if health.failure is None or health.since is None:
-        return STATE_NAMES[health.state]
-    part = f" ({health.failing} of {format_count(health.of, 'listing')})" if health.failing < health.of else ""
-    pages = "no article fetched yet, " if health.kind is Kind.PAGE else ""
-    return f"{STATE_NAMES[health.state]} since {format_since(health.since, now)}: {pages}{describe_failure(health.failure)}{part}"
-
-
-def _count_failing(cause: Finding) -> str:
-    return f"{cause.evidence.failing} of {format_count(cause.evidence.of, 'listing')}"
-
-
-def english(now: datetime) -> ValueFormat:
-    """How this command line writes values."""
-    return ValueFormat(lambda n: f"{n:,}", lambda share: f"{100 * share:.0f} %", lambda at: format_since(at, now), describe_failure, "none")
-
-
-def format_since(since: datetime, now: datetime) -> str:
-    """The time of day if it is today (UTC), else with the date."""
-    since = since.astimezone(UTC)
-    return f"{since:%H:%M} UTC" if since.date() == now.astimezone(UTC).date() else f"{since:%Y-%m-%d %H:%M} UTC"
-
-
-def describe_cause(name: str, finding: Finding, now: datetime) -> tuple[str, str, str]:
-    """What is wrong, the evidence, and what to do."""
-    title = f"{STATE_NAMES[weigh(finding)[1]]}: {CAUSE_NAMES[finding.cause]} since {format_since(finding.since, now)}"
-    evidence = EVIDENCE_TEXTS[choose_evidence_text(finding)].format(**format_values(finding.evidence, english(now)))
-    return title, evidence, REMEDIES[finding.cause].replace("NAME", name)
-
-
-def print_doctor(name: str, health: SourceHealth, history: list[SourceAlarm], now: datetime) -> None:
-    """The state with all its evidence, and the alarms of the past."""
-    typer.echo(f"{name}: {describe_health(health, now)}")
-    for finding in health.causes:
-        title, evidence, remedy = describe_cause(name, finding, now)
-        typer.echo(printable(f"\n{title}\n  evidence: {evidence}\n  what to do: {remedy}"))
-    if health.seen is not None:
-        _print_observation(health.seen, now)
-    if history:
-        rows = [
-            [
-                STATE_NAMES[weigh(alarm.finding)[1]],
-                CAUSE_NAMES[alarm.finding.cause],
-                alarm.finding.since,
-                alarm.until or "open",
-                _where(alarm),
-            ]
-            for alarm in history
-        ]
-        typer.echo("")
-        print_table(("state", "alarm", "since", "until", "URL"), rows)
-
-
-def _where(alarm: SourceAlarm) -> str:
-    evidence = alarm.finding.evidence
-    return f"{evidence.url} → {evidence.new_url}" if evidence.new_url else evidence.url or ""
-
-
-def _print_observation(seen: Observation, now: datetime) -> None:
-    typer.echo("")
-    if seen.last_document_at is None:
-        note("no document yet")
-    else:
-        rhythm, last, until = seen.rhythm, seen.last_document_at, seen.read_at or seen.last_document_at
-        typer.echo(f"The newest document is from {format_since(last, now)}; a listing was last read at {format_since(until, now)}.")
-        if usual := round(rhythm.events_per_week):
-            is_unusual = rhythm.silence_probability(last, until) < rhythm.level
-            passed = f"about {rhythm.expect(last, until):.0f} of them passed without one, which is {'' if is_unusual else 'not '}unusual"
-            typer.echo(f"Usually {format_count(usual, 'hour')} of a week have a new document; {passed}.")
-    rows = [
-        [
-            listing.kind,
-            listing.url,
-            "ok" if listing.failure is None else describe_failure(listing.failure),
-            listing.failing_since or "",
-            listing.tried_at or "not read yet",
-            "yes" if listing.had_entries and listing.emptied_at is None else "no",
-        ]
-        for listing in seen.listings
-    ]
-    print_table(("kind", "listing", "last result", "failing since", "last try", "entries"), rows)
-
-
-def to_health_record(health: SourceHealth) -> dict[str, Any]:
-    """The health in JSON: `state`, the causes with their evidence, and what fails."""
-    failure = health.failure
-    return {
-        "state": health.state,
-        "causes": [to_cause_record(finding) for finding in health.causes],
-        "outcome": None if failure is None else failure.outcome,
-        "detail": None if failure is None else failure.detail,
-        "since": health.since,
-        "url": health.url,
-        "kind": health.kind,
-        "failing": health.failing,
-        "listings": health.of,
-    }
-
-
-def to_cause_record(finding: Finding) -> dict[str, Any]:
-    """A cause in JSON."""
-    evidence = {key: value for key, value in asdict(finding.evidence).items() if value not in (None, 0, False)}
-    return {
-        "cause": finding.cause,
-        "state": weigh(finding)[1],
-        "since": finding.since,
-        "evidence": evidence,
-        "remedy": REMEDIES[finding.cause],
-    }
-
-
-def to_alarm_record(alarm: SourceAlarm) -> dict[str, Any]:
-    """An alarm in JSON."""
-    return {**to_cause_record(alarm.finding), "begun_at": alarm.begun_at, "until": alarm.until}

@@ -1,0 +1,98 @@
+"""The input of `newsmill add`: sites, a list of sites, or a table of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from newsmill.cli.terminal import note
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.model import Source
+from newsmill.settings import Settings
+from newsmill.site_inspection import add_scheme
+from newsmill.sources.files import MAX_LIST_BYTES, ListedSite, read_list
+from newsmill.sources.table import make_name, parse_source
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """The options of the command."""
+
+    name: str | None
+    every: str | None
+    freshness: str | None
+    language: str | None
+    delay: float | None
+    check: bool
+    yes: bool
+    as_json: bool
+
+    def complete(self, table: dict[str, Any]) -> dict[str, Any]:
+        """The table with the options that were given."""
+        given: dict[str, Any] = {"every": self.every, "freshness": self.freshness, "language": self.language}
+        table = table | {key: value for key, value in given.items() if value is not None}
+        return table if self.delay is None else table | {"politeness": {"delay": float(self.delay)}}
+
+
+def is_toml(file: Path) -> bool:
+    """Whether a file holds tables of sources: by its name, or by its first lines. Raises ConfigError if it cannot be read."""
+    if file.suffix.lower() == ".toml":
+        return True
+    return any(line.strip().startswith(b"[sources") for line in read_file(file).splitlines()[:200])
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a list of sources. Raises ConfigError."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def read_sites(urls: Sequence[str], file: Path | None, options: AddOptions) -> tuple[ListedSite, ...]:
+    """The sites of the arguments or of the file. Raises ConfigError for a URL or an option that is invalid, before anything is added."""
+    if file is not None:
+        return read_list(read_file(file), str(file))
+    for url in urls:
+        make_source(
+            url, name=options.name, every=options.every, language=options.language, delay=options.delay, freshness=options.freshness
+        )
+    return tuple(ListedSite(url) for url in dict.fromkeys(urls))
+
+
+def make_source(
+    url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None, freshness: str | None = None
+) -> Source:
+    """The source for a homepage. Raises ConfigError, as for a table of sources.toml."""
+    homepage = add_scheme(url)
+    table: dict[str, object] = {"homepage": homepage, "every": every, "freshness": freshness, "language": language}
+    if delay is not None:
+        table["politeness"] = {"delay": float(delay)}
+    table = {key: value for key, value in table.items() if value is not None}
+    return parse_source(name or get_default_name(homepage), table, url)
+
+
+def get_default_name(url: str) -> str:
+    """The default name of a source with this homepage. Raises ConfigError if it is not a URL."""
+    try:
+        return make_name(url)
+    except UrlError as error:
+        reason = "" if str(error).startswith("not a URL") else f": {error}"
+        raise ConfigError(f"{url!r} is not a URL of a site{reason}; expected a URL such as https://www.example.org/") from None
+
+
+def check_spiders(settings: Settings, sources: Iterable[Source]) -> None:
+    """Raise ConfigError for an argument that a source's spider does not take. A spider that only the crawlers may have is noted."""
+    for source in sources:
+        # Scrapy costs 0.5 s of CPU, which sources without a spider need not spend
+        from crawler.spider_runs.source_spider import check_arguments, load_spider
+
+        try:
+            spider_class = load_spider(settings, source)
+        except ConfigError as error:
+            note(f"{error}; the machine of each crawler needs it")
+            continue
+        check_arguments(spider_class, source)
